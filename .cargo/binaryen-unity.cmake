@@ -1,0 +1,28 @@
+# Unity builds for Binaryen's object libraries; read by binaryen.cmake beside this file.
+function(dormouse_unity)
+  foreach(target passes ir wasm parser support asmjs emscripten-optimizer llvm_dwarf)
+    if(TARGET ${target})
+      set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 10)
+    endif()
+  endforeach()
+  # Names that clash with a neighbour's in the same unit.
+  dormouse_alone(passes Directize.cpp DuplicateFunctionElimination.cpp TypeGeneralizing.cpp
+    TypeMerging.cpp)
+  dormouse_alone(wasm wasm-s-parser.cpp)
+  dormouse_alone(llvm_dwarf MD5.cpp)
+endfunction()
+
+function(dormouse_alone target)
+  if(TARGET ${target})
+    get_target_property(folder ${target} SOURCE_DIR)
+    foreach(file ${ARGN})
+      set_source_files_properties(${folder}/${file} TARGET_DIRECTORY ${target}
+        PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+    endforeach()
+  endif()
+endfunction()
+
+# Targets exist only once every folder has been read. Older cmake builds the slow way.
+if(NOT CMAKE_VERSION VERSION_LESS 3.19)
+  cmake_language(DEFER CALL dormouse_unity)
+endif()

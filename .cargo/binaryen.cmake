@@ -1,0 +1,11 @@
+# What we ask of Binaryen's own cmake files when cargo builds crate `binaryen-sys`.
+#
+# Only the static library is needed, so the command-line tools are left out. Its sources include
+# the same large headers again and again: compiling ten at a time as one "unity" file takes a third
+# of the time. A few files define a name or a macro that another file uses otherwise; these stay
+# alone.
+#
+# cmake reads a toolchain file several times, also for its own small test programs, so the work is
+# deferred to a hook that runs for the project named `binaryen` only.
+set(BUILD_TOOLS OFF CACHE BOOL "" FORCE)
+set(CMAKE_PROJECT_binaryen_INCLUDE "${CMAKE_CURRENT_LIST_DIR}/binaryen-unity.cmake")

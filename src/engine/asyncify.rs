@@ -1,0 +1,83 @@
+//! Asyncify's protocol, from the host's side.
+//!
+//! ```text
+//!            blocking host call                   host call returns
+//!   Normal ----------------------> Unwinding     (frames save themselves, entry returns)
+//!     ^                                |
+//!     | the same host call, again      | later, perhaps elsewhere: entry called again
+//!     +---------------------------- Rewinding    (frames restore themselves)
+//! ```
+//!
+//! The numbers and the data structure are those of Binaryen's `Asyncify.cpp`: two pointers, the
+//! current end of the stack and its limit, at the address that `asyncify_data` holds.
+
+use super::{Error, Guest};
+
+/// Asyncify's state, as its global holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// The guest runs.
+    Normal = 0,
+    /// Frames save themselves and return.
+    Unwinding = 1,
+    /// Frames restore themselves and call on.
+    Rewinding = 2,
+}
+
+/// Where the two pointers are. Not zero, so that a null pointer is never valid.
+const DATA: u32 = 16;
+/// Where the stack starts.
+const STACK: u32 = 32;
+
+/// Makes the guest unwind when the host call returns.
+pub fn begin_unwind(guest: &mut dyn Guest) {
+    let memory = guest.asyncify_memory();
+    let limit = u32::try_from(memory.len()).unwrap_or(u32::MAX);
+    let (top, end) = (DATA as usize, DATA as usize + 4);
+    memory[top..end].copy_from_slice(&STACK.to_le_bytes());
+    memory[end..end + 4].copy_from_slice(&limit.to_le_bytes());
+    guest.set_asyncify(State::Unwinding, DATA);
+}
+
+/// The used part of the stack of a guest that has unwound.
+pub fn saved_stack(guest: &mut dyn Guest) -> Result<&[u8], Error> {
+    guest.set_asyncify(State::Normal, DATA);
+    let memory = guest.asyncify_memory();
+    let top = DATA as usize;
+    let pointer = memory
+        .get(top..top + 4)
+        .and_then(|bytes| bytes.try_into().ok())
+        .map_or(0, u32::from_le_bytes);
+    memory
+        .get(STACK as usize..pointer as usize)
+        .ok_or_else(|| Error::Trap("asyncify's stack pointer is out of bounds".into()))
+}
+
+/// Puts a saved stack into a fresh instance.
+///
+/// # Errors
+/// [`Error::Trap`] where the stack does not fit.
+pub fn restore_stack(guest: &mut dyn Guest, stack: &[u8]) -> Result<(), Error> {
+    let memory = guest.asyncify_memory();
+    let end = STACK as usize + stack.len();
+    let limit = u32::try_from(memory.len()).unwrap_or(u32::MAX);
+    let place = memory
+        .get_mut(STACK as usize..end)
+        .ok_or_else(|| Error::Trap(format!("a saved stack of {} bytes does not fit", stack.len())))?;
+    place.copy_from_slice(stack);
+    let (top, limit_at) = (DATA as usize, DATA as usize + 4);
+    // `end` fits: it lies within a memory of at most 4 GiB.
+    memory[top..limit_at].copy_from_slice(&(end as u32).to_le_bytes());
+    memory[limit_at..limit_at + 4].copy_from_slice(&limit.to_le_bytes());
+    Ok(())
+}
+
+/// Makes the next call of the entry rewind.
+pub fn begin_rewind(guest: &mut dyn Guest) {
+    guest.set_asyncify(State::Rewinding, DATA);
+}
+
+/// Ends the rewinding, in the host call at which the guest had unwound.
+pub fn end_rewind(guest: &mut dyn Guest) {
+    guest.set_asyncify(State::Normal, DATA);
+}

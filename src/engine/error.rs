@@ -1,0 +1,27 @@
+//! What can go wrong in an engine.
+
+use super::EngineKind;
+
+/// What can go wrong in an engine.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// This build does not contain the engine.
+    #[error("this build of dormouse has no {0}; build it with `cargo build --features {0}`")]
+    NotBuilt(EngineKind),
+    /// The engine could not be set up.
+    #[error("{0} could not be started: {1}")]
+    Setup(EngineKind, String),
+    /// The engine could not compile the module.
+    #[error("{0} could not compile the module: {1}")]
+    Compile(EngineKind, String),
+    /// The compiled code could not be loaded.
+    #[error("{0} could not load the compiled module: {1}")]
+    Load(EngineKind, String),
+    /// The guest trapped.
+    #[error("the guest trapped: {0}")]
+    Trap(String),
+    /// The instance does not have the state that its shape promises, or cannot take what a snapshot
+    /// holds.
+    #[error("{0} could not set the guest's state: {1}")]
+    State(EngineKind, String),
+}

@@ -1,0 +1,132 @@
+//! The only file that touches Binaryen.
+//!
+//! Binaryen's C interface keeps pass arguments and levels in process-wide variables, so one lock
+//! stands around all of it. It ends the process on what it does not like: only modules that
+//! `validate` has let through may come here.
+
+use std::ffi::CString;
+use std::sync::{Mutex, PoisonError};
+
+use binaryen::{CodegenConfig, Module, ffi};
+
+use super::Error;
+use super::scan::Scan;
+use crate::model::shape;
+
+static LOCK: Mutex<()> = Mutex::new(());
+
+/// Pages of 64 KiB for asyncify's stack: 32 MiB. A frame there is at most a few times the size of
+/// the same frame on the native stack, of which engines allow 8 MiB; what is not written costs no
+/// memory.
+const STACK_PAGES: &str = "512";
+
+/// What asyncify is told.
+pub(super) struct Asyncify<'a> {
+    /// Names of the functions to instrument.
+    pub functions: Vec<String>,
+    /// Imports that may suspend, as `module.name`.
+    pub imports: Vec<String>,
+    /// The module: which proposals it uses decides what Binaryen may write.
+    pub scan: &'a Scan,
+    /// Binaryen's optimisation level after the pass, 0 to 4.
+    pub optimize: u32,
+}
+
+/// Runs asyncify and what makes its output fast.
+pub(super) fn asyncify(wasm: &[u8], settings: &Asyncify<'_>) -> Result<Vec<u8>, Error> {
+    let _guard = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
+    let (mut module, raw) = read(wasm, features(settings.scan))?;
+    let level = CodegenConfig {
+        shrink_level: 0,
+        optimization_level: settings.optimize,
+        debug_info: true,
+    };
+    set_argument("asyncify-imports", &settings.imports.join("\n"));
+    set_argument("asyncify-in-secondary-memory", "1");
+    set_argument("asyncify-secondary-memory-size", STACK_PAGES);
+    if settings.functions.is_empty() {
+        // An empty list would mean "all of them" to the pass.
+        set_argument("asyncify-ignore-indirect", "1");
+    } else {
+        set_argument("asyncify-onlylist", &settings.functions.join("\n"));
+    }
+    let known = module.run_optimization_passes(["asyncify"], &level);
+    // SAFETY: takes no pointers.
+    unsafe { ffi::BinaryenClearPassArguments() };
+    known.map_err(|()| Error::Binaryen)?;
+
+    // The host sets the two globals itself, so the pass's own functions can go.
+    for function in ["start_unwind", "stop_unwind", "start_rewind", "stop_rewind", "get_state"] {
+        let export = c_string(&format!("asyncify_{function}"));
+        // SAFETY: `raw` is alive while `module` is, and the string ends in a zero byte.
+        unsafe { ffi::BinaryenRemoveExport(raw, export.as_ptr()) };
+    }
+    export_global(raw, "__asyncify_state", shape::ASYNCIFY_STATE);
+    export_global(raw, "__asyncify_data", shape::ASYNCIFY_DATA);
+    if settings.optimize > 0 {
+        module.optimize(&level);
+    }
+    Ok(write(&module))
+}
+
+/// Reads a module and tells Binaryen which proposals it may use.
+fn read(wasm: &[u8], features: u32) -> Result<(Module, ffi::BinaryenModuleRef), Error> {
+    // SAFETY: pointer and length are those of one slice, which Binaryen copies.
+    let raw = unsafe { ffi::BinaryenModuleSafeRead(wasm.as_ptr().cast(), wasm.len()) };
+    if raw.is_null() {
+        return Err(Error::Binaryen);
+    }
+    // SAFETY: `raw` is a live module, and the owner made here is its only one.
+    let module = unsafe {
+        ffi::BinaryenModuleSetFeatures(raw, features);
+        Module::from_raw(raw)
+    };
+    Ok((module, raw))
+}
+
+fn write(module: &Module) -> Vec<u8> {
+    // SAFETY: takes no pointers. Writes the name section, by which functions are told again.
+    unsafe { ffi::BinaryenSetDebugInfo(true) };
+    module.write()
+}
+
+/// Only what the module uses, so that no pass rewrites it into a newer language than the engines'.
+fn features(scan: &Scan) -> u32 {
+    // SAFETY: each returns a constant.
+    let mut features = unsafe {
+        ffi::BinaryenFeatureMutableGlobals()
+            | ffi::BinaryenFeatureNontrappingFPToInt()
+            | ffi::BinaryenFeatureSignExt()
+            | ffi::BinaryenFeatureSIMD128()
+            | ffi::BinaryenFeatureBulkMemory()
+            | ffi::BinaryenFeatureReferenceTypes()
+            | ffi::BinaryenFeatureMultivalue()
+            | ffi::BinaryenFeatureExtendedConst()
+            | ffi::BinaryenFeatureMultiMemory()
+            | ffi::BinaryenFeatureAtomics()
+    };
+    if scan.bodies.iter().any(|body| body.exception.is_some()) {
+        // SAFETY: returns a constant.
+        features |= unsafe { ffi::BinaryenFeatureExceptionHandling() };
+    }
+    features
+}
+
+fn set_argument(name: &str, value: &str) {
+    let (name, value) = (c_string(name), c_string(value));
+    // SAFETY: both strings end in a zero byte, and Binaryen copies them.
+    unsafe { ffi::BinaryenSetPassArgument(name.as_ptr(), value.as_ptr()) };
+}
+
+fn export_global(raw: ffi::BinaryenModuleRef, global: &str, export: &str) {
+    let (global, export) = (c_string(global), c_string(export));
+    // SAFETY: `raw` is a live module; asyncify has just made a global of this name; both strings
+    // end in a zero byte, and Binaryen copies them.
+    unsafe { ffi::BinaryenAddGlobalExport(raw, global.as_ptr(), export.as_ptr()) };
+}
+
+/// Zero bytes cannot be part of a C string. They occur in import names only, which then match
+/// nothing; `validate` accepts known imports alone, which have none.
+fn c_string(text: &str) -> CString {
+    CString::new(text).unwrap_or_default()
+}

@@ -1,0 +1,149 @@
+//! Which functions may be on the stack at a suspend, and by which calls.
+//!
+//! An indirect call through a table that no instruction changes reaches only the functions of its
+//! type that element segments put there. Through any other table it reaches every function of its
+//! type whose reference is taken anywhere. That is sound: a reference can only come from an element
+//! segment or from `ref.func`.
+
+use std::collections::{HashMap, VecDeque};
+
+use wasmparser::FuncType;
+
+use super::scan::Scan;
+
+/// The functions that may be on the stack at a suspend.
+pub(super) struct CallGraph {
+    /// For every function the next one on a shortest path to a blocking import; `None` where it
+    /// can reach none.
+    toward: Vec<Option<Hop>>,
+}
+
+/// One step of a path to a blocking import.
+#[derive(Clone, Copy)]
+struct Hop {
+    /// The function called; the function itself for a blocking import.
+    to: u32,
+    indirect: bool,
+}
+
+/// A call as a node of the graph: indirect calls of one type through one table are one node.
+type IndirectClass = (u32, Option<u32>);
+
+impl CallGraph {
+    /// Finds them. `blocks` says which imported functions may suspend the guest.
+    pub(super) fn new(scan: &Scan, blocks: impl Fn(u32) -> bool) -> Self {
+        let canonical = canonical_types(scan);
+        let changed = scan.changed_tables();
+        let class_of = |ty: u32, table: u32| -> IndirectClass {
+            let table = (!changed.contains(&table)).then_some(table);
+            (canonical[ty as usize], table)
+        };
+
+        // Callers of each function and of each class; targets are looked up by the class.
+        let mut callers: HashMap<u32, Vec<u32>> = HashMap::new();
+        let mut class_callers: HashMap<IndirectClass, Vec<u32>> = HashMap::new();
+        for (defined, body) in scan.bodies.iter().enumerate() {
+            let caller = scan.imported_functions + defined as u32;
+            for callee in &body.calls {
+                callers.entry(*callee).or_default().push(caller);
+            }
+            for (ty, table) in &body.indirect {
+                class_callers
+                    .entry(class_of(*ty, *table))
+                    .or_default()
+                    .push(caller);
+            }
+        }
+        let tables = tables_of(scan);
+
+        let mut toward: Vec<Option<Hop>> = vec![None; scan.functions.len()];
+        let mut queue = VecDeque::new();
+        for function in 0..scan.imported_functions {
+            if blocks(function) {
+                toward[function as usize] = Some(Hop {
+                    to: function,
+                    indirect: false,
+                });
+                queue.push_back(function);
+            }
+        }
+        // Breadth first from the blocking imports backwards, so that paths are shortest.
+        while let Some(callee) = queue.pop_front() {
+            let mut visit = |caller: u32, indirect: bool| {
+                let slot = &mut toward[caller as usize];
+                if slot.is_none() {
+                    *slot = Some(Hop {
+                        to: callee,
+                        indirect,
+                    });
+                    queue.push_back(caller);
+                }
+            };
+            for caller in callers.get(&callee).into_iter().flatten() {
+                visit(*caller, false);
+            }
+            let ty = canonical[scan.functions[callee as usize] as usize];
+            let unnamed = tables.get(&callee).map(|_| None);
+            let named = tables.get(&callee).into_iter().flatten().copied();
+            for table in unnamed.into_iter().chain(named.map(Some)) {
+                for caller in class_callers.remove(&(ty, table)).into_iter().flatten() {
+                    visit(caller, true);
+                }
+            }
+        }
+        Self { toward }
+    }
+
+    /// Whether the function may be on the stack at a suspend.
+    pub(super) fn may_suspend(&self, function: u32) -> bool {
+        self.toward[function as usize].is_some()
+    }
+
+    /// The shortest path from a function to a blocking import, for people.
+    pub(super) fn path(&self, scan: &Scan, function: u32) -> Option<String> {
+        let mut at = function;
+        let mut text = scan.function_name(at);
+        while let Some(hop) = self.toward[at as usize] {
+            if hop.to == at {
+                return Some(text);
+            }
+            text.push_str(if hop.indirect { " ~> " } else { " -> " });
+            at = hop.to;
+            text.push_str(&scan.function_name(at));
+        }
+        None
+    }
+}
+
+/// The same number for every index of the same function type: two equal types are one type.
+fn canonical_types(scan: &Scan) -> Vec<u32> {
+    let mut first: HashMap<&FuncType, u32> = HashMap::new();
+    let mut canonical = Vec::with_capacity(scan.types.len());
+    for (index, ty) in scan.types.iter().enumerate() {
+        let index = index as u32;
+        canonical.push(match ty {
+            Some(ty) => *first.entry(ty).or_insert(index),
+            None => index,
+        });
+    }
+    canonical
+}
+
+/// For every function whose reference is taken, the tables that element segments put it into.
+fn tables_of(scan: &Scan) -> HashMap<u32, Vec<u32>> {
+    let mut tables: HashMap<u32, Vec<u32>> = HashMap::new();
+    for function in &scan.referenced {
+        tables.entry(*function).or_default();
+    }
+    for segment in &scan.elements {
+        for function in &segment.functions {
+            let list = tables.entry(*function).or_default();
+            if let Some(table) = segment.table
+                && !list.contains(&table)
+            {
+                list.push(table);
+            }
+        }
+    }
+    tables
+}

@@ -1,0 +1,61 @@
+//! The custom section in which a resumable module says where it comes from.
+
+use serde::{Deserialize, Serialize};
+use wasmparser::{Parser, Payload};
+
+use super::Error;
+use crate::model::{Digest, Shape};
+
+/// Name of the custom section; its content is a MessagePack map.
+const SECTION: &str = "dormouse.manifest";
+
+/// Which rewriting made a module resumable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Transform {
+    /// Binaryen's asyncify as it is.
+    Plain,
+}
+
+impl std::fmt::Display for Transform {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Plain => "plain",
+        })
+    }
+}
+
+/// Where a resumable module comes from and how its state is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of dormouse that made it.
+    pub tool: String,
+    /// Digest of the module it was made from.
+    pub source: Digest,
+    /// How it was made.
+    pub transform: Transform,
+    /// The names under which its state is exported.
+    pub shape: Shape,
+}
+
+impl Manifest {
+    /// The content of the custom section.
+    pub(super) fn section(&self) -> (&'static str, Vec<u8>) {
+        // Writing plain data into memory fails only where memory does.
+        (SECTION, rmp_serde::to_vec_named(self).unwrap_or_default())
+    }
+
+    /// Reads the manifest of a resumable module.
+    pub fn of(wasm: &[u8]) -> Result<Self, Error> {
+        for payload in Parser::new(0).parse_all(wasm) {
+            if let Payload::CustomSection(section) = payload.map_err(Error::malformed)?
+                && section.name() == SECTION
+            {
+                return rmp_serde::from_slice(section.data()).map_err(|error| Error::Unsupported {
+                    what: format!("a module whose manifest cannot be read ({error})"),
+                    why: "it was made by another version of dormouse",
+                });
+            }
+        }
+        Err(Error::NotResumable)
+    }
+}

@@ -1,0 +1,165 @@
+//! WebAssembly into resumable WebAssembly.
+//!
+//! ```text
+//! source -> validate -> prepare -> asyncify (Binaryen) -> surface -> resumable module
+//!              |
+//!              `- callgraph: which functions may be on the stack at a suspend
+//! ```
+
+mod binaryen;
+mod callgraph;
+mod error;
+mod image;
+mod manifest;
+mod prepare;
+mod scan;
+mod sections;
+mod surface;
+mod validate;
+
+use crate::model::{Digest, ValType};
+
+pub use error::Error;
+pub use image::{Segment, initial_memory};
+pub use manifest::{Manifest, Transform};
+
+/// A function that the host offers to modules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostFunction {
+    /// Types of its parameters.
+    pub params: Vec<ValType>,
+    /// Types of its results; at most one.
+    pub results: Vec<ValType>,
+    /// Whether a call may suspend the guest.
+    pub blocks: bool,
+}
+
+/// How to instrument.
+pub struct Options<'a> {
+    /// The functions that the host offers, by module and name.
+    pub host: &'a dyn Fn(&str, &str) -> Option<HostFunction>,
+    /// Which rewriting.
+    pub transform: Transform,
+    /// Told at the start of every stage, with its number from 0 to [`STAGES`].
+    pub progress: &'a dyn Fn(&'static str, usize),
+}
+
+/// How many stages an instrumentation has.
+pub const STAGES: usize = 4;
+
+/// A resumable module.
+pub struct Instrumented {
+    /// The module, with its manifest in a custom section.
+    pub wasm: Vec<u8>,
+    /// The manifest.
+    pub manifest: Manifest,
+    /// What was done.
+    pub report: Report,
+}
+
+/// What an instrumentation did.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// How many functions the source defines.
+    pub functions: usize,
+    /// Those that were instrumented, in the module's order.
+    pub instrumented: Vec<InstrumentedFunction>,
+    /// Imports that may suspend the guest, as `module.name`.
+    pub blocking: Vec<String>,
+    /// Size of the source in bytes.
+    pub source_bytes: usize,
+    /// Size of the resumable module in bytes.
+    pub resumable_bytes: usize,
+}
+
+/// A function that may be on the stack at a suspend.
+#[derive(Clone, Debug)]
+pub struct InstrumentedFunction {
+    /// Its name, or its number where the module has no names.
+    pub name: String,
+    /// The shortest chain of calls to an import that may suspend; `~>` is an indirect call.
+    pub path: String,
+}
+
+/// Makes a module resumable.
+///
+/// # Errors
+/// Says why the module cannot be, naming what and where.
+pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, Error> {
+    (options.progress)("reading", 0);
+    validate::well_formed(source)?;
+    let scan = scan::Scan::of(source)?;
+    let imports = validate::interface(&scan, options.host)?;
+
+    (options.progress)("finding what may suspend", 1);
+    let blocks = |function: u32| imports.get(function as usize).is_some_and(|i| i.blocks);
+    let graph = callgraph::CallGraph::new(&scan, blocks);
+    validate::bodies(source, &scan, &graph)?;
+    let defined = scan.imported_functions..scan.functions.len() as u32;
+    let instrumented: Vec<u32> = defined.filter(|f| graph.may_suspend(*f)).collect();
+
+    (options.progress)("rewriting", 2);
+    let blocking: Vec<String> = imports
+        .iter()
+        .filter(|import| import.blocks)
+        .map(|import| format!("{}.{}", import.module, import.name))
+        .collect();
+    let prepared = prepare::prepare(source, &scan)?;
+    let asyncified = binaryen::asyncify(
+        &prepared,
+        &binaryen::Asyncify {
+            functions: instrumented.iter().map(|f| format!("f{f}")).collect(),
+            imports: blocking.clone(),
+            scan: &scan,
+            optimize: 2,
+        },
+    )?;
+
+    (options.progress)("writing", 3);
+    let (mut sections, shape) = surface::expose(&asyncified, &scan, &imports)?;
+    let manifest = Manifest {
+        tool: env!("CARGO_PKG_VERSION").to_string(),
+        source: Digest::of(source),
+        transform: options.transform,
+        shape,
+    };
+    let (name, content) = manifest.section();
+    sections.add_custom(name, &content);
+    let wasm = sections.join();
+    let report = Report {
+        functions: scan.bodies.len(),
+        instrumented: instrumented
+            .iter()
+            .map(|function| InstrumentedFunction {
+                name: scan.function_name(*function),
+                path: graph.path(&scan, *function).unwrap_or_default(),
+            })
+            .collect(),
+        blocking,
+        source_bytes: source.len(),
+        resumable_bytes: wasm.len(),
+    };
+    Ok(Instrumented {
+        wasm,
+        manifest,
+        report,
+    })
+}
+
+/// Checks a resumable module from a stranger: that it is valid and has what its manifest says.
+///
+/// # Errors
+/// Says what is wrong.
+pub fn check_resumable(wasm: &[u8], manifest: &Manifest) -> Result<(), Error> {
+    validate::well_formed(wasm)?;
+    let scan = scan::Scan::of(wasm)?;
+    let imports = scan.imports.iter().map(|i| (&i.module, &i.name));
+    let stated = manifest.shape.imports.iter().map(|i| (&i.module, &i.name));
+    match imports.eq(stated) {
+        true => Ok(()),
+        false => Err(Error::Unsupported {
+            what: "a module with other imports than its manifest says".into(),
+            why: "the snapshot was tampered with",
+        }),
+    }
+}

@@ -1,0 +1,181 @@
+//! Makes a module ready for asyncify: everything that must not happen again on resume becomes
+//! something the host asks for, and everything that Binaryen must not see is taken out.
+//!
+//! - The start function becomes an export that the host calls at the first run only.
+//! - Functions get names `f0`, `f1`, …, which follow them through Binaryen.
+//! - `data.drop` and `elem.drop` are noted in globals; a function drops the same segments again.
+//! - Of the exports only `_start` and `memory` stay: nothing else is ever called, and asyncify's
+//!   own names become free in a module that has been through asyncify before.
+
+use wasm_encoder::{
+    CodeSection, ConstExpr, Encode, ExportKind, ExportSection, Function, GlobalSection, GlobalType,
+    Instruction, NameMap, NameSection, Section, SectionId, TypeSection, ValType,
+};
+use wasmparser::{ExternalKind, Operator};
+
+use super::Error;
+use super::scan::Scan;
+use super::sections::Sections;
+use crate::model::shape;
+
+/// Rewrites a module for Binaryen.
+pub(super) fn prepare(wasm: &[u8], scan: &Scan) -> Result<Vec<u8>, Error> {
+    let mut sections = Sections::split(wasm)?;
+    sections.remove(SectionId::Custom);
+    sections.remove(SectionId::Start);
+
+    let mut exports = ExportSection::new();
+    for (name, kind, index) in &scan.exports {
+        match (name.as_str(), kind) {
+            ("_start", ExternalKind::Func) => exports.export(name, ExportKind::Func, *index),
+            ("memory", ExternalKind::Memory) => exports.export(name, ExportKind::Memory, *index),
+            _ => &mut exports,
+        };
+    }
+    if let Some(start) = scan.start {
+        exports.export(shape::START, ExportKind::Func, start);
+    }
+    if scan.drops_segments() {
+        note_drops(&mut sections, wasm, scan)?;
+        let redrop = scan.functions.len() as u32;
+        exports.export(shape::REDROP, ExportKind::Func, redrop);
+    }
+    sections.replace(SectionId::Export, content(&exports));
+
+    let functions = scan.functions.len() + usize::from(scan.drops_segments());
+    let mut names = NameMap::new();
+    for index in 0..functions as u32 {
+        names.append(index, &format!("f{index}"));
+    }
+    let mut section = NameSection::new();
+    section.functions(&names);
+    sections.add_custom("name", &section.as_custom().data);
+    Ok(sections.join())
+}
+
+/// The index of the original function behind a name given by [`prepare`].
+pub(super) fn original_function(name: &str) -> Option<u32> {
+    name.strip_prefix('f')?.parse().ok()
+}
+
+/// One global for each segment says whether it was dropped; a new function drops those again.
+fn note_drops(sections: &mut Sections, wasm: &[u8], scan: &Scan) -> Result<(), Error> {
+    let first_global = scan.globals.len() as u32;
+    let segments = scan.data_segments + scan.elements.len() as u32;
+    let global_of = |segment: Segment| {
+        first_global
+            + match segment {
+                Segment::Data(index) => index,
+                Segment::Element(index) => scan.data_segments + index,
+            }
+    };
+
+    let mut globals = GlobalSection::new();
+    for _ in 0..segments {
+        globals.global(
+            GlobalType {
+                val_type: ValType::I32,
+                mutable: true,
+                shared: false,
+            },
+            &ConstExpr::i32_const(0),
+        );
+    }
+    append(sections, SectionId::Global, segments, &globals)?;
+
+    let mut redrop = Function::new([]);
+    for index in 0..scan.data_segments {
+        drop_if(&mut redrop, global_of(Segment::Data(index)), Instruction::DataDrop(index));
+    }
+    for index in 0..scan.elements.len() as u32 {
+        drop_if(&mut redrop, global_of(Segment::Element(index)), Instruction::ElemDrop(index));
+    }
+    redrop.instruction(&Instruction::End);
+
+    let mut types = TypeSection::new();
+    types.ty().function([], []);
+    append(sections, SectionId::Type, 1, &types)?;
+    let mut function = Vec::new();
+    (scan.types.len() as u32).encode(&mut function);
+    sections.append(SectionId::Function, 1, &function)?;
+
+    let mut code = CodeSection::new();
+    for payload in wasmparser::Parser::new(0).parse_all(wasm) {
+        if let wasmparser::Payload::CodeSectionEntry(body) = payload.map_err(Error::malformed)? {
+            code.raw(&note_drops_in(&body, wasm, &global_of)?);
+        }
+    }
+    code.function(&redrop);
+    sections.replace(SectionId::Code, content(&code));
+    if sections.content(SectionId::DataCount).is_none() && scan.data_segments > 0 {
+        let mut count = Vec::new();
+        scan.data_segments.encode(&mut count);
+        sections.replace(SectionId::DataCount, count);
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy)]
+enum Segment {
+    Data(u32),
+    Element(u32),
+}
+
+fn drop_if(function: &mut Function, global: u32, drop: Instruction<'_>) {
+    function.instruction(&Instruction::GlobalGet(global));
+    function.instruction(&Instruction::If(wasm_encoder::BlockType::Empty));
+    function.instruction(&drop);
+    function.instruction(&Instruction::End);
+}
+
+/// The body with a note after every drop; the rest is copied byte for byte.
+fn note_drops_in(
+    body: &wasmparser::FunctionBody<'_>,
+    wasm: &[u8],
+    global_of: &impl Fn(Segment) -> u32,
+) -> Result<Vec<u8>, Error> {
+    // Positions are those in a module that is in memory, so they fit.
+    let (start, body_end) = (body.range().start as usize, body.range().end as usize);
+    let mut out = Vec::with_capacity(body_end - start);
+    let mut copied = start;
+    let mut operators = body.get_operators_reader().map_err(Error::malformed)?;
+    while !operators.eof() {
+        let operator = operators.read().map_err(Error::malformed)?;
+        let segment = match operator {
+            Operator::DataDrop { data_index } => Segment::Data(data_index),
+            Operator::ElemDrop { elem_index } => Segment::Element(elem_index),
+            _ => continue,
+        };
+        let end = operators.original_position() as usize;
+        out.extend_from_slice(&wasm[copied..end]);
+        copied = end;
+        Instruction::I32Const(1).encode(&mut out);
+        Instruction::GlobalSet(global_of(segment)).encode(&mut out);
+    }
+    out.extend_from_slice(&wasm[copied..body_end]);
+    Ok(out)
+}
+
+/// The content of a section as `wasm-encoder` writes it, without its length.
+pub(super) fn content(section: &impl Section) -> Vec<u8> {
+    let mut framed = Vec::new();
+    section.encode(&mut framed);
+    let mut reader = wasmparser::BinaryReader::new(&framed, 0);
+    // `Encode` for a section always writes its length first.
+    let rest = reader.read_var_u32().map_or(0, |_| reader.bytes_remaining());
+    framed.split_off(framed.len() - rest)
+}
+
+/// Appends the entries of an encoded section to the module's own.
+pub(super) fn append(
+    sections: &mut Sections,
+    id: SectionId,
+    count: u32,
+    section: &impl Section,
+) -> Result<(), Error> {
+    let content = content(section);
+    let mut reader = wasmparser::BinaryReader::new(&content, 0);
+    reader.read_var_u32().map_err(Error::malformed)?;
+    let entries = &content[content.len() - reader.bytes_remaining()..];
+    sections.append(id, count, entries)
+}

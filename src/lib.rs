@@ -1,0 +1,6 @@
+//! dormouse
+mod clock;
+mod engine;
+mod instrument;
+mod model;
+mod snapshot;

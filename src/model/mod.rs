@@ -1,0 +1,12 @@
+//! The words that every other module uses: digests, values and waits. Plain data, no behaviour of
+//! its own beyond construction and display.
+
+mod digest;
+pub mod shape;
+mod value;
+mod wait;
+
+pub use digest::Digest;
+pub use shape::Shape;
+pub use value::{ValType, Value};
+pub use wait::{ClockId, Deadline, FdInterest, Interest, Wait};

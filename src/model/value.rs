@@ -1,0 +1,41 @@
+//! WebAssembly values in a form that every engine can be given and that can be written down.
+
+use serde::{Deserialize, Serialize};
+
+/// The number and vector types of WebAssembly: what globals and host functions may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ValType {
+    /// 32-bit integer.
+    I32,
+    /// 64-bit integer.
+    I64,
+    /// 32-bit IEEE 754 float.
+    F32,
+    /// 64-bit IEEE 754 float.
+    F64,
+    /// 128-bit vector.
+    V128,
+    /// Reference to a function.
+    FuncRef,
+    /// Opaque reference of the host's.
+    ExternRef,
+}
+
+/// A value as its bits, so that NaN payloads survive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Value {
+    /// 32-bit integer.
+    I32(u32),
+    /// 64-bit integer.
+    I64(u64),
+    /// The bits of a 32-bit float.
+    F32(u32),
+    /// The bits of a 64-bit float.
+    F64(u64),
+    /// The bits of a vector, in little-endian order of its lanes.
+    V128(u128),
+    /// A function by its index in the module's own numbering, or null.
+    FuncRef(Option<u32>),
+    /// A null external reference: dormouse hands out no other.
+    NullExtern,
+}

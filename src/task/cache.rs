@@ -1,0 +1,119 @@
+//! The cache on disk: resumable modules and the machine code that engines made of them.
+//!
+//! ```text
+//! <root>/<key>.source          which resumable module belongs to a source and its settings
+//! <root>/<digest>.wasm.zst     the resumable module, compressed
+//! <root>/<digest>.manifest     its manifest
+//! <root>/<digest>.<code key>   machine code of one engine
+//! ```
+//!
+//! Machine code is run as it is found, so the directory is readable by its owner alone, and one
+//! that belongs to somebody else is refused.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use super::Error;
+use crate::model::Digest;
+
+/// A directory of our own.
+#[derive(Clone, Debug)]
+pub(super) struct Cache {
+    root: PathBuf,
+}
+
+impl Cache {
+    /// Opens the cache, making the directory where there is none.
+    pub(super) fn open(root: &Path) -> Result<Self, Error> {
+        let failed = |source| Error::Cache {
+            path: root.to_path_buf(),
+            source,
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(root)
+            .map_err(failed)?;
+        let metadata = fs::metadata(root).map_err(failed)?;
+        let foreign = metadata.uid() != rustix::process::geteuid().as_raw();
+        if foreign || metadata.mode() & 0o022 != 0 {
+            return Err(failed(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "the directory holds machine code, and others can write to it",
+            )));
+        }
+        Ok(Self {
+            root: root.to_path_buf(),
+        })
+    }
+
+    /// Where the user's caches are: `DORMOUSE_CACHE`, else `dormouse` in the user's cache
+    /// directory (`XDG_CACHE_HOME`, else `~/.cache`).
+    pub(super) fn default_root() -> PathBuf {
+        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        if let Some(root) = variable("DORMOUSE_CACHE") {
+            return root.into();
+        }
+        let caches = match (variable("XDG_CACHE_HOME"), variable("HOME")) {
+            (Some(caches), _) => PathBuf::from(caches),
+            (None, Some(home)) => Path::new(&home).join(".cache"),
+            (None, None) => std::env::temp_dir(),
+        };
+        caches.join("dormouse").join("modules")
+    }
+
+    /// The file for a source module with its settings.
+    pub(super) fn source(&self, key: &Digest) -> PathBuf {
+        self.root.join(format!("{key}.source"))
+    }
+
+    /// The compressed resumable module.
+    pub(super) fn module(&self, module: &Digest) -> PathBuf {
+        self.root.join(format!("{module}.wasm.zst"))
+    }
+
+    /// The manifest of a resumable module.
+    pub(super) fn manifest(&self, module: &Digest) -> PathBuf {
+        self.root.join(format!("{module}.manifest"))
+    }
+
+    /// Machine code.
+    pub(super) fn code(&self, module: &Digest, code_key: &str) -> PathBuf {
+        self.root.join(format!("{module}.{code_key}"))
+    }
+
+    /// A name in the cache's directory for a file that is being made.
+    pub(super) fn temporary(&self) -> Result<tempfile::TempPath, Error> {
+        let made = tempfile::Builder::new().prefix(".new-").tempfile_in(&self.root);
+        made.map(tempfile::NamedTempFile::into_temp_path)
+            .map_err(|source| self.failed(&self.root, source))
+    }
+
+    /// Writes a file so that other processes see all of it or nothing.
+    pub(super) fn put(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+        let temporary = self.temporary()?;
+        fs::write(&temporary, bytes).map_err(|source| self.failed(path, source))?;
+        self.keep(temporary, path)
+    }
+
+    /// Gives a finished temporary file its name.
+    pub(super) fn keep(&self, temporary: tempfile::TempPath, path: &Path) -> Result<(), Error> {
+        temporary
+            .persist(path)
+            .map_err(|e| self.failed(path, e.error))
+    }
+
+    fn failed(&self, path: &Path, source: io::Error) -> Error {
+        Error::Cache {
+            path: path.to_path_buf(),
+            source,
+        }
+    }
+}
+
+/// The bytes of a file, or `None` where there is none.
+pub(super) fn get(path: &Path) -> Option<Vec<u8>> {
+    fs::read(path).ok()
+}

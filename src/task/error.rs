@@ -1,0 +1,80 @@
+//! What can go wrong in a task.
+
+use crate::model::Digest;
+use crate::{engine, instrument, snapshot, wasi};
+
+/// What can go wrong in a task.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The module cannot be made resumable.
+    #[error(transparent)]
+    Instrument(#[from] instrument::Error),
+    /// The engine.
+    #[error(transparent)]
+    Engine(#[from] engine::Error),
+    /// The snapshot.
+    #[error(transparent)]
+    Snapshot(#[from] snapshot::Error),
+    /// The WASI state.
+    #[error(transparent)]
+    Wasi(#[from] wasi::Error),
+    /// The guest could not unwind.
+    #[error(
+        "the guest's stack is too deep to be suspended: asyncify's 32 MiB are full; \
+         nothing was written ({0})"
+    )]
+    TooDeep(String),
+    /// The snapshot does not fit the module.
+    #[error("the snapshot does not fit its module: {0}")]
+    Mismatch(String),
+    /// Another module than the one in the snapshot.
+    #[error(
+        "the snapshot is of another module: it was taken of {}, and this is {}",
+        wanted.short(),
+        found.short()
+    )]
+    OtherModule {
+        /// The digest in the snapshot.
+        wanted: Digest,
+        /// The digest of the module given.
+        found: Digest,
+    },
+    /// The right module, made resumable in another way.
+    #[error(
+        "the module is the right one, but this dormouse {ours} makes it resumable in another way \
+         than dormouse {theirs}, which took the snapshot; resume with that version, or with a \
+         snapshot that contains its module"
+    )]
+    OtherTransform {
+        /// The version of this build.
+        ours: String,
+        /// The version that took the snapshot.
+        theirs: String,
+    },
+    /// The snapshot has no module, and none was found.
+    #[error(
+        "the snapshot does not contain its module {}, and the cache does not have it; \
+         give the module with --module",
+        .0.short()
+    )]
+    ModuleMissing(Digest),
+    /// The cache of compiled code.
+    #[error("cannot use the cache at {path}: {source}; set DORMOUSE_CACHE to another directory")]
+    Cache {
+        /// The file or directory.
+        path: std::path::PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The caller asked for something that the task's state does not allow.
+    #[error("{0}")]
+    State(&'static str),
+    /// An asynchronous host function answered with an error.
+    #[error("host function {function} failed: {message}")]
+    HostFunction {
+        /// The import as `module.name`.
+        function: String,
+        /// Its own message.
+        message: String,
+    },
+}

@@ -1,0 +1,185 @@
+//! A parked task into a snapshot, and back.
+
+use std::sync::Arc;
+
+use super::host::Pending;
+use super::{Error, Program, Progress, Runtime, Task};
+use crate::clock::{Clock, SystemClock};
+use crate::engine::{EngineKind, asyncify};
+use crate::snapshot::{self, InstanceV1, MemoryV1, MetaV1, PendingV1, Snapshot};
+use crate::wasi;
+use crate::model::{Wait, shape};
+
+/// Everything a resumed task gets from its new host.
+#[derive(Debug, Default)]
+pub struct Restore {
+    /// Standard streams and directories.
+    pub bindings: wasi::Bindings,
+    /// What to do where the host is not as it was.
+    pub options: wasi::RestoreOptions,
+    /// The clock; `None` is the system's.
+    pub clock: Option<Arc<dyn Clock>>,
+}
+
+impl Task {
+    /// The task as a snapshot. The task itself stays as it is and can go on.
+    ///
+    /// # Errors
+    /// Where the task is not parked, or a file it has open cannot be written down.
+    pub fn freeze(&mut self) -> Result<Snapshot, Error> {
+        if self.exited.is_some() {
+            return Err(Error::State("the guest has exited; there is nothing to suspend"));
+        }
+        let wakes = self.wakes_at();
+        let shape = self.program.shape().clone();
+        let instance = &mut *self.instance;
+        let mut host = self.host.lock();
+        let pending = host
+            .pending
+            .clone()
+            .ok_or(Error::State("the task has not run yet; there is nothing to suspend"))?;
+
+        let image = self.program.image()?;
+        let mut memories = Vec::with_capacity(shape.memories);
+        let mut pages = Vec::new();
+        for index in 0..shape.memories {
+            let segments = image.iter().filter(|segment| segment.memory == index);
+            let initial = segments.map(|segment| (segment.offset, segment.bytes.as_slice()));
+            let memory = instance.guest_memory(index)?;
+            let mut changed = snapshot::diff(memory, initial);
+            memories.push(MemoryV1 {
+                size: memory.len() as u64,
+                runs: changed.runs,
+            });
+            match pages.is_empty() {
+                true => pages = changed.bytes,
+                false => pages.append(&mut changed.bytes),
+            }
+        }
+        let globals = (0..shape.globals.len())
+            .map(|index| instance.global(index))
+            .collect::<Result<_, _>>()?;
+        let tables = (0..shape.tables.len())
+            .map(|index| instance.table(index))
+            .collect::<Result<_, _>>()?;
+        let stack = asyncify::saved_stack(instance)?.to_vec();
+        let wasi = rmp_serde::to_vec_named(&host.wasi.save()?)
+            .map_err(|e| Error::Mismatch(e.to_string()))?;
+
+        Ok(Snapshot {
+            meta: MetaV1 {
+                tool: env!("CARGO_PKG_VERSION").into(),
+                engine: self.kind.to_string(),
+                created: self.clock.realtime(),
+                wait: pending.wait.clone(),
+                wakes,
+                source: self.program.manifest().source,
+                module: self.program.digest(),
+                transform: self.program.manifest().transform.to_string(),
+            },
+            module: self.program.embedded(),
+            instance: InstanceV1 {
+                entry: self.entry as u32,
+                pending: Some(PendingV1 {
+                    import: pending.import as u32,
+                    arguments: pending.arguments,
+                    wait: pending.wait,
+                    blocked: pending.blocked,
+                }),
+                globals,
+                tables,
+                memories,
+            },
+            wasi,
+            pages,
+            stack,
+        })
+    }
+
+    /// A task that goes on where the snapshot was taken, in a fresh instance.
+    ///
+    /// # Errors
+    /// Where the host lacks what the task needs, or the snapshot does not fit its module.
+    pub fn thaw(
+        runtime: &Runtime,
+        program: &Arc<Program>,
+        kind: EngineKind,
+        snapshot: &Snapshot,
+        restore: Restore,
+        progress: Progress<'_>,
+    ) -> Result<Self, Error> {
+        if program.digest() != snapshot.meta.module {
+            return Err(Error::Mismatch("it is of another module".into()));
+        }
+        let saved = &snapshot.instance;
+        let shape = program.shape();
+        check(saved, shape)?;
+        let clock = restore.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
+        let state: wasi::StateV1 = rmp_serde::from_slice(&snapshot.wasi)
+            .map_err(|e| Error::Mismatch(format!("its WASI state is not valid: {e}")))?;
+        let ctx = wasi::Ctx::restore(state, restore.bindings, restore.options, clock.clone())?;
+        let mut task = Self::assemble(runtime, program, kind, ctx, clock, progress)?;
+        let instance = &mut *task.instance;
+
+        let mut pages = snapshot.pages.as_slice();
+        for (index, memory) in saved.memories.iter().enumerate() {
+            let size = usize::try_from(memory.size)
+                .map_err(|_| Error::Mismatch("a memory is larger than the address space".into()))?;
+            if size > instance.guest_memory(index)?.len() {
+                instance.grow_memory(index, size)?;
+            }
+            let bytes = instance.guest_memory(index)?;
+            if bytes.len() != size {
+                return Err(Error::Mismatch("a memory has another size than it can have".into()));
+            }
+            pages = snapshot::apply(&memory.runs, pages, bytes)?;
+        }
+        if !pages.is_empty() {
+            return Err(Error::Mismatch("it has more pages than memories".into()));
+        }
+        for (index, value) in saved.globals.iter().enumerate() {
+            instance.set_global(index, *value)?;
+        }
+        for (index, values) in saved.tables.iter().enumerate() {
+            instance.set_table(index, values)?;
+        }
+        if shape.redrop {
+            instance.call(shape::REDROP)?;
+        }
+        asyncify::restore_stack(instance, &snapshot.stack)?;
+
+        task.entry = saved.entry as usize;
+        task.host.lock().pending = saved.pending.as_ref().map(|pending| Pending {
+            import: pending.import as usize,
+            arguments: pending.arguments.clone(),
+            wait: pending.wait.clone(),
+            blocked: pending.blocked && !matches!(pending.wait, Wait::Host { .. }),
+        });
+        Ok(task)
+    }
+}
+
+/// A snapshot is input from strangers: its numbers must fit the module before they are used.
+fn check(saved: &InstanceV1, shape: &crate::model::Shape) -> Result<(), Error> {
+    let mismatch = |text: &str| Err(Error::Mismatch(text.into()));
+    if saved.entry as usize >= shape.entries.len() {
+        return mismatch("its entry does not exist");
+    }
+    if saved.memories.len() != shape.memories
+        || saved.globals.len() != shape.globals.len()
+        || saved.tables.len() != shape.tables.len()
+    {
+        return mismatch("it has other memories, globals or tables");
+    }
+    if saved.memories.iter().any(|memory| memory.size % 65536 != 0) {
+        return mismatch("a memory is not a whole number of wasm pages");
+    }
+    let Some(pending) = &saved.pending else {
+        return mismatch("it has no host call to go on with");
+    };
+    let import = shape.imports.get(pending.import as usize);
+    match import {
+        Some(import) if import.blocks && import.params.len() == pending.arguments.len() => Ok(()),
+        _ => mismatch("its host call cannot suspend"),
+    }
+}

@@ -1,0 +1,244 @@
+//! Answers a guest's host calls, and keeps the one at which the guest has unwound.
+//!
+//! ```text
+//!  call --> Done    --> back to the guest
+//!       --> Exit    --> the guest is left where it stands
+//!       --> Block   --> the call is kept as `pending`, the guest unwinds
+//!  rewinding: the guest makes the same call again; it is answered from `pending`
+//! ```
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::functions::{HostCall, HostFuture, HostFunctions, HostReply, from_bits, to_bits};
+use crate::engine::{Flow, Guest, HostCallback, asyncify};
+use crate::model::Wait;
+use crate::model::shape::Import;
+use crate::wasi;
+
+/// The host call at which a guest has unwound.
+#[derive(Clone, Debug)]
+pub(super) struct Pending {
+    pub(super) import: usize,
+    pub(super) arguments: Vec<u64>,
+    pub(super) wait: Wait,
+    /// The call said so itself; otherwise it has not been tried, and is made anew.
+    pub(super) blocked: bool,
+}
+
+/// Everything that host calls change.
+pub(super) struct Host {
+    pub(super) wasi: wasi::Ctx,
+    pub(super) pending: Option<Pending>,
+    /// The next host call is the pending one, made again.
+    pub(super) rewinding: bool,
+    pub(super) exit: Option<u32>,
+    /// What an asynchronous host function answered.
+    pub(super) reply: Option<HostReply>,
+    /// An error that a host call cannot hand to the guest.
+    pub(super) error: Option<String>,
+    /// Unwind at every call that may block, even if it would not (`--rehearse`).
+    pub(super) unwind_always: bool,
+    imports: Vec<Target>,
+    functions: HostFunctions,
+    suspend: Arc<AtomicBool>,
+}
+
+/// What an import is bound to.
+#[derive(Clone)]
+enum Target {
+    Wasi(wasi::Function, Import),
+    Registered(Import),
+}
+
+/// Shared between the task and the engine's callback. Only one of them runs at a time.
+#[derive(Clone)]
+pub(super) struct SharedHost(Arc<Mutex<Host>>);
+
+impl SharedHost {
+    pub(super) fn new(
+        wasi: wasi::Ctx,
+        imports: &[Import],
+        functions: HostFunctions,
+        suspend: Arc<AtomicBool>,
+    ) -> Self {
+        let imports = imports
+            .iter()
+            .map(|import| match wasi_function(&import.module, &import.name) {
+                Some(function) => Target::Wasi(function, import.clone()),
+                None => Target::Registered(import.clone()),
+            })
+            .collect();
+        Self(Arc::new(Mutex::new(Host {
+            wasi,
+            pending: None,
+            rewinding: false,
+            exit: None,
+            reply: None,
+            error: None,
+            unwind_always: false,
+            imports,
+            functions,
+            suspend,
+        })))
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Host> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The callback to give to an engine.
+    pub(super) fn callback(&self) -> HostCallback {
+        let shared = self.clone();
+        Box::new(move |guest, import, arguments| shared.lock().call(guest, import, arguments))
+    }
+}
+
+/// The WASI function behind an import.
+pub(super) fn wasi_function(module: &str, name: &str) -> Option<wasi::Function> {
+    (module == wasi::Function::MODULE)
+        .then(|| wasi::Function::from_name(name))
+        .flatten()
+}
+
+impl Host {
+    fn call(&mut self, guest: &mut dyn Guest, import: usize, arguments: &[u64]) -> Flow {
+        let resumed = self.take_pending(guest, import);
+        if self.error.is_some() {
+            return Flow::Stop;
+        }
+        let Some(target) = self.imports.get(import).cloned() else {
+            self.error = Some(format!("the module calls import {import}, which it does not have"));
+            return Flow::Stop;
+        };
+        // Arguments do not survive the rewinding: the guest passes anything, ours are right.
+        let arguments = match &resumed {
+            Some(pending) => pending.arguments.clone(),
+            None => arguments.to_vec(),
+        };
+        let woken = resumed.as_ref().filter(|p| p.blocked).map(|p| &p.wait);
+        let outcome = match &target {
+            Target::Wasi(function, import) => {
+                let force = resumed.is_none() && import.blocks && self.must_unwind();
+                self.wasi_call(*function, &arguments, guest, woken, force)
+            }
+            Target::Registered(import) => self.registered_call(import, guest),
+        };
+        match outcome {
+            Outcome::Return(bits) => Flow::Return(bits),
+            Outcome::Stop => Flow::Stop,
+            Outcome::Unwind { wait, blocked } => {
+                self.pending = Some(Pending {
+                    import,
+                    arguments,
+                    wait,
+                    blocked,
+                });
+                asyncify::begin_unwind(guest);
+                Flow::Unwind
+            }
+        }
+    }
+
+    /// In a rewinding guest, ends the rewinding and gives the call it had unwound at.
+    fn take_pending(&mut self, guest: &mut dyn Guest, import: usize) -> Option<Pending> {
+        if !std::mem::take(&mut self.rewinding) {
+            return None;
+        }
+        asyncify::end_rewind(guest);
+        let pending = self.pending.take();
+        if pending.as_ref().is_none_or(|pending| pending.import != import) {
+            self.error = Some("the guest rewound to another host call than it had left".into());
+        }
+        pending
+    }
+
+    fn must_unwind(&self) -> bool {
+        self.unwind_always || self.suspend.load(Ordering::Relaxed)
+    }
+
+    fn wasi_call(
+        &mut self,
+        function: wasi::Function,
+        arguments: &[u64],
+        guest: &mut dyn Guest,
+        woken: Option<&Wait>,
+        force: bool,
+    ) -> Outcome {
+        let untried = Outcome::Unwind {
+            wait: Wait::Yield,
+            blocked: false,
+        };
+        // A poll takes nothing away, so it can be asked first what it waits for; a read cannot.
+        let harmless = function == wasi::Function::PollOneoff;
+        if force && !harmless {
+            return untried;
+        }
+        match self.wasi.call(function, arguments, guest.memory(), woken) {
+            wasi::Outcome::Block(wait) => Outcome::Unwind {
+                wait,
+                blocked: true,
+            },
+            wasi::Outcome::Done(_) if force => untried,
+            wasi::Outcome::Done(errno) => Outcome::Return(u64::from(errno.raw())),
+            wasi::Outcome::Exit(code) => {
+                self.exit = Some(code);
+                Outcome::Stop
+            }
+        }
+    }
+
+    fn registered_call(&mut self, import: &Import, guest: &mut dyn Guest) -> Outcome {
+        let Some(reply) = self.reply.take() else {
+            return Outcome::Unwind {
+                wait: Wait::Host {
+                    function: format!("{}.{}", import.module, import.name),
+                },
+                blocked: false,
+            };
+        };
+        let memory = guest.memory();
+        for (address, bytes) in &reply.writes {
+            let start = *address as usize;
+            let place = start
+                .checked_add(bytes.len())
+                .and_then(|end| memory.get_mut(start..end));
+            match place {
+                Some(place) => place.copy_from_slice(bytes),
+                None => {
+                    self.error = Some(format!(
+                        "host function {}.{} wrote outside the guest's memory ({} bytes at {address})",
+                        import.module,
+                        import.name,
+                        bytes.len()
+                    ));
+                    return Outcome::Stop;
+                }
+            }
+        }
+        Outcome::Return(reply.result.map_or(0, to_bits))
+    }
+
+    /// Starts the asynchronous function that the guest waits for.
+    pub(super) fn start_function(&self, memory: &[u8]) -> Option<(String, HostFuture)> {
+        let pending = self.pending.as_ref()?;
+        let Some(Target::Registered(import)) = self.imports.get(pending.import) else {
+            return None;
+        };
+        let registered = self.functions.get(&import.module, &import.name)?;
+        let arguments = import.params.iter().zip(&pending.arguments);
+        let call = HostCall {
+            arguments: arguments.map(|(ty, bits)| from_bits(*ty, *bits)).collect(),
+            memory,
+        };
+        let name = format!("{}.{}", import.module, import.name);
+        Some((name, (registered.start)(call)))
+    }
+}
+
+/// What a host call comes to.
+enum Outcome {
+    Return(u64),
+    Stop,
+    Unwind { wait: Wait, blocked: bool },
+}

@@ -1,0 +1,288 @@
+//! One guest: an instance, its host state, and where it stands.
+//!
+//! ```text
+//!   new ----> Ready --step--> Parked --step--> Parked ... --> Exited
+//!               ^               |
+//!               |             freeze
+//!             thaw              v
+//!               `---------- Snapshot
+//! ```
+//!
+//! [`Task::step`] runs the guest on the caller's thread until it exits or blocks. It never waits:
+//! waiting is the scheduler's.
+
+mod cache;
+mod error;
+mod freeze;
+mod functions;
+mod host;
+mod program;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use self::host::SharedHost;
+use crate::clock::{Clock, SystemClock};
+use crate::engine::{self, Ending, EngineKind, GUEST_STACK, asyncify};
+use crate::model::Wait;
+use crate::wasi;
+
+pub use error::Error;
+pub use freeze::Restore;
+pub use functions::{HostCall, HostFunctions, HostFuture, HostReply};
+pub use program::{PROGRESS_STAGES, Program, Progress, Runtime, RuntimeOptions, quiet};
+
+pub use crate::snapshot::Snapshot;
+
+/// What a new task is given.
+#[derive(Debug, Default)]
+pub struct Setup {
+    /// Arguments and environment of the guest.
+    pub config: wasi::Config,
+    /// Its standard streams and directories.
+    pub bindings: wasi::Bindings,
+    /// The clock; `None` is the system's.
+    pub clock: Option<Arc<dyn Clock>>,
+}
+
+/// How a step ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The guest ended with this exit code.
+    Exited(u32),
+    /// The guest waits; [`Task::step`] goes on when the wait is over, and is harmless before.
+    Parked(Wait),
+}
+
+/// One guest.
+pub struct Task {
+    program: Arc<Program>,
+    kind: EngineKind,
+    instance: Box<dyn engine::Instance>,
+    host: SharedHost,
+    handle: TaskHandle,
+    clock: Arc<dyn Clock>,
+    /// Which of the shape's entries is being run.
+    entry: usize,
+    exited: Option<u32>,
+}
+
+/// Asks a task to suspend, from anywhere.
+#[derive(Clone, Debug, Default)]
+pub struct TaskHandle {
+    asked: Arc<AtomicBool>,
+    changed: Arc<Notify>,
+}
+
+impl TaskHandle {
+    /// Asks the task to suspend: at once if it waits, else at its next call that may block.
+    pub fn suspend(&self) {
+        self.asked.store(true, Ordering::Relaxed);
+        self.changed.notify_one();
+    }
+
+    /// Takes the request back.
+    pub fn clear(&self) {
+        self.asked.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether the task has been asked to suspend.
+    pub fn is_asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// Completes when the task is asked to suspend.
+    pub async fn asked(&self) {
+        while !self.is_asked() {
+            self.changed.notified().await;
+        }
+    }
+}
+
+impl Task {
+    /// A task that has not run yet.
+    ///
+    /// # Errors
+    /// Where the engine is not built in, or a directory cannot be opened.
+    pub fn new(
+        runtime: &Runtime,
+        program: &Arc<Program>,
+        kind: EngineKind,
+        setup: Setup,
+        progress: Progress<'_>,
+    ) -> Result<Self, Error> {
+        let clock = setup.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
+        let wasi = wasi::Ctx::new(setup.config, setup.bindings, clock.clone())?;
+        Self::assemble(runtime, program, kind, wasi, clock, progress)
+    }
+
+    fn assemble(
+        runtime: &Runtime,
+        program: &Arc<Program>,
+        kind: EngineKind,
+        wasi: wasi::Ctx,
+        clock: Arc<dyn Clock>,
+        progress: Progress<'_>,
+    ) -> Result<Self, Error> {
+        let module = program.module(runtime, kind, progress)?;
+        let handle = TaskHandle::default();
+        let imports = &program.shape().imports;
+        let functions = runtime.functions().clone();
+        let host = SharedHost::new(wasi, imports, functions, handle.asked.clone());
+        Ok(Self {
+            program: program.clone(),
+            kind,
+            instance: module.instantiate(host.callback())?,
+            host,
+            handle,
+            clock,
+            entry: 0,
+            exited: None,
+        })
+    }
+
+    /// Runs the guest until it exits or blocks.
+    ///
+    /// # Errors
+    /// [`engine::Error::Trap`] where the guest trapped; the task is then of no more use.
+    pub fn step(&mut self) -> Result<Step, Error> {
+        if let Some(code) = self.exited {
+            return Ok(Step::Exited(code));
+        }
+        loop {
+            let entry = self
+                .program
+                .shape()
+                .entries
+                .get(self.entry)
+                .cloned()
+                .ok_or_else(|| Error::Mismatch("its entry does not exist".into()))?;
+            {
+                let mut host = self.host.lock();
+                if host.pending.is_some() {
+                    host.rewinding = true;
+                    asyncify::begin_rewind(&mut *self.instance);
+                }
+            }
+            // Guests may use deep stacks whatever thread they run on.
+            let instance = &mut self.instance;
+            let ended = stacker::maybe_grow(GUEST_STACK + MARGIN, GUEST_STACK + 2 * MARGIN, || {
+                instance.call(&entry)
+            });
+            let mut host = self.host.lock();
+            if let Some(message) = host.error.take() {
+                return Err(Error::Mismatch(message));
+            }
+            match ended {
+                Ok(Ending::Stopped) => return Ok(Step::Exited(self.exit(host.exit))),
+                Ok(Ending::Returned) => {}
+                Err(engine::Error::Trap(message)) if host.pending.is_some() => {
+                    return Err(Error::TooDeep(message));
+                }
+                Err(error) => return Err(error.into()),
+            }
+            if let Some(pending) = &host.pending {
+                return Ok(Step::Parked(pending.wait.clone()));
+            }
+            drop(host);
+            self.entry += 1;
+            if self.entry == self.program.shape().entries.len() {
+                return Ok(Step::Exited(self.exit(Some(0))));
+            }
+        }
+    }
+
+    fn exit(&mut self, code: Option<u32>) -> u32 {
+        // A guest that was stopped without an exit code does not exist: only `proc_exit` stops.
+        *self.exited.insert(code.unwrap_or(0))
+    }
+
+    /// What the guest waits for, if it is parked.
+    pub fn wait(&self) -> Option<Wait> {
+        self.host.lock().pending.as_ref().map(|p| p.wait.clone())
+    }
+
+    /// How long it is until the wait's deadline; zero once it has passed, `None` where there is none.
+    pub fn remaining(&self) -> Option<Duration> {
+        let host = self.host.lock();
+        host.wasi.remaining(&host.pending.as_ref()?.wait)
+    }
+
+    /// When the wait ends by its deadline, in nanoseconds since the Unix epoch.
+    pub fn wakes_at(&self) -> Option<u64> {
+        let host = self.host.lock();
+        host.wasi.wakes_at(&host.pending.as_ref()?.wait)
+    }
+
+    /// Whether the wait is over, as far as can be told without waiting.
+    pub fn is_ready(&self) -> bool {
+        let host = self.host.lock();
+        match &host.pending {
+            None => true,
+            Some(pending) => host.wasi.is_ready(&pending.wait),
+        }
+    }
+
+    /// Duplicates of the host's file descriptors that the guest waits for.
+    pub(crate) fn sources(
+        &self,
+    ) -> std::io::Result<Vec<(std::os::fd::OwnedFd, crate::model::Interest)>> {
+        let host = self.host.lock();
+        let Some(pending) = &host.pending else {
+            return Ok(Vec::new());
+        };
+        host.wasi
+            .sources(&pending.wait)
+            .into_iter()
+            .map(|source| Ok((source.fd.try_clone_to_owned()?, source.interest)))
+            .collect()
+    }
+
+    /// Starts the asynchronous host function that the guest waits for.
+    pub(crate) fn start_function(&mut self) -> Option<(String, HostFuture)> {
+        let memory = self.instance.memory();
+        self.host.lock().start_function(memory)
+    }
+
+    /// Hands over what that function answered.
+    pub(crate) fn finish_function(&mut self, reply: HostReply) {
+        self.host.lock().reply = Some(reply);
+    }
+
+    /// The handle by which the task can be asked to suspend.
+    pub fn handle(&self) -> TaskHandle {
+        self.handle.clone()
+    }
+
+    /// Unwinds at every call that may block, even if it would not: what `--rehearse` does.
+    pub fn unwind_always(&mut self, always: bool) {
+        self.host.lock().unwind_always = always;
+    }
+
+    /// The program.
+    pub fn program(&self) -> &Arc<Program> {
+        &self.program
+    }
+
+    /// The engine that the guest runs on.
+    pub fn engine(&self) -> EngineKind {
+        self.kind
+    }
+}
+
+/// Native stack beside the guest's own: for host calls and the engine's entry.
+const MARGIN: usize = 1 << 20;
+
+impl std::fmt::Debug for Task {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Task")
+            .field("program", &self.program)
+            .field("engine", &self.kind)
+            .field("entry", &self.entry)
+            .field("exited", &self.exited)
+            .finish_non_exhaustive()
+    }
+}

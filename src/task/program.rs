@@ -1,0 +1,359 @@
+//! Modules made ready to run: resumable, compiled for an engine, and cached on disk.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use super::cache::{self, Cache};
+use super::functions::HostFunctions;
+use super::host::wasi_function;
+use super::{Error, Snapshot};
+use crate::engine::{self, Engine, EngineKind};
+use crate::instrument::{self, HostFunction, Manifest, Report, Segment, Transform};
+use crate::model::{Digest, Shape};
+use crate::snapshot::ModuleRef;
+
+/// How a [`Runtime`] is set up.
+#[derive(Debug, Default)]
+pub struct RuntimeOptions {
+    /// Directory for resumable modules and compiled code; `None` is the user's cache directory.
+    pub cache: Option<PathBuf>,
+    /// Functions that guests can import beside WASI.
+    pub functions: HostFunctions,
+}
+
+/// What programs share: the cache, the engines, the host functions.
+pub struct Runtime {
+    cache: Cache,
+    functions: HostFunctions,
+    engines: Mutex<Vec<Arc<dyn Engine>>>,
+}
+
+/// Told what is being done, with the stage and the number of stages.
+pub type Progress<'a> = &'a dyn Fn(&str, usize, usize);
+
+/// No one wants to know.
+pub fn quiet(_: &str, _: usize, _: usize) {}
+
+/// Instrumenting, then compiling.
+const STAGES: usize = instrument::STAGES + 1;
+
+/// How many stages a progress report counts, for one that shows a bar.
+pub const PROGRESS_STAGES: usize = STAGES;
+
+/// Ties a source to its resumable module.
+#[derive(Serialize, Deserialize)]
+struct SourceEntry {
+    module: Digest,
+}
+
+impl Runtime {
+    /// Opens the cache.
+    ///
+    /// # Errors
+    /// [`Error::Cache`] where the directory cannot be made or belongs to somebody else.
+    pub fn new(options: RuntimeOptions) -> Result<Self, Error> {
+        let root = options.cache.unwrap_or_else(Cache::default_root);
+        Ok(Self {
+            cache: Cache::open(&root)?,
+            functions: options.functions,
+            engines: Mutex::default(),
+        })
+    }
+
+    /// Makes a module resumable, or finds it in the cache.
+    ///
+    /// # Errors
+    /// Says why the module cannot be made resumable.
+    pub fn load(&self, source: &[u8], progress: Progress<'_>) -> Result<Arc<Program>, Error> {
+        let key = self.source_key(source);
+        let cached = cache::get(&self.cache.source(&key))
+            .and_then(|bytes| rmp_serde::from_slice::<SourceEntry>(&bytes).ok())
+            .and_then(|entry| self.cached(&entry.module));
+        match cached {
+            Some(program) => Ok(program),
+            None => Ok(self.instrument(source, progress)?.0),
+        }
+    }
+
+    /// Makes a module resumable anew, and says what was done.
+    ///
+    /// # Errors
+    /// Says why the module cannot be made resumable.
+    pub fn instrument(
+        &self,
+        source: &[u8],
+        progress: Progress<'_>,
+    ) -> Result<(Arc<Program>, Report), Error> {
+        let done = instrument::instrument(
+            source,
+            &instrument::Options {
+                host: &|module, name| self.host_function(module, name),
+                transform: Transform::Plain,
+                progress: &|stage, number| progress(stage, number, STAGES),
+            },
+        )?;
+        let module = Digest::of(&done.wasm);
+        let packed = zstd::bulk::compress(&done.wasm, zstd::DEFAULT_COMPRESSION_LEVEL)
+            .map_err(|e| Error::Mismatch(e.to_string()))?;
+        let manifest = rmp_serde::to_vec_named(&done.manifest)
+            .map_err(|e| Error::Mismatch(e.to_string()))?;
+        let entry = rmp_serde::to_vec_named(&SourceEntry { module })
+            .map_err(|e| Error::Mismatch(e.to_string()))?;
+        self.cache.put(&self.cache.module(&module), &packed)?;
+        self.cache.put(&self.cache.manifest(&module), &manifest)?;
+        self.cache.put(&self.cache.source(&self.source_key(source)), &entry)?;
+        let length = done.wasm.len() as u64;
+        let program = Program::new(module, done.manifest, packed.into(), length);
+        // It has just been decompressed, so to speak.
+        let _ = program.wasm.set(done.wasm);
+        Ok((Arc::new(program), done.report))
+    }
+
+    /// The module of a snapshot: from the snapshot itself, else from the cache.
+    ///
+    /// # Errors
+    /// [`Error::ModuleMissing`] where neither has it.
+    pub fn load_snapshot(&self, snapshot: &Snapshot) -> Result<Arc<Program>, Error> {
+        let wanted = snapshot.meta.module;
+        let ModuleRef::Embedded { packed, length } = &snapshot.module else {
+            return self.cached(&wanted).ok_or(Error::ModuleMissing(wanted));
+        };
+        // With the manifest in the cache, the module itself need not be unpacked to run.
+        if let Some(manifest) = self.cached_manifest(&wanted) {
+            let program = Program::new(wanted, manifest, packed.clone(), *length);
+            return Ok(Arc::new(program));
+        }
+        let wasm = unpack(packed, *length)?;
+        if Digest::of(&wasm) != wanted {
+            return Err(Error::Mismatch("its module has another digest than stated".into()));
+        }
+        let manifest = Manifest::of(&wasm)?;
+        // Machine code made of it is going to be cached, so that it must be what it claims.
+        instrument::check_resumable(&wasm, &manifest)?;
+        let bytes = rmp_serde::to_vec_named(&manifest).map_err(|e| Error::Mismatch(e.to_string()))?;
+        self.cache.put(&self.cache.manifest(&wanted), &bytes)?;
+        let program = Program::new(wanted, manifest, packed.clone(), *length);
+        let _ = program.wasm.set(wasm);
+        Ok(Arc::new(program))
+    }
+
+    /// Checks that a module given beside a snapshot is the one that the snapshot was taken of.
+    ///
+    /// # Errors
+    /// [`Error::OtherModule`] or [`Error::OtherTransform`].
+    pub fn load_beside(
+        &self,
+        source: &[u8],
+        snapshot: &Snapshot,
+        progress: Progress<'_>,
+    ) -> Result<Arc<Program>, Error> {
+        let found = Digest::of(source);
+        if found != snapshot.meta.source {
+            return Err(Error::OtherModule {
+                wanted: snapshot.meta.source,
+                found,
+            });
+        }
+        let program = self.load(source, progress)?;
+        match program.digest == snapshot.meta.module {
+            true => Ok(program),
+            false => Err(Error::OtherTransform {
+                ours: env!("CARGO_PKG_VERSION").into(),
+                theirs: snapshot.meta.tool.clone(),
+            }),
+        }
+    }
+
+    pub(super) fn functions(&self) -> &HostFunctions {
+        &self.functions
+    }
+
+    /// The engine of this kind, started at its first use.
+    fn engine(&self, kind: EngineKind) -> Result<Arc<dyn Engine>, Error> {
+        let mut engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(engine) = engines.iter().find(|engine| engine.kind() == kind) {
+            return Ok(engine.clone());
+        }
+        let engine = engine::engine(kind)?;
+        engines.push(engine.clone());
+        Ok(engine)
+    }
+
+    fn host_function(&self, module: &str, name: &str) -> Option<HostFunction> {
+        if let Some(registered) = self.functions.get(module, name) {
+            return Some(registered.ty.clone());
+        }
+        let function = wasi_function(module, name)?;
+        Some(HostFunction {
+            params: function.params().to_vec(),
+            results: match function.has_result() {
+                true => vec![crate::model::ValType::I32],
+                false => Vec::new(),
+            },
+            // Nothing gives a guest sockets yet, so output never waits for a peer.
+            blocks: function.may_block(false),
+        })
+    }
+
+    /// What a resumable module depends on.
+    fn source_key(&self, source: &[u8]) -> Digest {
+        let functions = format!("{:?}", self.functions.types());
+        Digest::of_parts([
+            env!("CARGO_PKG_VERSION").as_bytes(),
+            Transform::Plain.to_string().as_bytes(),
+            functions.as_bytes(),
+            Digest::of(source).as_bytes(),
+        ])
+    }
+
+    fn cached(&self, module: &Digest) -> Option<Arc<Program>> {
+        let manifest = self.cached_manifest(module)?;
+        let packed = cache::get(&self.cache.module(module))?;
+        let length = zstd::zstd_safe::get_frame_content_size(&packed).ok()??;
+        Some(Arc::new(Program::new(*module, manifest, packed.into(), length)))
+    }
+
+    fn cached_manifest(&self, module: &Digest) -> Option<Manifest> {
+        let bytes = cache::get(&self.cache.manifest(module))?;
+        rmp_serde::from_slice(&bytes).ok()
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime")
+            .field("cache", &self.cache)
+            .field("functions", &self.functions)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A resumable module, ready for any engine.
+pub struct Program {
+    digest: Digest,
+    manifest: Manifest,
+    shape: Arc<Shape>,
+    packed: Arc<[u8]>,
+    length: u64,
+    wasm: OnceLock<Vec<u8>>,
+    image: OnceLock<Vec<Segment>>,
+    modules: Mutex<Vec<(EngineKind, Arc<dyn engine::Module>)>>,
+}
+
+impl Program {
+    fn new(digest: Digest, manifest: Manifest, packed: Arc<[u8]>, length: u64) -> Self {
+        Self {
+            digest,
+            shape: Arc::new(manifest.shape.clone()),
+            manifest,
+            packed,
+            length,
+            wasm: OnceLock::new(),
+            image: OnceLock::new(),
+            modules: Mutex::default(),
+        }
+    }
+
+    /// Digest of the resumable module.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Where the module comes from and how its state is reached.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The resumable module.
+    ///
+    /// # Errors
+    /// Where the compressed module is damaged.
+    pub fn wasm(&self) -> Result<&[u8], Error> {
+        if let Some(wasm) = self.wasm.get() {
+            return Ok(wasm);
+        }
+        let wasm = unpack(&self.packed, self.length)?;
+        if Digest::of(&wasm) != self.digest {
+            return Err(Error::Mismatch("its module has another digest than stated".into()));
+        }
+        Ok(self.wasm.get_or_init(|| wasm))
+    }
+
+    /// Compiles for an engine ahead of the first task, unless that has been done.
+    ///
+    /// # Errors
+    /// Where the engine is not built in or cannot compile the module.
+    pub fn compile(
+        &self,
+        runtime: &Runtime,
+        kind: EngineKind,
+        progress: Progress<'_>,
+    ) -> Result<(), Error> {
+        self.module(runtime, kind, progress).map(drop)
+    }
+
+    pub(super) fn shape(&self) -> &Arc<Shape> {
+        &self.shape
+    }
+
+    /// How the module is put into a snapshot.
+    pub(super) fn embedded(&self) -> ModuleRef {
+        ModuleRef::Embedded {
+            packed: self.packed.clone(),
+            length: self.length,
+        }
+    }
+
+    /// What a fresh instance's memories hold.
+    pub(super) fn image(&self) -> Result<&[Segment], Error> {
+        if let Some(image) = self.image.get() {
+            return Ok(image);
+        }
+        let image = instrument::initial_memory(self.wasm()?)?;
+        Ok(self.image.get_or_init(|| image))
+    }
+
+    pub(super) fn module(
+        &self,
+        runtime: &Runtime,
+        kind: EngineKind,
+        progress: Progress<'_>,
+    ) -> Result<Arc<dyn engine::Module>, Error> {
+        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, module)) = modules.iter().find(|(engine, _)| *engine == kind) {
+            return Ok(module.clone());
+        }
+        let engine = runtime.engine(kind)?;
+        let code = runtime.cache.code(&self.digest, &engine.code_key());
+        if !code.exists() {
+            progress(&format!("compiling with {kind}"), STAGES - 1, STAGES);
+            let temporary = runtime.cache.temporary()?;
+            engine.compile(self.wasm()?, &temporary)?;
+            runtime.cache.keep(temporary, &code)?;
+        }
+        // SAFETY: the file is in a directory that only we write to, under a name that says which
+        // engine and settings made it; it got that name when it was complete, and nothing changes
+        // it afterwards.
+        let module = unsafe { engine.load(&code, &self.shape) }?;
+        modules.push((kind, module.clone()));
+        Ok(module)
+    }
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Program")
+            .field("digest", &self.digest)
+            .field("manifest", &self.manifest)
+            .finish_non_exhaustive()
+    }
+}
+
+fn unpack(packed: &[u8], length: u64) -> Result<Vec<u8>, Error> {
+    let damaged = |e: String| Error::Mismatch(format!("its module cannot be decompressed: {e}"));
+    let length = usize::try_from(length).map_err(|e| damaged(e.to_string()))?;
+    zstd::bulk::decompress(packed, length).map_err(|e| damaged(e.to_string()))
+}
