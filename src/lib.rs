@@ -1,6 +1,54 @@
-//! dormouse
+//! dormouse puts unmodified WASI programs to sleep.
+//!
+//! A module is passed through Binaryen's asyncify and runs under a tokio scheduler. Where it
+//! blocks (sleep, poll, stdin) it unwinds into plain data, a [`Snapshot`] of the instance and its
+//! WASI state, and goes on later: in another process, on another machine, on another wasm engine.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), dormouse::Error> {
+//! use dormouse::{Ended, EngineKind, Policy, Restore, Runtime, RuntimeOptions, Setup, Task};
+//!
+//! let runtime = Runtime::new(RuntimeOptions::default())?;
+//! let wasm = std::fs::read("job.wasm").expect("a module");
+//! let program = runtime.load(&wasm, &dormouse::quiet)?;
+//! let engine = EngineKind::Wasmtime;
+//! let mut task = Task::new(&runtime, &program, engine, Setup::default(), &dormouse::quiet)?;
+//! if dormouse::run(&mut task, Policy::Always).await? == Ended::Suspended {
+//!     let bytes = task.freeze()?.encode()?;
+//!     // Store the bytes for as long as you like; then, anywhere:
+//!     let snapshot = dormouse::Snapshot::decode(&bytes, &dormouse::Limits::default())?;
+//!     let program = runtime.load_snapshot(&snapshot)?;
+//!     let restore = Restore::default();
+//!     let mut task =
+//!         Task::thaw(&runtime, &program, engine, &snapshot, restore, &dormouse::quiet)?;
+//!     dormouse::run(&mut task, Policy::Never).await?;
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
 mod clock;
 mod engine;
+mod error;
 mod instrument;
 mod model;
+mod scheduler;
 mod snapshot;
+mod task;
+mod wasi;
+
+#[cfg(feature = "cli")]
+pub mod cli;
+
+pub use clock::{Clock, SimClock, SystemClock};
+pub use engine::EngineKind;
+pub use error::{Error, ErrorKind};
+pub use instrument::{InstrumentedFunction, Manifest, Report, Transform};
+pub use model::{ClockId, Deadline, Digest, FdInterest, Interest, ValType, Value, Wait};
+pub use scheduler::{Ended, Policy, run};
+pub use snapshot::{Limits, Snapshot, read as read_snapshot, write as write_snapshot};
+pub use task::{
+    HostCall, HostFunctions, HostFuture, HostReply, Program, Progress, Restore, Runtime,
+    RuntimeOptions, Setup, Step, Task, TaskHandle, quiet,
+};
+pub use wasi::{Bindings, Config, HostDir, Input, Output, RestoreOptions};

@@ -25,3 +25,15 @@ pub enum Error {
     #[error("{0} could not set the guest's state: {1}")]
     State(EngineKind, String),
 }
+
+impl From<Error> for crate::error::Error {
+    fn from(error: Error) -> Self {
+        use crate::error::ErrorKind;
+        let kind = match &error {
+            Error::Trap(_) => ErrorKind::Trap,
+            Error::NotBuilt(_) => ErrorKind::Missing,
+            _ => ErrorKind::Internal,
+        };
+        Self::new(kind, error)
+    }
+}

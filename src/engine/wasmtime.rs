@@ -27,7 +27,9 @@ impl Wasmtime {
         config
             .wasm_multi_memory(true)
             .wasm_tail_call(true)
-            .max_wasm_stack(super::GUEST_STACK);
+            .max_wasm_stack(super::GUEST_STACK)
+            // Not used, but Wasmtime wants it to be larger.
+            .async_stack_size(2 * super::GUEST_STACK);
         let engine = wasmtime::Engine::new(&config).map_err(|e| Error::Setup(KIND, text(&e)))?;
         Ok(Self { engine })
     }

@@ -73,3 +73,9 @@ impl Error {
         }
     }
 }
+
+impl From<Error> for crate::error::Error {
+    fn from(error: Error) -> Self {
+        Self::new(crate::error::ErrorKind::Module, error)
+    }
+}

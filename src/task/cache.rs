@@ -15,7 +15,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::Error;
+use super::TaskError;
+use crate::error::Error;
 use crate::model::Digest;
 
 /// A directory of our own.
@@ -27,7 +28,7 @@ pub(super) struct Cache {
 impl Cache {
     /// Opens the cache, making the directory where there is none.
     pub(super) fn open(root: &Path) -> Result<Self, Error> {
-        let failed = |source| Error::Cache {
+        let failed = |source| TaskError::Cache {
             path: root.to_path_buf(),
             source,
         };
@@ -39,10 +40,9 @@ impl Cache {
         let metadata = fs::metadata(root).map_err(failed)?;
         let foreign = metadata.uid() != rustix::process::geteuid().as_raw();
         if foreign || metadata.mode() & 0o022 != 0 {
-            return Err(failed(io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                "the directory holds machine code, and others can write to it",
-            )));
+            let reason = "the directory holds machine code, and others can write to it";
+            let denied = io::Error::new(io::ErrorKind::PermissionDenied, reason);
+            return Err(failed(denied).into());
         }
         Ok(Self {
             root: root.to_path_buf(),
@@ -106,10 +106,8 @@ impl Cache {
     }
 
     fn failed(&self, path: &Path, source: io::Error) -> Error {
-        Error::Cache {
-            path: path.to_path_buf(),
-            source,
-        }
+        let path = path.to_path_buf();
+        TaskError::Cache { path, source }.into()
     }
 }
 

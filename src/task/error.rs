@@ -1,23 +1,11 @@
 //! What can go wrong in a task.
 
+use crate::error::{Error, ErrorKind};
 use crate::model::Digest;
-use crate::{engine, instrument, snapshot, wasi};
 
-/// What can go wrong in a task.
+/// What can go wrong in a task beside what its parts report.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The module cannot be made resumable.
-    #[error(transparent)]
-    Instrument(#[from] instrument::Error),
-    /// The engine.
-    #[error(transparent)]
-    Engine(#[from] engine::Error),
-    /// The snapshot.
-    #[error(transparent)]
-    Snapshot(#[from] snapshot::Error),
-    /// The WASI state.
-    #[error(transparent)]
-    Wasi(#[from] wasi::Error),
+pub enum TaskError {
     /// The guest could not unwind.
     #[error(
         "the guest's stack is too deep to be suspended: asyncify's 32 MiB are full; \
@@ -77,4 +65,19 @@ pub enum Error {
         /// Its own message.
         message: String,
     },
+}
+
+impl From<TaskError> for Error {
+    fn from(error: TaskError) -> Self {
+        let kind = match &error {
+            TaskError::TooDeep(_) => ErrorKind::Suspend,
+            TaskError::Mismatch(_) => ErrorKind::Snapshot,
+            TaskError::OtherModule { .. } | TaskError::OtherTransform { .. } => ErrorKind::Mismatch,
+            TaskError::ModuleMissing(_) => ErrorKind::Missing,
+            TaskError::Cache { .. } | TaskError::State(_) | TaskError::HostFunction { .. } => {
+                ErrorKind::Internal
+            }
+        };
+        Self::new(kind, error)
+    }
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::host::Pending;
-use super::{Error, Program, Progress, Runtime, Task};
+use super::{Program, Progress, Runtime, Task, TaskError};
 use crate::clock::{Clock, SystemClock};
 use crate::engine::{EngineKind, asyncify};
+use crate::error::Error;
 use crate::snapshot::{self, InstanceV1, MemoryV1, MetaV1, PendingV1, Snapshot};
 use crate::wasi;
 use crate::model::{Wait, shape};
@@ -28,7 +29,7 @@ impl Task {
     /// Where the task is not parked, or a file it has open cannot be written down.
     pub fn freeze(&mut self) -> Result<Snapshot, Error> {
         if self.exited.is_some() {
-            return Err(Error::State("the guest has exited; there is nothing to suspend"));
+            return Err(TaskError::State("the guest has exited; there is nothing to suspend").into());
         }
         let wakes = self.wakes_at();
         let shape = self.program.shape().clone();
@@ -37,7 +38,7 @@ impl Task {
         let pending = host
             .pending
             .clone()
-            .ok_or(Error::State("the task has not run yet; there is nothing to suspend"))?;
+            .ok_or(TaskError::State("the task has not run yet; there is nothing to suspend"))?;
 
         let image = self.program.image()?;
         let mut memories = Vec::with_capacity(shape.memories);
@@ -64,7 +65,7 @@ impl Task {
             .collect::<Result<_, _>>()?;
         let stack = asyncify::saved_stack(instance)?.to_vec();
         let wasi = rmp_serde::to_vec_named(&host.wasi.save()?)
-            .map_err(|e| Error::Mismatch(e.to_string()))?;
+            .map_err(|e| TaskError::Mismatch(e.to_string()))?;
 
         Ok(Snapshot {
             meta: MetaV1 {
@@ -109,14 +110,14 @@ impl Task {
         progress: Progress<'_>,
     ) -> Result<Self, Error> {
         if program.digest() != snapshot.meta.module {
-            return Err(Error::Mismatch("it is of another module".into()));
+            return Err(TaskError::Mismatch("it is of another module".into()).into());
         }
         let saved = &snapshot.instance;
         let shape = program.shape();
         check(saved, shape)?;
         let clock = restore.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let state: wasi::StateV1 = rmp_serde::from_slice(&snapshot.wasi)
-            .map_err(|e| Error::Mismatch(format!("its WASI state is not valid: {e}")))?;
+            .map_err(|e| TaskError::Mismatch(format!("its WASI state is not valid: {e}")))?;
         let ctx = wasi::Ctx::restore(state, restore.bindings, restore.options, clock.clone())?;
         let mut task = Self::assemble(runtime, program, kind, ctx, clock, progress)?;
         let instance = &mut *task.instance;
@@ -124,18 +125,18 @@ impl Task {
         let mut pages = snapshot.pages.as_slice();
         for (index, memory) in saved.memories.iter().enumerate() {
             let size = usize::try_from(memory.size)
-                .map_err(|_| Error::Mismatch("a memory is larger than the address space".into()))?;
+                .map_err(|_| TaskError::Mismatch("a memory is larger than the address space".into()))?;
             if size > instance.guest_memory(index)?.len() {
                 instance.grow_memory(index, size)?;
             }
             let bytes = instance.guest_memory(index)?;
             if bytes.len() != size {
-                return Err(Error::Mismatch("a memory has another size than it can have".into()));
+                return Err(TaskError::Mismatch("a memory has another size than it can have".into()).into());
             }
             pages = snapshot::apply(&memory.runs, pages, bytes)?;
         }
         if !pages.is_empty() {
-            return Err(Error::Mismatch("it has more pages than memories".into()));
+            return Err(TaskError::Mismatch("it has more pages than memories".into()).into());
         }
         for (index, value) in saved.globals.iter().enumerate() {
             instance.set_global(index, *value)?;
@@ -161,7 +162,7 @@ impl Task {
 
 /// A snapshot is input from strangers: its numbers must fit the module before they are used.
 fn check(saved: &InstanceV1, shape: &crate::model::Shape) -> Result<(), Error> {
-    let mismatch = |text: &str| Err(Error::Mismatch(text.into()));
+    let mismatch = |text: &str| Err(TaskError::Mismatch(text.into()).into());
     if saved.entry as usize >= shape.entries.len() {
         return mismatch("its entry does not exist");
     }

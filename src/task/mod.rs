@@ -26,11 +26,12 @@ use tokio::sync::Notify;
 
 use self::host::SharedHost;
 use crate::clock::{Clock, SystemClock};
+use crate::error::Error;
 use crate::engine::{self, Ending, EngineKind, GUEST_STACK, asyncify};
 use crate::model::Wait;
 use crate::wasi;
 
-pub use error::Error;
+pub use error::TaskError;
 pub use freeze::Restore;
 pub use functions::{HostCall, HostFunctions, HostFuture, HostReply};
 pub use program::{PROGRESS_STAGES, Program, Progress, Runtime, RuntimeOptions, quiet};
@@ -144,7 +145,7 @@ impl Task {
         })
     }
 
-    /// Runs the guest until it exits or blocks.
+    /// Runs the guest until it exits or blocks. Where the wait is not over, it blocks again.
     ///
     /// # Errors
     /// [`engine::Error::Trap`] where the guest trapped; the task is then of no more use.
@@ -159,7 +160,7 @@ impl Task {
                 .entries
                 .get(self.entry)
                 .cloned()
-                .ok_or_else(|| Error::Mismatch("its entry does not exist".into()))?;
+                .ok_or_else(|| TaskError::Mismatch("its entry does not exist".into()))?;
             {
                 let mut host = self.host.lock();
                 if host.pending.is_some() {
@@ -174,13 +175,18 @@ impl Task {
             });
             let mut host = self.host.lock();
             if let Some(message) = host.error.take() {
-                return Err(Error::Mismatch(message));
+                return Err(TaskError::Mismatch(message).into());
             }
             match ended {
-                Ok(Ending::Stopped) => return Ok(Step::Exited(self.exit(host.exit))),
+                // Only `proc_exit` and `proc_raise` stop a guest, and both give a code.
+                Ok(Ending::Stopped) => {
+                    let code = host.exit.unwrap_or_default();
+                    self.exited = Some(code);
+                    return Ok(Step::Exited(code));
+                }
                 Ok(Ending::Returned) => {}
                 Err(engine::Error::Trap(message)) if host.pending.is_some() => {
-                    return Err(Error::TooDeep(message));
+                    return Err(TaskError::TooDeep(message).into());
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -190,14 +196,10 @@ impl Task {
             drop(host);
             self.entry += 1;
             if self.entry == self.program.shape().entries.len() {
-                return Ok(Step::Exited(self.exit(Some(0))));
+                self.exited = Some(0);
+                return Ok(Step::Exited(0));
             }
         }
-    }
-
-    fn exit(&mut self, code: Option<u32>) -> u32 {
-        // A guest that was stopped without an exit code does not exist: only `proc_exit` stops.
-        *self.exited.insert(code.unwrap_or(0))
     }
 
     /// What the guest waits for, if it is parked.

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::cache::{self, Cache};
 use super::functions::HostFunctions;
 use super::host::wasi_function;
-use super::{Error, Snapshot};
+use super::{Snapshot, TaskError};
+use crate::error::Error;
 use crate::engine::{self, Engine, EngineKind};
 use crate::instrument::{self, HostFunction, Manifest, Report, Segment, Transform};
 use crate::model::{Digest, Shape};
@@ -53,7 +54,7 @@ impl Runtime {
     /// Opens the cache.
     ///
     /// # Errors
-    /// [`Error::Cache`] where the directory cannot be made or belongs to somebody else.
+    /// [`TaskError::Cache`] where the directory cannot be made or belongs to somebody else.
     pub fn new(options: RuntimeOptions) -> Result<Self, Error> {
         let root = options.cache.unwrap_or_else(Cache::default_root);
         Ok(Self {
@@ -97,11 +98,11 @@ impl Runtime {
         )?;
         let module = Digest::of(&done.wasm);
         let packed = zstd::bulk::compress(&done.wasm, zstd::DEFAULT_COMPRESSION_LEVEL)
-            .map_err(|e| Error::Mismatch(e.to_string()))?;
+            .map_err(|e| TaskError::Mismatch(e.to_string()))?;
         let manifest = rmp_serde::to_vec_named(&done.manifest)
-            .map_err(|e| Error::Mismatch(e.to_string()))?;
+            .map_err(|e| TaskError::Mismatch(e.to_string()))?;
         let entry = rmp_serde::to_vec_named(&SourceEntry { module })
-            .map_err(|e| Error::Mismatch(e.to_string()))?;
+            .map_err(|e| TaskError::Mismatch(e.to_string()))?;
         self.cache.put(&self.cache.module(&module), &packed)?;
         self.cache.put(&self.cache.manifest(&module), &manifest)?;
         self.cache.put(&self.cache.source(&self.source_key(source)), &entry)?;
@@ -115,11 +116,11 @@ impl Runtime {
     /// The module of a snapshot: from the snapshot itself, else from the cache.
     ///
     /// # Errors
-    /// [`Error::ModuleMissing`] where neither has it.
+    /// [`TaskError::ModuleMissing`] where neither has it.
     pub fn load_snapshot(&self, snapshot: &Snapshot) -> Result<Arc<Program>, Error> {
         let wanted = snapshot.meta.module;
         let ModuleRef::Embedded { packed, length } = &snapshot.module else {
-            return self.cached(&wanted).ok_or(Error::ModuleMissing(wanted));
+            return self.cached(&wanted).ok_or_else(|| TaskError::ModuleMissing(wanted).into());
         };
         // With the manifest in the cache, the module itself need not be unpacked to run.
         if let Some(manifest) = self.cached_manifest(&wanted) {
@@ -128,12 +129,12 @@ impl Runtime {
         }
         let wasm = unpack(packed, *length)?;
         if Digest::of(&wasm) != wanted {
-            return Err(Error::Mismatch("its module has another digest than stated".into()));
+            return Err(TaskError::Mismatch("its module has another digest than stated".into()).into());
         }
         let manifest = Manifest::of(&wasm)?;
         // Machine code made of it is going to be cached, so that it must be what it claims.
         instrument::check_resumable(&wasm, &manifest)?;
-        let bytes = rmp_serde::to_vec_named(&manifest).map_err(|e| Error::Mismatch(e.to_string()))?;
+        let bytes = rmp_serde::to_vec_named(&manifest).map_err(|e| TaskError::Mismatch(e.to_string()))?;
         self.cache.put(&self.cache.manifest(&wanted), &bytes)?;
         let program = Program::new(wanted, manifest, packed.clone(), *length);
         let _ = program.wasm.set(wasm);
@@ -143,7 +144,7 @@ impl Runtime {
     /// Checks that a module given beside a snapshot is the one that the snapshot was taken of.
     ///
     /// # Errors
-    /// [`Error::OtherModule`] or [`Error::OtherTransform`].
+    /// [`TaskError::OtherModule`] or [`TaskError::OtherTransform`].
     pub fn load_beside(
         &self,
         source: &[u8],
@@ -152,18 +153,17 @@ impl Runtime {
     ) -> Result<Arc<Program>, Error> {
         let found = Digest::of(source);
         if found != snapshot.meta.source {
-            return Err(Error::OtherModule {
-                wanted: snapshot.meta.source,
-                found,
-            });
+            let wanted = snapshot.meta.source;
+            return Err(TaskError::OtherModule { wanted, found }.into());
         }
         let program = self.load(source, progress)?;
         match program.digest == snapshot.meta.module {
             true => Ok(program),
-            false => Err(Error::OtherTransform {
+            false => Err(TaskError::OtherTransform {
                 ours: env!("CARGO_PKG_VERSION").into(),
                 theirs: snapshot.meta.tool.clone(),
-            }),
+            }
+            .into()),
         }
     }
 
@@ -277,7 +277,7 @@ impl Program {
         }
         let wasm = unpack(&self.packed, self.length)?;
         if Digest::of(&wasm) != self.digest {
-            return Err(Error::Mismatch("its module has another digest than stated".into()));
+            return Err(TaskError::Mismatch("its module has another digest than stated".into()).into());
         }
         Ok(self.wasm.get_or_init(|| wasm))
     }
@@ -353,7 +353,7 @@ impl fmt::Debug for Program {
 }
 
 fn unpack(packed: &[u8], length: u64) -> Result<Vec<u8>, Error> {
-    let damaged = |e: String| Error::Mismatch(format!("its module cannot be decompressed: {e}"));
+    let damaged = |e: String| TaskError::Mismatch(format!("its module cannot be decompressed: {e}"));
     let length = usize::try_from(length).map_err(|e| damaged(e.to_string()))?;
-    zstd::bulk::decompress(packed, length).map_err(|e| damaged(e.to_string()))
+    Ok(zstd::bulk::decompress(packed, length).map_err(|e| damaged(e.to_string()))?)
 }

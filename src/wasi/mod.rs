@@ -3,3 +3,28 @@
 //! Nothing here knows an engine: a call gets its arguments and `&mut [u8]`, and answers
 //! [`Outcome::Done`], [`Outcome::Block`] with the [`Wait`](crate::model::Wait) as data, or
 //! [`Outcome::Exit`].
+//!
+//! Layouts and numbers are those of the specification, `wasi_snapshot_preview1.witx`. Where it
+//! leaves the errno open, it is the one that Wasmtime gives on Linux.
+
+mod abi;
+mod clock;
+mod ctx;
+mod dir;
+mod errno;
+mod error;
+mod fd;
+mod file;
+mod function;
+mod path;
+mod poll;
+mod rights;
+mod sock;
+mod state;
+mod streams;
+
+pub use ctx::{Config, Ctx, Outcome, Source};
+pub use error::Error;
+pub use function::Function;
+pub use state::{FdKindV1, FdV1, RestoreOptions, StateV1};
+pub use streams::{Bindings, HostDir, Input, Output};

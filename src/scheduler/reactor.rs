@@ -1,0 +1,96 @@
+//! A [`Wait`] as tokio futures.
+
+use std::future::poll_fn;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use tokio::io::unix::AsyncFd;
+
+use crate::model::{Interest, Wait};
+use crate::error::Error;
+use crate::task::{Task, TaskError};
+
+/// tokio's timers count milliseconds, so that a shorter sleep would last too long.
+const TIMER_GRAIN: Duration = Duration::from_millis(1);
+
+/// Timers do not count while the machine sleeps, and a wall clock can be set: long waits look at
+/// the clock again.
+const LONGEST_NAP: Duration = Duration::from_secs(10);
+
+/// Completes when the task's wait is over. Harmless to drop and to call again.
+pub(super) async fn ready(task: &mut Task) -> Result<(), Error> {
+    match task.wait() {
+        None => Ok(()),
+        Some(Wait::Yield) => {
+            tokio::task::yield_now().await;
+            Ok(())
+        }
+        Some(Wait::Host { function }) => host_function(task, function).await,
+        Some(Wait::Poll { .. }) => {
+            poll(task).await;
+            Ok(())
+        }
+    }
+}
+
+async fn host_function(task: &mut Task, function: String) -> Result<(), Error> {
+    let (_, future) = task.start_function().ok_or_else(|| TaskError::HostFunction {
+        function: function.clone(),
+        message: "this host does not offer it".into(),
+    })?;
+    let reply = future
+        .await
+        .map_err(|message| TaskError::HostFunction { function, message })?;
+    task.finish_function(reply);
+    Ok(())
+}
+
+async fn poll(task: &Task) {
+    // A source that cannot be watched is looked at now and then, which is what is left.
+    let sources: Vec<(AsyncFd<OwnedFd>, Interest)> = task
+        .sources()
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|(fd, interest)| {
+            let tokio_interest = match interest {
+                Interest::Read => tokio::io::Interest::READABLE,
+                Interest::Write => tokio::io::Interest::WRITABLE,
+            };
+            // SAFETY: the `AsyncFd` owns the descriptor, and nothing else closes or replaces it.
+            let watched = unsafe { AsyncFd::register_with_interest(fd, tokio_interest) };
+            Some((watched.ok()?, interest))
+        })
+        .collect();
+    while !task.is_ready() {
+        let left = task.remaining().unwrap_or(LONGEST_NAP).min(LONGEST_NAP);
+        if left < TIMER_GRAIN {
+            std::thread::sleep(left);
+            continue;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(left) => {}
+            () = any_ready(&sources) => {}
+        }
+    }
+}
+
+/// Completes when any of the sources is ready.
+async fn any_ready(sources: &[(AsyncFd<OwnedFd>, Interest)]) {
+    poll_fn(|context| {
+        for (fd, interest) in sources {
+            let ready = match interest {
+                Interest::Read => fd.poll_read_ready(context),
+                Interest::Write => fd.poll_write_ready(context),
+            };
+            if let std::task::Poll::Ready(guard) = ready {
+                // Readiness is looked at again by a system call, so that it may be forgotten.
+                if let Ok(mut guard) = guard {
+                    guard.clear_ready();
+                }
+                return std::task::Poll::Ready(());
+            }
+        }
+        std::task::Poll::Pending
+    })
+    .await;
+}

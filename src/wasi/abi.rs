@@ -1,0 +1,118 @@
+//! Checked access to guest memory. A bad pointer is `EFAULT`, never a panic.
+
+use super::errno::Errno;
+
+/// A value or an errno.
+pub(super) type Result<T> = std::result::Result<T, Errno>;
+
+/// How many buffers one read or write takes, as on Linux (`UIO_MAXIOV`).
+const MAX_BUFFERS: u32 = 1024;
+
+/// The guest's memory.
+pub(super) struct Memory<'a>(pub(super) &'a mut [u8]);
+
+impl Memory<'_> {
+    /// `length` bytes at `address`.
+    pub(super) fn bytes(&self, address: u32, length: u32) -> Result<&[u8]> {
+        let start = address as usize;
+        let end = start.checked_add(length as usize).ok_or(Errno::Fault)?;
+        self.0.get(start..end).ok_or(Errno::Fault)
+    }
+
+    /// `length` bytes at `address`, to write to.
+    pub(super) fn bytes_mut(&mut self, address: u32, length: u32) -> Result<&mut [u8]> {
+        let start = address as usize;
+        let end = start.checked_add(length as usize).ok_or(Errno::Fault)?;
+        self.0.get_mut(start..end).ok_or(Errno::Fault)
+    }
+
+    /// A path or another text. The specification wants UTF-8.
+    pub(super) fn text(&self, address: u32, length: u32) -> Result<String> {
+        let bytes = self.bytes(address, length)?;
+        let text = std::str::from_utf8(bytes).map_err(|_| Errno::Ilseq)?;
+        match text.contains('\0') {
+            true => Err(Errno::Inval),
+            false => Ok(text.to_string()),
+        }
+    }
+
+    fn array<const N: usize>(&self, address: u32) -> Result<[u8; N]> {
+        let bytes = self.bytes(address, N as u32)?;
+        bytes.try_into().map_err(|_| Errno::Fault)
+    }
+
+    pub(super) fn u8(&self, address: u32) -> Result<u8> {
+        self.array::<1>(address).map(|[byte]| byte)
+    }
+
+    pub(super) fn u16(&self, address: u32) -> Result<u16> {
+        self.array(address).map(u16::from_le_bytes)
+    }
+
+    pub(super) fn u32(&self, address: u32) -> Result<u32> {
+        self.array(address).map(u32::from_le_bytes)
+    }
+
+    pub(super) fn u64(&self, address: u32) -> Result<u64> {
+        self.array(address).map(u64::from_le_bytes)
+    }
+
+    pub(super) fn write(&mut self, address: u32, bytes: &[u8]) -> Result<()> {
+        let length = u32::try_from(bytes.len()).map_err(|_| Errno::Fault)?;
+        self.bytes_mut(address, length)?.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    pub(super) fn write_u32(&mut self, address: u32, value: u32) -> Result<()> {
+        self.write(address, &value.to_le_bytes())
+    }
+
+    pub(super) fn write_u64(&mut self, address: u32, value: u64) -> Result<()> {
+        self.write(address, &value.to_le_bytes())
+    }
+
+    /// The buffers of a `ciovec` or `iovec` list, each as address and length; all lie in memory.
+    pub(super) fn buffers(&self, list: u32, count: u32) -> Result<Vec<(u32, u32)>> {
+        if count > MAX_BUFFERS {
+            return Err(Errno::Inval);
+        }
+        (0..count)
+            .map(|index| {
+                let entry = at(list, index, 8)?;
+                let (address, length) = (self.u32(entry)?, self.u32(at(entry, 1, 4)?)?);
+                self.bytes(address, length)?;
+                Ok((address, length))
+            })
+            .collect()
+    }
+
+    /// The bytes of all buffers, one after another.
+    pub(super) fn gather(&self, list: u32, count: u32) -> Result<Vec<u8>> {
+        let mut all = Vec::new();
+        let mut total = 0u32;
+        for (address, length) in self.buffers(list, count)? {
+            total = total.checked_add(length).ok_or(Errno::Inval)?;
+            all.extend_from_slice(self.bytes(address, length)?);
+        }
+        Ok(all)
+    }
+}
+
+/// The address of entry `index` in an array of entries of `size` bytes.
+pub(super) fn at(base: u32, index: u32, size: u32) -> Result<u32> {
+    index
+        .checked_mul(size)
+        .and_then(|offset| base.checked_add(offset))
+        .ok_or(Errno::Fault)
+}
+
+/// An argument of type i32.
+pub(super) fn arg(arguments: &[u64], index: usize) -> u32 {
+    // Arguments arrive with the import's own type checked; a missing one reads as zero.
+    arguments.get(index).copied().unwrap_or(0) as u32
+}
+
+/// An argument of type i64.
+pub(super) fn arg64(arguments: &[u64], index: usize) -> u64 {
+    arguments.get(index).copied().unwrap_or(0)
+}

@@ -1,0 +1,322 @@
+//! One guest's WASI state, and the way of a call to its function.
+
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+
+use super::abi::{Memory, Result, arg};
+use super::clock::{self, GuestClock};
+use super::errno::Errno;
+use super::fd::{Descriptor, DirFd, Kind, Table};
+use super::streams::{Bindings, HostDir, Stream, Streams};
+use super::{Error, Function, dir, file, path, rights, sock};
+use crate::clock::Clock;
+use crate::model::{Deadline, FdInterest, Interest, Wait};
+
+/// What a guest is started with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// Arguments; the first is by custom the program's name.
+    pub args: Vec<String>,
+    /// Environment variables.
+    pub env: Vec<(String, String)>,
+}
+
+/// What a call comes to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is done; the guest gets this number.
+    Done(Errno),
+    /// It cannot be done yet. The same call is to be made again when the wait is over.
+    Block(Wait),
+    /// The guest ends.
+    Exit(u32),
+}
+
+/// A host descriptor that a wait depends on.
+#[derive(Debug)]
+pub struct Source<'a> {
+    /// The descriptor.
+    pub fd: BorrowedFd<'a>,
+    /// What it should become ready for.
+    pub interest: Interest,
+}
+
+/// A directory given by the host.
+pub(super) struct Preopen {
+    pub(super) guest: String,
+    pub(super) dir: Dir,
+    /// Its path without symbolic links, to find open files by.
+    pub(super) root: PathBuf,
+}
+
+/// One guest's WASI state.
+pub struct Ctx {
+    pub(super) args: Vec<String>,
+    pub(super) env: Vec<(String, String)>,
+    pub(super) streams: Streams,
+    pub(super) preopens: Vec<Preopen>,
+    pub(super) table: Table,
+    pub(super) clock: GuestClock,
+    /// The deadlines of the poll that has blocked, by subscription.
+    pub(super) poll: Option<Vec<Option<Deadline>>>,
+}
+
+impl Ctx {
+    /// The state of a guest that has not run yet.
+    ///
+    /// # Errors
+    /// Where a directory cannot be opened, or an argument holds a zero byte.
+    pub fn new(
+        config: Config,
+        bindings: Bindings,
+        clock: Arc<dyn Clock>,
+    ) -> std::result::Result<Self, Error> {
+        let variables = config.env.iter().flat_map(|(name, value)| [name, value]);
+        for text in config.args.iter().chain(variables) {
+            if text.contains('\0') {
+                return Err(Error::ZeroByte(text.clone()));
+            }
+        }
+        let mut ctx = Self::bare(config, bindings, GuestClock::new(clock))?;
+        let streams = [Stream::Stdin, Stream::Stdout, Stream::Stderr];
+        for (fd, stream) in (0..).zip(streams) {
+            // The table is empty, so that the number is free.
+            let _ = ctx.table.insert_at(fd, Descriptor::stream(stream));
+        }
+        for preopen in &ctx.preopens {
+            let descriptor = preopen.descriptor()?;
+            if ctx.table.insert(descriptor).is_err() {
+                return Err(Error::Malformed("it has more directories than a guest can have"));
+            }
+        }
+        Ok(ctx)
+    }
+
+    /// A state without open descriptors.
+    pub(super) fn bare(
+        config: Config,
+        bindings: Bindings,
+        clock: GuestClock,
+    ) -> std::result::Result<Self, Error> {
+        let preopens = bindings
+            .dirs
+            .into_iter()
+            .map(Preopen::open)
+            .collect::<std::result::Result<_, _>>()?;
+        Ok(Self {
+            args: config.args,
+            env: config.env,
+            streams: Streams {
+                stdin: bindings.stdin,
+                stdout: bindings.stdout,
+                stderr: bindings.stderr,
+            },
+            preopens,
+            table: Table::default(),
+            clock,
+            poll: None,
+        })
+    }
+
+    /// Makes a call. `arguments` are raw bits; `woken` is the wait that this very call gave when it
+    /// blocked before, so that a relative deadline does not start again.
+    pub fn call(
+        &mut self,
+        function: Function,
+        arguments: &[u64],
+        memory: &mut [u8],
+        woken: Option<&Wait>,
+    ) -> Outcome {
+        let memory = &mut Memory(memory);
+        let result = match function {
+            Function::ProcExit => return Outcome::Exit(arg(arguments, 0)),
+            Function::ProcRaise => return proc_raise(arg(arguments, 0)),
+            Function::SchedYield => {
+                return match woken {
+                    Some(_) => Outcome::Done(Errno::Success),
+                    None => Outcome::Block(Wait::Yield),
+                };
+            }
+            Function::PollOneoff => match self.poll_oneoff(arguments, memory, woken.is_some()) {
+                Ok(Some(wait)) => return Outcome::Block(wait),
+                Ok(None) => Ok(()),
+                Err(errno) => Err(errno),
+            },
+            Function::FdRead => match self.fd_read(arguments, memory) {
+                Ok(Some(wait)) => return Outcome::Block(wait),
+                Ok(None) => Ok(()),
+                Err(errno) => Err(errno),
+            },
+            function => self.simple(function, arguments, memory),
+        };
+        Outcome::Done(result.err().unwrap_or(Errno::Success))
+    }
+
+    /// The calls that never block.
+    fn simple(&mut self, function: Function, a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
+        let variables = || self.env.iter().map(|(name, value)| format!("{name}={value}"));
+        match function {
+            Function::ArgsSizesGet => list_sizes(self.args.iter().cloned(), a, memory),
+            Function::ArgsGet => list(self.args.iter().cloned(), a, memory),
+            Function::EnvironSizesGet => list_sizes(variables(), a, memory),
+            Function::EnvironGet => list(variables(), a, memory),
+            Function::ClockResGet => clock::clock_res_get(a, memory),
+            Function::ClockTimeGet => clock::clock_time_get(&self.clock, a, memory),
+            Function::RandomGet => {
+                let buffer = memory.bytes_mut(arg(a, 0), arg(a, 1))?;
+                getrandom::fill(buffer).map_err(|_| Errno::Io)
+            }
+            Function::FdClose => self.table.close(arg(a, 0)),
+            Function::FdRenumber => self.table.renumber(arg(a, 0), arg(a, 1)),
+            Function::FdWrite => self.fd_write(a, memory),
+            Function::FdPrestatGet => dir::prestat_get(&self.table, a, memory),
+            Function::FdPrestatDirName => dir::prestat_dir_name(&self.table, a, memory),
+            Function::FdReaddir => dir::readdir(&mut self.table, a, memory),
+            Function::SockAccept
+            | Function::SockRecv
+            | Function::SockSend
+            | Function::SockShutdown => sock::call(&self.table, a),
+            function if function.name().starts_with("path_") => {
+                path::call(&mut self.table, function, a, memory)
+            }
+            function => file::call(self, function, a, memory),
+        }
+    }
+
+    /// How long it is until the wait's deadline; zero once it has passed, `None` where it has none.
+    pub fn remaining(&self, wait: &Wait) -> Option<Duration> {
+        deadline(wait).map(|deadline| Duration::from_nanos(self.clock.until(deadline)))
+    }
+
+    /// When the wait ends by its deadline, in nanoseconds since the Unix epoch.
+    pub fn wakes_at(&self, wait: &Wait) -> Option<u64> {
+        deadline(wait).map(|deadline| self.clock.on_wall(deadline))
+    }
+
+    /// The host's descriptors that end the wait.
+    pub fn sources(&self, wait: &Wait) -> Vec<Source<'_>> {
+        interests(wait)
+            .iter()
+            .filter_map(|wanted| {
+                Some(Source {
+                    fd: self.streams.fd(self.stream(wanted.fd)?)?,
+                    interest: wanted.interest,
+                })
+            })
+            .collect()
+    }
+
+    /// Whether the wait is over, as far as can be told without waiting.
+    pub fn is_ready(&self, wait: &Wait) -> bool {
+        match wait {
+            Wait::Yield => true,
+            Wait::Host { .. } => false,
+            Wait::Poll { .. } => {
+                self.remaining(wait).is_some_and(|left| left.is_zero())
+                    || interests(wait).iter().any(|wanted| {
+                        // A descriptor that is not a stream never makes anybody wait.
+                        self.stream(wanted.fd).is_none_or(|stream| {
+                            self.streams.readiness(stream, wanted.interest).0
+                        })
+                    })
+            }
+        }
+    }
+
+    fn stream(&self, fd: u32) -> Option<Stream> {
+        match self.table.get(fd).ok()?.kind {
+            Kind::Stream(stream) => Some(stream),
+            Kind::Dir(_) | Kind::File(_) => None,
+        }
+    }
+}
+
+impl Preopen {
+    fn open(dir: HostDir) -> std::result::Result<Self, Error> {
+        let failed = |source| Error::OpenDir {
+            path: dir.host.clone(),
+            source,
+        };
+        Ok(Self {
+            root: dir.host.canonicalize().map_err(failed)?,
+            dir: Dir::open_ambient_dir(&dir.host, ambient_authority()).map_err(failed)?,
+            guest: dir.guest,
+        })
+    }
+
+    /// The descriptor that a guest finds it by.
+    pub(super) fn descriptor(&self) -> std::result::Result<Descriptor, Error> {
+        let dir = self.dir.try_clone().map_err(|source| Error::Io {
+            what: "open a directory for the guest once more",
+            source,
+        })?;
+        Ok(Descriptor {
+            kind: Kind::Dir(DirFd {
+                dir,
+                preopen: self.guest.clone(),
+                path: ".".into(),
+                is_preopen: true,
+                listing: None,
+            }),
+            rights: rights::DIRECTORY,
+            inheriting: rights::ALL,
+            flags: 0,
+        })
+    }
+}
+
+fn deadline(wait: &Wait) -> Option<Deadline> {
+    match wait {
+        Wait::Poll { deadline, .. } => *deadline,
+        Wait::Yield | Wait::Host { .. } => None,
+    }
+}
+
+fn interests(wait: &Wait) -> &[FdInterest] {
+    match wait {
+        Wait::Poll { fds, .. } => fds,
+        Wait::Yield | Wait::Host { .. } => &[],
+    }
+}
+
+/// `args_sizes_get` and `environ_sizes_get`: how many, and how many bytes with their zero bytes.
+fn list_sizes(
+    items: impl Iterator<Item = String>,
+    a: &[u64],
+    memory: &mut Memory<'_>,
+) -> Result<()> {
+    let (count, bytes) = items.fold((0u32, 0usize), |(count, bytes), item| {
+        (count + 1, bytes + item.len() + 1)
+    });
+    memory.write_u32(arg(a, 0), count)?;
+    memory.write_u32(arg(a, 1), u32::try_from(bytes).map_err(|_| Errno::Overflow)?)
+}
+
+/// `args_get` and `environ_get`: pointers, and the strings they point to.
+fn list(items: impl Iterator<Item = String>, a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
+    let (mut pointer, mut text) = (arg(a, 0), arg(a, 1));
+    for mut item in items {
+        item.push('\0');
+        memory.write_u32(pointer, text)?;
+        memory.write(text, item.as_bytes())?;
+        pointer = pointer.checked_add(4).ok_or(Errno::Fault)?;
+        // The write has shown that the text ends inside memory.
+        text = text.checked_add(item.len() as u32).ok_or(Errno::Fault)?;
+    }
+    Ok(())
+}
+
+/// Signals that do nothing by default are ignored; any other ends the guest as a shell shows it.
+fn proc_raise(signal: u32) -> Outcome {
+    const IGNORED: [u32; 4] = [0, 16, 17, 22];
+    match signal {
+        signal if IGNORED.contains(&signal) => Outcome::Done(Errno::Success),
+        1..=30 => Outcome::Exit(128 + signal),
+        _ => Outcome::Done(Errno::Inval),
+    }
+}

@@ -1,0 +1,120 @@
+//! The error numbers of preview1.
+
+use std::io;
+
+macro_rules! errnos {
+    ($($name:ident)*) => {
+        /// An error number of preview1, in the specification's order.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u16)]
+        #[allow(missing_docs, reason = "the names are the specification's own")]
+        #[allow(dead_code, reason = "the list is whole, so that the numbers are right")]
+        pub enum Errno { $($name),* }
+    };
+}
+
+errnos! {
+    Success TooBig Acces Addrinuse Addrnotavail Afnosupport Again Already Badf Badmsg Busy Canceled
+    Child Connaborted Connrefused Connreset Deadlk Destaddrreq Dom Dquot Exist Fault Fbig
+    Hostunreach Idrm Ilseq Inprogress Intr Inval Io Isconn Isdir Loop Mfile Mlink Msgsize Multihop
+    Nametoolong Netdown Netreset Netunreach Nfile Nobufs Nodev Noent Noexec Nolck Nolink Nomem
+    Nomsg Noprotoopt Nospc Nosys Notconn Notdir Notempty Notrecoverable Notsock Notsup Notty Nxio
+    Overflow Ownerdead Perm Pipe Proto Protonosupport Prototype Range Rofs Spipe Srch Stale Timedout
+    Txtbsy Xdev Notcapable
+}
+
+impl Errno {
+    /// The number.
+    pub fn raw(self) -> u16 {
+        self as u16
+    }
+}
+
+impl From<io::Error> for Errno {
+    fn from(error: io::Error) -> Self {
+        if let Some(errno) = rustix::io::Errno::from_io_error(&error) {
+            return errno.into();
+        }
+        match error.kind() {
+            // What cap-std says of a path that leads out of its directory.
+            io::ErrorKind::PermissionDenied => Self::Perm,
+            io::ErrorKind::NotFound => Self::Noent,
+            io::ErrorKind::AlreadyExists => Self::Exist,
+            io::ErrorKind::InvalidInput => Self::Inval,
+            io::ErrorKind::WriteZero => Self::Nospc,
+            _ => Self::Io,
+        }
+    }
+}
+
+impl From<rustix::io::Errno> for Errno {
+    fn from(errno: rustix::io::Errno) -> Self {
+        use rustix::io::Errno as Os;
+        match errno {
+            Os::TOOBIG => Self::TooBig,
+            Os::ACCESS => Self::Acces,
+            Os::AGAIN => Self::Again,
+            Os::BADF => Self::Badf,
+            Os::BUSY => Self::Busy,
+            Os::DQUOT => Self::Dquot,
+            Os::EXIST => Self::Exist,
+            Os::FBIG => Self::Fbig,
+            Os::ILSEQ => Self::Ilseq,
+            Os::INTR => Self::Intr,
+            Os::INVAL => Self::Inval,
+            Os::ISDIR => Self::Isdir,
+            Os::LOOP => Self::Loop,
+            Os::MFILE => Self::Mfile,
+            Os::MLINK => Self::Mlink,
+            Os::NAMETOOLONG => Self::Nametoolong,
+            Os::NFILE => Self::Nfile,
+            Os::NODEV => Self::Nodev,
+            Os::NOENT => Self::Noent,
+            Os::NOLCK => Self::Nolck,
+            Os::NOMEM => Self::Nomem,
+            Os::NOSPC => Self::Nospc,
+            Os::NOTDIR => Self::Notdir,
+            Os::NOTEMPTY => Self::Notempty,
+            Os::NOTSUP => Self::Notsup,
+            Os::NOTTY => Self::Notty,
+            Os::NXIO => Self::Nxio,
+            Os::OVERFLOW => Self::Overflow,
+            Os::PERM => Self::Perm,
+            Os::PIPE => Self::Pipe,
+            Os::RANGE => Self::Range,
+            Os::ROFS => Self::Rofs,
+            Os::SPIPE => Self::Spipe,
+            Os::STALE => Self::Stale,
+            Os::TIMEDOUT => Self::Timedout,
+            Os::TXTBSY => Self::Txtbsy,
+            Os::XDEV => Self::Xdev,
+            _ => Self::Io,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Errno;
+
+    /// Numbers from the specification, picked along the list.
+    #[test]
+    fn numbers_are_the_specifications() {
+        let known = [
+            (Errno::Success, 0),
+            (Errno::Badf, 8),
+            (Errno::Exist, 20),
+            (Errno::Inval, 28),
+            (Errno::Noent, 44),
+            (Errno::Nosys, 52),
+            (Errno::Notdir, 54),
+            (Errno::Notsock, 57),
+            (Errno::Perm, 63),
+            (Errno::Xdev, 75),
+            (Errno::Notcapable, 76),
+        ];
+        for (errno, number) in known {
+            assert_eq!(errno.raw(), number, "{errno:?}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What can go wrong around a guest's WASI state, outside its own calls.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::error::ErrorKind;
+
+/// What can go wrong around a guest's WASI state.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A directory to be given to the guest cannot be opened.
+    #[error("cannot open the directory {path} for the guest: {source}")]
+    OpenDir {
+        /// The host's path.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// An argument or a variable holds a zero byte.
+    #[error("{0} contains a zero byte, which a guest cannot be given")]
+    ZeroByte(String),
+    /// Directories that the task had are not given again.
+    #[error(
+        "the task needs the director{} {} again; give each with --dir HOST::GUEST",
+        if .guests.len() == 1 { "y" } else { "ies" },
+        .guests.join(", ")
+    )]
+    MissingPreopen {
+        /// The guest's names for them.
+        guests: Vec<String>,
+    },
+    /// A file that the task has open is gone.
+    #[error("the task has {path} open, which cannot be opened again: {source}")]
+    FileMissing {
+        /// The guest's path.
+        path: String,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A file that the task has open was changed.
+    #[error(
+        "the task has {path} open, which was changed while the task slept ({how}); \
+         resume with --accept-changed-files if that is meant"
+    )]
+    FileChanged {
+        /// The guest's path.
+        path: String,
+        /// What differs.
+        how: String,
+    },
+    /// A file that only the task has is too large to be put into a snapshot.
+    #[error("the task has a deleted file of {size} bytes open, more than the limit of {limit}")]
+    DeletedFileTooLarge {
+        /// Its size in bytes.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// A file that the task has open lies outside its directories now.
+    #[error("the task has a file open that was moved out of its directories, to {0}")]
+    MovedOut(PathBuf),
+    /// Reading or writing the task's files failed.
+    #[error("cannot {what}: {source}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The state makes no sense.
+    #[error("the task's WASI state is not valid: {0}")]
+    Malformed(&'static str),
+}
+
+impl From<Error> for crate::error::Error {
+    fn from(error: Error) -> Self {
+        let kind = match &error {
+            Error::MissingPreopen { .. } | Error::OpenDir { .. } => ErrorKind::Missing,
+            Error::FileMissing { .. } | Error::FileChanged { .. } => ErrorKind::File,
+            Error::DeletedFileTooLarge { .. } | Error::MovedOut(_) => ErrorKind::Suspend,
+            Error::Malformed(_) => ErrorKind::Snapshot,
+            Error::ZeroByte(_) | Error::Io { .. } => ErrorKind::Internal,
+        };
+        Self::new(kind, error)
+    }
+}

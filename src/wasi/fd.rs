@@ -1,0 +1,156 @@
+//! The table of file descriptors.
+
+use std::collections::BTreeMap;
+
+use cap_std::fs::{Dir, File};
+
+use super::abi::Result;
+use super::errno::Errno;
+use super::rights;
+use super::state::EntryV1;
+use super::streams::Stream;
+
+/// How many descriptors a guest may have open.
+const MAX_OPEN: usize = 1024;
+
+/// `fdflags` of the specification.
+pub(super) const APPEND: u16 = 1 << 0;
+pub(super) const DSYNC: u16 = 1 << 1;
+pub(super) const NONBLOCK: u16 = 1 << 2;
+pub(super) const RSYNC: u16 = 1 << 3;
+pub(super) const SYNC: u16 = 1 << 4;
+
+/// An open file descriptor.
+pub(super) struct Descriptor {
+    pub(super) kind: Kind,
+    pub(super) rights: u64,
+    pub(super) inheriting: u64,
+    pub(super) flags: u16,
+}
+
+/// What a descriptor stands for. Sockets will be one more kind.
+pub(super) enum Kind {
+    Stream(Stream),
+    Dir(DirFd),
+    File(FileFd),
+}
+
+/// An open directory.
+pub(super) struct DirFd {
+    pub(super) dir: Dir,
+    /// The directory given by the host in which it lies, by its guest name.
+    pub(super) preopen: String,
+    /// Its path in there.
+    pub(super) path: String,
+    /// It is that directory itself, and `fd_prestat_get` says so.
+    pub(super) is_preopen: bool,
+    /// The listing that `fd_readdir` is in the middle of.
+    pub(super) listing: Option<Vec<EntryV1>>,
+}
+
+/// An open file.
+pub(super) struct FileFd {
+    pub(super) file: File,
+    pub(super) preopen: String,
+    pub(super) path: String,
+}
+
+/// All open descriptors.
+#[derive(Default)]
+pub(super) struct Table {
+    open: BTreeMap<u32, Descriptor>,
+}
+
+impl Table {
+    pub(super) fn get(&self, fd: u32) -> Result<&Descriptor> {
+        self.open.get(&fd).ok_or(Errno::Badf)
+    }
+
+    pub(super) fn get_mut(&mut self, fd: u32) -> Result<&mut Descriptor> {
+        self.open.get_mut(&fd).ok_or(Errno::Badf)
+    }
+
+    /// The descriptor, if it has the right.
+    pub(super) fn with(&self, fd: u32, right: u64) -> Result<&Descriptor> {
+        self.get(fd).and_then(|descriptor| descriptor.need(right))
+    }
+
+    /// The directory behind a descriptor that has the right.
+    pub(super) fn dir(&self, fd: u32, right: u64) -> Result<&DirFd> {
+        let descriptor = self.get(fd)?;
+        match &descriptor.kind {
+            Kind::Dir(dir) => descriptor.need(right).map(|_| dir),
+            Kind::File(_) | Kind::Stream(_) => Err(Errno::Notdir),
+        }
+    }
+
+    /// The file behind a descriptor that has the right.
+    pub(super) fn file(&self, fd: u32, right: u64, otherwise: Errno) -> Result<&FileFd> {
+        let descriptor = self.get(fd)?;
+        match &descriptor.kind {
+            Kind::File(file) => descriptor.need(right).map(|_| file),
+            Kind::Dir(_) | Kind::Stream(_) => Err(otherwise),
+        }
+    }
+
+    /// Gives the lowest free number, as POSIX does.
+    pub(super) fn insert(&mut self, descriptor: Descriptor) -> Result<u32> {
+        if self.open.len() >= MAX_OPEN {
+            return Err(Errno::Mfile);
+        }
+        let fd = (0..).zip(self.open.keys()).find(|(free, used)| free != *used);
+        let fd = fd.map_or(self.open.len() as u32, |(free, _)| free);
+        self.open.insert(fd, descriptor);
+        Ok(fd)
+    }
+
+    /// Puts a descriptor at a number that is free.
+    pub(super) fn insert_at(&mut self, fd: u32, descriptor: Descriptor) -> Result<()> {
+        if self.open.len() >= MAX_OPEN || self.open.contains_key(&fd) {
+            return Err(Errno::Mfile);
+        }
+        self.open.insert(fd, descriptor);
+        Ok(())
+    }
+
+    pub(super) fn close(&mut self, fd: u32) -> Result<()> {
+        self.open.remove(&fd).map(drop).ok_or(Errno::Badf)
+    }
+
+    pub(super) fn renumber(&mut self, from: u32, to: u32) -> Result<()> {
+        if !self.open.contains_key(&to) {
+            return Err(Errno::Badf);
+        }
+        let moved = self.open.remove(&from).ok_or(Errno::Badf)?;
+        self.open.insert(to, moved);
+        Ok(())
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Descriptor)> {
+        self.open.iter().map(|(fd, descriptor)| (*fd, descriptor))
+    }
+}
+
+impl Descriptor {
+    pub(super) fn stream(stream: Stream) -> Self {
+        Self {
+            kind: Kind::Stream(stream),
+            rights: match stream {
+                Stream::Stdin => rights::STREAM & !rights::FD_WRITE,
+                Stream::Stdout | Stream::Stderr => rights::STREAM & !rights::FD_READ,
+            },
+            inheriting: 0,
+            flags: match stream {
+                Stream::Stdin => 0,
+                Stream::Stdout | Stream::Stderr => APPEND,
+            },
+        }
+    }
+
+    fn need(&self, right: u64) -> Result<&Self> {
+        match self.rights & right == right {
+            true => Ok(self),
+            false => Err(rights::missing(right)),
+        }
+    }
+}

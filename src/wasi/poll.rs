@@ -1,0 +1,200 @@
+//! `poll_oneoff`: several subscriptions, the first of which ends the wait.
+
+use rustix::fs as os;
+
+use super::abi::{Memory, Result, arg, at};
+use super::clock::clock_id;
+use super::ctx::Ctx;
+use super::errno::Errno;
+use super::fd::Kind;
+use super::rights;
+use crate::model::{Deadline, FdInterest, Interest, Wait};
+
+/// Bytes of a `subscription` and of an `event`.
+const SUBSCRIPTION: u32 = 48;
+const EVENT: u32 = 32;
+const CLOCK: u8 = 0;
+const FD_READ: u8 = 1;
+const FD_WRITE: u8 = 2;
+const ABSOLUTE: u16 = 1;
+const HANGUP: u16 = 1;
+
+/// A subscription, decoded.
+struct Subscription {
+    userdata: u64,
+    tag: u8,
+    what: What,
+}
+
+enum What {
+    Clock(Option<Deadline>),
+    Fd(FdInterest),
+}
+
+/// An event to report.
+struct Event {
+    userdata: u64,
+    errno: Errno,
+    tag: u8,
+    bytes: u64,
+    flags: u16,
+}
+
+impl Ctx {
+    /// Gives the wait where nothing has happened yet. `again` says that this call has blocked
+    /// before: its deadlines stand.
+    pub(super) fn poll_oneoff(
+        &mut self,
+        a: &[u64],
+        memory: &mut Memory<'_>,
+        again: bool,
+    ) -> Result<Option<Wait>> {
+        let (input, output, count) = (arg(a, 0), arg(a, 1), arg(a, 2));
+        if count == 0 {
+            return Err(Errno::Inval);
+        }
+        memory.bytes(input, at(0, count, SUBSCRIPTION)?)?;
+        memory.bytes(output, at(0, count, EVENT)?)?;
+        memory.bytes(arg(a, 3), 4)?;
+        let kept = self.poll.take().filter(|_| again);
+        let subscriptions = (0..count)
+            .map(|index| {
+                let kept = kept.as_ref().and_then(|list| list.get(index as usize));
+                self.subscription(memory, at(input, index, SUBSCRIPTION)?, kept)
+            })
+            .collect::<Result<Vec<_>>>()?;
+
+        let events: Vec<Event> = subscriptions.iter().filter_map(|s| self.event(s)).collect();
+        if events.is_empty() {
+            return Ok(Some(self.block(&subscriptions)));
+        }
+        for (index, event) in (0..).zip(&events) {
+            memory.write(at(output, index, EVENT)?, &event.encode())?;
+        }
+        memory.write_u32(arg(a, 3), events.len() as u32)?;
+        Ok(None)
+    }
+
+    fn subscription(
+        &self,
+        memory: &Memory<'_>,
+        address: u32,
+        kept: Option<&Option<Deadline>>,
+    ) -> Result<Subscription> {
+        // The whole array lies in memory, so that these sums stay below 4 GiB.
+        let tag = memory.u8(address + 8)?;
+        let what = match tag {
+            CLOCK => What::Clock(match (clock_id(memory.u32(address + 16)?), kept) {
+                (None, _) => None,
+                (Some(_), Some(deadline)) => *deadline,
+                (Some(clock), None) => {
+                    let timeout = memory.u64(address + 24)?;
+                    let absolute = memory.u16(address + 40)? & ABSOLUTE != 0;
+                    Some(Deadline {
+                        clock,
+                        at: match absolute {
+                            true => timeout,
+                            false => self.clock.now(clock).saturating_add(timeout),
+                        },
+                    })
+                }
+            }),
+            FD_READ | FD_WRITE => What::Fd(FdInterest {
+                fd: memory.u32(address + 16)?,
+                interest: match tag {
+                    FD_READ => Interest::Read,
+                    _ => Interest::Write,
+                },
+            }),
+            _ => return Err(Errno::Inval),
+        };
+        Ok(Subscription {
+            userdata: memory.u64(address)?,
+            tag,
+            what,
+        })
+    }
+
+    /// What has happened to a subscription, if anything has.
+    fn event(&self, subscription: &Subscription) -> Option<Event> {
+        let event = |errno, bytes, flags| {
+            Some(Event {
+                userdata: subscription.userdata,
+                errno,
+                tag: subscription.tag,
+                bytes,
+                flags,
+            })
+        };
+        match &subscription.what {
+            // A clock that no guest can use.
+            What::Clock(None) => event(Errno::Notsup, 0, 0),
+            What::Clock(Some(deadline)) if self.clock.until(*deadline) > 0 => None,
+            What::Clock(Some(_)) => event(Errno::Success, 0, 0),
+            What::Fd(wanted) => {
+                let descriptor = match self.table.with(wanted.fd, rights::POLL_FD_READWRITE) {
+                    Ok(descriptor) => descriptor,
+                    Err(errno) => return event(errno, 0, 0),
+                };
+                match &descriptor.kind {
+                    Kind::Dir(_) => event(Errno::Badf, 0, 0),
+                    Kind::File(open) => {
+                        let size = os::fstat(&open.file).map_or(0, |stat| stat.st_size as u64);
+                        let offset = os::tell(&open.file).unwrap_or(size);
+                        event(Errno::Success, size.saturating_sub(offset), 0)
+                    }
+                    Kind::Stream(stream) => {
+                        let (ready, hangup) = self.streams.readiness(*stream, wanted.interest);
+                        let bytes = match wanted.interest {
+                            Interest::Read => self.streams.available(),
+                            Interest::Write => 0,
+                        };
+                        match ready {
+                            true => event(Errno::Success, bytes, if hangup { HANGUP } else { 0 }),
+                            false => None,
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Keeps the deadlines and says what to wait for.
+    fn block(&mut self, subscriptions: &[Subscription]) -> Wait {
+        let deadlines: Vec<Option<Deadline>> = subscriptions
+            .iter()
+            .map(|subscription| match subscription.what {
+                What::Clock(deadline) => deadline,
+                What::Fd(_) => None,
+            })
+            .collect();
+        let earliest = deadlines
+            .iter()
+            .flatten()
+            .min_by_key(|deadline| self.clock.until(**deadline))
+            .copied();
+        self.poll = Some(deadlines);
+        Wait::Poll {
+            deadline: earliest,
+            fds: subscriptions
+                .iter()
+                .filter_map(|subscription| match subscription.what {
+                    What::Fd(interest) => Some(interest),
+                    What::Clock(_) => None,
+                })
+                .collect(),
+        }
+    }
+}
+
+impl Event {
+    fn encode(&self) -> [u8; EVENT as usize] {
+        let mut bytes = [0; EVENT as usize];
+        bytes[..8].copy_from_slice(&self.userdata.to_le_bytes());
+        bytes[8..10].copy_from_slice(&self.errno.raw().to_le_bytes());
+        bytes[10] = self.tag;
+        bytes[16..24].copy_from_slice(&self.bytes.to_le_bytes());
+        bytes[24..26].copy_from_slice(&self.flags.to_le_bytes());
+        bytes
+    }
+}

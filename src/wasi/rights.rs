@@ -1,0 +1,74 @@
+//! Rights of file descriptors.
+//!
+//! They are kept, reported and narrowed as the specification says. A missing right gives the errno
+//! that Wasmtime gives, which leaves the refusal to the operating system.
+
+use super::errno::Errno;
+
+pub(super) const FD_DATASYNC: u64 = 1 << 0;
+pub(super) const FD_READ: u64 = 1 << 1;
+pub(super) const FD_SEEK: u64 = 1 << 2;
+pub(super) const FD_FDSTAT_SET_FLAGS: u64 = 1 << 3;
+pub(super) const FD_SYNC: u64 = 1 << 4;
+pub(super) const FD_TELL: u64 = 1 << 5;
+pub(super) const FD_WRITE: u64 = 1 << 6;
+pub(super) const FD_ADVISE: u64 = 1 << 7;
+pub(super) const FD_ALLOCATE: u64 = 1 << 8;
+pub(super) const PATH_CREATE_DIRECTORY: u64 = 1 << 9;
+pub(super) const PATH_CREATE_FILE: u64 = 1 << 10;
+pub(super) const PATH_LINK_SOURCE: u64 = 1 << 11;
+pub(super) const PATH_LINK_TARGET: u64 = 1 << 12;
+pub(super) const PATH_OPEN: u64 = 1 << 13;
+pub(super) const FD_READDIR: u64 = 1 << 14;
+pub(super) const PATH_READLINK: u64 = 1 << 15;
+pub(super) const PATH_RENAME_SOURCE: u64 = 1 << 16;
+pub(super) const PATH_RENAME_TARGET: u64 = 1 << 17;
+pub(super) const PATH_FILESTAT_GET: u64 = 1 << 18;
+pub(super) const PATH_FILESTAT_SET_TIMES: u64 = 1 << 20;
+pub(super) const FD_FILESTAT_GET: u64 = 1 << 21;
+pub(super) const FD_FILESTAT_SET_SIZE: u64 = 1 << 22;
+pub(super) const FD_FILESTAT_SET_TIMES: u64 = 1 << 23;
+pub(super) const PATH_SYMLINK: u64 = 1 << 24;
+pub(super) const PATH_REMOVE_DIRECTORY: u64 = 1 << 25;
+pub(super) const PATH_UNLINK_FILE: u64 = 1 << 26;
+pub(super) const POLL_FD_READWRITE: u64 = 1 << 27;
+
+/// Every right there is.
+pub(super) const ALL: u64 = (1 << 30) - 1;
+
+/// What a stream can be asked for.
+pub(super) const STREAM: u64 =
+    FD_READ | FD_WRITE | FD_FDSTAT_SET_FLAGS | FD_FILESTAT_GET | POLL_FD_READWRITE;
+
+/// What a file can be asked for.
+pub(super) const FILE: u64 = FD_DATASYNC
+    | FD_READ
+    | FD_SEEK
+    | FD_FDSTAT_SET_FLAGS
+    | FD_SYNC
+    | FD_TELL
+    | FD_WRITE
+    | FD_ADVISE
+    | FD_ALLOCATE
+    | FD_FILESTAT_GET
+    | FD_FILESTAT_SET_SIZE
+    | FD_FILESTAT_SET_TIMES
+    | POLL_FD_READWRITE;
+
+/// What a directory itself can be asked for.
+pub(super) const DIRECTORY: u64 = ALL
+    & !(FD_READ | FD_SEEK | FD_TELL | FD_WRITE | FD_ADVISE | FD_ALLOCATE | FD_FILESTAT_SET_SIZE
+        | FD_DATASYNC | (1 << 28) | (1 << 29))
+    | FD_DATASYNC;
+
+/// The rights that let a file be opened for writing.
+pub(super) const WRITING: u64 = FD_DATASYNC | FD_WRITE | FD_ALLOCATE | FD_FILESTAT_SET_SIZE;
+
+/// What a call without the right gives.
+pub(super) fn missing(right: u64) -> Errno {
+    match right {
+        FD_READ | FD_WRITE | FD_READDIR => Errno::Badf,
+        FD_FILESTAT_SET_SIZE | FD_ALLOCATE | FD_DATASYNC => Errno::Inval,
+        _ => Errno::Notcapable,
+    }
+}
