@@ -7,7 +7,7 @@
 use std::ffi::CString;
 use std::sync::{Mutex, PoisonError};
 
-use binaryen::{CodegenConfig, Module, ffi};
+use binaryen::{Module, ffi};
 
 use super::Error;
 use super::scan::Scan;
@@ -35,12 +35,8 @@ pub(super) struct Asyncify<'a> {
 /// Runs asyncify and what makes its output fast.
 pub(super) fn asyncify(wasm: &[u8], settings: &Asyncify<'_>) -> Result<Vec<u8>, Error> {
     let _guard = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
-    let (mut module, raw) = read(wasm, features(settings.scan))?;
-    let level = CodegenConfig {
-        shrink_level: 0,
-        optimization_level: settings.optimize,
-        debug_info: true,
-    };
+    let (module, raw) = read(wasm, features(settings.scan))?;
+    set_level(settings.optimize);
     set_argument("asyncify-imports", &settings.imports.join("\n"));
     set_argument("asyncify-in-secondary-memory", "1");
     set_argument("asyncify-secondary-memory-size", STACK_PAGES);
@@ -50,10 +46,9 @@ pub(super) fn asyncify(wasm: &[u8], settings: &Asyncify<'_>) -> Result<Vec<u8>, 
     } else {
         set_argument("asyncify-onlylist", &settings.functions.join("\n"));
     }
-    let known = module.run_optimization_passes(["asyncify"], &level);
+    run_pass(raw, "asyncify");
     // SAFETY: takes no pointers.
     unsafe { ffi::BinaryenClearPassArguments() };
-    known.map_err(|()| Error::Binaryen)?;
 
     // The host sets the two globals itself, so the pass's own functions can go.
     for function in ["start_unwind", "stop_unwind", "start_rewind", "stop_rewind", "get_state"] {
@@ -64,9 +59,10 @@ pub(super) fn asyncify(wasm: &[u8], settings: &Asyncify<'_>) -> Result<Vec<u8>, 
     export_global(raw, "__asyncify_state", shape::ASYNCIFY_STATE);
     export_global(raw, "__asyncify_data", shape::ASYNCIFY_DATA);
     if settings.optimize > 0 {
-        module.optimize(&level);
+        // SAFETY: `raw` is a live module.
+        unsafe { ffi::BinaryenModuleOptimize(raw) };
     }
-    Ok(write(&module))
+    Ok(module.write())
 }
 
 /// Reads a module and tells Binaryen which proposals it may use.
@@ -82,12 +78,6 @@ fn read(wasm: &[u8], features: u32) -> Result<(Module, ffi::BinaryenModuleRef), 
         Module::from_raw(raw)
     };
     Ok((module, raw))
-}
-
-fn write(module: &Module) -> Vec<u8> {
-    // SAFETY: takes no pointers. Writes the name section, by which functions are told again.
-    unsafe { ffi::BinaryenSetDebugInfo(true) };
-    module.write()
 }
 
 /// Only what the module uses, so that no pass rewrites it into a newer language than the engines'.
@@ -110,6 +100,23 @@ fn features(scan: &Scan) -> u32 {
         features |= unsafe { ffi::BinaryenFeatureExceptionHandling() };
     }
     features
+}
+
+/// The crate's own way to run passes does not hand arguments on, so this is Binaryen's.
+fn run_pass(raw: ffi::BinaryenModuleRef, pass: &str) {
+    let pass = c_string(pass);
+    // SAFETY: `raw` is a live module, and the list is one string that ends in a zero byte.
+    unsafe { ffi::BinaryenModuleRunPasses(raw, &mut pass.as_ptr(), 1) };
+}
+
+fn set_level(optimize: u32) {
+    // SAFETY: takes no pointers. The level is at most 4. Debug information is the name section, by
+    // which functions are told again.
+    unsafe {
+        ffi::BinaryenSetOptimizeLevel(optimize as i32);
+        ffi::BinaryenSetShrinkLevel(0);
+        ffi::BinaryenSetDebugInfo(true);
+    }
 }
 
 fn set_argument(name: &str, value: &str) {

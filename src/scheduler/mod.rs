@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::task::{Step, Task};
 
 pub use policy::Policy;
+pub(crate) use reactor::ready as wait;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

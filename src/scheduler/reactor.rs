@@ -18,7 +18,7 @@ const TIMER_GRAIN: Duration = Duration::from_millis(1);
 const LONGEST_NAP: Duration = Duration::from_secs(10);
 
 /// Completes when the task's wait is over. Harmless to drop and to call again.
-pub(super) async fn ready(task: &mut Task) -> Result<(), Error> {
+pub(crate) async fn ready(task: &mut Task) -> Result<(), Error> {
     match task.wait() {
         None => Ok(()),
         Some(Wait::Yield) => {

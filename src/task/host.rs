@@ -174,7 +174,9 @@ impl Host {
         if force && !harmless {
             return untried;
         }
-        match self.wasi.call(function, arguments, guest.memory(), woken) {
+        let outcome = self.wasi.call(function, arguments, guest.memory(), woken);
+        log::trace!("{} {arguments:x?} -> {outcome:?}", function.name());
+        match outcome {
             wasi::Outcome::Block(wait) => Outcome::Unwind {
                 wait,
                 blocked: true,

@@ -34,7 +34,7 @@ use crate::wasi;
 pub use error::TaskError;
 pub use freeze::Restore;
 pub use functions::{HostCall, HostFunctions, HostFuture, HostReply};
-pub use program::{PROGRESS_STAGES, Program, Progress, Runtime, RuntimeOptions, quiet};
+pub use program::{Program, Progress, Runtime, RuntimeOptions, quiet};
 
 pub use crate::snapshot::Snapshot;
 

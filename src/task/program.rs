@@ -41,9 +41,6 @@ pub fn quiet(_: &str, _: usize, _: usize) {}
 /// Instrumenting, then compiling.
 const STAGES: usize = instrument::STAGES + 1;
 
-/// How many stages a progress report counts, for one that shows a bar.
-pub const PROGRESS_STAGES: usize = STAGES;
-
 /// Ties a source to its resumable module.
 #[derive(Serialize, Deserialize)]
 struct SourceEntry {

@@ -1,0 +1,40 @@
+//! `dormouse build`: the instrumentation alone, with a report.
+
+use super::args::Build;
+use super::exit::{Done, Failure, WRITE};
+use super::progress::Bar;
+use super::run::read_module;
+use super::text;
+use crate::task::{Runtime, RuntimeOptions};
+
+pub(super) fn build(command: &Build) -> Result<Done, Failure> {
+    let source = read_module(&command.module)?;
+    let runtime = Runtime::new(RuntimeOptions::default())?;
+    let bar = Bar::new(&command.module.display().to_string());
+    let (program, report) = runtime.instrument(&source, &|stage, number, stages| {
+        bar.stage(stage, number, stages);
+    })?;
+    drop(bar);
+    std::fs::write(&command.output, program.wasm()?).map_err(|error| {
+        let path = command.output.display();
+        Failure::new(WRITE, format!("cannot write {path}: {error}"))
+    })?;
+    println!(
+        "functions  {} of {} may be on the stack at a suspend",
+        report.instrumented.len(),
+        report.functions,
+    );
+    println!("blocking   {}", report.blocking.join(", "));
+    println!(
+        "size       {} became {} ({:.2} times)",
+        text::bytes(report.source_bytes as u64),
+        text::bytes(report.resumable_bytes as u64),
+        report.resumable_bytes as f64 / report.source_bytes as f64,
+    );
+    if command.functions {
+        for function in &report.instrumented {
+            println!("  {}", function.path);
+        }
+    }
+    Ok(Done::Guest(0))
+}

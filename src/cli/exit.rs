@@ -1,0 +1,101 @@
+//! The one table of exit codes.
+
+use std::process::ExitCode;
+
+use crate::error::{Error, ErrorKind};
+
+/// An exit code of our own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Code(u8);
+
+impl From<Code> for ExitCode {
+    fn from(code: Code) -> Self {
+        Self::from(code.0)
+    }
+}
+
+pub(super) const USAGE: Code = Code(64);
+pub(super) const MODULE: Code = Code(65);
+pub(super) const NO_INPUT: Code = Code(66);
+pub(super) const SNAPSHOT: Code = Code(67);
+pub(super) const VERSION: Code = Code(68);
+pub(super) const MISSING: Code = Code(69);
+pub(super) const INTERNAL: Code = Code(70);
+pub(super) const FILE: Code = Code(71);
+pub(super) const MISMATCH: Code = Code(72);
+pub(super) const WRITE: Code = Code(73);
+pub(super) const SUSPENDED: Code = Code(75);
+pub(super) const CANNOT_SUSPEND: Code = Code(76);
+pub(super) const INTERRUPTED: Code = Code(130);
+pub(super) const TRAP: Code = Code(134);
+
+/// The table, as `--help` prints it.
+pub(super) const TABLE: &str = "\
+Exit codes:
+  the guest's own, when it ends; or
+   64  the command line is wrong
+   65  the module cannot be run or made resumable
+   66  a file cannot be read
+   67  the snapshot is damaged, or no snapshot
+   68  the snapshot has another format version
+   69  something is missing here: a directory, an engine, a module
+   70  an internal error
+   71  a file that the task has open is gone or was changed
+   72  the snapshot belongs to another module or another transform
+   73  a file cannot be written
+   75  suspended: the snapshot was written
+   76  the task cannot be suspended
+  130  interrupted (Ctrl-C)
+  134  the guest trapped";
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) code: Code,
+    pub(super) message: String,
+}
+
+impl Failure {
+    pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let code = match error.kind() {
+            ErrorKind::Module => MODULE,
+            ErrorKind::Snapshot => SNAPSHOT,
+            ErrorKind::Version => VERSION,
+            ErrorKind::Missing => MISSING,
+            ErrorKind::File => FILE,
+            ErrorKind::Mismatch => MISMATCH,
+            ErrorKind::Write => WRITE,
+            ErrorKind::Suspend => CANNOT_SUSPEND,
+            ErrorKind::Trap => TRAP,
+            ErrorKind::Read => NO_INPUT,
+            ErrorKind::Internal => INTERNAL,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+/// How a command that runs a guest ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Done {
+    /// The guest ended with this code.
+    Guest(u32),
+    /// We ended with a code of our own.
+    Own(Code),
+}
+
+/// The process's exit code. Codes that do not fit into a byte are cut as by a shell.
+pub(super) fn of_guest(done: Done) -> ExitCode {
+    match done {
+        Done::Guest(code) => ExitCode::from(code as u8),
+        Done::Own(code) => code.into(),
+    }
+}

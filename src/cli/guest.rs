@@ -1,0 +1,203 @@
+//! Drives one guest in this process: waits, signals, and the snapshot at the end.
+//!
+//! The guest runs on a thread of its own, so that a signal is heard while it computes.
+//!
+//! ```text
+//!   running --wait passes the policy, SIGTERM, Ctrl-Z--> snapshot written --> exit 75
+//!      ^                                                        | cannot be written
+//!      `------------- goes on in this process <-----------------'
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+use super::exit::{Done, Failure, INTERNAL, INTERRUPTED, SUSPENDED, WRITE};
+use super::text;
+use crate::error::Error;
+use crate::model::Wait;
+use crate::scheduler::{self, Ended, Policy};
+use crate::snapshot::{self, ModuleRef};
+use crate::task::{Task, TaskHandle};
+
+/// After a snapshot could not be written, the policy rests this long.
+const RETRY: Duration = Duration::from_secs(60);
+
+/// A guest and what to do with it.
+pub(super) struct Session {
+    pub(super) task: Task,
+    pub(super) policy: Policy,
+    /// Where to write a snapshot.
+    pub(super) snapshot: PathBuf,
+    /// Leave the module out of it.
+    pub(super) slim: bool,
+    /// As given, to say how to resume.
+    pub(super) dirs: Vec<String>,
+}
+
+/// Runs the guest until it ends or has been suspended.
+pub(super) fn drive(session: Session) -> Result<Done, Failure> {
+    let handle = session.task.handle();
+    let (finished, result) = oneshot::channel();
+    let guest = std::thread::Builder::new()
+        .name("guest".into())
+        .stack_size(crate::engine::GUEST_STACK * 2)
+        .spawn(move || {
+            // The receiver is gone only when a signal has ended the process.
+            let _ = finished.send(run(session));
+        });
+    guest.map_err(|error| Failure::new(INTERNAL, format!("cannot start a thread: {error}")))?;
+    runtime()?.block_on(async {
+        let mut signals = Signals::new()?;
+        tokio::pin!(result);
+        loop {
+            tokio::select! {
+                done = &mut result => {
+                    return done.unwrap_or_else(|_| {
+                        Err(Failure::new(INTERNAL, "the guest's thread ended without a result"))
+                    });
+                }
+                event = signals.next() => {
+                    if let Some(done) = on_signal(event, &handle) {
+                        return Ok(done);
+                    }
+                }
+            }
+        }
+    })
+}
+
+fn on_signal(event: Event, handle: &TaskHandle) -> Option<Done> {
+    match event {
+        Event::Interrupt => return Some(Done::Own(INTERRUPTED)),
+        Event::Suspend if handle.is_asked() => {
+            // The first request has not been met: the guest computes, or the disk is full.
+            eprintln!("dormouse: ended at the second request; the guest's work since its last snapshot is lost");
+            return Some(Done::Own(WRITE));
+        }
+        Event::Suspend => {
+            log::debug!("asked to suspend");
+            handle.suspend();
+        }
+    }
+    None
+}
+
+enum Event {
+    Interrupt,
+    Suspend,
+}
+
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    stop: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind)
+                .map_err(|error| Failure::new(INTERNAL, format!("cannot listen to signals: {error}")))
+        };
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            // SIGTSTP, which tokio has no name for.
+            stop: listen(SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw()))?,
+        })
+    }
+
+    async fn next(&mut self) -> Event {
+        tokio::select! {
+            _ = self.interrupt.recv() => Event::Interrupt,
+            _ = self.terminate.recv() => Event::Suspend,
+            _ = self.stop.recv() => Event::Suspend,
+        }
+    }
+}
+
+/// The guest's thread.
+fn run(mut session: Session) -> Result<Done, Failure> {
+    runtime()?.block_on(async {
+        let handle = session.task.handle();
+        let mut policy = session.policy;
+        loop {
+            let step = tokio::time::timeout(
+                if policy == session.policy { Duration::MAX } else { RETRY },
+                scheduler::run(&mut session.task, policy),
+            );
+            match step.await {
+                Ok(ended) => match ended? {
+                    Ended::Exited(code) => return Ok(Done::Guest(code)),
+                    Ended::Suspended => {}
+                },
+                // Time to try the disk again.
+                Err(_) => {
+                    policy = session.policy;
+                    continue;
+                }
+            }
+            match suspend(&mut session) {
+                Ok(()) => return Ok(Done::Own(SUSPENDED)),
+                Err(error) => {
+                    // Nothing is lost: the guest goes on here, and the disk is tried again later.
+                    eprintln!("dormouse: not suspended: {error}; the task goes on in this process");
+                    handle.clear();
+                    policy = Policy::Never;
+                }
+            }
+        }
+    })
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(INTERNAL, format!("cannot start tokio: {error}")))
+}
+
+/// Writes the snapshot and says so.
+fn suspend(session: &mut Session) -> Result<(), Error> {
+    let mut snapshot = session.task.freeze()?;
+    if session.slim {
+        snapshot.module = ModuleRef::ByDigest;
+    }
+    let bytes = snapshot.encode()?;
+    snapshot::write(&session.snapshot, &bytes)?;
+    let dirs: String = session
+        .dirs
+        .iter()
+        .map(|dir| format!(" --dir {}", quoted(dir)))
+        .collect();
+    eprintln!(
+        "dormouse: {}; resume with: dormouse resume{dirs} {}",
+        sleeping(&snapshot.meta.wait, snapshot.meta.wakes),
+        quoted(&runnable(&session.snapshot)),
+    );
+    Ok(())
+}
+
+fn sleeping(wait: &Wait, wakes: Option<u64>) -> String {
+    match wait {
+        Wait::Yield | Wait::Host { .. } => "suspended".into(),
+        wait => format!("asleep until {}", text::wait(wait, wakes)),
+    }
+}
+
+fn runnable(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// For a shell, where that needs it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:=+,@".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_string(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}

@@ -1,0 +1,141 @@
+//! `dormouse inspect`: what a snapshot holds, without running anything.
+
+use serde_json::{Value, json};
+
+use super::args::Inspect;
+use super::exit::{Done, Failure};
+use super::text;
+use crate::snapshot::{self, Limits, ModuleRef, PAGE};
+use crate::task::Snapshot;
+use crate::wasi::{FdKindV1, FdV1, StateV1};
+
+pub(super) fn inspect(command: &Inspect) -> Result<Done, Failure> {
+    let limits = Limits::default();
+    let file = snapshot::read(&command.snapshot, &limits)?;
+    let at_file = |error: crate::Error| {
+        let failure = Failure::from(error);
+        let message = format!("{}: {}", command.snapshot.display(), failure.message);
+        Failure::new(failure.code, message)
+    };
+    let saved = Snapshot::decode(&file, &limits).map_err(at_file)?;
+    let wasi: StateV1 = rmp_serde::from_slice(&saved.wasi)
+        .map_err(|error| at_file(snapshot::Error::Malformed(error.to_string()).into()))?;
+    match command.json {
+        true => println!("{:#}", to_json(&saved, &wasi, file.len())),
+        false => print(&saved, &wasi, file.len()),
+    }
+    Ok(Done::Guest(0))
+}
+
+fn module_bytes(saved: &Snapshot) -> (u64, u64) {
+    match &saved.module {
+        ModuleRef::Embedded { packed, length } => (packed.len() as u64, *length),
+        ModuleRef::ByDigest => (0, 0),
+    }
+}
+
+fn stored_pages(saved: &Snapshot) -> u64 {
+    (saved.pages.len() / PAGE) as u64
+}
+
+fn print(saved: &Snapshot, wasi: &StateV1, size: usize) {
+    let meta = &saved.meta;
+    let (packed, length) = module_bytes(saved);
+    println!("program    {}", wasi.args.join(" "));
+    println!("waits for  {}", text::wait(&meta.wait, meta.wakes));
+    println!("written    {} by dormouse {} on {}", text::time(meta.created), meta.tool, meta.engine);
+    match packed {
+        0 => println!("module     {} (not in the snapshot)", meta.source.short()),
+        _ => println!(
+            "module     {}, {} ({} in the snapshot), transform {}",
+            meta.source.short(),
+            text::bytes(length),
+            text::bytes(packed),
+            meta.transform,
+        ),
+    }
+    println!(
+        "size       {}, without the module {}",
+        text::bytes(size as u64),
+        text::bytes(size as u64 - packed),
+    );
+    println!("stack      {}", text::bytes(saved.stack.len() as u64));
+    for (index, memory) in saved.instance.memories.iter().enumerate() {
+        println!("memory {index}   {}, changed pages:", text::bytes(memory.size));
+        for run in &memory.runs {
+            let start = u64::from(run.first) * PAGE as u64;
+            let end = start + u64::from(run.count) * PAGE as u64;
+            let zero = if run.zero { "  (zero)" } else { "" };
+            println!("  {start:#010x}..{end:#010x}  {:>5} pages{zero}", run.count);
+        }
+    }
+    println!("pages      {} stored", stored_pages(saved));
+    println!("files");
+    for fd in &wasi.fds {
+        println!("  {:>3}  {}", fd.fd, describe(fd));
+    }
+}
+
+fn describe(fd: &FdV1) -> String {
+    match &fd.kind {
+        FdKindV1::Stream(stream) => format!("{stream:?}").to_lowercase(),
+        FdKindV1::Preopen(guest) => format!("directory {guest}, given by the host"),
+        FdKindV1::Dir { preopen, path, .. } => format!("directory {path} in {preopen}"),
+        FdKindV1::File {
+            preopen,
+            path,
+            offset,
+            identity,
+            ..
+        } => format!("file {path} in {preopen}, at byte {offset} of {}", identity.size),
+        FdKindV1::Deleted { offset, .. } => format!("a deleted file, at byte {offset}"),
+    }
+}
+
+fn to_json(saved: &Snapshot, wasi: &StateV1, size: usize) -> Value {
+    let meta = &saved.meta;
+    let (packed, length) = module_bytes(saved);
+    let memories: Vec<Value> = saved
+        .instance
+        .memories
+        .iter()
+        .map(|memory| {
+            let runs: Vec<Value> = memory
+                .runs
+                .iter()
+                .map(|run| json!({ "first": run.first, "count": run.count, "zero": run.zero }))
+                .collect();
+            json!({ "bytes": memory.size, "changed_pages": runs })
+        })
+        .collect();
+    let fds: Vec<Value> = wasi
+        .fds
+        .iter()
+        .map(|fd| json!({ "fd": fd.fd, "kind": describe(fd), "flags": fd.flags, "rights": fd.rights }))
+        .collect();
+    // Values of environment variables may be secrets.
+    let names: Vec<&String> = wasi.env.iter().map(|(name, _)| name).collect();
+    json!({
+        "program": wasi.args,
+        "environment": names,
+        "wait": text::wait(&meta.wait, meta.wakes),
+        "wakes": meta.wakes.map(text::time),
+        "created": text::time(meta.created),
+        "tool": meta.tool,
+        "engine": meta.engine,
+        "module": {
+            "source": meta.source.to_string(),
+            "resumable": meta.module.to_string(),
+            "transform": meta.transform,
+            "bytes": length,
+            "bytes_in_snapshot": packed,
+        },
+        "snapshot_bytes": size,
+        "snapshot_bytes_without_module": size as u64 - packed,
+        "stack_bytes": saved.stack.len(),
+        "page_bytes": PAGE,
+        "pages_stored": stored_pages(saved),
+        "memories": memories,
+        "fds": fds,
+    })
+}

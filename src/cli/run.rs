@@ -1,0 +1,103 @@
+//! `dormouse run`.
+
+use std::path::Path;
+
+use super::args::Run;
+use super::exit::{Done, Failure, MISSING, NO_INPUT, USAGE};
+use super::guest::{self, Session};
+use super::progress::Bar;
+use super::rehearse;
+use crate::engine::EngineKind;
+use crate::task::{Runtime, RuntimeOptions, Setup, Task};
+use crate::wasi::{Bindings, Config, HostDir};
+
+pub(super) fn run(command: Run) -> Result<Done, Failure> {
+    let Some((module, arguments)) = command.command.split_first() else {
+        return Err(Failure::new(USAGE, "give a module to run"));
+    };
+    let source = read_module(Path::new(module))?;
+    let runtime = Runtime::new(RuntimeOptions::default())?;
+    let engine = engine(command.common.engine)?;
+    let dirs = dirs(&command.common.dirs)?;
+    let bar = Bar::new(&file_name(module));
+    let progress = |stage: &str, number: usize, stages: usize| bar.stage(stage, number, stages);
+    let program = runtime.load(&source, &progress)?;
+    let setup = Setup {
+        config: Config {
+            args: std::iter::once(file_name(module))
+                .chain(arguments.iter().cloned())
+                .collect(),
+            env: environment(&command.env)?,
+        },
+        bindings: Bindings {
+            dirs: dirs.clone(),
+            ..Bindings::default()
+        },
+        clock: None,
+    };
+    let task = Task::new(&runtime, &program, engine, setup, &progress)?;
+    if command.rehearse {
+        // Compiled before the guest starts, so that its time is not the guest's.
+        let engines = rehearse::engines(engine, command.common.engine.is_some());
+        for other in &engines {
+            program.compile(&runtime, *other, &progress)?;
+        }
+        drop(bar);
+        return rehearse::rehearse(&runtime, task, &engines, &dirs);
+    }
+    drop(bar);
+    guest::drive(Session {
+        task,
+        policy: command.common.suspend,
+        snapshot: command.snapshot,
+        slim: command.common.slim,
+        dirs: command.common.dirs,
+    })
+}
+
+/// The module's bytes.
+pub(super) fn read_module(path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path)
+        .map_err(|error| Failure::new(NO_INPUT, format!("cannot read {}: {error}", path.display())))
+}
+
+/// The engine asked for, else the first that this build has.
+pub(super) fn engine(wanted: Option<EngineKind>) -> Result<EngineKind, Failure> {
+    wanted
+        .or_else(|| EngineKind::available().next())
+        .ok_or_else(|| Failure::new(MISSING, "this build has no engine"))
+}
+
+/// Directories from `HOST[::GUEST]`, as in `wasmtime run`.
+pub(super) fn dirs(given: &[String]) -> Result<Vec<HostDir>, Failure> {
+    given
+        .iter()
+        .map(|text| {
+            let (host, guest) = text.split_once("::").unwrap_or((text, text));
+            match host.is_empty() || guest.is_empty() {
+                true => Err(Failure::new(USAGE, format!("--dir {text}: write HOST or HOST::GUEST"))),
+                false => Ok(HostDir {
+                    guest: guest.into(),
+                    host: host.into(),
+                }),
+            }
+        })
+        .collect()
+}
+
+fn environment(given: &[String]) -> Result<Vec<(String, String)>, Failure> {
+    given
+        .iter()
+        .map(|text| match text.split_once('=') {
+            Some((name, value)) => Ok((name.into(), value.into())),
+            None => std::env::var(text)
+                .map(|value| (text.clone(), value))
+                .map_err(|error| Failure::new(USAGE, format!("--env {text}: {error}"))),
+        })
+        .collect()
+}
+
+fn file_name(module: &str) -> String {
+    let name = Path::new(module).file_name();
+    name.map_or_else(|| module.to_string(), |name| name.to_string_lossy().into_owned())
+}

@@ -1,0 +1,42 @@
+//! Numbers for people.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::model::{Interest, Wait};
+
+/// Nanoseconds since the Unix epoch as UTC.
+pub(super) fn time(nanoseconds: u64) -> String {
+    let time: SystemTime = UNIX_EPOCH + Duration::from_nanos(nanoseconds);
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+/// What a task waits for.
+pub(super) fn wait(wait: &Wait, wakes: Option<u64>) -> String {
+    match wait {
+        Wait::Yield => "nothing: it goes on at once".into(),
+        Wait::Host { function } => format!("the host function {function}"),
+        Wait::Poll { fds, .. } => {
+            let mut parts = Vec::new();
+            if let Some(wakes) = wakes {
+                parts.push(time(wakes));
+            }
+            for wanted in fds {
+                let (fd, way) = (wanted.fd, wanted.interest);
+                parts.push(match (fd, way) {
+                    (0, Interest::Read) => "input on stdin".into(),
+                    (fd, Interest::Read) => format!("input on descriptor {fd}"),
+                    (fd, Interest::Write) => format!("room on descriptor {fd}"),
+                });
+            }
+            match parts.is_empty() {
+                true => "nothing that ever happens".into(),
+                false => parts.join(" or "),
+            }
+        }
+    }
+}
+
+/// Bytes with a unit.
+pub(super) fn bytes(count: u64) -> String {
+    indicatif::BinaryBytes(count).to_string()
+}
