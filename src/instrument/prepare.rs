@@ -3,7 +3,7 @@
 //!
 //! - The start function becomes an export that the host calls at the first run only.
 //! - Functions get names `f0`, `f1`, …, which follow them through Binaryen.
-//! - `data.drop` and `elem.drop` are noted in globals; a function drops the same segments again.
+//! - `data.drop` is noted in a global; a function drops the same segments again.
 //! - Of the exports only `_start` and `memory` stay: nothing else is ever called, and asyncify's
 //!   own names become free in a module that has been through asyncify before.
 
@@ -60,18 +60,10 @@ pub(super) fn original_function(name: &str) -> Option<u32> {
 
 /// One global for each segment says whether it was dropped; a new function drops those again.
 fn note_drops(sections: &mut Sections, wasm: &[u8], scan: &Scan) -> Result<(), Error> {
-    let first_global = scan.globals.len() as u32;
-    let segments = scan.data_segments + scan.elements.len() as u32;
-    let global_of = |segment: Segment| {
-        first_global
-            + match segment {
-                Segment::Data(index) => index,
-                Segment::Element(index) => scan.data_segments + index,
-            }
-    };
+    let global_of = |segment: u32| scan.globals.len() as u32 + segment;
 
     let mut globals = GlobalSection::new();
-    for _ in 0..segments {
+    for _ in 0..scan.data_segments {
         globals.global(
             GlobalType {
                 val_type: ValType::I32,
@@ -81,14 +73,14 @@ fn note_drops(sections: &mut Sections, wasm: &[u8], scan: &Scan) -> Result<(), E
             &ConstExpr::i32_const(0),
         );
     }
-    append(sections, SectionId::Global, segments, &globals)?;
+    append(sections, SectionId::Global, scan.data_segments, &globals)?;
 
     let mut redrop = Function::new([]);
     for index in 0..scan.data_segments {
-        drop_if(&mut redrop, global_of(Segment::Data(index)), Instruction::DataDrop(index));
-    }
-    for index in 0..scan.elements.len() as u32 {
-        drop_if(&mut redrop, global_of(Segment::Element(index)), Instruction::ElemDrop(index));
+        redrop.instruction(&Instruction::GlobalGet(global_of(index)));
+        redrop.instruction(&Instruction::If(wasm_encoder::BlockType::Empty));
+        redrop.instruction(&Instruction::DataDrop(index));
+        redrop.instruction(&Instruction::End);
     }
     redrop.instruction(&Instruction::End);
 
@@ -115,24 +107,11 @@ fn note_drops(sections: &mut Sections, wasm: &[u8], scan: &Scan) -> Result<(), E
     Ok(())
 }
 
-#[derive(Clone, Copy)]
-enum Segment {
-    Data(u32),
-    Element(u32),
-}
-
-fn drop_if(function: &mut Function, global: u32, drop: Instruction<'_>) {
-    function.instruction(&Instruction::GlobalGet(global));
-    function.instruction(&Instruction::If(wasm_encoder::BlockType::Empty));
-    function.instruction(&drop);
-    function.instruction(&Instruction::End);
-}
-
 /// The body with a note after every drop; the rest is copied byte for byte.
 fn note_drops_in(
     body: &wasmparser::FunctionBody<'_>,
     wasm: &[u8],
-    global_of: &impl Fn(Segment) -> u32,
+    global_of: &impl Fn(u32) -> u32,
 ) -> Result<Vec<u8>, Error> {
     // Positions are those in a module that is in memory, so they fit.
     let (start, body_end) = (body.range().start as usize, body.range().end as usize);
@@ -141,16 +120,14 @@ fn note_drops_in(
     let mut operators = body.get_operators_reader().map_err(Error::malformed)?;
     while !operators.eof() {
         let operator = operators.read().map_err(Error::malformed)?;
-        let segment = match operator {
-            Operator::DataDrop { data_index } => Segment::Data(data_index),
-            Operator::ElemDrop { elem_index } => Segment::Element(elem_index),
-            _ => continue,
+        let Operator::DataDrop { data_index } = operator else {
+            continue;
         };
         let end = operators.original_position() as usize;
         out.extend_from_slice(&wasm[copied..end]);
         copied = end;
         Instruction::I32Const(1).encode(&mut out);
-        Instruction::GlobalSet(global_of(segment)).encode(&mut out);
+        Instruction::GlobalSet(global_of(data_index)).encode(&mut out);
     }
     out.extend_from_slice(&wasm[copied..body_end]);
     Ok(out)

@@ -70,11 +70,13 @@ pub(super) struct Body {
     pub exception: Option<(&'static str, u64)>,
     /// The first local that holds a reference.
     pub reference_local: Option<(String, u64)>,
+    /// The first instruction that Binaryen 117 cannot read.
+    pub unreadable: Option<(&'static str, u64)>,
     /// Whether any instruction makes a reference.
     pub references: bool,
     /// Tables that its instructions change.
     pub changed_tables: Vec<u32>,
-    /// Whether it drops a data or an element segment.
+    /// Whether it drops a data segment.
     pub drops: bool,
 }
 
@@ -109,13 +111,7 @@ impl Scan {
         self.types.get(index as usize)?.as_ref()
     }
 
-    /// The body of a function, unless it is imported.
-    pub(super) fn body(&self, function: u32) -> Option<&Body> {
-        let defined = function.checked_sub(self.imported_functions)?;
-        self.bodies.get(defined as usize)
-    }
-
-    /// Whether any body drops a segment.
+    /// Whether any body drops a data segment.
     pub(super) fn drops_segments(&self) -> bool {
         self.bodies.iter().any(|body| body.drops)
     }
@@ -205,7 +201,7 @@ impl Scan {
             }
             Payload::DataSection(section) => self.data_segments = section.count(),
             Payload::CodeSectionEntry(body) => {
-                let body = scan_body(&body)?;
+                let body = scan_body(&body, &self.types)?;
                 self.bodies.push(body.0);
                 self.referenced.extend(body.1);
             }
@@ -267,7 +263,10 @@ impl Scan {
 }
 
 /// Scans one body; also gives the functions whose references it takes.
-fn scan_body(code: &wasmparser::FunctionBody<'_>) -> wasmparser::Result<(Body, Vec<u32>)> {
+fn scan_body(
+    code: &wasmparser::FunctionBody<'_>,
+    types: &[Option<FuncType>],
+) -> wasmparser::Result<(Body, Vec<u32>)> {
     let mut body = Body::default();
     let mut referenced = Vec::new();
     let mut locals = code.get_locals_reader()?;
@@ -308,11 +307,23 @@ fn scan_body(code: &wasmparser::FunctionBody<'_>) -> wasmparser::Result<(Body, V
             Operator::TableSet { table }
             | Operator::TableGrow { table }
             | Operator::TableFill { table }
-            | Operator::TableInit { table, .. }
             | Operator::TableCopy {
                 dst_table: table, ..
             } => body.changed_tables.push(table),
-            Operator::DataDrop { .. } | Operator::ElemDrop { .. } => body.drops = true,
+            Operator::TableInit { table, .. } => {
+                body.changed_tables.push(table);
+                body.unreadable.get_or_insert(("table.init", offset));
+            }
+            Operator::DataDrop { .. } => body.drops = true,
+            Operator::ElemDrop { .. } => {
+                body.unreadable.get_or_insert(("elem.drop", offset));
+            }
+            Operator::Block { blockty } | Operator::Loop { blockty } | Operator::If { blockty } => {
+                if has_params(blockty, types) {
+                    body.unreadable
+                        .get_or_insert(("a block with parameters", offset));
+                }
+            }
             _ => {
                 if let Some(name) = exception_instruction(&operator) {
                     body.exception.get_or_insert((name, offset));
@@ -327,6 +338,16 @@ fn scan_body(code: &wasmparser::FunctionBody<'_>) -> wasmparser::Result<(Body, V
     body.indirect.sort_unstable();
     body.indirect.dedup();
     Ok((body, referenced))
+}
+
+fn has_params(block: wasmparser::BlockType, types: &[Option<FuncType>]) -> bool {
+    match block {
+        wasmparser::BlockType::FuncType(index) => types
+            .get(index as usize)
+            .and_then(Option::as_ref)
+            .is_some_and(|ty| !ty.params().is_empty()),
+        wasmparser::BlockType::Empty | wasmparser::BlockType::Type(_) => false,
+    }
 }
 
 fn exception_instruction(operator: &Operator<'_>) -> Option<&'static str> {

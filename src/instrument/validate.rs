@@ -122,6 +122,13 @@ pub(super) fn bodies(wasm: &[u8], scan: &Scan, graph: &CallGraph) -> Result<(), 
     for (defined, body) in scan.bodies.iter().enumerate() {
         let function = scan.imported_functions + defined as u32;
         let name = || scan.function_name(function);
+        if let Some((instruction, offset)) = body.unreadable {
+            return Err(Error::Unsupported {
+                what: format!("`{}`, with {instruction} at byte {offset},", name()),
+                why: "Binaryen 117, which rewrites it, does not know this instruction; build \
+                      without the multi-value or reference-types feature",
+            });
+        }
         if let Some((instruction, offset)) = body.tail_call {
             return Err(Error::Unsupported {
                 what: format!("`{}`, with `{instruction}` at byte {offset},", name()),

@@ -65,7 +65,10 @@ pub(super) fn readdir(table: &mut Table, a: &[u64], memory: &mut Memory<'_>) -> 
 
 fn list(dir: &DirFd) -> Result<Vec<EntryV1>> {
     let mut entries = Vec::new();
-    for entry in os::Dir::read_from(&dir.dir)? {
+    // Directories are open for paths only (`O_PATH`): to read one, it is opened once more.
+    let flags = os::OFlags::RDONLY | os::OFlags::DIRECTORY | os::OFlags::CLOEXEC;
+    let readable = os::openat(&dir.dir, c".", flags, os::Mode::empty())?;
+    for entry in os::Dir::new(readable)? {
         let entry = entry?;
         // The specification has no names that are not UTF-8.
         let Ok(name) = entry.file_name().to_str() else {

@@ -129,25 +129,25 @@ fn open(table: &mut Table, a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
         follow: arg(a, 1) & SYMLINK_FOLLOW != 0,
         oflags: arg(a, 4),
         rights: arg64(a, 5),
-        inheriting: arg64(a, 6),
         flags: u16::try_from(arg(a, 7)).map_err(|_| Errno::Inval)?,
     };
     // Checked before anything is created.
     memory.bytes(arg(a, 8), 4)?;
-    let parent = table.get(arg(a, 0))?.inheriting;
     let right = match request.oflags & CREAT != 0 {
         true => rights::PATH_OPEN | rights::PATH_CREATE_FILE,
         false => rights::PATH_OPEN,
     };
     let dir = table.dir(arg(a, 0), right)?;
     let kind = request.open(dir, &path)?;
-    let own = match &kind {
-        Kind::Dir(_) => rights::DIRECTORY,
-        Kind::File(_) | Kind::Stream(_) => rights::FILE,
+    // As in Wasmtime, the rights asked for decide how a file is opened and nothing more: programs
+    // ask for too few and never notice.
+    let (rights, inheriting) = match &kind {
+        Kind::Dir(_) => (rights::DIRECTORY, rights::ALL),
+        Kind::File(_) | Kind::Stream(_) => (request.file_rights(), 0),
     };
     let descriptor = Descriptor {
-        rights: request.rights & own & parent,
-        inheriting: request.inheriting & parent,
+        rights,
+        inheriting,
         flags: request.flags,
         kind,
     };
@@ -160,13 +160,31 @@ struct Request {
     follow: bool,
     oflags: u32,
     rights: u64,
-    inheriting: u64,
     flags: u16,
 }
 
 impl Request {
+    fn reads(&self) -> bool {
+        self.rights & (rights::FD_READ | rights::FD_READDIR) != 0
+    }
+
+    fn writes(&self) -> bool {
+        self.rights & rights::WRITING != 0
+    }
+
+    fn file_rights(&self) -> u64 {
+        let mut rights = rights::FILE;
+        if !self.reads() {
+            rights &= !rights::FD_READ;
+        }
+        if !self.writes() {
+            rights &= !rights::WRITING;
+        }
+        rights
+    }
+
     fn open(&self, dir: &DirFd, path: &str) -> Result<Kind> {
-        let writes = self.rights & rights::WRITING != 0 || self.oflags & TRUNC != 0;
+        let writes = self.writes() || self.oflags & TRUNC != 0;
         if self.oflags & DIRECTORY != 0 {
             if self.oflags & (CREAT | EXCL | TRUNC) != 0 {
                 return Err(Errno::Inval);
@@ -175,7 +193,7 @@ impl Request {
         }
         let mut options = OpenOptions::new();
         options
-            .read(self.rights & (rights::FD_READ | rights::FD_READDIR) != 0 || !writes)
+            .read(self.reads() || !writes)
             .write(writes)
             .create(self.oflags & CREAT != 0)
             .truncate(self.oflags & TRUNC != 0)

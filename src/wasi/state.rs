@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -207,6 +208,11 @@ impl Ctx {
         // The directory by which it was opened comes first: it may lie inside another one.
         let by_name = self.preopens.iter().filter(|p| p.guest == preopen);
         let inside = by_name.chain(&self.preopens).find_map(|candidate| {
+            // The name may be gone while the file has another one.
+            let now = match same_file(&now, fd) {
+                true => now.clone(),
+                false => find(&candidate.root, fd)?,
+            };
             let rest = now.strip_prefix(&candidate.root).ok()?;
             let rest = match rest.as_os_str().is_empty() {
                 true => ".",
@@ -418,7 +424,7 @@ fn identity(path: &Path) -> Result<IdentityV1, Unnamed> {
     let metadata = std::fs::metadata(path).map_err(Unnamed)?;
     // One that cannot be read is compared by size and time alone.
     let digest = (metadata.is_file() && metadata.len() <= MAX_DIGESTED)
-        .then(|| std::fs::read(path).ok())
+        .then(|| read_unnoticed(path).ok())
         .flatten()
         .map(|content| Digest::of(&content));
     Ok(IdentityV1 {
@@ -426,6 +432,21 @@ fn identity(path: &Path) -> Result<IdentityV1, Unnamed> {
         modified: modified(&metadata),
         digest,
     })
+}
+
+/// Reads a file without changing the time of its last access, which the guest may look at.
+fn read_unnoticed(path: &Path) -> std::io::Result<Vec<u8>> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let unnoticed = OFlags::NOATIME.bits() as i32;
+    // Only its owner may open a file so.
+    let mut file = File::options()
+        .read(true)
+        .custom_flags(unnoticed)
+        .open(path)
+        .or_else(|_| File::open(path))?;
+    let mut content = Vec::new();
+    file.read_to_end(&mut content)?;
+    Ok(content)
 }
 
 /// An error about a file whose name the caller knows.
@@ -453,6 +474,38 @@ fn changed(before: &IdentityV1, now: &IdentityV1) -> Option<String> {
 
 fn guest_path(preopen: &str, path: &str) -> String {
     format!("{}/{path}", preopen.trim_end_matches('/'))
+}
+
+/// How many directory entries are looked at to find another name of a file.
+const MAX_SEARCHED: usize = 100_000;
+
+fn same_file(path: &Path, fd: BorrowedFd<'_>) -> bool {
+    match (std::fs::symlink_metadata(path), os::fstat(fd)) {
+        (Ok(named), Ok(open)) => (named.dev(), named.ino()) == (open.st_dev, open.st_ino),
+        _ => false,
+    }
+}
+
+/// Another name of an open file below a directory: its own was deleted, but it has more than one.
+fn find(root: &Path, fd: BorrowedFd<'_>) -> Option<PathBuf> {
+    let mut folders = vec![root.to_path_buf()];
+    let mut searched = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).ok()?.flatten() {
+            searched += 1;
+            if searched > MAX_SEARCHED {
+                return None;
+            }
+            let path = entry.path();
+            if same_file(&path, fd) {
+                return Some(path);
+            }
+            if entry.file_type().is_ok_and(|ty| ty.is_dir()) {
+                folders.push(path);
+            }
+        }
+    }
+    None
 }
 
 /// A name for an open file, whatever became of its own.
