@@ -4,7 +4,7 @@ use super::args::Build;
 use super::exit::{Done, Failure, WRITE};
 use super::progress::Bar;
 use super::run::read_module;
-use super::text;
+use super::text::{self, out};
 use crate::task::{Runtime, RuntimeOptions};
 
 pub(super) fn build(command: &Build) -> Result<Done, Failure> {
@@ -19,13 +19,13 @@ pub(super) fn build(command: &Build) -> Result<Done, Failure> {
         let path = command.output.display();
         Failure::new(WRITE, format!("cannot write {path}: {error}"))
     })?;
-    println!(
+    out!(
         "functions  {} of {} may be on the stack at a suspend",
         report.instrumented.len(),
         report.functions,
     );
-    println!("blocking   {}", report.blocking.join(", "));
-    println!(
+    out!("blocking   {}", report.blocking.join(", "));
+    out!(
         "size       {} became {} ({:.2} times)",
         text::bytes(report.source_bytes as u64),
         text::bytes(report.resumable_bytes as u64),
@@ -33,7 +33,7 @@ pub(super) fn build(command: &Build) -> Result<Done, Failure> {
     );
     if command.functions {
         for function in &report.instrumented {
-            println!("  {}", function.path);
+            out!("  {}", function.path);
         }
     }
     Ok(Done::Guest(0))

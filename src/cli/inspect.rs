@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::args::Inspect;
 use super::exit::{Done, Failure};
-use super::text;
+use super::text::{self, out};
 use crate::snapshot::{self, Limits, ModuleRef, PAGE};
 use crate::task::Snapshot;
 use crate::wasi::{FdKindV1, FdV1, StateV1};
@@ -21,7 +21,7 @@ pub(super) fn inspect(command: &Inspect) -> Result<Done, Failure> {
     let wasi: StateV1 = rmp_serde::from_slice(&saved.wasi)
         .map_err(|error| at_file(snapshot::Error::Malformed(error.to_string()).into()))?;
     match command.json {
-        true => println!("{:#}", to_json(&saved, &wasi, file.len())),
+        true => out!("{:#}", to_json(&saved, &wasi, file.len())),
         false => print(&saved, &wasi, file.len()),
     }
     Ok(Done::Guest(0))
@@ -41,12 +41,12 @@ fn stored_pages(saved: &Snapshot) -> u64 {
 fn print(saved: &Snapshot, wasi: &StateV1, size: usize) {
     let meta = &saved.meta;
     let (packed, length) = module_bytes(saved);
-    println!("program    {}", wasi.args.join(" "));
-    println!("waits for  {}", text::wait(&meta.wait, meta.wakes));
-    println!("written    {} by dormouse {} on {}", text::time(meta.created), meta.tool, meta.engine);
+    out!("program    {}", wasi.args.join(" "));
+    out!("waits for  {}", text::wait(&meta.wait, meta.wakes));
+    out!("written    {} by dormouse {} on {}", text::time(meta.created), meta.tool, meta.engine);
     match packed {
-        0 => println!("module     {} (not in the snapshot)", meta.source.short()),
-        _ => println!(
+        0 => out!("module     {} (not in the snapshot)", meta.source.short()),
+        _ => out!(
             "module     {}, {} ({} in the snapshot), transform {}",
             meta.source.short(),
             text::bytes(length),
@@ -54,25 +54,25 @@ fn print(saved: &Snapshot, wasi: &StateV1, size: usize) {
             meta.transform,
         ),
     }
-    println!(
+    out!(
         "size       {}, without the module {}",
         text::bytes(size as u64),
         text::bytes(size as u64 - packed),
     );
-    println!("stack      {}", text::bytes(saved.stack.len() as u64));
+    out!("stack      {}", text::bytes(saved.stack.len() as u64));
     for (index, memory) in saved.instance.memories.iter().enumerate() {
-        println!("memory {index}   {}, changed pages:", text::bytes(memory.size));
+        out!("memory {index}   {}, changed pages:", text::bytes(memory.size));
         for run in &memory.runs {
             let start = u64::from(run.first) * PAGE as u64;
             let end = start + u64::from(run.count) * PAGE as u64;
             let zero = if run.zero { "  (zero)" } else { "" };
-            println!("  {start:#010x}..{end:#010x}  {:>5} pages{zero}", run.count);
+            out!("  {start:#010x}..{end:#010x}  {:>5} pages{zero}", run.count);
         }
     }
-    println!("pages      {} stored", stored_pages(saved));
-    println!("files");
+    out!("pages      {} stored", stored_pages(saved));
+    out!("files");
     for fd in &wasi.fds {
-        println!("  {:>3}  {}", fd.fd, describe(fd));
+        out!("  {:>3}  {}", fd.fd, describe(fd));
     }
 }
 

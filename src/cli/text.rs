@@ -1,8 +1,22 @@
-//! Numbers for people.
+//! Words and numbers for people.
 
+use std::fmt;
+use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::model::{Interest, Wait};
+
+/// Prints a line. A reader that has gone, as in `dormouse inspect … | head`, has seen enough:
+/// `println!` would panic.
+pub(super) fn line(text: fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Like `println!`, through [`line`].
+macro_rules! out {
+    ($($text:tt)*) => { $crate::cli::text::line(format_args!($($text)*)) };
+}
+pub(super) use out;
 
 /// Nanoseconds since the Unix epoch as UTC.
 pub(super) fn time(nanoseconds: u64) -> String {

@@ -224,7 +224,7 @@ impl Task {
         let host = self.host.lock();
         match &host.pending {
             None => true,
-            Some(pending) => host.wasi.is_ready(&pending.wait),
+            Some(pending) => host.reply.is_some() || host.wasi.is_ready(&pending.wait),
         }
     }
 

@@ -325,16 +325,22 @@ impl Program {
         }
         let engine = runtime.engine(kind)?;
         let code = runtime.cache.code(&self.digest, &engine.code_key());
-        if !code.exists() {
-            progress(&format!("compiling with {kind}"), STAGES - 1, STAGES);
-            let temporary = runtime.cache.temporary()?;
-            engine.compile(self.wasm()?, &temporary)?;
-            runtime.cache.keep(temporary, &code)?;
-        }
         // SAFETY: the file is in a directory that only we write to, under a name that says which
         // engine and settings made it; it got that name when it was complete, and nothing changes
         // it afterwards.
-        let module = unsafe { engine.load(&code, &self.shape) }?;
+        let load = || unsafe { engine.load(&code, &self.shape) };
+        let cached = code.exists().then(load).and_then(Result::ok);
+        let module = match cached {
+            Some(module) => module,
+            // Not there, or damaged.
+            None => {
+                progress(&format!("compiling with {kind}"), STAGES - 1, STAGES);
+                let temporary = runtime.cache.temporary()?;
+                engine.compile(self.wasm()?, &temporary)?;
+                runtime.cache.keep(temporary, &code)?;
+                load()?
+            }
+        };
         modules.push((kind, module.clone()));
         Ok(module)
     }

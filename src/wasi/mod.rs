@@ -23,7 +23,7 @@ mod sock;
 mod state;
 mod streams;
 
-pub use ctx::{Config, Ctx, Outcome, Source};
+pub use ctx::{Config, Ctx, Outcome};
 pub use error::Error;
 pub use function::Function;
 pub use state::{FdKindV1, FdV1, RestoreOptions, StateV1};

@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# Installs what building and testing need and a fresh machine lacks. Safe to run again.
+#
+#   .ci/setup.sh build      cmake, for Binaryen (into a folder of our own, no root)
+#   .ci/setup.sh wasmedge   libwasmedge 0.14 and libclang (Debian packages, needs root)
+#   .ci/setup.sh test       the oracle: PyPI's wasmtime; the real programs that tests run
+#
+# Everything that is not a system package goes to ${XDG_CACHE_HOME:-~/.cache}/dormouse.
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")/.." && pwd)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/dormouse
+mkdir -p "$cache"
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"
+  elif command -v sudo >/dev/null; then sudo "$@"
+  else say "needs root for: $*"; exit 1
+  fi
+}
+
+# A virtual environment with one package, complete or not there at all.
+venv() {
+  local folder=$1 package=$2 version=$3
+  if [ ! -e "$folder/.complete-$version" ]; then
+    say "$package $version"
+    rm -rf "$folder"
+    python3 -m venv "$folder"
+    "$folder/bin/pip" install --quiet --disable-pip-version-check "$package==$version"
+    touch "$folder/.complete-$version"
+  fi
+}
+
+apt_install() {
+  if ! command -v apt-get >/dev/null; then
+    say "no apt-get here; install these by hand: $*"
+    exit 1
+  fi
+  DEBIAN_FRONTEND=noninteractive as_root apt-get install -y -qq "$@" >/dev/null
+}
+
+build() {
+  # cargo does not notice where cmake's settings come from, but cmake does: one fixed place, so
+  # that another checkout does not build Binaryen again.
+  mkdir -p "$cache/cmake"
+  for file in binaryen.cmake binaryen-unity.cmake; do
+    cmp -s "$here/.cargo/$file" "$cache/cmake/$file" || cp "$here/.cargo/$file" "$cache/cmake/$file"
+  done
+  command -v cmake >/dev/null || venv "$cache/build-tools" cmake 4.4.4
+}
+
+wasmedge() {
+  local multiarch; multiarch=$(gcc -print-multiarch)
+  if [ ! -e "/usr/lib/$multiarch/libwasmedge.so" ]; then
+    say "libwasmedge"
+    # Debian 12 has none; Debian 13's is taken from the same mirror, and nothing else is.
+    if ! apt-cache show libwasmedge-dev >/dev/null 2>&1; then
+      local sources=/etc/apt/sources.list.d
+      if [ -e $sources/debian.sources ] && [ ! -e $sources/dormouse-trixie.sources ]; then
+        sed 's/bookworm/trixie/g' $sources/debian.sources |
+          as_root tee $sources/dormouse-trixie.sources >/dev/null
+        printf 'Package: *\nPin: release n=trixie*\nPin-Priority: 100\n' |
+          as_root tee /etc/apt/preferences.d/dormouse-trixie >/dev/null
+      fi
+      as_root apt-get update -qq
+    fi
+    if apt-cache policy libwasmedge-dev | grep -q trixie; then
+      apt_install -t trixie libwasmedge-dev
+    else
+      apt_install libwasmedge-dev
+    fi
+  fi
+  if [ ! -e /usr/lib/llvm-16/lib/libclang.so ] && [ ! -e /usr/lib/llvm-16/lib/libclang-16.so.1 ]; then
+    say "libclang"
+    as_root apt-get update -qq
+    apt_install libclang-16-dev
+  fi
+}
+
+tests() {
+  # The same version as in wasm/build.sh, which assembles the WAT guests with it.
+  venv "$cache/oracle" wasmtime 50.0.1
+  if [ -x "$here/tests/setup.sh" ]; then "$here/tests/setup.sh"; fi
+}
+
+for step in "$@"; do
+  case $step in
+    build) build ;;
+    wasmedge) wasmedge ;;
+    test) tests ;;
+    *) say "no step is called $step"; exit 64 ;;
+  esac
+done

@@ -1,0 +1,58 @@
+# make demo    installs what it needs, builds, runs a guest, suspends it, resumes it
+# make test    installs what it needs, runs every test on both engines
+# make check   formatting, lints, licences
+# make bench   figures; see benches/README.md
+#
+# ENGINES=wasmtime leaves WasmEdge out, which needs system packages and therefore root.
+
+SHELL := /bin/bash
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/dormouse
+ENGINES ?= wasmtime wasmedge
+comma := ,
+space := $(subst ,, )
+FEATURES := cli,$(subst $(space),$(comma),$(strip $(ENGINES)))
+
+# Binaryen builds for minutes: its output is kept outside the checkout.
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+export CMAKE_TOOLCHAIN_FILE := $(CACHE)/cmake/binaryen.cmake
+export PATH := $(PATH):$(CACHE)/build-tools/bin
+ifneq (,$(findstring wasmedge,$(ENGINES)))
+export WASMEDGE_INCLUDE_DIR ?= /usr/include
+export WASMEDGE_LIB_DIR ?= /usr/lib/$(shell gcc -print-multiarch)
+export LIBCLANG_PATH ?= /usr/lib/llvm-16/lib
+endif
+DORMOUSE := $(CARGO_TARGET_DIR)/debug/dormouse
+
+.PHONY: demo test check bench build setup clean
+
+build:
+	@.ci/setup.sh build
+	cargo build --no-default-features --features cli,wasmtime
+
+demo: build
+	@set -e; scratch=$$(mktemp -d); trap 'rm -rf $$scratch' EXIT; \
+	cp wasm/bin/ex_nap.wasm $$scratch/nap.wasm; cd $$scratch; \
+	dormouse() { printf '\n$$ dormouse %s\n' "$$*"; $(DORMOUSE) "$$@"; }; \
+	dormouse run --suspend after=1s nap.wasm || [ $$? = 75 ]; \
+	dormouse inspect ./snapshot; \
+	dormouse resume ./snapshot
+
+setup:
+	@.ci/setup.sh build $(filter wasmedge,$(ENGINES)) test
+
+test: setup
+	cargo test --no-default-features --features $(FEATURES)
+
+check: setup
+	cargo fmt --check
+	cargo clippy --no-default-features --features $(FEATURES) --all-targets -- -D warnings
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny check; \
+	else echo 'cargo deny is not installed: cargo install cargo-deny'; fi
+
+bench: setup
+	cargo bench --no-default-features --features $(FEATURES)
+	cargo build --release --no-default-features --features $(FEATURES)
+	python3 benches/table.py $(CARGO_TARGET_DIR)/release/dormouse
+
+clean:
+	rm -rf $(CARGO_TARGET_DIR)
