@@ -9,7 +9,7 @@
 //! ```
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,6 +22,10 @@ use crate::model::Wait;
 use crate::scheduler::{self, Ended, Policy};
 use crate::snapshot::{self, ModuleRef};
 use crate::task::{Task, TaskHandle};
+
+/// Signals this close together are one request: `timeout` and shells send them to the process and
+/// to its group.
+const SAME_REQUEST: Duration = Duration::from_secs(1);
 
 /// After a snapshot could not be written, the policy rests this long.
 const RETRY: Duration = Duration::from_secs(60);
@@ -52,6 +56,7 @@ pub(super) fn drive(session: Session) -> Result<Done, Failure> {
     guest.map_err(|error| Failure::new(INTERNAL, format!("cannot start a thread: {error}")))?;
     runtime()?.block_on(async {
         let mut signals = Signals::new()?;
+        let mut asked = None;
         tokio::pin!(result);
         loop {
             tokio::select! {
@@ -61,7 +66,7 @@ pub(super) fn drive(session: Session) -> Result<Done, Failure> {
                     });
                 }
                 event = signals.next() => {
-                    if let Some(done) = on_signal(event, &handle) {
+                    if let Some(done) = on_signal(event, &handle, &mut asked) {
                         return Ok(done);
                     }
                 }
@@ -70,20 +75,27 @@ pub(super) fn drive(session: Session) -> Result<Done, Failure> {
     })
 }
 
-fn on_signal(event: Event, handle: &TaskHandle) -> Option<Done> {
+/// The process ends at Ctrl-C, and at a second request to suspend: then the first has not been met,
+/// because the guest computes or the disk is full.
+fn on_signal(event: Event, handle: &TaskHandle, asked: &mut Option<Instant>) -> Option<Done> {
     match event {
-        Event::Interrupt => return Some(Done::Own(INTERRUPTED)),
-        Event::Suspend if handle.is_asked() => {
-            // The first request has not been met: the guest computes, or the disk is full.
-            eprintln!("dormouse: ended at the second request; the guest's work since its last snapshot is lost");
-            return Some(Done::Own(WRITE));
-        }
-        Event::Suspend => {
-            log::debug!("asked to suspend");
-            handle.suspend();
-        }
+        Event::Interrupt => Some(Done::Own(INTERRUPTED)),
+        Event::Suspend => match asked {
+            Some(first) if first.elapsed() >= SAME_REQUEST => {
+                eprintln!(
+                    "dormouse: ended at the second request; \
+                     the guest's work since its last snapshot is lost"
+                );
+                Some(Done::Own(WRITE))
+            }
+            _ => {
+                log::debug!("asked to suspend");
+                asked.get_or_insert_with(Instant::now);
+                handle.suspend();
+                None
+            }
+        },
     }
-    None
 }
 
 enum Event {
