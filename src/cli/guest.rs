@@ -112,8 +112,9 @@ struct Signals {
 impl Signals {
     fn new() -> Result<Self, Failure> {
         let listen = |kind| {
-            signal(kind)
-                .map_err(|error| Failure::new(INTERNAL, format!("cannot listen to signals: {error}")))
+            signal(kind).map_err(|error| {
+                Failure::new(INTERNAL, format!("cannot listen to signals: {error}"))
+            })
         };
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
@@ -139,7 +140,11 @@ fn run(mut session: Session) -> Result<Done, Failure> {
         let mut policy = session.policy;
         loop {
             let step = tokio::time::timeout(
-                if policy == session.policy { Duration::MAX } else { RETRY },
+                if policy == session.policy {
+                    Duration::MAX
+                } else {
+                    RETRY
+                },
                 scheduler::run(&mut session.task, policy),
             );
             match step.await {

@@ -43,7 +43,12 @@ fn print(saved: &Snapshot, wasi: &StateV1, size: usize) {
     let (packed, length) = module_bytes(saved);
     out!("program    {}", wasi.args.join(" "));
     out!("waits for  {}", text::wait(&meta.wait, meta.wakes));
-    out!("written    {} by dormouse {} on {}", text::time(meta.created), meta.tool, meta.engine);
+    out!(
+        "written    {} by dormouse {} on {}",
+        text::time(meta.created),
+        meta.tool,
+        meta.engine
+    );
     match packed {
         0 => out!("module     {} (not in the snapshot)", meta.source.short()),
         _ => out!(
@@ -61,7 +66,10 @@ fn print(saved: &Snapshot, wasi: &StateV1, size: usize) {
     );
     out!("stack      {}", text::bytes(saved.stack.len() as u64));
     for (index, memory) in saved.instance.memories.iter().enumerate() {
-        out!("memory {index}   {}, changed pages:", text::bytes(memory.size));
+        out!(
+            "memory {index}   {}, changed pages:",
+            text::bytes(memory.size)
+        );
         for run in &memory.runs {
             let start = u64::from(run.first) * PAGE as u64;
             let end = start + u64::from(run.count) * PAGE as u64;
@@ -87,7 +95,10 @@ fn describe(fd: &FdV1) -> String {
             offset,
             identity,
             ..
-        } => format!("file {path} in {preopen}, at byte {offset} of {}", identity.size),
+        } => format!(
+            "file {path} in {preopen}, at byte {offset} of {}",
+            identity.size
+        ),
         FdKindV1::Deleted { offset, .. } => format!("a deleted file, at byte {offset}"),
     }
 }

@@ -52,7 +52,11 @@ pub fn main() -> ExitCode {
 fn start_log(verbose: u8) {
     if verbose > 0 {
         // Of the engines, only what goes wrong.
-        let level = if verbose > 1 { "warn,dormouse=trace" } else { "warn,dormouse=debug" };
+        let level = if verbose > 1 {
+            "warn,dormouse=trace"
+        } else {
+            "warn,dormouse=debug"
+        };
         let config = simple_log::LogConfigBuilder::builder()
             .level(level)
             .map(|builder| builder.output_console().build());

@@ -26,7 +26,8 @@ impl Bar {
     pub(super) fn stage(&self, stage: &str, number: usize, stages: usize) {
         log::debug!("{}: {stage} ({:.1?})", self.name, self.start.elapsed());
         let bar = self.bar.get_or_init(|| {
-            let bar = ProgressBar::with_draw_target(Some(stages as u64), ProgressDrawTarget::hidden());
+            let bar =
+                ProgressBar::with_draw_target(Some(stages as u64), ProgressDrawTarget::hidden());
             let style = "{prefix} [{bar:20}] {msg} {elapsed}";
             if let Ok(style) = ProgressStyle::with_template(style) {
                 bar.set_style(style.progress_chars("=> "));

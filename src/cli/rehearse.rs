@@ -74,4 +74,3 @@ fn thaw(
     };
     Task::thaw(runtime, &program, engine, &snapshot, restore, &quiet)
 }
-

@@ -39,8 +39,8 @@ pub(super) fn resume(command: Resume) -> Result<Done, Failure> {
         clock: None,
     };
     let engine = engine(command.common.engine)?;
-    let task = Task::thaw(&runtime, &program, engine, &saved, restore, &progress)
-        .map_err(at_file)?;
+    let task =
+        Task::thaw(&runtime, &program, engine, &saved, restore, &progress).map_err(at_file)?;
     drop(bar);
     guest::drive(Session {
         task,

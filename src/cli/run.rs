@@ -75,7 +75,10 @@ pub(super) fn dirs(given: &[String]) -> Result<Vec<HostDir>, Failure> {
         .map(|text| {
             let (host, guest) = text.split_once("::").unwrap_or((text, text));
             match host.is_empty() || guest.is_empty() {
-                true => Err(Failure::new(USAGE, format!("--dir {text}: write HOST or HOST::GUEST"))),
+                true => Err(Failure::new(
+                    USAGE,
+                    format!("--dir {text}: write HOST or HOST::GUEST"),
+                )),
                 false => Ok(HostDir {
                     guest: guest.into(),
                     host: host.into(),
@@ -99,5 +102,8 @@ fn environment(given: &[String]) -> Result<Vec<(String, String)>, Failure> {
 
 fn file_name(module: &str) -> String {
     let name = Path::new(module).file_name();
-    name.map_or_else(|| module.to_string(), |name| name.to_string_lossy().into_owned())
+    name.map_or_else(
+        || module.to_string(),
+        |name| name.to_string_lossy().into_owned(),
+    )
 }

@@ -61,9 +61,12 @@ pub fn restore_stack(guest: &mut dyn Guest, stack: &[u8]) -> Result<(), Error> {
     let memory = guest.asyncify_memory();
     let end = STACK as usize + stack.len();
     let limit = u32::try_from(memory.len()).unwrap_or(u32::MAX);
-    let place = memory
-        .get_mut(STACK as usize..end)
-        .ok_or_else(|| Error::Trap(format!("a saved stack of {} bytes does not fit", stack.len())))?;
+    let place = memory.get_mut(STACK as usize..end).ok_or_else(|| {
+        Error::Trap(format!(
+            "a saved stack of {} bytes does not fit",
+            stack.len()
+        ))
+    })?;
     place.copy_from_slice(stack);
     let (top, limit_at) = (DATA as usize, DATA as usize + 4);
     // `end` fits: it lies within a memory of at most 4 GiB.

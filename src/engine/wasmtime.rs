@@ -43,7 +43,9 @@ impl Engine for Wasmtime {
     fn code_key(&self) -> String {
         use std::hash::{Hash, Hasher};
         let mut hasher = std::hash::DefaultHasher::new();
-        self.engine.precompile_compatibility_hash().hash(&mut hasher);
+        self.engine
+            .precompile_compatibility_hash()
+            .hash(&mut hasher);
         format!("wasmtime-{:016x}", hasher.finish())
     }
 
@@ -64,7 +66,12 @@ impl Engine for Wasmtime {
         for (place, import) in shape.imports.iter().enumerate() {
             let ty = func_type(&self.engine, import);
             linker
-                .func_new(&import.module, &import.name, ty, host_function(import, place))
+                .func_new(
+                    &import.module,
+                    &import.name,
+                    ty,
+                    host_function(import, place),
+                )
                 .map_err(|e| Error::Load(KIND, text(&e)))?;
         }
         let pre = linker
@@ -132,7 +139,10 @@ impl Module for WasmtimeModule {
             .map(|index| exports.function(&shape::function_export(index)))
             .collect::<Result<Vec<_>, _>>()?;
         let handles = Handles {
-            memory: self.shape.host_memory.and_then(|m| memories.get(m).copied()),
+            memory: self
+                .shape
+                .host_memory
+                .and_then(|m| memories.get(m).copied()),
             asyncify_memory: exports.memory(shape::ASYNCIFY_MEMORY)?,
             state: exports.global(shape::ASYNCIFY_STATE)?,
             data: exports.global(shape::ASYNCIFY_DATA)?,
@@ -282,12 +292,20 @@ impl WasmtimeInstance {
                 let place = (0..self.functions.len())
                     .find(|place| self.functions[*place].to_raw(&mut self.store) == wanted);
                 let place = place.ok_or_else(|| {
-                    Error::State(KIND, "a reference points to a function of another module".into())
+                    Error::State(
+                        KIND,
+                        "a reference points to a function of another module".into(),
+                    )
                 })?;
                 Value::FuncRef(Some(place as u32))
             }
             Val::ExternRef(None) => Value::NullExtern,
-            other => return Err(Error::State(KIND, format!("{other:?} cannot be written down"))),
+            other => {
+                return Err(Error::State(
+                    KIND,
+                    format!("{other:?} cannot be written down"),
+                ));
+            }
         })
     }
 
@@ -347,12 +365,7 @@ impl Guest for Calling<'_> {
     }
 }
 
-fn set_asyncify(
-    mut store: impl wasmtime::AsContextMut,
-    handles: Handles,
-    state: State,
-    data: u32,
-) {
+fn set_asyncify(mut store: impl wasmtime::AsContextMut, handles: Handles, state: State, data: u32) {
     // Both are mutable globals of type i32, which asyncify made: setting them cannot fail.
     let _ = handles.state.set(&mut store, Val::I32(state as i32));
     let _ = handles.data.set(&mut store, Val::I32(data as i32));

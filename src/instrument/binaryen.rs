@@ -51,7 +51,13 @@ pub(super) fn asyncify(wasm: &[u8], settings: &Asyncify<'_>) -> Result<Vec<u8>, 
     unsafe { ffi::BinaryenClearPassArguments() };
 
     // The host sets the two globals itself, so the pass's own functions can go.
-    for function in ["start_unwind", "stop_unwind", "start_rewind", "stop_rewind", "get_state"] {
+    for function in [
+        "start_unwind",
+        "stop_unwind",
+        "start_rewind",
+        "stop_rewind",
+        "get_state",
+    ] {
         let export = c_string(&format!("asyncify_{function}"));
         // SAFETY: `raw` is alive while `module` is, and the string ends in a zero byte.
         unsafe { ffi::BinaryenRemoveExport(raw, export.as_ptr()) };

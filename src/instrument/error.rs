@@ -40,7 +40,9 @@ pub enum Error {
         name: String,
     },
     /// An import that exists, but with another type.
-    #[error("the module imports `{module}.{name}` with the type {found}, which should be {expected}")]
+    #[error(
+        "the module imports `{module}.{name}` with the type {found}, which should be {expected}"
+    )]
     ImportType {
         /// The import's module name.
         module: String,
@@ -60,7 +62,9 @@ pub enum Error {
         why: &'static str,
     },
     /// Binaryen would not take the module although it is valid.
-    #[error("Binaryen could not read the module, although it is valid WebAssembly; this is a bug worth reporting")]
+    #[error(
+        "Binaryen could not read the module, although it is valid WebAssembly; this is a bug worth reporting"
+    )]
     Binaryen,
 }
 

@@ -139,7 +139,9 @@ pub(super) fn content(section: &impl Section) -> Vec<u8> {
     section.encode(&mut framed);
     let mut reader = wasmparser::BinaryReader::new(&framed, 0);
     // `Encode` for a section always writes its length first.
-    let rest = reader.read_var_u32().map_or(0, |_| reader.bytes_remaining());
+    let rest = reader
+        .read_var_u32()
+        .map_or(0, |_| reader.bytes_remaining());
     framed.split_off(framed.len() - rest)
 }
 

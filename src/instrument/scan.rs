@@ -297,7 +297,8 @@ fn scan_body(
                 table_index,
             } => {
                 body.indirect.push((type_index, table_index));
-                body.tail_call.get_or_insert(("return_call_indirect", offset));
+                body.tail_call
+                    .get_or_insert(("return_call_indirect", offset));
             }
             Operator::RefFunc { function_index } => {
                 body.references = true;

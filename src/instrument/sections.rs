@@ -22,9 +22,7 @@ impl Sections {
         while !reader.eof() {
             let id = reader.read_u8().map_err(Error::malformed)?;
             let size = reader.read_var_u32().map_err(Error::malformed)?;
-            let content = reader
-                .read_bytes(size as usize)
-                .map_err(Error::malformed)?;
+            let content = reader.read_bytes(size as usize).map_err(Error::malformed)?;
             list.push((id, content.to_vec()));
         }
         Ok(Self { list })
@@ -52,7 +50,12 @@ impl Sections {
     }
 
     /// Appends `count` encoded entries to the vector that the section holds.
-    pub(super) fn append(&mut self, id: SectionId, count: u32, entries: &[u8]) -> Result<(), Error> {
+    pub(super) fn append(
+        &mut self,
+        id: SectionId,
+        count: u32,
+        entries: &[u8],
+    ) -> Result<(), Error> {
         if count == 0 {
             return Ok(());
         }

@@ -4,11 +4,11 @@
 use wasm_encoder::{Encode, ExportKind, NameMap, NameSection, SectionId};
 use wasmparser::ExternalKind;
 
+use super::Error;
 use super::prepare::original_function;
 use super::scan::Scan;
 use super::sections::Sections;
 use super::validate::val_type;
-use super::Error;
 use crate::model::shape::{self, Import, Shape, Table};
 
 /// The module with its exports, and their description.
@@ -31,9 +31,17 @@ pub(super) fn expose(
         return Err(Error::Binaryen);
     };
     for memory in 0..asyncify_memory {
-        exports.add(&shape::memory_export(memory), ExternalKind::Memory, memory as u32);
+        exports.add(
+            &shape::memory_export(memory),
+            ExternalKind::Memory,
+            memory as u32,
+        );
     }
-    exports.add(shape::ASYNCIFY_MEMORY, ExternalKind::Memory, asyncify_memory as u32);
+    exports.add(
+        shape::ASYNCIFY_MEMORY,
+        ExternalKind::Memory,
+        asyncify_memory as u32,
+    );
 
     let own = |index: u32| {
         !scan.exports.iter().any(|(name, kind, i)| {
@@ -45,23 +53,39 @@ pub(super) fn expose(
     let mut globals = Vec::new();
     for (index, ty) in (0..).zip(&scan.globals) {
         if ty.mutable && own(index) {
-            exports.add(&shape::global_export(globals.len()), ExternalKind::Global, index);
+            exports.add(
+                &shape::global_export(globals.len()),
+                ExternalKind::Global,
+                index,
+            );
             globals.push(val_type(ty.content_type));
         }
     }
 
     let mut tables = Vec::new();
     for table in scan.changed_tables() {
-        exports.add(&shape::table_export(tables.len()), ExternalKind::Table, table);
+        exports.add(
+            &shape::table_export(tables.len()),
+            ExternalKind::Table,
+            table,
+        );
         tables.push(Table {
             element: val_type(wasmparser::ValType::Ref(scan.tables[table as usize])),
         });
     }
 
     let references = !tables.is_empty() || globals.contains(&crate::model::ValType::FuncRef);
-    let referenced = if references { referenced(&scan) } else { Vec::new() };
+    let referenced = if references {
+        referenced(&scan)
+    } else {
+        Vec::new()
+    };
     for (place, function) in referenced.iter().enumerate() {
-        exports.add(&shape::function_export(place), ExternalKind::Func, *function);
+        exports.add(
+            &shape::function_export(place),
+            ExternalKind::Func,
+            *function,
+        );
     }
     sections.replace(SectionId::Export, exports.section());
 

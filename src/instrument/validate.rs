@@ -1,15 +1,14 @@
 //! What can be snapshotted, and the reason where it cannot.
 
 use wasmparser::{
-    FuncValidatorAllocations, Operator, Parser, TypeRef, ValidPayload, Validator,
-    WasmFeatures,
+    FuncValidatorAllocations, Operator, Parser, TypeRef, ValidPayload, Validator, WasmFeatures,
 };
 
 use super::callgraph::CallGraph;
 use super::scan::Scan;
 use super::{Error, HostFunction};
-use crate::model::shape::{self, Import};
 use crate::model;
+use crate::model::shape::{self, Import};
 
 /// The proposals that modules may use. Tail calls and exceptions are here so that a refusal can
 /// name the function and the instruction.
@@ -54,7 +53,11 @@ pub(super) fn interface(
     scan: &Scan,
     host: &dyn Fn(&str, &str) -> Option<HostFunction>,
 ) -> Result<Vec<Import>, Error> {
-    if scan.exports.iter().any(|(name, ..)| name == shape::ASYNCIFY_STATE) {
+    if scan
+        .exports
+        .iter()
+        .any(|(name, ..)| name == shape::ASYNCIFY_STATE)
+    {
         return Err(Error::AlreadyResumable);
     }
     let mut imports = Vec::new();

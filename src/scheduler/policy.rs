@@ -86,7 +86,15 @@ mod tests {
         assert_eq!("after=90s".parse(), seconds(90));
         assert_eq!("after=1.5m".parse(), seconds(90));
         assert_eq!("after=1d".parse(), seconds(86400));
-        for wrong in ["", "after", "after=", "after=5", "after=s", "after=-1s", "sometimes"] {
+        for wrong in [
+            "",
+            "after",
+            "after=",
+            "after=5",
+            "after=s",
+            "after=-1s",
+            "sometimes",
+        ] {
             assert!(wrong.parse::<Policy>().is_err(), "{wrong}");
         }
     }

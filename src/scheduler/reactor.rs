@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
 
-use crate::model::{Interest, Wait};
 use crate::error::Error;
+use crate::model::{Interest, Wait};
 use crate::task::{Task, TaskError};
 
 /// tokio's timers count milliseconds, so that a shorter sleep would last too long.
@@ -34,10 +34,12 @@ pub(crate) async fn ready(task: &mut Task) -> Result<(), Error> {
 }
 
 async fn host_function(task: &mut Task, function: String) -> Result<(), Error> {
-    let (_, future) = task.start_function().ok_or_else(|| TaskError::HostFunction {
-        function: function.clone(),
-        message: "this host does not offer it".into(),
-    })?;
+    let (_, future) = task
+        .start_function()
+        .ok_or_else(|| TaskError::HostFunction {
+            function: function.clone(),
+            message: "this host does not offer it".into(),
+        })?;
     let reply = future
         .await
         .map_err(|message| TaskError::HostFunction { function, message })?;

@@ -86,7 +86,9 @@ impl Cache {
 
     /// A name in the cache's directory for a file that is being made.
     pub(super) fn temporary(&self) -> Result<tempfile::TempPath, Error> {
-        let made = tempfile::Builder::new().prefix(".new-").tempfile_in(&self.root);
+        let made = tempfile::Builder::new()
+            .prefix(".new-")
+            .tempfile_in(&self.root);
         made.map(tempfile::NamedTempFile::into_temp_path)
             .map_err(|source| self.failed(&self.root, source))
     }

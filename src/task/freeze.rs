@@ -7,9 +7,9 @@ use super::{Program, Progress, Runtime, Task, TaskError};
 use crate::clock::{Clock, SystemClock};
 use crate::engine::{EngineKind, asyncify};
 use crate::error::Error;
+use crate::model::{Wait, shape};
 use crate::snapshot::{self, InstanceV1, MemoryV1, MetaV1, PendingV1, Snapshot};
 use crate::wasi;
-use crate::model::{Wait, shape};
 
 /// Everything a resumed task gets from its new host.
 #[derive(Debug, Default)]
@@ -29,16 +29,17 @@ impl Task {
     /// Where the task is not parked, or a file it has open cannot be written down.
     pub fn freeze(&mut self) -> Result<Snapshot, Error> {
         if self.exited.is_some() {
-            return Err(TaskError::State("the guest has exited; there is nothing to suspend").into());
+            return Err(
+                TaskError::State("the guest has exited; there is nothing to suspend").into(),
+            );
         }
         let wakes = self.wakes_at();
         let shape = self.program.shape().clone();
         let instance = &mut *self.instance;
         let mut host = self.host.lock();
-        let pending = host
-            .pending
-            .clone()
-            .ok_or(TaskError::State("the task has not run yet; there is nothing to suspend"))?;
+        let pending = host.pending.clone().ok_or(TaskError::State(
+            "the task has not run yet; there is nothing to suspend",
+        ))?;
 
         let image = self.program.image()?;
         let mut memories = Vec::with_capacity(shape.memories);
@@ -115,7 +116,9 @@ impl Task {
         let saved = &snapshot.instance;
         let shape = program.shape();
         check(saved, shape)?;
-        let clock = restore.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
+        let clock = restore
+            .clock
+            .unwrap_or_else(|| Arc::new(SystemClock::new()));
         let state: wasi::StateV1 = rmp_serde::from_slice(&snapshot.wasi)
             .map_err(|e| TaskError::Mismatch(format!("its WASI state is not valid: {e}")))?;
         let ctx = wasi::Ctx::restore(state, restore.bindings, restore.options, clock.clone())?;
@@ -124,14 +127,18 @@ impl Task {
 
         let mut pages = snapshot.pages.as_slice();
         for (index, memory) in saved.memories.iter().enumerate() {
-            let size = usize::try_from(memory.size)
-                .map_err(|_| TaskError::Mismatch("a memory is larger than the address space".into()))?;
+            let size = usize::try_from(memory.size).map_err(|_| {
+                TaskError::Mismatch("a memory is larger than the address space".into())
+            })?;
             if size > instance.guest_memory(index)?.len() {
                 instance.grow_memory(index, size)?;
             }
             let bytes = instance.guest_memory(index)?;
             if bytes.len() != size {
-                return Err(TaskError::Mismatch("a memory has another size than it can have".into()).into());
+                return Err(TaskError::Mismatch(
+                    "a memory has another size than it can have".into(),
+                )
+                .into());
             }
             pages = snapshot::apply(&memory.runs, pages, bytes)?;
         }

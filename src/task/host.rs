@@ -10,7 +10,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::functions::{HostCall, HostFuture, HostFunctions, HostReply, from_bits, to_bits};
+use super::functions::{HostCall, HostFunctions, HostFuture, HostReply, from_bits, to_bits};
 use crate::engine::{Flow, Guest, HostCallback, asyncify};
 use crate::model::Wait;
 use crate::model::shape::Import;
@@ -108,7 +108,9 @@ impl Host {
             return Flow::Stop;
         }
         let Some(target) = self.imports.get(import).cloned() else {
-            self.error = Some(format!("the module calls import {import}, which it does not have"));
+            self.error = Some(format!(
+                "the module calls import {import}, which it does not have"
+            ));
             return Flow::Stop;
         };
         // Arguments do not survive the rewinding: the guest passes anything, ours are right.
@@ -147,7 +149,10 @@ impl Host {
         }
         asyncify::end_rewind(guest);
         let pending = self.pending.take();
-        if pending.as_ref().is_none_or(|pending| pending.import != import) {
+        if pending
+            .as_ref()
+            .is_none_or(|pending| pending.import != import)
+        {
             self.error = Some("the guest rewound to another host call than it had left".into());
         }
         pending

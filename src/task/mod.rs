@@ -26,8 +26,8 @@ use tokio::sync::Notify;
 
 use self::host::SharedHost;
 use crate::clock::{Clock, SystemClock};
-use crate::error::Error;
 use crate::engine::{self, Ending, EngineKind, GUEST_STACK, asyncify};
+use crate::error::Error;
 use crate::model::Wait;
 use crate::wasi;
 

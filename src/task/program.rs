@@ -10,8 +10,8 @@ use super::cache::{self, Cache};
 use super::functions::HostFunctions;
 use super::host::wasi_function;
 use super::{Snapshot, TaskError};
-use crate::error::Error;
 use crate::engine::{self, Engine, EngineKind};
+use crate::error::Error;
 use crate::instrument::{self, HostFunction, Manifest, Report, Segment, Transform};
 use crate::model::{Digest, Shape};
 use crate::snapshot::ModuleRef;
@@ -102,7 +102,8 @@ impl Runtime {
             .map_err(|e| TaskError::Mismatch(e.to_string()))?;
         self.cache.put(&self.cache.module(&module), &packed)?;
         self.cache.put(&self.cache.manifest(&module), &manifest)?;
-        self.cache.put(&self.cache.source(&self.source_key(source)), &entry)?;
+        self.cache
+            .put(&self.cache.source(&self.source_key(source)), &entry)?;
         let length = done.wasm.len() as u64;
         let program = Program::new(module, done.manifest, packed.into(), length);
         // It has just been decompressed, so to speak.
@@ -117,7 +118,9 @@ impl Runtime {
     pub fn load_snapshot(&self, snapshot: &Snapshot) -> Result<Arc<Program>, Error> {
         let wanted = snapshot.meta.module;
         let ModuleRef::Embedded { packed, length } = &snapshot.module else {
-            return self.cached(&wanted).ok_or_else(|| TaskError::ModuleMissing(wanted).into());
+            return self
+                .cached(&wanted)
+                .ok_or_else(|| TaskError::ModuleMissing(wanted).into());
         };
         // With the manifest in the cache, the module itself need not be unpacked to run.
         if let Some(manifest) = self.cached_manifest(&wanted) {
@@ -126,12 +129,15 @@ impl Runtime {
         }
         let wasm = unpack(packed, *length)?;
         if Digest::of(&wasm) != wanted {
-            return Err(TaskError::Mismatch("its module has another digest than stated".into()).into());
+            return Err(
+                TaskError::Mismatch("its module has another digest than stated".into()).into(),
+            );
         }
         let manifest = Manifest::of(&wasm)?;
         // Machine code made of it is going to be cached, so that it must be what it claims.
         instrument::check_resumable(&wasm, &manifest)?;
-        let bytes = rmp_serde::to_vec_named(&manifest).map_err(|e| TaskError::Mismatch(e.to_string()))?;
+        let bytes =
+            rmp_serde::to_vec_named(&manifest).map_err(|e| TaskError::Mismatch(e.to_string()))?;
         self.cache.put(&self.cache.manifest(&wanted), &bytes)?;
         let program = Program::new(wanted, manifest, packed.clone(), *length);
         let _ = program.wasm.set(wasm);
@@ -210,7 +216,12 @@ impl Runtime {
         let manifest = self.cached_manifest(module)?;
         let packed = cache::get(&self.cache.module(module))?;
         let length = zstd::zstd_safe::get_frame_content_size(&packed).ok()??;
-        Some(Arc::new(Program::new(*module, manifest, packed.into(), length)))
+        Some(Arc::new(Program::new(
+            *module,
+            manifest,
+            packed.into(),
+            length,
+        )))
     }
 
     fn cached_manifest(&self, module: &Digest) -> Option<Manifest> {
@@ -274,7 +285,9 @@ impl Program {
         }
         let wasm = unpack(&self.packed, self.length)?;
         if Digest::of(&wasm) != self.digest {
-            return Err(TaskError::Mismatch("its module has another digest than stated".into()).into());
+            return Err(
+                TaskError::Mismatch("its module has another digest than stated".into()).into(),
+            );
         }
         Ok(self.wasm.get_or_init(|| wasm))
     }
@@ -356,7 +369,8 @@ impl fmt::Debug for Program {
 }
 
 fn unpack(packed: &[u8], length: u64) -> Result<Vec<u8>, Error> {
-    let damaged = |e: String| TaskError::Mismatch(format!("its module cannot be decompressed: {e}"));
+    let damaged =
+        |e: String| TaskError::Mismatch(format!("its module cannot be decompressed: {e}"));
     let length = usize::try_from(length).map_err(|e| damaged(e.to_string()))?;
     Ok(zstd::bulk::decompress(packed, length).map_err(|e| damaged(e.to_string()))?)
 }

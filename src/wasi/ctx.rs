@@ -91,7 +91,9 @@ impl Ctx {
         for preopen in &ctx.preopens {
             let descriptor = preopen.descriptor()?;
             if ctx.table.insert(descriptor).is_err() {
-                return Err(Error::Malformed("it has more directories than a guest can have"));
+                return Err(Error::Malformed(
+                    "it has more directories than a guest can have",
+                ));
             }
         }
         Ok(ctx)
@@ -159,7 +161,11 @@ impl Ctx {
 
     /// The calls that never block.
     fn simple(&mut self, function: Function, a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
-        let variables = || self.env.iter().map(|(name, value)| format!("{name}={value}"));
+        let variables = || {
+            self.env
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+        };
         match function {
             Function::ArgsSizesGet => list_sizes(self.args.iter().cloned(), a, memory),
             Function::ArgsGet => list(self.args.iter().cloned(), a, memory),
@@ -220,9 +226,8 @@ impl Ctx {
                 self.remaining(wait).is_some_and(|left| left.is_zero())
                     || interests(wait).iter().any(|wanted| {
                         // A descriptor that is not a stream never makes anybody wait.
-                        self.stream(wanted.fd).is_none_or(|stream| {
-                            self.streams.readiness(stream, wanted.interest).0
-                        })
+                        self.stream(wanted.fd)
+                            .is_none_or(|stream| self.streams.readiness(stream, wanted.interest).0)
                     })
             }
         }
@@ -294,7 +299,10 @@ fn list_sizes(
         (count + 1, bytes + item.len() + 1)
     });
     memory.write_u32(arg(a, 0), count)?;
-    memory.write_u32(arg(a, 1), u32::try_from(bytes).map_err(|_| Errno::Overflow)?)
+    memory.write_u32(
+        arg(a, 1),
+        u32::try_from(bytes).map_err(|_| Errno::Overflow)?,
+    )
 }
 
 /// `args_get` and `environ_get`: pointers, and the strings they point to.

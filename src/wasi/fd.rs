@@ -98,7 +98,9 @@ impl Table {
         if self.open.len() >= MAX_OPEN {
             return Err(Errno::Mfile);
         }
-        let fd = (0..).zip(self.open.keys()).find(|(free, used)| free != *used);
+        let fd = (0..)
+            .zip(self.open.keys())
+            .find(|(free, used)| free != *used);
         let fd = fd.map_or(self.open.len() as u32, |(free, _)| free);
         self.open.insert(fd, descriptor);
         Ok(fd)

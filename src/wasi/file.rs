@@ -17,11 +17,7 @@ use crate::model::{FdInterest, Interest, Wait};
 
 impl Ctx {
     /// `fd_read`; gives the wait where standard input has nothing yet.
-    pub(super) fn fd_read(
-        &mut self,
-        a: &[u64],
-        memory: &mut Memory<'_>,
-    ) -> Result<Option<Wait>> {
+    pub(super) fn fd_read(&mut self, a: &[u64], memory: &mut Memory<'_>) -> Result<Option<Wait>> {
         let number = arg(a, 0);
         let descriptor = self.table.with(number, rights::FD_READ)?;
         let buffers = memory.buffers(arg(a, 1), arg(a, 2))?;
@@ -84,7 +80,9 @@ pub(super) fn call(
             table.file(arg(a, 0), 0, Errno::Badf)?;
             Err(Errno::Notsup)
         }
-        Function::FdDatasync => sync(table, arg(a, 0), rights::FD_DATASYNC, |fd| os::fdatasync(fd)),
+        Function::FdDatasync => sync(table, arg(a, 0), rights::FD_DATASYNC, |fd| {
+            os::fdatasync(fd)
+        }),
         Function::FdSync => sync(table, arg(a, 0), rights::FD_SYNC, |fd| os::fsync(fd)),
         Function::FdFdstatGet => fdstat_get(ctx, a, memory),
         Function::FdFdstatSetFlags => set_flags(table, a),

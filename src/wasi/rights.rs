@@ -57,8 +57,16 @@ pub(super) const FILE: u64 = FD_DATASYNC
 
 /// What a directory itself can be asked for.
 pub(super) const DIRECTORY: u64 = ALL
-    & !(FD_READ | FD_SEEK | FD_TELL | FD_WRITE | FD_ADVISE | FD_ALLOCATE | FD_FILESTAT_SET_SIZE
-        | FD_DATASYNC | (1 << 28) | (1 << 29))
+    & !(FD_READ
+        | FD_SEEK
+        | FD_TELL
+        | FD_WRITE
+        | FD_ADVISE
+        | FD_ALLOCATE
+        | FD_FILESTAT_SET_SIZE
+        | FD_DATASYNC
+        | (1 << 28)
+        | (1 << 29))
     | FD_DATASYNC;
 
 /// The rights that let a file be opened for writing.

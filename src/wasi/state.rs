@@ -6,8 +6,8 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::MetadataExt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -163,8 +163,7 @@ impl Ctx {
             Kind::Stream(stream) => FdKindV1::Stream(*stream),
             Kind::Dir(open) if open.is_preopen => FdKindV1::Preopen(open.preopen.clone()),
             Kind::Dir(open) => {
-                let (preopen, path) =
-                    self.place(open.dir.as_fd(), &open.preopen, &open.path)?;
+                let (preopen, path) = self.place(open.dir.as_fd(), &open.preopen, &open.path)?;
                 FdKindV1::Dir {
                     preopen,
                     path,
@@ -268,7 +267,9 @@ impl Ctx {
     ) -> Result<(Kind, u64), Error> {
         Ok(match &saved.kind {
             FdKindV1::Stream(stream) => (Kind::Stream(*stream), Descriptor::stream(*stream).rights),
-            FdKindV1::Preopen(guest) => (self.preopen(guest)?.descriptor()?.kind, rights::DIRECTORY),
+            FdKindV1::Preopen(guest) => {
+                (self.preopen(guest)?.descriptor()?.kind, rights::DIRECTORY)
+            }
             FdKindV1::Dir {
                 preopen,
                 path,
@@ -331,7 +332,11 @@ impl Ctx {
         open.read(access.0)
             .write(access.1)
             .custom_flags(status_flags(saved.flags).bits() as i32);
-        let mut file = self.preopen(preopen)?.dir.open_with(path, &open).map_err(missing)?;
+        let mut file = self
+            .preopen(preopen)?
+            .dir
+            .open_with(path, &open)
+            .map_err(missing)?;
         let now = identity(&proc_path(file.as_fd())).map_err(|e| e.named(&name))?;
         if let Some(how) = changed(before, &now)
             && !options.accept_changed_files
@@ -413,7 +418,8 @@ fn restore_deleted(contents: &[serde_bytes::ByteBuf]) -> Result<Vec<File>, Error
         .iter()
         .map(|content| {
             let mut file = tempfile::tempfile().map_err(std_io("make a temporary file"))?;
-            file.write_all(content).map_err(std_io("write a temporary file"))?;
+            file.write_all(content)
+                .map_err(std_io("write a temporary file"))?;
             Ok(file)
         })
         .collect()

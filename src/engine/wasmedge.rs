@@ -1,0 +1,528 @@
+//! WasmEdge, with its ahead-of-time compiler. All calls of its C interface that are not safe are in
+//! this file.
+//!
+//! WasmEdge's own objects point at each other, so that an instance owns everything it needs and
+//! takes it down in a fixed order (see `Drop`).
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::mem::ManuallyDrop;
+use std::path::Path;
+use std::sync::Arc;
+
+use wasmedge_sdk::config::{
+    CommonConfigOptions, CompilerConfigOptions, Config, ConfigBuilder, RuntimeConfigOptions,
+};
+use wasmedge_sdk::error::{CoreCommonError, CoreError};
+use wasmedge_sdk::{
+    AsInstance, Compiler, CompilerOptimizationLevel, CompilerOutputFormat, FuncType, ImportObject,
+    LogManager, Store, Vm,
+};
+use wasmedge_sys::instance::function::AsFunc;
+use wasmedge_sys::{CallingFrame, Function, WasmValue, ffi};
+
+use super::asyncify::State;
+use super::{Ending, Engine, EngineKind, Error, Flow, Guest, HostCallback, Instance, Module};
+use crate::model::shape::{self, Import, Shape};
+use crate::model::{ValType, Value};
+
+const KIND: EngineKind = EngineKind::WasmEdge;
+const WASM_PAGE: usize = 65536;
+
+/// LLVM's time grows faster than a module: above these sizes in bytes it is asked for less.
+const OPTIMIZED: usize = 400 << 10;
+const SOMEWHAT_OPTIMIZED: usize = 1536 << 10;
+
+/// The engine.
+pub(super) struct WasmEdge;
+
+impl WasmEdge {
+    pub(super) fn new() -> Result<Self, Error> {
+        // It writes what it also returns to standard output.
+        LogManager::log_off();
+        Ok(Self)
+    }
+}
+
+/// The configuration, for a module of this size.
+fn config(bytes: usize) -> Result<Config, Error> {
+    let level = match bytes {
+        0..OPTIMIZED => CompilerOptimizationLevel::O2,
+        OPTIMIZED..SOMEWHAT_OPTIMIZED => CompilerOptimizationLevel::O1,
+        _ => CompilerOptimizationLevel::O0,
+    };
+    let common = CommonConfigOptions::default()
+        .multi_memories(true)
+        .tail_call(true)
+        .threads(true)
+        .simd(true);
+    let compiler = CompilerConfigOptions::new()
+        .out_format(CompilerOutputFormat::Native)
+        .optimization_level(level);
+    ConfigBuilder::new(common)
+        .with_compiler_config(compiler)
+        .with_runtime_config(RuntimeConfigOptions::new().max_memory_pages(65536))
+        .build()
+        .map_err(|e| Error::Setup(KIND, e.to_string()))
+}
+
+impl Engine for WasmEdge {
+    fn kind(&self) -> EngineKind {
+        KIND
+    }
+
+    fn code_key(&self) -> String {
+        // Code is compiled for this very CPU, so its features belong to the key.
+        let mut hasher = DefaultHasher::new();
+        let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let features = cpu
+            .lines()
+            .find(|line| line.starts_with("flags") || line.starts_with("Features"));
+        (features, std::env::consts::ARCH).hash(&mut hasher);
+        let version = wasmedge_sys::utils::version_string();
+        // It loads nothing that is called otherwise.
+        format!("wasmedge-{version}-{:016x}.so", hasher.finish())
+    }
+
+    fn compile(&self, wasm: &[u8], code: &Path) -> Result<(), Error> {
+        let failed = |e: String| Error::Compile(KIND, e);
+        let compiler =
+            Compiler::new(Some(&config(wasm.len())?)).map_err(|e| failed(e.to_string()))?;
+        let (Some(folder), Some(name)) = (code.parent(), code.file_name()) else {
+            return Err(failed(format!("{} is no file name", code.display())));
+        };
+        let library = compiler
+            .compile_from_bytes(wasm, name.to_string_lossy(), folder)
+            .map_err(|e| failed(e.to_string()))?;
+        std::fs::rename(&library, code).map_err(|e| failed(format!("{}: {e}", code.display())))
+    }
+
+    unsafe fn load(&self, code: &Path, shape: &Arc<Shape>) -> Result<Arc<dyn Module>, Error> {
+        // The caller vouches for the file, which WasmEdge loads as a shared library.
+        let module = wasmedge_sdk::Module::from_file(Some(&config(0)?), code)
+            .map_err(|e| Error::Load(KIND, e.to_string()))?;
+        Ok(Arc::new(WasmEdgeModule {
+            module,
+            shape: shape.clone(),
+        }))
+    }
+}
+
+struct WasmEdgeModule {
+    module: wasmedge_sdk::Module,
+    shape: Arc<Shape>,
+}
+
+/// What one host function is given by WasmEdge.
+struct HostFunction {
+    place: usize,
+    result: Option<ValType>,
+    host: *mut Host,
+}
+
+/// What all host functions of an instance share.
+struct Host {
+    callback: HostCallback,
+    /// Index of the memory that host calls work on.
+    memory: Option<u32>,
+    /// Index of asyncify's memory.
+    asyncify_memory: u32,
+    stopped: bool,
+}
+
+type Imports = ImportObject<()>;
+
+impl Module for WasmEdgeModule {
+    fn instantiate(&self, callback: HostCallback) -> Result<Box<dyn Instance>, Error> {
+        let state = |e: Box<wasmedge_sdk::error::WasmEdgeError>| Error::Trap(e.to_string());
+        let host = Box::into_raw(Box::new(Host {
+            callback,
+            memory: self.shape.host_memory.map(|memory| memory as u32),
+            asyncify_memory: self.shape.memories as u32,
+            stopped: false,
+        }));
+        let mut instance = WasmEdgeInstance {
+            vm: None,
+            imports: Vec::new(),
+            functions: Vec::new(),
+            host,
+            shape: self.shape.clone(),
+            references: Vec::new(),
+        };
+        let mut by_module: HashMap<String, &'static mut Imports> = HashMap::new();
+        for (place, import) in self.shape.imports.iter().enumerate() {
+            if !by_module.contains_key(&import.module) {
+                let made = Imports::create(&import.module, Box::new(())).map_err(state)?;
+                let made = Box::into_raw(Box::new(made));
+                instance.imports.push(made);
+                // SAFETY: the box lives until the instance is dropped, after the `Vm` that holds
+                // the reference; nothing else uses the pointer until then.
+                by_module.insert(import.module.clone(), unsafe { &mut *made });
+            }
+            let function = Box::into_raw(Box::new(HostFunction {
+                place,
+                result: import.results.first().copied(),
+                host,
+            }));
+            instance.functions.push(function);
+            // SAFETY: `function` lives until the instance is dropped, after the import object that
+            // owns the function made here.
+            let made = unsafe { Function::create_sync_func(&ty(import), call_host, function, 0) };
+            if let Some(object) = by_module.get_mut(&import.module) {
+                object.add_func(&import.name, made.map_err(state)?);
+            }
+        }
+        let store = Store::new(Some(&config(0)?), by_module).map_err(state)?;
+        let mut vm = Vm::new(store);
+        vm.register_module(None, self.module.clone())
+            .map_err(state)?;
+        instance.vm = Some(vm);
+        for index in 0..self.shape.functions {
+            let name = shape::function_export(index);
+            let function = {
+                let function = instance.active()?.get_func_mut(&name).map_err(state)?;
+                // SAFETY: the pointer is only compared, or used while the instance lives.
+                unsafe { function.get_func_raw() }
+            };
+            instance.references.push(function);
+        }
+        Ok(Box::new(instance))
+    }
+}
+
+/// One instance and everything that it points to.
+struct WasmEdgeInstance {
+    /// Dropped first; holds references to `imports`.
+    vm: Option<Vm<'static, Imports>>,
+    /// Each from `Box::into_raw`.
+    imports: Vec<*mut Imports>,
+    /// Each from `Box::into_raw`; the import objects' functions point to them.
+    functions: Vec<*mut HostFunction>,
+    /// From `Box::into_raw`; the functions point to it.
+    host: *mut Host,
+    shape: Arc<Shape>,
+    /// Functions that references may point to, in the shape's order.
+    references: Vec<*mut ffi::WasmEdge_FunctionInstanceContext>,
+}
+
+// SAFETY: the pointers are owned by the instance alone, WasmEdge's objects are not bound to a
+// thread, and the callback is `Send`.
+unsafe impl Send for WasmEdgeInstance {}
+
+impl Drop for WasmEdgeInstance {
+    fn drop(&mut self) {
+        // The order matters: each of these points to the next.
+        self.vm = None;
+        for imports in self.imports.drain(..) {
+            // SAFETY: from `Box::into_raw`, once; the `Vm` that had a reference is gone.
+            drop(unsafe { Box::from_raw(imports) });
+        }
+        for function in self.functions.drain(..) {
+            // SAFETY: from `Box::into_raw`, once; the import objects that pointed to it are gone.
+            drop(unsafe { Box::from_raw(function) });
+        }
+        // SAFETY: from `Box::into_raw`, once; the functions that pointed to it are gone.
+        drop(unsafe { Box::from_raw(self.host) });
+    }
+}
+
+impl WasmEdgeInstance {
+    fn active(&mut self) -> Result<&mut wasmedge_sdk::Instance, Error> {
+        self.vm
+            .as_mut()
+            .and_then(Vm::active_module_mut)
+            .ok_or_else(|| Error::State(KIND, "the instance is gone".into()))
+    }
+
+    fn memory_named(&mut self, name: &str) -> Result<&mut [u8], Error> {
+        let mut memory = self.active()?.get_memory_mut(name).map_err(state)?;
+        let bytes = memory.size() as usize * WASM_PAGE;
+        if bytes == 0 {
+            return Ok(&mut []);
+        }
+        // SAFETY: the pointer is to the memory's first byte, and the memory has `bytes` bytes. The
+        // slice borrows the instance, and memory moves or grows only through it.
+        unsafe {
+            let start = memory.data_pointer_mut(0, 1).map_err(state)?;
+            Ok(std::slice::from_raw_parts_mut(start, bytes))
+        }
+    }
+
+    fn to_value(&self, value: WasmValue, ty: ValType) -> Result<Value, Error> {
+        Ok(match ty {
+            ValType::I32 => Value::I32(value.to_i32() as u32),
+            ValType::I64 => Value::I64(value.to_i64() as u64),
+            ValType::F32 => Value::F32(value.to_f32().to_bits()),
+            ValType::F64 => Value::F64(value.to_f64().to_bits()),
+            ValType::V128 => Value::V128(value.to_v128() as u128),
+            ValType::ExternRef if value.is_null_ref() => Value::NullExtern,
+            ValType::FuncRef => match value.func_ref() {
+                None => Value::FuncRef(None),
+                Some(function) => {
+                    // SAFETY: the pointer is only compared.
+                    let wanted = unsafe { function.get_func_raw() };
+                    let place = self.references.iter().position(|known| *known == wanted);
+                    let place = place.ok_or_else(|| {
+                        Error::State(KIND, "a reference points out of the module".into())
+                    })?;
+                    Value::FuncRef(Some(place as u32))
+                }
+            },
+            ValType::ExternRef => {
+                return Err(Error::State(
+                    KIND,
+                    "a host reference cannot be written down".into(),
+                ));
+            }
+        })
+    }
+
+    fn from_value(&self, value: Value) -> Result<WasmValue, Error> {
+        Ok(match value {
+            Value::I32(bits) => WasmValue::from_i32(bits as i32),
+            Value::I64(bits) => WasmValue::from_i64(bits as i64),
+            Value::F32(bits) => WasmValue::from_f32(f32::from_bits(bits)),
+            Value::F64(bits) => WasmValue::from_f64(f64::from_bits(bits)),
+            Value::V128(bits) => WasmValue::from_v128(bits as i128),
+            Value::NullExtern => WasmValue::null_extern_ref(),
+            Value::FuncRef(place) => {
+                let function = match place {
+                    None => std::ptr::null_mut(),
+                    Some(place) => *self
+                        .references
+                        .get(place as usize)
+                        .ok_or_else(|| Error::State(KIND, format!("no function {place}")))?,
+                };
+                // SAFETY: null, or a function of this instance.
+                unsafe { ffi::WasmEdge_ValueGenFuncRef(function) }.into()
+            }
+        })
+    }
+
+    fn type_of<T: Copy>(list: Option<T>, what: &str, index: usize) -> Result<T, Error> {
+        list.ok_or_else(|| Error::State(KIND, format!("there is no {what} {index}")))
+    }
+}
+
+impl Instance for WasmEdgeInstance {
+    fn call(&mut self, export: &str) -> Result<Ending, Error> {
+        let vm = self
+            .vm
+            .as_mut()
+            .ok_or_else(|| Error::State(KIND, "the instance is gone".into()))?;
+        let result = vm.run_func(None, export, []);
+        // SAFETY: `host` lives as long as the instance, and no host call runs now.
+        let stopped = unsafe { (*self.host).stopped };
+        // A host call that terminates the guest is a success to WasmEdge.
+        match result {
+            _ if stopped => Ok(Ending::Stopped),
+            Ok(_) => Ok(Ending::Returned),
+            Err(error) => Err(Error::Trap(error.to_string())),
+        }
+    }
+
+    fn guest_memory(&mut self, index: usize) -> Result<&mut [u8], Error> {
+        self.memory_named(&shape::memory_export(index))
+    }
+
+    fn grow_memory(&mut self, index: usize, bytes: usize) -> Result<(), Error> {
+        let name = shape::memory_export(index);
+        let mut memory = self.active()?.get_memory_mut(&name).map_err(state)?;
+        let pages = (bytes / WASM_PAGE).saturating_sub(memory.size() as usize);
+        memory.grow(pages as u32).map_err(state)
+    }
+
+    fn global(&mut self, index: usize) -> Result<Value, Error> {
+        let ty = Self::type_of(self.shape.globals.get(index).copied(), "global", index)?;
+        let name = shape::global_export(index);
+        let value = self
+            .active()?
+            .get_global_mut(&name)
+            .map_err(state)?
+            .get_value();
+        self.to_value(value, ty)
+    }
+
+    fn set_global(&mut self, index: usize, value: Value) -> Result<(), Error> {
+        let value = self.from_value(value)?;
+        let name = shape::global_export(index);
+        let mut global = self.active()?.get_global_mut(&name).map_err(state)?;
+        global.set_value(value).map_err(state)
+    }
+
+    fn table(&mut self, index: usize) -> Result<Vec<Value>, Error> {
+        let ty = Self::type_of(
+            self.shape.tables.get(index).map(|t| t.element),
+            "table",
+            index,
+        )?;
+        let name = shape::table_export(index);
+        let values = {
+            let table = self.active()?.get_table(&name).map_err(state)?;
+            (0..table.capacity() as u32)
+                .map(|element| table.get_data(element).map_err(state))
+                .collect::<Result<Vec<_>, _>>()?
+        };
+        values
+            .into_iter()
+            .map(|value| self.to_value(value, ty))
+            .collect()
+    }
+
+    fn set_table(&mut self, index: usize, values: &[Value]) -> Result<(), Error> {
+        let raw = values
+            .iter()
+            .map(|value| self.from_value(*value))
+            .collect::<Result<Vec<_>, _>>()?;
+        let name = shape::table_export(index);
+        let table = self.active()?.get_table(&name).map_err(state)?;
+        // SAFETY: a second handle, because the SDK lends tables for reading only; it is used while
+        // the instance is borrowed, and `ManuallyDrop` leaves the table itself to the instance.
+        let mut table =
+            ManuallyDrop::new(unsafe { wasmedge_sys::Table::from_raw(table.as_ptr().cast_mut()) });
+        let missing = raw.len().saturating_sub(table.capacity());
+        if missing > 0 {
+            table.grow(missing as u32).map_err(state)?;
+        }
+        for (element, value) in (0..).zip(raw) {
+            table.set_data(value, element).map_err(state)?;
+        }
+        Ok(())
+    }
+}
+
+impl Guest for WasmEdgeInstance {
+    fn memory(&mut self) -> &mut [u8] {
+        match self.shape.host_memory {
+            Some(index) => self.guest_memory(index).unwrap_or(&mut []),
+            None => &mut [],
+        }
+    }
+
+    fn asyncify_memory(&mut self) -> &mut [u8] {
+        self.memory_named(shape::ASYNCIFY_MEMORY).unwrap_or(&mut [])
+    }
+
+    fn set_asyncify(&mut self, state: State, data: u32) {
+        if let Ok(instance) = self.active() {
+            set_asyncify(instance, state, data);
+        }
+    }
+}
+
+/// The guest during a host call.
+struct Calling<'a> {
+    instance: &'a mut wasmedge_sdk::Instance,
+    frame: &'a mut CallingFrame,
+    memory: Option<u32>,
+    asyncify_memory: u32,
+}
+
+impl Calling<'_> {
+    fn memory_at(&mut self, index: u32) -> &mut [u8] {
+        let Some(mut memory) = self.frame.memory_mut(index) else {
+            return &mut [];
+        };
+        let bytes = memory.size() as usize * WASM_PAGE;
+        // SAFETY: the pointer is to the memory's first byte, and the memory has `bytes` bytes. The
+        // slice borrows the frame, and nothing grows the memory during a host call.
+        match unsafe { memory.data_pointer_mut(0, 1) } {
+            Ok(start) if bytes > 0 => unsafe { std::slice::from_raw_parts_mut(start, bytes) },
+            _ => &mut [],
+        }
+    }
+}
+
+impl Guest for Calling<'_> {
+    fn memory(&mut self) -> &mut [u8] {
+        match self.memory {
+            Some(index) => self.memory_at(index),
+            None => &mut [],
+        }
+    }
+
+    fn asyncify_memory(&mut self) -> &mut [u8] {
+        self.memory_at(self.asyncify_memory)
+    }
+
+    fn set_asyncify(&mut self, state: State, data: u32) {
+        set_asyncify(self.instance, state, data);
+    }
+}
+
+/// Both are mutable globals of type i32, which asyncify made: setting them cannot fail.
+fn set_asyncify(instance: &mut wasmedge_sdk::Instance, state: State, data: u32) {
+    let values = [
+        (shape::ASYNCIFY_STATE, state as i32),
+        (shape::ASYNCIFY_DATA, data as i32),
+    ];
+    for (name, value) in values {
+        if let Ok(mut global) = instance.get_global_mut(name) {
+            let _ = global.set_value(WasmValue::from_i32(value));
+        }
+    }
+}
+
+/// Every host function: hands the call to the instance's callback.
+fn call_host(
+    function: &mut HostFunction,
+    instance: &mut wasmedge_sdk::Instance,
+    frame: &mut CallingFrame,
+    arguments: Vec<WasmValue>,
+) -> Result<Vec<WasmValue>, CoreError> {
+    let raw: Vec<u64> = arguments
+        .iter()
+        .map(|value| match value.ty() {
+            wasmedge_sdk::ValType::I32 => u64::from(value.to_i32() as u32),
+            wasmedge_sdk::ValType::I64 => value.to_i64() as u64,
+            wasmedge_sdk::ValType::F32 => u64::from(value.to_f32().to_bits()),
+            wasmedge_sdk::ValType::F64 => value.to_f64().to_bits(),
+            _ => 0,
+        })
+        .collect();
+    // SAFETY: the host lives as long as its functions, and only one host call of an instance runs
+    // at a time.
+    let host = unsafe { &mut *function.host };
+    let mut calling = Calling {
+        instance,
+        frame,
+        memory: host.memory,
+        asyncify_memory: host.asyncify_memory,
+    };
+    let bits = match (host.callback)(&mut calling, function.place, &raw) {
+        Flow::Return(bits) => bits,
+        Flow::Unwind => 0,
+        Flow::Stop => {
+            host.stopped = true;
+            return Err(CoreError::Common(CoreCommonError::Terminated));
+        }
+    };
+    Ok(match function.result {
+        None => Vec::new(),
+        Some(ValType::I64) => vec![WasmValue::from_i64(bits as i64)],
+        Some(ValType::F32) => vec![WasmValue::from_f32(f32::from_bits(bits as u32))],
+        Some(ValType::F64) => vec![WasmValue::from_f64(f64::from_bits(bits))],
+        Some(_) => vec![WasmValue::from_i32(bits as i32)],
+    })
+}
+
+fn ty(import: &Import) -> FuncType {
+    let types = |list: &[ValType]| list.iter().map(|ty| val_type(*ty)).collect();
+    FuncType::new(types(&import.params), types(&import.results))
+}
+
+fn val_type(ty: ValType) -> wasmedge_sdk::ValType {
+    match ty {
+        ValType::I32 => wasmedge_sdk::ValType::I32,
+        ValType::I64 => wasmedge_sdk::ValType::I64,
+        ValType::F32 => wasmedge_sdk::ValType::F32,
+        ValType::F64 => wasmedge_sdk::ValType::F64,
+        ValType::V128 => wasmedge_sdk::ValType::V128,
+        ValType::FuncRef => wasmedge_sdk::ValType::FuncRef,
+        ValType::ExternRef => wasmedge_sdk::ValType::ExternRef,
+    }
+}
+
+fn state(error: Box<wasmedge_sdk::error::WasmEdgeError>) -> Error {
+    Error::State(KIND, error.to_string())
+}
