@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::engine::EngineKind;
+use crate::instrument::Transform;
 use crate::scheduler::Policy;
 
 /// Puts unmodified WASI programs to sleep: suspend to a file, resume anywhere.
@@ -82,6 +83,9 @@ pub(super) struct Common {
     /// When to suspend: never, after=DURATION (such as after=10s), always.
     #[arg(long, value_name = "POLICY", default_value = "never")]
     pub suspend: Policy,
+    /// How to make the module resumable: two-version (fast) or plain (Binaryen's own output).
+    #[arg(long, value_name = "NAME", default_value_t)]
+    pub transform: Transform,
     /// Leave the module out of the snapshot; the cache or --module must have it at resume.
     #[arg(long)]
     pub slim: bool,
@@ -103,6 +107,9 @@ pub(super) struct Build {
     /// Where to write the resumable module.
     #[arg(short, long, value_name = "OUT.wasm")]
     pub output: PathBuf,
+    /// How to make the module resumable: two-version (fast) or plain (Binaryen's own output).
+    #[arg(long, value_name = "NAME", default_value_t)]
+    pub transform: Transform,
     /// Print every instrumented function with the shortest path to a call that may block.
     #[arg(long)]
     pub functions: bool,

@@ -9,7 +9,10 @@ use crate::task::{Runtime, RuntimeOptions};
 
 pub(super) fn build(command: &Build) -> Result<Done, Failure> {
     let source = read_module(&command.module)?;
-    let runtime = Runtime::new(RuntimeOptions::default())?;
+    let runtime = Runtime::new(RuntimeOptions {
+        transform: command.transform,
+        ..RuntimeOptions::default()
+    })?;
     let bar = Bar::new(&command.module.display().to_string());
     let (program, report) = runtime.instrument(&source, &|stage, number, stages| {
         bar.stage(stage, number, stages);

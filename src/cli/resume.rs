@@ -20,7 +20,10 @@ pub(super) fn resume(command: Resume) -> Result<Done, Failure> {
         )
     };
     let saved = Snapshot::decode(&file, &limits).map_err(at_file)?;
-    let runtime = Runtime::new(RuntimeOptions::default())?;
+    let runtime = Runtime::new(RuntimeOptions {
+        transform: command.common.transform,
+        ..RuntimeOptions::default()
+    })?;
     let bar = Bar::new(&command.snapshot.display().to_string());
     let progress = |stage: &str, number: usize, stages: usize| bar.stage(stage, number, stages);
     let program = match &command.module {

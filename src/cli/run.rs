@@ -16,7 +16,10 @@ pub(super) fn run(command: Run) -> Result<Done, Failure> {
         return Err(Failure::new(USAGE, "give a module to run"));
     };
     let source = read_module(Path::new(module))?;
-    let runtime = Runtime::new(RuntimeOptions::default())?;
+    let runtime = Runtime::new(RuntimeOptions {
+        transform: command.common.transform,
+        ..RuntimeOptions::default()
+    })?;
     let engine = engine(command.common.engine)?;
     let dirs = dirs(&command.common.dirs)?;
     let bar = Bar::new(&file_name(module));

@@ -20,23 +20,21 @@ static LOCK: Mutex<()> = Mutex::new(());
 /// memory.
 const STACK_PAGES: &str = "512";
 
+/// Binaryen's optimisation level, as in `-O2`.
+const LEVEL: i32 = 2;
+
 /// What asyncify is told.
-pub(super) struct Asyncify<'a> {
+pub(super) struct Asyncify {
     /// Names of the functions to instrument.
     pub functions: Vec<String>,
     /// Imports that may suspend, as `module.name`.
     pub imports: Vec<String>,
-    /// The module: which proposals it uses decides what Binaryen may write.
-    pub scan: &'a Scan,
-    /// Binaryen's optimisation level after the pass, 0 to 4.
-    pub optimize: u32,
 }
 
-/// Runs asyncify and what makes its output fast.
-pub(super) fn asyncify(wasm: &[u8], settings: &Asyncify<'_>) -> Result<Vec<u8>, Error> {
+/// Runs asyncify, and nothing after it.
+pub(super) fn asyncify(wasm: &[u8], scan: &Scan, settings: &Asyncify) -> Result<Vec<u8>, Error> {
     let _guard = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
-    let (module, raw) = read(wasm, features(settings.scan))?;
-    set_level(settings.optimize);
+    let (module, raw) = read(wasm, features(scan))?;
     set_argument("asyncify-imports", &settings.imports.join("\n"));
     set_argument("asyncify-in-secondary-memory", "1");
     set_argument("asyncify-secondary-memory-size", STACK_PAGES);
@@ -47,8 +45,7 @@ pub(super) fn asyncify(wasm: &[u8], settings: &Asyncify<'_>) -> Result<Vec<u8>, 
         set_argument("asyncify-onlylist", &settings.functions.join("\n"));
     }
     run_pass(raw, "asyncify");
-    // SAFETY: takes no pointers.
-    unsafe { ffi::BinaryenClearPassArguments() };
+    clear_arguments();
 
     // The host sets the two globals itself, so the pass's own functions can go.
     for function in [
@@ -64,10 +61,21 @@ pub(super) fn asyncify(wasm: &[u8], settings: &Asyncify<'_>) -> Result<Vec<u8>, 
     }
     export_global(raw, "__asyncify_state", shape::ASYNCIFY_STATE);
     export_global(raw, "__asyncify_data", shape::ASYNCIFY_DATA);
-    if settings.optimize > 0 {
-        // SAFETY: `raw` is a live module.
-        unsafe { ffi::BinaryenModuleOptimize(raw) };
+    Ok(module.write())
+}
+
+/// Optimises a module. Functions whose name ends in `cold` stay out of their callers: one with a
+/// single caller would be inlined there.
+pub(super) fn optimize(wasm: &[u8], scan: &Scan, cold: Option<&str>) -> Result<Vec<u8>, Error> {
+    let _guard = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
+    let (module, raw) = read(wasm, features(scan))?;
+    if let Some(cold) = cold {
+        set_argument("no-inline", &format!("*{cold}"));
+        run_pass(raw, "no-inline");
+        clear_arguments();
     }
+    // SAFETY: `raw` is a live module.
+    unsafe { ffi::BinaryenModuleOptimize(raw) };
     Ok(module.write())
 }
 
@@ -78,9 +86,13 @@ fn read(wasm: &[u8], features: u32) -> Result<(Module, ffi::BinaryenModuleRef), 
     if raw.is_null() {
         return Err(Error::Binaryen);
     }
-    // SAFETY: `raw` is a live module, and the owner made here is its only one.
+    // SAFETY: `raw` is a live module, and the owner made here is its only one. Debug information is
+    // the name section, by which functions are told again.
     let module = unsafe {
         ffi::BinaryenModuleSetFeatures(raw, features);
+        ffi::BinaryenSetOptimizeLevel(LEVEL);
+        ffi::BinaryenSetShrinkLevel(0);
+        ffi::BinaryenSetDebugInfo(true);
         Module::from_raw(raw)
     };
     Ok((module, raw))
@@ -115,14 +127,9 @@ fn run_pass(raw: ffi::BinaryenModuleRef, pass: &str) {
     unsafe { ffi::BinaryenModuleRunPasses(raw, &mut pass.as_ptr(), 1) };
 }
 
-fn set_level(optimize: u32) {
-    // SAFETY: takes no pointers. The level is at most 4. Debug information is the name section, by
-    // which functions are told again.
-    unsafe {
-        ffi::BinaryenSetOptimizeLevel(optimize as i32);
-        ffi::BinaryenSetShrinkLevel(0);
-        ffi::BinaryenSetDebugInfo(true);
-    }
+fn clear_arguments() {
+    // SAFETY: takes no pointers.
+    unsafe { ffi::BinaryenClearPassArguments() };
 }
 
 fn set_argument(name: &str, value: &str) {

@@ -10,8 +10,12 @@ use crate::model::{Digest, Shape};
 const SECTION: &str = "dormouse.manifest";
 
 /// Which rewriting made a module resumable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Transform {
+    /// Two versions of every function that may be suspended: a fast one to run, a slow one to
+    /// resume.
+    #[default]
+    TwoVersion,
     /// Binaryen's asyncify as it is.
     Plain,
 }
@@ -19,8 +23,22 @@ pub enum Transform {
 impl std::fmt::Display for Transform {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
+            Self::TwoVersion => "two-version",
             Self::Plain => "plain",
         })
+    }
+}
+
+impl std::str::FromStr for Transform {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::TwoVersion, Self::Plain]
+            .into_iter()
+            .find(|transform| transform.to_string() == text)
+            .ok_or_else(|| {
+                format!("no transform is called {text:?}; there are two-version and plain")
+            })
     }
 }
 

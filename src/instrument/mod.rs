@@ -9,6 +9,7 @@
 mod binaryen;
 mod callgraph;
 mod error;
+mod fastpath;
 mod image;
 mod manifest;
 mod prepare;
@@ -105,15 +106,24 @@ pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, 
         .map(|import| format!("{}.{}", import.module, import.name))
         .collect();
     let prepared = prepare::prepare(source, &scan)?;
-    let asyncified = binaryen::asyncify(
-        &prepared,
-        &binaryen::Asyncify {
-            functions: instrumented.iter().map(|f| format!("f{f}")).collect(),
-            imports: blocking.clone(),
-            scan: &scan,
-            optimize: 2,
-        },
-    )?;
+    let asyncify = binaryen::Asyncify {
+        functions: instrumented.iter().map(|f| format!("f{f}")).collect(),
+        imports: blocking.clone(),
+    };
+    let asyncified = binaryen::asyncify(&prepared, &scan, &asyncify)?;
+    let asyncified = match options.transform {
+        Transform::Plain => binaryen::optimize(&asyncified, &scan, None)?,
+        Transform::TwoVersion => {
+            let named = |module: &str, name: &str| {
+                let blocking = imports.iter().filter(|import| import.blocks);
+                blocking
+                    .clone()
+                    .any(|i| i.module == module && i.name == name)
+            };
+            let split = fastpath::split(&asyncified, named)?;
+            binaryen::optimize(&split, &scan, Some(fastpath::SLOW))?
+        }
+    };
 
     (options.progress)("writing", 3);
     let (mut sections, shape) = surface::expose(&asyncified, &scan, &imports)?;

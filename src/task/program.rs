@@ -23,12 +23,15 @@ pub struct RuntimeOptions {
     pub cache: Option<PathBuf>,
     /// Functions that guests can import beside WASI.
     pub functions: HostFunctions,
+    /// How modules are made resumable.
+    pub transform: Transform,
 }
 
 /// What programs share: the cache, the engines, the host functions.
 pub struct Runtime {
     cache: Cache,
     functions: HostFunctions,
+    transform: Transform,
     engines: Mutex<Vec<Arc<dyn Engine>>>,
 }
 
@@ -57,6 +60,7 @@ impl Runtime {
         Ok(Self {
             cache: Cache::open(&root)?,
             functions: options.functions,
+            transform: options.transform,
             engines: Mutex::default(),
         })
     }
@@ -89,7 +93,7 @@ impl Runtime {
             source,
             &instrument::Options {
                 host: &|module, name| self.host_function(module, name),
-                transform: Transform::Plain,
+                transform: self.transform,
                 progress: &|stage, number| progress(stage, number, STAGES),
             },
         )?;
@@ -206,7 +210,7 @@ impl Runtime {
         let functions = format!("{:?}", self.functions.types());
         Digest::of_parts([
             env!("CARGO_PKG_VERSION").as_bytes(),
-            Transform::Plain.to_string().as_bytes(),
+            self.transform.to_string().as_bytes(),
             functions.as_bytes(),
             Digest::of(source).as_bytes(),
         ])
