@@ -46,17 +46,18 @@ pub(super) struct Session {
 pub(super) fn drive(session: Session) -> Result<Done, Failure> {
     let handle = session.task.handle();
     let (finished, result) = oneshot::channel();
-    let guest = std::thread::Builder::new()
-        .name("guest".into())
-        .stack_size(crate::engine::GUEST_STACK * 2)
-        .spawn(move || {
-            // The receiver is gone only when a signal has ended the process.
-            let _ = finished.send(run(session));
-        });
-    guest.map_err(|error| Failure::new(INTERNAL, format!("cannot start a thread: {error}")))?;
     runtime()?.block_on(async {
+        // Before the guest starts: from its first output on, a signal must suspend it.
         let mut signals = Signals::new()?;
         let mut asked = None;
+        std::thread::Builder::new()
+            .name("guest".into())
+            .stack_size(crate::engine::GUEST_STACK * 2)
+            .spawn(move || {
+                // The receiver is gone only when a signal has ended the process.
+                let _ = finished.send(run(session));
+            })
+            .map_err(|e| Failure::new(INTERNAL, format!("cannot start a thread: {e}")))?;
         tokio::pin!(result);
         loop {
             tokio::select! {

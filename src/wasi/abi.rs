@@ -1,5 +1,7 @@
 //! Checked access to guest memory. A bad pointer is `EFAULT`, never a panic.
 
+use std::io::IoSlice;
+
 use super::errno::Errno;
 
 /// A value or an errno.
@@ -86,15 +88,22 @@ impl Memory<'_> {
             .collect()
     }
 
-    /// The bytes of all buffers, one after another.
-    pub(super) fn gather(&self, list: u32, count: u32) -> Result<Vec<u8>> {
-        let mut all = Vec::new();
+    /// The bytes of all buffers, where they lie: buffers may overlap, so that copies of them could
+    /// be far larger than the memory. Their sum fits the `u32` that a call reports.
+    pub(super) fn slices(&self, list: u32, count: u32) -> Result<Vec<IoSlice<'_>>> {
         let mut total = 0u32;
-        for (address, length) in self.buffers(list, count)? {
-            total = total.checked_add(length).ok_or(Errno::Inval)?;
-            all.extend_from_slice(self.bytes(address, length)?);
-        }
-        Ok(all)
+        let buffers = self.buffers(list, count)?.into_iter();
+        buffers
+            .map(|(address, length)| {
+                total = total.checked_add(length).ok_or(Errno::Inval)?;
+                Ok(IoSlice::new(self.bytes(address, length)?))
+            })
+            .collect()
+    }
+
+    /// Fails where a result cannot be written, before the call does anything.
+    pub(super) fn check_result(&self, address: u32) -> Result<()> {
+        self.bytes(address, 4).map(drop)
     }
 }
 

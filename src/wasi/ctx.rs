@@ -1,18 +1,21 @@
 //! One guest's WASI state, and the way of a call to its function.
 
-use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
+use rustix::fs::OFlags;
 
 use super::abi::{Memory, Result, arg};
 use super::clock::{self, GuestClock};
 use super::errno::Errno;
 use super::fd::{Descriptor, DirFd, Kind, Table};
-use super::streams::{Bindings, HostDir, Stream, Streams};
+use super::streams::{Bindings, HostDir, Stream, Streams, readiness};
 use super::{Error, Function, dir, file, path, rights, sock};
 use crate::clock::Clock;
 use crate::model::{Deadline, FdInterest, Interest, Wait};
@@ -50,7 +53,7 @@ pub struct Source<'a> {
 pub(super) struct Preopen {
     pub(super) guest: String,
     pub(super) dir: Dir,
-    /// Its path without symbolic links, to find open files by.
+    /// Its path without symbolic links, to find open files by where the system does not tell it.
     pub(super) root: PathBuf,
 }
 
@@ -76,12 +79,6 @@ impl Ctx {
         bindings: Bindings,
         clock: Arc<dyn Clock>,
     ) -> std::result::Result<Self, Error> {
-        let variables = config.env.iter().flat_map(|(name, value)| [name, value]);
-        for text in config.args.iter().chain(variables) {
-            if text.contains('\0') {
-                return Err(Error::ZeroByte(text.clone()));
-            }
-        }
         let mut ctx = Self::bare(config, bindings, GuestClock::new(clock))?;
         let streams = [Stream::Stdin, Stream::Stdout, Stream::Stderr];
         for (fd, stream) in (0..).zip(streams) {
@@ -105,6 +102,12 @@ impl Ctx {
         bindings: Bindings,
         clock: GuestClock,
     ) -> std::result::Result<Self, Error> {
+        let variables = config.env.iter().flat_map(|(name, value)| [name, value]);
+        for text in config.args.iter().chain(variables) {
+            if text.contains('\0') {
+                return Err(Error::ZeroByte(text.clone()));
+            }
+        }
         let preopens = bindings
             .dirs
             .into_iter()
@@ -113,11 +116,7 @@ impl Ctx {
         Ok(Self {
             args: config.args,
             env: config.env,
-            streams: Streams {
-                stdin: bindings.stdin,
-                stdout: bindings.stdout,
-                stderr: bindings.stderr,
-            },
+            streams: Streams::new(bindings.stdin, bindings.stdout, bindings.stderr),
             preopens,
             table: Table::default(),
             clock,
@@ -210,7 +209,7 @@ impl Ctx {
             .iter()
             .filter_map(|wanted| {
                 Some(Source {
-                    fd: self.streams.fd(self.stream(wanted.fd)?)?,
+                    fd: self.waitable(wanted.fd)?,
                     interest: wanted.interest,
                 })
             })
@@ -224,19 +223,20 @@ impl Ctx {
             Wait::Host { .. } => false,
             Wait::Poll { .. } => {
                 self.remaining(wait).is_some_and(|left| left.is_zero())
-                    || interests(wait).iter().any(|wanted| {
-                        // A descriptor that is not a stream never makes anybody wait.
-                        self.stream(wanted.fd)
-                            .is_none_or(|stream| self.streams.readiness(stream, wanted.interest).0)
-                    })
+                    || interests(wait)
+                        .iter()
+                        .any(|wanted| readiness(self.waitable(wanted.fd), wanted.interest).0)
             }
         }
     }
 
-    fn stream(&self, fd: u32) -> Option<Stream> {
-        match self.table.get(fd).ok()?.kind {
-            Kind::Stream(stream) => Some(stream),
-            Kind::Dir(_) | Kind::File(_) => None,
+    /// The host's descriptor that tells whether one of the guest's is ready; there is none for what
+    /// never makes anybody wait.
+    pub(super) fn waitable(&self, fd: u32) -> Option<BorrowedFd<'_>> {
+        match &self.table.get(fd).ok()?.kind {
+            Kind::Stream(stream) => self.streams.fd(*stream),
+            Kind::File(open) => open.waits.then(|| open.file.as_fd()),
+            Kind::Dir(_) => None,
         }
     }
 }
@@ -249,7 +249,10 @@ impl Preopen {
         };
         Ok(Self {
             root: dir.host.canonicalize().map_err(failed)?,
-            dir: Dir::open_ambient_dir(&dir.host, ambient_authority()).map_err(failed)?,
+            // A directory that cannot be listed can still be used by those who know its files.
+            dir: open_listable(&dir.host)
+                .or_else(|_| Dir::open_ambient_dir(&dir.host, ambient_authority()))
+                .map_err(failed)?,
             guest: dir.guest,
         })
     }
@@ -273,6 +276,13 @@ impl Preopen {
             flags: 0,
         })
     }
+}
+
+/// Opens a directory of the host's so that it can be flushed and given times, too.
+fn open_listable(path: &Path) -> std::io::Result<Dir> {
+    let flags = OFlags::DIRECTORY.bits() as i32;
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    Ok(Dir::from_std_file(file))
 }
 
 fn deadline(wait: &Wait) -> Option<Deadline> {
@@ -321,7 +331,7 @@ fn list(items: impl Iterator<Item = String>, a: &[u64], memory: &mut Memory<'_>)
 
 /// Signals that do nothing by default are ignored; any other ends the guest as a shell shows it.
 fn proc_raise(signal: u32) -> Outcome {
-    const IGNORED: [u32; 4] = [0, 16, 17, 22];
+    const IGNORED: [u32; 5] = [0, 16, 17, 22, 27];
     match signal {
         signal if IGNORED.contains(&signal) => Outcome::Done(Errno::Success),
         1..=30 => Outcome::Exit(128 + signal),

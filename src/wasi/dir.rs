@@ -1,6 +1,10 @@
-//! Directories: what the host gave, and listings.
+//! Directories: opening, what the host gave, and listings.
 
-use rustix::fs as os;
+use std::io;
+use std::os::fd::AsFd;
+
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+use rustix::fs::{self as os, OFlags};
 
 use super::abi::{Memory, Result, arg, arg64};
 use super::errno::Errno;
@@ -35,6 +39,7 @@ fn preopen_name(table: &Table, fd: u32) -> Result<&str> {
 /// is made anew for cookie zero and kept until then.
 pub(super) fn readdir(table: &mut Table, a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
     let (buffer, length, cookie) = (arg(a, 1), arg(a, 2), arg64(a, 3));
+    memory.check_result(arg(a, 4))?;
     table.dir(arg(a, 0), rights::FD_READDIR)?;
     let Kind::Dir(dir) = &mut table.get_mut(arg(a, 0))?.kind else {
         return Err(Errno::Notdir);
@@ -63,12 +68,19 @@ pub(super) fn readdir(table: &mut Table, a: &[u64], memory: &mut Memory<'_>) -> 
     memory.write_u32(arg(a, 4), used)
 }
 
+/// Opens a directory below another. Not by `Dir::open_dir`, which opens for paths only (`O_PATH`):
+/// such a one can neither be flushed nor given times.
+pub(super) fn open_below(dir: &Dir, path: &str) -> io::Result<Dir> {
+    let mut options = OpenOptions::new();
+    let flags = OFlags::DIRECTORY.bits() as i32;
+    let opened = dir.open_with(path, options.read(true).custom_flags(flags))?;
+    Ok(Dir::from_std_file(opened.into_std()))
+}
+
 fn list(dir: &DirFd) -> Result<Vec<EntryV1>> {
     let mut entries = Vec::new();
-    // Directories are open for paths only (`O_PATH`): to read one, it is opened once more.
-    let flags = os::OFlags::RDONLY | os::OFlags::DIRECTORY | os::OFlags::CLOEXEC;
-    let readable = os::openat(&dir.dir, c".", flags, os::Mode::empty())?;
-    for entry in os::Dir::new(readable)? {
+    // Opens it once more, so that the place in the listing is nobody else's.
+    for entry in os::Dir::read_from(dir.dir.as_fd())? {
         let entry = entry?;
         // The specification has no names that are not UTF-8.
         let Ok(name) = entry.file_name().to_str() else {

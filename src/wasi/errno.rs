@@ -23,6 +23,9 @@ errnos! {
     Txtbsy Xdev Notcapable
 }
 
+/// A path that leads out of its directory, as Wasmtime answers it.
+pub(super) const ESCAPE: Errno = Errno::Perm;
+
 impl Errno {
     /// The number.
     pub fn raw(self) -> u16 {
@@ -36,8 +39,8 @@ impl From<io::Error> for Errno {
             return errno.into();
         }
         match error.kind() {
-            // What cap-std says of a path that leads out of its directory.
-            io::ErrorKind::PermissionDenied => Self::Perm,
+            // What cap-std says of a path that leads out of its directory: it has no number.
+            io::ErrorKind::PermissionDenied => ESCAPE,
             io::ErrorKind::NotFound => Self::Noent,
             io::ErrorKind::AlreadyExists => Self::Exist,
             io::ErrorKind::InvalidInput => Self::Inval,
@@ -56,6 +59,7 @@ impl From<rustix::io::Errno> for Errno {
             Os::AGAIN => Self::Again,
             Os::BADF => Self::Badf,
             Os::BUSY => Self::Busy,
+            Os::DEADLK => Self::Deadlk,
             Os::DQUOT => Self::Dquot,
             Os::EXIST => Self::Exist,
             Os::FBIG => Self::Fbig,
@@ -73,6 +77,7 @@ impl From<rustix::io::Errno> for Errno {
             Os::NOLCK => Self::Nolck,
             Os::NOMEM => Self::Nomem,
             Os::NOSPC => Self::Nospc,
+            Os::NOSYS => Self::Nosys,
             Os::NOTDIR => Self::Notdir,
             Os::NOTEMPTY => Self::Notempty,
             Os::NOTSUP => Self::Notsup,

@@ -49,13 +49,21 @@ pub enum Error {
         how: String,
     },
     /// A file that only the task has is too large to be put into a snapshot.
-    #[error("the task has a deleted file of {size} bytes open, more than the limit of {limit}")]
+    #[error(
+        "the task has {path} open, which was deleted and has {size} bytes, \
+         more than the limit of {limit}"
+    )]
     DeletedFileTooLarge {
+        /// The guest's path for it.
+        path: String,
         /// Its size in bytes.
         size: u64,
         /// The limit in bytes.
         limit: u64,
     },
+    /// Something other than a file has no name any more, so that it cannot be found again.
+    #[error("the task has {0} open, which was deleted and is no file; close it before a suspend")]
+    DeletedNotFile(String),
     /// A file that the task has open lies outside its directories now.
     #[error("the task has a file open that was moved out of its directories, to {0}")]
     MovedOut(PathBuf),
@@ -77,7 +85,9 @@ impl From<Error> for crate::error::Error {
         let kind = match &error {
             Error::MissingPreopen { .. } | Error::OpenDir { .. } => ErrorKind::Missing,
             Error::FileMissing { .. } | Error::FileChanged { .. } => ErrorKind::File,
-            Error::DeletedFileTooLarge { .. } | Error::MovedOut(_) => ErrorKind::Suspend,
+            Error::DeletedFileTooLarge { .. } | Error::DeletedNotFile(_) | Error::MovedOut(_) => {
+                ErrorKind::Suspend
+            }
             Error::Malformed(_) => ErrorKind::Snapshot,
             Error::ZeroByte(_) | Error::Io { .. } => ErrorKind::Internal,
         };

@@ -11,7 +11,7 @@ use super::state::EntryV1;
 use super::streams::Stream;
 
 /// How many descriptors a guest may have open.
-const MAX_OPEN: usize = 1024;
+pub(super) const MAX_OPEN: usize = 1024;
 
 /// `fdflags` of the specification.
 pub(super) const APPEND: u16 = 1 << 0;
@@ -19,6 +19,10 @@ pub(super) const DSYNC: u16 = 1 << 1;
 pub(super) const NONBLOCK: u16 = 1 << 2;
 pub(super) const RSYNC: u16 = 1 << 3;
 pub(super) const SYNC: u16 = 1 << 4;
+/// Those that are fixed when a file is opened.
+pub(super) const FIXED: u16 = DSYNC | RSYNC | SYNC;
+/// Every flag there is.
+pub(super) const ALL_FLAGS: u16 = APPEND | NONBLOCK | FIXED;
 
 /// An open file descriptor.
 pub(super) struct Descriptor {
@@ -53,6 +57,9 @@ pub(super) struct FileFd {
     pub(super) file: File,
     pub(super) preopen: String,
     pub(super) path: String,
+    /// Reading may have to wait: it is a pipe or a device, opened by its name. Its host descriptor
+    /// is non-blocking, so that only the guest waits.
+    pub(super) waits: bool,
 }
 
 /// All open descriptors.
@@ -85,19 +92,33 @@ impl Table {
     }
 
     /// The file behind a descriptor that has the right.
-    pub(super) fn file(&self, fd: u32, right: u64, otherwise: Errno) -> Result<&FileFd> {
+    pub(super) fn file(&self, fd: u32, right: u64) -> Result<&FileFd> {
         let descriptor = self.get(fd)?;
         match &descriptor.kind {
             Kind::File(file) => descriptor.need(right).map(|_| file),
-            Kind::Dir(_) | Kind::Stream(_) => Err(otherwise),
+            Kind::Dir(_) | Kind::Stream(_) => Err(Errno::Badf),
+        }
+    }
+
+    /// The same for calls with an offset, which a stream has not.
+    pub(super) fn seekable(&self, fd: u32, right: u64) -> Result<&FileFd> {
+        match self.get(fd)?.kind {
+            Kind::Stream(_) => Err(Errno::Spipe),
+            Kind::Dir(_) | Kind::File(_) => self.file(fd, right),
+        }
+    }
+
+    /// Fails where no further descriptor can be had.
+    pub(super) fn check_room(&self) -> Result<()> {
+        match self.open.len() < MAX_OPEN {
+            true => Ok(()),
+            false => Err(Errno::Mfile),
         }
     }
 
     /// Gives the lowest free number, as POSIX does.
     pub(super) fn insert(&mut self, descriptor: Descriptor) -> Result<u32> {
-        if self.open.len() >= MAX_OPEN {
-            return Err(Errno::Mfile);
-        }
+        self.check_room()?;
         let fd = (0..)
             .zip(self.open.keys())
             .find(|(free, used)| free != *used);
@@ -108,8 +129,9 @@ impl Table {
 
     /// Puts a descriptor at a number that is free.
     pub(super) fn insert_at(&mut self, fd: u32, descriptor: Descriptor) -> Result<()> {
-        if self.open.len() >= MAX_OPEN || self.open.contains_key(&fd) {
-            return Err(Errno::Mfile);
+        self.check_room()?;
+        if self.open.contains_key(&fd) {
+            return Err(Errno::Exist);
         }
         self.open.insert(fd, descriptor);
         Ok(())

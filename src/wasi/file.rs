@@ -1,71 +1,18 @@
-//! Calls on open files and streams (`fd_*`).
+//! Calls on open files and streams (`fd_*`) other than reading and writing.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::SystemTime;
 
 use cap_std::fs::MetadataExt;
 use rustix::fs::{self as os, OFlags, SeekFrom, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
-use rustix::io::Errno as Os;
 
 use super::abi::{Memory, Result, arg, arg64};
 use super::ctx::Ctx;
 use super::errno::Errno;
 use super::fd::{self, Descriptor, Kind, Table};
 use super::streams::Stream;
-use super::{Function, rights};
-use crate::model::{FdInterest, Interest, Wait};
+use super::{Function, rights, transfer};
 
-impl Ctx {
-    /// `fd_read`; gives the wait where standard input has nothing yet.
-    pub(super) fn fd_read(&mut self, a: &[u64], memory: &mut Memory<'_>) -> Result<Option<Wait>> {
-        let number = arg(a, 0);
-        let descriptor = self.table.with(number, rights::FD_READ)?;
-        let buffers = memory.buffers(arg(a, 1), arg(a, 2))?;
-        let wanted = buffers.iter().any(|(_, length)| *length > 0);
-        let total = match &descriptor.kind {
-            Kind::Dir(_) => return Err(Errno::Isdir),
-            Kind::File(open) => scatter(memory, &buffers, |buffer| {
-                retry(|| rustix::io::read(&open.file, &mut *buffer))
-            })?,
-            Kind::Stream(stream) => {
-                if wanted && !self.streams.readiness(*stream, Interest::Read).0 {
-                    if descriptor.flags & fd::NONBLOCK != 0 {
-                        return Err(Errno::Again);
-                    }
-                    return Ok(Some(Wait::Poll {
-                        deadline: None,
-                        fds: vec![FdInterest {
-                            fd: number,
-                            interest: Interest::Read,
-                        }],
-                    }));
-                }
-                // A second buffer might wait, so that one read fills one buffer.
-                let first = buffers.iter().position(|(_, length)| *length > 0);
-                let first = first.map_or(&buffers[..0], |place| &buffers[place..=place]);
-                scatter(memory, first, |buffer| self.streams.read(buffer))?
-            }
-        };
-        memory.write_u32(arg(a, 3), total)?;
-        Ok(None)
-    }
-
-    pub(super) fn fd_write(&mut self, a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
-        let descriptor = self.table.with(arg(a, 0), rights::FD_WRITE)?;
-        let bytes = memory.gather(arg(a, 1), arg(a, 2))?;
-        let total = match &descriptor.kind {
-            Kind::Dir(_) => return Err(Errno::Badf),
-            Kind::File(open) => write_file(&bytes, |rest, _| rustix::io::write(&open.file, rest))?,
-            Kind::Stream(stream) => {
-                self.streams.write(*stream, &bytes)?;
-                bytes.len() as u32
-            }
-        };
-        memory.write_u32(arg(a, 3), total)
-    }
-}
-
-/// The calls of this file that need no waiting.
+/// Makes one of the calls on a descriptor that never block.
 pub(super) fn call(
     ctx: &mut Ctx,
     function: Function,
@@ -77,7 +24,7 @@ pub(super) fn call(
         Function::FdAdvise => advise(table, a),
         Function::FdAllocate => {
             // Wasmtime does not offer it, because file systems differ in it.
-            table.file(arg(a, 0), 0, Errno::Badf)?;
+            table.file(arg(a, 0), 0)?;
             Err(Errno::Notsup)
         }
         Function::FdDatasync => sync(table, arg(a, 0), rights::FD_DATASYNC, |fd| {
@@ -89,7 +36,7 @@ pub(super) fn call(
         Function::FdFdstatSetRights => set_rights(table, a),
         Function::FdFilestatGet => filestat_get(ctx, a, memory),
         Function::FdFilestatSetSize => {
-            let open = table.file(arg(a, 0), rights::FD_FILESTAT_SET_SIZE, Errno::Badf)?;
+            let open = table.file(arg(a, 0), rights::FD_FILESTAT_SET_SIZE)?;
             Ok(os::ftruncate(&open.file, arg64(a, 1))?)
         }
         Function::FdFilestatSetTimes => {
@@ -100,37 +47,15 @@ pub(super) fn call(
                 None => Err(Errno::Badf),
             }
         }
-        Function::FdPread => pread(table, a, memory),
-        Function::FdPwrite => pwrite(table, a, memory),
+        Function::FdPread => transfer::pread(table, a, memory),
+        Function::FdPwrite => transfer::pwrite(table, a, memory),
         Function::FdSeek => seek(table, a, memory),
         Function::FdTell => {
-            let open = table.file(arg(a, 0), rights::FD_TELL, Errno::Spipe)?;
+            let open = table.seekable(arg(a, 0), rights::FD_TELL)?;
             memory.write_u64(arg(a, 1), os::tell(&open.file)?)
         }
         _ => Err(Errno::Nosys),
     }
-}
-
-fn pread(table: &Table, a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
-    let open = table.file(arg(a, 0), rights::FD_READ, Errno::Spipe)?;
-    let buffers = memory.buffers(arg(a, 1), arg(a, 2))?;
-    let mut at = arg64(a, 3);
-    let total = scatter(memory, &buffers, |buffer| {
-        let count = retry(|| rustix::io::pread(&open.file, &mut *buffer, at))?;
-        at = at.saturating_add(count as u64);
-        Ok(count)
-    })?;
-    memory.write_u32(arg(a, 4), total)
-}
-
-fn pwrite(table: &Table, a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
-    let open = table.file(arg(a, 0), rights::FD_WRITE, Errno::Spipe)?;
-    let bytes = memory.gather(arg(a, 1), arg(a, 2))?;
-    let start = arg64(a, 3);
-    let total = write_file(&bytes, |rest, done| {
-        rustix::io::pwrite(&open.file, rest, start.saturating_add(done))
-    })?;
-    memory.write_u32(arg(a, 4), total)
 }
 
 fn seek(table: &Table, a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
@@ -141,7 +66,8 @@ fn seek(table: &Table, a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
         2 => SeekFrom::End(offset),
         _ => return Err(Errno::Inval),
     };
-    let open = table.file(arg(a, 0), rights::FD_SEEK, Errno::Spipe)?;
+    let open = table.seekable(arg(a, 0), rights::FD_SEEK)?;
+    memory.bytes(arg(a, 3), 8)?;
     memory.write_u64(arg(a, 3), os::seek(&open.file, from)?)
 }
 
@@ -156,7 +82,7 @@ fn advise(table: &Table, a: &[u64]) -> Result<()> {
         5 => Advice::NoReuse,
         _ => return Err(Errno::Inval),
     };
-    let open = table.file(arg(a, 0), rights::FD_ADVISE, Errno::Spipe)?;
+    let open = table.file(arg(a, 0), rights::FD_ADVISE)?;
     let length = std::num::NonZeroU64::new(arg64(a, 2));
     Ok(os::fadvise(&open.file, arg64(a, 1), length, advice)?)
 }
@@ -167,22 +93,20 @@ fn sync(
     right: u64,
     flush: impl Fn(BorrowedFd<'_>) -> rustix::io::Result<()>,
 ) -> Result<()> {
-    match host_fd(table.with(number, right)?) {
-        Some(fd) => Ok(flush(fd)?),
-        // A stream has nothing to flush.
-        None => Err(Errno::Inval),
-    }
+    // A directory, too: databases make sure of a new name so. A stream has nothing to flush.
+    let fd = host_fd(table.get(number)?).ok_or(Errno::Badf)?;
+    table.with(number, right)?;
+    Ok(flush(fd)?)
 }
 
 fn set_flags(table: &mut Table, a: &[u64]) -> Result<()> {
     let flags = u16::try_from(arg(a, 1)).map_err(|_| Errno::Inval)?;
-    // The others are fixed when the file is opened.
-    let changeable = fd::APPEND | fd::NONBLOCK;
-    if flags & !(changeable | fd::DSYNC | fd::RSYNC | fd::SYNC) != 0 {
-        return Err(Errno::Inval);
-    }
     table.with(arg(a, 0), rights::FD_FDSTAT_SET_FLAGS)?;
     let descriptor = table.get_mut(arg(a, 0))?;
+    let changed = flags ^ descriptor.flags;
+    if flags & !fd::ALL_FLAGS != 0 || changed & fd::FIXED != 0 {
+        return Err(Errno::Inval);
+    }
     if let Kind::File(open) = &descriptor.kind {
         let mut status = os::fcntl_getfl(&open.file)?;
         status.set(OFlags::APPEND, flags & fd::APPEND != 0);
@@ -316,60 +240,4 @@ pub(super) fn timestamps(access: u64, modification: u64, flags: u32) -> Result<T
         last_access: time(access, ACCESS, ACCESS_NOW)?,
         last_modification: time(modification, MODIFICATION, MODIFICATION_NOW)?,
     })
-}
-
-/// Fills buffers until one is not filled; an error after the first byte is told at the next call.
-fn scatter(
-    memory: &mut Memory<'_>,
-    buffers: &[(u32, u32)],
-    mut read: impl FnMut(&mut [u8]) -> rustix::io::Result<usize>,
-) -> Result<u32> {
-    let mut total = 0u32;
-    for (address, length) in buffers {
-        let count = match read(memory.bytes_mut(*address, *length)?) {
-            Ok(count) => count as u32,
-            Err(errno) if total == 0 => return Err(errno.into()),
-            Err(_) => break,
-        };
-        total = total.saturating_add(count);
-        if count < *length {
-            break;
-        }
-    }
-    Ok(total)
-}
-
-/// Writes all of it, or what there is room for.
-fn write_file(
-    bytes: &[u8],
-    mut write: impl FnMut(&[u8], u64) -> rustix::io::Result<usize>,
-) -> Result<u32> {
-    let mut done = 0;
-    while done < bytes.len() || bytes.is_empty() {
-        match retry(|| write(&bytes[done..], done as u64)) {
-            Ok(0) => break,
-            Ok(count) => done += count,
-            Err(errno) if done == 0 => return Err(errno.into()),
-            Err(_) => break,
-        }
-    }
-    Ok(done as u32)
-}
-
-fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
-    loop {
-        match call() {
-            Err(Os::INTR) => {}
-            result => return result,
-        }
-    }
-}
-
-/// Nanoseconds since the Unix epoch of a file's last change.
-pub(super) fn modified(metadata: &std::fs::Metadata) -> u64 {
-    let since = metadata
-        .modified()
-        .ok()
-        .and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
-    since.map_or(0, |d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX))
 }

@@ -16,15 +16,22 @@ mod error;
 mod fd;
 mod file;
 mod function;
+mod identity;
 mod path;
 mod poll;
+mod restore;
 mod rights;
+mod save;
 mod sock;
 mod state;
 mod streams;
+#[cfg(test)]
+mod tests;
+mod transfer;
 
 pub use ctx::{Config, Ctx, Outcome};
 pub use error::Error;
 pub use function::Function;
-pub use state::{FdKindV1, FdV1, RestoreOptions, StateV1};
+pub use restore::RestoreOptions;
+pub use state::{FdKindV1, FdV1, StateV1};
 pub use streams::{Bindings, HostDir, Input, Output};

@@ -125,15 +125,22 @@ fn set_times(table: &Table, a: &[u64], memory: &Memory<'_>) -> Result<()> {
 
 fn open(table: &mut Table, a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
     let path = path(memory, a, 2)?;
+    let (lookup, oflags) = (arg(a, 1), arg(a, 4));
+    let flags = u16::try_from(arg(a, 7)).map_err(|_| Errno::Inval)?;
+    let unknown = lookup & !SYMLINK_FOLLOW | oflags & !(CREAT | DIRECTORY | EXCL | TRUNC);
+    if unknown != 0 || flags & !fd::ALL_FLAGS != 0 {
+        return Err(Errno::Inval);
+    }
     let request = Request {
-        follow: arg(a, 1) & SYMLINK_FOLLOW != 0,
-        oflags: arg(a, 4),
+        follow: lookup & SYMLINK_FOLLOW != 0,
+        oflags,
         rights: arg64(a, 5),
-        flags: u16::try_from(arg(a, 7)).map_err(|_| Errno::Inval)?,
+        flags,
     };
     // Checked before anything is created.
-    memory.bytes(arg(a, 8), 4)?;
-    let right = match request.oflags & CREAT != 0 {
+    memory.check_result(arg(a, 8))?;
+    table.check_room()?;
+    let right = match oflags & CREAT != 0 {
         true => rights::PATH_OPEN | rights::PATH_CREATE_FILE,
         false => rights::PATH_OPEN,
     };
@@ -143,12 +150,12 @@ fn open(table: &mut Table, a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
     // ask for too few and never notice.
     let (rights, inheriting) = match &kind {
         Kind::Dir(_) => (rights::DIRECTORY, rights::ALL),
-        Kind::File(_) | Kind::Stream(_) => (request.file_rights(), 0),
+        Kind::File(_) | Kind::Stream(_) => (rights::file(request.reads(), request.writes()), 0),
     };
     let descriptor = Descriptor {
         rights,
         inheriting,
-        flags: request.flags,
+        flags,
         kind,
     };
     let fd = table.insert(descriptor)?;
@@ -168,80 +175,61 @@ impl Request {
         self.rights & (rights::FD_READ | rights::FD_READDIR) != 0
     }
 
+    /// Other rights do not count: Go asks for nearly all of them where it only wants to read, and
+    /// a file that cannot be written to must open.
     fn writes(&self) -> bool {
-        self.rights & rights::WRITING != 0
-    }
-
-    fn file_rights(&self) -> u64 {
-        let mut rights = rights::FILE;
-        if !self.reads() {
-            rights &= !rights::FD_READ;
-        }
-        if !self.writes() {
-            rights &= !rights::WRITING;
-        }
-        rights
+        self.rights & rights::FD_WRITE != 0
     }
 
     fn open(&self, dir: &DirFd, path: &str) -> Result<Kind> {
-        let writes = self.writes() || self.oflags & TRUNC != 0;
-        if self.oflags & DIRECTORY != 0 {
-            if self.oflags & (CREAT | EXCL | TRUNC) != 0 {
-                return Err(Errno::Inval);
-            }
-            return self.open_dir(dir, path);
+        let must_be_dir = self.oflags & DIRECTORY != 0;
+        if must_be_dir && self.oflags & (CREAT | EXCL | TRUNC) != 0 {
+            return Err(Errno::Inval);
         }
+        // cap-std creates and empties only what it opens for writing, as Wasmtime does. The rights
+        // of the descriptor still keep the guest from it.
+        let changes = self.oflags & (CREAT | TRUNC) != 0;
+        let writes = changes || (self.writes() && !must_be_dir);
         let mut options = OpenOptions::new();
         options
             .read(self.reads() || !writes)
             .write(writes)
             .create(self.oflags & CREAT != 0)
+            .create_new(self.oflags & (CREAT | EXCL) == CREAT | EXCL)
             .truncate(self.oflags & TRUNC != 0)
-            .custom_flags(self.status().bits() as i32);
-        if self.oflags & (CREAT | EXCL) == CREAT | EXCL {
-            options.create_new(true);
-        }
-        options.follow(match self.follow {
-            true => FollowSymlinks::Yes,
-            false => FollowSymlinks::No,
-        });
+            .custom_flags(status_flags(self.flags).bits() as i32)
+            .follow(match self.follow {
+                true => FollowSymlinks::Yes,
+                false => FollowSymlinks::No,
+            });
         let file = dir.dir.open_with(path, &options)?;
-        if file.metadata()?.is_dir() {
-            return match self.oflags & (CREAT | TRUNC) == 0 && !writes {
-                true => self.open_dir(dir, path),
-                false => Err(Errno::Isdir),
-            };
+        let (preopen, path) = (dir.preopen.clone(), join(&dir.path, path));
+        let metadata = file.metadata()?;
+        if metadata.is_dir() {
+            return Ok(Kind::Dir(DirFd {
+                dir: Dir::from_std_file(file.into_std()),
+                preopen,
+                path,
+                is_preopen: false,
+                listing: None,
+            }));
         }
-        Ok(Kind::File(FileFd {
-            file,
-            preopen: dir.preopen.clone(),
-            path: join(&dir.path, path),
-        }))
-    }
-
-    fn open_dir(&self, dir: &DirFd, path: &str) -> Result<Kind> {
-        let opened = match self.follow {
-            true => dir.dir.open_dir(path)?,
-            false => dir.dir.open_dir_nofollow(path)?,
-        };
-        Ok(Kind::Dir(DirFd {
-            dir: opened,
-            preopen: dir.preopen.clone(),
-            path: join(&dir.path, path),
-            is_preopen: false,
-            listing: None,
-        }))
-    }
-
-    fn status(&self) -> OFlags {
-        status_flags(self.flags)
+        match must_be_dir {
+            true => Err(Errno::Notdir),
+            false => Ok(Kind::File(FileFd {
+                file,
+                preopen,
+                path,
+                waits: !metadata.is_file(),
+            })),
+        }
     }
 }
 
-/// `fdflags` as the operating system's. Never `O_NONBLOCK`: it means nothing for files, and a
-/// FIFO would answer otherwise after a resume.
+/// `fdflags` as the operating system's. Always `O_NONBLOCK`, whatever the guest asks for: it means
+/// nothing for files, and keeps a named pipe from blocking the host instead of the guest.
 pub(super) fn status_flags(flags: u16) -> OFlags {
-    let mut status = OFlags::empty();
+    let mut status = OFlags::NONBLOCK;
     status.set(OFlags::APPEND, flags & fd::APPEND != 0);
     status.set(OFlags::DSYNC, flags & fd::DSYNC != 0);
     status.set(OFlags::SYNC, flags & (fd::SYNC | fd::RSYNC) != 0);

@@ -8,7 +8,8 @@ use super::ctx::Ctx;
 use super::errno::Errno;
 use super::fd::Kind;
 use super::rights;
-use crate::model::{Deadline, FdInterest, Interest, Wait};
+use super::streams::{available, readiness};
+use crate::model::{ClockId, Deadline, FdInterest, Interest, Wait};
 
 /// Bytes of a `subscription` and of an `event`.
 const SUBSCRIPTION: u32 = 48;
@@ -18,6 +19,8 @@ const FD_READ: u8 = 1;
 const FD_WRITE: u8 = 2;
 const ABSOLUTE: u16 = 1;
 const HANGUP: u16 = 1;
+/// How many subscriptions one call takes: each costs the host memory and system calls.
+const MAX_SUBSCRIPTIONS: u32 = 1 << 16;
 
 /// A subscription, decoded.
 struct Subscription {
@@ -50,7 +53,7 @@ impl Ctx {
         again: bool,
     ) -> Result<Option<Wait>> {
         let (input, output, count) = (arg(a, 0), arg(a, 1), arg(a, 2));
-        if count == 0 {
+        if count == 0 || count > MAX_SUBSCRIPTIONS {
             return Err(Errno::Inval);
         }
         memory.bytes(input, at(0, count, SUBSCRIPTION)?)?;
@@ -90,11 +93,12 @@ impl Ctx {
                 (Some(clock), None) => {
                     let timeout = memory.u64(address + 24)?;
                     let absolute = memory.u16(address + 40)? & ABSOLUTE != 0;
-                    Some(Deadline {
-                        clock,
-                        at: match absolute {
-                            true => timeout,
-                            false => self.clock.now(clock).saturating_add(timeout),
+                    Some(match absolute {
+                        true => Deadline { clock, at: timeout },
+                        // As POSIX says, setting the wall clock does not change a relative sleep.
+                        false => Deadline {
+                            clock: ClockId::Monotonic,
+                            at: self.clock.now(ClockId::Monotonic).saturating_add(timeout),
                         },
                     })
                 }
@@ -131,32 +135,34 @@ impl Ctx {
             What::Clock(None) => event(Errno::Notsup, 0, 0),
             What::Clock(Some(deadline)) if self.clock.until(*deadline) > 0 => None,
             What::Clock(Some(_)) => event(Errno::Success, 0, 0),
-            What::Fd(wanted) => {
-                let descriptor = match self.table.with(wanted.fd, rights::POLL_FD_READWRITE) {
-                    Ok(descriptor) => descriptor,
-                    Err(errno) => return event(errno, 0, 0),
-                };
-                match &descriptor.kind {
-                    Kind::Dir(_) => event(Errno::Badf, 0, 0),
-                    Kind::File(open) => {
-                        let size = os::fstat(&open.file).map_or(0, |stat| stat.st_size as u64);
-                        let offset = os::tell(&open.file).unwrap_or(size);
-                        event(Errno::Success, size.saturating_sub(offset), 0)
-                    }
-                    Kind::Stream(stream) => {
-                        let (ready, hangup) = self.streams.readiness(*stream, wanted.interest);
-                        let bytes = match wanted.interest {
-                            Interest::Read => self.streams.available(),
-                            Interest::Write => 0,
-                        };
-                        match ready {
-                            true => event(Errno::Success, bytes, if hangup { HANGUP } else { 0 }),
-                            false => None,
-                        }
-                    }
-                }
-            }
+            What::Fd(wanted) => match self.fd_event(*wanted) {
+                Ok((false, ..)) => None,
+                Ok((true, bytes, flags)) => event(Errno::Success, bytes, flags),
+                Err(errno) => event(errno, 0, 0),
+            },
         }
+    }
+
+    /// Whether a descriptor is ready, how many bytes can be read, and the event's flags.
+    fn fd_event(&self, wanted: FdInterest) -> Result<(bool, u64, u16)> {
+        let right = match wanted.interest {
+            Interest::Read => rights::FD_READ,
+            Interest::Write => rights::FD_WRITE,
+        };
+        self.table.with(wanted.fd, right)?;
+        let descriptor = self.table.with(wanted.fd, rights::POLL_FD_READWRITE)?;
+        let fd = self.waitable(wanted.fd);
+        let bytes = match (wanted.interest, &descriptor.kind) {
+            (Interest::Write, _) | (_, Kind::Dir(_)) => 0,
+            (Interest::Read, Kind::Stream(_)) => self.streams.available(),
+            (Interest::Read, Kind::File(_)) if fd.is_some() => fd.map_or(0, available),
+            (Interest::Read, Kind::File(open)) => {
+                let size = u64::try_from(os::fstat(&open.file)?.st_size).unwrap_or(0);
+                size.saturating_sub(os::tell(&open.file).unwrap_or(size))
+            }
+        };
+        let (ready, hangup) = readiness(fd, wanted.interest);
+        Ok((ready, bytes, if hangup { HANGUP } else { 0 }))
     }
 
     /// Keeps the deadlines and says what to wait for.

@@ -41,7 +41,7 @@ pub(super) const STREAM: u64 =
     FD_READ | FD_WRITE | FD_FDSTAT_SET_FLAGS | FD_FILESTAT_GET | POLL_FD_READWRITE;
 
 /// What a file can be asked for.
-pub(super) const FILE: u64 = FD_DATASYNC
+const FILE: u64 = FD_DATASYNC
     | FD_READ
     | FD_SEEK
     | FD_FDSTAT_SET_FLAGS
@@ -64,13 +64,20 @@ pub(super) const DIRECTORY: u64 = ALL
         | FD_ADVISE
         | FD_ALLOCATE
         | FD_FILESTAT_SET_SIZE
-        | FD_DATASYNC
-        | (1 << 28)
-        | (1 << 29))
-    | FD_DATASYNC;
+        | SOCKET);
 
-/// The rights that let a file be opened for writing.
-pub(super) const WRITING: u64 = FD_DATASYNC | FD_WRITE | FD_ALLOCATE | FD_FILESTAT_SET_SIZE;
+/// What only a socket can be asked for: `sock_shutdown` and `sock_accept`.
+const SOCKET: u64 = 1 << 28 | 1 << 29;
+
+/// What a file that is not open for writing cannot be asked for.
+const WRITING: u64 = FD_WRITE | FD_ALLOCATE | FD_FILESTAT_SET_SIZE;
+
+/// What a file can be asked for that is open for reading, for writing.
+pub(super) fn file(reads: bool, writes: bool) -> u64 {
+    let unreadable = if reads { 0 } else { FD_READ };
+    let unwritable = if writes { 0 } else { WRITING };
+    FILE & !(unreadable | unwritable)
+}
 
 /// What a call without the right gives.
 pub(super) fn missing(right: u64) -> Errno {

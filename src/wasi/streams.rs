@@ -1,7 +1,7 @@
 //! The host's side of a guest: standard streams and directories. None of it is ever written down.
 
 use std::fs::File;
-use std::io;
+use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno as Os;
 
+use super::abi::Result;
+use super::errno::Errno;
+use super::transfer::{retry, write_all};
 use crate::model::Interest;
 
 /// Where standard input comes from.
@@ -75,15 +78,19 @@ pub enum Stream {
 /// The three streams of one guest.
 pub(super) struct Streams {
     pub(super) stdin: Input,
+    /// How much of [`Input::Bytes`] has been read.
+    consumed: usize,
     pub(super) stdout: Output,
     pub(super) stderr: Output,
 }
 
 impl Streams {
-    fn output(&mut self, stream: Stream) -> &mut Output {
-        match stream {
-            Stream::Stderr => &mut self.stderr,
-            _ => &mut self.stdout,
+    pub(super) fn new(stdin: Input, stdout: Output, stderr: Output) -> Self {
+        Self {
+            stdin,
+            consumed: 0,
+            stdout,
+            stderr,
         }
     }
 
@@ -100,89 +107,73 @@ impl Streams {
         }
     }
 
-    /// Whether a stream can be read or written now, and whether its other end has gone.
-    pub(super) fn readiness(&self, stream: Stream, interest: Interest) -> (bool, bool) {
-        let Some(fd) = self.fd(stream) else {
-            return (true, false);
-        };
-        let flags = match interest {
-            Interest::Read => PollFlags::IN,
-            Interest::Write => PollFlags::OUT,
-        };
-        let mut fds = [PollFd::new(&fd, flags)];
-        match poll(&mut fds, Some(&Timespec::default())) {
-            Ok(0) => (false, false),
-            Ok(_) => (true, fds[0].revents().contains(PollFlags::HUP)),
-            // What cannot be polled tells its state when it is used.
-            Err(_) => (true, false),
-        }
-    }
-
-    /// How many bytes can be read without waiting.
+    /// How many bytes of standard input can be read without waiting.
     pub(super) fn available(&self) -> u64 {
         match &self.stdin {
-            Input::Bytes(bytes) => bytes.len() as u64,
-            _ => self
-                .fd(Stream::Stdin)
-                .and_then(|fd| rustix::io::ioctl_fionread(fd).ok())
-                .unwrap_or(0),
+            Input::Bytes(bytes) => bytes.len().saturating_sub(self.consumed) as u64,
+            _ => self.fd(Stream::Stdin).map_or(0, available),
         }
     }
 
     /// Reads from standard input. Call it when it is ready, or it may wait.
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Os> {
-        match &mut self.stdin {
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> rustix::io::Result<usize> {
+        match &self.stdin {
             Input::Null => Ok(0),
             Input::Bytes(bytes) => {
-                let count = bytes.len().min(buffer.len());
-                buffer[..count].copy_from_slice(&bytes[..count]);
-                bytes.drain(..count);
+                let rest = bytes.get(self.consumed..).unwrap_or_default();
+                let count = rest.len().min(buffer.len());
+                buffer[..count].copy_from_slice(&rest[..count]);
+                self.consumed += count;
                 Ok(count)
             }
-            Input::File(file) => retry(|| rustix::io::read(&*file, &mut *buffer)),
+            Input::File(file) => retry(|| rustix::io::read(file, &mut *buffer)),
             Input::Inherit => retry(|| rustix::io::read(rustix::stdio::stdin(), &mut *buffer)),
         }
     }
 
-    /// Writes all of it.
-    pub(super) fn write(&mut self, stream: Stream, bytes: &[u8]) -> io::Result<()> {
-        match self.output(stream) {
-            Output::Null => Ok(()),
-            Output::Capture(buffer) => {
-                let mut buffer = buffer.lock().unwrap_or_else(PoisonError::into_inner);
-                buffer.extend_from_slice(bytes);
-                Ok(())
+    /// Writes all of it, and gives how much it was.
+    pub(super) fn write(&self, stream: Stream, buffers: &mut [IoSlice<'_>]) -> Result<u32> {
+        let output = match stream {
+            Stream::Stdin => return Err(Errno::Badf),
+            Stream::Stdout => &self.stdout,
+            Stream::Stderr => &self.stderr,
+        };
+        // The sum of the buffers was checked to fit.
+        let total = buffers.iter().map(|buffer| buffer.len() as u32).sum();
+        match (output, self.fd(stream)) {
+            (Output::Capture(captured), _) => {
+                let mut captured = captured.lock().unwrap_or_else(PoisonError::into_inner);
+                for buffer in buffers {
+                    captured.extend_from_slice(buffer);
+                }
+                Ok(total)
             }
-            Output::File(file) => write_all(file.as_fd(), bytes),
-            Output::Inherit if stream == Stream::Stderr => {
-                write_all(rustix::stdio::stderr(), bytes)
-            }
-            Output::Inherit => write_all(rustix::stdio::stdout(), bytes),
+            (_, Some(fd)) => write_all(fd, buffers, |rest, _| rustix::io::writev(fd, rest)),
+            (_, None) => Ok(total),
         }
     }
 }
 
-fn retry<T>(mut call: impl FnMut() -> Result<T, Os>) -> Result<T, Os> {
-    loop {
-        match call() {
-            Err(Os::INTR) => {}
-            result => return result,
-        }
+/// Whether a host descriptor can be read or written now, and whether its other end has gone.
+/// Without one, nothing ever waits.
+pub(super) fn readiness(fd: Option<BorrowedFd<'_>>, interest: Interest) -> (bool, bool) {
+    let Some(fd) = fd else {
+        return (true, false);
+    };
+    let flags = match interest {
+        Interest::Read => PollFlags::IN,
+        Interest::Write => PollFlags::OUT,
+    };
+    let mut fds = [PollFd::new(&fd, flags)];
+    match poll(&mut fds, Some(&Timespec::default())) {
+        Ok(0) | Err(Os::INTR) => (false, false),
+        Ok(_) => (true, fds[0].revents().contains(PollFlags::HUP)),
+        // What cannot be polled tells its state when it is used.
+        Err(_) => (true, false),
     }
 }
 
-/// A pipe of the process's may be non-blocking, because somebody else shares it: then wait.
-fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match retry(|| rustix::io::write(fd, bytes)) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => bytes = &bytes[count..],
-            Err(Os::AGAIN) => {
-                let mut fds = [PollFd::new(&fd, PollFlags::OUT)];
-                retry(|| poll(&mut fds, None))?;
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
+/// How many bytes can be read from a pipe or a terminal without waiting.
+pub(super) fn available(fd: BorrowedFd<'_>) -> u64 {
+    rustix::io::ioctl_fionread(fd).unwrap_or(0)
 }

@@ -1,0 +1,302 @@
+//! The file format: fixed bytes first, then sections.
+//!
+//! ```text
+//! offset  size  content (all numbers little-endian)
+//!      0     8  "dormouse"
+//!      8     4  format version
+//!     12     4  number of sections, n
+//!     16     8  length of the whole file in bytes
+//!     24    32  BLAKE3 digest of bytes 0..24 and of everything from 56 on
+//!     56  32*n  section table
+//!           ..  the sections, in the table's order, without gaps
+//!
+//! a row of the table
+//!      0     4  section number
+//!      4     4  0: stored as it is, 1: zstd
+//!      8     8  offset in the file
+//!     16     8  length in the file
+//!     24     8  length of the content
+//! ```
+//!
+//! Nothing is decoded before the version, the lengths and the digest have been checked.
+
+use std::borrow::Cow;
+
+use super::Error;
+use crate::model::Digest;
+
+/// The format version that this build writes and reads.
+pub const VERSION: u32 = 1;
+
+const MAGIC: &[u8; 8] = b"dormouse";
+const HEADER: usize = 56;
+const ROW: usize = 32;
+const STORED: u32 = 0;
+const ZSTD: u32 = 1;
+
+/// How much a reader takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of the whole file.
+    pub file: u64,
+    /// Bytes of a section's content after decompression.
+    pub section: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            file: 8 << 30,
+            section: 8 << 30,
+        }
+    }
+}
+
+/// The sections of format version 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Section {
+    Meta = 1,
+    Module = 2,
+    Instance = 3,
+    Wasi = 4,
+    Pages = 5,
+    Stack = 6,
+}
+
+impl Section {
+    const ALL: [Self; 6] = [
+        Self::Meta,
+        Self::Module,
+        Self::Instance,
+        Self::Wasi,
+        Self::Pages,
+        Self::Stack,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Meta => "meta section",
+            Self::Module => "module",
+            Self::Instance => "instance section",
+            Self::Wasi => "WASI section",
+            Self::Pages => "memory",
+            Self::Stack => "stack",
+        }
+    }
+}
+
+/// The content of a section, compressed or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Content<'a> {
+    compressed: bool,
+    bytes: Cow<'a, [u8]>,
+    length: u64,
+}
+
+impl<'a> Content<'a> {
+    /// Compresses, unless that gains nothing.
+    pub(super) fn pack(bytes: &'a [u8]) -> Result<Self, Error> {
+        let compressed = zstd::bulk::compress(bytes, zstd::DEFAULT_COMPRESSION_LEVEL)
+            .map_err(|e| Error::Malformed(e.to_string()))?;
+        let gains = compressed.len() < bytes.len();
+        Ok(Self {
+            compressed: gains,
+            length: bytes.len() as u64,
+            bytes: match gains {
+                true => Cow::Owned(compressed),
+                false => Cow::Borrowed(bytes),
+            },
+        })
+    }
+
+    /// Bytes that have been compressed already.
+    pub(super) fn packed(bytes: &'a [u8], length: u64) -> Self {
+        Self {
+            compressed: true,
+            length,
+            bytes: Cow::Borrowed(bytes),
+        }
+    }
+
+    /// The bytes as they are in the file, whether they are compressed, and their length when not.
+    pub(super) fn stored(&self) -> (&[u8], bool, u64) {
+        (&self.bytes, self.compressed, self.length)
+    }
+
+    /// The content itself.
+    pub(super) fn unpack(self) -> Result<Vec<u8>, Error> {
+        if !self.compressed {
+            return Ok(self.bytes.into_owned());
+        }
+        let length = usize::try_from(self.length)
+            .map_err(|_| Error::Malformed("a section is larger than the address space".into()))?;
+        let content = zstd::bulk::decompress(&self.bytes, length)
+            .map_err(|e| Error::Malformed(format!("a section cannot be decompressed: {e}")))?;
+        match content.len() == length {
+            true => Ok(content),
+            false => Err(Error::Malformed(
+                "a section has another length than stated".into(),
+            )),
+        }
+    }
+}
+
+/// Puts sections together to a file.
+pub(super) fn join(sections: &[(Section, Content<'_>)]) -> Vec<u8> {
+    let table = HEADER + ROW * sections.len();
+    let total = table + sections.iter().map(|(_, c)| c.bytes.len()).sum::<usize>();
+    let mut file = Vec::with_capacity(total);
+    file.extend_from_slice(MAGIC);
+    file.extend_from_slice(&VERSION.to_le_bytes());
+    file.extend_from_slice(&(sections.len() as u32).to_le_bytes());
+    file.extend_from_slice(&(total as u64).to_le_bytes());
+    file.extend_from_slice(&[0; 32]);
+    let mut offset = table;
+    for (section, content) in sections {
+        let compression = if content.compressed { ZSTD } else { STORED };
+        file.extend_from_slice(&(*section as u32).to_le_bytes());
+        file.extend_from_slice(&compression.to_le_bytes());
+        file.extend_from_slice(&(offset as u64).to_le_bytes());
+        file.extend_from_slice(&(content.bytes.len() as u64).to_le_bytes());
+        file.extend_from_slice(&content.length.to_le_bytes());
+        offset += content.bytes.len();
+    }
+    for (_, content) in sections {
+        file.extend_from_slice(&content.bytes);
+    }
+    let digest = digest(&file);
+    file[24..HEADER].copy_from_slice(digest.as_bytes());
+    file
+}
+
+/// Takes a file apart after checking it.
+pub(super) fn split<'a>(
+    file: &'a [u8],
+    limits: &Limits,
+) -> Result<Vec<(Section, Content<'a>)>, Error> {
+    let found = file.len() as u64;
+    if !file.starts_with(MAGIC) {
+        let start = String::from_utf8_lossy(&file[..file.len().min(8)]).into_owned();
+        return Err(Error::NotASnapshot(match file.len() {
+            0 => "the file is empty".into(),
+            _ => format!("it starts with {start:?} instead of \"dormouse\""),
+        }));
+    }
+    let short = Error::Truncated {
+        expected: HEADER as u64,
+        found,
+    };
+    let mut fields = Fields(&file[MAGIC.len()..]);
+    let (Some(version), Some(count), Some(total)) = (fields.u32(), fields.u32(), fields.u64())
+    else {
+        return Err(short);
+    };
+    if version != VERSION {
+        return Err(Error::Version {
+            found: version,
+            known: VERSION,
+        });
+    }
+    if total > limits.file {
+        return Err(Error::TooLarge {
+            what: "file",
+            size: total,
+            limit: limits.file,
+        });
+    }
+    if found < total {
+        return Err(Error::Truncated {
+            expected: total,
+            found,
+        });
+    }
+    if found > total {
+        return Err(Error::Trailing(found - total));
+    }
+    if file.len() < HEADER {
+        return Err(short);
+    }
+    if digest(file).as_bytes() != &file[24..HEADER] {
+        return Err(Error::Damaged);
+    }
+
+    let mut rows = Fields(&file[HEADER..]);
+    let mut sections: Vec<(Section, Content<'a>)> = Vec::new();
+    for _ in 0..count {
+        let (section, content) = row(&mut rows, file, limits)?;
+        if sections.iter().any(|(other, _)| *other == section) {
+            return Err(Error::Malformed(format!(
+                "there are two of its {}",
+                section.name()
+            )));
+        }
+        sections.push((section, content));
+    }
+    Ok(sections)
+}
+
+fn row<'a>(
+    rows: &mut Fields<'_>,
+    file: &'a [u8],
+    limits: &Limits,
+) -> Result<(Section, Content<'a>), Error> {
+    let cut = || Error::Malformed("the section table is cut off".into());
+    let number = rows.u32().ok_or_else(cut)?;
+    let compression = rows.u32().ok_or_else(cut)?;
+    let offset = rows.u64().ok_or_else(cut)?;
+    let stored = rows.u64().ok_or_else(cut)?;
+    let length = rows.u64().ok_or_else(cut)?;
+    let section = Section::ALL
+        .into_iter()
+        .find(|section| *section as u32 == number)
+        .ok_or_else(|| Error::Malformed(format!("section {number} is not known")))?;
+    if length > limits.section {
+        return Err(Error::TooLarge {
+            what: section.name(),
+            size: length,
+            limit: limits.section,
+        });
+    }
+    let bytes = offset
+        .checked_add(stored)
+        .and_then(|end| file.get(usize::try_from(offset).ok()?..usize::try_from(end).ok()?))
+        .ok_or_else(|| Error::Malformed(format!("the {} is out of bounds", section.name())))?;
+    let compressed = match compression {
+        STORED if stored == length => false,
+        ZSTD => true,
+        _ => {
+            let text = format!("the {} is stored in an unknown way", section.name());
+            return Err(Error::Malformed(text));
+        }
+    };
+    let content = Content {
+        compressed,
+        bytes: Cow::Borrowed(bytes),
+        length,
+    };
+    Ok((section, content))
+}
+
+/// Over everything but the digest itself.
+fn digest(file: &[u8]) -> Digest {
+    Digest::of_parts([&file[..24], &file[HEADER..]])
+}
+
+/// Reads numbers one after another.
+struct Fields<'a>(&'a [u8]);
+
+impl Fields<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (bytes, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.take().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.take().map(u64::from_le_bytes)
+    }
+}

@@ -1,0 +1,172 @@
+//! What a snapshot holds. A shipped `…V1` is never edited: what changes becomes a `…V2`.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::container::{self, Content, Limits, Section};
+use super::{Error, Run};
+use crate::model::{Digest, Value, Wait};
+
+/// What can be known of a snapshot without decoding the guest's state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetaV1 {
+    /// Version of dormouse that wrote the snapshot.
+    pub tool: String,
+    /// The engine that the guest ran on.
+    pub engine: String,
+    /// When it was written, in nanoseconds since the Unix epoch.
+    pub created: u64,
+    /// What the guest waits for.
+    pub wait: Wait,
+    /// When the wait ends by its deadline, in nanoseconds since the Unix epoch.
+    pub wakes: Option<u64>,
+    /// Digest of the module as the user gave it.
+    pub source: Digest,
+    /// Digest of the resumable module.
+    pub module: Digest,
+    /// How the module was made resumable.
+    pub transform: String,
+}
+
+/// The host call at which the guest has unwound.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingV1 {
+    /// The import's place in the module's shape.
+    pub import: u32,
+    /// The arguments as raw bits.
+    pub arguments: Vec<u64>,
+    /// What it waits for.
+    pub wait: Wait,
+    /// Whether the call itself said that it blocks; otherwise it has not been tried yet.
+    pub blocked: bool,
+}
+
+/// The instance, but for the bytes of its memories and its stack.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceV1 {
+    /// Which of the module's entries is being run.
+    pub entry: u32,
+    /// The host call to go on with; `None` where the entry has not been called yet.
+    pub pending: Option<PendingV1>,
+    /// Mutable globals, in the order of the module's shape.
+    pub globals: Vec<Value>,
+    /// Changeable tables, in the order of the module's shape.
+    pub tables: Vec<Vec<Value>>,
+    /// The memories, in order.
+    pub memories: Vec<MemoryV1>,
+}
+
+/// One memory; its bytes follow those of the one before in the memory section.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryV1 {
+    /// Size in bytes.
+    pub size: u64,
+    /// The pages that differ from a fresh instance.
+    pub runs: Vec<Run>,
+}
+
+/// The resumable module, compressed, or nothing where a store has it by its digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModuleRef {
+    /// The module itself.
+    Embedded {
+        /// zstd-compressed bytes.
+        packed: Arc<[u8]>,
+        /// Length of the module in bytes.
+        length: u64,
+    },
+    /// Only the digest in the snapshot's meta section.
+    ByDigest,
+}
+
+/// A sleeping task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// What can be known without decoding the rest.
+    pub meta: MetaV1,
+    /// The module.
+    pub module: ModuleRef,
+    /// The instance.
+    pub instance: InstanceV1,
+    /// The WASI state, as its own module encoded it.
+    pub wasi: Vec<u8>,
+    /// The bytes of all stored pages.
+    pub pages: Vec<u8>,
+    /// The used part of asyncify's stack.
+    pub stack: Vec<u8>,
+}
+
+impl Snapshot {
+    /// The snapshot as bytes.
+    pub fn encode(&self) -> Result<Vec<u8>, crate::error::Error> {
+        let meta = to_bytes(&self.meta)?;
+        let instance = to_bytes(&self.instance)?;
+        let mut sections = vec![
+            (Section::Meta, Content::pack(&meta)?),
+            (Section::Instance, Content::pack(&instance)?),
+            (Section::Wasi, Content::pack(&self.wasi)?),
+            (Section::Stack, Content::pack(&self.stack)?),
+            (Section::Pages, Content::pack(&self.pages)?),
+        ];
+        if let ModuleRef::Embedded { packed, length } = &self.module {
+            sections.push((Section::Module, Content::packed(packed, *length)));
+        }
+        Ok(container::join(&sections))
+    }
+
+    /// Reads a snapshot from bytes.
+    ///
+    /// # Errors
+    /// Says what is wrong with the bytes; nothing is decoded before their digest has matched.
+    pub fn decode(file: &[u8], limits: &Limits) -> Result<Self, crate::error::Error> {
+        let mut sections = container::split(file, limits)?;
+        let mut take = |wanted: Section| {
+            let place = sections
+                .iter()
+                .position(|(section, _)| *section == wanted)?;
+            Some(sections.swap_remove(place).1)
+        };
+        let missing = |section: Section| Error::Malformed(format!("it has no {section:?} section"));
+        let mut unpack = |section: Section| {
+            take(section)
+                .ok_or_else(|| missing(section))
+                .and_then(Content::unpack)
+        };
+        let meta = from_bytes(&unpack(Section::Meta)?)?;
+        let instance = from_bytes(&unpack(Section::Instance)?)?;
+        let wasi = unpack(Section::Wasi)?;
+        let stack = unpack(Section::Stack)?;
+        let pages = unpack(Section::Pages)?;
+        let module = match take(Section::Module) {
+            None => ModuleRef::ByDigest,
+            Some(content) => {
+                let (bytes, compressed, length) = content.stored();
+                if !compressed {
+                    return Err(Error::Malformed("its module is not compressed".into()).into());
+                }
+                ModuleRef::Embedded {
+                    packed: bytes.into(),
+                    length,
+                }
+            }
+        };
+        Ok(Self {
+            meta,
+            module,
+            instance,
+            wasi,
+            pages,
+            stack,
+        })
+    }
+}
+
+/// A value as a MessagePack map, so that fields can be told by name.
+fn to_bytes(value: &impl Serialize) -> Result<Vec<u8>, Error> {
+    rmp_serde::to_vec_named(value).map_err(|e| Error::Malformed(e.to_string()))
+}
+
+fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    rmp_serde::from_slice(bytes).map_err(|e| Error::Malformed(e.to_string()))
+}

@@ -1,0 +1,79 @@
+//! What can be wrong with a snapshot.
+
+use std::io;
+use std::path::PathBuf;
+
+/// What can be wrong with a snapshot.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The bytes are something else.
+    #[error("this is not a dormouse snapshot: {0}")]
+    NotASnapshot(String),
+    /// The file is shorter than it says.
+    #[error("the snapshot is cut off: it should have {expected} bytes and has {found}")]
+    Truncated {
+        /// The length that the header gives.
+        expected: u64,
+        /// The length that there is.
+        found: u64,
+    },
+    /// There is more than the snapshot.
+    #[error("there are {0} bytes after the end of the snapshot")]
+    Trailing(u64),
+    /// The digest does not match.
+    #[error("the snapshot is damaged: its content does not match its digest")]
+    Damaged,
+    /// A format that this build does not know.
+    #[error(
+        "the snapshot has format version {found}, and this dormouse reads version {known}; \
+         resume it with a newer dormouse"
+    )]
+    Version {
+        /// The version in the file.
+        found: u32,
+        /// The version that this build reads.
+        known: u32,
+    },
+    /// Larger than the reader allows.
+    #[error("the snapshot's {what} has {size} bytes, more than the limit of {limit}")]
+    TooLarge {
+        /// The part of the snapshot.
+        what: &'static str,
+        /// Its size in bytes.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The digest matches, but what is inside makes no sense.
+    #[error("the snapshot's content is not valid: {0}")]
+    Malformed(String),
+    /// Reading failed.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// Writing failed; a file that was there before is as it was.
+    #[error("cannot write {path}: {source}; nothing there was changed")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+impl From<Error> for crate::error::Error {
+    fn from(error: Error) -> Self {
+        use crate::error::ErrorKind;
+        let kind = match &error {
+            Error::Version { .. } => ErrorKind::Version,
+            Error::Read { .. } => ErrorKind::Read,
+            Error::Write { .. } => ErrorKind::Write,
+            _ => ErrorKind::Snapshot,
+        };
+        Self::new(kind, error)
+    }
+}

