@@ -128,6 +128,12 @@ impl<'a> Content<'a> {
         if !self.compressed {
             return Ok(self.bytes.into_owned());
         }
+        // Checked before memory is asked for: a frame says how long its content is.
+        if content_size(&self.bytes) != Some(self.length) {
+            return Err(Error::Malformed(
+                "a section has another length than stated".into(),
+            ));
+        }
         let length = usize::try_from(self.length)
             .map_err(|_| Error::Malformed("a section is larger than the address space".into()))?;
         let content = zstd::bulk::decompress(&self.bytes, length)
@@ -275,6 +281,13 @@ fn row<'a>(
         length,
     };
     Ok((section, content))
+}
+
+/// What a zstd frame says of its content's length.
+fn content_size(frame: &[u8]) -> Option<u64> {
+    zstd::zstd_safe::get_frame_content_size(frame)
+        .ok()
+        .flatten()
 }
 
 /// Over everything but the digest itself.

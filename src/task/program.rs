@@ -375,6 +375,14 @@ impl fmt::Debug for Program {
 fn unpack(packed: &[u8], length: u64) -> Result<Vec<u8>, Error> {
     let damaged =
         |e: String| TaskError::Mismatch(format!("its module cannot be decompressed: {e}"));
+    // Checked before memory is asked for.
+    if zstd::zstd_safe::get_frame_content_size(packed)
+        .ok()
+        .flatten()
+        != Some(length)
+    {
+        return Err(damaged("it has another length than stated".into()).into());
+    }
     let length = usize::try_from(length).map_err(|e| damaged(e.to_string()))?;
     Ok(zstd::bulk::decompress(packed, length).map_err(|e| damaged(e.to_string()))?)
 }
