@@ -1,0 +1,202 @@
+//! Every bug found, by name. A test here failed before the bug was mended.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+
+use dormouse::{
+    Bindings, Config, Ended, EngineKind, Error, HostDir, HostFunctions, HostReply, Limits,
+    Output as Sink, Policy, Restore, Runtime, RuntimeOptions, Setup, Snapshot, Task, ValType,
+    Value,
+};
+
+fn guest(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("wasm/bin/{name}.wasm"))
+}
+
+fn dormouse(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_dormouse"))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the binary starts")
+}
+
+/// Rehearses a guest in an empty directory, and gives what it printed.
+fn rehearse(name: &str) -> String {
+    let work = tempfile::tempdir().expect("a scratch directory");
+    let dir = format!("{}::/work", work.path().display());
+    let module = guest(name).display().to_string();
+    let output = dormouse(&["run", "--rehearse", "--dir", &dir, &module]);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{name}: {errors}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Binaryen's crate runs passes without their arguments, so that asyncify kept its stack in the
+/// guest's own memory and instrumented everything.
+#[test]
+fn asyncify_gets_its_arguments() {
+    let out = tempfile::NamedTempFile::new().expect("a scratch file");
+    let path = out.path().display().to_string();
+    let module = guest("rs_hello_sleep").display().to_string();
+    let output = dormouse(&["build", &module, "-o", &path]);
+    assert!(output.status.success());
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let counts: Vec<usize> = text
+        .split_whitespace()
+        .filter_map(|word| word.parse().ok())
+        .take(2)
+        .collect();
+    assert!(counts[0] * 4 < counts[1], "{text}");
+    let wasm = std::fs::read(out.path()).expect("it was written");
+    let exports = |name: &[u8]| wasm.windows(name.len()).any(|window| window == name);
+    assert!(exports(b"dormouse.asyncify_memory") && exports(b"dormouse.memory.0"));
+}
+
+/// cap-std opens directories for paths only, and such a descriptor cannot be listed.
+#[test]
+fn a_directory_opened_by_path_can_be_listed() {
+    assert!(rehearse("c_readdir").contains("found 150"));
+}
+
+/// A file whose first name was removed was looked for under that name, although it had another.
+#[test]
+fn a_file_is_found_by_its_other_name() {
+    assert!(rehearse("c_positional").contains("links 1"));
+}
+
+/// Reading a file for its digest changed the time of its last access, which the guest could see.
+#[test]
+fn a_suspend_does_not_touch_access_times() {
+    assert!(rehearse("c_positional").contains("atime 1000000000"));
+}
+
+/// Zig asks for no inheriting rights when it opens a directory, and could write nothing in there.
+#[test]
+fn rights_not_asked_for_do_not_matter() {
+    assert!(rehearse("zig_files").contains("empty: true"));
+}
+
+/// WasmEdge counts a guest that a host call has ended as one that returned.
+#[cfg(feature = "wasmedge")]
+#[test]
+fn exit_codes_come_through_wasmedge() {
+    let module = guest("c_exit").display().to_string();
+    let output = dormouse(&["run", "--engine", "wasmedge", &module]);
+    assert_eq!(output.status.code(), Some(42));
+}
+
+/// `dormouse inspect | head -1` panicked when its reader had gone.
+#[test]
+fn a_reader_that_goes_is_no_panic() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_dormouse"))
+        .args(["build", "--functions", "-o", "/dev/null"])
+        .arg(guest("c_deep"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.success() && !errors.contains("panicked"),
+        "{errors}"
+    );
+}
+
+/// A guest that waited for an asynchronous host function was never woken.
+#[tokio::test]
+async fn host_functions_wake_their_guest() -> Result<(), Error> {
+    let mut functions = HostFunctions::default();
+    let params = [ValType::I32, ValType::I32];
+    functions.add("shop", "price", &params, &[ValType::I32], |_| async {
+        tokio::task::yield_now().await;
+        Ok(HostReply::value(Value::I32(7)))
+    });
+    let cache = tempfile::tempdir().expect("a scratch directory");
+    let runtime = Runtime::new(RuntimeOptions {
+        cache: Some(cache.path().join("modules")),
+        functions,
+        ..RuntimeOptions::default()
+    })?;
+    let wasm = std::fs::read(guest("ex_price")).expect("a guest");
+    let program = runtime.load(&wasm, &dormouse::quiet)?;
+    let printed = Arc::new(Mutex::new(Vec::new()));
+    let setup = Setup {
+        bindings: Bindings {
+            stdout: Sink::Capture(printed.clone()),
+            ..Bindings::default()
+        },
+        ..Setup::default()
+    };
+    let mut task = Task::new(
+        &runtime,
+        &program,
+        EngineKind::Wasmtime,
+        setup,
+        &dormouse::quiet,
+    )?;
+    assert_eq!(
+        dormouse::run(&mut task, Policy::Never).await?,
+        Ended::Exited(0)
+    );
+    let printed = printed.lock().expect("nobody panicked").clone();
+    assert!(String::from_utf8_lossy(&printed).contains("together 21"));
+    Ok(())
+}
+
+/// A frozen task goes on in its process, and its snapshot goes on elsewhere: two equal ends.
+#[tokio::test]
+async fn a_frozen_task_can_go_on() -> Result<(), Error> {
+    let cache = tempfile::tempdir().expect("a scratch directory");
+    let runtime = Runtime::new(RuntimeOptions {
+        cache: Some(cache.path().join("modules")),
+        ..RuntimeOptions::default()
+    })?;
+    let wasm = std::fs::read(guest("c_sleep_loop")).expect("a guest");
+    let program = runtime.load(&wasm, &dormouse::quiet)?;
+    let bindings = |sink: &Arc<Mutex<Vec<u8>>>| Bindings {
+        stdout: Sink::Capture(sink.clone()),
+        dirs: Vec::<HostDir>::new(),
+        ..Bindings::default()
+    };
+    let here = Arc::new(Mutex::new(Vec::new()));
+    let setup = Setup {
+        config: Config::default(),
+        bindings: bindings(&here),
+        clock: None,
+    };
+    let engine = EngineKind::Wasmtime;
+    let mut task = Task::new(&runtime, &program, engine, setup, &dormouse::quiet)?;
+    assert_eq!(
+        dormouse::run(&mut task, Policy::Always).await?,
+        Ended::Suspended
+    );
+    let bytes = task.freeze()?.encode()?;
+    let before = here.lock().expect("nobody panicked").clone();
+    dormouse::run(&mut task, Policy::Never).await?;
+
+    let there = Arc::new(Mutex::new(before));
+    let snapshot = Snapshot::decode(&bytes, &Limits::default())?;
+    let restore = Restore {
+        bindings: bindings(&there),
+        ..Restore::default()
+    };
+    let mut copy = Task::thaw(
+        &runtime,
+        &program,
+        engine,
+        &snapshot,
+        restore,
+        &dormouse::quiet,
+    )?;
+    dormouse::run(&mut copy, Policy::Never).await?;
+    let (here, there) = (here.lock(), there.lock());
+    assert_eq!(
+        *here.expect("nobody panicked"),
+        *there.expect("nobody panicked")
+    );
+    Ok(())
+}
