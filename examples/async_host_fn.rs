@@ -34,9 +34,21 @@ async fn main() -> Result<(), Error> {
         functions,
         ..RuntimeOptions::default()
     })?;
-    let program = runtime.load(include_bytes!("../wasm/bin/ex_price.wasm"), &dormouse::quiet)?;
+    let program = runtime.load(
+        include_bytes!("../wasm/bin/ex_price.wasm"),
+        &dormouse::quiet,
+    )?;
     let engine = EngineKind::Wasmtime;
-    let mut task = Task::new(&runtime, &program, engine, Setup::default(), &dormouse::quiet)?;
-    assert_eq!(dormouse::run(&mut task, Policy::Never).await?, Ended::Exited(0));
+    let mut task = Task::new(
+        &runtime,
+        &program,
+        engine,
+        Setup::default(),
+        &dormouse::quiet,
+    )?;
+    assert_eq!(
+        dormouse::run(&mut task, Policy::Never).await?,
+        Ended::Exited(0)
+    );
     Ok(())
 }

@@ -32,6 +32,9 @@ async fn main() -> Result<(), Error> {
         });
     }
     local.await;
-    println!("{GUESTS} guests that sleep 3 s each took {:.1?}", start.elapsed());
+    println!(
+        "{GUESTS} guests that sleep 3 s each took {:.1?}",
+        start.elapsed()
+    );
     Ok(())
 }

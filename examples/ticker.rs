@@ -11,7 +11,13 @@ async fn main() -> Result<(), Error> {
     let runtime = Runtime::new(RuntimeOptions::default())?;
     let program = runtime.load(include_bytes!("../wasm/bin/ex_nap.wasm"), &dormouse::quiet)?;
     let engine = EngineKind::Wasmtime;
-    let mut task = Task::new(&runtime, &program, engine, Setup::default(), &dormouse::quiet)?;
+    let mut task = Task::new(
+        &runtime,
+        &program,
+        engine,
+        Setup::default(),
+        &dormouse::quiet,
+    )?;
 
     // While the guest sleeps it is unwound, and this thread is free.
     let ticker = tokio::spawn(async {

@@ -17,7 +17,10 @@ const ENGINE: EngineKind = EngineKind::Wasmtime;
 async fn main() -> Result<(), Error> {
     let file = std::env::temp_dir().join("yield_sleep.snapshot");
     begin(&file).await?;
-    println!("asleep in {}: nothing of it is in this process any more", file.display());
+    println!(
+        "asleep in {}: nothing of it is in this process any more",
+        file.display()
+    );
     go_on(&file).await?;
     // A snapshot is a value: it stays until somebody removes it.
     let _ = std::fs::remove_file(&file);
@@ -28,7 +31,13 @@ async fn main() -> Result<(), Error> {
 async fn begin(file: &Path) -> Result<(), Error> {
     let runtime = Runtime::new(RuntimeOptions::default())?;
     let program = runtime.load(include_bytes!("../wasm/bin/ex_nap.wasm"), &dormouse::quiet)?;
-    let mut task = Task::new(&runtime, &program, ENGINE, Setup::default(), &dormouse::quiet)?;
+    let mut task = Task::new(
+        &runtime,
+        &program,
+        ENGINE,
+        Setup::default(),
+        &dormouse::quiet,
+    )?;
     let policy = Policy::After(Duration::from_secs(1));
     assert_eq!(dormouse::run(&mut task, policy).await?, Ended::Suspended);
     dormouse::write_snapshot(file, &task.freeze()?.encode()?)
@@ -41,7 +50,17 @@ async fn go_on(file: &Path) -> Result<(), Error> {
     let runtime = Runtime::new(RuntimeOptions::default())?;
     let program = runtime.load_snapshot(&snapshot)?;
     let restore = Restore::default();
-    let mut task = Task::thaw(&runtime, &program, ENGINE, &snapshot, restore, &dormouse::quiet)?;
-    assert_eq!(dormouse::run(&mut task, Policy::Never).await?, Ended::Exited(0));
+    let mut task = Task::thaw(
+        &runtime,
+        &program,
+        ENGINE,
+        &snapshot,
+        restore,
+        &dormouse::quiet,
+    )?;
+    assert_eq!(
+        dormouse::run(&mut task, Policy::Never).await?,
+        Ended::Exited(0)
+    );
     Ok(())
 }

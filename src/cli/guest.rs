@@ -82,7 +82,7 @@ fn on_signal(event: Event, handle: &TaskHandle, asked: &mut Option<Instant>) -> 
     match event {
         Event::Interrupt => Some(Done::Own(INTERRUPTED)),
         Event::Suspend => match asked {
-            Some(first) if first.elapsed() >= SAME_REQUEST => {
+            Some(first) if first.elapsed() >= SAME_REQUEST && handle.is_asked() => {
                 eprintln!(
                     "dormouse: ended at the second request; \
                      the guest's work since its last snapshot is lost"
@@ -91,7 +91,7 @@ fn on_signal(event: Event, handle: &TaskHandle, asked: &mut Option<Instant>) -> 
             }
             _ => {
                 log::debug!("asked to suspend");
-                asked.get_or_insert_with(Instant::now);
+                *asked = Some(Instant::now());
                 handle.suspend();
                 None
             }

@@ -48,7 +48,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Logs to standard error. Without `--verbose` only what a user must know is said, by the commands.
+/// Logs to standard output, which is where `simple-log` writes. Without `--verbose` only what a user must know is said, by the commands.
 fn start_log(verbose: u8) {
     if verbose > 0 {
         // Of the engines, only what goes wrong.

@@ -13,16 +13,18 @@ use std::sync::Arc;
 use wasmedge_sdk::config::{
     CommonConfigOptions, CompilerConfigOptions, Config, ConfigBuilder, RuntimeConfigOptions,
 };
-use wasmedge_sdk::error::{CoreCommonError, CoreError};
 use wasmedge_sdk::{
     AsInstance, Compiler, CompilerOptimizationLevel, CompilerOutputFormat, FuncType, ImportObject,
     LogManager, Store, Vm,
 };
 use wasmedge_sys::instance::function::AsFunc;
-use wasmedge_sys::{CallingFrame, Function, WasmValue, ffi};
+use wasmedge_sys::{Function, WasmValue, ffi};
 
+mod host;
+
+use self::host::{Host, HostFunction, call_host, set_asyncify};
 use super::asyncify::State;
-use super::{Ending, Engine, EngineKind, Error, Flow, Guest, HostCallback, Instance, Module};
+use super::{Ending, Engine, EngineKind, Error, Guest, HostCallback, Instance, Module};
 use crate::model::shape::{self, Import, Shape};
 use crate::model::{ValType, Value};
 
@@ -111,23 +113,6 @@ impl Engine for WasmEdge {
 struct WasmEdgeModule {
     module: wasmedge_sdk::Module,
     shape: Arc<Shape>,
-}
-
-/// What one host function is given by WasmEdge.
-struct HostFunction {
-    place: usize,
-    result: Option<ValType>,
-    host: *mut Host,
-}
-
-/// What all host functions of an instance share.
-struct Host {
-    callback: HostCallback,
-    /// Index of the memory that host calls work on.
-    memory: Option<u32>,
-    /// Index of asyncify's memory.
-    asyncify_memory: u32,
-    stopped: bool,
 }
 
 type Imports = ImportObject<()>;
@@ -248,7 +233,7 @@ impl WasmEdgeInstance {
         }
     }
 
-    fn to_value(&self, value: WasmValue, ty: ValType) -> Result<Value, Error> {
+    fn value_of(&self, value: WasmValue, ty: ValType) -> Result<Value, Error> {
         Ok(match ty {
             ValType::I32 => Value::I32(value.to_i32() as u32),
             ValType::I64 => Value::I64(value.to_i64() as u64),
@@ -277,7 +262,7 @@ impl WasmEdgeInstance {
         })
     }
 
-    fn from_value(&self, value: Value) -> Result<WasmValue, Error> {
+    fn wasm_value(&self, value: Value) -> Result<WasmValue, Error> {
         Ok(match value {
             Value::I32(bits) => WasmValue::from_i32(bits as i32),
             Value::I64(bits) => WasmValue::from_i64(bits as i64),
@@ -340,11 +325,11 @@ impl Instance for WasmEdgeInstance {
             .get_global_mut(&name)
             .map_err(state)?
             .get_value();
-        self.to_value(value, ty)
+        self.value_of(value, ty)
     }
 
     fn set_global(&mut self, index: usize, value: Value) -> Result<(), Error> {
-        let value = self.from_value(value)?;
+        let value = self.wasm_value(value)?;
         let name = shape::global_export(index);
         let mut global = self.active()?.get_global_mut(&name).map_err(state)?;
         global.set_value(value).map_err(state)
@@ -365,14 +350,14 @@ impl Instance for WasmEdgeInstance {
         };
         values
             .into_iter()
-            .map(|value| self.to_value(value, ty))
+            .map(|value| self.value_of(value, ty))
             .collect()
     }
 
     fn set_table(&mut self, index: usize, values: &[Value]) -> Result<(), Error> {
         let raw = values
             .iter()
-            .map(|value| self.from_value(*value))
+            .map(|value| self.wasm_value(*value))
             .collect::<Result<Vec<_>, _>>()?;
         let name = shape::table_export(index);
         let table = self.active()?.get_table(&name).map_err(state)?;
@@ -408,102 +393,6 @@ impl Guest for WasmEdgeInstance {
             set_asyncify(instance, state, data);
         }
     }
-}
-
-/// The guest during a host call.
-struct Calling<'a> {
-    instance: &'a mut wasmedge_sdk::Instance,
-    frame: &'a mut CallingFrame,
-    memory: Option<u32>,
-    asyncify_memory: u32,
-}
-
-impl Calling<'_> {
-    fn memory_at(&mut self, index: u32) -> &mut [u8] {
-        let Some(mut memory) = self.frame.memory_mut(index) else {
-            return &mut [];
-        };
-        let bytes = memory.size() as usize * WASM_PAGE;
-        // SAFETY: the pointer is to the memory's first byte, and the memory has `bytes` bytes. The
-        // slice borrows the frame, and nothing grows the memory during a host call.
-        match unsafe { memory.data_pointer_mut(0, 1) } {
-            Ok(start) if bytes > 0 => unsafe { std::slice::from_raw_parts_mut(start, bytes) },
-            _ => &mut [],
-        }
-    }
-}
-
-impl Guest for Calling<'_> {
-    fn memory(&mut self) -> &mut [u8] {
-        match self.memory {
-            Some(index) => self.memory_at(index),
-            None => &mut [],
-        }
-    }
-
-    fn asyncify_memory(&mut self) -> &mut [u8] {
-        self.memory_at(self.asyncify_memory)
-    }
-
-    fn set_asyncify(&mut self, state: State, data: u32) {
-        set_asyncify(self.instance, state, data);
-    }
-}
-
-/// Both are mutable globals of type i32, which asyncify made: setting them cannot fail.
-fn set_asyncify(instance: &mut wasmedge_sdk::Instance, state: State, data: u32) {
-    let values = [
-        (shape::ASYNCIFY_STATE, state as i32),
-        (shape::ASYNCIFY_DATA, data as i32),
-    ];
-    for (name, value) in values {
-        if let Ok(mut global) = instance.get_global_mut(name) {
-            let _ = global.set_value(WasmValue::from_i32(value));
-        }
-    }
-}
-
-/// Every host function: hands the call to the instance's callback.
-fn call_host(
-    function: &mut HostFunction,
-    instance: &mut wasmedge_sdk::Instance,
-    frame: &mut CallingFrame,
-    arguments: Vec<WasmValue>,
-) -> Result<Vec<WasmValue>, CoreError> {
-    let raw: Vec<u64> = arguments
-        .iter()
-        .map(|value| match value.ty() {
-            wasmedge_sdk::ValType::I32 => u64::from(value.to_i32() as u32),
-            wasmedge_sdk::ValType::I64 => value.to_i64() as u64,
-            wasmedge_sdk::ValType::F32 => u64::from(value.to_f32().to_bits()),
-            wasmedge_sdk::ValType::F64 => value.to_f64().to_bits(),
-            _ => 0,
-        })
-        .collect();
-    // SAFETY: the host lives as long as its functions, and only one host call of an instance runs
-    // at a time.
-    let host = unsafe { &mut *function.host };
-    let mut calling = Calling {
-        instance,
-        frame,
-        memory: host.memory,
-        asyncify_memory: host.asyncify_memory,
-    };
-    let bits = match (host.callback)(&mut calling, function.place, &raw) {
-        Flow::Return(bits) => bits,
-        Flow::Unwind => 0,
-        Flow::Stop => {
-            host.stopped = true;
-            return Err(CoreError::Common(CoreCommonError::Terminated));
-        }
-    };
-    Ok(match function.result {
-        None => Vec::new(),
-        Some(ValType::I64) => vec![WasmValue::from_i64(bits as i64)],
-        Some(ValType::F32) => vec![WasmValue::from_f32(f32::from_bits(bits as u32))],
-        Some(ValType::F64) => vec![WasmValue::from_f64(f64::from_bits(bits))],
-        Some(_) => vec![WasmValue::from_i32(bits as i32)],
-    })
 }
 
 fn ty(import: &Import) -> FuncType {

@@ -231,12 +231,12 @@ impl Instance for WasmtimeInstance {
     fn global(&mut self, index: usize) -> Result<Value, Error> {
         let global = item(&self.globals, index, "global")?;
         let value = global.get(&mut self.store);
-        self.from_val(value)
+        self.value_of(value)
     }
 
     fn set_global(&mut self, index: usize, value: Value) -> Result<(), Error> {
         let global = item(&self.globals, index, "global")?;
-        let value = self.to_val(value)?;
+        let value = self.val_of(value)?;
         global
             .set(&mut self.store, value)
             .map_err(|e| Error::State(KIND, text(&e)))
@@ -249,7 +249,7 @@ impl Instance for WasmtimeInstance {
                 let reference = table
                     .get(&mut self.store, element)
                     .ok_or_else(|| Error::State(KIND, "a table shrank".into()))?;
-                self.from_val(reference.into())
+                self.value_of(reference.into())
             })
             .collect()
     }
@@ -266,7 +266,7 @@ impl Instance for WasmtimeInstance {
             table.grow(&mut self.store, missing, null).map_err(state)?;
         }
         for (element, value) in values.iter().enumerate() {
-            let value = self.to_val(*value)?;
+            let value = self.val_of(*value)?;
             let reference = value
                 .ref_()
                 .ok_or_else(|| Error::State(KIND, "a table holds a number".into()))?;
@@ -279,7 +279,7 @@ impl Instance for WasmtimeInstance {
 }
 
 impl WasmtimeInstance {
-    fn from_val(&mut self, value: Val) -> Result<Value, Error> {
+    fn value_of(&mut self, value: Val) -> Result<Value, Error> {
         Ok(match value {
             Val::I32(bits) => Value::I32(bits as u32),
             Val::I64(bits) => Value::I64(bits as u64),
@@ -309,7 +309,7 @@ impl WasmtimeInstance {
         })
     }
 
-    fn to_val(&self, value: Value) -> Result<Val, Error> {
+    fn val_of(&self, value: Value) -> Result<Val, Error> {
         Ok(match value {
             Value::I32(bits) => Val::I32(bits as i32),
             Value::I64(bits) => Val::I64(bits as i64),

@@ -141,18 +141,18 @@ fn fast_body(
     for (place, (operator, end)) in operators.iter().enumerate() {
         let rest = &operators[place + 1..];
         match operator {
-            Operator::GlobalGet { global_index } if *global_index == state => {
-                if !is_unwinding_test(rest) {
-                    let before = operators[..place].last().map_or(start, |(_, end)| *end);
-                    out.extend_from_slice(&wasm[copied..before]);
-                    Instruction::I32Const(0).encode(&mut out);
-                    copied = *end;
-                }
+            Operator::GlobalGet { global_index }
+                if *global_index == state && !is_unwinding_test(rest) =>
+            {
+                let before = operators[..place].last().map_or(start, |(_, end)| *end);
+                out.extend_from_slice(&wasm[copied..before]);
+                Instruction::I32Const(0).encode(&mut out);
+                copied = *end;
             }
-            Operator::Call { function_index } if suspending.contains(function_index) => {
-                if !is_tested(rest, state) {
-                    return Ok(None);
-                }
+            Operator::Call { function_index }
+                if suspending.contains(function_index) && !is_tested(rest, state) =>
+            {
+                return Ok(None);
             }
             Operator::CallIndirect { .. } if !is_tested(rest, state) => return Ok(None),
             _ => {}

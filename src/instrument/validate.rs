@@ -139,13 +139,13 @@ pub(super) fn bodies(wasm: &[u8], scan: &Scan, graph: &CallGraph) -> Result<(), 
                       (for clang, `-mno-tail-call`)",
             });
         }
-        if let Some((instruction, offset)) = body.exception {
-            if graph.may_suspend(function) || new_exceptions(instruction) {
-                return Err(Error::Unsupported {
-                    what: format!("`{}`, with `{instruction}` at byte {offset},", name()),
-                    why: "an exception handler cannot be written down; build without exceptions",
-                });
-            }
+        if let Some((instruction, offset)) = body.exception
+            && (graph.may_suspend(function) || new_exceptions(instruction))
+        {
+            return Err(Error::Unsupported {
+                what: format!("`{}`, with `{instruction}` at byte {offset},", name()),
+                why: "an exception handler cannot be written down; build without exceptions",
+            });
         }
         if !graph.may_suspend(function) {
             continue;

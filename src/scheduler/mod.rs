@@ -35,10 +35,9 @@ pub async fn run(task: &mut Task, policy: Policy) -> Result<Ended, Error> {
     let handle = task.handle();
     loop {
         // A request made before the guest had anything to lose is answered at its first wait.
-        if task.wait().is_none() || task.is_ready() {
-            if let Step::Exited(code) = task.step()? {
-                return Ok(Ended::Exited(code));
-            }
+        let ready = task.wait().is_none() || task.is_ready();
+        if ready && let Step::Exited(code) = task.step()? {
+            return Ok(Ended::Exited(code));
         }
         if handle.is_asked() || policy.suspends_at_once(task) {
             return Ok(Ended::Suspended);
