@@ -46,7 +46,7 @@ test: setup
 check: setup
 	cargo fmt --check
 	cargo clippy --no-default-features --features $(FEATURES) --all-targets -- -D warnings
-	@if cargo deny --version >/dev/null 2>&1; then cargo deny check; \
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny check licenses bans sources; \
 	else echo 'cargo deny is not installed: cargo install cargo-deny'; fi
 
 bench: setup
