@@ -51,9 +51,10 @@ const FOREIGN: [(&str, &str); 5] = [
 ];
 
 /// The files that may contain `unsafe`.
-const UNSAFE: [&str; 7] = [
+const UNSAFE: [&str; 8] = [
     "src/engine/mod.rs",
     "src/engine/wasmedge.rs",
+    "src/engine/wasmedge/faults.rs",
     "src/engine/wasmedge/host.rs",
     "src/engine/wasmtime.rs",
     "src/instrument/binaryen.rs",

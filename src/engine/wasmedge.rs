@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Read;
 use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use wasmedge_sdk::{
 use wasmedge_sys::instance::function::AsFunc;
 use wasmedge_sys::{Function, WasmValue, ffi};
 
+mod faults;
 mod host;
 
 use self::host::{Host, HostFunction, call_host, set_asyncify};
@@ -42,6 +44,7 @@ impl WasmEdge {
     pub(super) fn new() -> Result<Self, Error> {
         // It writes what it also returns to standard output.
         LogManager::log_off();
+        faults::install().map_err(|e| Error::Setup(KIND, e))?;
         Ok(Self)
     }
 }
@@ -80,7 +83,8 @@ impl Engine for WasmEdge {
         let features = cpu
             .lines()
             .find(|line| line.starts_with("flags") || line.starts_with("Features"));
-        (features, std::env::consts::ARCH).hash(&mut hasher);
+        let levels = (OPTIMIZED, SOMEWHAT_OPTIMIZED);
+        (features, std::env::consts::ARCH, levels).hash(&mut hasher);
         let version = wasmedge_sys::utils::version_string();
         // It loads nothing that is called otherwise.
         format!("wasmedge-{version}-{:016x}.so", hasher.finish())
@@ -100,7 +104,15 @@ impl Engine for WasmEdge {
     }
 
     unsafe fn load(&self, code: &Path, shape: &Arc<Shape>) -> Result<Arc<dyn Module>, Error> {
-        // The caller vouches for the file, which WasmEdge loads as a shared library.
+        // The caller vouches for the file, which WasmEdge loads as a shared library. It would take a
+        // plain module too, and interpret it.
+        let mut magic = [0; 4];
+        std::fs::File::open(code)
+            .and_then(|mut file| file.read_exact(&mut magic))
+            .map_err(|e| Error::Load(KIND, format!("{}: {e}", code.display())))?;
+        if magic == *b"\0asm" {
+            return Err(Error::Load(KIND, "it holds no machine code".into()));
+        }
         let module = wasmedge_sdk::Module::from_file(Some(&config(0)?), code)
             .map_err(|e| Error::Load(KIND, e.to_string()))?;
         Ok(Arc::new(WasmEdgeModule {
@@ -132,6 +144,7 @@ impl Module for WasmEdgeModule {
             functions: Vec::new(),
             host,
             shape: self.shape.clone(),
+            _module: self.module.clone(),
             references: Vec::new(),
         };
         let mut by_module: HashMap<String, &'static mut Imports> = HashMap::new();
@@ -186,6 +199,8 @@ struct WasmEdgeInstance {
     /// From `Box::into_raw`; the functions point to it.
     host: *mut Host,
     shape: Arc<Shape>,
+    /// The code that the instance runs; dropped last.
+    _module: wasmedge_sdk::Module,
     /// Functions that references may point to, in the shape's order.
     references: Vec<*mut ffi::WasmEdge_FunctionInstanceContext>,
 }
@@ -295,13 +310,15 @@ impl Instance for WasmEdgeInstance {
             .vm
             .as_mut()
             .ok_or_else(|| Error::State(KIND, "the instance is gone".into()))?;
-        let result = vm.run_func(None, export, []);
+        let (result, exhausted) = faults::entered(|| vm.run_func(None, export, []));
         // SAFETY: `host` lives as long as the instance, and no host call runs now.
         let stopped = unsafe { (*self.host).stopped };
         // A host call that terminates the guest is a success to WasmEdge.
         match result {
             _ if stopped => Ok(Ending::Stopped),
             Ok(_) => Ok(Ending::Returned),
+            // WasmEdge takes it for an access outside the memory.
+            Err(_) if exhausted => Err(Error::Trap("call stack exhausted".into())),
             Err(error) => Err(Error::Trap(error.to_string())),
         }
     }

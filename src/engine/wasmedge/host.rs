@@ -4,7 +4,7 @@ use wasmedge_sdk::AsInstance;
 use wasmedge_sdk::error::{CoreCommonError, CoreError};
 use wasmedge_sys::{CallingFrame, WasmValue};
 
-use super::WASM_PAGE;
+use super::{WASM_PAGE, faults};
 use crate::engine::asyncify::State;
 use crate::engine::{Flow, Guest, HostCallback};
 use crate::model::{ValType, shape};
@@ -105,7 +105,8 @@ pub(super) fn call_host(
         memory: host.memory,
         asyncify_memory: host.asyncify_memory,
     };
-    let bits = match (host.callback)(&mut calling, function.place, &raw) {
+    let flow = faults::left(|| (host.callback)(&mut calling, function.place, &raw));
+    let bits = match flow {
         Flow::Return(bits) => bits,
         Flow::Unwind => 0,
         Flow::Stop => {
