@@ -1,8 +1,8 @@
 //! WebAssembly into resumable WebAssembly.
 //!
 //! ```text
-//! source -> validate -> prepare -> asyncify (Binaryen) -> surface -> resumable module
-//!              |
+//! source -> validate -> prepare -> asyncify -> fastpath -> optimize -> surface -> resumable module
+//!              |                   (Binaryen)             (Binaryen)
 //!              `- callgraph: which functions may be on the stack at a suspend
 //! ```
 
