@@ -23,6 +23,8 @@ use wasmedge_sys::{Function, WasmValue, ffi};
 
 mod faults;
 mod host;
+mod library;
+mod symbols;
 
 use self::host::{Host, HostFunction, call_host, set_asyncify};
 use super::asyncify::State;
@@ -42,6 +44,7 @@ pub(super) struct WasmEdge;
 
 impl WasmEdge {
     pub(super) fn new() -> Result<Self, Error> {
+        library::load().map_err(|e| Error::Setup(KIND, e))?;
         // It writes what it also returns to standard output.
         LogManager::log_off();
         faults::install().map_err(|e| Error::Setup(KIND, e))?;

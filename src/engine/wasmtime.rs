@@ -27,6 +27,7 @@ impl Wasmtime {
         config
             .wasm_multi_memory(true)
             .wasm_tail_call(true)
+            .wasm_branch_hinting(true)
             .max_wasm_stack(super::GUEST_STACK)
             // Not used, but Wasmtime wants it to be larger.
             .async_stack_size(2 * super::GUEST_STACK);
