@@ -5,7 +5,7 @@
 //! type whose reference is taken anywhere. That is sound: a reference can only come from an element
 //! segment or from `ref.func`.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use wasmparser::FuncType;
 
@@ -16,6 +16,12 @@ pub(super) struct CallGraph {
     /// For every function the next one on a shortest path to a blocking import; `None` where it
     /// can reach none.
     toward: Vec<Option<Hop>>,
+    /// Indirect calls that may reach such a function.
+    suspending: HashSet<IndirectClass>,
+    /// The class's type, by type index.
+    canonical: Vec<u32>,
+    /// Tables that instructions change.
+    changed: Vec<u32>,
 }
 
 /// One step of a path to a blocking import.
@@ -34,10 +40,7 @@ impl CallGraph {
     pub(super) fn new(scan: &Scan, blocks: impl Fn(u32) -> bool) -> Self {
         let canonical = canonical_types(scan);
         let changed = scan.changed_tables();
-        let class_of = |ty: u32, table: u32| -> IndirectClass {
-            let table = (!changed.contains(&table)).then_some(table);
-            (canonical[ty as usize], table)
-        };
+        let class_of = |ty: u32, table: u32| class_of(&canonical, &changed, ty, table);
 
         // Callers of each function and of each class; targets are looked up by the class.
         let mut callers: HashMap<u32, Vec<u32>> = HashMap::new();
@@ -57,6 +60,7 @@ impl CallGraph {
         let tables = tables_of(scan);
 
         let mut toward: Vec<Option<Hop>> = vec![None; scan.functions.len()];
+        let mut suspending = HashSet::new();
         let mut queue = VecDeque::new();
         for function in 0..scan.imported_functions {
             if blocks(function) {
@@ -86,17 +90,29 @@ impl CallGraph {
             let unnamed = tables.get(&callee).map(|_| None);
             let named = tables.get(&callee).into_iter().flatten().copied();
             for table in unnamed.into_iter().chain(named.map(Some)) {
+                suspending.insert((ty, table));
                 for caller in class_callers.remove(&(ty, table)).into_iter().flatten() {
                     visit(caller, true);
                 }
             }
         }
-        Self { toward }
+        Self {
+            toward,
+            suspending,
+            canonical,
+            changed,
+        }
     }
 
     /// Whether the function may be on the stack at a suspend.
     pub(super) fn may_suspend(&self, function: u32) -> bool {
         self.toward[function as usize].is_some()
+    }
+
+    /// Whether an indirect call of this type through this table may reach such a function.
+    pub(super) fn indirect_may_suspend(&self, ty: u32, table: u32) -> bool {
+        let class = class_of(&self.canonical, &self.changed, ty, table);
+        self.suspending.contains(&class)
     }
 
     /// The shortest path from a function to a blocking import, for people.
@@ -113,6 +129,11 @@ impl CallGraph {
         }
         None
     }
+}
+
+fn class_of(canonical: &[u32], changed: &[u32], ty: u32, table: u32) -> IndirectClass {
+    let table = (!changed.contains(&table)).then_some(table);
+    (canonical[ty as usize], table)
 }
 
 /// The same number for every index of the same function type: two equal types are one type.

@@ -14,6 +14,10 @@
 //! inside calls: right after one it may be "unwinding", and then the test jumps to the end, which
 //! saves exactly what `F$slow` restores, since both are copies of one body. A function in which the
 //! test after some call cannot be recognised is left as it is.
+//!
+//! While the guest rewinds, only bodies that restore frames run, and the host calls the entry. So
+//! where every call of `F` is a direct one, `F` itself has no test at its start: bodies that restore
+//! frames call `F$enter` in its place, which has the test and goes on to one of the two.
 
 use std::collections::{HashMap, HashSet};
 
@@ -21,6 +25,7 @@ use wasm_encoder::{CodeSection, Encode, Instruction, NameMap, NameSection, Secti
 use wasmparser::{ExternalKind, FunctionBody, Operator, Parser, Payload};
 
 use super::Error;
+use super::callgraph::CallGraph;
 use super::prepare::content;
 use super::scan::Scan;
 use super::sections::Sections;
@@ -28,6 +33,9 @@ use crate::model::shape;
 
 /// Ends the names of slow versions.
 pub(super) const SLOW: &str = "$slow";
+
+/// Ends the names of functions that go on to one of two versions.
+pub(super) const ENTER: &str = "$enter";
 
 /// Asyncify's numbers for its states.
 const UNWINDING: i32 = 1;
@@ -41,37 +49,108 @@ pub(super) fn split(wasm: &[u8], blocks: impl Fn(&str, &str) -> bool) -> Result<
     });
     let state = state.ok_or(Error::Binaryen)?;
     let bodies = bodies(wasm)?;
+    let graph = CallGraph::new(&scan, |function| {
+        let import = scan.imports.get(function as usize);
+        import.is_some_and(|import| blocks(&import.module, &import.name))
+    });
 
-    let imports = scan.imports.iter().enumerate();
-    let mut suspending: HashSet<u32> = imports
-        .filter(|(_, import)| blocks(&import.module, &import.name))
-        .map(|(index, _)| index as u32)
-        .collect();
     let mut instrumented = Vec::new();
     for (function, body) in (scan.imported_functions..).zip(&bodies) {
         if is_guest(&scan, function) && reads(body, state)? {
-            suspending.insert(function);
             instrumented.push(function);
+        } else if graph.may_suspend(function) {
+            // Its frame would be lost.
+            return Err(Error::Binaryen);
         }
     }
 
-    let mut slow_of = HashMap::new();
-    let mut fast = HashMap::new();
-    for function in instrumented {
+    let entered = entered_from_outside(&scan);
+    let mut versions = Versions::default();
+    for function in &instrumented {
         let body = &bodies[(function - scan.imported_functions) as usize];
-        let slow = (scan.functions.len() + slow_of.len()) as u32;
-        let params = scan
-            .func_type(scan.functions[function as usize])
-            .map_or(0, |ty| ty.params().len() as u32);
-        if let Some(bytes) = fast_body(wasm, body, state, &suspending, slow, params)? {
-            slow_of.insert(function, slow);
-            fast.insert(function, bytes);
+        let slow = (scan.functions.len() + versions.slow.len()) as u32;
+        let entry = entered.contains(function).then(|| Entry {
+            params: params(&scan, *function),
+            slow,
+        });
+        if let Some(bytes) = fast_body(wasm, body, state, &graph, entry)? {
+            versions.slow.push(*function);
+            versions.fast.insert(*function, bytes);
         }
     }
+    let first = (scan.functions.len() + versions.slow.len()) as u32;
+    let direct = versions.slow.iter().filter(|f| !entered.contains(f));
+    versions.enter = direct.copied().zip(first..).collect();
 
     let mut sections = Sections::split(wasm)?;
-    write(&mut sections, wasm, &scan, &bodies, &slow_of, &fast)?;
+    let module = Module {
+        wasm,
+        scan: &scan,
+        bodies: &bodies,
+        state,
+    };
+    module.write(&mut sections, &instrumented, &versions)?;
     Ok(sections.join())
+}
+
+/// What is made of the instrumented functions.
+#[derive(Default)]
+struct Versions {
+    /// The fast body of each function that has two.
+    fast: HashMap<u32, Vec<u8>>,
+    /// The same functions, in the order of their slow versions.
+    slow: Vec<u32>,
+    /// Of those without a test at their start, the function that has it.
+    enter: HashMap<u32, u32>,
+}
+
+/// The test at the start of a function.
+struct Entry {
+    params: u32,
+    slow: u32,
+}
+
+impl Entry {
+    fn encode(&self, state: u32, out: &mut Vec<u8>) {
+        for instruction in [
+            Instruction::GlobalGet(state),
+            Instruction::I32Const(REWINDING),
+            Instruction::I32Eq,
+            Instruction::If(wasm_encoder::BlockType::Empty),
+        ] {
+            instruction.encode(out);
+        }
+        self.call(self.slow, out);
+        Instruction::Return.encode(out);
+        Instruction::End.encode(out);
+    }
+
+    fn call(&self, function: u32, out: &mut Vec<u8>) {
+        for param in 0..self.params {
+            Instruction::LocalGet(param).encode(out);
+        }
+        Instruction::Call(function).encode(out);
+    }
+}
+
+fn params(scan: &Scan, function: u32) -> u32 {
+    scan.func_type(scan.functions[function as usize])
+        .map_or(0, |ty| ty.params().len() as u32)
+}
+
+/// Functions that something else than a direct call may enter: the host, or an indirect call.
+fn entered_from_outside(scan: &Scan) -> HashSet<u32> {
+    let exports = scan.exports.iter();
+    let exported = exports.filter_map(|(_, kind, index)| match kind {
+        ExternalKind::Func | ExternalKind::FuncExact => Some(*index),
+        _ => None,
+    });
+    let elements = scan.elements.iter().flat_map(|segment| &segment.functions);
+    exported
+        .chain(elements.copied())
+        .chain(scan.referenced.iter().copied())
+        .chain(scan.start)
+        .collect()
 }
 
 fn bodies(wasm: &[u8]) -> Result<Vec<FunctionBody<'_>>, Error> {
@@ -107,9 +186,8 @@ fn fast_body(
     wasm: &[u8],
     body: &FunctionBody<'_>,
     state: u32,
-    suspending: &HashSet<u32>,
-    slow: u32,
-    params: u32,
+    graph: &CallGraph,
+    entry: Option<Entry>,
 ) -> Result<Option<Vec<u8>>, Error> {
     let mut operators = Vec::new();
     let mut reader = body.get_operators_reader().map_err(Error::malformed)?;
@@ -122,40 +200,36 @@ fn fast_body(
 
     let body_start = body.range().start as usize;
     let mut out = wasm[body_start..start].to_vec();
-    for instruction in [
-        Instruction::GlobalGet(state),
-        Instruction::I32Const(REWINDING),
-        Instruction::I32Eq,
-        Instruction::If(wasm_encoder::BlockType::Empty),
-    ] {
-        instruction.encode(&mut out);
+    if let Some(entry) = entry {
+        entry.encode(state, &mut out);
     }
-    for param in 0..params {
-        Instruction::LocalGet(param).encode(&mut out);
-    }
-    Instruction::Call(slow).encode(&mut out);
-    Instruction::Return.encode(&mut out);
-    Instruction::End.encode(&mut out);
 
     let mut copied = start;
+    // Whether the next test asks about a call that may have suspended.
+    let mut suspended = false;
     for (place, (operator, end)) in operators.iter().enumerate() {
         let rest = &operators[place + 1..];
         match operator {
             Operator::GlobalGet { global_index }
-                if *global_index == state && !is_unwinding_test(rest) =>
+                if *global_index == state
+                    && !(is_unwinding_test(rest) && std::mem::take(&mut suspended)) =>
             {
                 let before = operators[..place].last().map_or(start, |(_, end)| *end);
                 out.extend_from_slice(&wasm[copied..before]);
                 Instruction::I32Const(0).encode(&mut out);
                 copied = *end;
             }
-            Operator::Call { function_index }
-                if suspending.contains(function_index) && !is_tested(rest, state) =>
-            {
-                return Ok(None);
+            Operator::Call { function_index } if graph.may_suspend(*function_index) => {
+                suspended = true;
             }
-            Operator::CallIndirect { .. } if !is_tested(rest, state) => return Ok(None),
-            _ => {}
+            Operator::CallIndirect {
+                type_index,
+                table_index,
+            } if graph.indirect_may_suspend(*type_index, *table_index) => suspended = true,
+            _ => continue,
+        }
+        if suspended && !is_tested(rest, state) {
+            return Ok(None);
         }
     }
     out.extend_from_slice(&wasm[copied..body.range().end as usize]);
@@ -188,38 +262,92 @@ fn is_tested(rest: &[(Operator<'_>, usize)], state: u32) -> bool {
     false
 }
 
-/// Puts fast versions in place and slow ones at the end.
-fn write(
-    sections: &mut Sections,
-    wasm: &[u8],
-    scan: &Scan,
-    bodies: &[FunctionBody<'_>],
-    slow_of: &HashMap<u32, u32>,
-    fast: &HashMap<u32, Vec<u8>>,
-) -> Result<(), Error> {
-    let raw = |body: &FunctionBody<'_>| {
+/// Asyncify's output.
+struct Module<'a> {
+    wasm: &'a [u8],
+    scan: &'a Scan,
+    bodies: &'a [FunctionBody<'a>],
+    state: u32,
+}
+
+impl Module<'_> {
+    /// Puts fast versions in place, and at the end the slow ones and those that choose.
+    fn write(
+        &self,
+        sections: &mut Sections,
+        instrumented: &[u32],
+        versions: &Versions,
+    ) -> Result<(), Error> {
+        let scan = self.scan;
+        let mut code = CodeSection::new();
+        for (function, body) in (scan.imported_functions..).zip(self.bodies) {
+            if let Some(fast) = versions.fast.get(&function) {
+                code.raw(fast);
+            } else if instrumented.binary_search(&function).is_ok() {
+                code.raw(&self.restoring_body(function, &versions.enter)?);
+            } else {
+                let range = body.range();
+                code.raw(&self.wasm[range.start as usize..range.end as usize]);
+            }
+        }
+        let mut added = Vec::new();
+        for (slow, function) in (scan.functions.len() as u32..).zip(&versions.slow) {
+            code.raw(&self.restoring_body(*function, &versions.enter)?);
+            added.push((slow, *function, SLOW));
+        }
+        let slow_of: HashMap<u32, u32> = added.iter().map(|(slow, f, _)| (*f, *slow)).collect();
+        let mut enter: Vec<(u32, u32)> = versions.enter.iter().map(|(f, e)| (*e, *f)).collect();
+        enter.sort_unstable();
+        for (index, function) in enter {
+            let entry = Entry {
+                params: params(scan, function),
+                slow: slow_of[&function],
+            };
+            let mut body = vec![0];
+            entry.encode(self.state, &mut body);
+            entry.call(function, &mut body);
+            Instruction::End.encode(&mut body);
+            code.raw(&body);
+            added.push((index, function, ENTER));
+        }
+        let mut types = Vec::new();
+        for (_, function, _) in &added {
+            scan.functions[*function as usize].encode(&mut types);
+        }
+        sections.replace(SectionId::Code, content(&code));
+        sections.append(SectionId::Function, added.len() as u32, &types)?;
+        name(sections, scan, &added);
+        Ok(())
+    }
+
+    /// A body of asyncify's that calls functions by way of those that have the test at the start.
+    fn restoring_body(&self, function: u32, enter: &HashMap<u32, u32>) -> Result<Vec<u8>, Error> {
+        let body = &self.bodies[(function - self.scan.imported_functions) as usize];
         let range = body.range();
-        &wasm[range.start as usize..range.end as usize]
-    };
-    let mut slow: Vec<(u32, u32)> = slow_of.iter().map(|(f, slow)| (*slow, *f)).collect();
-    slow.sort_unstable();
-
-    let mut code = CodeSection::new();
-    for (function, body) in (scan.imported_functions..).zip(bodies) {
-        code.raw(fast.get(&function).map_or_else(|| raw(body), Vec::as_slice));
+        let mut copied = range.start as usize;
+        let mut out = Vec::with_capacity(range.end as usize - copied);
+        let mut reader = body.get_operators_reader().map_err(Error::malformed)?;
+        while !reader.eof() {
+            let before = reader.original_position() as usize;
+            if let Operator::Call { function_index } = reader.read().map_err(Error::malformed)?
+                && let Some(enter) = enter.get(&function_index)
+            {
+                out.extend_from_slice(&self.wasm[copied..before]);
+                Instruction::Call(*enter).encode(&mut out);
+                copied = reader.original_position() as usize;
+            }
+        }
+        out.extend_from_slice(&self.wasm[copied..range.end as usize]);
+        Ok(out)
     }
-    let mut types = Vec::new();
-    for (_, function) in &slow {
-        code.raw(raw(&bodies[(function - scan.imported_functions) as usize]));
-        scan.functions[*function as usize].encode(&mut types);
-    }
-    sections.replace(SectionId::Code, content(&code));
-    sections.append(SectionId::Function, slow.len() as u32, &types)?;
+}
 
+/// Names the functions added, each after the one it belongs to.
+fn name(sections: &mut Sections, scan: &Scan, added: &[(u32, u32, &str)]) {
     let mut known: Vec<(u32, String)> = scan.names.iter().map(|(i, n)| (*i, n.clone())).collect();
-    for (slow, function) in &slow {
+    for (index, function, ending) in added {
         if let Some(name) = scan.names.get(function) {
-            known.push((*slow, format!("{name}{SLOW}")));
+            known.push((*index, format!("{name}{ending}")));
         }
     }
     known.sort_unstable();
@@ -231,5 +359,4 @@ fn write(
     let mut section = NameSection::new();
     section.functions(&names);
     sections.add_custom("name", &section.as_custom().data);
-    Ok(())
 }

@@ -10,6 +10,7 @@ mod binaryen;
 mod callgraph;
 mod error;
 mod fastpath;
+mod hints;
 mod image;
 mod manifest;
 mod prepare;
@@ -127,6 +128,9 @@ pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, 
 
     (options.progress)("writing", 3);
     let (mut sections, shape) = surface::expose(&asyncified, &scan, &imports)?;
+    if let Some(hints) = hints::section(&asyncified)? {
+        sections.add_before_code(hints);
+    }
     let manifest = Manifest {
         tool: env!("CARGO_PKG_VERSION").to_string(),
         source: Digest::of(source),

@@ -79,6 +79,13 @@ impl Sections {
         self.list.push((SectionId::Custom as u8, content));
     }
 
+    /// Adds a custom section, by its raw content, in front of the code.
+    pub(super) fn add_before_code(&mut self, content: Vec<u8>) {
+        let code = |(section, _): &(u8, Vec<u8>)| *section == SectionId::Code as u8;
+        let place = self.list.iter().position(code).unwrap_or(self.list.len());
+        self.list.insert(place, (SectionId::Custom as u8, content));
+    }
+
     /// The raw content of a section.
     pub(super) fn content(&self, id: SectionId) -> Option<&[u8]> {
         self.list

@@ -5,7 +5,7 @@ use wasm_encoder::{Encode, ExportKind, NameMap, NameSection, SectionId};
 use wasmparser::ExternalKind;
 
 use super::Error;
-use super::fastpath::SLOW;
+use super::fastpath::{ENTER, SLOW};
 use super::prepare::original_function;
 use super::scan::Scan;
 use super::sections::Sections;
@@ -171,8 +171,8 @@ fn restore_names(sections: &mut Sections, scan: &Scan, original: &Scan) {
     indices.sort_unstable();
     let mut names = NameMap::new();
     for (index, name) in indices {
-        // Both versions of a function go by its own name.
-        match original_function(name.trim_end_matches(SLOW)) {
+        // All versions of a function go by its own name.
+        match original_function(name.trim_end_matches(SLOW).trim_end_matches(ENTER)) {
             Some(function) => match original.names.get(&function) {
                 Some(name) => names.append(*index, name),
                 None => continue,
