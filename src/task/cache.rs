@@ -5,12 +5,13 @@
 //! <root>/<digest>.wasm.zst     the resumable module, compressed
 //! <root>/<digest>.manifest     its manifest
 //! <root>/<digest>.<code key>   machine code of one engine
+//! <root>/<name>.lock           while somebody makes the file `<name>`
 //! ```
 //!
 //! Machine code is run as it is found, so the directory is readable by its owner alone, and one
 //! that belongs to somebody else is refused.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -93,6 +94,24 @@ impl Cache {
             .map_err(|source| self.failed(&self.root, source))
     }
 
+    /// Waits until nobody else makes this file: it takes minutes of all cores for a large module,
+    /// which two processes need not both spend. `waiting` is called before a wait.
+    ///
+    /// Nothing depends on the lock but time. So where the file system has none, work goes on.
+    pub(super) fn lock(&self, path: &Path, waiting: impl FnOnce()) -> Lock {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".lock");
+        let path = PathBuf::from(name);
+        let file = File::create(&path).ok();
+        if let Some(file) = &file
+            && matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock))
+        {
+            waiting();
+            let _ = file.lock();
+        }
+        Lock { path, _file: file }
+    }
+
     /// Writes a file so that other processes see all of it or nothing.
     pub(super) fn put(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
         let temporary = self.temporary()?;
@@ -110,6 +129,19 @@ impl Cache {
     fn failed(&self, path: &Path, source: io::Error) -> Error {
         let path = path.to_path_buf();
         TaskError::Cache { path, source }.into()
+    }
+}
+
+/// A file that is being made.
+pub(super) struct Lock {
+    path: PathBuf,
+    _file: Option<File>,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Whoever waits for the removed file and whoever makes a new one do the same work twice.
+        let _ = fs::remove_file(&self.path);
     }
 }
 

@@ -70,11 +70,19 @@ impl Runtime {
     /// # Errors
     /// Says why the module cannot be made resumable.
     pub fn load(&self, source: &[u8], progress: Progress<'_>) -> Result<Arc<Program>, Error> {
-        let key = self.source_key(source);
-        let cached = cache::get(&self.cache.source(&key))
-            .and_then(|bytes| rmp_serde::from_slice::<SourceEntry>(&bytes).ok())
-            .and_then(|entry| self.cached(&entry.module));
-        match cached {
+        let entry = self.cache.source(&self.source_key(source));
+        let cached = || {
+            cache::get(&entry)
+                .and_then(|bytes| rmp_serde::from_slice::<SourceEntry>(&bytes).ok())
+                .and_then(|entry| self.cached(&entry.module))
+        };
+        if let Some(program) = cached() {
+            return Ok(program);
+        }
+        let _lock = self.cache.lock(&entry, || {
+            progress("waiting for another process", 0, STAGES)
+        });
+        match cached() {
             Some(program) => Ok(program),
             None => Ok(self.instrument(source, progress)?.0),
         }
@@ -346,18 +354,23 @@ impl Program {
         // engine and settings made it; it got that name when it was complete, and nothing changes
         // it afterwards.
         let load = || unsafe { engine.load(&code, &self.shape) };
-        let cached = code.exists().then(load).and_then(Result::ok);
-        let module = match cached {
-            Some(module) => module,
-            // Not there, or damaged.
-            None => {
-                progress(&format!("compiling with {kind}"), STAGES - 1, STAGES);
-                let temporary = runtime.cache.temporary()?;
-                engine.compile(self.wasm()?, &temporary)?;
-                runtime.cache.keep(temporary, &code)?;
-                load()?
+        let cached = || code.exists().then(load).and_then(Result::ok);
+        let make = || {
+            let stage = |text: &str| progress(text, STAGES - 1, STAGES);
+            let _lock = runtime
+                .cache
+                .lock(&code, || stage("waiting for another process"));
+            if let Some(module) = cached() {
+                return Ok(module);
             }
+            stage(&format!("compiling with {kind}"));
+            let temporary = runtime.cache.temporary()?;
+            engine.compile(self.wasm()?, &temporary)?;
+            runtime.cache.keep(temporary, &code)?;
+            Ok::<_, Error>(load()?)
         };
+        // Not there, or damaged.
+        let module = cached().map_or_else(make, Ok)?;
         modules.push((kind, module.clone()));
         Ok(module)
     }
