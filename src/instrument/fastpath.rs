@@ -19,10 +19,19 @@
 //! where every call of `F` is a direct one, `F` itself has no test at its start: bodies that restore
 //! frames call `F$enter` in its place, which has the test and goes on to one of the two.
 
+mod fold;
+mod liveness;
+
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use wasm_encoder::{CodeSection, Encode, Instruction, NameMap, NameSection, SectionId};
-use wasmparser::{ExternalKind, FunctionBody, Operator, Parser, Payload};
+use wasmparser::{
+    ExternalKind, FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, Parser,
+    ValType, ValidPayload, Validator, ValidatorResources, WasmFeatures,
+};
+
+use self::fold::Op;
 
 use super::Error;
 use super::callgraph::CallGraph;
@@ -56,7 +65,7 @@ pub(super) fn split(wasm: &[u8], blocks: impl Fn(&str, &str) -> bool) -> Result<
 
     let mut instrumented = Vec::new();
     for (function, body) in (scan.imported_functions..).zip(&bodies) {
-        if is_guest(&scan, function) && reads(body, state)? {
+        if is_guest(&scan, function) && reads(&body.body, state)? {
             instrumented.push(function);
         } else if graph.may_suspend(function) {
             // Its frame would be lost.
@@ -153,14 +162,60 @@ fn entered_from_outside(scan: &Scan) -> HashSet<u32> {
         .collect()
 }
 
-fn bodies(wasm: &[u8]) -> Result<Vec<FunctionBody<'_>>, Error> {
+/// A function's body, and what is needed to follow its operands.
+struct Defined<'a> {
+    body: FunctionBody<'a>,
+    types: FuncToValidate<ValidatorResources>,
+}
+
+/// The bodies of a module that Binaryen has written.
+fn bodies(wasm: &[u8]) -> Result<Vec<Defined<'_>>, Error> {
+    let mut validator = Validator::new_with_features(WasmFeatures::all());
     let mut bodies = Vec::new();
     for payload in Parser::new(0).parse_all(wasm) {
-        if let Payload::CodeSectionEntry(body) = payload.map_err(Error::malformed)? {
-            bodies.push(body);
+        let payload = payload.map_err(Error::malformed)?;
+        let valid = validator.payload(&payload).map_err(Error::malformed)?;
+        if let ValidPayload::Func(types, body) = valid {
+            bodies.push(Defined { body, types });
         }
     }
     Ok(bodies)
+}
+
+impl<'a> Defined<'a> {
+    fn range(&self) -> Range<usize> {
+        // Positions are those in a module that is in memory, so they fit.
+        let range = self.body.range();
+        range.start as usize..range.end as usize
+    }
+
+    /// Its instructions, and the types of its parameters and other locals.
+    fn decode(&self) -> wasmparser::Result<(Vec<Op<'a>>, Vec<ValType>)> {
+        let allocations = FuncValidatorAllocations::default();
+        let types = FuncToValidate {
+            resources: self.types.resources.clone(),
+            ..self.types
+        };
+        let mut validator = types.into_validator(allocations);
+        validator.read_locals(&mut self.body.get_binary_reader())?;
+        let mut reader = self.body.get_operators_reader()?;
+        let mut ops = Vec::new();
+        while !reader.eof() {
+            let start = reader.original_position();
+            let operator = reader.read()?;
+            let arity = operator.operator_arity(&validator.visitor(start));
+            validator.op(start, &operator)?;
+            ops.push(Op {
+                operator,
+                start: start as usize,
+                end: reader.original_position() as usize,
+                // The validator has just used it.
+                arity: arity.unwrap_or_default(),
+            });
+        }
+        let types = (0..validator.len_locals()).filter_map(|i| validator.get_local_type(i));
+        Ok((ops, types.collect()))
+    }
 }
 
 /// One of the guest's functions, not of asyncify's own.
@@ -184,89 +239,155 @@ fn reads(body: &FunctionBody<'_>, global: u32) -> Result<bool, Error> {
 /// The fast version of a body, or `None` where a call has no test that can be recognised.
 fn fast_body(
     wasm: &[u8],
-    body: &FunctionBody<'_>,
+    defined: &Defined<'_>,
     state: u32,
     graph: &CallGraph,
     entry: Option<Entry>,
 ) -> Result<Option<Vec<u8>>, Error> {
-    let mut operators = Vec::new();
-    let mut reader = body.get_operators_reader().map_err(Error::malformed)?;
-    // Positions are those in a module that is in memory, so they fit.
-    let start = reader.original_position() as usize;
-    while !reader.eof() {
-        let operator = reader.read().map_err(Error::malformed)?;
-        operators.push((operator, reader.original_position() as usize));
-    }
+    let (ops, types) = defined.decode().map_err(Error::malformed)?;
+    let Some(tests) = tests(&ops, state, graph) else {
+        return Ok(None);
+    };
+    let folded = fold::fold(&ops, state, &tests);
+    let dead = liveness::dead(&ops, &folded).unwrap_or_default();
 
-    let body_start = body.range().start as usize;
-    let mut out = wasm[body_start..start].to_vec();
+    let range = defined.range();
+    let start = ops.first().map_or(range.end, |op| op.start);
+    let mut out = wasm[range.start..start].to_vec();
     if let Some(entry) = entry {
         entry.encode(state, &mut out);
     }
-
     let mut copied = start;
-    // Whether the next test asks about a call that may have suspended.
-    let mut suspended = false;
-    for (place, (operator, end)) in operators.iter().enumerate() {
-        let rest = &operators[place + 1..];
-        match operator {
-            Operator::GlobalGet { global_index }
-                if *global_index == state
-                    && !(is_unwinding_test(rest) && std::mem::take(&mut suspended)) =>
-            {
-                let before = operators[..place].last().map_or(start, |(_, end)| *end);
-                out.extend_from_slice(&wasm[copied..before]);
-                Instruction::I32Const(0).encode(&mut out);
-                copied = *end;
-            }
-            Operator::Call { function_index } if graph.may_suspend(*function_index) => {
-                suspended = true;
-            }
-            Operator::CallIndirect {
-                type_index,
-                table_index,
-            } if graph.indirect_may_suspend(*type_index, *table_index) => suspended = true,
-            _ => continue,
+    let mut place = 0;
+    while place < ops.len() {
+        let rest = &ops[place..];
+        if let [op, read, ..] = rest
+            && reads_state(read, state)
+            && tests.binary_search(&(place + 1)).is_ok()
+            && let Some(branch) = Branch::of(rest)
+            && let Some(dead) = dead.get(&(place + 4)).filter(|dead| !dead.is_empty())
+        {
+            out.extend_from_slice(&wasm[copied..op.start]);
+            branch.encode(state, dead, &types, &mut out);
+            place += Branch::LENGTH;
+            copied = ops[place - 1].end;
+            continue;
         }
-        if suspended && !is_tested(rest, state) {
-            return Ok(None);
+        if reads_state(&ops[place], state) && tests.binary_search(&place).is_err() {
+            out.extend_from_slice(&wasm[copied..ops[place].start]);
+            Instruction::I32Const(0).encode(&mut out);
+            copied = ops[place].end;
         }
+        place += 1;
     }
-    out.extend_from_slice(&wasm[copied..body.range().end as usize]);
+    out.extend_from_slice(&wasm[copied..range.end]);
     Ok(Some(out))
 }
 
-/// What follows a read of the state in "is it unwinding?".
-fn is_unwinding_test(rest: &[(Operator<'_>, usize)]) -> bool {
-    matches!(
-        rest,
-        [
-            (Operator::I32Const { value: UNWINDING }, _),
-            (Operator::I32Eq, _),
-            ..
-        ]
-    )
+fn reads_state(op: &Op<'_>, state: u32) -> bool {
+    matches!(op.operator, Operator::GlobalGet { global_index } if global_index == state)
 }
 
-/// Whether the test follows a call, with nothing but the call's result put away in between.
-fn is_tested(rest: &[(Operator<'_>, usize)], state: u32) -> bool {
-    for (place, (operator, _)) in rest.iter().enumerate() {
-        match operator {
-            Operator::LocalSet { .. } | Operator::Drop | Operator::I32Const { .. } => {}
-            Operator::GlobalGet { global_index } if *global_index == state => {
-                return is_unwinding_test(&rest[place + 1..]);
-            }
-            _ => return false,
+/// Where the tests behind calls that may suspend read the state; `None` where such a call has none
+/// that can be recognised.
+fn tests(ops: &[Op<'_>], state: u32, graph: &CallGraph) -> Option<Vec<usize>> {
+    let mut tests = Vec::new();
+    for (place, op) in ops.iter().enumerate() {
+        let suspends = match op.operator {
+            Operator::Call { function_index } => graph.may_suspend(function_index),
+            Operator::CallIndirect {
+                type_index,
+                table_index,
+            } => graph.indirect_may_suspend(type_index, table_index),
+            _ => false,
+        };
+        if suspends {
+            tests.push(place + 1 + test_behind(&ops[place + 1..], state)?);
         }
     }
-    false
+    Some(tests)
+}
+
+/// How far behind a call its test is, with nothing but the call's result put away in between.
+fn test_behind(rest: &[Op<'_>], state: u32) -> Option<usize> {
+    let put_away = rest.iter().take_while(|op| {
+        matches!(
+            op.operator,
+            Operator::LocalSet { .. } | Operator::Drop | Operator::I32Const { .. }
+        )
+    });
+    let place = put_away.count();
+    match rest.get(place..)? {
+        [read, number, equal, ..]
+            if reads_state(read, state)
+                && matches!(number.operator, Operator::I32Const { value: UNWINDING })
+                && matches!(equal.operator, Operator::I32Eq) =>
+        {
+            Some(place)
+        }
+        _ => None,
+    }
+}
+
+/// A test as the pass writes it: `number, state, 1, eq, br_if, drop`. The number says which call it
+/// was, and goes with the branch.
+struct Branch {
+    number: i32,
+    depth: u32,
+}
+
+impl Branch {
+    const LENGTH: usize = 6;
+
+    fn of(ops: &[Op<'_>]) -> Option<Self> {
+        match ops.get(..Self::LENGTH)? {
+            [number, _, _, _, branch, drop] => {
+                match (&number.operator, &branch.operator, &drop.operator) {
+                    (
+                        Operator::I32Const { value },
+                        Operator::BrIf { relative_depth },
+                        Operator::Drop,
+                    ) => Some(Self {
+                        number: *value,
+                        depth: *relative_depth,
+                    }),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// The same, but on the way out zeroes what does not matter, so that it need not be kept.
+    fn encode(&self, state: u32, dead: &[u32], types: &[ValType], out: &mut Vec<u8>) {
+        Instruction::GlobalGet(state).encode(out);
+        Instruction::I32Const(UNWINDING).encode(out);
+        Instruction::I32Eq.encode(out);
+        Instruction::If(wasm_encoder::BlockType::Empty).encode(out);
+        for local in dead {
+            let zero = match types.get(*local as usize) {
+                Some(ValType::I32) => Instruction::I32Const(0),
+                Some(ValType::I64) => Instruction::I64Const(0),
+                Some(ValType::F32) => Instruction::F32Const(0.0.into()),
+                Some(ValType::F64) => Instruction::F64Const(0.0.into()),
+                Some(ValType::V128) => Instruction::V128Const(0),
+                // A reference is never saved.
+                Some(ValType::Ref(_)) | None => continue,
+            };
+            zero.encode(out);
+            Instruction::LocalSet(*local).encode(out);
+        }
+        Instruction::I32Const(self.number).encode(out);
+        Instruction::Br(self.depth + 1).encode(out);
+        Instruction::End.encode(out);
+    }
 }
 
 /// Asyncify's output.
 struct Module<'a> {
     wasm: &'a [u8],
     scan: &'a Scan,
-    bodies: &'a [FunctionBody<'a>],
+    bodies: &'a [Defined<'a>],
     state: u32,
 }
 
@@ -286,8 +407,7 @@ impl Module<'_> {
             } else if instrumented.binary_search(&function).is_ok() {
                 code.raw(&self.restoring_body(function, &versions.enter)?);
             } else {
-                let range = body.range();
-                code.raw(&self.wasm[range.start as usize..range.end as usize]);
+                code.raw(&self.wasm[body.range()]);
             }
         }
         let mut added = Vec::new();
@@ -324,9 +444,9 @@ impl Module<'_> {
     fn restoring_body(&self, function: u32, enter: &HashMap<u32, u32>) -> Result<Vec<u8>, Error> {
         let body = &self.bodies[(function - self.scan.imported_functions) as usize];
         let range = body.range();
-        let mut copied = range.start as usize;
-        let mut out = Vec::with_capacity(range.end as usize - copied);
-        let mut reader = body.get_operators_reader().map_err(Error::malformed)?;
+        let mut copied = range.start;
+        let mut out = Vec::with_capacity(range.len());
+        let mut reader = body.body.get_operators_reader().map_err(Error::malformed)?;
         while !reader.eof() {
             let before = reader.original_position() as usize;
             if let Operator::Call { function_index } = reader.read().map_err(Error::malformed)?
@@ -337,7 +457,7 @@ impl Module<'_> {
                 copied = reader.original_position() as usize;
             }
         }
-        out.extend_from_slice(&self.wasm[copied..range.end as usize]);
+        out.extend_from_slice(&self.wasm[copied..range.end]);
         Ok(out)
     }
 }
