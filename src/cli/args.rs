@@ -83,7 +83,8 @@ pub(super) struct Common {
     /// When to suspend: never, after=DURATION (such as after=10s), always.
     #[arg(long, value_name = "POLICY", default_value = "never")]
     pub suspend: Policy,
-    /// How to make the module resumable: two-version (fast) or plain (Binaryen's own output).
+    /// How to make the module resumable: two-version (fast), plain (Binaryen's own output), or none
+    /// (left as it is, so that it cannot be suspended).
     #[arg(long, value_name = "NAME", default_value_t)]
     pub transform: Transform,
     /// Leave the module out of the snapshot; the cache or --module must have it at resume.
@@ -107,7 +108,8 @@ pub(super) struct Build {
     /// Where to write the resumable module.
     #[arg(short, long, value_name = "OUT.wasm")]
     pub output: PathBuf,
-    /// How to make the module resumable: two-version (fast) or plain (Binaryen's own output).
+    /// How to make the module resumable: two-version (fast), plain (Binaryen's own output), or none
+    /// (left as it is, so that it cannot be suspended).
     #[arg(long, value_name = "NAME", default_value_t)]
     pub transform: Transform,
     /// Print every instrumented function with the shortest path to a call that may block.

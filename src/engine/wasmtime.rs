@@ -64,6 +64,8 @@ impl Engine for Wasmtime {
         let module = unsafe { wasmtime::Module::deserialize_file(&self.engine, code) }
             .map_err(|e| Error::Load(KIND, text(&e)))?;
         let mut linker = Linker::new(&self.engine);
+        // Go imports some functions twice.
+        linker.allow_shadowing(true);
         for (place, import) in shape.imports.iter().enumerate() {
             let ty = func_type(&self.engine, import);
             linker

@@ -46,7 +46,33 @@ pub(super) fn asyncify(wasm: &[u8], scan: &Scan, settings: &Asyncify) -> Result<
     }
     run_pass(raw, "asyncify");
     clear_arguments();
+    expose_state(raw);
+    Ok(module.write())
+}
 
+/// Asyncify as its users run it, to compare with: everything that the pass itself takes for able to
+/// suspend, optimised before and after.
+pub(super) fn reference(wasm: &[u8], scan: &Scan, imports: &[String]) -> Result<Vec<u8>, Error> {
+    let _guard = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
+    let (module, raw) = read(wasm, features(scan))?;
+    // SAFETY: `raw` is a live module.
+    unsafe { ffi::BinaryenModuleOptimize(raw) };
+    set_argument("asyncify-imports", &imports.join("\n"));
+    set_argument("asyncify-in-secondary-memory", "1");
+    set_argument("asyncify-secondary-memory-size", STACK_PAGES);
+    run_pass(raw, "asyncify");
+    clear_arguments();
+    expose_state(raw);
+    // SAFETY: `raw` is a live module; the level is set again whenever a module is read.
+    unsafe {
+        ffi::BinaryenSetOptimizeLevel(3);
+        ffi::BinaryenModuleOptimize(raw);
+    }
+    Ok(module.write())
+}
+
+/// Exports asyncify's state in place of its functions.
+fn expose_state(raw: ffi::BinaryenModuleRef) {
     // The host sets the two globals itself, so the pass's own functions can go.
     for function in [
         "start_unwind",
@@ -56,12 +82,11 @@ pub(super) fn asyncify(wasm: &[u8], scan: &Scan, settings: &Asyncify) -> Result<
         "get_state",
     ] {
         let export = c_string(&format!("asyncify_{function}"));
-        // SAFETY: `raw` is alive while `module` is, and the string ends in a zero byte.
+        // SAFETY: `raw` is a live module, and the string ends in a zero byte.
         unsafe { ffi::BinaryenRemoveExport(raw, export.as_ptr()) };
     }
     export_global(raw, "__asyncify_state", shape::ASYNCIFY_STATE);
     export_global(raw, "__asyncify_data", shape::ASYNCIFY_DATA);
-    Ok(module.write())
 }
 
 /// Optimises a module. Functions whose name ends in `cold` stay out of their callers: one with a

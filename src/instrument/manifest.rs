@@ -18,6 +18,12 @@ pub enum Transform {
     TwoVersion,
     /// Binaryen's asyncify as it is.
     Plain,
+    /// The module as it is: it runs, waits in place, and cannot be suspended.
+    None,
+    /// Binaryen's asyncify as others use it, with no list of functions and optimised before and
+    /// after: what benchmarks compare with.
+    #[doc(hidden)]
+    Reference,
 }
 
 impl std::fmt::Display for Transform {
@@ -25,6 +31,8 @@ impl std::fmt::Display for Transform {
         f.write_str(match self {
             Self::TwoVersion => "two-version",
             Self::Plain => "plain",
+            Self::None => "none",
+            Self::Reference => "reference",
         })
     }
 }
@@ -33,11 +41,11 @@ impl std::str::FromStr for Transform {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        [Self::TwoVersion, Self::Plain]
+        [Self::TwoVersion, Self::Plain, Self::None]
             .into_iter()
             .find(|transform| transform.to_string() == text)
             .ok_or_else(|| {
-                format!("no transform is called {text:?}; there are two-version and plain")
+                format!("no transform is called {text:?}; there are two-version, plain and none")
             })
     }
 }

@@ -6,6 +6,7 @@
 //!              `- callgraph: which functions may be on the stack at a suspend
 //! ```
 
+mod bare;
 mod binaryen;
 mod callgraph;
 mod error;
@@ -91,12 +92,18 @@ pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, 
     (options.progress)("reading", 0);
     validate::well_formed(source)?;
     let scan = scan::Scan::of(source)?;
-    let imports = validate::interface(&scan, options.host)?;
+    let mut imports = validate::interface(&scan, options.host)?;
+    if options.transform == Transform::None {
+        // Nothing unwinds: host calls wait where they are.
+        imports.iter_mut().for_each(|import| import.blocks = false);
+    }
 
     (options.progress)("finding what may suspend", 1);
     let blocks = |function: u32| imports.get(function as usize).is_some_and(|i| i.blocks);
     let graph = callgraph::CallGraph::new(&scan, blocks);
-    validate::bodies(source, &scan, &graph)?;
+    if options.transform != Transform::None {
+        validate::bodies(source, &scan, &graph)?;
+    }
     let defined = scan.imported_functions..scan.functions.len() as u32;
     let instrumented: Vec<u32> = defined.filter(|f| graph.may_suspend(*f)).collect();
 
@@ -107,13 +114,17 @@ pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, 
         .map(|import| format!("{}.{}", import.module, import.name))
         .collect();
     let prepared = prepare::prepare(source, &scan)?;
-    let asyncify = binaryen::Asyncify {
-        functions: instrumented.iter().map(|f| format!("f{f}")).collect(),
-        imports: blocking.clone(),
+    let asyncify = || {
+        let settings = binaryen::Asyncify {
+            functions: instrumented.iter().map(|f| format!("f{f}")).collect(),
+            imports: blocking.clone(),
+        };
+        binaryen::asyncify(&prepared, &scan, &settings)
     };
-    let asyncified = binaryen::asyncify(&prepared, &scan, &asyncify)?;
     let asyncified = match options.transform {
-        Transform::Plain => binaryen::optimize(&asyncified, &scan, None)?,
+        Transform::None => bare::add_state(&prepared)?,
+        Transform::Reference => binaryen::reference(&prepared, &scan, &blocking)?,
+        Transform::Plain => binaryen::optimize(&asyncify()?, &scan, None)?,
         Transform::TwoVersion => {
             let named = |module: &str, name: &str| {
                 let blocking = imports.iter().filter(|import| import.blocks);
@@ -121,7 +132,7 @@ pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, 
                     .clone()
                     .any(|i| i.module == module && i.name == name)
             };
-            let split = fastpath::split(&asyncified, named)?;
+            let split = fastpath::split(&asyncify()?, named)?;
             binaryen::optimize(&split, &scan, Some(fastpath::SLOW))?
         }
     };

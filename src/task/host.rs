@@ -120,11 +120,19 @@ impl Host {
         };
         let woken = resumed.as_ref().filter(|p| p.blocked).map(|p| &p.wait);
         let outcome = match &target {
-            Target::Wasi(function, import) => {
-                let force = resumed.is_none() && import.blocks && self.must_unwind();
+            Target::Wasi(function, import) if import.blocks => {
+                let force = resumed.is_none() && self.must_unwind();
                 self.wasi_call(*function, &arguments, guest, woken, force)
             }
-            Target::Registered(import) => self.registered_call(import, guest),
+            Target::Wasi(function, _) => self.wasi_call_in_place(*function, &arguments, guest),
+            Target::Registered(import) if import.blocks => self.registered_call(import, guest),
+            Target::Registered(import) => {
+                self.error = Some(format!(
+                    "{}.{} is asynchronous, and the module was made without the ability to suspend",
+                    import.module, import.name
+                ));
+                Outcome::Stop
+            }
         };
         match outcome {
             Outcome::Return(bits) => Flow::Return(bits),
@@ -191,6 +199,28 @@ impl Host {
             wasi::Outcome::Exit(code) => {
                 self.exit = Some(code);
                 Outcome::Stop
+            }
+        }
+    }
+
+    /// A call at which the guest cannot unwind. Should it block all the same, as with
+    /// `--transform none`, it waits here.
+    fn wasi_call_in_place(
+        &mut self,
+        function: wasi::Function,
+        arguments: &[u64],
+        guest: &mut dyn Guest,
+    ) -> Outcome {
+        let mut woken = None;
+        loop {
+            match self.wasi_call(function, arguments, guest, woken.as_ref(), false) {
+                Outcome::Unwind { wait, .. } => {
+                    while !self.wasi.is_ready(&wait) {
+                        self.wasi.nap(&wait);
+                    }
+                    woken = Some(wait);
+                }
+                outcome => return outcome,
             }
         }
     }

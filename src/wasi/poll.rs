@@ -1,5 +1,8 @@
 //! `poll_oneoff`: several subscriptions, the first of which ends the wait.
 
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs as os;
 
 use super::abi::{Memory, Result, arg, at};
@@ -21,6 +24,8 @@ const ABSOLUTE: u16 = 1;
 const HANGUP: u16 = 1;
 /// How many subscriptions one call takes: each costs the host memory and system calls.
 const MAX_SUBSCRIPTIONS: u32 = 1 << 16;
+/// A wall clock can be set, so that a long wait looks at it again.
+const LONGEST_NAP: Duration = Duration::from_secs(10);
 
 /// A subscription, decoded.
 struct Subscription {
@@ -190,6 +195,31 @@ impl Ctx {
                 })
                 .collect(),
         }
+    }
+}
+
+impl Ctx {
+    /// Waits in place until a wait may be over, a few seconds at most: for a guest that cannot be
+    /// suspended.
+    pub fn nap(&self, wait: &Wait) {
+        let sources = self.sources(wait);
+        let mut fds: Vec<PollFd<'_>> = sources
+            .iter()
+            .map(|source| {
+                let flags = match source.interest {
+                    Interest::Read => PollFlags::IN,
+                    Interest::Write => PollFlags::OUT,
+                };
+                PollFd::new(&source.fd, flags)
+            })
+            .collect();
+        let left = self.remaining(wait).unwrap_or(LONGEST_NAP).min(LONGEST_NAP);
+        let timeout = Timespec {
+            tv_sec: left.as_secs() as i64,
+            tv_nsec: left.subsec_nanos().into(),
+        };
+        // An error is no news: the caller looks at what it waits for.
+        let _ = poll(&mut fds, Some(&timeout));
     }
 }
 
