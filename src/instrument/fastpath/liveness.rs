@@ -5,8 +5,8 @@
 //! is found, for every call's test, which of the locals that are going to be saved nothing reads
 //! any more, on no path from there in the normal state. What is saved of these does not matter:
 //! while frames are restored no decision depends on a local, and afterwards the slow version does,
-//! local by local, what the fast one does. The call itself is made again, so that what it gets
-//! matters.
+//! local by local, what the fast one does. The call itself is made again, and what it gets matters
+//! to a host function; a function of the guest takes its parameters from what it has saved.
 //!
 //! The usual backward analysis, on structured code: what is alive at the start of a loop is taken
 //! from the pass before, until nothing changes.
@@ -69,7 +69,12 @@ struct Frame {
 
 /// For every test of a call, by the place of its branch, the locals that are saved and do not
 /// matter. `None` where the body holds an instruction that moves control in another way.
-pub(super) fn dead(ops: &[Op<'_>], folded: &Folded) -> Option<HashMap<usize, Vec<u32>>> {
+/// Functions below `imported` are the host's.
+pub(super) fn dead(
+    ops: &[Op<'_>],
+    folded: &Folded,
+    imported: u32,
+) -> Option<HashMap<usize, Vec<u32>>> {
     let starts = starts(ops)?;
     let facts = &folded.facts;
     let mut loops: HashMap<usize, Set> = HashMap::new();
@@ -77,6 +82,7 @@ pub(super) fn dead(ops: &[Op<'_>], folded: &Folded) -> Option<HashMap<usize, Vec
         let mut pass = Pass {
             ops,
             folded,
+            imported,
             starts: &starts,
             loops: &mut loops,
             changed: false,
@@ -114,6 +120,7 @@ fn starts(ops: &[Op<'_>]) -> Option<HashMap<usize, usize>> {
 struct Pass<'a> {
     ops: &'a [Op<'a>],
     folded: &'a Folded,
+    imported: u32,
     starts: &'a HashMap<usize, usize>,
     /// What is alive at the start of each loop.
     loops: &'a mut HashMap<usize, Set>,
@@ -129,7 +136,7 @@ impl Pass<'_> {
         Some(&self.frames[place].label)
     }
 
-    /// Adds the locals that are read for the call in front of a test.
+    /// Adds the locals that the call in front of a test needs when it is made again.
     fn arguments(&self, test: usize, needed: &mut Set) -> Option<()> {
         let is_call = |place: &usize| {
             matches!(
@@ -138,6 +145,11 @@ impl Pass<'_> {
             )
         };
         let call = (0..test).rev().find(is_call)?;
+        if let Operator::Call { function_index } = self.ops[call].operator
+            && function_index >= self.imported
+        {
+            return Some(());
+        }
         for op in &self.ops[self.folded.first[call]..call] {
             if let Operator::LocalGet { local_index } = op.operator {
                 needed.add(local_index);
