@@ -1,8 +1,8 @@
 //! Every bug found, by name. A test here failed before the bug was mended.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use dormouse::{
     Bindings, Config, Ended, EngineKind, Error, HostDir, HostFunctions, HostReply, Limits,
@@ -10,16 +10,36 @@ use dormouse::{
     Value,
 };
 
-fn guest(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("wasm/bin/{name}.wasm"))
-}
+#[path = "all/support.rs"]
+#[allow(dead_code, reason = "the end-to-end tests use more of it")]
+mod support;
+#[path = "regression/wasi.rs"]
+mod wasi;
+
+use support::guest;
 
 fn dormouse(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_dormouse"))
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the binary starts")
+    support::finish(support::dormouse().args(arguments), Stdio::null())
+}
+
+/// What a child leaves behind. One that does not end is a failure, not a test that hangs.
+fn end(child: Child) -> Output {
+    let pid = child.id().to_string();
+    let (done, result) = std::sync::mpsc::channel();
+    std::thread::spawn(move || done.send(child.wait_with_output()));
+    match result.recv_timeout(Duration::from_secs(120)) {
+        Ok(output) => output.expect("it is ours"),
+        Err(_) => {
+            let _ = Command::new("kill").args(["-KILL", &pid]).status();
+            panic!("the process does not end");
+        }
+    }
+}
+
+fn send(child: &Child, signal: &str) {
+    let pid = child.id().to_string();
+    let status = Command::new("kill").args(["-s", signal, &pid]).status();
+    assert!(status.expect("kill runs").success());
 }
 
 /// Rehearses a guest in an empty directory, and gives what it printed.
@@ -90,7 +110,7 @@ fn exit_codes_come_through_wasmedge() {
 /// `dormouse inspect | head -1` panicked when its reader had gone.
 #[test]
 fn a_reader_that_goes_is_no_panic() {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_dormouse"))
+    let mut child = support::dormouse()
         .args(["build", "--functions", "-o", "/dev/null"])
         .arg(guest("c_deep"))
         .stdout(Stdio::piped())
