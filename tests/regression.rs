@@ -10,6 +10,8 @@ use dormouse::{
     Value,
 };
 
+#[path = "regression/forged.rs"]
+mod forged;
 #[path = "all/support.rs"]
 #[allow(dead_code, reason = "the end-to-end tests use more of it")]
 mod support;

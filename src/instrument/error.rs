@@ -26,6 +26,9 @@ pub enum Error {
     /// The module carries no manifest.
     #[error("the module has not been made resumable")]
     NotResumable,
+    /// A resumable module whose manifest lies.
+    #[error("the module has other imports than its manifest says")]
+    OtherImports,
     /// The module has nothing to run.
     #[error("the module exports no `_start` function, so there is nothing to run")]
     NoEntry,

@@ -171,20 +171,16 @@ pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, 
     })
 }
 
-/// Checks a resumable module from a stranger: that it is valid and has what its manifest says.
+/// Checks a resumable module from a stranger: that it is valid and imports what its manifest says.
+/// What it exports, an engine looks up by name.
 ///
 /// # Errors
 /// Says what is wrong.
 pub fn check_resumable(wasm: &[u8], manifest: &Manifest) -> Result<(), Error> {
     validate::well_formed(wasm)?;
     let scan = scan::Scan::of(wasm)?;
-    let imports = scan.imports.iter().map(|i| (&i.module, &i.name));
-    let stated = manifest.shape.imports.iter().map(|i| (&i.module, &i.name));
-    match imports.eq(stated) {
+    match validate::imports_are(&scan, &manifest.shape.imports) {
         true => Ok(()),
-        false => Err(Error::Unsupported {
-            what: "a module with other imports than its manifest says".into(),
-            why: "the snapshot was tampered with",
-        }),
+        false => Err(Error::OtherImports),
     }
 }

@@ -119,6 +119,30 @@ fn host_import(
     })
 }
 
+/// Whether a module imports exactly these functions, in this order and with these types. Engines
+/// make the host's functions by the types stated.
+pub(super) fn imports_are(scan: &Scan, stated: &[Import]) -> bool {
+    let is = |found: &super::scan::Import, stated: &Import| {
+        let (TypeRef::Func(ty) | TypeRef::FuncExact(ty)) = found.ty else {
+            return false;
+        };
+        let has_types = scan.func_type(ty).is_some_and(|ty| {
+            val_types(ty.params()) == stated.params && val_types(ty.results()) == stated.results
+        });
+        // A host call gives back one number at most.
+        has_types
+            && stated.results.len() <= 1
+            && found.module == stated.module
+            && found.name == stated.name
+    };
+    scan.imports.len() == stated.len()
+        && scan
+            .imports
+            .iter()
+            .zip(stated)
+            .all(|(found, stated)| is(found, stated))
+}
+
 /// Checks what Binaryen's asyncify would abort on: all of it, but only where it matters.
 pub(super) fn bodies(wasm: &[u8], scan: &Scan, graph: &CallGraph) -> Result<(), Error> {
     let mut holds_references = false;

@@ -197,6 +197,9 @@ pub(super) fn split<'a>(
     else {
         return Err(short);
     };
+    if version == 0 {
+        return Err(Error::VersionZero);
+    }
     if version != VERSION {
         return Err(Error::Version {
             found: version,
@@ -228,8 +231,10 @@ pub(super) fn split<'a>(
 
     let mut rows = Fields(&file[HEADER..]);
     let mut sections: Vec<(Section, Content<'a>)> = Vec::new();
+    // Where the next section starts: what no section covers, nobody would ever look at.
+    let mut next = HEADER as u64 + u64::from(count) * ROW as u64;
     for _ in 0..count {
-        let (section, content) = row(&mut rows, file, limits)?;
+        let (section, content) = row(&mut rows, file, limits, &mut next)?;
         if sections.iter().any(|(other, _)| *other == section) {
             return Err(Error::Malformed(format!(
                 "there are two of its {}",
@@ -238,13 +243,21 @@ pub(super) fn split<'a>(
         }
         sections.push((section, content));
     }
-    Ok(sections)
+    match next == found {
+        true => Ok(sections),
+        false => Err(Error::Malformed(format!(
+            "{} bytes follow its last section",
+            found.saturating_sub(next)
+        ))),
+    }
 }
 
+/// One row of the table. The section has to start at `next`, which is moved to its end.
 fn row<'a>(
     rows: &mut Fields<'_>,
     file: &'a [u8],
     limits: &Limits,
+    next: &mut u64,
 ) -> Result<(Section, Content<'a>), Error> {
     let cut = || Error::Malformed("the section table is cut off".into());
     let number = rows.u32().ok_or_else(cut)?;
@@ -267,6 +280,12 @@ fn row<'a>(
         .checked_add(stored)
         .and_then(|end| file.get(usize::try_from(offset).ok()?..usize::try_from(end).ok()?))
         .ok_or_else(|| Error::Malformed(format!("the {} is out of bounds", section.name())))?;
+    if offset != *next {
+        let text = format!("the {} does not start where it should", section.name());
+        return Err(Error::Malformed(text));
+    }
+    // It lies within the file, whose length fits.
+    *next = offset + stored;
     let compressed = match compression {
         STORED if stored == length => false,
         ZSTD => true,

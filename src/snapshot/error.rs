@@ -23,6 +23,9 @@ pub enum Error {
     /// The digest does not match.
     #[error("the snapshot is damaged: its content does not match its digest")]
     Damaged,
+    /// The first format has version 1.
+    #[error("the snapshot is damaged: there never was a format version 0")]
+    VersionZero,
     /// A format that this build does not know.
     #[error(
         "the snapshot has format version {found}, and this dormouse reads version {known}; \

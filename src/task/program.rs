@@ -134,22 +134,23 @@ impl Runtime {
                 .cached(&wanted)
                 .ok_or_else(|| TaskError::ModuleMissing(wanted).into());
         };
-        // With the manifest in the cache, the module itself need not be unpacked to run.
-        if let Some(manifest) = self.cached_manifest(&wanted) {
-            let program = Program::new(wanted, manifest, packed.clone(), *length);
-            return Ok(Arc::new(program));
+        // What lies in the cache was checked before it got there. The same bytes need not be
+        // unpacked to run; other bytes might be anything, and would go on into the next snapshot.
+        if let Some(program) = self.cached(&wanted)
+            && program.packed == *packed
+            && program.length == *length
+        {
+            return Ok(program);
         }
+        let forged = |error: instrument::Error| TaskError::Mismatch(error.to_string());
         let wasm = unpack(packed, *length)?;
-        if Digest::of(&wasm) != wanted {
-            return Err(
-                TaskError::Mismatch("its module has another digest than stated".into()).into(),
-            );
-        }
+        check_digest(&wasm, &wanted)?;
         let manifest = Manifest::of(&wasm)?;
         // Machine code made of it is going to be cached, so that it must be what it claims.
-        instrument::check_resumable(&wasm, &manifest)?;
+        instrument::check_resumable(&wasm, &manifest).map_err(forged)?;
         let bytes =
             rmp_serde::to_vec_named(&manifest).map_err(|e| TaskError::Mismatch(e.to_string()))?;
+        self.cache.put(&self.cache.module(&wanted), packed)?;
         self.cache.put(&self.cache.manifest(&wanted), &bytes)?;
         let program = Program::new(wanted, manifest, packed.clone(), *length);
         let _ = program.wasm.set(wasm);
@@ -296,11 +297,7 @@ impl Program {
             return Ok(wasm);
         }
         let wasm = unpack(&self.packed, self.length)?;
-        if Digest::of(&wasm) != self.digest {
-            return Err(
-                TaskError::Mismatch("its module has another digest than stated".into()).into(),
-            );
-        }
+        check_digest(&wasm, &self.digest)?;
         Ok(self.wasm.get_or_init(|| wasm))
     }
 
@@ -385,16 +382,26 @@ impl fmt::Debug for Program {
     }
 }
 
+fn check_digest(wasm: &[u8], stated: &Digest) -> Result<(), Error> {
+    match Digest::of(wasm) == *stated {
+        true => Ok(()),
+        false => {
+            Err(TaskError::Mismatch("its module has another digest than stated".into()).into())
+        }
+    }
+}
+
 fn unpack(packed: &[u8], length: u64) -> Result<Vec<u8>, Error> {
     let damaged =
         |e: String| TaskError::Mismatch(format!("its module cannot be decompressed: {e}"));
     // Checked before memory is asked for.
-    if zstd::zstd_safe::get_frame_content_size(packed)
-        .ok()
-        .flatten()
-        != Some(length)
-    {
+    let stated = zstd::zstd_safe::get_frame_content_size(packed);
+    if stated.ok().flatten() != Some(length) {
         return Err(damaged("it has another length than stated".into()).into());
+    }
+    // What follows the frame would travel on with it.
+    if zstd::zstd_safe::find_frame_compressed_size(packed).ok() != Some(packed.len()) {
+        return Err(damaged("it is followed by something else".into()).into());
     }
     let length = usize::try_from(length).map_err(|e| damaged(e.to_string()))?;
     Ok(zstd::bulk::decompress(packed, length).map_err(|e| damaged(e.to_string()))?)

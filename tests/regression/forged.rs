@@ -1,0 +1,241 @@
+//! Snapshots that somebody has written by hand. The digest is right in all of them: it tells damage
+//! and no more.
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+
+use dormouse::{Digest, ErrorKind, Limits, Runtime, RuntimeOptions, Snapshot};
+
+use crate::support::{ended, finish, guest, resume, says, suspend};
+
+const HEADER: usize = 56;
+const ROW: usize = 32;
+const MODULE: u32 = 2;
+const WASI: u32 = 4;
+
+/// A section as it is in the file.
+#[derive(Clone)]
+struct Section {
+    number: u32,
+    compression: u32,
+    length: u64,
+    bytes: Vec<u8>,
+}
+
+fn number<const N: usize>(file: &[u8], at: usize) -> [u8; N] {
+    file[at..at + N].try_into().expect("as many bytes")
+}
+
+fn sections(file: &[u8]) -> Vec<Section> {
+    let count = u32::from_le_bytes(number(file, 12)) as usize;
+    let section = |place: usize| {
+        let row = HEADER + ROW * place;
+        let start = u64::from_le_bytes(number(file, row + 8)) as usize;
+        let stored = u64::from_le_bytes(number(file, row + 16)) as usize;
+        Section {
+            number: u32::from_le_bytes(number(file, row)),
+            compression: u32::from_le_bytes(number(file, row + 4)),
+            length: u64::from_le_bytes(number(file, row + 24)),
+            bytes: file[start..start + stored].to_vec(),
+        }
+    };
+    (0..count).map(section).collect()
+}
+
+/// A file of these sections, with so many bytes of nobody's before the section at `gap`; behind
+/// the last one, where there is no such section.
+fn file(sections: &[Section], gap: usize, bytes: usize) -> Vec<u8> {
+    let mut file = vec![0; HEADER];
+    file[..8].copy_from_slice(b"dormouse");
+    file[8] = 1;
+    file[12] = sections.len() as u8;
+    let mut content = Vec::new();
+    let start = HEADER + ROW * sections.len();
+    for (place, section) in sections.iter().enumerate() {
+        if place == gap {
+            content.resize(content.len() + bytes, 0xaa);
+        }
+        file.extend(section.number.to_le_bytes());
+        file.extend(section.compression.to_le_bytes());
+        file.extend(((start + content.len()) as u64).to_le_bytes());
+        file.extend((section.bytes.len() as u64).to_le_bytes());
+        file.extend(section.length.to_le_bytes());
+        content.extend(&section.bytes);
+    }
+    if gap >= sections.len() {
+        content.resize(content.len() + bytes, 0xaa);
+    }
+    file.extend(content);
+    sealed(file)
+}
+
+/// With the right length and digest.
+fn sealed(mut file: Vec<u8>) -> Vec<u8> {
+    let length = file.len() as u64;
+    file[16..24].copy_from_slice(&length.to_le_bytes());
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&file[..24]).update(&file[HEADER..]);
+    file[24..HEADER].copy_from_slice(hasher.finalize().as_bytes());
+    file
+}
+
+fn asleep(folder: &Path, name: &str) -> Vec<u8> {
+    let path = folder.join(name);
+    ended(&suspend::<&str>(&guest(name), &path, &[]), 75).expect("it sleeps");
+    fs::read(path).expect("it was written")
+}
+
+fn refused(folder: &Path, bytes: &[u8], code: i32, words: &[&str]) {
+    let path = folder.join("forged");
+    fs::write(&path, bytes).expect("a scratch file");
+    let output = finish(&mut resume(&path, &[]), Stdio::null());
+    ended(&output, code)
+        .and_then(|()| says(&output, words))
+        .unwrap_or_else(|message| panic!("{message}"));
+    assert!(output.stdout.is_empty(), "the guest ran");
+}
+
+/// Where the cache knew the module, the one in the snapshot was not looked at, although it went on
+/// into the next snapshot.
+#[test]
+fn a_forged_module_is_refused_though_the_right_one_is_cached() {
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    let (one, other) = ("c_hello_sleep", "c_sleep_loop");
+    let mut forged = sections(&asleep(scratch.path(), one));
+    let foreign = sections(&asleep(scratch.path(), other));
+    let module = |section: &&mut Section| section.number == MODULE;
+    let place = forged.iter_mut().find(module).expect("a module");
+    let foreign = foreign.into_iter().find(|s| s.number == MODULE);
+    *place = foreign.expect("a module");
+    let bytes = file(&forged, usize::MAX, 0);
+    refused(scratch.path(), &bytes, 67, &["another digest"]);
+}
+
+/// Bytes behind the compressed module, which the decompressor passes over.
+#[test]
+fn nothing_travels_behind_the_module() {
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    let mut forged = sections(&asleep(scratch.path(), "c_hello_sleep"));
+    for section in &mut forged {
+        if section.number == MODULE {
+            // What zstd calls a skippable frame: magic, length, content.
+            section.bytes.extend(0x184d_2a50_u32.to_le_bytes());
+            section.bytes.extend(4_u32.to_le_bytes());
+            section.bytes.extend(b"evil");
+        }
+    }
+    let bytes = file(&forged, usize::MAX, 0);
+    refused(scratch.path(), &bytes, 67, &["followed by something else"]);
+}
+
+/// Only the names of imports were compared with those of the manifest, by whose types engines make
+/// the host's functions.
+#[test]
+fn an_import_of_another_type_is_refused() -> Result<(), dormouse::Error> {
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    let bytes = asleep(scratch.path(), "c_hello_sleep");
+    let honest = sections(&bytes);
+    let module = honest.iter().find(|s| s.number == MODULE).expect("it");
+    let mut wasm = zstd::bulk::decompress(&module.bytes, module.length as usize).expect("zstd");
+    // In the manifest, the first parameter of `fd_write`.
+    let after = |wasm: &[u8], from: usize, what: &[u8]| {
+        let mut windows = wasm[from..].windows(what.len());
+        from + windows.position(|window| window == what).expect("it") + what.len()
+    };
+    let manifest = after(&wasm, 0, b"dormouse.manifest");
+    let import = after(&wasm, manifest, b"fd_write");
+    let params = after(&wasm, import, b"params");
+    let first = after(&wasm, params, b"I32");
+    wasm[first - 3..first].copy_from_slice(b"I64");
+
+    let mut snapshot = Snapshot::decode(&bytes, &Limits::default())?;
+    snapshot.meta.module = Digest::of(&wasm);
+    let mut forged = sections(&snapshot.encode()?);
+    for section in forged.iter_mut().filter(|s| s.number == MODULE) {
+        section.bytes = zstd::bulk::compress(&wasm, 3).expect("zstd");
+    }
+    let bytes = file(&forged, usize::MAX, 0);
+    let snapshot = Snapshot::decode(&bytes, &Limits::default())?;
+    let runtime = Runtime::new(RuntimeOptions {
+        cache: Some(scratch.path().join("modules")),
+        ..RuntimeOptions::default()
+    })?;
+    let error = runtime.load_snapshot(&snapshot).expect_err("it lies");
+    assert_eq!(error.kind(), ErrorKind::Snapshot, "{error}");
+    refused(scratch.path(), &bytes, 67, &["other imports"]);
+    Ok(())
+}
+
+/// The format says "one after another, without gaps", and the reader did not look.
+#[test]
+fn sections_lie_without_gaps() {
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    let honest = sections(&asleep(scratch.path(), "c_hello_sleep"));
+    let same = file(&honest, usize::MAX, 0);
+    assert!(Snapshot::decode(&same, &Limits::default()).is_ok());
+    for gap in 0..honest.len() {
+        let bytes = file(&honest, gap, 1);
+        refused(scratch.path(), &bytes, 67, &["does not start where"]);
+    }
+    let bytes = file(&honest, honest.len(), 7);
+    refused(scratch.path(), &bytes, 67, &["7 bytes follow"]);
+    // Two sections over the same bytes.
+    let mut bytes = same.clone();
+    let (first, second) = (HEADER, HEADER + ROW);
+    bytes.copy_within(first + 8..first + 16, second + 8);
+    refused(scratch.path(), &sealed(bytes), 67, &["snapshot"]);
+}
+
+/// It was told to be of a newer dormouse.
+#[test]
+fn format_version_zero_never_was() {
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    let mut bytes = asleep(scratch.path(), "c_hello_sleep");
+    bytes[8] = 0;
+    refused(scratch.path(), &sealed(bytes.clone()), 67, &["never was"]);
+    bytes[8] = 2;
+    refused(scratch.path(), &sealed(bytes), 68, &["newer dormouse"]);
+}
+
+/// A state that gives itself more than its guest could have had was taken.
+#[test]
+fn a_forged_wasi_state_gets_nothing_more() {
+    type Forge = fn(&mut serde_json::Value);
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    let honest = sections(&asleep(scratch.path(), "c_hello_sleep"));
+    let forgeries: [(Forge, &str); 6] = [
+        (
+            |state| state["fds"][0]["rights"] = u64::MAX.into(),
+            "rights",
+        ),
+        (|state| state["fds"][1]["flags"] = 0xffff.into(), "flags"),
+        (|state| state["fds"][1]["fd"] = 0.into(), "one number"),
+        (|state| state["fds"][1]["fd"] = u32::MAX.into(), "number"),
+        (|state| state["args"][0] = "a\0b".into(), "zero byte"),
+        (
+            |state| state["fds"][1]["inheriting"] = u64::MAX.into(),
+            "rights",
+        ),
+    ];
+    for (forge, words) in forgeries {
+        let mut forged = honest.clone();
+        for section in forged.iter_mut().filter(|s| s.number == WASI) {
+            let plain = match section.compression {
+                0 => section.bytes.clone(),
+                _ => zstd::bulk::decompress(&section.bytes, section.length as usize).expect("zstd"),
+            };
+            let mut state: serde_json::Value = rmp_serde::from_slice(&plain).expect("a map");
+            forge(&mut state);
+            section.bytes = rmp_serde::to_vec_named(&state).expect("a map");
+            section.length = section.bytes.len() as u64;
+            section.compression = 0;
+        }
+        let path = scratch.path().join("forged");
+        fs::write(&path, file(&forged, usize::MAX, 0)).expect("a scratch file");
+        let output = finish(&mut resume(&path, &[]), Stdio::null());
+        assert_ne!(output.status.code(), Some(0), "{words}: taken");
+        says(&output, &[words]).unwrap_or_else(|message| panic!("{message}"));
+        assert!(output.stdout.is_empty(), "the guest ran");
+    }
+}
