@@ -12,6 +12,8 @@ use dormouse::{
 
 #[path = "regression/forged.rs"]
 mod forged;
+#[path = "regression/process.rs"]
+mod process;
 #[path = "all/support.rs"]
 #[allow(dead_code, reason = "the end-to-end tests use more of it")]
 mod support;

@@ -12,7 +12,7 @@ use crate::scheduler::Policy;
 #[derive(Debug, Parser)]
 #[command(version, after_help = super::exit::TABLE)]
 pub(super) struct Args {
-    /// Say on stdout what is being done; twice, also every WASI call.
+    /// Say on stderr what is being done; twice, also every WASI call.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
     #[command(subcommand)]

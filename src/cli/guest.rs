@@ -16,16 +16,20 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::exit::{Done, Failure, INTERNAL, INTERRUPTED, SUSPENDED, WRITE};
-use super::text;
+use super::text::{self, say};
 use crate::error::Error;
 use crate::model::Wait;
 use crate::scheduler::{self, Ended, Policy};
 use crate::snapshot::{self, ModuleRef};
 use crate::task::{Task, TaskHandle};
+use crate::wasi::{Bindings, HostDir};
 
 /// Signals this close together are one request: `timeout` and shells send them to the process and
 /// to its group.
 const SAME_REQUEST: Duration = Duration::from_secs(1);
+
+/// A request that has not been met by now is one that the user should hear of.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// After a snapshot could not be written, the policy rests this long.
 const RETRY: Duration = Duration::from_secs(60);
@@ -42,6 +46,21 @@ pub(super) struct Session {
     pub(super) dirs: Vec<String>,
 }
 
+/// What a guest is given: the process's own streams, and these directories.
+pub(super) fn bindings(dirs: Vec<HostDir>) -> Result<Bindings, Failure> {
+    let stdout = super::log::output().map_err(|error| {
+        Failure::new(
+            INTERNAL,
+            format!("cannot open standard output again: {error}"),
+        )
+    })?;
+    Ok(Bindings {
+        stdout,
+        dirs,
+        ..Bindings::default()
+    })
+}
+
 /// Runs the guest until it ends or has been suspended.
 pub(super) fn drive(session: Session) -> Result<Done, Failure> {
     let handle = session.task.handle();
@@ -50,6 +69,7 @@ pub(super) fn drive(session: Session) -> Result<Done, Failure> {
         // Before the guest starts: from its first output on, a signal must suspend it.
         let mut signals = Signals::new()?;
         let mut asked = None;
+        let mut told = false;
         std::thread::Builder::new()
             .name("guest".into())
             .stack_size(crate::engine::GUEST_STACK * 2)
@@ -70,6 +90,14 @@ pub(super) fn drive(session: Session) -> Result<Done, Failure> {
                     if let Some(done) = on_signal(event, &handle, &mut asked) {
                         return Ok(done);
                     }
+                    told = false;
+                }
+                () = tokio::time::sleep(PATIENCE), if handle.is_asked() && !told => {
+                    say!(
+                        "not suspended yet: the guest computes, or writes what nobody reads; \
+                         it will be at its next wait, and a second signal ends it without a snapshot"
+                    );
+                    told = true;
                 }
             }
         }
@@ -83,8 +111,8 @@ fn on_signal(event: Event, handle: &TaskHandle, asked: &mut Option<Instant>) -> 
         Event::Interrupt => Some(Done::Own(INTERRUPTED)),
         Event::Suspend => match asked {
             Some(first) if first.elapsed() >= SAME_REQUEST && handle.is_asked() => {
-                eprintln!(
-                    "dormouse: ended at the second request; \
+                say!(
+                    "ended at the second request; \
                      the guest's work since its last snapshot is lost"
                 );
                 Some(Done::Own(WRITE))
@@ -163,7 +191,7 @@ fn run(mut session: Session) -> Result<Done, Failure> {
                 Ok(()) => return Ok(Done::Own(SUSPENDED)),
                 Err(error) => {
                     // Nothing is lost: the guest goes on here, and the disk is tried again later.
-                    eprintln!("dormouse: not suspended: {error}; the task goes on in this process");
+                    say!("not suspended: {error}; the task goes on in this process");
                     handle.clear();
                     policy = Policy::Never;
                 }
@@ -192,8 +220,8 @@ fn suspend(session: &mut Session) -> Result<(), Error> {
         .iter()
         .map(|dir| format!(" --dir {}", quoted(dir)))
         .collect();
-    eprintln!(
-        "dormouse: {}; resume with: dormouse resume{dirs} {}",
+    say!(
+        "{}; resume with: dormouse resume{dirs} {}",
         sleeping(&snapshot.meta.wait, snapshot.meta.wakes),
         quoted(&runnable(&session.snapshot)),
     );

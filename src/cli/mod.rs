@@ -5,6 +5,7 @@ mod build;
 mod exit;
 mod guest;
 mod inspect;
+mod log;
 mod progress;
 mod rehearse;
 mod resume;
@@ -32,7 +33,7 @@ pub fn main() -> ExitCode {
             };
         }
     };
-    start_log(args.verbose);
+    log::start(args.verbose);
     let result = match args.command {
         Command::Run(command) => run::run(command),
         Command::Resume(command) => resume::resume(command),
@@ -42,26 +43,8 @@ pub fn main() -> ExitCode {
     match result {
         Ok(code) => exit::of_guest(code),
         Err(Failure { code, message }) => {
-            eprintln!("dormouse: {message}");
+            text::say!("{message}");
             code.into()
-        }
-    }
-}
-
-/// Logs to standard output, which is where `simple-log` writes. Without `--verbose` only what a user must know is said, by the commands.
-fn start_log(verbose: u8) {
-    if verbose > 0 {
-        // Of the engines, only what goes wrong.
-        let level = if verbose > 1 {
-            "warn,dormouse=trace"
-        } else {
-            "warn,dormouse=debug"
-        };
-        let config = simple_log::LogConfigBuilder::builder()
-            .level(level)
-            .map(|builder| builder.output_console().build());
-        if let Err(error) = config.and_then(simple_log::new) {
-            eprintln!("dormouse: cannot start the log: {error}");
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::engine::EngineKind;
 use crate::scheduler;
 use crate::snapshot::Limits;
 use crate::task::{Restore, Runtime, Snapshot, Step, Task, quiet};
-use crate::wasi::{Bindings, HostDir, RestoreOptions};
+use crate::wasi::{HostDir, RestoreOptions};
 
 /// The engines that take turns: all of this build, or only the one asked for.
 pub(super) fn engines(first: EngineKind, only: bool) -> Vec<EngineKind> {
@@ -43,8 +43,8 @@ pub(super) fn rehearse(
                 }
                 Step::Exited(code) => {
                     let names: Vec<String> = engines.iter().map(ToString::to_string).collect();
-                    eprintln!(
-                        "dormouse: rehearsed: suspended {count} times on {}, largest snapshot {}",
+                    super::text::say!(
+                        "rehearsed: suspended {count} times on {}, largest snapshot {}",
                         names.join(" and "),
                         super::text::bytes(largest as u64),
                     );
@@ -61,16 +61,15 @@ fn thaw(
     bytes: &[u8],
     engine: EngineKind,
     dirs: &[HostDir],
-) -> Result<Task, crate::Error> {
+) -> Result<Task, Failure> {
     let snapshot = Snapshot::decode(bytes, &Limits::default())?;
     let program = runtime.load_snapshot(&snapshot)?;
     let restore = Restore {
-        bindings: Bindings {
-            dirs: dirs.to_vec(),
-            ..Bindings::default()
-        },
+        bindings: super::guest::bindings(dirs.to_vec())?,
         options: RestoreOptions::default(),
         clock: None,
     };
-    Task::thaw(runtime, &program, engine, &snapshot, restore, &quiet)
+    Ok(Task::thaw(
+        runtime, &program, engine, &snapshot, restore, &quiet,
+    )?)
 }

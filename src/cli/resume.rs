@@ -7,7 +7,7 @@ use super::progress::Bar;
 use super::run::{dirs, engine, read_module};
 use crate::snapshot::{self, Limits};
 use crate::task::{Restore, Runtime, RuntimeOptions, Snapshot, Task};
-use crate::wasi::{Bindings, RestoreOptions};
+use crate::wasi::RestoreOptions;
 
 pub(super) fn resume(command: Resume) -> Result<Done, Failure> {
     let limits = Limits::default();
@@ -32,10 +32,7 @@ pub(super) fn resume(command: Resume) -> Result<Done, Failure> {
     }
     .map_err(at_file)?;
     let restore = Restore {
-        bindings: Bindings {
-            dirs: dirs(&command.common.dirs)?,
-            ..Bindings::default()
-        },
+        bindings: guest::bindings(dirs(&command.common.dirs)?)?,
         options: RestoreOptions {
             accept_changed_files: command.accept_changed_files,
         },

@@ -9,7 +9,7 @@ use super::progress::Bar;
 use super::rehearse;
 use crate::engine::EngineKind;
 use crate::task::{Runtime, RuntimeOptions, Setup, Task};
-use crate::wasi::{Bindings, Config, HostDir};
+use crate::wasi::{Config, HostDir};
 
 pub(super) fn run(command: Run) -> Result<Done, Failure> {
     let Some((module, arguments)) = command.command.split_first() else {
@@ -32,10 +32,7 @@ pub(super) fn run(command: Run) -> Result<Done, Failure> {
                 .collect(),
             env: environment(&command.env)?,
         },
-        bindings: Bindings {
-            dirs: dirs.clone(),
-            ..Bindings::default()
-        },
+        bindings: guest::bindings(dirs.clone())?,
         clock: None,
     };
     let task = Task::new(&runtime, &program, engine, setup, &progress)?;

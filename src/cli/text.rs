@@ -9,7 +9,13 @@ use crate::model::{Interest, Wait};
 /// Prints a line. A reader that has gone, as in `dormouse inspect … | head`, has seen enough:
 /// `println!` would panic.
 pub(super) fn line(text: fmt::Arguments<'_>) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+    let _ = writeln!(super::log::stdout(), "{text}");
+}
+
+/// Tells the user something, under our name. It is no reason to fail that nobody can hear it:
+/// `eprintln!` would panic, after a snapshot has been written as before.
+pub(super) fn tell(text: fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr(), "dormouse: {text}");
 }
 
 /// Like `println!`, through [`line`].
@@ -17,6 +23,12 @@ macro_rules! out {
     ($($text:tt)*) => { $crate::cli::text::line(format_args!($($text)*)) };
 }
 pub(super) use out;
+
+/// Like `eprintln!`, through [`tell`].
+macro_rules! say {
+    ($($text:tt)*) => { $crate::cli::text::tell(format_args!($($text)*)) };
+}
+pub(super) use say;
 
 /// Nanoseconds since the Unix epoch as UTC.
 pub(super) fn time(nanoseconds: u64) -> String {

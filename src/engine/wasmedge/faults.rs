@@ -29,8 +29,8 @@ const SIGNALS: [c_int; 3] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE];
 const PARKING: &[u8] = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x02\x07\x01\x01m\x01p\0\0\
     \x03\x02\x01\0\x07\x05\x01\x01r\0\x01\x0a\x06\x01\x04\0\x10\0\x0b";
 
-/// How far below the entry's frame a fault is one of the stack: the stack and some more.
-const REACH: usize = super::super::GUEST_STACK + (4 << 20);
+/// How far below the end of its stack a guest's fault still is one of the stack.
+const BEYOND: usize = 1 << 20;
 
 /// What the signals were handled by.
 struct Handlers {
@@ -41,8 +41,9 @@ struct Handlers {
 static HANDLERS: OnceLock<Handlers> = OnceLock::new();
 
 thread_local! {
-    /// An address in the frame that entered the guest, while this thread runs the guest's code.
-    static ENTRY: Cell<Option<usize>> = const { Cell::new(None) };
+    /// While this thread runs the guest's code: the end of its stack, and an address in the frame
+    /// that entered the guest.
+    static ENTRY: Cell<Option<(usize, usize)>> = const { Cell::new(None) };
     static EXHAUSTED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -139,8 +140,11 @@ fn stay(
 /// Runs `call`, which enters a guest. The second result: whether the guest used up its stack.
 pub(super) fn entered<T>(call: impl FnOnce() -> T) -> (T, bool) {
     let here = 0_u8;
+    let here = (&raw const here).addr();
+    // Threads have stacks of different sizes; where the system does not tell, it is what we ask for.
+    let left = stacker::remaining_stack().unwrap_or(super::super::GUEST_STACK);
     EXHAUSTED.set(false);
-    let outer = ENTRY.replace(Some((&raw const here).addr()));
+    let outer = ENTRY.replace(Some((here.saturating_sub(left), here)));
     let result = call();
     ENTRY.set(outer);
     (result, EXHAUSTED.get())
@@ -160,11 +164,11 @@ extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
         return;
     };
     let action = match ENTRY.get() {
-        Some(entry) => {
+        Some((end, entry)) => {
             // SAFETY: the kernel gives the address with each of these signals.
             let address = unsafe { (*info).si_addr() }.addr();
             EXHAUSTED.set(
-                signal != libc::SIGFPE && (entry.saturating_sub(REACH)..entry).contains(&address),
+                signal != libc::SIGFPE && (end.saturating_sub(BEYOND)..entry).contains(&address),
             );
             &handlers.wasmedge[place]
         }
