@@ -12,6 +12,8 @@ use dormouse::{
 
 #[path = "regression/forged.rs"]
 mod forged;
+#[path = "regression/hostile.rs"]
+mod hostile;
 #[path = "regression/process.rs"]
 mod process;
 #[path = "all/support.rs"]

@@ -145,6 +145,11 @@ impl Signals {
                 Failure::new(INTERNAL, format!("cannot listen to signals: {error}"))
             })
         };
+        // Writing a file that gets larger than the user may have one ends the process otherwise;
+        // with a handler, the write fails. The handler stays when this goes.
+        drop(listen(SignalKind::from_raw(
+            rustix::process::Signal::XFSZ.as_raw(),
+        ))?);
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
@@ -200,7 +205,18 @@ fn run(mut session: Session) -> Result<Done, Failure> {
     })
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+/// tokio panics where it cannot have the descriptors that signals need.
+fn check_descriptors() -> Result<(), Failure> {
+    let spare: std::io::Result<Vec<_>> = (0..16)
+        .map(|_| Ok(rustix::stdio::stdin().try_clone_to_owned()?))
+        .collect();
+    spare
+        .map(drop)
+        .map_err(|error| Failure::new(INTERNAL, format!("cannot open what is needed: {error}")))
+}
+
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    check_descriptors()?;
     Builder::new_current_thread()
         .enable_all()
         .build()

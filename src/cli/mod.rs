@@ -40,6 +40,13 @@ pub fn main() -> ExitCode {
         Command::Inspect(command) => inspect::inspect(&command),
         Command::Build(command) => build::build(&command),
     };
+    let result = result.and_then(|done| match text::failed() {
+        Some(error) => {
+            let message = format!("cannot write to standard output: {error}");
+            Err(Failure::new(exit::WRITE, message))
+        }
+        None => Ok(done),
+    });
     match result {
         Ok(code) => exit::of_guest(code),
         Err(Failure { code, message }) => {

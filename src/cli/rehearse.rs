@@ -1,7 +1,7 @@
 //! `dormouse run --rehearse`: suspends at every call that may block, through the full bytes of a
 //! snapshot into a fresh instance, with both engines taking turns where both are built.
 
-use super::exit::{Done, Failure, INTERNAL};
+use super::exit::{Done, Failure};
 use crate::engine::EngineKind;
 use crate::scheduler;
 use crate::snapshot::Limits;
@@ -21,11 +21,7 @@ pub(super) fn rehearse(
     engines: &[EngineKind],
     dirs: &[HostDir],
 ) -> Result<Done, Failure> {
-    let tokio = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(INTERNAL, format!("cannot start tokio: {error}")))?;
-    tokio.block_on(async {
+    super::guest::runtime()?.block_on(async {
         let mut count = 0usize;
         let mut largest = 0;
         let mut turns = engines.iter().cycle().skip(1);

@@ -1,9 +1,11 @@
 //! `dormouse run`.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use super::args::Run;
-use super::exit::{Done, Failure, MISSING, NO_INPUT, USAGE};
+use super::exit::{Done, Failure, MISSING, MODULE, NO_INPUT, USAGE};
 use super::guest::{self, Session};
 use super::progress::Bar;
 use super::rehearse;
@@ -55,10 +57,35 @@ pub(super) fn run(command: Run) -> Result<Done, Failure> {
     })
 }
 
-/// The module's bytes.
+/// No engine takes larger modules.
+const MAX_MODULE: u64 = 1 << 30;
+
+/// The module's bytes; of a file that is none, only its start.
 pub(super) fn read_module(path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path)
-        .map_err(|error| Failure::new(NO_INPUT, format!("cannot read {}: {error}", path.display())))
+    let failed = |error: std::io::Error| {
+        Failure::new(NO_INPUT, format!("cannot read {}: {error}", path.display()))
+    };
+    let mut file = File::open(path).map_err(failed)?;
+    let mut bytes = Vec::new();
+    file.by_ref()
+        .take(16)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    if bytes.starts_with(b"\0asm") {
+        file.take(MAX_MODULE)
+            .read_to_end(&mut bytes)
+            .map_err(failed)?;
+    }
+    match bytes.len() as u64 > MAX_MODULE {
+        true => {
+            let text = format!(
+                "{} has more than 1 GiB, too much for a module",
+                path.display()
+            );
+            Err(Failure::new(MODULE, text))
+        }
+        false => Ok(bytes),
+    }
 }
 
 /// The engine asked for, else the first that this build has.
@@ -92,6 +119,10 @@ fn environment(given: &[String]) -> Result<Vec<(String, String)>, Failure> {
     given
         .iter()
         .map(|text| match text.split_once('=') {
+            Some(("", _)) => Err(Failure::new(
+                USAGE,
+                format!("--env {text}: write NAME=VALUE or NAME"),
+            )),
             Some((name, value)) => Ok((name.into(), value.into())),
             None => std::env::var(text)
                 .map(|value| (text.clone(), value))

@@ -1,21 +1,35 @@
 //! Words and numbers for people.
 
 use std::fmt;
-use std::io::Write;
+use std::io::{self, Write};
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::model::{Interest, Wait};
 
+/// The first line that could not be printed.
+static FAILED: OnceLock<io::Error> = OnceLock::new();
+
 /// Prints a line. A reader that has gone, as in `dormouse inspect … | head`, has seen enough:
-/// `println!` would panic.
+/// `println!` would panic. Anything else is told at the end.
 pub(super) fn line(text: fmt::Arguments<'_>) {
-    let _ = writeln!(super::log::stdout(), "{text}");
+    match writeln!(super::log::stdout(), "{text}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let _ = FAILED.set(error);
+        }
+        _ => {}
+    }
+}
+
+/// Why something could not be printed, if that is so.
+pub(super) fn failed() -> Option<&'static io::Error> {
+    FAILED.get()
 }
 
 /// Tells the user something, under our name. It is no reason to fail that nobody can hear it:
 /// `eprintln!` would panic, after a snapshot has been written as before.
 pub(super) fn tell(text: fmt::Arguments<'_>) {
-    let _ = writeln!(std::io::stderr(), "dormouse: {text}");
+    let _ = writeln!(io::stderr(), "dormouse: {text}");
 }
 
 /// Like `println!`, through [`line`].

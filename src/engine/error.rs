@@ -1,5 +1,8 @@
 //! What can go wrong in an engine.
 
+use std::io;
+use std::path::PathBuf;
+
 use super::EngineKind;
 
 /// What can go wrong in an engine.
@@ -14,6 +17,12 @@ pub enum Error {
     /// The engine could not compile the module.
     #[error("{0} could not compile the module: {1}")]
     Compile(EngineKind, String),
+    /// The compiled code could not be written.
+    #[error("cannot write machine code to {0}: {1}")]
+    Write(PathBuf, io::Error),
+    /// The host could not give an instance what it needs.
+    #[error("{0} could not make an instance of the module: {1}")]
+    Instance(EngineKind, String),
     /// The compiled code could not be loaded.
     #[error("{0} could not load the compiled module: {1}")]
     Load(EngineKind, String),
@@ -32,6 +41,7 @@ impl From<Error> for crate::error::Error {
         let kind = match &error {
             Error::Trap(_) => ErrorKind::Trap,
             Error::NotBuilt(_) => ErrorKind::Missing,
+            Error::Write(..) => ErrorKind::Write,
             _ => ErrorKind::Internal,
         };
         Self::new(kind, error)

@@ -74,6 +74,19 @@ fn config(bytes: usize) -> Result<Config, Error> {
         .map_err(|e| Error::Setup(KIND, e.to_string()))
 }
 
+/// Fails where a disk has no room for the code of a module of this size. The linker writes through
+/// a mapping of the file: where the disk gets full, a signal ends the process.
+fn check_room(folder: &Path, bytes: usize) -> Result<(), Error> {
+    // An object file and the library, each several times as large as the module.
+    let needed = (bytes as u64).saturating_mul(24).saturating_add(256 << 10);
+    match rustix::fs::statvfs(folder) {
+        Ok(disk) if disk.f_bavail.saturating_mul(disk.f_frsize) < needed => {
+            Err(Error::Write(folder.into(), rustix::io::Errno::NOSPC.into()))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Engine for WasmEdge {
     fn kind(&self) -> EngineKind {
         KIND
@@ -100,10 +113,11 @@ impl Engine for WasmEdge {
         let (Some(folder), Some(name)) = (code.parent(), code.file_name()) else {
             return Err(failed(format!("{} is no file name", code.display())));
         };
+        check_room(folder, wasm.len())?;
         let library = compiler
             .compile_from_bytes(wasm, name.to_string_lossy(), folder)
             .map_err(|e| failed(e.to_string()))?;
-        std::fs::rename(&library, code).map_err(|e| failed(format!("{}: {e}", code.display())))
+        std::fs::rename(&library, code).map_err(|e| Error::Write(code.into(), e))
     }
 
     unsafe fn load(&self, code: &Path, shape: &Arc<Shape>) -> Result<Arc<dyn Module>, Error> {

@@ -55,8 +55,7 @@ impl Engine for Wasmtime {
             .engine
             .precompile_module(wasm)
             .map_err(|e| Error::Compile(KIND, text(&e)))?;
-        std::fs::write(code, bytes)
-            .map_err(|e| Error::Compile(KIND, format!("{}: {e}", code.display())))
+        std::fs::write(code, bytes).map_err(|e| Error::Write(code.into(), e))
     }
 
     unsafe fn load(&self, code: &Path, shape: &Arc<Shape>) -> Result<Arc<dyn Module>, Error> {
@@ -121,10 +120,13 @@ impl Module for WasmtimeModule {
             handles: None,
         };
         let mut store = Store::new(&self.engine, data);
-        let instance = self
-            .pre
-            .instantiate(&mut store)
-            .map_err(|e| Error::Trap(text(&e)))?;
+        let instance =
+            self.pre
+                .instantiate(&mut store)
+                .map_err(|e| match e.is::<wasmtime::Trap>() {
+                    true => Error::Trap(text(&e)),
+                    false => Error::Instance(KIND, text(&e)),
+                })?;
         let mut exports = Exports {
             store: &mut store,
             instance: &instance,

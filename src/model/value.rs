@@ -39,3 +39,18 @@ pub enum Value {
     /// A null external reference: dormouse hands out no other.
     NullExtern,
 }
+
+impl Value {
+    /// Its type.
+    pub fn ty(&self) -> ValType {
+        match self {
+            Self::I32(_) => ValType::I32,
+            Self::I64(_) => ValType::I64,
+            Self::F32(_) => ValType::F32,
+            Self::F64(_) => ValType::F64,
+            Self::V128(_) => ValType::V128,
+            Self::FuncRef(_) => ValType::FuncRef,
+            Self::NullExtern => ValType::ExternRef,
+        }
+    }
+}

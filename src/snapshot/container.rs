@@ -28,6 +28,9 @@ use crate::model::Digest;
 /// The format version that this build writes and reads.
 pub const VERSION: u32 = 1;
 
+/// How many bytes tell what a file is and how long.
+pub(super) const START: usize = 24;
+
 const MAGIC: &[u8; 8] = b"dormouse";
 const HEADER: usize = 56;
 const ROW: usize = 32;
@@ -175,44 +178,53 @@ pub(super) fn join(sections: &[(Section, Content<'_>)]) -> Vec<u8> {
     file
 }
 
+/// How long a file says that it is, from its first [`START`] bytes.
+pub(super) fn stated_length(start: &[u8], limits: &Limits) -> Result<u64, Error> {
+    if !start.starts_with(MAGIC) {
+        let text = String::from_utf8_lossy(&start[..start.len().min(8)]).into_owned();
+        return Err(Error::NotASnapshot(match start.len() {
+            0 => "the file is empty".into(),
+            _ => format!("it starts with {text:?} instead of \"dormouse\""),
+        }));
+    }
+    let mut fields = Fields(&start[MAGIC.len()..]);
+    let (Some(version), Some(_), Some(total)) = (fields.u32(), fields.u32(), fields.u64()) else {
+        return Err(short(start.len() as u64));
+    };
+    match version {
+        VERSION => {}
+        0 => return Err(Error::VersionZero),
+        found => {
+            return Err(Error::Version {
+                found,
+                known: VERSION,
+            });
+        }
+    }
+    match total > limits.file {
+        true => Err(Error::TooLarge {
+            what: "file",
+            size: total,
+            limit: limits.file,
+        }),
+        false => Ok(total),
+    }
+}
+
+fn short(found: u64) -> Error {
+    Error::Truncated {
+        expected: HEADER as u64,
+        found,
+    }
+}
+
 /// Takes a file apart after checking it.
 pub(super) fn split<'a>(
     file: &'a [u8],
     limits: &Limits,
 ) -> Result<Vec<(Section, Content<'a>)>, Error> {
     let found = file.len() as u64;
-    if !file.starts_with(MAGIC) {
-        let start = String::from_utf8_lossy(&file[..file.len().min(8)]).into_owned();
-        return Err(Error::NotASnapshot(match file.len() {
-            0 => "the file is empty".into(),
-            _ => format!("it starts with {start:?} instead of \"dormouse\""),
-        }));
-    }
-    let short = Error::Truncated {
-        expected: HEADER as u64,
-        found,
-    };
-    let mut fields = Fields(&file[MAGIC.len()..]);
-    let (Some(version), Some(count), Some(total)) = (fields.u32(), fields.u32(), fields.u64())
-    else {
-        return Err(short);
-    };
-    if version == 0 {
-        return Err(Error::VersionZero);
-    }
-    if version != VERSION {
-        return Err(Error::Version {
-            found: version,
-            known: VERSION,
-        });
-    }
-    if total > limits.file {
-        return Err(Error::TooLarge {
-            what: "file",
-            size: total,
-            limit: limits.file,
-        });
-    }
+    let total = stated_length(file, limits)?;
     if found < total {
         return Err(Error::Truncated {
             expected: total,
@@ -223,8 +235,10 @@ pub(super) fn split<'a>(
         return Err(Error::Trailing(found - total));
     }
     if file.len() < HEADER {
-        return Err(short);
+        return Err(short(found));
     }
+    // The digest covers it, and the start was there.
+    let count = Fields(&file[12..]).u32().unwrap_or_default();
     if digest(file).as_bytes() != &file[24..HEADER] {
         return Err(Error::Damaged);
     }

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use super::{Error, Limits};
+use super::Error;
+use super::container::{self, Limits};
 
 /// Writes `bytes` to `path`: to a temporary file beside it, flushed to the disk, renamed.
 /// A crash leaves the old file or the new one.
@@ -12,6 +13,14 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), crate::error::Error> {
     let failed = |source: io::Error| Error::Write {
         path: path.to_path_buf(),
         source,
+    };
+    // Renaming over a device would make a file of it. A link leads on to the old snapshot.
+    let path = &match std::fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() => {
+            return Err(failed(io::Error::other("there is something else than a file")).into());
+        }
+        Ok(_) => path.canonicalize().map_err(failed)?,
+        Err(_) => path.to_path_buf(),
     };
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -40,16 +49,15 @@ pub fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>, crate::error::Error
     };
     let file = File::open(path).map_err(failed)?;
     let mut bytes = Vec::new();
-    file.take(limits.file.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-    match bytes.len() as u64 > limits.file {
-        true => Err(Error::TooLarge {
-            what: "file",
-            size: bytes.len() as u64,
-            limit: limits.file,
-        }
-        .into()),
-        false => Ok(bytes),
-    }
+    let read = |length: u64, bytes: &mut Vec<u8>| {
+        let left = length.saturating_sub(bytes.len() as u64);
+        let mut part = (&file).take(left);
+        part.read_to_end(bytes).map_err(failed)
+    };
+    // What follows is not read before the first bytes have said that it is a snapshot, and how long.
+    read(container::START as u64, &mut bytes)?;
+    let length = container::stated_length(&bytes, limits)?;
+    // One more, so that something after the end is seen.
+    read(length.saturating_add(1), &mut bytes)?;
+    Ok(bytes)
 }

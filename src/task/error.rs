@@ -74,9 +74,8 @@ impl From<TaskError> for Error {
             TaskError::Mismatch(_) => ErrorKind::Snapshot,
             TaskError::OtherModule { .. } | TaskError::OtherTransform { .. } => ErrorKind::Mismatch,
             TaskError::ModuleMissing(_) => ErrorKind::Missing,
-            TaskError::Cache { .. } | TaskError::State(_) | TaskError::HostFunction { .. } => {
-                ErrorKind::Internal
-            }
+            TaskError::Cache { .. } => ErrorKind::Write,
+            TaskError::State(_) | TaskError::HostFunction { .. } => ErrorKind::Internal,
         };
         Self::new(kind, error)
     }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::host::Pending;
 use super::{Program, Progress, Runtime, Task, TaskError};
 use crate::clock::{Clock, SystemClock};
-use crate::engine::{EngineKind, asyncify};
+use crate::engine::{self, EngineKind, asyncify};
 use crate::error::Error;
-use crate::model::{Wait, shape};
+use crate::model::{ValType, Value, Wait, shape};
 use crate::snapshot::{self, InstanceV1, MemoryV1, MetaV1, PendingV1, Snapshot};
 use crate::wasi;
 
@@ -131,7 +131,7 @@ impl Task {
                 TaskError::Mismatch("a memory is larger than the address space".into())
             })?;
             if size > instance.guest_memory(index)?.len() {
-                instance.grow_memory(index, size)?;
+                instance.grow_memory(index, size).map_err(unfit)?;
             }
             let bytes = instance.guest_memory(index)?;
             if bytes.len() != size {
@@ -146,15 +146,15 @@ impl Task {
             return Err(TaskError::Mismatch("it has more pages than memories".into()).into());
         }
         for (index, value) in saved.globals.iter().enumerate() {
-            instance.set_global(index, *value)?;
+            instance.set_global(index, *value).map_err(unfit)?;
         }
         for (index, values) in saved.tables.iter().enumerate() {
-            instance.set_table(index, values)?;
+            instance.set_table(index, values).map_err(unfit)?;
         }
         if shape.redrop {
             instance.call(shape::REDROP)?;
         }
-        asyncify::restore_stack(instance, &snapshot.stack)?;
+        asyncify::restore_stack(instance, &snapshot.stack).map_err(unfit)?;
 
         task.entry = saved.entry as usize;
         task.host.lock().pending = saved.pending.as_ref().map(|pending| Pending {
@@ -165,6 +165,14 @@ impl Task {
         });
         Ok(task)
     }
+}
+
+/// What an engine cannot be given is wrong in the snapshot, which says what to give.
+fn unfit(error: engine::Error) -> TaskError {
+    TaskError::Mismatch(match error {
+        engine::Error::State(_, text) | engine::Error::Trap(text) => text,
+        other => other.to_string(),
+    })
 }
 
 /// A snapshot is input from strangers: its numbers must fit the module before they are used.
@@ -178,6 +186,19 @@ fn check(saved: &InstanceV1, shape: &crate::model::Shape) -> Result<(), Error> {
         || saved.tables.len() != shape.tables.len()
     {
         return mismatch("it has other memories, globals or tables");
+    }
+    let fits = |value: &Value, ty: ValType| value.ty() == ty;
+    let tables = saved.tables.iter().zip(&shape.tables);
+    if !saved
+        .globals
+        .iter()
+        .zip(&shape.globals)
+        .all(|(value, ty)| fits(value, *ty))
+        || !tables
+            .flat_map(|(values, table)| values.iter().map(|value| (value, table.element)))
+            .all(|(value, ty)| fits(value, ty))
+    {
+        return mismatch("a global or a table holds a value of another type");
     }
     if saved.memories.iter().any(|memory| memory.size % 65536 != 0) {
         return mismatch("a memory is not a whole number of wasm pages");

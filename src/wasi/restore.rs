@@ -48,7 +48,11 @@ impl Ctx {
             args: state.args,
             env: state.env,
         };
-        let mut ctx = Self::bare(config, bindings, GuestClock::restore(clock, state.clock))?;
+        let clock = GuestClock::restore(clock, state.clock);
+        let mut ctx = Self::bare(config, bindings, clock).map_err(|error| match error {
+            Error::ZeroByte(_) => Error::Malformed("a text of the guest's contains a zero byte"),
+            other => other,
+        })?;
         ctx.poll = state.poll;
         let deleted = restore_deleted(&state.deleted)?;
         for saved in state.fds {

@@ -7,11 +7,12 @@ use std::process::Stdio;
 
 use dormouse::{Digest, ErrorKind, Limits, Runtime, RuntimeOptions, Snapshot};
 
-use crate::support::{ended, finish, guest, resume, says, suspend};
+use crate::support::{ended, engines, finish, guest, resume, says, suspend};
 
 const HEADER: usize = 56;
 const ROW: usize = 32;
 const MODULE: u32 = 2;
+const INSTANCE: u32 = 3;
 const WASI: u32 = 4;
 
 /// A section as it is in the file.
@@ -89,11 +90,13 @@ fn asleep(folder: &Path, name: &str) -> Vec<u8> {
 fn refused(folder: &Path, bytes: &[u8], code: i32, words: &[&str]) {
     let path = folder.join("forged");
     fs::write(&path, bytes).expect("a scratch file");
-    let output = finish(&mut resume(&path, &[]), Stdio::null());
-    ended(&output, code)
-        .and_then(|()| says(&output, words))
-        .unwrap_or_else(|message| panic!("{message}"));
-    assert!(output.stdout.is_empty(), "the guest ran");
+    for engine in engines() {
+        let output = finish(&mut resume(&path, &["--engine", engine]), Stdio::null());
+        ended(&output, code)
+            .and_then(|()| says(&output, words))
+            .unwrap_or_else(|message| panic!("{engine}: {message}"));
+        assert!(output.stdout.is_empty(), "the guest ran");
+    }
 }
 
 /// Where the cache knew the module, the one in the snapshot was not looked at, although it went on
@@ -198,10 +201,29 @@ fn format_version_zero_never_was() {
     refused(scratch.path(), &sealed(bytes), 68, &["newer dormouse"]);
 }
 
+/// A change to a section's map.
+type Forge = fn(&mut serde_json::Value);
+
+/// The file with one of its maps changed.
+fn with(honest: &[Section], number: u32, forge: Forge) -> Vec<u8> {
+    let mut forged = honest.to_vec();
+    for section in forged.iter_mut().filter(|s| s.number == number) {
+        let plain = match section.compression {
+            0 => section.bytes.clone(),
+            _ => zstd::bulk::decompress(&section.bytes, section.length as usize).expect("zstd"),
+        };
+        let mut map: serde_json::Value = rmp_serde::from_slice(&plain).expect("a map");
+        forge(&mut map);
+        section.bytes = rmp_serde::to_vec_named(&map).expect("a map");
+        section.length = section.bytes.len() as u64;
+        section.compression = 0;
+    }
+    file(&forged, usize::MAX, 0)
+}
+
 /// A state that gives itself more than its guest could have had was taken.
 #[test]
 fn a_forged_wasi_state_gets_nothing_more() {
-    type Forge = fn(&mut serde_json::Value);
     let scratch = tempfile::tempdir().expect("a scratch directory");
     let honest = sections(&asleep(scratch.path(), "c_hello_sleep"));
     let forgeries: [(Forge, &str); 6] = [
@@ -219,23 +241,38 @@ fn a_forged_wasi_state_gets_nothing_more() {
         ),
     ];
     for (forge, words) in forgeries {
-        let mut forged = honest.clone();
-        for section in forged.iter_mut().filter(|s| s.number == WASI) {
-            let plain = match section.compression {
-                0 => section.bytes.clone(),
-                _ => zstd::bulk::decompress(&section.bytes, section.length as usize).expect("zstd"),
-            };
-            let mut state: serde_json::Value = rmp_serde::from_slice(&plain).expect("a map");
-            forge(&mut state);
-            section.bytes = rmp_serde::to_vec_named(&state).expect("a map");
-            section.length = section.bytes.len() as u64;
-            section.compression = 0;
-        }
-        let path = scratch.path().join("forged");
-        fs::write(&path, file(&forged, usize::MAX, 0)).expect("a scratch file");
-        let output = finish(&mut resume(&path, &[]), Stdio::null());
-        assert_ne!(output.status.code(), Some(0), "{words}: taken");
-        says(&output, &[words]).unwrap_or_else(|message| panic!("{message}"));
-        assert!(output.stdout.is_empty(), "the guest ran");
+        refused(scratch.path(), &with(&honest, WASI, forge), 67, &[words]);
+    }
+}
+
+/// Values of another type than the module's globals and tables have were an internal error.
+#[test]
+fn a_forged_instance_is_a_damaged_snapshot() {
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    let honest = sections(&asleep(scratch.path(), "wat_globals"));
+    let forgeries: [Forge; 9] = [
+        |instance| instance["globals"][0] = serde_json::json!({ "F64": 5 }),
+        |instance| instance["globals"][0] = serde_json::json!({ "FuncRef": 5 }),
+        |instance| instance["globals"] = serde_json::json!([]),
+        |instance| instance["tables"] = serde_json::json!([[{ "I32": 5 }]]),
+        |instance| instance["entry"] = 7.into(),
+        |instance| instance["pending"]["import"] = 1.into(),
+        |instance| instance["pending"]["arguments"] = serde_json::json!([1]),
+        |instance| instance["memories"][0]["size"] = (1_u64 << 40).into(),
+        |instance| instance["memories"][0]["size"] = 65536.into(),
+    ];
+    for forge in forgeries {
+        let bytes = with(&honest, INSTANCE, forge);
+        refused(scratch.path(), &bytes, 67, &["snapshot"]);
+    }
+    let honest = sections(&asleep(scratch.path(), "wat_table"));
+    let forgeries: [Forge; 3] = [
+        |instance| instance["tables"][0][0] = serde_json::json!({ "I32": 5 }),
+        |instance| instance["tables"][0][0] = "NullExtern".into(),
+        |instance| instance["tables"][0][0] = serde_json::json!({ "FuncRef": 70000 }),
+    ];
+    for forge in forgeries {
+        let bytes = with(&honest, INSTANCE, forge);
+        refused(scratch.path(), &bytes, 67, &["snapshot"]);
     }
 }

@@ -13,7 +13,7 @@ use dormouse::{
 use crate::support::{dormouse, ended, engines, finish, guest, resume, says, suspend};
 use crate::{end, send};
 
-fn full() -> File {
+pub fn full() -> File {
     File::options()
         .write(true)
         .open("/dev/full")

@@ -105,6 +105,7 @@ fn current(signal: c_int) -> libc::sigaction {
 fn park(mut parked: Sender<Result<(), String>>) -> Result<(), String> {
     let text = |e: Box<wasmedge_sdk::error::WasmEdgeError>| e.to_string();
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+    super::check_room(folder.path(), PARKING.len()).map_err(|e| e.to_string())?;
     let config = super::config(usize::MAX).map_err(|e| e.to_string())?;
     let code = wasmedge_sdk::Compiler::new(Some(&config))
         .and_then(|compiler| compiler.compile_from_bytes(PARKING, "park", folder.path()))
