@@ -18,8 +18,6 @@ pub(super) struct CallGraph {
     toward: Vec<Option<Hop>>,
     /// Indirect calls that may reach such a function.
     suspending: HashSet<IndirectClass>,
-    /// How many functions are the host's.
-    imported: u32,
     /// The class's type, by type index.
     canonical: Vec<u32>,
     /// Tables that instructions change.
@@ -101,7 +99,6 @@ impl CallGraph {
         Self {
             toward,
             suspending,
-            imported: scan.imported_functions,
             canonical,
             changed,
         }
@@ -116,11 +113,6 @@ impl CallGraph {
     pub(super) fn indirect_may_suspend(&self, ty: u32, table: u32) -> bool {
         let class = class_of(&self.canonical, &self.changed, ty, table);
         self.suspending.contains(&class)
-    }
-
-    /// How many functions are imported; they come first.
-    pub(super) fn imported(&self) -> u32 {
-        self.imported
     }
 
     /// The shortest path from a function to a blocking import, for people.

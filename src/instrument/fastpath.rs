@@ -249,7 +249,7 @@ fn fast_body(
         return Ok(None);
     };
     let folded = fold::fold(&ops, state, &tests);
-    let dead = liveness::dead(&ops, &folded, graph.imported()).unwrap_or_default();
+    let dead = liveness::dead(&ops, &folded).unwrap_or_default();
 
     let range = defined.range();
     let start = ops.first().map_or(range.end, |op| op.start);

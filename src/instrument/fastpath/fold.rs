@@ -59,15 +59,16 @@ struct Operand {
 /// What is known of a body's instructions, by their places.
 pub(super) struct Folded {
     pub facts: Vec<Fact>,
-    /// The first of the instructions that make its operands; itself where it takes none.
-    pub first: Vec<usize>,
+    /// The first of the instructions that make its last operand: of an indirect call, which
+    /// function it means.
+    pub last_operand: Vec<usize>,
 }
 
 /// Finds out what is known. `kept` has the places at which reads of the state stand that begin a
 /// test whether the guest unwinds; every other read gives the normal state.
 pub(super) fn fold(ops: &[Op<'_>], state: u32, kept: &[usize]) -> Folded {
     let mut facts = vec![Fact::Nothing; ops.len()];
-    let mut made_from: Vec<usize> = (0..ops.len()).collect();
+    let mut last_operand: Vec<usize> = (0..ops.len()).collect();
     let mut stack = Stack::default();
     for (place, op) in ops.iter().enumerate() {
         let (takes, gives) = (op.arity.0 as usize, op.arity.1 as usize);
@@ -130,10 +131,12 @@ pub(super) fn fold(ops: &[Op<'_>], state: u32, kept: &[usize]) -> Folded {
             | Operator::Unreachable => stack.leave(),
             _ => {
                 let mut first = place;
-                for _ in 0..takes {
+                for number in 0..takes {
                     first = stack.pop(place).first;
+                    if number == 0 {
+                        last_operand[place] = first;
+                    }
                 }
-                made_from[place] = first;
                 for _ in 0..gives {
                     stack.push(Known::Nothing, first);
                 }
@@ -142,7 +145,7 @@ pub(super) fn fold(ops: &[Op<'_>], state: u32, kept: &[usize]) -> Folded {
     }
     Folded {
         facts,
-        first: made_from,
+        last_operand,
     }
 }
 

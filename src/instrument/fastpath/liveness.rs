@@ -5,8 +5,9 @@
 //! is found, for every call's test, which of the locals that are going to be saved nothing reads
 //! any more, on no path from there in the normal state. What is saved of these does not matter:
 //! while frames are restored no decision depends on a local, and afterwards the slow version does,
-//! local by local, what the fast one does. The call itself is made again, and what it gets matters
-//! to a host function; a function of the guest takes its parameters from what it has saved.
+//! local by local, what the fast one does. What the repeated call gets does not matter either: a
+//! function of the guest takes its parameters from what it has saved, and the host remembers those
+//! of the call that blocks. Only which function an indirect call means must be known again.
 //!
 //! The usual backward analysis, on structured code: what is alive at the start of a loop is taken
 //! from the pass before, until nothing changes.
@@ -69,20 +70,13 @@ struct Frame {
 
 /// For every test of a call, by the place of its branch, the locals that are saved and do not
 /// matter. `None` where the body holds an instruction that moves control in another way.
-/// Functions below `imported` are the host's.
-pub(super) fn dead(
-    ops: &[Op<'_>],
-    folded: &Folded,
-    imported: u32,
-) -> Option<HashMap<usize, Vec<u32>>> {
+pub(super) fn dead(ops: &[Op<'_>], folded: &Folded) -> Option<HashMap<usize, Vec<u32>>> {
     let starts = starts(ops)?;
-    let facts = &folded.facts;
     let mut loops: HashMap<usize, Set> = HashMap::new();
     loop {
         let mut pass = Pass {
             ops,
             folded,
-            imported,
             starts: &starts,
             loops: &mut loops,
             changed: false,
@@ -91,7 +85,7 @@ pub(super) fn dead(
             dead: HashMap::new(),
         };
         for (place, op) in ops.iter().enumerate().rev() {
-            pass.step(place, &op.operator, facts[place])?;
+            pass.step(place, &op.operator, folded.facts[place])?;
         }
         if !pass.changed {
             return Some(pass.dead);
@@ -120,7 +114,6 @@ fn starts(ops: &[Op<'_>]) -> Option<HashMap<usize, usize>> {
 struct Pass<'a> {
     ops: &'a [Op<'a>],
     folded: &'a Folded,
-    imported: u32,
     starts: &'a HashMap<usize, usize>,
     /// What is alive at the start of each loop.
     loops: &'a mut HashMap<usize, Set>,
@@ -137,22 +130,18 @@ impl Pass<'_> {
     }
 
     /// Adds the locals that the call in front of a test needs when it is made again.
-    fn arguments(&self, test: usize, needed: &mut Set) -> Option<()> {
-        let is_call = |place: &usize| {
+    fn callee(&self, test: usize, needed: &mut Set) -> Option<()> {
+        let call = (0..test).rev().find(|place| {
             matches!(
                 self.ops[*place].operator,
                 Operator::Call { .. } | Operator::CallIndirect { .. }
             )
-        };
-        let call = (0..test).rev().find(is_call)?;
-        if let Operator::Call { function_index } = self.ops[call].operator
-            && function_index >= self.imported
-        {
-            return Some(());
-        }
-        for op in &self.ops[self.folded.first[call]..call] {
-            if let Operator::LocalGet { local_index } = op.operator {
-                needed.add(local_index);
+        })?;
+        if matches!(self.ops[call].operator, Operator::CallIndirect { .. }) {
+            for op in &self.ops[self.folded.last_operand[call]..call] {
+                if let Operator::LocalGet { local_index } = op.operator {
+                    needed.add(local_index);
+                }
             }
         }
         Some(())
@@ -204,7 +193,7 @@ impl Pass<'_> {
                     Fact::Never => {}
                     Fact::UnwindingTest => {
                         let mut needed = self.live.clone();
-                        self.arguments(place, &mut needed)?;
+                        self.callee(place, &mut needed)?;
                         self.dead.insert(place, label.without(&needed));
                     }
                     _ => self.live.unite(&label),
