@@ -251,8 +251,13 @@ fn sleeping(wait: &Wait, wakes: Option<u64>) -> String {
     }
 }
 
+/// A path that is not taken for a flag.
 fn runnable(path: &Path) -> String {
-    path.display().to_string()
+    let path = path.display().to_string();
+    match path.starts_with('-') {
+        true => format!("./{path}"),
+        false => path,
+    }
 }
 
 /// For a shell, where that needs it.

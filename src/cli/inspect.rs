@@ -21,7 +21,7 @@ pub(super) fn inspect(command: &Inspect) -> Result<Done, Failure> {
     let wasi: StateV1 = rmp_serde::from_slice(&saved.wasi)
         .map_err(|error| at_file(snapshot::Error::Malformed(error.to_string()).into()))?;
     match command.json {
-        true => out!("{:#}", to_json(&saved, &wasi, file.len())),
+        true => text::print(&format!("{:#}", to_json(&saved, &wasi, file.len()))),
         false => print(&saved, &wasi, file.len()),
     }
     Ok(Done::Guest(0))

@@ -13,6 +13,11 @@ static FAILED: OnceLock<io::Error> = OnceLock::new();
 /// Prints a line. A reader that has gone, as in `dormouse inspect … | head`, has seen enough:
 /// `println!` would panic. Anything else is told at the end.
 pub(super) fn line(text: fmt::Arguments<'_>) {
+    print(&plain(text));
+}
+
+/// Prints a line as it is, for programs.
+pub(super) fn print(text: &str) {
     match writeln!(super::log::stdout(), "{text}") {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             let _ = FAILED.set(error);
@@ -29,7 +34,19 @@ pub(super) fn failed() -> Option<&'static io::Error> {
 /// Tells the user something, under our name. It is no reason to fail that nobody can hear it:
 /// `eprintln!` would panic, after a snapshot has been written as before.
 pub(super) fn tell(text: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "dormouse: {text}");
+    let _ = writeln!(io::stderr(), "dormouse: {}", plain(text));
+}
+
+/// Without what a terminal obeys: names come out of modules and snapshots, whoever has made them.
+fn plain(text: fmt::Arguments<'_>) -> String {
+    let mut plain = String::new();
+    for c in text.to_string().chars() {
+        match c.is_control() && c != '\n' {
+            true => plain.extend(c.escape_default()),
+            false => plain.push(c),
+        }
+    }
+    plain
 }
 
 /// Like `println!`, through [`line`].

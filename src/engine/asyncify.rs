@@ -29,13 +29,16 @@ const DATA: u32 = 16;
 /// Where the stack starts.
 const STACK: u32 = 32;
 
-/// Makes the guest unwind when the host call returns.
+/// Makes the guest unwind when the host call returns. In a module whose memory for it is too small,
+/// which only a forged one is, the guest traps when it unwinds.
 pub fn begin_unwind(guest: &mut dyn Guest) {
     let memory = guest.asyncify_memory();
     let limit = u32::try_from(memory.len()).unwrap_or(u32::MAX);
-    let (top, end) = (DATA as usize, DATA as usize + 4);
-    memory[top..end].copy_from_slice(&STACK.to_le_bytes());
-    memory[end..end + 4].copy_from_slice(&limit.to_le_bytes());
+    let top = DATA as usize;
+    if let Some(pointers) = memory.get_mut(top..top + 8) {
+        pointers[..4].copy_from_slice(&STACK.to_le_bytes());
+        pointers[4..].copy_from_slice(&limit.to_le_bytes());
+    }
     guest.set_asyncify(State::Unwinding, DATA);
 }
 

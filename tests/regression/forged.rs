@@ -5,7 +5,10 @@ use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
-use dormouse::{Digest, ErrorKind, Limits, Runtime, RuntimeOptions, Snapshot};
+use dormouse::{
+    Bindings, Digest, EngineKind, ErrorKind, HostDir, Input, Limits, Output, Restore, Runtime,
+    RuntimeOptions, Snapshot, Task,
+};
 
 use crate::support::{ended, engines, finish, guest, resume, says, suspend};
 
@@ -275,4 +278,98 @@ fn a_forged_instance_is_a_damaged_snapshot() {
         let bytes = with(&honest, INSTANCE, forge);
         refused(scratch.path(), &bytes, 67, &["snapshot"]);
     }
+}
+
+/// Bytes changed anywhere but in the module, in memory and on the stack, which are the guest's own.
+/// No such snapshot may end in a panic.
+#[test]
+fn no_forged_byte_is_a_panic() -> Result<(), dormouse::Error> {
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    let work = scratch.path().join("work");
+    fs::create_dir(&work).expect("a scratch directory");
+    let dir = format!("{}::/work", work.display());
+    let runtime = Runtime::new(RuntimeOptions {
+        cache: Some(scratch.path().join("modules")),
+        ..RuntimeOptions::default()
+    })?;
+    let mut numbers = 0x5eed_u64;
+    let mut number = move |below: usize| {
+        // xorshift64*
+        numbers ^= numbers >> 12;
+        numbers ^= numbers << 25;
+        numbers ^= numbers >> 27;
+        (numbers.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16) as usize % below
+    };
+    let mut thawed = 0;
+    for name in ["c_files", "wat_table", "c_poll"] {
+        let path = scratch.path().join(name);
+        let slept = suspend(&guest(name), &path, &["--dir", &dir]);
+        ended(&slept, 75).expect("it sleeps");
+        let mut honest = sections(&fs::read(&path).expect("it was written"));
+        for section in honest
+            .iter_mut()
+            .filter(|s| s.compression == 1 && s.number != MODULE)
+        {
+            let plain = zstd::bulk::decompress(&section.bytes, section.length as usize);
+            section.bytes = plain.expect("zstd");
+            section.compression = 0;
+        }
+        for _ in 0..250 {
+            let mut forged = honest.clone();
+            let maps = forged
+                .iter_mut()
+                .filter(|s| [1, INSTANCE, WASI].contains(&s.number));
+            let mut maps: Vec<_> = maps.collect();
+            let map = number(maps.len());
+            for _ in 0..=number(3) {
+                let at = number(maps[map].bytes.len());
+                maps[map].bytes[at] = match number(3) {
+                    0 => number(256) as u8,
+                    1 => 0xff,
+                    _ => maps[map].bytes[at].wrapping_add(1),
+                };
+            }
+            let bytes = file(&forged, usize::MAX, 0);
+            let Ok(snapshot) = Snapshot::decode(&bytes, &Limits::default()) else {
+                continue;
+            };
+            let Ok(program) = runtime.load_snapshot(&snapshot) else {
+                continue;
+            };
+            for engine in EngineKind::ALL
+                .into_iter()
+                .filter(|kind| kind.is_available())
+            {
+                let dirs = vec![HostDir {
+                    guest: "/work".into(),
+                    host: work.clone(),
+                }];
+                let restore = Restore {
+                    bindings: Bindings {
+                        stdin: Input::Null,
+                        stdout: Output::Null,
+                        stderr: Output::Null,
+                        dirs,
+                    },
+                    ..Restore::default()
+                };
+                let task = Task::thaw(
+                    &runtime,
+                    &program,
+                    engine,
+                    &snapshot,
+                    restore,
+                    &dormouse::quiet,
+                );
+                // What can be thawed can be looked at.
+                if let Ok(mut task) = task {
+                    thawed += 1;
+                    let _ = (task.is_ready(), task.remaining(), task.wakes_at());
+                    let _ = task.freeze().and_then(|snapshot| snapshot.encode());
+                }
+            }
+        }
+    }
+    assert!(thawed > 10, "only {thawed} of them were taken");
+    Ok(())
 }

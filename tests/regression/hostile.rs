@@ -191,3 +191,54 @@ fn a_full_disk_under_the_cache_is_told() -> Result<(), String> {
     }
     Ok(())
 }
+
+/// Names out of a stranger's snapshot or module could command the terminal.
+#[test]
+fn nothing_commands_the_terminal() -> Result<(), String> {
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    let snapshot = scratch.path().join("snapshot");
+    let mut command = dormouse();
+    command.args(["run", "--suspend", "always", "--snapshot"]);
+    command.arg(&snapshot).arg(guest("c_hello_sleep"));
+    ended(&finish(command.arg("\x1b[2J\u{9b}2J"), Stdio::null()), 75)?;
+    let output = finish(dormouse().arg("inspect").arg(&snapshot), Stdio::null());
+    ended(&output, 0)?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains(r"\u{1b}[2J\u{9b}2J"), "{text}");
+    assert!(!text.contains(['\x1b', '\u{9b}']), "{text}");
+
+    // (module (import "env" "\1b[2J" (func)) (func (export "_start")))
+    let module =
+        b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x02\x0c\x01\x03env\x04\x1b[2J\0\0\x03\x02\x01\0\
+                   \x07\x0a\x01\x06_start\0\x01\x0a\x04\x01\x02\0\x0b";
+    let path = scratch.path().join("module.wasm");
+    fs::write(&path, module).expect("a scratch file");
+    let output = finish(dormouse().arg("run").arg(&path), Stdio::null());
+    ended(&output, 65)?;
+    says(&output, &[r"\u{1b}[2J"])
+}
+
+/// The command that dormouse says to resume with has to work.
+#[test]
+fn a_path_is_not_taken_for_a_flag() -> Result<(), String> {
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    let mut command = dormouse();
+    command.args(["run", "--suspend", "always", "--snapshot=-x y"]);
+    command
+        .arg(guest("c_hello_sleep"))
+        .current_dir(scratch.path());
+    let output = finish(&mut command, Stdio::null());
+    ended(&output, 75)?;
+    let text = crate::support::stderr(&output);
+    let words = text
+        .split("resume with: dormouse ")
+        .nth(1)
+        .expect("it says");
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("\"$dormouse\" {words}")]);
+    command.env("dormouse", env!("CARGO_BIN_EXE_dormouse"));
+    ended(
+        &finish(command.current_dir(scratch.path()), Stdio::null()),
+        0,
+    )
+}

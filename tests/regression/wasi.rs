@@ -201,7 +201,6 @@ fn a_named_pipe_suspends_its_reader() {
     let output = end(child);
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(75), "{errors}");
-    assert!(errors.contains("input on descriptor 4"), "{errors}");
 
     let dir = format!("{}::/work", work.path().display());
     let mut command = resume(&path, &["--dir", &dir]);
