@@ -4,25 +4,21 @@ use serde_json::{Value, json};
 
 use super::args::Inspect;
 use super::exit::{Done, Failure};
+use super::resume::{at, read_snapshot};
 use super::text::{self, out};
-use crate::snapshot::{self, Limits, ModuleRef, PAGE};
+use crate::snapshot::{self, ModuleRef, PAGE};
 use crate::task::Snapshot;
 use crate::wasi::{FdKindV1, FdV1, StateV1};
 
 pub(super) fn inspect(command: &Inspect) -> Result<Done, Failure> {
-    let limits = Limits::default();
-    let file = snapshot::read(&command.snapshot, &limits)?;
-    let at_file = |error: crate::Error| {
-        let failure = Failure::from(error);
-        let message = format!("{}: {}", command.snapshot.display(), failure.message);
-        Failure::new(failure.code, message)
-    };
-    let saved = Snapshot::decode(&file, &limits).map_err(at_file)?;
-    let wasi: StateV1 = rmp_serde::from_slice(&saved.wasi)
-        .map_err(|error| at_file(snapshot::Error::Malformed(error.to_string()).into()))?;
+    let (saved, size) = read_snapshot(&command.snapshot)?;
+    let wasi: StateV1 = rmp_serde::from_slice(&saved.wasi).map_err(|error| {
+        let error = snapshot::Error::Malformed(error.to_string());
+        at(&command.snapshot, error.into())
+    })?;
     match command.json {
-        true => text::print(&format!("{:#}", to_json(&saved, &wasi, file.len()))),
-        false => print(&saved, &wasi, file.len()),
+        true => text::print(&format!("{:#}", to_json(&saved, &wasi, size))),
+        false => print(&saved, &wasi, size),
     }
     Ok(Done::Guest(0))
 }

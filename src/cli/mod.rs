@@ -15,9 +15,29 @@ mod text;
 use std::process::ExitCode;
 
 use clap::Parser;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use self::args::{Args, Command};
 use self::exit::Failure;
+
+/// As many descriptors as a guest may have, and some for us: a guest that has taken all that there
+/// are could not be suspended.
+const DESCRIPTORS: u64 = 4096;
+
+fn raise_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit
+        .maximum
+        .map_or(DESCRIPTORS, |most| most.min(DESCRIPTORS));
+    if limit.current.is_some_and(|now| now < wanted) {
+        let limit = Rlimit {
+            current: Some(wanted),
+            maximum: limit.maximum,
+        };
+        // Where it cannot be, it stays as it is.
+        let _ = setrlimit(Resource::Nofile, limit);
+    }
+}
 
 /// Runs the command line of this process and gives its exit code.
 pub fn main() -> ExitCode {
@@ -34,6 +54,7 @@ pub fn main() -> ExitCode {
         }
     };
     log::start(args.verbose);
+    raise_descriptors();
     let result = match args.command {
         Command::Run(command) => run::run(command),
         Command::Resume(command) => resume::resume(command),

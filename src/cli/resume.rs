@@ -1,25 +1,39 @@
 //! `dormouse resume`.
 
+use std::path::Path;
+
 use super::args::Resume;
 use super::exit::{Done, Failure};
 use super::guest::{self, Session};
 use super::progress::Bar;
 use super::run::{dirs, engine, read_module};
+use crate::error::{Error, ErrorKind};
 use crate::snapshot::{self, Limits};
 use crate::task::{Restore, Runtime, RuntimeOptions, Snapshot, Task};
 use crate::wasi::RestoreOptions;
 
-pub(super) fn resume(command: Resume) -> Result<Done, Failure> {
+/// A snapshot and how many bytes its file has.
+pub(super) fn read_snapshot(path: &Path) -> Result<(Snapshot, usize), Failure> {
     let limits = Limits::default();
-    let file = snapshot::read(&command.snapshot, &limits)?;
-    let at_file = |error: crate::Error| {
-        let failure = Failure::from(error);
-        Failure::new(
-            failure.code,
-            format!("{}: {}", command.snapshot.display(), failure.message),
-        )
-    };
-    let saved = Snapshot::decode(&file, &limits).map_err(at_file)?;
+    let file = snapshot::read(path, &limits).map_err(|error| match error.kind() {
+        // It names the file itself.
+        ErrorKind::Read => error.into(),
+        _ => at(path, error),
+    })?;
+    let saved = Snapshot::decode(&file, &limits).map_err(|error| at(path, error))?;
+    Ok((saved, file.len()))
+}
+
+/// An error that has to do with this file.
+pub(super) fn at(path: &Path, error: Error) -> Failure {
+    let failure = Failure::from(error);
+    let message = format!("{}: {}", path.display(), failure.message);
+    Failure::new(failure.code, message)
+}
+
+pub(super) fn resume(command: Resume) -> Result<Done, Failure> {
+    let (saved, _) = read_snapshot(&command.snapshot)?;
+    let at_file = |error| at(&command.snapshot, error);
     let runtime = Runtime::new(RuntimeOptions {
         transform: command.common.transform,
         ..RuntimeOptions::default()

@@ -58,6 +58,7 @@ fn what_is_no_snapshot_and_no_module_is_not_read_whole() -> Result<(), String> {
     let output = in_little_room(&["inspect", &path]);
     ended(&output, 67)?;
     says(&output, &["not a dormouse snapshot"])?;
+    assert!(crate::support::stderr(&output).contains(&path), "no name");
     for path in [path.as_str(), "/dev/zero"] {
         let output = in_little_room(&["run", path]);
         ended(&output, 65)?;
@@ -134,6 +135,27 @@ fn a_limit_of_file_sizes_costs_nothing() -> Result<(), String> {
     ended(&output, 0)?;
     says(&output, &["not suspended", "too large"])?;
     assert_eq!(output.stdout, b"hello\nbye\n");
+    Ok(())
+}
+
+/// A guest with all the descriptors that there are open left none for its snapshot.
+#[test]
+fn a_guest_with_all_descriptors_is_suspended() -> Result<(), String> {
+    let guest = guest("bug_wasi").display().to_string();
+    for flag in [&[][..], &["--rehearse"], &["--suspend", "always"]] {
+        let work = tempfile::tempdir().expect("a scratch directory");
+        let dir = format!("{}::/work", work.path().display());
+        let snapshot = work.path().join("snapshot").display().to_string();
+        let flags = ["--snapshot", &snapshot, "--dir", &dir, &guest, "full"];
+        let output = limited("-S -n 256", &[&["run"], flag, &flags].concat());
+        let suspends = flag.contains(&"always");
+        ended(&output, if suspends { 75 } else { 0 })?;
+        assert_eq!(output.stdout, b"a 33\nb 33\n");
+        if suspends {
+            let output = limited("-S -n 256", &["resume", "--dir", &dir, &snapshot]);
+            ended(&output, 0)?;
+        }
+    }
     Ok(())
 }
 

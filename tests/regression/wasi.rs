@@ -144,6 +144,7 @@ fn a_deleted_file_goes_on_appending_in_another_process() {
         let dir = format!("{}::/work", work.path().display());
         let mut command = resume(&path, &["--suspend", "always", "--dir", &dir]);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
+        command.stderr(Stdio::piped());
         output = end(spawn(&mut command));
         printed.extend(&output.stdout);
         resumes += 1;
@@ -205,6 +206,7 @@ fn a_named_pipe_suspends_its_reader() {
     let dir = format!("{}::/work", work.path().display());
     let mut command = resume(&path, &["--dir", &dir]);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
+    command.stderr(Stdio::piped());
     let child = spawn(&mut command);
     // Opens when the other end is open.
     fs::write(&pipe, "hello").expect("the guest reads");
@@ -230,7 +232,7 @@ fn a_directory_of_the_host_may_be_renamed() {
     // Only half of its sleep is over, which another clock would tell; nobody has to wait for it.
     let dir = format!("{}::/work", after.display());
     let mut command = resume(&path, &["--suspend", "always", "--dir", &dir]);
-    command.stdin(Stdio::null());
+    command.stdin(Stdio::null()).stderr(Stdio::piped());
     assert_eq!(end(spawn(&mut command)).status.code(), Some(75));
     assert_eq!(fs::read(after.join("a")).expect("it is there"), b"one ");
 }

@@ -106,6 +106,7 @@ static void full(void) {
     for (int i = 0; i < 5000 && !e; i++) e = open_at("a", __WASI_OFLAGS_CREAT, WRITE, 0, &fd);
     say("a", e);
     say("b", open_at("b", __WASI_OFLAGS_CREAT, WRITE, 0, &fd));
+    usleep(10 * 1000);
 }
 
 static void dirs(void) {
