@@ -2,7 +2,9 @@
 # make test    installs what it needs, runs every test on both engines
 # make check   formatting, lints, licences
 # make bench   figures; see benches/README.md
+# make bench-overhead   what being resumable costs real programs: benches/overhead/README.md
 #
+# ROUNDS=3 makes bench-overhead shorter.
 # ENGINES=wasmtime leaves WasmEdge out, which needs system packages and therefore root.
 
 SHELL := /bin/bash
@@ -23,7 +25,7 @@ export LIBCLANG_PATH ?= /usr/lib/llvm-16/lib
 endif
 DORMOUSE := $(CARGO_TARGET_DIR)/debug/dormouse
 
-.PHONY: demo test check bench build setup clean
+.PHONY: demo test check bench bench-overhead build setup clean
 
 build:
 	@.ci/setup.sh build
@@ -53,6 +55,13 @@ bench: setup
 	cargo bench --no-default-features --features $(FEATURES)
 	cargo build --release --no-default-features --features $(FEATURES)
 	python3 benches/table.py $(CARGO_TARGET_DIR)/release/dormouse
+
+ROUNDS ?= 5
+bench-overhead: setup
+	benches/overhead/setup.sh
+	@set -e; runner=$$(cargo bench --no-run --no-default-features --features $(FEATURES) --bench overhead \
+	  --message-format json | sed -n 's,.*"executable":"\([^"]*/overhead-[^"]*\)".*,\1,p'); \
+	python3 benches/overhead/overhead.py $$runner --rounds $(ROUNDS) --engines $(subst $(space),$(comma),$(strip $(ENGINES)))
 
 clean:
 	rm -rf $(CARGO_TARGET_DIR)

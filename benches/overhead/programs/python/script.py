@@ -70,7 +70,8 @@ def sorts(size, at):
     calls = 0
 
     def key(value):
-        nonlocal calls, asked, answered
+        global asked, answered
+        nonlocal calls
         calls += 1
         if calls == at:
             asked = time.monotonic_ns()

@@ -1,0 +1,212 @@
+#!/usr/bin/env python3
+"""Makes README.md and overhead.svg of the figures that overhead.py has taken.
+
+usage: report.py RESULTS.json FOLDER
+"""
+
+import json
+import math
+import os
+import statistics
+import sys
+
+# Variant, its name in the table, its colour, and whether only the second half of the run counts.
+SERIES = [
+    ("reference", "asyncify", "#b8b8b8", False),
+    ("two-version", "ours", "#2f6fb3", False),
+    ("resumed", "ours, after a resume", "#8fc1ea", True),
+]
+ENGINES = {"wasmtime": "Wasmtime", "wasmedge": "WasmEdge"}
+
+INTRO = """\
+# What being resumable costs
+
+Made by `make bench-overhead`; do not edit. {date}, revision {revision}. {cpu}, {cores} cores, {system}; load average {load}
+when it began. Wasmtime {wasmtime}, WasmEdge {wasmedge}, Binaryen {binaryen}. {rounds} rounds, pinned to one core.
+
+![ratios](overhead.svg)
+
+Each program runs as four modules in turn, on the same engine, with the same WASI and the same host calls:
+
+- *plain*: the module as its compiler made it (`--transform none`);
+- *asyncify*: Binaryen's pass as others use it, `-O2`, `--asyncify`, `-O3`, without a list of functions;
+- *ours*: what `dormouse run` makes of it;
+- *after a resume*: ours, suspended once in the middle of its work and continued in a fresh instance from the bytes of a
+  snapshot. Frames that were on the stack run their slow version until they return. Compared is the time after the resume with
+  the plain module's time for the same work.
+
+The time is taken inside the guest around its work, so that compiling and starting are not in it, on a clock that counts the
+processor's time of its thread, so that other work on the machine disturbs only its caches. Ratios are to the plain
+module in the same round; the table has their median, and in brackets the least and the greatest. All runs of a program
+print the same checksum.
+"""
+
+PROGRAMS = """\
+## The programs
+
+| program | what it does, and where it waits |
+| --- | --- |
+| SQLite | in memory: inserts, indexes, joins, text, updates; waits in an SQL function in the middle of a join |
+| Lua | tables, strings, fib, objects, sorting; waits in a comparison of `table.sort` |
+| CPython | dictionaries, json, recursion, regular expressions, trees; waits in a key function of `sorted` |
+| QuickJS | objects, strings, JSON, arrays, fib, sorting; waits in a comparison of `sort` |
+| Go | maps, strings, JSON, channels, fib, sorting; waits in a comparison of `sort.Slice` |
+| Rust, serde | serde_json both ways, maps, B-trees, boxed closures, sorting; waits in a comparison of `sort_by` |
+| integer C | lists, matrix, state machine, CRC; waits in a comparison of a merge sort |
+| virtual C++ | trees of objects with virtual calls, each of which may wait; waits deep in a tree |
+
+SQLite, Lua, QuickJS and CPython come from package registries (`setup.sh`); the rest, and what drives them, is in `programs/`.
+"""
+
+
+def ratios(runs):
+    """For each variant the ratios to the plain module, round by round."""
+    rounds = {}
+    for run in runs:
+        rounds.setdefault(run["round"], {})[run["variant"]] = run
+    found = {}
+    for variant, _, _, second in SERIES:
+        def span(run):
+            return run["second"] if second else run["first"] + run["second"]
+        found[variant] = [span(row[variant]) / span(row["none"]) for row in rounds.values()]
+    plain = [row["none"]["first"] + row["none"]["second"] for row in rounds.values()]
+    return statistics.median(plain) / 1e9, found
+
+
+def geomean(values):
+    return math.exp(sum(map(math.log, values)) / len(values))
+
+
+def cell(values):
+    return f"{statistics.median(values):.2f} ({min(values):.2f}–{max(values):.2f})"
+
+
+def size(count):
+    return f"{count / 1024:.0f} K" if count < 1 << 20 else f"{count / (1 << 20):.1f} M"
+
+
+def seconds(entry):
+    return f"{entry['seconds']:.1f}" if entry else ""
+
+
+def times(results, engine):
+    lines = [f"## {ENGINES[engine]}: time, ratio to plain", "",
+             "| program | plain, s | " + " | ".join(name for _, name, _, _ in SERIES) + " |",
+             "| --- | --- |" + " --- |" * len(SERIES)]
+    middle = {variant: [] for variant, *_ in SERIES}
+    for program in results["programs"]:
+        entry = program["engines"].get(engine)
+        if not entry:
+            continue
+        if entry["wrong"]:
+            lines.append(f"| {program['label']} | left out: {entry['wrong']} |" + " |" * len(SERIES))
+            continue
+        plain, found = ratios(entry["runs"])
+        for variant, values in found.items():
+            middle[variant].append((statistics.median(values), program["label"]))
+        lines.append(f"| {program['label']} | {plain:.2f} | " +
+                     " | ".join(cell(found[variant]) for variant, *_ in SERIES) + " |")
+    if not all(middle.values()):
+        return lines + [""], {}
+    means = {variant: geomean([ratio for ratio, _ in values]) for variant, values in middle.items()}
+    worst = {variant: max(values) for variant, values in middle.items()}
+    lines.append("| **geomean** | | " + " | ".join(f"**{means[v]:.3f}**" for v, *_ in SERIES) + " |")
+    lines.append("| **worst** | | " + " | ".join(f"**{worst[v][0]:.2f}** {worst[v][1]}" for v, *_ in SERIES) + " |")
+    return lines + [""], means
+
+
+def sizes(results):
+    lines = ["## Size and compile time", "",
+             "Size of the module, and of the two rewritten ones as a ratio; functions that were instrumented, of all; seconds to "
+             "rewrite the module, and for each engine to compile it, cold, as plain, asyncify and ours.", "",
+             "| program | plain | asyncify | ours | functions | rewriting: asyncify | ours |" +
+             "".join(f" {name}: plain | asyncify | ours |" for name in ENGINES.values()),
+             "| --- | --- | --- | --- | --- | --- | --- |" + " --- |" * 3 * len(ENGINES)]
+    for program in results["programs"]:
+        reference, ours = (program["rewrite"].get(variant) for variant in ("reference", "two-version"))
+        if not reference or not ours:
+            continue
+        source = ours["source_bytes"]
+        row = [program["label"], size(source), f"{reference['bytes'] / source:.2f}", f"{ours['bytes'] / source:.2f}",
+               f"{ours['instrumented']} of {ours['functions']}", seconds(reference), seconds(ours)]
+        for engine in ENGINES:
+            compiled = program["engines"].get(engine, {}).get("compile", {})
+            row += [seconds(compiled.get(variant)) for variant in ("none", "reference", "two-version")]
+        lines.append("| " + " | ".join(row) + " |")
+    return lines + [""]
+
+
+def plot(results, means):
+    """Grouped bars, one panel for each engine."""
+    panels = [engine for engine in ENGINES if means.get(engine)]
+    groups = [program["label"] for program in results["programs"]] + ["geomean"]
+    left, top, bar, gap, height, between = 56, 62, 24, 26, 230, 78
+    group = len(SERIES) * bar + gap
+    width = left + len(groups) * group + 20
+    total = top + len(panels) * (height + between)
+    limit = 1.5
+    for engine in panels:
+        for program in results["programs"]:
+            entry = program["engines"].get(engine)
+            if entry and not entry["wrong"]:
+                limit = max([limit] + [statistics.median(v) for v in ratios(entry["runs"])[1].values()])
+    limit = math.ceil(limit * 4 + 0.5) / 4
+    out = [f'<svg xmlns="http:{"//"}www.w3.org/2000/svg" width="{width}" height="{total}" '
+           f'viewBox="0 0 {width} {total}" font-family="Helvetica, Arial, DejaVu Sans, sans-serif" font-size="12">',
+           f'<rect width="{width}" height="{total}" fill="white"/>',
+           f'<text x="{left}" y="22" font-size="15" font-weight="bold">Time, ratio to the plain module (less is better)</text>']
+    x = left
+    for _, name, colour, _ in SERIES:
+        out.append(f'<rect x="{x}" y="34" width="12" height="12" fill="{colour}"/>'
+                   f'<text x="{x + 17}" y="44">{name}</text>')
+        x += 40 + 7 * len(name)
+    for panel, engine in enumerate(panels):
+        base = top + panel * (height + between) + height + 14
+        def y(ratio):
+            return base - ratio / limit * height
+        out.append(f'<text x="{left + 6}" y="{base - height - 2}" font-weight="bold">{ENGINES[engine]}</text>')
+        for step in range(0, int(limit * 2) + 1):
+            out.append(f'<line x1="{left}" x2="{width - 12}" y1="{y(step / 2):.1f}" y2="{y(step / 2):.1f}" stroke="#e4e4e4"/>'
+                       f'<text x="{left - 8}" y="{y(step / 2) + 4:.1f}" text-anchor="end" fill="#555">{step / 2:.1f}</text>')
+        for place, label in enumerate(groups):
+            start = left + gap / 2 + place * group
+            middle = start + (group - gap) / 2
+            weight = ' font-weight="bold"' if label == "geomean" else ""
+            out.append(f'<text x="{middle}" y="{base + 18}" text-anchor="middle"{weight}>{label}</text>')
+            if label == "geomean":
+                values = means[engine]
+            else:
+                entry = results["programs"][place]["engines"].get(engine)
+                if not entry or entry["wrong"]:
+                    out.append(f'<text x="{middle}" y="{base - 8}" text-anchor="middle" fill="#777">left out</text>')
+                    continue
+                values = {variant: statistics.median(found) for variant, found in ratios(entry["runs"])[1].items()}
+            for number, (variant, _, colour, _) in enumerate(SERIES):
+                x, value = start + number * bar, values[variant]
+                out.append(f'<rect x="{x + 1}" y="{y(value):.1f}" width="{bar - 2}" height="{base - y(value):.1f}" '
+                           f'fill="{colour}"/><text x="{x + bar / 2}" y="{y(value) - 4:.1f}" font-size="9.5" '
+                           f'text-anchor="middle" fill="#333">{value:.2f}</text>')
+        for ratio, colour, dashes in ((1.0, "#222", ""), (1.1, "#c0392b", ' stroke-dasharray="5 3"')):
+            out.append(f'<line x1="{left}" x2="{width - 12}" y1="{y(ratio):.1f}" y2="{y(ratio):.1f}" stroke="{colour}" '
+                       f'stroke-width="1"{dashes}/>')
+        out.append(f'<text x="{width - 12}" y="{y(1.1) - 4:.1f}" text-anchor="end" font-size="10" fill="#c0392b">1.10</text>')
+    return "\n".join(out + ["</svg>", ""])
+
+
+def main():
+    with open(sys.argv[1]) as file:
+        results = json.load(file)
+    lines, means = [], {}
+    for engine in ENGINES:
+        if any(engine in program["engines"] for program in results["programs"]):
+            table, means[engine] = times(results, engine)
+            lines += table
+    text = INTRO.format(**results["facts"]) + "\n" + "\n".join(lines + sizes(results)) + "\n" + PROGRAMS
+    with open(os.path.join(sys.argv[2], "README.md"), "w") as file:
+        file.write(text)
+    with open(os.path.join(sys.argv[2], "overhead.svg"), "w") as file:
+        file.write(plot(results, means))
+    print("\n".join(lines))
+
+
+main()
