@@ -140,18 +140,18 @@ def plot(results, means):
     """Grouped bars, one panel for each engine."""
     panels = [engine for engine in ENGINES if means.get(engine)]
     groups = [program["label"] for program in results["programs"]] + ["geomean"]
-    left, top, bar, gap, height, between = 56, 62, 24, 26, 230, 78
+    left, right, top, bar, gap, height, between = 56, 36, 62, 26, 22, 230, 78
     group = len(SERIES) * bar + gap
-    width = left + len(groups) * group + 20
-    total = top + len(panels) * (height + between)
+    width = left + len(groups) * group + right
+    total = top + len(panels) * (height + between) - between + 50
     limit = 1.5
     for engine in panels:
         for program in results["programs"]:
             entry = program["engines"].get(engine)
             if entry and not entry["wrong"]:
                 limit = max([limit] + [statistics.median(v) for v in ratios(entry["runs"])[1].values()])
-    limit = math.ceil(limit * 4 + 0.5) / 4
-    out = [f'<svg xmlns="http:{"//"}www.w3.org/2000/svg" width="{width}" height="{total}" '
+    limit = math.ceil(limit * 4 + 1) / 4
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{total}" '
            f'viewBox="0 0 {width} {total}" font-family="Helvetica, Arial, DejaVu Sans, sans-serif" font-size="12">',
            f'<rect width="{width}" height="{total}" fill="white"/>',
            f'<text x="{left}" y="22" font-size="15" font-weight="bold">Time, ratio to the plain module (less is better)</text>']
@@ -164,9 +164,9 @@ def plot(results, means):
         base = top + panel * (height + between) + height + 14
         def y(ratio):
             return base - ratio / limit * height
-        out.append(f'<text x="{left + 6}" y="{base - height - 2}" font-weight="bold">{ENGINES[engine]}</text>')
+        out.append(f'<text x="{left + 6}" y="{base - height - 6}" font-weight="bold">{ENGINES[engine]}</text>')
         for step in range(0, int(limit * 2) + 1):
-            out.append(f'<line x1="{left}" x2="{width - 12}" y1="{y(step / 2):.1f}" y2="{y(step / 2):.1f}" stroke="#e4e4e4"/>'
+            out.append(f'<line x1="{left}" x2="{width - right}" y1="{y(step / 2):.1f}" y2="{y(step / 2):.1f}" stroke="#e4e4e4"/>'
                        f'<text x="{left - 8}" y="{y(step / 2) + 4:.1f}" text-anchor="end" fill="#555">{step / 2:.1f}</text>')
         for place, label in enumerate(groups):
             start = left + gap / 2 + place * group
@@ -184,12 +184,12 @@ def plot(results, means):
             for number, (variant, _, colour, _) in enumerate(SERIES):
                 x, value = start + number * bar, values[variant]
                 out.append(f'<rect x="{x + 1}" y="{y(value):.1f}" width="{bar - 2}" height="{base - y(value):.1f}" '
-                           f'fill="{colour}"/><text x="{x + bar / 2}" y="{y(value) - 4:.1f}" font-size="9.5" '
-                           f'text-anchor="middle" fill="#333">{value:.2f}</text>')
+                           f'fill="{colour}"/><text x="{x + bar / 2}" y="{base - 6}" font-size="10" text-anchor="middle" '
+                           f'fill="{"white" if variant == "two-version" else "#222"}">{value:.2f}</text>')
         for ratio, colour, dashes in ((1.0, "#222", ""), (1.1, "#c0392b", ' stroke-dasharray="5 3"')):
-            out.append(f'<line x1="{left}" x2="{width - 12}" y1="{y(ratio):.1f}" y2="{y(ratio):.1f}" stroke="{colour}" '
-                       f'stroke-width="1"{dashes}/>')
-        out.append(f'<text x="{width - 12}" y="{y(1.1) - 4:.1f}" text-anchor="end" font-size="10" fill="#c0392b">1.10</text>')
+            out.append(f'<line x1="{left}" x2="{width - right}" y1="{y(ratio):.1f}" y2="{y(ratio):.1f}" stroke="{colour}" '
+                       f'stroke-width="1"{dashes}/><text x="{width - right + 4}" y="{y(ratio) + 4 * (1 if ratio == 1 else 0):.1f}" '
+                       f'font-size="10" fill="{colour}">{ratio:.2f}</text>')
     return "\n".join(out + ["</svg>", ""])
 
 
