@@ -226,3 +226,27 @@ async fn a_frozen_task_can_go_on() -> Result<(), Error> {
     );
     Ok(())
 }
+
+/// WasmEdge links what it has compiled with LLD as a library, which knows one linking at a time.
+#[cfg(feature = "wasmedge")]
+#[test]
+fn two_modules_compile_on_wasmedge_at_once() {
+    let compile = |name: &str| {
+        let cache = tempfile::tempdir().expect("a scratch directory");
+        let runtime = Runtime::new(RuntimeOptions {
+            cache: Some(cache.path().join("cache")),
+            ..RuntimeOptions::default()
+        })
+        .expect("a runtime");
+        let wasm = std::fs::read(guest(name)).expect("a guest");
+        let program = runtime.load(&wasm, &dormouse::quiet).expect("a good guest");
+        let compiled = program.compile(&runtime, EngineKind::WasmEdge, &dormouse::quiet);
+        compiled.expect("it compiles");
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| compile("c_hello_sleep"));
+            scope.spawn(|| compile("rs_hello_sleep"));
+        }
+    });
+}

@@ -9,7 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 use std::mem::ManuallyDrop;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use wasmedge_sdk::config::{
     CommonConfigOptions, CompilerConfigOptions, Config, ConfigBuilder, RuntimeConfigOptions,
@@ -34,6 +34,9 @@ use crate::model::{ValType, Value};
 
 const KIND: EngineKind = EngineKind::WasmEdge;
 const WASM_PAGE: usize = 65536;
+
+/// The compiler links with LLD as a library, whose state belongs to the process.
+static LINKER: Mutex<()> = Mutex::new(());
 
 /// LLVM's time grows faster than a module: above these sizes in bytes it is asked for less.
 const OPTIMIZED: usize = 400 << 10;
@@ -114,6 +117,7 @@ impl Engine for WasmEdge {
             return Err(failed(format!("{} is no file name", code.display())));
         };
         check_room(folder, wasm.len())?;
+        let _alone = LINKER.lock().unwrap_or_else(PoisonError::into_inner);
         let library = compiler
             .compile_from_bytes(wasm, name.to_string_lossy(), folder)
             .map_err(|e| failed(e.to_string()))?;

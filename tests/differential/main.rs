@@ -1,0 +1,159 @@
+//! The differential fuzzer: resumed equals uninterrupted, on programs that nobody wrote.
+//!
+//! ```text
+//!   seed -> program --as it is, on plain Wasmtime----------------------> output, ending   (oracle)
+//!              `-----rewritten, suspended at random calls through the
+//!                    bytes of snapshots, engines in turn---------------> output, ending   (subject)
+//! ```
+//!
+//! A program prints numbers on its way and, at its end, a hash of its memory and its globals. Two
+//! sources of programs: `generate` makes structured ones around blocking calls, `smith` lets
+//! wasm-smith make any valid module and puts blocking calls at random places.
+//!
+//! `DORMOUSE_FUZZ_PROGRAMS` says how many programs, `DORMOUSE_FUZZ_SEED` which is the first.
+
+mod generate;
+mod harness;
+mod oracle;
+mod smith;
+mod subject;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use dormouse::{EngineKind, Transform};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// Programs in the short run, and in one trial.
+const SHORT: u64 = 240;
+const AT_A_TIME: u64 = 20;
+/// WasmEdge takes part in one program of so many: its compiler is slow.
+const WASMEDGE: u64 = 8;
+/// Binaryen's own output is tried in one program of so many; the rest have two versions.
+const PLAIN: u64 = 5;
+
+/// What one run of a program came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What it wrote to standard output.
+    pub output: Vec<u8>,
+    /// How it ended.
+    pub ending: Ending,
+}
+
+/// How a program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    Exited(u32),
+    Trapped,
+}
+
+#[derive(Default)]
+struct Counts {
+    programs: AtomicUsize,
+    suspends: AtomicUsize,
+    snapshots: AtomicUsize,
+    traps: AtomicUsize,
+    refused: Mutex<BTreeMap<String, usize>>,
+}
+
+static COUNTS: Counts = Counts {
+    programs: AtomicUsize::new(0),
+    suspends: AtomicUsize::new(0),
+    snapshots: AtomicUsize::new(0),
+    traps: AtomicUsize::new(0),
+    refused: Mutex::new(BTreeMap::new()),
+};
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let first = number("DORMOUSE_FUZZ_SEED").unwrap_or(1);
+    let last = first + number("DORMOUSE_FUZZ_PROGRAMS").unwrap_or(SHORT);
+    let starts = (first..last).step_by(AT_A_TIME as usize);
+    let trials = starts.map(|start| {
+        let seeds = start..last.min(start + AT_A_TIME);
+        let name = format!("programs {}..{}", seeds.start, seeds.end);
+        Trial::test(name, move || seeds.clone().try_for_each(check))
+    });
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    let refused = COUNTS
+        .refused
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
+    let (programs, all) = (count(&COUNTS.programs), refused.values().sum::<usize>());
+    println!(
+        "{programs} programs, {} suspends, {} of them through a snapshot, {} traps, {all} refused: \
+         {refused:?}\n",
+        count(&COUNTS.suspends),
+        count(&COUNTS.snapshots),
+        count(&COUNTS.traps),
+    );
+    // A fuzzer that tests refusals only tests nothing.
+    assert!(all * 5 <= programs, "more than a fifth were refused");
+    conclusion.exit();
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().expect("a number"))
+}
+
+/// One program: as it is, and suspended.
+fn check(seed: u64) -> Result<(), Failed> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let wasm = match seed % 3 {
+        0 => match smith::program(&mut random) {
+            Some(wasm) => wasm,
+            None => return Ok(()),
+        },
+        _ => generate::program(&mut random),
+    };
+    let input: Vec<u8> = (0..64).map(|_| random.u8(..)).collect();
+    let expected = oracle::run(&wasm, &input);
+    let transform = match seed % PLAIN {
+        0 => Transform::Plain,
+        _ => Transform::TwoVersion,
+    };
+    let engines = match EngineKind::WasmEdge.is_available() && seed % WASMEDGE == 0 {
+        true => [EngineKind::Wasmtime, EngineKind::WasmEdge],
+        false => [EngineKind::Wasmtime; 2],
+    };
+    COUNTS.programs.fetch_add(1, Ordering::Relaxed);
+    let found = subject::run(&wasm, &input, transform, engines, &mut random);
+    let report = match found {
+        Ok(run) => {
+            COUNTS.suspends.fetch_add(run.suspends, Ordering::Relaxed);
+            COUNTS.snapshots.fetch_add(run.snapshots, Ordering::Relaxed);
+            if run.outcome.ending == Ending::Trapped {
+                COUNTS.traps.fetch_add(1, Ordering::Relaxed);
+            }
+            match run.outcome == expected {
+                true => return Ok(()),
+                false => format!("as it is: {expected:?}\nsuspended: {:?}", run.outcome),
+            }
+        }
+        Err(subject::Failure::Refused(reason)) => {
+            let mut refused = COUNTS
+                .refused
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            *refused.entry(reason).or_default() += 1;
+            return Ok(());
+        }
+        Err(subject::Failure::Broken(error)) => error,
+    };
+    let file = std::env::temp_dir().join(format!("dormouse-fuzz-{seed}.wasm"));
+    let mut message = format!("seed {seed} ({transform:?}, {engines:?}): {report}");
+    match std::fs::write(&file, &wasm) {
+        Ok(()) => _ = write!(message, "\nthe program is in {}", file.display()),
+        Err(error) => _ = write!(message, "\nthe program could not be written: {error}"),
+    }
+    _ = write!(
+        message,
+        "\nagain: DORMOUSE_FUZZ_SEED={seed} DORMOUSE_FUZZ_PROGRAMS=1 cargo test --test differential"
+    );
+    Err(message.into())
+}

@@ -1,0 +1,121 @@
+//! The same program under dormouse: unwound at every call that may block, and at some of them
+//! taken down to bytes and brought back in a fresh instance.
+
+use std::fs::File;
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dormouse::{
+    Bindings, Config, EngineKind, Error, ErrorKind, Input, Limits, Output, Restore, Runtime,
+    RuntimeOptions, Setup, Snapshot, Step, Task, Transform,
+};
+
+use super::{Ending, Outcome};
+
+/// Snapshots of one program at most: each costs an instance.
+const SNAPSHOTS: usize = 24;
+
+/// A run to the end.
+pub struct Run {
+    pub outcome: Outcome,
+    pub suspends: usize,
+    pub snapshots: usize,
+}
+
+/// Why there was none.
+pub enum Failure {
+    /// The module cannot be suspended; what is allowed, if it is not the rule.
+    Refused(String),
+    Broken(String),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Broken(format!("{:?}: {error}", error.kind()))
+    }
+}
+
+/// Runs a program. `engines` take turns.
+pub fn run(
+    wasm: &[u8],
+    input: &[u8],
+    transform: Transform,
+    engines: [EngineKind; 2],
+    random: &mut fastrand::Rng,
+) -> Result<Run, Failure> {
+    let broken = |e: std::io::Error| Failure::Broken(e.to_string());
+    let folder = tempfile::tempdir().map_err(broken)?;
+    let path = folder.path().join("stdin");
+    File::create(&path)
+        .and_then(|mut file| file.write_all(input))
+        .map_err(broken)?;
+    let stdin = File::open(&path).map_err(broken)?;
+    let output = Arc::new(Mutex::new(Vec::new()));
+    let bindings = || -> Result<Bindings, Failure> {
+        Ok(Bindings {
+            stdin: Input::File(stdin.try_clone().map_err(broken)?),
+            stdout: Output::Capture(output.clone()),
+            ..Bindings::default()
+        })
+    };
+
+    let runtime = Runtime::new(RuntimeOptions {
+        cache: Some(folder.path().join("cache")),
+        transform,
+        ..RuntimeOptions::default()
+    })?;
+    let quiet = &dormouse::quiet;
+    let program = match runtime.instrument(wasm, quiet) {
+        Ok((program, _)) => program,
+        Err(error) if error.kind() == ErrorKind::Module => {
+            return Err(Failure::Refused(reason(&error.to_string())));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let setup = Setup {
+        config: Config::default(),
+        bindings: bindings()?,
+        clock: None,
+    };
+    let mut task = Task::new(&runtime, &program, engines[0], setup, quiet)?;
+    task.unwind_always(true);
+    let (mut suspends, mut snapshots) = (0, 0);
+    // All, hardly any, or something between.
+    let often = [1.0, 0.5, 0.1, 0.02][random.usize(..4)];
+    let ending = loop {
+        match task.step() {
+            Ok(Step::Exited(code)) => break Ending::Exited(code),
+            Ok(Step::Parked(_)) => suspends += 1,
+            Err(error) if error.kind() == ErrorKind::Trap => break Ending::Trapped,
+            Err(error) => return Err(error.into()),
+        }
+        if snapshots < SNAPSHOTS && random.f64() < often {
+            let bytes = task.freeze()?.encode()?;
+            let snapshot = Snapshot::decode(&bytes, &Limits::default())?;
+            let program = runtime.load_snapshot(&snapshot)?;
+            let restore = Restore {
+                bindings: bindings()?,
+                ..Restore::default()
+            };
+            let engine = engines[(snapshots + 1) % 2];
+            task = Task::thaw(&runtime, &program, engine, &snapshot, restore, quiet)?;
+            task.unwind_always(true);
+            snapshots += 1;
+        }
+    };
+    drop(task);
+    let output = std::mem::take(&mut *output.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok(Run {
+        outcome: Outcome { output, ending },
+        suspends,
+        snapshots,
+    })
+}
+
+/// A refusal without names and numbers.
+fn reason(text: &str) -> String {
+    let words = text
+        .split(' ')
+        .filter(|word| !word.contains('`') && !word.chars().any(|letter| letter.is_ascii_digit()));
+    words.collect::<Vec<_>>().join(" ")
+}
