@@ -245,8 +245,7 @@ fn two_modules_compile_on_wasmedge_at_once() {
     };
     std::thread::scope(|scope| {
         for _ in 0..4 {
-            scope.spawn(|| compile("c_hello_sleep"));
-            scope.spawn(|| compile("rs_hello_sleep"));
+            scope.spawn(|| (0..12).for_each(|_| compile("wat_globals")));
         }
     });
 }
