@@ -4,7 +4,8 @@
 //! ```text
 //! overhead rewrite VARIANT CACHE MODULE             seconds and sizes, as JSON
 //! overhead compile VARIANT ENGINE CACHE MODULE      seconds, as JSON
-//! overhead measure ENGINE ROUNDS CACHE MODULE ARG…  one JSON line for each run, variants in turn
+//! overhead measure VARIANTS ENGINE ROUNDS CACHE MODULE ARG…
+//!                                                   one JSON line for each run, variants in turn
 //! ```
 //!
 //! A program reads one line from standard input in the middle of its work, and prints `checksum X`,
@@ -44,8 +45,17 @@ fn main() -> Outcome<()> {
     match words[..] {
         ["rewrite", variant, cache, module] => rewrite(variant, cache, module),
         ["compile", variant, engine, cache, module] => compile(variant, engine, cache, module),
-        ["measure", engine, rounds, cache, module, ref arguments @ ..] => {
-            measure(engine, rounds.parse()?, cache, module, arguments)
+        [
+            "measure",
+            variants,
+            engine,
+            rounds,
+            cache,
+            module,
+            ref arguments @ ..,
+        ] => {
+            let variants: Vec<&str> = variants.split(',').collect();
+            measure(&variants, engine, rounds.parse()?, cache, module, arguments)
         }
         // `cargo bench` starts every benchmark without a word of ours.
         _ => {
@@ -109,6 +119,7 @@ fn compile(variant: &str, engine: &str, cache: &str, module: &str) -> Outcome<()
 }
 
 fn measure(
+    variants: &[&str],
     engine: &str,
     rounds: usize,
     cache: &str,
@@ -121,6 +132,9 @@ fn measure(
     args.extend(arguments.iter().map(|word| word.to_string()));
     let mut ready = Vec::new();
     for (variant, _, resumed) in VARIANTS {
+        if !variants.contains(&variant) {
+            continue;
+        }
         let home = if resumed { "two-version" } else { variant };
         let runtime = runtime(home, cache)?;
         let program = runtime.load(&source, &dormouse::quiet)?;

@@ -16,6 +16,8 @@ SERIES = [
     ("two-version", "ours", "#2f6fb3", False),
     ("resumed", "ours, after a resume", "#8fc1ea", True),
 ]
+# Where the plot ends.
+HIGHEST = 4.25
 ENGINES = {"wasmtime": "Wasmtime", "wasmedge": "WasmEdge"}
 
 INTRO = """\
@@ -68,7 +70,8 @@ def ratios(runs):
     for variant, _, _, second in SERIES:
         def span(run):
             return run["second"] if second else run["first"] + run["second"]
-        found[variant] = [span(row[variant]) / span(row["none"]) for row in rounds.values()]
+        if all(variant in row for row in rounds.values()):
+            found[variant] = [span(row[variant]) / span(row["none"]) for row in rounds.values()]
     plain = [row["none"]["first"] + row["none"]["second"] for row in rounds.values()]
     return statistics.median(plain) / 1e9, found
 
@@ -105,13 +108,20 @@ def times(results, engine):
         for variant, values in found.items():
             middle[variant].append((statistics.median(values), program["label"]))
         lines.append(f"| {program['label']} | {plain:.2f} | " +
-                     " | ".join(cell(found[variant]) for variant, *_ in SERIES) + " |")
-    if not all(middle.values()):
-        return lines + [""], {}
-    means = {variant: geomean([ratio for ratio, _ in values]) for variant, values in middle.items()}
-    worst = {variant: max(values) for variant, values in middle.items()}
-    lines.append("| **geomean** | | " + " | ".join(f"**{means[v]:.3f}**" for v, *_ in SERIES) + " |")
-    lines.append("| **worst** | | " + " | ".join(f"**{worst[v][0]:.2f}** {worst[v][1]}" for v, *_ in SERIES) + " |")
+                     " | ".join(cell(found[variant]) if variant in found else f"compiling: {entry['no_reference']}"
+                                for variant, *_ in SERIES) + " |")
+    means = {variant: geomean([ratio for ratio, _ in values]) for variant, values in middle.items() if values}
+    most = max(map(len, middle.values()))
+
+    def mean(variant):
+        few = f" (of {len(middle[variant])})" if len(middle[variant]) < most else ""
+        return f"**{means[variant]:.3f}**{few}" if variant in means else ""
+
+    def worst(variant):
+        return "**{:.2f}** {}".format(*max(middle[variant])) if middle[variant] else ""
+
+    lines.append("| **geomean** | | " + " | ".join(mean(variant) for variant, *_ in SERIES) + " |")
+    lines.append("| **worst** | | " + " | ".join(worst(variant) for variant, *_ in SERIES) + " |")
     return lines + [""], means
 
 
@@ -150,7 +160,8 @@ def plot(results, means):
             entry = program["engines"].get(engine)
             if entry and not entry["wrong"]:
                 limit = max([limit] + [statistics.median(v) for v in ratios(entry["runs"])[1].values()])
-    limit = math.ceil(limit * 4 + 1) / 4
+    # One very slow program must not make all others flat: its bars are cut.
+    limit = min(math.ceil(limit * 4 + 1) / 4, HIGHEST)
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{total}" '
            f'viewBox="0 0 {width} {total}" font-family="Helvetica, Arial, DejaVu Sans, sans-serif" font-size="12">',
            f'<rect width="{width}" height="{total}" fill="white"/>',
@@ -182,10 +193,14 @@ def plot(results, means):
                     continue
                 values = {variant: statistics.median(found) for variant, found in ratios(entry["runs"])[1].items()}
             for number, (variant, _, colour, _) in enumerate(SERIES):
-                x, value = start + number * bar, values[variant]
-                out.append(f'<rect x="{x + 1}" y="{y(value):.1f}" width="{bar - 2}" height="{base - y(value):.1f}" '
+                if variant not in values:
+                    continue
+                x, value, shown = start + number * bar, values[variant], min(values[variant], limit)
+                out.append(f'<rect x="{x + 1}" y="{y(shown):.1f}" width="{bar - 2}" height="{base - y(shown):.1f}" '
                            f'fill="{colour}"/><text x="{x + bar / 2}" y="{base - 6}" font-size="10" text-anchor="middle" '
-                           f'fill="{"white" if variant == "two-version" else "#222"}">{value:.2f}</text>')
+                           f'fill="{"white" if variant == "two-version" else "#222"}">{value:.{2 if value < 10 else 1}f}</text>')
+                if value > limit:
+                    out.append(f'<path d="M{x - 1} {y(limit) + 16:.1f} l{bar + 2} -8" stroke="white" stroke-width="4"/>')
         for ratio, colour, dashes in ((1.0, "#222", ""), (1.1, "#c0392b", ' stroke-dasharray="5 3"')):
             out.append(f'<line x1="{left}" x2="{width - right}" y1="{y(ratio):.1f}" y2="{y(ratio):.1f}" stroke="{colour}" '
                        f'stroke-width="1"{dashes}/><text x="{width - right + 4}" y="{y(ratio) + 4 * (1 if ratio == 1 else 0):.1f}" '

@@ -6,6 +6,9 @@
 
 #include "midway.h"
 
+// As in files of their own: the compiler must not make one function of everything.
+#define APART __attribute__((noinline)) static
+
 static uint16_t crc16(uint16_t crc, uint32_t value) {
     for (int i = 0; i < 32; i++) {
         uint16_t bit = (uint16_t)((value & 1) ^ (crc & 1));
@@ -23,7 +26,7 @@ struct item {
 
 typedef int compare(const struct item *, const struct item *);
 
-static struct item *merge_sort(struct item *list, compare *less) {
+APART struct item *merge_sort(struct item *list, compare *less) {
     for (int width = 1;; width *= 2) {
         struct item *p = list, *tail = NULL;
         int merges = 0;
@@ -61,12 +64,12 @@ static int by_value(const struct item *a, const struct item *b) {
     return a->value - b->value;
 }
 
-static struct item *find(struct item *list, int32_t key) {
+APART struct item *find(struct item *list, int32_t key) {
     while (list && list->key != key) list = list->next;
     return list;
 }
 
-static uint16_t lists(uint16_t crc, uint32_t seed) {
+APART uint16_t lists(uint16_t crc, uint32_t seed) {
     static struct item items[600];
     for (int i = 0; i < 600; i++) {
         seed = seed * 1664525u + 1013904223u;
@@ -84,7 +87,7 @@ static uint16_t lists(uint16_t crc, uint32_t seed) {
 
 #define N 24
 
-static uint16_t matrix(uint16_t crc, int32_t seed) {
+APART uint16_t matrix(uint16_t crc, int32_t seed) {
     static int16_t a[N][N], b[N][N];
     static int32_t c[N][N];
     for (int i = 0; i < N; i++)
@@ -103,7 +106,7 @@ static uint16_t matrix(uint16_t crc, int32_t seed) {
 
 enum state { START, SIGN, INTEGER, FRACTION, EXPONENT, SCIENTIFIC, INVALID, STATES };
 
-static uint16_t machine(uint16_t crc, int seed) {
+APART uint16_t machine(uint16_t crc, int seed) {
     static const char *const texts[] = {"5012", "1234", "-874", "+122", "35.54400", ".1234500", "-110.700", "+0.64400",
                                         "5.500e+3", "-.123e-2", "-87e+832", "+0.6e-12", "T0.3e-1F", "-T.T++Tq", "1T3.4e4z"};
     uint32_t counts[STATES] = {0};
@@ -128,7 +131,7 @@ static uint16_t machine(uint16_t crc, int seed) {
     return crc;
 }
 
-static uint16_t iterate(uint16_t crc, int round) {
+APART uint16_t iterate(uint16_t crc, int round) {
     crc = lists(crc, (uint32_t)round * 2654435761u);
     crc = matrix(crc, round);
     return machine(crc, round);
