@@ -4,7 +4,7 @@
 # make bench   figures; see benches/README.md
 # make bench-overhead   what being resumable costs real programs: benches/overhead/README.md
 #
-# ROUNDS=3 makes bench-overhead shorter.
+# ROUNDS=3 makes bench-overhead shorter, PROGRAMS=lua,go as well (named as in its overhead.py).
 # ENGINES=wasmtime leaves WasmEdge out, which needs system packages and therefore root.
 
 SHELL := /bin/bash
@@ -61,7 +61,8 @@ bench-overhead: setup
 	benches/overhead/setup.sh
 	@set -e; runner=$$(cargo bench --no-run --no-default-features --features $(FEATURES) --bench overhead \
 	  --message-format json | sed -n 's,.*"executable":"\([^"]*/overhead-[^"]*\)".*,\1,p'); \
-	python3 benches/overhead/overhead.py $$runner --rounds $(ROUNDS) --engines $(subst $(space),$(comma),$(strip $(ENGINES)))
+	python3 benches/overhead/overhead.py $$runner --rounds $(ROUNDS) --engines $(subst $(space),$(comma),$(strip $(ENGINES))) \
+	  --programs '$(PROGRAMS)'
 
 clean:
 	rm -rf $(CARGO_TARGET_DIR)

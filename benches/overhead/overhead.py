@@ -5,7 +5,7 @@ usage: overhead.py RUNNER [--rounds N] [--engines A,B] [--programs A,B] [--core 
 
 RUNNER is the built benches/overhead/main.rs. Modules, machine code and all figures are kept in the cache folder; what does
 not depend on dormouse's own rewriting is not made again unless --fresh is given. The programs must have been built by
-setup.sh. Runs are pinned to one core, the four variants in turn.
+setup.sh. With --programs the table is printed, and both files go to the cache folder. Runs are pinned to one core, the four variants in turn.
 """
 
 import argparse
@@ -215,7 +215,9 @@ def main():
     path = os.path.join(CACHE, "results.json")
     with open(path, "w") as file:
         json.dump(results, file, indent=1)
-    subprocess.run([sys.executable, os.path.join(HERE, "report.py"), path, HERE], check=True)
+    # Some of the programs are no table to publish.
+    folder = CACHE if wanted else HERE
+    subprocess.run([sys.executable, os.path.join(HERE, "report.py"), path, folder], check=True)
 
 
 main()
