@@ -249,3 +249,41 @@ fn two_modules_compile_on_wasmedge_at_once() {
         }
     });
 }
+
+/// Where all that may suspend is dead code, optimising took asyncify's memory away, and the guest's
+/// own was taken for it: nothing was printed.
+#[test]
+fn a_call_that_is_never_made_takes_no_memory_away() {
+    let output = dormouse(&["run", &guest("bug_dead_code").display().to_string()]);
+    assert_eq!(output.stdout, b"still here\n");
+}
+
+/// A slot that changes while a call through it is suspended led the way back into another function.
+#[test]
+fn a_slot_that_changes_under_its_call_is_refused() {
+    let output = dormouse(&["run", &guest("bug_slot").display().to_string()]);
+    assert_eq!(output.status.code(), Some(65));
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(errors.contains("changes table 0"), "{errors}");
+}
+
+/// A value on the operand stack below a call is computed again on the way back, from a local that
+/// nothing read any more: the local had not been kept.
+#[test]
+fn what_lies_below_a_call_is_kept() {
+    let folder = tempfile::tempdir().expect("a scratch directory");
+    let bytes: Vec<u8> = (0..64_u8)
+        .map(|n| n.wrapping_mul(37).wrapping_add(11))
+        .collect();
+    let path = folder.path().join("stdin");
+    std::fs::write(&path, bytes).expect("there is room");
+    let printed = |flags: &[&str]| {
+        let stdin = std::fs::File::open(&path).expect("it was just written");
+        let mut command = support::dormouse();
+        command.arg("run").args(flags).arg(guest("bug_operands"));
+        support::finish(&mut command, stdin.into()).stdout
+    };
+    let plain = printed(&["--transform", "none"]);
+    assert!(!plain.is_empty());
+    assert_eq!(printed(&["--rehearse"]), plain);
+}

@@ -9,18 +9,19 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 use std::mem::ManuallyDrop;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use wasmedge_sdk::config::{
     CommonConfigOptions, CompilerConfigOptions, Config, ConfigBuilder, RuntimeConfigOptions,
 };
 use wasmedge_sdk::{
-    AsInstance, Compiler, CompilerOptimizationLevel, CompilerOutputFormat, FuncType, ImportObject,
+    AsInstance, CompilerOptimizationLevel, CompilerOutputFormat, FuncType, ImportObject,
     LogManager, Store, Vm,
 };
 use wasmedge_sys::instance::function::AsFunc;
 use wasmedge_sys::{Function, WasmValue, ffi};
 
+mod compile;
 mod faults;
 mod host;
 mod library;
@@ -35,13 +36,6 @@ use crate::model::{ValType, Value};
 const KIND: EngineKind = EngineKind::WasmEdge;
 const WASM_PAGE: usize = 65536;
 
-/// The compiler links with LLD as a library, whose state belongs to the process.
-static LINKER: Mutex<()> = Mutex::new(());
-
-/// LLVM's time grows faster than a module: above these sizes in bytes it is asked for less.
-const OPTIMIZED: usize = 400 << 10;
-const SOMEWHAT_OPTIMIZED: usize = 1536 << 10;
-
 /// The engine.
 pub(super) struct WasmEdge;
 
@@ -55,13 +49,8 @@ impl WasmEdge {
     }
 }
 
-/// The configuration, for a module of this size.
-fn config(bytes: usize) -> Result<Config, Error> {
-    let level = match bytes {
-        0..OPTIMIZED => CompilerOptimizationLevel::O2,
-        OPTIMIZED..SOMEWHAT_OPTIMIZED => CompilerOptimizationLevel::O1,
-        _ => CompilerOptimizationLevel::O0,
-    };
+/// The configuration, with this level for its compiler.
+fn config(level: CompilerOptimizationLevel) -> Result<Config, Error> {
     let common = CommonConfigOptions::default()
         .multi_memories(true)
         .tail_call(true)
@@ -102,7 +91,7 @@ impl Engine for WasmEdge {
         let features = cpu
             .lines()
             .find(|line| line.starts_with("flags") || line.starts_with("Features"));
-        let levels = (OPTIMIZED, SOMEWHAT_OPTIMIZED);
+        let levels = (compile::OPTIMIZED, compile::SOMEWHAT_OPTIMIZED);
         (features, std::env::consts::ARCH, levels).hash(&mut hasher);
         let version = wasmedge_sys::utils::version_string();
         // It loads nothing that is called otherwise.
@@ -110,18 +99,10 @@ impl Engine for WasmEdge {
     }
 
     fn compile(&self, wasm: &[u8], code: &Path) -> Result<(), Error> {
-        let failed = |e: String| Error::Compile(KIND, e);
-        let compiler =
-            Compiler::new(Some(&config(wasm.len())?)).map_err(|e| failed(e.to_string()))?;
-        let (Some(folder), Some(name)) = (code.parent(), code.file_name()) else {
-            return Err(failed(format!("{} is no file name", code.display())));
-        };
-        check_room(folder, wasm.len())?;
-        let _alone = LINKER.lock().unwrap_or_else(PoisonError::into_inner);
-        let library = compiler
-            .compile_from_bytes(wasm, name.to_string_lossy(), folder)
-            .map_err(|e| failed(e.to_string()))?;
-        std::fs::rename(&library, code).map_err(|e| Error::Write(code.into(), e))
+        if let Some(folder) = code.parent() {
+            check_room(folder, wasm.len())?;
+        }
+        compile::compile(wasm, code)
     }
 
     unsafe fn load(&self, code: &Path, shape: &Arc<Shape>) -> Result<Arc<dyn Module>, Error> {
@@ -134,8 +115,9 @@ impl Engine for WasmEdge {
         if magic == *b"\0asm" {
             return Err(Error::Load(KIND, "it holds no machine code".into()));
         }
-        let module = wasmedge_sdk::Module::from_file(Some(&config(0)?), code)
-            .map_err(|e| Error::Load(KIND, e.to_string()))?;
+        let module =
+            wasmedge_sdk::Module::from_file(Some(&config(CompilerOptimizationLevel::O0)?), code)
+                .map_err(|e| Error::Load(KIND, e.to_string()))?;
         Ok(Arc::new(WasmEdgeModule {
             module,
             shape: shape.clone(),
@@ -191,7 +173,8 @@ impl Module for WasmEdgeModule {
                 object.add_func(&import.name, made.map_err(state)?);
             }
         }
-        let store = Store::new(Some(&config(0)?), by_module).map_err(state)?;
+        let store =
+            Store::new(Some(&config(CompilerOptimizationLevel::O0)?), by_module).map_err(state)?;
         let mut vm = Vm::new(store);
         vm.register_module(None, self.module.clone())
             .map_err(state)?;

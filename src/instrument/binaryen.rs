@@ -87,6 +87,12 @@ fn expose_state(raw: ffi::BinaryenModuleRef) {
     }
     export_global(raw, "__asyncify_state", shape::ASYNCIFY_STATE);
     export_global(raw, "__asyncify_data", shape::ASYNCIFY_DATA);
+    let memory = c_string("asyncify_memory");
+    let export = c_string(shape::ASYNCIFY_MEMORY);
+    // Without an export, optimising drops it where all that may suspend turns out to be dead code.
+    // SAFETY: `raw` is a live module; asyncify has just made a memory of this name; both strings
+    // end in a zero byte, and Binaryen copies them.
+    unsafe { ffi::BinaryenAddMemoryExport(raw, memory.as_ptr(), export.as_ptr()) };
 }
 
 /// Optimises a module. Functions whose name ends in `cold` stay out of their callers: one with a

@@ -22,6 +22,8 @@ pub(super) struct CallGraph {
     canonical: Vec<u32>,
     /// Tables that instructions change.
     changed: Vec<u32>,
+    /// For every function whose reference is taken, the tables that element segments put it into.
+    tables: HashMap<u32, Vec<u32>>,
 }
 
 /// One step of a path to a blocking import.
@@ -101,6 +103,7 @@ impl CallGraph {
             suspending,
             canonical,
             changed,
+            tables,
         }
     }
 
@@ -113,6 +116,20 @@ impl CallGraph {
     pub(super) fn indirect_may_suspend(&self, ty: u32, table: u32) -> bool {
         let class = class_of(&self.canonical, &self.changed, ty, table);
         self.suspending.contains(&class)
+    }
+
+    /// The functions that an indirect call of this type through this table may reach.
+    pub(super) fn targets(&self, scan: &Scan, ty: u32, table: u32) -> Vec<u32> {
+        let (wanted, named) = class_of(&self.canonical, &self.changed, ty, table);
+        let of_type =
+            |function: u32| self.canonical[scan.functions[function as usize] as usize] == wanted;
+        let tables = self.tables.iter();
+        tables
+            .filter(|(function, tables)| {
+                of_type(**function) && named.is_none_or(|named| tables.contains(&named))
+            })
+            .map(|(function, _)| *function)
+            .collect()
     }
 
     /// The shortest path from a function to a blocking import, for people.

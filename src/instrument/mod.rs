@@ -18,6 +18,7 @@ mod prepare;
 mod scan;
 mod sections;
 mod surface;
+mod tables;
 mod validate;
 
 use crate::model::{Digest, ValType};
@@ -103,6 +104,7 @@ pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, 
     let graph = callgraph::CallGraph::new(&scan, blocks);
     if options.transform != Transform::None {
         validate::bodies(source, &scan, &graph)?;
+        tables::check(&scan, &graph)?;
     }
     let defined = scan.imported_functions..scan.functions.len() as u32;
     let instrumented: Vec<u32> = defined.filter(|f| graph.may_suspend(*f)).collect();

@@ -22,7 +22,7 @@ pub(super) fn expose(
     let mut sections = Sections::split(wasm)?;
     let mut exports = Exports::default();
     for (name, kind, index) in &scan.exports {
-        if name != "memory" {
+        if name != "memory" && name != shape::ASYNCIFY_MEMORY {
             exports.add(name, *kind, *index);
         }
     }

@@ -70,6 +70,7 @@ pub fn program(random: &mut Rng) -> Vec<u8> {
                 fitting.extend([YIELD, INPUT]);
             }
             random.shuffle(&mut fitting);
+            fitting.truncate(SLOTS as usize);
             fitting
         })
         .collect();
@@ -80,7 +81,7 @@ pub fn program(random: &mut Rng) -> Vec<u8> {
         functions,
         globals,
         slots,
-        changes_table: random.u8(..4) == 0,
+        changes_table: random.u8(..12) == 0,
     };
     plan.module(random)
 }

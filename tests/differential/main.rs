@@ -10,7 +10,8 @@
 //! sources of programs: `generate` makes structured ones around blocking calls, `smith` lets
 //! wasm-smith make any valid module and puts blocking calls at random places.
 //!
-//! `DORMOUSE_FUZZ_PROGRAMS` says how many programs, `DORMOUSE_FUZZ_SEED` which is the first.
+//! `DORMOUSE_FUZZ_PROGRAMS` says how many programs, `DORMOUSE_FUZZ_SEED` which is the first, and
+//! `DORMOUSE_FUZZ_TRANSFORM` how all of them are rewritten.
 
 mod generate;
 mod harness;
@@ -19,7 +20,7 @@ mod smith;
 mod subject;
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -41,6 +42,16 @@ pub struct Outcome {
     pub output: Vec<u8>,
     /// How it ended.
     pub ending: Ending,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for number in self.output.chunks(8) {
+            let digits = number.iter().rev().map(|byte| format!("{byte:02x}"));
+            write!(f, "{} ", digits.collect::<String>())?;
+        }
+        write!(f, "{:?}", self.ending)
+    }
 }
 
 /// How a program ended.
@@ -113,9 +124,10 @@ fn check(seed: u64) -> Result<(), Failed> {
     };
     let input: Vec<u8> = (0..64).map(|_| random.u8(..)).collect();
     let expected = oracle::run(&wasm, &input);
-    let transform = match seed % PLAIN {
-        0 => Transform::Plain,
-        _ => Transform::TwoVersion,
+    let transform = match std::env::var("DORMOUSE_FUZZ_TRANSFORM") {
+        Ok(name) => name.parse()?,
+        Err(_) if seed % PLAIN == 0 => Transform::Plain,
+        Err(_) => Transform::TwoVersion,
     };
     let engines = match EngineKind::WasmEdge.is_available() && seed % WASMEDGE == 0 {
         true => [EngineKind::Wasmtime, EngineKind::WasmEdge],
@@ -132,7 +144,7 @@ fn check(seed: u64) -> Result<(), Failed> {
             }
             match run.outcome == expected {
                 true => return Ok(()),
-                false => format!("as it is: {expected:?}\nsuspended: {:?}", run.outcome),
+                false => format!("as it is:  {expected}\nsuspended: {}", run.outcome),
             }
         }
         Err(subject::Failure::Refused(reason)) => {

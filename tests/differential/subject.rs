@@ -77,9 +77,25 @@ pub fn run(
         bindings: bindings()?,
         clock: None,
     };
-    let mut task = Task::new(&runtime, &program, engines[0], setup, quiet)?;
-    task.unwind_always(true);
     let (mut suspends, mut snapshots) = (0, 0);
+    let mut task = match Task::new(&runtime, &program, engines[0], setup, quiet) {
+        Ok(task) => task,
+        // A segment lies outside its memory or table.
+        Err(error) if error.kind() == ErrorKind::Trap => {
+            let ending = Ending::Trapped;
+            let outcome = Outcome {
+                output: Vec::new(),
+                ending,
+            };
+            return Ok(Run {
+                outcome,
+                suspends,
+                snapshots,
+            });
+        }
+        Err(error) => return Err(error.into()),
+    };
+    task.unwind_always(true);
     // All, hardly any, or something between.
     let often = [1.0, 0.5, 0.1, 0.02][random.usize(..4)];
     let ending = loop {

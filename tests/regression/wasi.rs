@@ -149,7 +149,9 @@ fn a_deleted_file_goes_on_appending_in_another_process() {
         printed.extend(&output.stdout);
         resumes += 1;
     }
-    assert_eq!((output.status.code(), resumes), (Some(0), 2));
+    assert_eq!(output.status.code(), Some(0));
+    // A wait that is not over yet is suspended once more.
+    assert!(resumes >= 2, "{resumes}");
     let printed = String::from_utf8_lossy(&printed).into_owned();
     assert_eq!(printed, "unlink 0\nread 0: one two three\n");
 }

@@ -3,8 +3,7 @@
 //! WasmEdge sets handlers of its own when the first thread of the process enters compiled code, and
 //! the *default* ones when the last thread leaves. Wasmtime's handlers are gone then, and its next
 //! trap ends the process. Nor does WasmEdge's handler run on the alternate stack, so that a guest
-//! that recurses without end ends the process as well. Its compiler, LLVM, takes nearly all signals
-//! for itself once per process, and gives them back at the first one, whoever has set handlers since.
+//! that recurses without end ends the process as well.
 //!
 //! ```text
 //!   parked thread:  enters compiled code, stays there: WasmEdge never takes handlers away
@@ -20,7 +19,7 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
 
 use wasmedge_sdk::error::CoreError;
-use wasmedge_sdk::{FuncType, ImportObject, Store, Vm};
+use wasmedge_sdk::{CompilerOptimizationLevel, FuncType, ImportObject, Store, Vm};
 use wasmedge_sys::{CallingFrame, Function, WasmValue};
 
 const SIGNALS: [c_int; 3] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE];
@@ -51,7 +50,6 @@ thread_local! {
 pub(super) fn install() -> Result<(), String> {
     static DONE: OnceLock<Result<(), String>> = OnceLock::new();
     DONE.get_or_init(|| {
-        let all_before: Vec<_> = (1..=libc::SIGRTMAX()).map(|s| (s, current(s))).collect();
         let before = SIGNALS.map(current);
         let (parked, is_parked) = channel();
         std::thread::Builder::new()
@@ -71,11 +69,6 @@ pub(super) fn install() -> Result<(), String> {
         };
         if HANDLERS.set(handlers).is_err() {
             return Ok(());
-        }
-        // LLVM has taken them for the parked thread's code, and does so only once.
-        for (signal, action) in &all_before {
-            // SAFETY: the action is what was set before.
-            unsafe { libc::sigaction(*signal, action, std::ptr::null_mut()) };
         }
         for signal in SIGNALS {
             // SAFETY: all zeroes is a valid `sigaction`; the handler lives as long as the process
@@ -106,10 +99,9 @@ fn park(mut parked: Sender<Result<(), String>>) -> Result<(), String> {
     let text = |e: Box<wasmedge_sdk::error::WasmEdgeError>| e.to_string();
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     super::check_room(folder.path(), PARKING.len()).map_err(|e| e.to_string())?;
-    let config = super::config(usize::MAX).map_err(|e| e.to_string())?;
-    let code = wasmedge_sdk::Compiler::new(Some(&config))
-        .and_then(|compiler| compiler.compile_from_bytes(PARKING, "park", folder.path()))
-        .map_err(text)?;
+    let code = folder.path().join("park.so");
+    super::compile::compile(PARKING, &code).map_err(|e| e.to_string())?;
+    let config = super::config(CompilerOptimizationLevel::O0).map_err(|e| e.to_string())?;
     let module = wasmedge_sdk::Module::from_file(Some(&config), code).map_err(text)?;
     // It stays mapped without its name.
     drop(folder);

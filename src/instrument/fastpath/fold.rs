@@ -59,16 +59,17 @@ struct Operand {
 /// What is known of a body's instructions, by their places.
 pub(super) struct Folded {
     pub facts: Vec<Fact>,
-    /// The first of the instructions that make its last operand: of an indirect call, which
-    /// function it means.
-    pub last_operand: Vec<usize>,
+    /// For every call, the first of the instructions whose values are still needed when it is made
+    /// again: those that stay on the operand stack, and of an indirect call which function it
+    /// means. The call itself where there are none.
+    pub held: Vec<usize>,
 }
 
 /// Finds out what is known. `kept` has the places at which reads of the state stand that begin a
 /// test whether the guest unwinds; every other read gives the normal state.
 pub(super) fn fold(ops: &[Op<'_>], state: u32, kept: &[usize]) -> Folded {
     let mut facts = vec![Fact::Nothing; ops.len()];
-    let mut last_operand: Vec<usize> = (0..ops.len()).collect();
+    let mut held: Vec<usize> = (0..ops.len()).collect();
     let mut stack = Stack::default();
     for (place, op) in ops.iter().enumerate() {
         let (takes, gives) = (op.arity.0 as usize, op.arity.1 as usize);
@@ -133,9 +134,12 @@ pub(super) fn fold(ops: &[Op<'_>], state: u32, kept: &[usize]) -> Folded {
                 let mut first = place;
                 for number in 0..takes {
                     first = stack.pop(place).first;
-                    if number == 0 {
-                        last_operand[place] = first;
+                    if number == 0 && matches!(op.operator, Operator::CallIndirect { .. }) {
+                        held[place] = first;
                     }
+                }
+                if let Some(lowest) = stack.lowest() {
+                    held[place] = held[place].min(lowest);
                 }
                 for _ in 0..gives {
                     stack.push(Known::Nothing, first);
@@ -143,10 +147,7 @@ pub(super) fn fold(ops: &[Op<'_>], state: u32, kept: &[usize]) -> Folded {
             }
         }
     }
-    Folded {
-        facts,
-        last_operand,
-    }
+    Folded { facts, held }
 }
 
 fn binary(operator: &Operator<'_>, a: Known, b: Known) -> Known {
@@ -205,6 +206,11 @@ impl Stack {
             true => self.operands.pop().unwrap_or(nothing),
             false => nothing,
         }
+    }
+
+    /// The first of the instructions that have made what is on the stack.
+    fn lowest(&self) -> Option<usize> {
+        self.operands.iter().map(|operand| operand.first).min()
     }
 
     fn open(&mut self, params: usize, place: usize) {

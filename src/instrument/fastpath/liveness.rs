@@ -7,7 +7,8 @@
 //! while frames are restored no decision depends on a local, and afterwards the slow version does,
 //! local by local, what the fast one does. What the repeated call gets does not matter either: a
 //! function of the guest takes its parameters from what it has saved, and the host remembers those
-//! of the call that blocks. Only which function an indirect call means must be known again.
+//! of the call that blocks. What must be known again is which function an indirect call means, and
+//! what lies on the operand stack below the call: it is put there once more on the way back.
 //!
 //! The usual backward analysis, on structured code: what is alive at the start of a loop is taken
 //! from the pass before, until nothing changes.
@@ -129,19 +130,17 @@ impl Pass<'_> {
         Some(&self.frames[place].label)
     }
 
-    /// Adds the locals that the call in front of a test needs when it is made again.
-    fn callee(&self, test: usize, needed: &mut Set) -> Option<()> {
+    /// Adds the locals that are read on the way back to the call in front of a test.
+    fn read_again(&self, test: usize, needed: &mut Set) -> Option<()> {
         let call = (0..test).rev().find(|place| {
             matches!(
                 self.ops[*place].operator,
                 Operator::Call { .. } | Operator::CallIndirect { .. }
             )
         })?;
-        if matches!(self.ops[call].operator, Operator::CallIndirect { .. }) {
-            for op in &self.ops[self.folded.last_operand[call]..call] {
-                if let Operator::LocalGet { local_index } = op.operator {
-                    needed.add(local_index);
-                }
+        for op in &self.ops[self.folded.held[call]..call] {
+            if let Operator::LocalGet { local_index } = op.operator {
+                needed.add(local_index);
             }
         }
         Some(())
@@ -193,7 +192,7 @@ impl Pass<'_> {
                     Fact::Never => {}
                     Fact::UnwindingTest => {
                         let mut needed = self.live.clone();
-                        self.callee(place, &mut needed)?;
+                        self.read_again(place, &mut needed)?;
                         self.dead.insert(place, label.without(&needed));
                     }
                     _ => self.live.unite(&label),
