@@ -17,6 +17,9 @@ pub enum Error {
     /// The engine could not compile the module.
     #[error("{0} could not compile the module: {1}")]
     Compile(EngineKind, String),
+    /// The engine does not know a proposal that the module uses.
+    #[error("{0} cannot run this module: it does not know {1}")]
+    Proposal(EngineKind, &'static str),
     /// The compiled code could not be written.
     #[error("cannot write machine code to {0}: {1}")]
     Write(PathBuf, io::Error),
@@ -41,6 +44,7 @@ impl From<Error> for crate::error::Error {
         let kind = match &error {
             Error::Trap(_) => ErrorKind::Trap,
             Error::NotBuilt(_) => ErrorKind::Missing,
+            Error::Proposal(..) => ErrorKind::Module,
             Error::Write(..) => ErrorKind::Write,
             _ => ErrorKind::Internal,
         };

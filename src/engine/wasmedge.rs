@@ -99,6 +99,7 @@ impl Engine for WasmEdge {
     }
 
     fn compile(&self, wasm: &[u8], code: &Path) -> Result<(), Error> {
+        compile::check(wasm)?;
         if let Some(folder) = code.parent() {
             check_room(folder, wasm.len())?;
         }

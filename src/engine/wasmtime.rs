@@ -28,6 +28,7 @@ impl Wasmtime {
             .wasm_multi_memory(true)
             .wasm_tail_call(true)
             .wasm_branch_hinting(true)
+            .wasm_exceptions(true)
             .max_wasm_stack(super::GUEST_STACK)
             // Not used, but Wasmtime wants it to be larger.
             .async_stack_size(2 * super::GUEST_STACK);
@@ -51,10 +52,16 @@ impl Engine for Wasmtime {
     }
 
     fn compile(&self, wasm: &[u8], code: &Path) -> Result<(), Error> {
-        let bytes = self
-            .engine
-            .precompile_module(wasm)
-            .map_err(|e| Error::Compile(KIND, text(&e)))?;
+        let bytes =
+            self.engine
+                .precompile_module(wasm)
+                .map_err(|e| match has_legacy_exceptions(wasm) {
+                    true => Error::Proposal(
+                        KIND,
+                        "the older form of exceptions (`try`); build with `try_table`",
+                    ),
+                    false => Error::Compile(KIND, text(&e)),
+                })?;
         std::fs::write(code, bytes).map_err(|e| Error::Write(code.into(), e))
     }
 
@@ -85,6 +92,20 @@ impl Engine for Wasmtime {
             shape: shape.clone(),
         }))
     }
+}
+
+/// Whether any function has a `try` of the form that the proposal had before it was finished.
+fn has_legacy_exceptions(wasm: &[u8]) -> bool {
+    use wasmparser::{Operator, Parser, Payload};
+    let bodies = Parser::new(0)
+        .parse_all(wasm)
+        .filter_map(|payload| match payload {
+            Ok(Payload::CodeSectionEntry(body)) => body.get_operators_reader().ok(),
+            _ => None,
+        });
+    bodies
+        .flat_map(|operators| operators.into_iter())
+        .any(|operator| matches!(operator, Ok(Operator::Try { .. })))
 }
 
 struct WasmtimeModule {

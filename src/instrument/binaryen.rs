@@ -52,9 +52,15 @@ pub(super) fn asyncify(wasm: &[u8], scan: &Scan, settings: &Asyncify) -> Result<
 
 /// Asyncify as its users run it, to compare with: everything that the pass itself takes for able to
 /// suspend, optimised before and after.
-pub(super) fn reference(wasm: &[u8], scan: &Scan, imports: &[String]) -> Result<Vec<u8>, Error> {
+pub(super) fn reference(
+    wasm: &[u8],
+    scan: &Scan,
+    imports: &[String],
+    kept: &[String],
+) -> Result<Vec<u8>, Error> {
     let _guard = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
     let (module, raw) = read(wasm, features(scan))?;
+    keep_out(raw, kept);
     // SAFETY: `raw` is a live module.
     unsafe { ffi::BinaryenModuleOptimize(raw) };
     set_argument("asyncify-imports", &imports.join("\n"));
@@ -95,19 +101,23 @@ fn expose_state(raw: ffi::BinaryenModuleRef) {
     unsafe { ffi::BinaryenAddMemoryExport(raw, memory.as_ptr(), export.as_ptr()) };
 }
 
-/// Optimises a module. Functions whose name ends in `cold` stay out of their callers: one with a
-/// single caller would be inlined there.
-pub(super) fn optimize(wasm: &[u8], scan: &Scan, cold: Option<&str>) -> Result<Vec<u8>, Error> {
+/// Optimises a module. Functions whose names match one of `kept`, where `*` stands for anything,
+/// are never inlined.
+pub(super) fn optimize(wasm: &[u8], scan: &Scan, kept: &[String]) -> Result<Vec<u8>, Error> {
     let _guard = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
     let (module, raw) = read(wasm, features(scan))?;
-    if let Some(cold) = cold {
-        set_argument("no-inline", &format!("*{cold}"));
-        run_pass(raw, "no-inline");
-        clear_arguments();
-    }
+    keep_out(raw, kept);
     // SAFETY: `raw` is a live module.
     unsafe { ffi::BinaryenModuleOptimize(raw) };
     Ok(module.write())
+}
+
+fn keep_out(raw: ffi::BinaryenModuleRef, kept: &[String]) {
+    for pattern in kept {
+        set_argument("no-inline", pattern);
+        run_pass(raw, "no-inline");
+        clear_arguments();
+    }
 }
 
 /// Reads a module and tells Binaryen which proposals it may use.

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! source -> validate -> prepare -> asyncify -> fastpath -> optimize -> surface -> resumable module
-//!              |                   (Binaryen)             (Binaryen)
+//!              |        lower      (Binaryen)             (Binaryen)
+//!              |        opaque: bodies out ------------------> in again
 //!              `- callgraph: which functions may be on the stack at a suspend
 //! ```
 
@@ -13,7 +14,9 @@ mod error;
 mod fastpath;
 mod hints;
 mod image;
+mod lower;
 mod manifest;
+mod opaque;
 mod prepare;
 mod scan;
 mod sections;
@@ -102,8 +105,13 @@ pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, 
     (options.progress)("finding what may suspend", 1);
     let blocks = |function: u32| imports.get(function as usize).is_some_and(|i| i.blocks);
     let graph = callgraph::CallGraph::new(&scan, blocks);
+    // Nothing of a module that is left as it is goes through Binaryen.
+    let opaque = match options.transform {
+        Transform::None => Vec::new(),
+        _ => opaque::functions(&scan, &graph),
+    };
     if options.transform != Transform::None {
-        validate::bodies(source, &scan, &graph)?;
+        validate::bodies(source, &scan, &graph, &opaque)?;
         tables::check(&scan, &graph)?;
     }
     let defined = scan.imported_functions..scan.functions.len() as u32;
@@ -116,6 +124,8 @@ pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, 
         .map(|import| format!("{}.{}", import.module, import.name))
         .collect();
     let prepared = prepare::prepare(source, &scan)?;
+    let prepared = lower::tail_calls(prepared, &scan, &graph)?;
+    let prepared = opaque::take_out(&prepared, &opaque)?;
     let asyncify = || {
         let settings = binaryen::Asyncify {
             functions: instrumented.iter().map(|f| format!("f{f}")).collect(),
@@ -123,10 +133,12 @@ pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, 
         };
         binaryen::asyncify(&prepared, &scan, &settings)
     };
+    // Functions that stay out of their callers: one with a single caller would be inlined there.
+    let mut kept: Vec<String> = opaque.iter().map(|f| format!("f{f}")).collect();
     let asyncified = match options.transform {
         Transform::None => bare::add_state(&prepared)?,
-        Transform::Reference => binaryen::reference(&prepared, &scan, &blocking)?,
-        Transform::Plain => binaryen::optimize(&asyncify()?, &scan, None)?,
+        Transform::Reference => binaryen::reference(&prepared, &scan, &blocking, &kept)?,
+        Transform::Plain => binaryen::optimize(&asyncify()?, &scan, &kept)?,
         Transform::TwoVersion => {
             let named = |module: &str, name: &str| {
                 let blocking = imports.iter().filter(|import| import.blocks);
@@ -135,9 +147,11 @@ pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, 
                     .any(|i| i.module == module && i.name == name)
             };
             let split = fastpath::split(&asyncify()?, named)?;
-            binaryen::optimize(&split, &scan, Some(fastpath::SLOW))?
+            kept.push(format!("*{}", fastpath::SLOW));
+            binaryen::optimize(&split, &scan, &kept)?
         }
     };
+    let asyncified = opaque::put_back(&asyncified, source, &opaque)?;
 
     (options.progress)("writing", 3);
     let (mut sections, shape) = surface::expose(&asyncified, &scan, &imports)?;

@@ -70,8 +70,12 @@ pub(super) struct Body {
     pub exception: Option<(&'static str, u64)>,
     /// The first local that holds a reference.
     pub reference_local: Option<(String, u64)>,
-    /// The first instruction that Binaryen 117 cannot read.
+    /// The first block with parameters, which Binaryen 117 cannot read.
+    pub parameters: Option<u64>,
+    /// The first instruction that needs a segment which Binaryen 117 loses or cannot read.
     pub unreadable: Option<(&'static str, u64)>,
+    /// The first use of a data segment.
+    pub data: Option<(&'static str, u64)>,
     /// Whether any instruction makes a reference.
     pub references: bool,
     /// Tables that its instructions change.
@@ -315,15 +319,26 @@ fn scan_body(
                 body.changed_tables.push(table);
                 body.unreadable.get_or_insert(("table.init", offset));
             }
-            Operator::DataDrop { .. } => body.drops = true,
+            Operator::DataDrop { .. } => {
+                body.drops = true;
+                body.data.get_or_insert(("data.drop", offset));
+            }
+            Operator::MemoryInit { .. } => {
+                body.data.get_or_insert(("memory.init", offset));
+            }
             Operator::ElemDrop { .. } => {
                 body.unreadable.get_or_insert(("elem.drop", offset));
             }
             Operator::Block { blockty } | Operator::Loop { blockty } | Operator::If { blockty } => {
                 if has_params(blockty, types) {
-                    body.unreadable
-                        .get_or_insert(("a block with parameters", offset));
+                    body.parameters.get_or_insert(offset);
                 }
+            }
+            Operator::TryTable { ref try_table } => {
+                if has_params(try_table.ty, types) {
+                    body.parameters.get_or_insert(offset);
+                }
+                body.exception.get_or_insert(("try_table", offset));
             }
             _ => {
                 if let Some(name) = exception_instruction(&operator) {
@@ -360,7 +375,6 @@ fn exception_instruction(operator: &Operator<'_>) -> Option<&'static str> {
         Operator::Rethrow { .. } => Some("rethrow"),
         Operator::Throw { .. } => Some("throw"),
         Operator::ThrowRef => Some("throw_ref"),
-        Operator::TryTable { .. } => Some("try_table"),
         _ => None,
     }
 }

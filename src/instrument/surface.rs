@@ -6,6 +6,7 @@ use wasmparser::ExternalKind;
 
 use super::Error;
 use super::fastpath::{ENTER, SLOW};
+use super::opaque;
 use super::prepare::original_function;
 use super::scan::Scan;
 use super::sections::Sections;
@@ -22,7 +23,8 @@ pub(super) fn expose(
     let mut sections = Sections::split(wasm)?;
     let mut exports = Exports::default();
     for (name, kind, index) in &scan.exports {
-        if name != "memory" && name != shape::ASYNCIFY_MEMORY {
+        let gone = name == "memory" || name == shape::ASYNCIFY_MEMORY;
+        if !gone && !name.starts_with(opaque::PREFIX) {
             exports.add(name, *kind, *index);
         }
     }

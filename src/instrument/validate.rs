@@ -144,7 +144,12 @@ pub(super) fn imports_are(scan: &Scan, stated: &[Import]) -> bool {
 }
 
 /// Checks what Binaryen's asyncify would abort on: all of it, but only where it matters.
-pub(super) fn bodies(wasm: &[u8], scan: &Scan, graph: &CallGraph) -> Result<(), Error> {
+pub(super) fn bodies(
+    wasm: &[u8],
+    scan: &Scan,
+    graph: &CallGraph,
+    opaque: &[u32],
+) -> Result<(), Error> {
     let mut holds_references = false;
     for (defined, body) in scan.bodies.iter().enumerate() {
         let function = scan.imported_functions + defined as u32;
@@ -153,25 +158,41 @@ pub(super) fn bodies(wasm: &[u8], scan: &Scan, graph: &CallGraph) -> Result<(), 
             return Err(Error::Unsupported {
                 what: format!("`{}`, with {instruction} at byte {offset},", name()),
                 why: "Binaryen 117, which rewrites it, does not know this instruction; build \
-                      without the multi-value or reference-types feature",
+                      without the reference-types feature",
             });
         }
-        if let Some((instruction, offset)) = body.tail_call {
+        let suspends = graph.may_suspend(function);
+        if let Some(offset) = body.parameters
+            && suspends
+        {
             return Err(Error::Unsupported {
-                what: format!("`{}`, with `{instruction}` at byte {offset},", name()),
-                why: "a tail call leaves no frame to come back to; build without tail calls \
-                      (for clang, `-mno-tail-call`)",
+                what: format!(
+                    "`{}`, with a block with parameters at byte {offset},",
+                    name()
+                ),
+                why: "Binaryen 117, which rewrites it, does not know these; build without the \
+                      multi-value feature",
             });
         }
         if let Some((instruction, offset)) = body.exception
-            && (graph.may_suspend(function) || new_exceptions(instruction))
+            && suspends
         {
             return Err(Error::Unsupported {
                 what: format!("`{}`, with `{instruction}` at byte {offset},", name()),
-                why: "an exception handler cannot be written down; build without exceptions",
+                why: "it may be on the stack at a suspend (`dormouse build --functions` shows by \
+                      which calls), and an exception handler cannot be written down",
             });
         }
-        if !graph.may_suspend(function) {
+        if let Some((instruction, offset)) = body.data
+            && opaque.binary_search(&function).is_ok()
+        {
+            return Err(Error::Unsupported {
+                what: format!("`{}`, with `{instruction}` at byte {offset},", name()),
+                why: "it also holds tail calls, exceptions or blocks with parameters, which are \
+                      kept from Binaryen 117, so that the segment would get lost",
+            });
+        }
+        if !suspends {
             continue;
         }
         if let Some((ty, offset)) = &body.reference_local {
@@ -193,11 +214,6 @@ pub(super) fn bodies(wasm: &[u8], scan: &Scan, graph: &CallGraph) -> Result<(), 
         true => operand_references(wasm, scan, graph),
         false => Ok(()),
     }
-}
-
-/// Binaryen 117 reads the first form of the exceptions proposal only.
-fn new_exceptions(instruction: &str) -> bool {
-    matches!(instruction, "try_table" | "throw_ref")
 }
 
 /// Refuses a function that has a reference on its operand stack at a call that may suspend.

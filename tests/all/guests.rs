@@ -21,6 +21,8 @@ struct Guest {
     directory: bool,
     exit: i32,
     refused: bool,
+    /// The engines that can run it; all where none are named.
+    engines: Vec<String>,
     expected: OnceLock<Expected>,
 }
 
@@ -48,7 +50,14 @@ pub fn trials() -> Vec<Trial> {
             add("refused".into(), Box::new(refused));
             continue;
         }
-        for engine in engines() {
+        let runs_on =
+            |engine: &&str| guest.engines.is_empty() || guest.engines.iter().any(|e| e == engine);
+        let (able, unable): (Vec<_>, Vec<_>) = engines().into_iter().partition(runs_on);
+        for engine in unable {
+            let run = move |g: &Guest| unknown_to(g, engine);
+            add(format!("{engine}::refused"), Box::new(run));
+        }
+        for engine in able.iter().copied() {
             for transform in ["two-version", "plain", "none"] {
                 let ways = move |way: &str| format!("{engine}::{transform}::{way}");
                 // The others are there to compare; one way is enough for them. Without any
@@ -65,7 +74,7 @@ pub fn trials() -> Vec<Trial> {
                 );
             }
         }
-        if engines().len() > 1 {
+        if able.len() > 1 {
             add("both::rehearse".into(), Box::new(|g| rehearsed(g, &[])));
             add("both::chain".into(), Box::new(|g| chain(g, &engines())));
         }
@@ -97,6 +106,7 @@ fn guests() -> Vec<Guest> {
                 directory: row["dir"].as_bool().unwrap_or(false),
                 exit: row["exit"].as_i64().expect("a guest has an exit code") as i32,
                 refused: row["refused"].is_string(),
+                engines: strings("engines"),
                 expected: OnceLock::new(),
             }
         })
@@ -270,6 +280,18 @@ fn chain(guest: &Guest, engines: &[&str]) -> Result<(), String> {
     // Otherwise nothing would have been tried.
     let sleeps = guest.name.contains("sleep") || guest.name.contains("deep");
     check(resumes > 0 || !sleeps, || "it was never suspended".into())
+}
+
+/// An engine that cannot run it says so.
+fn unknown_to(guest: &Guest, engine: &str) -> Result<(), String> {
+    let scratch = Scratch::new();
+    let output = finish(
+        &mut guest.run(&scratch, &["--engine", engine]),
+        Stdio::null(),
+    );
+    ended(&output, 65)?;
+    says(&output, &["cannot run this module", engine, "--engine"])?;
+    check(output.stdout.is_empty(), || "it printed something".into())
 }
 
 fn refused(guest: &Guest) -> Result<(), String> {

@@ -31,6 +31,18 @@ fn levels(bytes: usize) -> &'static [Level] {
     }
 }
 
+/// Refuses what WasmEdge 0.14 would call malformed.
+pub(super) fn check(wasm: &[u8]) -> Result<(), Error> {
+    let mut sections = wasmparser::Parser::new(0).parse_all(wasm);
+    match sections.any(|section| matches!(section, Ok(wasmparser::Payload::TagSection(_)))) {
+        true => Err(Error::Proposal(
+            KIND,
+            "exceptions; the other engine does: `--engine wasmtime`",
+        )),
+        false => Ok(()),
+    }
+}
+
 /// Writes a shared library with the code of `wasm` to `library`.
 pub(super) fn compile(wasm: &[u8], library: &Path) -> Result<(), Error> {
     let failed = |e: String| Error::Compile(KIND, e);

@@ -1,0 +1,53 @@
+;; Behaviour: functions that never sleep and hold what is kept from the rewriting: blocks with parameters, tail calls through a
+;; table, between them globals, memory, a second memory and a table that they share with functions that sleep.
+(module
+  ;; include prelude.inc
+  (memory $other 1)
+  (type $step (func (param i32 i64) (result i64)))
+  (type $show (func (param i64)))
+  (table $steps funcref (elem $up $down))
+  (table $shows funcref (elem $hex))
+  (global $count (mut i32) (i32.const 0))
+  (global $last (mut i64) (i64.const 5))
+  (global $unused (mut i64) (i64.const 5))
+
+  (func $up (type $step)
+    (if (i32.eqz (local.get 0)) (then (return (local.get 1))))
+    (global.set $count (i32.add (global.get $count) (i32.const 1)))
+    (i64.store $other (i32.const 8) (local.get 1))
+    (return_call_indirect $steps (type $step)
+      (i32.sub (local.get 0) (i32.const 1))
+      (i64.mul (local.get 1) (i64.const 3))
+      (i32.and (local.get 0) (i32.const 1))))
+
+  (func $down (type $step)
+    (if (i32.eqz (local.get 0)) (then (return (local.get 1))))
+    (i64.store (i32.const 512) (i64.load $other (i32.const 8)))
+    (return_call $up (i32.sub (local.get 0) (i32.const 1)) (i64.sub (local.get 1) (i64.const 1))))
+
+  (func $pairs (param i32 i64) (result i64)
+    (local.get 1)
+    (local.get 0)
+    (loop $again (param i64 i32) (result i64)
+      (local.set 0)
+      (global.get $last)
+      (i64.add)
+      (global.set $last)
+      (global.get $last)
+      (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))
+      (local.get 0)
+      (br_if $again)
+      (drop)))
+
+  (func (export "_start")
+    (local $i i32)
+    (loop $next
+      (call $hex (call $up (i32.add (local.get $i) (i32.const 5)) (i64.const 11)))
+      (call $nap)
+      (call_indirect $shows (type $show) (call $pairs (i32.const 4) (i64.extend_i32_u (local.get $i))) (i32.const 0))
+      (call $nap)
+      (call $hex (i64.load (i32.const 512)))
+      (call $hex32 (global.get $count))
+      (local.set $i (i32.add (local.get $i) (i32.const 1)))
+      (br_if $next (i32.lt_u (local.get $i) (i32.const 3))))
+    (call $hex (global.get $last))))
