@@ -208,7 +208,7 @@ fn run(mut session: Session) -> Result<Done, Failure> {
 /// tokio panics where it cannot have the descriptors that signals need.
 fn check_descriptors() -> Result<(), Failure> {
     let spare: std::io::Result<Vec<_>> = (0..16)
-        .map(|_| Ok(rustix::stdio::stdin().try_clone_to_owned()?))
+        .map(|_| rustix::stdio::stdin().try_clone_to_owned())
         .collect();
     spare
         .map(drop)

@@ -10,8 +10,10 @@ use libtest_mimic::{Failed, Trial};
 
 use crate::support::{check, dormouse, ended, finish, guest, resume, says, suspend};
 
+type Run = fn() -> Result<(), String>;
+
 pub fn trials() -> Vec<Trial> {
-    let list: [(&str, fn() -> Result<(), String>); 19] = [
+    let list: [(&str, Run); 19] = [
         ("every_truncation", every_truncation),
         ("every_flipped_bit", every_flipped_bit),
         (

@@ -37,11 +37,13 @@ struct Expected {
 /// More suspends than any guest needs.
 const MAX_RESUMES: usize = 5000;
 
+type Run = Box<dyn Fn(&Guest) -> Result<(), String> + Send>;
+
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     for guest in guests() {
         let guest = Arc::new(guest);
-        let mut add = |way: String, run: Box<dyn Fn(&Guest) -> Result<(), String> + Send>| {
+        let mut add = |way: String, run: Run| {
             let guest = guest.clone();
             let name = format!("guest::{}::{way}", guest.name);
             trials.push(Trial::test(name, move || run(&guest).map_err(Failed::from)));

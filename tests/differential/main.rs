@@ -126,10 +126,10 @@ fn check(seed: u64) -> Result<(), Failed> {
     let expected = oracle::run(&wasm, &input);
     let transform = match std::env::var("DORMOUSE_FUZZ_TRANSFORM") {
         Ok(name) => name.parse()?,
-        Err(_) if seed % PLAIN == 0 => Transform::Plain,
+        Err(_) if seed.is_multiple_of(PLAIN) => Transform::Plain,
         Err(_) => Transform::TwoVersion,
     };
-    let engines = match EngineKind::WasmEdge.is_available() && seed % WASMEDGE == 0 {
+    let engines = match EngineKind::WasmEdge.is_available() && seed.is_multiple_of(WASMEDGE) {
         true => [EngineKind::Wasmtime, EngineKind::WasmEdge],
         false => [EngineKind::Wasmtime; 2],
     };

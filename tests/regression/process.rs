@@ -91,6 +91,7 @@ fn writing(flags: &[&str]) -> Child {
             return child;
         }
     }
+    end(child);
     panic!("the guest does not write");
 }
 

@@ -125,7 +125,7 @@ mod slots {
         }
         // SAFETY: the symbol is defined above, with a slot for each name; the array is only ever
         // used through atomics here, and through the jumps.
-        let slots = unsafe { &*(&raw const SLOTS) };
+        let slots = unsafe { &SLOTS };
         for (slot, name) in slots.iter().zip(NAMES) {
             // SAFETY: the type is that of a pointer, which says nothing of what it points to.
             // A symbol that is missing keeps its slot, for a function that nobody calls.
