@@ -40,11 +40,20 @@ pub(super) fn run(command: Run) -> Result<Done, Failure> {
     let task = Task::new(&runtime, &program, engine, setup, &progress)?;
     if command.rehearse {
         // Compiled before the guest starts, so that its time is not the guest's.
-        let engines = rehearse::engines(engine, command.common.engine.is_some());
-        for other in &engines {
-            program.compile(&runtime, *other, &progress)?;
-        }
+        let mut engines = rehearse::engines(engine, command.common.engine.is_some());
+        let mut unable = Vec::new();
+        engines.retain(|other| match program.compile(&runtime, *other, &progress) {
+            Err(error) if *other != engine => {
+                unable.push(error);
+                false
+            }
+            // The first one's has been compiled for the task.
+            _ => true,
+        });
         drop(bar);
+        for error in unable {
+            super::text::say!("rehearsing without it: {error}");
+        }
         return rehearse::rehearse(&runtime, task, &engines, &dirs);
     }
     drop(bar);

@@ -219,6 +219,8 @@ impl Runtime {
         let functions = format!("{:?}", self.functions.types());
         Digest::of_parts([
             env!("CARGO_PKG_VERSION").as_bytes(),
+            // Set by `build.rs`: the sources of what rewrites.
+            env!("DORMOUSE_INSTRUMENT").as_bytes(),
             self.transform.to_string().as_bytes(),
             functions.as_bytes(),
             Digest::of(source).as_bytes(),
