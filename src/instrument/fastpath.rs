@@ -52,7 +52,8 @@ const REWINDING: i32 = 2;
 
 /// Splits every function that asyncify has instrumented. `blocks` says which imports may suspend.
 pub(super) fn split(wasm: &[u8], blocks: impl Fn(&str, &str) -> bool) -> Result<Vec<u8>, Error> {
-    let scan = Scan::of(wasm)?;
+    let mut scan = Scan::of(wasm)?;
+    super::opaque::note(&mut scan);
     let state = scan.exports.iter().find_map(|(name, kind, index)| {
         (*kind == ExternalKind::Global && name == shape::ASYNCIFY_STATE).then_some(*index)
     });

@@ -19,7 +19,7 @@ use wasm_encoder::{
     CodeSection, ConstExpr, Encode, ExportKind, Function, GlobalSection, GlobalType, Instruction,
     SectionId, TypeSection, ValType,
 };
-use wasmparser::{FunctionBody, Operator, Parser, Payload};
+use wasmparser::{ExternalKind, FunctionBody, Operator, Parser, Payload};
 
 use super::Error;
 use super::callgraph::CallGraph;
@@ -115,6 +115,18 @@ pub(super) fn take_out(prepared: &[u8], opaque: &[u32]) -> Result<Vec<u8>, Error
     }
     sections.append(SectionId::Export, all.len() as u32, &exports)?;
     Ok(sections.join())
+}
+
+/// Notes in the scan of a module with stubs what the bodies behind them may do: change any table
+/// that they refer to, and take a reference to any function.
+pub(super) fn note(scan: &mut Scan) {
+    for (name, kind, index) in &scan.exports {
+        match (name.starts_with(PREFIX), kind) {
+            (true, ExternalKind::Table) => scan.changed_elsewhere.push(*index),
+            (true, ExternalKind::Func) => scan.referenced.push(*index),
+            _ => {}
+        }
+    }
 }
 
 /// Puts the bodies of `source` back into what Binaryen has made.

@@ -36,6 +36,8 @@ pub(super) struct Scan {
     pub data_segments: u32,
     /// Functions whose reference is taken outside element segments.
     pub referenced: Vec<u32>,
+    /// Tables that bodies change which are not in this module (`opaque.rs`).
+    pub changed_elsewhere: Vec<u32>,
     /// What each defined function does, in order.
     pub bodies: Vec<Body>,
     /// Names of functions from the name section.
@@ -126,6 +128,7 @@ impl Scan {
             .bodies
             .iter()
             .flat_map(|body| body.changed_tables.iter().copied())
+            .chain(self.changed_elsewhere.iter().copied())
             .collect();
         tables.sort_unstable();
         tables.dedup();
