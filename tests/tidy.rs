@@ -51,11 +51,13 @@ const FOREIGN: [(&str, &str); 5] = [
 ];
 
 /// The files that may contain `unsafe`.
-const UNSAFE: [&str; 8] = [
+const UNSAFE: [&str; 10] = [
     "src/engine/mod.rs",
     "src/engine/wasmedge.rs",
+    "src/engine/wasmedge/compile.rs",
     "src/engine/wasmedge/faults.rs",
     "src/engine/wasmedge/host.rs",
+    "src/engine/wasmedge/library.rs",
     "src/engine/wasmtime.rs",
     "src/instrument/binaryen.rs",
     "src/scheduler/reactor.rs",

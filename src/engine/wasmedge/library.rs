@@ -102,6 +102,7 @@ mod slots {
 
     with_symbols!(define);
 
+    // SAFETY: defined above, as so many pointers.
     unsafe extern "C" {
         /// In the order of [`NAMES`].
         #[link_name = "dormouse_wasmedge_slots"]
@@ -164,6 +165,7 @@ mod slots {
         // SAFETY: `const char *WasmEdge_VersionGet(void)`, in every version; it returns a string
         // that lives as long as the library.
         unsafe {
+            // SAFETY: as above.
             let version = library
                 .get::<unsafe extern "C" fn() -> *const c_char>(b"WasmEdge_VersionGet")
                 .map_err(|e| format!("{LIBRARY} is no WasmEdge library: {e}"))?;
