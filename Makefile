@@ -13,7 +13,7 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/dormouse
 ENGINES ?= wasmtime wasmedge
 comma := ,
 space := $(subst ,, )
-FEATURES := cli,$(subst $(space),$(comma),$(strip $(ENGINES)))
+FEATURES := cli,server,$(subst $(space),$(comma),$(strip $(ENGINES)))
 
 # Binaryen builds for minutes: its output is kept outside the checkout.
 export CARGO_TARGET_DIR ?= $(CACHE)/target
@@ -30,7 +30,7 @@ DORMOUSE := $(CARGO_TARGET_DIR)/debug/dormouse
 
 build:
 	@.ci/setup.sh build
-	cargo build --no-default-features --features cli,wasmtime
+	cargo build --no-default-features --features cli,server,wasmtime
 
 demo: build
 	@set -e; scratch=$$(mktemp -d); trap 'rm -rf $$scratch' EXIT; \

@@ -33,6 +33,14 @@ pub enum ErrorKind {
     Trap,
     /// A file could not be read.
     Read,
+    /// The store failed.
+    Store,
+    /// Somebody else has it.
+    Busy,
+    /// There is no such task, or its state does not allow what was asked.
+    Task,
+    /// What was asked for is not well-formed.
+    Request,
     /// Anything else.
     Internal,
 }

@@ -34,6 +34,8 @@ mod instrument;
 mod model;
 mod scheduler;
 mod snapshot;
+#[cfg(feature = "server")]
+mod store;
 mod task;
 mod wasi;
 
@@ -51,4 +53,4 @@ pub use task::{
     HostCall, HostFunctions, HostFuture, HostReply, Program, Progress, Restore, Runtime,
     RuntimeOptions, Setup, Step, Task, TaskHandle, quiet,
 };
-pub use wasi::{Bindings, Config, HostDir, Input, Output, RestoreOptions};
+pub use wasi::{Bindings, Config, HostDir, Input, Output, RestoreOptions, Sink};

@@ -24,8 +24,11 @@ pub(super) const INTERNAL: Code = Code(70);
 pub(super) const FILE: Code = Code(71);
 pub(super) const MISMATCH: Code = Code(72);
 pub(super) const WRITE: Code = Code(73);
+pub(super) const DAEMON: Code = Code(74);
 pub(super) const SUSPENDED: Code = Code(75);
 pub(super) const CANNOT_SUSPEND: Code = Code(76);
+pub(super) const DENIED: Code = Code(77);
+pub(super) const NO_TASK: Code = Code(78);
 pub(super) const INTERRUPTED: Code = Code(130);
 pub(super) const TRAP: Code = Code(134);
 
@@ -43,8 +46,11 @@ Exit codes:
    71  a file that the task has open is gone or was changed
    72  the snapshot belongs to another module or another transform
    73  a file cannot be written
+   74  the daemon cannot be reached, or its store cannot be used
    75  suspended: the snapshot was written
    76  the task cannot be suspended
+   77  the daemon does not accept the token
+   78  there is no such task, or its state does not allow what was asked
   130  interrupted (Ctrl-C)
   134  the guest trapped";
 
@@ -77,6 +83,9 @@ impl From<Error> for Failure {
             ErrorKind::Suspend => CANNOT_SUSPEND,
             ErrorKind::Trap => TRAP,
             ErrorKind::Read => NO_INPUT,
+            ErrorKind::Store | ErrorKind::Busy => DAEMON,
+            ErrorKind::Task => NO_TASK,
+            ErrorKind::Request => USAGE,
             ErrorKind::Internal => INTERNAL,
         };
         Self::new(code, error.to_string())

@@ -63,7 +63,7 @@ fn thaw(
     let restore = Restore {
         bindings: super::guest::bindings(dirs.to_vec())?,
         options: RestoreOptions::default(),
-        clock: None,
+        ..Restore::default()
     };
     Ok(Task::thaw(
         runtime, &program, engine, &snapshot, restore, &quiet,

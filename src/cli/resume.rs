@@ -50,7 +50,7 @@ pub(super) fn resume(command: Resume) -> Result<Done, Failure> {
         options: RestoreOptions {
             accept_changed_files: command.accept_changed_files,
         },
-        clock: None,
+        ..Restore::default()
     };
     let engine = engine(command.common.engine)?;
     let task =

@@ -35,7 +35,7 @@ pub(super) fn run(command: Run) -> Result<Done, Failure> {
             env: environment(&command.env)?,
         },
         bindings: guest::bindings(dirs.clone())?,
-        clock: None,
+        ..Setup::default()
     };
     let task = Task::new(&runtime, &program, engine, setup, &progress)?;
     if command.rehearse {

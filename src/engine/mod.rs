@@ -91,8 +91,13 @@ pub trait Engine: Send + Sync {
 
 /// A compiled module.
 pub trait Module: Send + Sync {
-    /// A fresh instance whose host calls go to `host`. Runs nothing of the guest.
-    fn instantiate(&self, host: HostCallback) -> Result<Box<dyn Instance>, Error>;
+    /// A fresh instance whose host calls go to `host`. Runs nothing of the guest. `memory_limit` is how
+    /// large each of the guest's memories may get, in bytes.
+    fn instantiate(
+        &self,
+        host: HostCallback,
+        memory_limit: Option<u64>,
+    ) -> Result<Box<dyn Instance>, Error>;
 }
 
 /// Answers the guest's host calls: gets the guest's state, the import's place in
@@ -153,14 +158,15 @@ pub trait Instance: Guest + Send {
     fn set_table(&mut self, index: usize, values: &[Value]) -> Result<(), Error>;
 }
 
-/// The engine of this kind.
+/// The engine of this kind. `pool` is for how many instances to keep address space, where an engine
+/// can do that.
 ///
 /// # Errors
 /// [`Error::NotBuilt`] where this build does not contain it.
-pub fn engine(kind: EngineKind) -> Result<Arc<dyn Engine>, Error> {
+pub fn engine(kind: EngineKind, pool: Option<u32>) -> Result<Arc<dyn Engine>, Error> {
     match kind {
         #[cfg(feature = "wasmtime")]
-        EngineKind::Wasmtime => Ok(Arc::new(wasmtime::Wasmtime::new()?)),
+        EngineKind::Wasmtime => Ok(Arc::new(wasmtime::Wasmtime::new(pool)?)),
         #[cfg(feature = "wasmedge")]
         EngineKind::WasmEdge => Ok(Arc::new(wasmedge::WasmEdge::new()?)),
         #[allow(unreachable_patterns, reason = "with all features nothing is left")]

@@ -49,8 +49,19 @@ impl WasmEdge {
     }
 }
 
+/// Pages of 64 KiB in 4 GiB: as many as a memory can have.
+const MOST_PAGES: u32 = 65536;
+
+/// How many pages a memory may have under a limit. Asyncify's own, which does not grow, has 512.
+fn pages(memory_limit: Option<u64>) -> u32 {
+    let limit = memory_limit.map_or(MOST_PAGES, |bytes| {
+        u32::try_from(bytes >> 16).unwrap_or(MOST_PAGES)
+    });
+    limit.clamp(512, MOST_PAGES)
+}
+
 /// The configuration, with this level for its compiler.
-fn config(level: CompilerOptimizationLevel) -> Result<Config, Error> {
+fn config(level: CompilerOptimizationLevel, pages: u32) -> Result<Config, Error> {
     let common = CommonConfigOptions::default()
         .multi_memories(true)
         .tail_call(true)
@@ -61,7 +72,7 @@ fn config(level: CompilerOptimizationLevel) -> Result<Config, Error> {
         .optimization_level(level);
     ConfigBuilder::new(common)
         .with_compiler_config(compiler)
-        .with_runtime_config(RuntimeConfigOptions::new().max_memory_pages(65536))
+        .with_runtime_config(RuntimeConfigOptions::new().max_memory_pages(pages))
         .build()
         .map_err(|e| Error::Setup(KIND, e.to_string()))
 }
@@ -116,9 +127,11 @@ impl Engine for WasmEdge {
         if magic == *b"\0asm" {
             return Err(Error::Load(KIND, "it holds no machine code".into()));
         }
-        let module =
-            wasmedge_sdk::Module::from_file(Some(&config(CompilerOptimizationLevel::O0)?), code)
-                .map_err(|e| Error::Load(KIND, e.to_string()))?;
+        let module = wasmedge_sdk::Module::from_file(
+            Some(&config(CompilerOptimizationLevel::O0, MOST_PAGES)?),
+            code,
+        )
+        .map_err(|e| Error::Load(KIND, e.to_string()))?;
         Ok(Arc::new(WasmEdgeModule {
             module,
             shape: shape.clone(),
@@ -134,7 +147,11 @@ struct WasmEdgeModule {
 type Imports = ImportObject<()>;
 
 impl Module for WasmEdgeModule {
-    fn instantiate(&self, callback: HostCallback) -> Result<Box<dyn Instance>, Error> {
+    fn instantiate(
+        &self,
+        callback: HostCallback,
+        memory_limit: Option<u64>,
+    ) -> Result<Box<dyn Instance>, Error> {
         let state = |e: Box<wasmedge_sdk::error::WasmEdgeError>| Error::Trap(e.to_string());
         let host = Box::into_raw(Box::new(Host {
             callback,
@@ -174,8 +191,11 @@ impl Module for WasmEdgeModule {
                 object.add_func(&import.name, made.map_err(state)?);
             }
         }
-        let store =
-            Store::new(Some(&config(CompilerOptimizationLevel::O0)?), by_module).map_err(state)?;
+        let store = Store::new(
+            Some(&config(CompilerOptimizationLevel::O0, pages(memory_limit))?),
+            by_module,
+        )
+        .map_err(state)?;
         let mut vm = Vm::new(store);
         vm.register_module(None, self.module.clone())
             .map_err(state)?;

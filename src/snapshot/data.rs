@@ -163,10 +163,10 @@ impl Snapshot {
 }
 
 /// A value as a MessagePack map, so that fields can be told by name.
-fn to_bytes(value: &impl Serialize) -> Result<Vec<u8>, Error> {
+pub(super) fn to_bytes(value: &impl Serialize) -> Result<Vec<u8>, Error> {
     rmp_serde::to_vec_named(value).map_err(|e| Error::Malformed(e.to_string()))
 }
 
-fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+pub(super) fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     rmp_serde::from_slice(bytes).map_err(|e| Error::Malformed(e.to_string()))
 }

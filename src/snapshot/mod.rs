@@ -1,17 +1,21 @@
 //! Snapshots: a sleeping task as bytes, and back.
 //!
-//! `container` is the file (fixed header, digest, sections); `data` says what the sections hold;
+//! `container` is the file (fixed header, digest, sections); `data` says what the sections hold; `delta` is how a store keeps it;
 //! `pages` turns memories into the pages that differ from a fresh instance; `file` writes it so
 //! that a crash leaves the old file or the new one.
 
 mod container;
 mod data;
+#[cfg(feature = "server")]
+mod delta;
 mod error;
 mod file;
 mod pages;
 
 pub use container::Limits;
 pub use data::{InstanceV1, MemoryV1, MetaV1, ModuleRef, PendingV1, Snapshot};
+#[cfg(feature = "server")]
+pub use delta::{pack, unpack};
 pub use error::Error;
 pub use file::{read, write};
 pub use pages::{PAGE, Run, apply, diff};

@@ -57,6 +57,9 @@ pub enum TaskError {
     /// The caller asked for something that the task's state does not allow.
     #[error("{0}")]
     State(&'static str),
+    /// The task was to end.
+    #[error("the task was killed")]
+    Killed,
     /// An asynchronous host function answered with an error.
     #[error("host function {function} failed: {message}")]
     HostFunction {
@@ -75,6 +78,7 @@ impl From<TaskError> for Error {
             TaskError::OtherModule { .. } | TaskError::OtherTransform { .. } => ErrorKind::Mismatch,
             TaskError::ModuleMissing(_) => ErrorKind::Missing,
             TaskError::Cache { .. } => ErrorKind::Write,
+            TaskError::Killed => ErrorKind::Task,
             TaskError::State(_) | TaskError::HostFunction { .. } => ErrorKind::Internal,
         };
         Self::new(kind, error)

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::host::Pending;
-use super::{Program, Progress, Runtime, Task, TaskError};
-use crate::clock::{Clock, SystemClock};
+use super::{Around, Program, Progress, Runtime, Task, TaskError, TaskHandle};
+use crate::clock::Clock;
 use crate::engine::{self, EngineKind, asyncify};
 use crate::error::Error;
 use crate::model::{ValType, Value, Wait, shape};
@@ -20,6 +20,10 @@ pub struct Restore {
     pub options: wasi::RestoreOptions,
     /// The clock; `None` is the system's.
     pub clock: Option<Arc<dyn Clock>>,
+    /// How large each memory of the guest may get, in bytes; `None` leaves it to the module.
+    pub memory_limit: Option<u64>,
+    /// By which the task is going to be asked to suspend.
+    pub handle: TaskHandle,
 }
 
 impl Task {
@@ -116,13 +120,12 @@ impl Task {
         let saved = &snapshot.instance;
         let shape = program.shape();
         check(saved, shape)?;
-        let clock = restore
-            .clock
-            .unwrap_or_else(|| Arc::new(SystemClock::new()));
+        let around = Around::new(restore.clock, restore.memory_limit, restore.handle);
         let state: wasi::StateV1 = rmp_serde::from_slice(&snapshot.wasi)
             .map_err(|e| TaskError::Mismatch(format!("its WASI state is not valid: {e}")))?;
-        let ctx = wasi::Ctx::restore(state, restore.bindings, restore.options, clock.clone())?;
-        let mut task = Self::assemble(runtime, program, kind, ctx, clock, progress)?;
+        let clock = around.clock.clone();
+        let ctx = wasi::Ctx::restore(state, restore.bindings, restore.options, clock)?;
+        let mut task = Self::assemble(runtime, program, kind, ctx, around, progress)?;
         let instance = &mut *task.instance;
 
         let mut pages = snapshot.pages.as_slice();

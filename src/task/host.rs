@@ -7,9 +7,9 @@
 //!  rewinding: the guest makes the same call again; it is answered from `pending`
 //! ```
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::TaskHandle;
 use super::functions::{HostCall, HostFunctions, HostFuture, HostReply, from_bits, to_bits};
 use crate::engine::{Flow, Guest, HostCallback, asyncify};
 use crate::model::Wait;
@@ -41,7 +41,7 @@ pub(super) struct Host {
     pub(super) unwind_always: bool,
     imports: Vec<Target>,
     functions: HostFunctions,
-    suspend: Arc<AtomicBool>,
+    handle: TaskHandle,
 }
 
 /// What an import is bound to.
@@ -60,7 +60,7 @@ impl SharedHost {
         wasi: wasi::Ctx,
         imports: &[Import],
         functions: HostFunctions,
-        suspend: Arc<AtomicBool>,
+        handle: TaskHandle,
     ) -> Self {
         let imports = imports
             .iter()
@@ -79,7 +79,7 @@ impl SharedHost {
             unwind_always: false,
             imports,
             functions,
-            suspend,
+            handle,
         })))
     }
 
@@ -103,6 +103,9 @@ pub(super) fn wasi_function(module: &str, name: &str) -> Option<wasi::Function> 
 
 impl Host {
     fn call(&mut self, guest: &mut dyn Guest, import: usize, arguments: &[u64]) -> Flow {
+        if self.handle.is_killed() {
+            return Flow::Stop;
+        }
         let resumed = self.take_pending(guest, import);
         if self.error.is_some() {
             return Flow::Stop;
@@ -167,7 +170,7 @@ impl Host {
     }
 
     fn must_unwind(&self) -> bool {
-        self.unwind_always || self.suspend.load(Ordering::Relaxed)
+        self.unwind_always || self.handle.is_asked()
     }
 
     fn wasi_call(

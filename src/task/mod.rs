@@ -37,6 +37,10 @@ pub use functions::{HostCall, HostFunctions, HostFuture, HostReply};
 pub use program::{Program, Progress, Runtime, RuntimeOptions, quiet};
 
 pub use crate::snapshot::Snapshot;
+#[cfg(feature = "server")]
+pub(crate) use crate::snapshot::{Limits as SnapshotLimits, pack, unpack};
+#[cfg(feature = "server")]
+pub(crate) use crate::wasi::{Bindings, Config, HostDir, Input, Output, Sink};
 
 /// What a new task is given.
 #[derive(Debug, Default)]
@@ -47,6 +51,10 @@ pub struct Setup {
     pub bindings: wasi::Bindings,
     /// The clock; `None` is the system's.
     pub clock: Option<Arc<dyn Clock>>,
+    /// How large each memory of the guest may get, in bytes; `None` leaves it to the module.
+    pub memory_limit: Option<u64>,
+    /// By which the task is going to be asked to suspend.
+    pub handle: TaskHandle,
 }
 
 /// How a step ended.
@@ -75,6 +83,7 @@ pub struct Task {
 #[derive(Clone, Debug, Default)]
 pub struct TaskHandle {
     asked: Arc<AtomicBool>,
+    killed: Arc<AtomicBool>,
     changed: Arc<Notify>,
 }
 
@@ -90,6 +99,18 @@ impl TaskHandle {
         self.asked.store(false, Ordering::Relaxed);
     }
 
+    /// Ends the guest at its next host call; the step fails with [`TaskError::Killed`]. A guest that
+    /// computes without host calls goes on until it makes one.
+    pub fn kill(&self) {
+        self.killed.store(true, Ordering::Relaxed);
+        self.suspend();
+    }
+
+    /// Whether the task has been told to end.
+    pub fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::Relaxed)
+    }
+
     /// Whether the task has been asked to suspend.
     pub fn is_asked(&self) -> bool {
         self.asked.load(Ordering::Relaxed)
@@ -99,6 +120,23 @@ impl TaskHandle {
     pub async fn asked(&self) {
         while !self.is_asked() {
             self.changed.notified().await;
+        }
+    }
+}
+
+/// What a task has around it, be it new or resumed.
+struct Around {
+    clock: Arc<dyn Clock>,
+    memory_limit: Option<u64>,
+    handle: TaskHandle,
+}
+
+impl Around {
+    fn new(clock: Option<Arc<dyn Clock>>, memory_limit: Option<u64>, handle: TaskHandle) -> Self {
+        Self {
+            clock: clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
+            memory_limit,
+            handle,
         }
     }
 }
@@ -115,9 +153,9 @@ impl Task {
         setup: Setup,
         progress: Progress<'_>,
     ) -> Result<Self, Error> {
-        let clock = setup.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
-        let wasi = wasi::Ctx::new(setup.config, setup.bindings, clock.clone())?;
-        Self::assemble(runtime, program, kind, wasi, clock, progress)
+        let around = Around::new(setup.clock, setup.memory_limit, setup.handle);
+        let wasi = wasi::Ctx::new(setup.config, setup.bindings, around.clock.clone())?;
+        Self::assemble(runtime, program, kind, wasi, around, progress)
     }
 
     fn assemble(
@@ -125,21 +163,20 @@ impl Task {
         program: &Arc<Program>,
         kind: EngineKind,
         wasi: wasi::Ctx,
-        clock: Arc<dyn Clock>,
+        around: Around,
         progress: Progress<'_>,
     ) -> Result<Self, Error> {
         let module = program.module(runtime, kind, progress)?;
-        let handle = TaskHandle::default();
         let imports = &program.shape().imports;
         let functions = runtime.functions().clone();
-        let host = SharedHost::new(wasi, imports, functions, handle.asked.clone());
+        let host = SharedHost::new(wasi, imports, functions, around.handle.clone());
         Ok(Self {
             program: program.clone(),
             kind,
-            instance: module.instantiate(host.callback())?,
+            instance: module.instantiate(host.callback(), around.memory_limit)?,
             host,
-            handle,
-            clock,
+            handle: around.handle,
+            clock: around.clock,
             entry: 0,
             exited: None,
         })
@@ -174,6 +211,9 @@ impl Task {
                 instance.call(&entry)
             });
             let mut host = self.host.lock();
+            if self.handle.is_killed() {
+                return Err(TaskError::Killed.into());
+            }
             if let Some(message) = host.error.take() {
                 return Err(TaskError::Mismatch(message).into());
             }
@@ -267,6 +307,20 @@ impl Task {
     /// The program.
     pub fn program(&self) -> &Arc<Program> {
         &self.program
+    }
+
+    /// Bytes of the guest's memories.
+    #[cfg(feature = "server")]
+    pub(crate) fn memory_size(&mut self) -> u64 {
+        let count = self.program.shape().memories;
+        let instance = &mut self.instance;
+        (0..count)
+            .map(|index| {
+                instance
+                    .guest_memory(index)
+                    .map_or(0, |memory| memory.len() as u64)
+            })
+            .sum()
     }
 
     /// The engine that the guest runs on.

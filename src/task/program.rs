@@ -25,6 +25,9 @@ pub struct RuntimeOptions {
     pub functions: HostFunctions,
     /// How modules are made resumable.
     pub transform: Transform,
+    /// Keep address space for so many instances, which makes starting one much cheaper: for programs
+    /// that run many guests. `None` gives each instance its own.
+    pub pool: Option<u32>,
 }
 
 /// What programs share: the cache, the engines, the host functions.
@@ -32,6 +35,7 @@ pub struct Runtime {
     cache: Cache,
     functions: HostFunctions,
     transform: Transform,
+    pool: Option<u32>,
     engines: Mutex<Vec<Arc<dyn Engine>>>,
 }
 
@@ -61,6 +65,7 @@ impl Runtime {
             cache: Cache::open(&root)?,
             functions: options.functions,
             transform: options.transform,
+            pool: options.pool,
             engines: Mutex::default(),
         })
     }
@@ -142,19 +147,48 @@ impl Runtime {
         {
             return Ok(program);
         }
+        self.load_packed(&wanted, packed, *length)
+    }
+
+    /// A module from a stranger: it must be what it claims.
+    fn load_packed(
+        &self,
+        wanted: &Digest,
+        packed: &Arc<[u8]>,
+        length: u64,
+    ) -> Result<Arc<Program>, Error> {
         let forged = |error: instrument::Error| TaskError::Mismatch(error.to_string());
-        let wasm = unpack(packed, *length)?;
-        check_digest(&wasm, &wanted)?;
+        let wasm = unpack(packed, length)?;
+        check_digest(&wasm, wanted)?;
         let manifest = Manifest::of(&wasm)?;
         // Machine code made of it is going to be cached, so that it must be what it claims.
         instrument::check_resumable(&wasm, &manifest).map_err(forged)?;
         let bytes =
             rmp_serde::to_vec_named(&manifest).map_err(|e| TaskError::Mismatch(e.to_string()))?;
-        self.cache.put(&self.cache.module(&wanted), packed)?;
-        self.cache.put(&self.cache.manifest(&wanted), &bytes)?;
-        let program = Program::new(wanted, manifest, packed.clone(), *length);
+        self.cache.put(&self.cache.module(wanted), packed)?;
+        self.cache.put(&self.cache.manifest(wanted), &bytes)?;
+        let program = Program::new(*wanted, manifest, packed.clone(), length);
         let _ = program.wasm.set(wasm);
         Ok(Arc::new(program))
+    }
+
+    /// The module of this digest: from the cache, else from the bytes that `packed` gives.
+    ///
+    /// # Errors
+    /// [`TaskError::ModuleMissing`] where neither has it.
+    #[cfg(feature = "server")]
+    pub(crate) fn load_stored(
+        &self,
+        wanted: &Digest,
+        packed: impl FnOnce() -> Result<Option<Vec<u8>>, Error>,
+    ) -> Result<Arc<Program>, Error> {
+        if let Some(program) = self.cached(wanted) {
+            return Ok(program);
+        }
+        let packed = packed()?.ok_or(TaskError::ModuleMissing(*wanted))?;
+        let length = zstd::zstd_safe::get_frame_content_size(&packed);
+        let length = length.ok().flatten().unwrap_or_default();
+        self.load_packed(wanted, &packed.into(), length)
     }
 
     /// Checks that a module given beside a snapshot is the one that the snapshot was taken of.
@@ -193,7 +227,7 @@ impl Runtime {
         if let Some(engine) = engines.iter().find(|engine| engine.kind() == kind) {
             return Ok(engine.clone());
         }
-        let engine = engine::engine(kind)?;
+        let engine = engine::engine(kind, self.pool)?;
         engines.push(engine.clone());
         Ok(engine)
     }
@@ -320,8 +354,14 @@ impl Program {
         &self.shape
     }
 
+    /// The resumable module, compressed with zstd.
+    #[cfg(feature = "server")]
+    pub(crate) fn packed(&self) -> &Arc<[u8]> {
+        &self.packed
+    }
+
     /// How the module is put into a snapshot.
-    pub(super) fn embedded(&self) -> ModuleRef {
+    pub(crate) fn embedded(&self) -> ModuleRef {
         ModuleRef::Embedded {
             packed: self.packed.clone(),
             length: self.length,

@@ -34,4 +34,4 @@ pub use error::Error;
 pub use function::Function;
 pub use restore::RestoreOptions;
 pub use state::{FdKindV1, FdV1, StateV1};
-pub use streams::{Bindings, HostDir, Input, Output};
+pub use streams::{Bindings, HostDir, Input, Output, Sink};

@@ -40,6 +40,14 @@ pub enum Output {
     Capture(Arc<Mutex<Vec<u8>>>),
     /// To a file, a pipe or a terminal.
     File(File),
+    /// To whoever collects it.
+    Sink(Arc<dyn Sink>),
+}
+
+/// Collects what a guest writes.
+pub trait Sink: Send + Sync + std::fmt::Debug {
+    /// Takes one write of a guest's, in its pieces. Must not wait.
+    fn write(&self, pieces: &[IoSlice<'_>]);
 }
 
 /// A directory that a guest may use.
@@ -146,6 +154,10 @@ impl Streams {
                 for buffer in buffers {
                     captured.extend_from_slice(buffer);
                 }
+                Ok(total)
+            }
+            (Output::Sink(sink), _) => {
+                sink.write(buffers);
                 Ok(total)
             }
             (_, Some(fd)) => write_all(fd, buffers, |rest, _| rustix::io::writev(fd, rest)),

@@ -65,7 +65,7 @@ pub(super) fn compile(wasm: &[u8], library: &Path) -> Result<(), Error> {
 }
 
 fn compile_here(wasm: &[u8], library: &Path, level: Level) -> Result<(), String> {
-    let config = config(level).map_err(|e| e.to_string())?;
+    let config = config(level, super::MOST_PAGES).map_err(|e| e.to_string())?;
     let compiler = Compiler::new(Some(&config)).map_err(|e| e.to_string())?;
     let (Some(folder), Some(name)) = (library.parent(), library.file_name()) else {
         return Err(format!("{} is no file name", library.display()));

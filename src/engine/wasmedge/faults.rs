@@ -101,7 +101,8 @@ fn park(mut parked: Sender<Result<(), String>>) -> Result<(), String> {
     super::check_room(folder.path(), PARKING.len()).map_err(|e| e.to_string())?;
     let code = folder.path().join("park.so");
     super::compile::compile(PARKING, &code).map_err(|e| e.to_string())?;
-    let config = super::config(CompilerOptimizationLevel::O0).map_err(|e| e.to_string())?;
+    let config = super::config(CompilerOptimizationLevel::O0, super::MOST_PAGES)
+        .map_err(|e| e.to_string())?;
     let module = wasmedge_sdk::Module::from_file(Some(&config), code).map_err(text)?;
     // It stays mapped without its name.
     drop(folder);

@@ -1,0 +1,203 @@
+//! A task among many: its number, its states, and what leads from one to another.
+//!
+//! ```text
+//!            start            hibernate
+//!   Ready ----------> Running ----------> Hibernated <----. resume
+//!    ^ ^               |   |                 |  |          |
+//!    | |     preempt   |   | park     wake   |  | pause    |
+//!    | `---------------'   v                 |  v          |
+//!    |      wake         Parked  ------------+->Paused ----'
+//!    +---------------------'  (instance kept)|
+//!    `---------------------------------------'
+//!   Running --exit--> Exited      any but the last two --fail--> Failed
+//!   Exited, Failed --rearm--> Hibernated, where the task has a schedule
+//! ```
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A task's number: unique in one store, counted from 1.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default,
+)]
+#[serde(transparent)]
+pub struct TaskId(pub u64);
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Where a task stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TaskState {
+    /// Could go on, and waits for a worker.
+    Ready,
+    /// On a worker.
+    Running,
+    /// Waits with its instance in memory.
+    Parked,
+    /// Waits as a snapshot in the store, or for its first start.
+    Hibernated,
+    /// Kept as a snapshot until told otherwise.
+    Paused,
+    /// Ended by itself.
+    Exited,
+    /// Trapped, could not be resumed, or was killed.
+    Failed,
+}
+
+/// What happens to a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A worker takes it.
+    Start,
+    /// A worker puts it back in the queue, so that others get their turn.
+    Preempt,
+    /// It waits, and its instance is kept.
+    Park,
+    /// Its snapshot is stored and its instance freed.
+    Hibernate,
+    /// Its wait is over.
+    Wake,
+    /// Its snapshot is stored, and it is kept until told otherwise.
+    Pause,
+    /// It may go on after a pause.
+    Resume,
+    /// The guest ended.
+    Exit,
+    /// The guest trapped, could not be resumed, or was killed.
+    Fail,
+    /// Its schedule starts it anew at a later time.
+    Rearm,
+}
+
+impl TaskState {
+    /// All states, in the order of a task's life.
+    pub const ALL: [Self; 7] = [
+        Self::Ready,
+        Self::Running,
+        Self::Parked,
+        Self::Hibernated,
+        Self::Paused,
+        Self::Exited,
+        Self::Failed,
+    ];
+
+    /// The state after an event, or `None` where the event cannot happen.
+    pub fn after(self, event: Event) -> Option<Self> {
+        use TaskState::{Exited, Failed, Hibernated, Parked, Paused, Ready, Running};
+        Some(match (self, event) {
+            (Ready, Event::Start) => Running,
+            (Running, Event::Preempt) => Ready,
+            (Running, Event::Park) => Parked,
+            (Running | Parked, Event::Hibernate) => Hibernated,
+            (Parked | Hibernated, Event::Wake) => Ready,
+            (Ready | Running | Parked | Hibernated, Event::Pause) => Paused,
+            (Paused, Event::Resume) => Hibernated,
+            (Running, Event::Exit) => Exited,
+            (Ready | Running | Parked | Hibernated | Paused, Event::Fail) => Failed,
+            (Exited | Failed, Event::Rearm) => Hibernated,
+            _ => return None,
+        })
+    }
+
+    /// Whether the task is over.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Exited | Self::Failed)
+    }
+}
+
+impl fmt::Display for TaskState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Ready => "ready",
+            Self::Running => "running",
+            Self::Parked => "parked",
+            Self::Hibernated => "hibernated",
+            Self::Paused => "paused",
+            Self::Exited => "exited",
+            Self::Failed => "failed",
+        })
+    }
+}
+
+impl FromStr for TaskState {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL
+            .into_iter()
+            .find(|state| state.to_string() == text);
+        found.ok_or_else(|| {
+            format!(
+                "no state is called {text:?}; there are ready, running, parked, hibernated, \
+                 paused, exited, failed"
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVENTS: [Event; 10] = [
+        Event::Start,
+        Event::Preempt,
+        Event::Park,
+        Event::Hibernate,
+        Event::Wake,
+        Event::Pause,
+        Event::Resume,
+        Event::Exit,
+        Event::Fail,
+        Event::Rearm,
+    ];
+
+    #[test]
+    fn every_state_can_be_reached_and_left() {
+        for state in TaskState::ALL {
+            let reached = TaskState::ALL
+                .iter()
+                .flat_map(|from| EVENTS.map(|event| from.after(event)))
+                .any(|to| to == Some(state));
+            assert!(reached, "{state}");
+            assert!(
+                EVENTS.iter().any(|event| state.after(*event).is_some()),
+                "{state}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_over_only_starts_anew() {
+        for state in TaskState::ALL.into_iter().filter(|state| state.is_final()) {
+            for event in EVENTS {
+                let rearmed = (event == Event::Rearm).then_some(TaskState::Hibernated);
+                assert_eq!(state.after(event), rearmed, "{state} {event:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_worker_ends_a_guest() {
+        for state in TaskState::ALL {
+            assert_eq!(
+                state.after(Event::Exit).is_some(),
+                state == TaskState::Running
+            );
+        }
+    }
+
+    #[test]
+    fn names_read_back() {
+        for state in TaskState::ALL {
+            assert_eq!(state.to_string().parse(), Ok(state));
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! Where tasks are kept: rows with expected versions, an index of due times, blobs by digest, and
+//! what the tasks wrote. What a row's bytes mean is the scheduler's; a store never looks inside.
+//!
+//! ```text
+//!   scheduler --batch of changes--> commit --durable--> one verdict for each change
+//!                                     |
+//!                                     `- the lease is no longer ours: nothing was changed
+//! ```
+//!
+//! A batch is one transaction: after a crash all of it is there or nothing. A change of a task names
+//! the version that it was made from, and one that comes too late is a [`Verdict::Conflict`] and
+//! changes nothing. The lease has a number that rises with every holder (a fencing token): whoever
+//! has lost it cannot change anything any more.
+
+mod error;
+mod sqlite;
+
+use crate::model::{Digest, TaskId, TaskState};
+
+pub use error::Error;
+pub use sqlite::Sqlite;
+
+/// The right to change a store, of one scheduler at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Rises with every holder.
+    pub epoch: u64,
+    /// How long it lasts after the last batch, in nanoseconds.
+    pub lasts: u64,
+}
+
+/// A task as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Its number.
+    pub id: TaskId,
+    /// Counts its changes.
+    pub version: u64,
+    /// Where it stands.
+    pub state: TaskState,
+    /// When it is to go on, in nanoseconds since the Unix epoch; `None` where no time does that.
+    pub due: Option<u64>,
+    /// A name that no other task of the store has.
+    pub name: Option<String>,
+    /// Digest of the resumable module, which is a blob.
+    pub module: Digest,
+    /// What was submitted, as the scheduler encodes it.
+    pub spec: Vec<u8>,
+    /// What is known of it, as the scheduler encodes it.
+    pub status: Vec<u8>,
+    /// How many bytes of output are kept.
+    pub log_bytes: u64,
+    /// How many bytes its snapshot has here.
+    pub snapshot_bytes: u64,
+}
+
+/// A stored snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frozen {
+    /// The blob that the bytes refer to, if they do.
+    pub base: Option<Digest>,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// What happens to the stored snapshot in a change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Part {
+    /// It stays.
+    #[default]
+    Keep,
+    /// It goes.
+    Clear,
+    /// It is replaced.
+    Set(Frozen),
+}
+
+/// One of a task's two output streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// A piece of output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Which stream.
+    pub stream: Stream,
+    /// When it was written, in nanoseconds since the Unix epoch.
+    pub time: u64,
+    /// What was written.
+    pub bytes: Vec<u8>,
+}
+
+/// One change of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A new task, at version 1.
+    Insert(Insert),
+    /// A task's next version.
+    Update(Update),
+    /// The task goes, with its output.
+    Remove {
+        /// The task.
+        id: TaskId,
+        /// The version that it must have.
+        expected: u64,
+    },
+    /// A blob, unless it is there.
+    Blob {
+        /// Digest of the blob's meaning; the store does not check it.
+        digest: Digest,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
+}
+
+/// A new task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Insert {
+    /// Its number, which must be free.
+    pub id: TaskId,
+    /// Where it stands.
+    pub state: TaskState,
+    /// When it is to go on.
+    pub due: Option<u64>,
+    /// Its name.
+    pub name: Option<String>,
+    /// Digest of its module's blob, which must be there or come before in the batch.
+    pub module: Digest,
+    /// What was submitted.
+    pub spec: Vec<u8>,
+    /// What is known of it.
+    pub status: Vec<u8>,
+    /// Its snapshot, if it comes with one.
+    pub snapshot: Option<Frozen>,
+}
+
+/// A task's next version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Update {
+    /// The task.
+    pub id: TaskId,
+    /// The version that it must have; it has the next one then.
+    pub expected: u64,
+    /// Where it stands.
+    pub state: TaskState,
+    /// When it is to go on.
+    pub due: Option<u64>,
+    /// What is known of it.
+    pub status: Vec<u8>,
+    /// Its snapshot.
+    pub snapshot: Part,
+    /// Output to append.
+    pub output: Vec<Entry>,
+    /// How many bytes of output to keep; the oldest go first.
+    pub output_limit: u64,
+}
+
+/// What became of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is done, durably.
+    Done,
+    /// The task has another version, or is not there: nothing was changed.
+    Conflict,
+    /// Another task has this name: nothing was changed.
+    NameTaken,
+}
+
+/// A task that is to go on at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Due {
+    /// When, in nanoseconds since the Unix epoch.
+    pub at: u64,
+    /// Which.
+    pub id: TaskId,
+}
+
+/// Which tasks to list.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Only those in one of these states; empty is all.
+    pub states: Vec<TaskState>,
+    /// Only numbers below this one: a list begins with the newest.
+    pub before: Option<TaskId>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// A piece of stored output with its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logged {
+    /// Counts the task's pieces from 0; where the first has a higher number, older ones were dropped.
+    pub place: u64,
+    /// The piece.
+    pub entry: Entry,
+}
+
+/// How much a store holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Bytes on the disk.
+    pub disk: u64,
+    /// How many blobs.
+    pub blobs: u64,
+    /// Bytes of all blobs.
+    pub blob_bytes: u64,
+}
+
+/// A transactional store. Calls block; callers keep them off tokio's threads.
+pub trait Store: Send + Sync {
+    /// Takes the lease, where nobody else holds it.
+    ///
+    /// # Errors
+    /// [`Error::Leased`] where somebody does.
+    fn claim(&self, holder: &str, now: u64, lasts: u64) -> Result<Lease, Error>;
+
+    /// Makes all of a batch durable, and says what became of each change. Renews the lease, also where
+    /// the batch is empty. `now` is in nanoseconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] where the lease has another holder; [`Error::Full`] where the disk is full. Then
+    /// nothing was changed.
+    fn commit(&self, lease: &Lease, now: u64, changes: &[Change]) -> Result<Vec<Verdict>, Error>;
+
+    /// A task.
+    fn task(&self, id: TaskId) -> Result<Option<Row>, Error>;
+
+    /// A task with its snapshot.
+    fn load(&self, id: TaskId) -> Result<Option<(Row, Option<Frozen>)>, Error>;
+
+    /// The task of this name.
+    fn named(&self, name: &str) -> Result<Option<TaskId>, Error>;
+
+    /// Tasks, the newest first.
+    fn list(&self, filter: &Filter) -> Result<Vec<Row>, Error>;
+
+    /// The tasks that are due after `after` and not later than `until`, the earliest first.
+    fn due(&self, after: Option<Due>, until: u64, limit: usize) -> Result<Vec<Due>, Error>;
+
+    /// How many tasks are due in each of `count` spans of `step` nanoseconds from `from` on.
+    fn due_counts(&self, from: u64, step: u64, count: usize) -> Result<Vec<u64>, Error>;
+
+    /// How many tasks there are of each state.
+    fn counts(&self) -> Result<Vec<(TaskState, u64)>, Error>;
+
+    /// The highest number that any task has or had.
+    fn last_id(&self) -> Result<TaskId, Error>;
+
+    /// A blob.
+    fn blob(&self, digest: &Digest) -> Result<Option<Vec<u8>>, Error>;
+
+    /// Removes blobs that no task refers to and that were put before `before`; gives how many.
+    fn prune(&self, lease: &Lease, now: u64, before: u64) -> Result<u64, Error>;
+
+    /// Tasks that are over since before `before`, the oldest first.
+    fn finished(&self, before: u64, limit: usize) -> Result<Vec<(TaskId, u64)>, Error>;
+
+    /// A task's output from a place on, up to `limit` bytes but at least one piece.
+    fn output(&self, id: TaskId, from: u64, limit: u64) -> Result<Vec<Logged>, Error>;
+
+    /// How much it holds.
+    fn sizes(&self) -> Result<Sizes, Error>;
+}

@@ -1,0 +1,231 @@
+use super::super::{Entry, Insert, Part, Stream, Update};
+use super::*;
+
+const SECOND: u64 = 1_000_000_000;
+
+fn digest(text: &str) -> Digest {
+    Digest::of(text.as_bytes())
+}
+
+/// A store with a module and the lease.
+fn store(directory: &Path) -> (Sqlite, Lease) {
+    let store = Sqlite::open(directory).expect("opens");
+    let lease = store.claim("a test", 1, SECOND).expect("nobody has it");
+    let module = Change::Blob {
+        digest: digest("module"),
+        bytes: b"module".to_vec(),
+    };
+    store.commit(&lease, 1, &[module]).expect("commits");
+    (store, lease)
+}
+
+fn insert(id: u64, due: Option<u64>, name: Option<&str>) -> Change {
+    Change::Insert(Insert {
+        id: TaskId(id),
+        state: TaskState::Ready,
+        due,
+        name: name.map(String::from),
+        module: digest("module"),
+        spec: b"spec".to_vec(),
+        status: b"status".to_vec(),
+        snapshot: None,
+    })
+}
+
+fn update(id: u64, expected: u64) -> Update {
+    Update {
+        id: TaskId(id),
+        expected,
+        state: TaskState::Hibernated,
+        due: Some(70),
+        status: b"asleep".to_vec(),
+        snapshot: Part::Keep,
+        output: Vec::new(),
+        output_limit: 100,
+    }
+}
+
+fn line(text: &str) -> Entry {
+    Entry {
+        stream: Stream::Stdout,
+        time: 5,
+        bytes: text.as_bytes().to_vec(),
+    }
+}
+
+#[test]
+fn what_is_committed_is_there_after_opening_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let frozen = Frozen {
+        base: Some(digest("base")),
+        bytes: vec![1, 2, 3],
+    };
+    {
+        let (store, lease) = store(folder.path());
+        let base = Change::Blob {
+            digest: digest("base"),
+            bytes: vec![9; 9],
+        };
+        let asleep = Change::Update(Update {
+            snapshot: Part::Set(frozen.clone()),
+            output: vec![line("hello")],
+            ..update(7, 1)
+        });
+        let batch = [insert(7, Some(3), Some("x")), base, asleep];
+        let verdicts = store.commit(&lease, 2, &batch).expect("commits");
+        assert_eq!(verdicts, [Verdict::Done; 3]);
+    }
+    let store = Sqlite::open(folder.path()).expect("opens again");
+    let (row, found) = store.load(TaskId(7)).expect("reads").expect("is there");
+    assert_eq!((row.version, row.state), (2, TaskState::Hibernated));
+    assert_eq!((row.due, row.name.as_deref()), (Some(70), Some("x")));
+    assert_eq!(
+        (row.module, row.status.as_slice()),
+        (digest("module"), &b"asleep"[..])
+    );
+    assert_eq!(found, Some(frozen));
+    assert_eq!(store.last_id().expect("reads"), TaskId(7));
+    assert_eq!(store.named("x").expect("reads"), Some(TaskId(7)));
+    let output = store.output(TaskId(7), 0, 1000).expect("reads");
+    assert_eq!(output[0].entry, line("hello"));
+}
+
+#[test]
+fn a_change_of_another_version_changes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, lease) = store(folder.path());
+    store
+        .commit(&lease, 2, &[insert(1, None, None)])
+        .expect("commits");
+    let late = Update {
+        output: vec![line("twice")],
+        ..update(1, 9)
+    };
+    let remove = Change::Remove {
+        id: TaskId(1),
+        expected: 9,
+    };
+    let batch = [Change::Update(late), remove, Change::Update(update(2, 1))];
+    let verdicts = store.commit(&lease, 2, &batch).expect("commits");
+    assert_eq!(verdicts, [Verdict::Conflict; 3]);
+    let row = store.task(TaskId(1)).expect("reads").expect("is there");
+    assert_eq!((row.version, row.state), (1, TaskState::Ready));
+    assert!(store.output(TaskId(1), 0, 10).expect("reads").is_empty());
+}
+
+#[test]
+fn a_name_belongs_to_one_task() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, lease) = store(folder.path());
+    let batch = [insert(1, None, Some("x")), insert(2, None, Some("x"))];
+    let verdicts = store.commit(&lease, 2, &batch).expect("commits");
+    assert_eq!(verdicts, [Verdict::Done, Verdict::NameTaken]);
+    assert_eq!(store.task(TaskId(2)).expect("reads"), None);
+}
+
+#[test]
+fn who_has_lost_the_lease_changes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, old) = store(folder.path());
+    let new = store.claim("another", 2, SECOND).expect("takes over");
+    assert!(new.epoch > old.epoch);
+    let late = store.commit(&old, 3, &[insert(1, None, None)]);
+    assert!(matches!(late, Err(Error::Lost)), "{late:?}");
+    assert_eq!(store.task(TaskId(1)).expect("reads"), None);
+}
+
+#[test]
+fn a_store_is_opened_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_store, _) = store(folder.path());
+    let Err(Error::Leased { holder, .. }) = Sqlite::open(folder.path()) else {
+        panic!("it was opened twice");
+    };
+    assert_eq!(holder, "a test");
+}
+
+#[test]
+fn due_tasks_come_in_order_and_in_pages() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, lease) = store(folder.path());
+    let times = [30, 10, 20, 10];
+    let batch: Vec<Change> = (1..)
+        .zip(times)
+        .map(|(id, at)| insert(id, Some(at), None))
+        .collect();
+    store.commit(&lease, 2, &batch).expect("commits");
+    let due = |at, id| Due { at, id: TaskId(id) };
+    let first = store.due(None, 25, 2).expect("reads");
+    assert_eq!(first, [due(10, 2), due(10, 4)]);
+    let rest = store.due(first.last().copied(), 25, 2).expect("reads");
+    assert_eq!(rest, [due(20, 3)]);
+    assert_eq!(store.due_counts(10, 10, 3).expect("reads"), [2, 1, 1]);
+}
+
+#[test]
+fn old_output_goes_first() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, lease) = store(folder.path());
+    store
+        .commit(&lease, 2, &[insert(1, None, None)])
+        .expect("commits");
+    for version in 1..=30 {
+        let text = format!("{version:010}");
+        let change = Change::Update(Update {
+            output: vec![line(&text)],
+            ..update(1, version)
+        });
+        store.commit(&lease, 2, &[change]).expect("commits");
+    }
+    let kept = store.output(TaskId(1), 0, 10_000).expect("reads");
+    assert_eq!(kept.len(), 10, "100 bytes are kept");
+    assert_eq!(kept[0].place, 20);
+    let row = store.task(TaskId(1)).expect("reads").expect("is there");
+    assert_eq!(row.log_bytes, 100);
+}
+
+#[test]
+fn only_blobs_without_tasks_are_pruned() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, lease) = store(folder.path());
+    let blob = |text: &str| Change::Blob {
+        digest: digest(text),
+        bytes: text.as_bytes().to_vec(),
+    };
+    let batch = [blob("used"), blob("unused"), insert(1, None, None)];
+    store.commit(&lease, 2, &batch).expect("commits");
+    let frozen = Frozen {
+        base: Some(digest("used")),
+        bytes: Vec::new(),
+    };
+    let asleep = Change::Update(Update {
+        snapshot: Part::Set(frozen),
+        ..update(1, 1)
+    });
+    store
+        .commit(&lease, 3, &[asleep, blob("fresh")])
+        .expect("commits");
+    assert_eq!(store.prune(&lease, 4, 3).expect("prunes"), 1);
+    for (text, there) in [
+        ("module", true),
+        ("used", true),
+        ("unused", false),
+        ("fresh", true),
+    ] {
+        let found = store.blob(&digest(text)).expect("reads");
+        assert_eq!(found.is_some(), there, "{text}");
+    }
+}
+
+#[test]
+fn a_newer_format_is_left_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    drop(store(folder.path()));
+    let connection = Connection::open(folder.path().join("store.sqlite")).expect("opens");
+    connection
+        .pragma_update(None, "user_version", 99)
+        .expect("writes");
+    drop(connection);
+    let refused = Sqlite::open(folder.path());
+    assert!(matches!(refused, Err(Error::Version { found: 99, .. })));
+}

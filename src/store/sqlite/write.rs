@@ -1,0 +1,296 @@
+//! What changes the database. Each function is one transaction.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+
+use super::super::{Change, Entry, Error, Frozen, Insert, Lease, Part, Stream, Update, Verdict};
+use super::{signed, state_number, unsigned};
+use crate::model::{Digest, TaskId};
+
+/// Row numbers of blobs, by digest.
+type Blobs = HashMap<Digest, i64>;
+
+pub(super) fn claim(
+    connection: &mut Connection,
+    holder: &str,
+    now: u64,
+    lasts: u64,
+) -> Result<Lease, Error> {
+    let epoch: i64 = connection
+        .prepare_cached(
+            "UPDATE lease SET epoch = epoch + 1, holder = ?1, expires = ?2 RETURNING epoch",
+        )?
+        .query_row(params![holder, signed(now.saturating_add(lasts))], |row| {
+            row.get(0)
+        })?;
+    Ok(Lease {
+        epoch: unsigned(epoch),
+        lasts,
+    })
+}
+
+pub(super) fn commit(
+    connection: &mut Connection,
+    blobs: &mut Blobs,
+    lease: &Lease,
+    now: u64,
+    changes: &[Change],
+) -> Result<Vec<Verdict>, Error> {
+    let transaction = begin(connection, lease, now)?;
+    // What a transaction that is rolled back has put must not be remembered.
+    let mut new = Blobs::new();
+    let mut verdicts = Vec::with_capacity(changes.len());
+    let mut last = 0;
+    for change in changes {
+        let mut writer = Writer {
+            transaction: &transaction,
+            blobs,
+            new: &mut new,
+            now,
+        };
+        verdicts.push(match change {
+            Change::Insert(insert) => {
+                last = last.max(insert.id.0);
+                writer.insert(insert)?
+            }
+            Change::Update(update) => writer.update(update)?,
+            Change::Remove { id, expected } => writer.remove(*id, *expected)?,
+            Change::Blob { digest, bytes } => {
+                writer.put(digest, bytes)?;
+                Verdict::Done
+            }
+        });
+    }
+    if last > 0 {
+        transaction
+            .prepare_cached("UPDATE lease SET last_task = max(last_task, ?1)")?
+            .execute([signed(last)])?;
+    }
+    transaction.commit()?;
+    blobs.extend(new);
+    Ok(verdicts)
+}
+
+pub(super) fn prune(
+    connection: &mut Connection,
+    lease: &Lease,
+    now: u64,
+    before: u64,
+) -> Result<u64, Error> {
+    let transaction = begin(connection, lease, now)?;
+    let removed = transaction.execute(
+        "DELETE FROM blobs WHERE put < ?1 AND id NOT IN
+           (SELECT module FROM tasks UNION SELECT base FROM tasks WHERE base IS NOT NULL)",
+        [signed(before)],
+    )?;
+    transaction.commit()?;
+    Ok(removed as u64)
+}
+
+/// A transaction under the lease; it also renews it.
+fn begin<'a>(
+    connection: &'a mut Connection,
+    lease: &Lease,
+    now: u64,
+) -> Result<Transaction<'a>, Error> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let held = transaction
+        .prepare_cached("UPDATE lease SET expires = ?2 WHERE epoch = ?1")?
+        .execute(params![
+            signed(lease.epoch),
+            signed(now.saturating_add(lease.lasts))
+        ])?;
+    match held {
+        0 => Err(Error::Lost),
+        _ => Ok(transaction),
+    }
+}
+
+struct Writer<'a> {
+    transaction: &'a Transaction<'a>,
+    blobs: &'a Blobs,
+    new: &'a mut Blobs,
+    now: u64,
+}
+
+impl Writer<'_> {
+    fn insert(&mut self, insert: &Insert) -> Result<Verdict, Error> {
+        let Some(module) = self.blob(&insert.module)? else {
+            return Ok(Verdict::Conflict);
+        };
+        let base = self.base(insert.snapshot.as_ref())?;
+        let added = self
+            .transaction
+            .prepare_cached(
+                "INSERT INTO tasks VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?7, ?8, ?9, ?10)
+                 ON CONFLICT DO NOTHING",
+            )?
+            .execute(params![
+                signed(insert.id.0),
+                state_number(insert.state),
+                insert.due.map(signed),
+                module,
+                base,
+                insert.name,
+                signed(self.now),
+                insert.spec,
+                insert.status,
+                insert.snapshot.as_ref().map(|frozen| &frozen.bytes),
+            ])?;
+        Ok(match added {
+            0 => Verdict::NameTaken,
+            _ => Verdict::Done,
+        })
+    }
+
+    fn update(&mut self, update: &Update) -> Result<Verdict, Error> {
+        let log_bytes: u64 = update
+            .output
+            .iter()
+            .map(|entry| entry.bytes.len() as u64)
+            .sum();
+        let id = signed(update.id.0);
+        let fixed = (
+            id,
+            signed(update.expected),
+            state_number(update.state),
+            update.due.map(signed),
+            &update.status,
+            update.output.len() as i64,
+            signed(log_bytes),
+            signed(self.now),
+        );
+        const SET: &str =
+            "UPDATE tasks SET version = version + 1, state = ?3, due = ?4, status = ?5,
+             log_next = log_next + ?6, log_bytes = log_bytes + ?7, changed = ?8";
+        const WHERE: &str = " WHERE id = ?1 AND version = ?2 RETURNING log_next, log_bytes";
+        let log = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
+        let (a, b, c, d, e, f, g, h) = fixed;
+        let changed = match &update.snapshot {
+            Part::Keep => self
+                .transaction
+                .prepare_cached(&format!("{SET}{WHERE}"))?
+                .query_row(params![a, b, c, d, e, f, g, h], log),
+            Part::Clear => self
+                .transaction
+                .prepare_cached(&format!("{SET}, snapshot = NULL, base = NULL{WHERE}"))?
+                .query_row(params![a, b, c, d, e, f, g, h], log),
+            Part::Set(frozen) => {
+                let base = self.base(Some(frozen))?;
+                self.transaction
+                    .prepare_cached(&format!("{SET}, snapshot = ?9, base = ?10{WHERE}"))?
+                    .query_row(params![a, b, c, d, e, f, g, h, frozen.bytes, base], log)
+            }
+        };
+        let Some((next, bytes)) = changed.optional()? else {
+            return Ok(Verdict::Conflict);
+        };
+        if !update.output.is_empty() {
+            self.append(id, next - update.output.len() as i64, &update.output)?;
+            let excess = unsigned(bytes).saturating_sub(update.output_limit);
+            if excess > 0 {
+                self.rotate(id, excess)?;
+            }
+        }
+        Ok(Verdict::Done)
+    }
+
+    fn append(&self, id: i64, first: i64, output: &[Entry]) -> Result<(), Error> {
+        let mut statement = self
+            .transaction
+            .prepare_cached("INSERT INTO output VALUES (?1, ?2, ?3, ?4, ?5)")?;
+        for (place, entry) in (first..).zip(output) {
+            let stream = match entry.stream {
+                Stream::Stdout => 1,
+                Stream::Stderr => 2,
+            };
+            statement.execute(params![id, place, stream, signed(entry.time), entry.bytes])?;
+        }
+        Ok(())
+    }
+
+    /// Drops the oldest pieces of output, at least `excess` bytes of them.
+    fn rotate(&self, id: i64, excess: u64) -> Result<(), Error> {
+        let mut dropped = 0;
+        let mut last = None;
+        {
+            let mut statement = self.transaction.prepare_cached(
+                "SELECT place, length(bytes) FROM output WHERE task = ?1 ORDER BY place",
+            )?;
+            let mut rows = statement.query([id])?;
+            while dropped < excess
+                && let Some(row) = rows.next()?
+            {
+                last = Some(row.get::<_, i64>(0)?);
+                dropped += unsigned(row.get(1)?);
+            }
+        }
+        if let Some(last) = last {
+            self.transaction
+                .prepare_cached("DELETE FROM output WHERE task = ?1 AND place <= ?2")?
+                .execute([id, last])?;
+            self.transaction
+                .prepare_cached("UPDATE tasks SET log_bytes = log_bytes - ?2 WHERE id = ?1")?
+                .execute([id, signed(dropped)])?;
+        }
+        Ok(())
+    }
+
+    fn remove(&self, id: TaskId, expected: u64) -> Result<Verdict, Error> {
+        let removed = self
+            .transaction
+            .prepare_cached("DELETE FROM tasks WHERE id = ?1 AND version = ?2")?
+            .execute([signed(id.0), signed(expected)])?;
+        if removed == 0 {
+            return Ok(Verdict::Conflict);
+        }
+        self.transaction
+            .prepare_cached("DELETE FROM output WHERE task = ?1")?
+            .execute([signed(id.0)])?;
+        Ok(Verdict::Done)
+    }
+
+    fn put(&mut self, digest: &Digest, bytes: &[u8]) -> Result<(), Error> {
+        // One that is there counts as new, so that nobody removes it before it is referred to.
+        let id = self
+            .transaction
+            .prepare_cached(
+                "INSERT INTO blobs (digest, put, bytes) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (digest) DO UPDATE SET put = excluded.put RETURNING id",
+            )?
+            .query_row(params![digest.as_bytes(), signed(self.now), bytes], |row| {
+                row.get(0)
+            })?;
+        self.new.insert(*digest, id);
+        Ok(())
+    }
+
+    fn base(&mut self, frozen: Option<&Frozen>) -> Result<Option<i64>, Error> {
+        let Some(digest) = frozen.and_then(|frozen| frozen.base) else {
+            return Ok(None);
+        };
+        match self.blob(&digest)? {
+            Some(id) => Ok(Some(id)),
+            None => Err(Error::Database(format!(
+                "a snapshot refers to blob {}, which is not there",
+                digest.short()
+            ))),
+        }
+    }
+
+    fn blob(&mut self, digest: &Digest) -> Result<Option<i64>, Error> {
+        if let Some(id) = self.new.get(digest).or_else(|| self.blobs.get(digest)) {
+            return Ok(Some(*id));
+        }
+        let id: Option<i64> = self
+            .transaction
+            .prepare_cached("SELECT id FROM blobs WHERE digest = ?1")?
+            .query_row([digest.as_bytes()], |row| row.get(0))
+            .optional()?;
+        if let Some(id) = id {
+            self.new.insert(*digest, id);
+        }
+        Ok(id)
+    }
+}
