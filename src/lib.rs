@@ -33,6 +33,8 @@ mod error;
 mod instrument;
 mod model;
 mod scheduler;
+#[cfg(feature = "server")]
+mod server;
 mod snapshot;
 #[cfg(feature = "server")]
 mod store;
@@ -47,8 +49,22 @@ pub use engine::EngineKind;
 pub use error::{Error, ErrorKind};
 pub use instrument::{InstrumentedFunction, Manifest, Report, Transform};
 pub use model::{ClockId, Deadline, Digest, FdInterest, Interest, ValType, Value, Wait};
+#[cfg(feature = "server")]
+pub use model::{TaskId, TaskState};
+#[cfg(feature = "server")]
+pub use scheduler::{
+    Daemon, Fresh, Metrics, Moved, Options as DaemonOptions, Outputs, Piece, Spec, Status,
+    Submission, TaskInfo, next_occurrence,
+};
 pub use scheduler::{Ended, Policy, run};
+#[cfg(feature = "server")]
+pub use server::{ServerOptions, serve, wire};
 pub use snapshot::{Limits, Snapshot, read as read_snapshot, write as write_snapshot};
+#[cfg(feature = "server")]
+pub use store::{
+    Change, Due, Entry, Filter, Frozen, Insert, Lease, Logged, Part, Row, Sizes, Sqlite, Store,
+    Stream, Update, Verdict,
+};
 pub use task::{
     HostCall, HostFunctions, HostFuture, HostReply, Program, Progress, Restore, Runtime,
     RuntimeOptions, Setup, Step, Task, TaskHandle, quiet,

@@ -23,12 +23,258 @@ pub(super) struct Args {
 pub(super) enum Command {
     /// Run a WASI module.
     Run(Run),
-    /// Go on with a suspended task.
+    /// Go on with a suspended task, or let a daemon's paused task go on.
     Resume(Resume),
-    /// Show what a snapshot holds. Never runs the guest.
+    /// Show what a snapshot holds, or a task. Never runs the guest.
     Inspect(Inspect),
     /// Make a module resumable, and report what was done.
     Build(Build),
+    /// Run many tasks, in a durable store, with an HTTP API and a dashboard.
+    #[cfg(feature = "server")]
+    Serve(Serve),
+    /// Give a daemon a module to run.
+    #[cfg(feature = "server")]
+    Submit(Submit),
+    /// List a daemon's tasks, the newest first.
+    #[cfg(feature = "server")]
+    Ps(Ps),
+    /// Print what a task has written.
+    #[cfg(feature = "server")]
+    Logs(Logs),
+    /// Stop a task at its next call that may block, and keep it until `resume`.
+    #[cfg(feature = "server")]
+    Pause(Named),
+    /// End a task.
+    #[cfg(feature = "server")]
+    Kill(Named),
+    /// Take a task that is over or paused out of the list, with its output.
+    #[cfg(feature = "server")]
+    Rm(Named),
+    /// Write a copy of a task as a snapshot file, which `resume` takes on any machine.
+    #[cfg(feature = "server")]
+    Export(Export),
+    /// Give a daemon a snapshot file to go on with.
+    #[cfg(feature = "server")]
+    Import(Import),
+    /// Show what a daemon does, every second.
+    #[cfg(feature = "server")]
+    Top(Top),
+}
+
+impl Command {
+    /// Whether it runs until it is stopped, and tells what it does.
+    pub(super) fn is_daemon(&self) -> bool {
+        #[cfg(feature = "server")]
+        if matches!(self, Self::Serve(_)) {
+            return true;
+        }
+        false
+    }
+}
+
+/// Which daemon to ask.
+#[cfg(feature = "server")]
+#[derive(Debug, clap::Args)]
+pub(super) struct Remote {
+    /// The daemon: http://TOKEN@HOST:PORT. If left out, DORMOUSE_URL, or the one that runs for this user.
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+}
+
+#[cfg(feature = "server")]
+#[derive(Debug, clap::Args)]
+pub(super) struct Serve {
+    /// Where everything is kept. If left out, `dormouse` in the user's data directory.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Where to listen.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7433")]
+    pub listen: String,
+    /// A name by which the daemon may be asked, beside localhost and addresses.
+    #[arg(long = "host", value_name = "NAME")]
+    pub hosts: Vec<String>,
+    /// Threads for guests. If left out, one for each core; more are started while all compute.
+    #[arg(long, value_name = "COUNT")]
+    pub workers: Option<usize>,
+    /// A wait of at least so long is slept through in the store, a shorter one in memory.
+    #[arg(long, value_name = "DURATION", default_value = "1s")]
+    pub hibernate_after: humantime::Duration,
+    /// Memory for guests that wait in memory; beyond it they are put to sleep.
+    #[arg(long, value_name = "SIZE", default_value = "256M")]
+    pub max_warm_memory: Size,
+    /// How large a memory of a guest may get, where the task does not say.
+    #[arg(long, value_name = "SIZE", default_value = "1G")]
+    pub memory_limit: Size,
+    /// How much output of each task is kept; the oldest goes first.
+    #[arg(long, value_name = "SIZE", default_value = "1M")]
+    pub output_limit: Size,
+    /// A task that waits in memory again and again is stored at least so often.
+    #[arg(long, value_name = "DURATION", default_value = "10s")]
+    pub checkpoint: humantime::Duration,
+    /// Tasks that are over are removed after so long. If left out, they are kept.
+    #[arg(long, value_name = "DURATION")]
+    pub retain: Option<humantime::Duration>,
+    /// The engine for tasks that do not name one: wasmtime or wasmedge.
+    #[arg(long)]
+    pub engine: Option<EngineKind>,
+    /// How long to wait at the end for guests that compute.
+    #[arg(long, value_name = "DURATION", default_value = "10s")]
+    pub grace: humantime::Duration,
+}
+
+#[cfg(feature = "server")]
+#[derive(Debug, clap::Args)]
+pub(super) struct Submit {
+    #[command(flatten)]
+    pub remote: Remote,
+    /// Give the guest a directory of the daemon's machine.
+    #[arg(long = "dir", value_name = "HOST[::GUEST]")]
+    pub dirs: Vec<String>,
+    /// Set an environment variable of the guest; NAME alone takes its value from here.
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub env: Vec<String>,
+    /// A name for the task.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// When to start: 2030-01-31T12:00:00Z (UTC), or +10m from now.
+    #[arg(long, value_name = "TIME", conflicts_with = "every")]
+    pub at: Option<String>,
+    /// Start again and again, by a cron expression in the daemon's local time. A run that is not over
+    /// yet delays the next.
+    #[arg(long, value_name = "CRON")]
+    pub every: Option<String>,
+    /// The engine: wasmtime or wasmedge.
+    #[arg(long)]
+    pub engine: Option<EngineKind>,
+    /// How large a memory of the guest may get.
+    #[arg(long, value_name = "SIZE")]
+    pub memory_limit: Option<Size>,
+    /// Go on even if files that the task has open were changed in the meantime.
+    #[arg(long)]
+    pub accept_changed_files: bool,
+    /// Submit it so many times.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 1,
+        conflicts_with = "name"
+    )]
+    pub count: u32,
+    /// The module, and everything after it goes to the guest.
+    #[arg(
+        value_name = "MODULE",
+        required = true,
+        num_args = 1..,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+    )]
+    pub command: Vec<String>,
+}
+
+#[cfg(feature = "server")]
+#[derive(Debug, clap::Args)]
+pub(super) struct Ps {
+    #[command(flatten)]
+    pub remote: Remote,
+    /// Only tasks in these states, separated by commas.
+    #[arg(long, value_name = "STATES")]
+    pub state: Option<String>,
+    /// At most so many.
+    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+    pub limit: usize,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[cfg(feature = "server")]
+#[derive(Debug, clap::Args)]
+pub(super) struct Logs {
+    #[command(flatten)]
+    pub remote: Remote,
+    /// The task's number or name.
+    pub id: String,
+    /// Go on until the task is over.
+    #[arg(short, long)]
+    pub follow: bool,
+}
+
+#[cfg(feature = "server")]
+#[derive(Debug, clap::Args)]
+pub(super) struct Named {
+    #[command(flatten)]
+    pub remote: Remote,
+    /// The task's number or name.
+    pub id: String,
+}
+
+#[cfg(feature = "server")]
+#[derive(Debug, clap::Args)]
+pub(super) struct Export {
+    #[command(flatten)]
+    pub remote: Remote,
+    /// The task's number or name.
+    pub id: String,
+    /// Where to write the snapshot.
+    #[arg(short, long, value_name = "PATH")]
+    pub output: PathBuf,
+}
+
+#[cfg(feature = "server")]
+#[derive(Debug, clap::Args)]
+pub(super) struct Import {
+    #[command(flatten)]
+    pub remote: Remote,
+    /// Give the guest a directory of the daemon's machine.
+    #[arg(long = "dir", value_name = "HOST[::GUEST]")]
+    pub dirs: Vec<String>,
+    /// A name for the task.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// The engine: wasmtime or wasmedge.
+    #[arg(long)]
+    pub engine: Option<EngineKind>,
+    /// Go on even if files that the task has open were changed in the meantime.
+    #[arg(long)]
+    pub accept_changed_files: bool,
+    /// The snapshot.
+    pub snapshot: PathBuf,
+}
+
+#[cfg(feature = "server")]
+#[derive(Debug, clap::Args)]
+pub(super) struct Top {
+    #[command(flatten)]
+    pub remote: Remote,
+    /// Print once and end.
+    #[arg(long)]
+    pub once: bool,
+}
+
+/// A number of bytes: with K, M or G, of 1024 each.
+#[cfg(feature = "server")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Size(pub u64);
+
+#[cfg(feature = "server")]
+impl std::str::FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let upper = text.trim().to_ascii_uppercase();
+        let plain = upper.trim_end_matches('B').trim_end_matches('I');
+        let (number, shift) = match plain.as_bytes().last() {
+            Some(b'K') => (&plain[..plain.len() - 1], 10),
+            Some(b'M') => (&plain[..plain.len() - 1], 20),
+            Some(b'G') => (&plain[..plain.len() - 1], 30),
+            _ => (plain, 0),
+        };
+        let number: Option<u64> = number.trim().parse().ok();
+        let bytes = number.and_then(|number| number.checked_mul(1 << shift));
+        bytes
+            .map(Self)
+            .ok_or_else(|| format!("{text:?} is no size; write 512K, 256M or 1G"))
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -59,7 +305,11 @@ pub(super) struct Run {
 pub(super) struct Resume {
     #[command(flatten)]
     pub common: Common,
-    /// The snapshot. If the task is suspended again, it is written to the same place.
+    #[cfg(feature = "server")]
+    #[command(flatten)]
+    pub remote: Remote,
+    /// The snapshot; if the task is suspended again, it is written to the same place. Or the number or
+    /// name of a paused task of a daemon's.
     pub snapshot: PathBuf,
     /// The module as it was given to `run`, for a snapshot that does not contain it.
     #[arg(long, value_name = "MODULE")]
@@ -94,7 +344,10 @@ pub(super) struct Common {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Inspect {
-    /// The snapshot.
+    #[cfg(feature = "server")]
+    #[command(flatten)]
+    pub remote: Remote,
+    /// The snapshot, or the number or name of a task of a daemon's.
     pub snapshot: PathBuf,
     /// Print JSON.
     #[arg(long)]

@@ -11,6 +11,10 @@ use crate::task::Snapshot;
 use crate::wasi::{FdKindV1, FdV1, StateV1};
 
 pub(super) fn inspect(command: &Inspect) -> Result<Done, Failure> {
+    #[cfg(feature = "server")]
+    if let Some(id) = super::tasks::is_task(&command.snapshot) {
+        return super::tasks::inspect(&command.remote, id, command.json);
+    }
     let (saved, size) = read_snapshot(&command.snapshot)?;
     let wasi: StateV1 = rmp_serde::from_slice(&saved.wasi).map_err(|error| {
         let error = snapshot::Error::Malformed(error.to_string());

@@ -18,9 +18,10 @@ static STDOUT: OnceLock<File> = OnceLock::new();
 
 /// Starts the log, if there is to be one. Otherwise only what a user must know is said, by the
 /// commands.
-pub(super) fn start(verbose: u8) {
+pub(super) fn start(verbose: u8, daemon: bool) {
     // Of the engines, only what goes wrong.
     let level = match verbose {
+        0 if daemon => "warn,dormouse=info",
         0 => return,
         1 => "warn,dormouse=debug",
         _ => "warn,dormouse=trace",

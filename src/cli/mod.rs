@@ -2,6 +2,8 @@
 
 mod args;
 mod build;
+#[cfg(feature = "server")]
+mod client;
 mod exit;
 mod guest;
 mod inspect;
@@ -10,6 +12,10 @@ mod progress;
 mod rehearse;
 mod resume;
 mod run;
+#[cfg(feature = "server")]
+mod serve;
+#[cfg(feature = "server")]
+mod tasks;
 mod text;
 
 use std::process::ExitCode;
@@ -24,11 +30,12 @@ use self::exit::Failure;
 /// are could not be suspended.
 const DESCRIPTORS: u64 = 4096;
 
-fn raise_descriptors() {
+/// A daemon's connections, and the files that all of its guests have open.
+const MANY_DESCRIPTORS: u64 = 65_536;
+
+fn raise_descriptors(wanted: u64) {
     let limit = getrlimit(Resource::Nofile);
-    let wanted = limit
-        .maximum
-        .map_or(DESCRIPTORS, |most| most.min(DESCRIPTORS));
+    let wanted = limit.maximum.map_or(wanted, |most| most.min(wanted));
     if limit.current.is_some_and(|now| now < wanted) {
         let limit = Rlimit {
             current: Some(wanted),
@@ -53,13 +60,44 @@ pub fn main() -> ExitCode {
             };
         }
     };
-    log::start(args.verbose);
-    raise_descriptors();
+    log::start(args.verbose, args.command.is_daemon());
+    raise_descriptors(match args.command.is_daemon() {
+        true => MANY_DESCRIPTORS,
+        false => DESCRIPTORS,
+    });
     let result = match args.command {
         Command::Run(command) => run::run(command),
         Command::Resume(command) => resume::resume(command),
         Command::Inspect(command) => inspect::inspect(&command),
         Command::Build(command) => build::build(&command),
+        #[cfg(feature = "server")]
+        Command::Serve(command) => serve::serve(&command),
+        #[cfg(feature = "server")]
+        Command::Submit(command) => tasks::submit(&command),
+        #[cfg(feature = "server")]
+        Command::Ps(command) => tasks::ps(&command),
+        #[cfg(feature = "server")]
+        Command::Logs(command) => tasks::logs(&command),
+        #[cfg(feature = "server")]
+        Command::Pause(command) => tasks::act(
+            &command.remote,
+            &command.id,
+            "pause",
+            "it is paused when it blocks",
+        ),
+        #[cfg(feature = "server")]
+        Command::Kill(command) => {
+            let late = "it ends at its next call to the host";
+            tasks::act(&command.remote, &command.id, "kill", late)
+        }
+        #[cfg(feature = "server")]
+        Command::Rm(command) => tasks::remove(&command),
+        #[cfg(feature = "server")]
+        Command::Export(command) => tasks::export(&command),
+        #[cfg(feature = "server")]
+        Command::Import(command) => tasks::import(&command),
+        #[cfg(feature = "server")]
+        Command::Top(command) => tasks::top(&command),
     };
     let result = result.and_then(|done| match text::failed() {
         Some(error) => {

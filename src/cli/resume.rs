@@ -32,7 +32,14 @@ pub(super) fn at(path: &Path, error: Error) -> Failure {
 }
 
 pub(super) fn resume(command: Resume) -> Result<Done, Failure> {
+    #[cfg(feature = "server")]
+    if let Some(id) = super::tasks::is_task(&command.snapshot) {
+        return super::tasks::act(&command.remote, id, "resume", "");
+    }
     let (saved, _) = read_snapshot(&command.snapshot)?;
+    if let Some(origin) = &saved.meta.origin {
+        super::text::say!("this is a copy of task {origin}, which may go on in its daemon as well");
+    }
     let at_file = |error| at(&command.snapshot, error);
     let runtime = Runtime::new(RuntimeOptions {
         transform: command.common.transform,

@@ -124,7 +124,7 @@ pub(super) fn dirs(given: &[String]) -> Result<Vec<HostDir>, Failure> {
         .collect()
 }
 
-fn environment(given: &[String]) -> Result<Vec<(String, String)>, Failure> {
+pub(super) fn environment(given: &[String]) -> Result<Vec<(String, String)>, Failure> {
     given
         .iter()
         .map(|text| match text.split_once('=') {
@@ -140,7 +140,7 @@ fn environment(given: &[String]) -> Result<Vec<(String, String)>, Failure> {
         .collect()
 }
 
-fn file_name(module: &str) -> String {
+pub(super) fn file_name(module: &str) -> String {
     let name = Path::new(module).file_name();
     name.map_or_else(
         || module.to_string(),

@@ -1,5 +1,5 @@
 //! Waiting: turns a task's [`Wait`](crate::model::Wait) into tokio futures, and drives one task
-//! until it exits or should be suspended.
+//! until it exits or should be suspended. With the feature `server`, also many tasks ([`Daemon`]).
 //!
 //! ```text
 //!   step --> Exited
@@ -8,12 +8,56 @@
 //!    `- ready <-' reactor
 //! ```
 
+#[cfg(feature = "server")]
+mod bases;
+#[cfg(feature = "server")]
+mod calendar;
+#[cfg(feature = "server")]
+mod commands;
+#[cfg(feature = "server")]
+mod daemon;
+#[cfg(feature = "server")]
+mod driver;
+#[cfg(feature = "server")]
+mod error;
+#[cfg(feature = "server")]
+mod guest;
+#[cfg(feature = "server")]
+mod info;
+#[cfg(feature = "server")]
+mod journal;
+#[cfg(feature = "server")]
+mod metrics;
+#[cfg(feature = "server")]
+mod output;
 mod policy;
+#[cfg(feature = "server")]
+mod programs;
+#[cfg(feature = "server")]
+mod queue;
 mod reactor;
+#[cfg(feature = "server")]
+mod shared;
+#[cfg(feature = "server")]
+mod spec;
+#[cfg(feature = "server")]
+mod upkeep;
+#[cfg(feature = "server")]
+mod workers;
 
-use crate::error::Error;
 use crate::task::{Step, Task};
 
+#[cfg(feature = "server")]
+pub use self::{
+    calendar::next as next_occurrence,
+    daemon::{Daemon, Options, Submission},
+    error::Error,
+    info::{Outputs, Piece, TaskInfo},
+    metrics::Metrics,
+    output::Fresh,
+    shared::Moved,
+    spec::{Spec, Status},
+};
 pub use policy::Policy;
 pub(crate) use reactor::ready as wait;
 
@@ -31,7 +75,7 @@ pub enum Ended {
 ///
 /// # Errors
 /// Where the guest traps, or a host function fails.
-pub async fn run(task: &mut Task, policy: Policy) -> Result<Ended, Error> {
+pub async fn run(task: &mut Task, policy: Policy) -> Result<Ended, crate::error::Error> {
     let handle = task.handle();
     loop {
         // A request made before the guest had anything to lose is answered at its first wait.

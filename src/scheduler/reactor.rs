@@ -47,7 +47,8 @@ async fn host_function(task: &mut Task, function: String) -> Result<(), Error> {
     Ok(())
 }
 
-async fn poll(task: &Task) {
+// The task is borrowed alone: others may look at it from another thread otherwise.
+async fn poll(task: &mut Task) {
     // A source that cannot be watched is looked at now and then, which is what is left.
     let sources: Vec<(AsyncFd<OwnedFd>, Interest)> = task
         .sources()

@@ -27,6 +27,9 @@ pub struct MetaV1 {
     pub module: Digest,
     /// How the module was made resumable.
     pub transform: String,
+    /// Of which task it is a copy, where a daemon exported it: daemon, number and version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
 }
 
 /// The host call at which the guest has unwound.

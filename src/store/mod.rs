@@ -201,6 +201,13 @@ pub struct Logged {
     pub entry: Entry,
 }
 
+impl Logged {
+    /// Bytes of the piece.
+    pub fn len(&self) -> u64 {
+        self.entry.bytes.len() as u64
+    }
+}
+
 /// How much a store holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sizes {

@@ -82,6 +82,7 @@ impl Task {
                 source: self.program.manifest().source,
                 module: self.program.digest(),
                 transform: self.program.manifest().transform.to_string(),
+                origin: None,
             },
             module: self.program.embedded(),
             instance: InstanceV1 {
@@ -167,6 +168,16 @@ impl Task {
             blocked: pending.blocked && !matches!(pending.wait, Wait::Host { .. }),
         });
         Ok(task)
+    }
+}
+
+#[cfg(feature = "server")]
+impl Snapshot {
+    /// The guest's arguments.
+    pub(crate) fn arguments(&self) -> Result<Vec<String>, Error> {
+        let state: wasi::StateV1 = rmp_serde::from_slice(&self.wasi)
+            .map_err(|e| TaskError::Mismatch(format!("its WASI state is not valid: {e}")))?;
+        Ok(state.args)
     }
 }
 

@@ -37,10 +37,13 @@ pub use functions::{HostCall, HostFunctions, HostFuture, HostReply};
 pub use program::{Program, Progress, Runtime, RuntimeOptions, quiet};
 
 pub use crate::snapshot::Snapshot;
+// The scheduler's, which knows tasks alone.
 #[cfg(feature = "server")]
-pub(crate) use crate::snapshot::{Limits as SnapshotLimits, pack, unpack};
-#[cfg(feature = "server")]
-pub(crate) use crate::wasi::{Bindings, Config, HostDir, Input, Output, Sink};
+pub(crate) use crate::{
+    engine::{EngineKind as Engine, GUEST_STACK as STACK},
+    snapshot::{Limits as SnapshotLimits, ModuleRef, pack, unpack},
+    wasi::{Bindings, Config, HostDir, Input, Output, RestoreOptions, Sink},
+};
 
 /// What a new task is given.
 #[derive(Debug, Default)]

@@ -1,3 +1,5 @@
+//! Tests of the store in SQLite.
+
 use super::super::{Entry, Insert, Part, Stream, Update};
 use super::*;
 

@@ -1,0 +1,186 @@
+//! `dormouse serve`: the daemon.
+
+use std::fs::{self, DirBuilder};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::args::Serve;
+use super::client::data_directory;
+use super::exit::{DAEMON, Done, Failure, INTERNAL, USAGE, WRITE};
+use super::run::engine;
+use super::text::say;
+use crate::scheduler::{Daemon, Options};
+use crate::server::{self, ServerOptions};
+use crate::store::Sqlite;
+
+pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
+    let data = command.data.clone().unwrap_or_else(data_directory);
+    prepare(&data)?;
+    let options = Options {
+        workers: command.workers,
+        hibernate_after: command.hibernate_after.into(),
+        max_warm_memory: command.max_warm_memory.0,
+        memory_limit: Some(command.memory_limit.0),
+        output_limit: command.output_limit.0,
+        checkpoint: command.checkpoint.into(),
+        retain: command.retain.map(Duration::from),
+        engine: engine(command.engine)?,
+        identity: secret_file(&data, "daemon-id", 4)?,
+        cache: None,
+    };
+    let token = secret_file(&data, "token", 16)?;
+    let store = Arc::new(Sqlite::open(&data).map_err(crate::error::Error::from)?);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(INTERNAL, format!("cannot start tokio: {error}")))?;
+    let result = runtime.block_on(async {
+        let listener = TcpListener::bind(&command.listen).await.map_err(|error| {
+            let text = format!("cannot listen on {}: {error}", command.listen);
+            Failure::new(DAEMON, text)
+        })?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| Failure::new(DAEMON, format!("cannot listen: {error}")))?;
+        let daemon = Daemon::start(store, options)?;
+        let url = format!("http://{token}@{address}");
+        private(&data.join("url"), url.as_bytes())?;
+        say!("serving {} on http://{address}", data.display());
+        say!("dashboard  http://{address}/#token={token}");
+        if command.data.is_some() {
+            say!("clients    export DORMOUSE_URL={url}");
+        }
+        if !address.ip().is_loopback() {
+            say!(
+                "anybody who can reach {address} and has the token can run programs here, and nothing \
+                 on the way is encrypted"
+            );
+        }
+        let grace = command.grace.into();
+        let hosts = command.hosts.clone();
+        run(listener, daemon, ServerOptions { token, hosts }, grace).await
+    });
+    // The address is of no use any more; where it cannot be removed, clients are told by the connection.
+    let _ = fs::remove_file(data.join("url"));
+    // Guests that compute do not hold up the end.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    result
+}
+
+/// Serves until a signal, then puts everything to sleep.
+async fn run(
+    listener: TcpListener,
+    daemon: Arc<Daemon>,
+    options: ServerOptions,
+    grace: Duration,
+) -> Result<Done, Failure> {
+    let listen = |kind| {
+        let failed = |e| Failure::new(INTERNAL, format!("cannot listen to signals: {e}"));
+        signal(kind).map_err(failed)
+    };
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    // Writing a file that gets larger than the user may have one is an error then, and no end.
+    let _too_large = listen(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let until = async move {
+        // An error is a stop too.
+        let _ = stopped.await;
+    };
+    let serving = tokio::spawn(server::serve(listener, daemon.clone(), options, until));
+    tokio::pin!(serving);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = daemon.until_lost() => {
+            let text = "another daemon has taken the store over; this one ends without changing anything";
+            return Err(Failure::new(DAEMON, text));
+        }
+        ended = &mut serving => {
+            let text = match ended {
+                Ok(Err(error)) => format!("the listener failed: {error}"),
+                _ => "the server ended".into(),
+            };
+            return Err(Failure::new(DAEMON, text));
+        }
+    }
+    drop(stop);
+    say!("putting tasks to sleep; a second signal ends at once");
+    tokio::select! {
+        () = daemon.close() => {}
+        () = tokio::time::sleep(grace) => {
+            say!("some tasks computed all the time; they go on from their last snapshot at the next start");
+        }
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(Done::Guest(0))
+}
+
+/// The data directory, which is nobody else's: it holds the token, and what guests remember.
+fn prepare(data: &Path) -> Result<(), Failure> {
+    let failed = |what: &str, error: std::io::Error| {
+        let text = format!(
+            "cannot {what} the data directory {}: {error}",
+            data.display()
+        );
+        Failure::new(WRITE, text)
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data)
+        .map_err(|error| failed("make", error))?;
+    let metadata = fs::metadata(data).map_err(|error| failed("look at", error))?;
+    if metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & 0o077 != 0 {
+        let text = format!(
+            "the data directory {} can be read by others, and holds the token and the guests' memory; \
+             chmod 700 it, or take another with --data",
+            data.display()
+        );
+        return Err(Failure::new(USAGE, text));
+    }
+    Ok(())
+}
+
+/// The text of a file in the data directory, which is made of so many random bytes if it is not there.
+fn secret_file(data: &Path, name: &str, bytes: usize) -> Result<String, Failure> {
+    let path = data.join(name);
+    if let Ok(text) = fs::read_to_string(&path)
+        && !text.trim().is_empty()
+    {
+        return Ok(text.trim().to_string());
+    }
+    let mut random = vec![0; bytes];
+    getrandom::fill(&mut random)
+        .map_err(|error| Failure::new(INTERNAL, format!("no random numbers: {error}")))?;
+    let text: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    private(&path, text.as_bytes())?;
+    Ok(text)
+}
+
+/// Writes a file that only its owner can read, whole or not at all.
+fn private(path: &PathBuf, bytes: &[u8]) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::new(WRITE, format!("cannot write {}: {error}", path.display()))
+    };
+    let mut temporary = path.clone().into_os_string();
+    temporary.push(".new");
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)
+        .map_err(failed)?;
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&temporary, path))
+        .map_err(failed)
+}

@@ -1,0 +1,395 @@
+//! The commands that ask a daemon about tasks: submit, ps, logs, pause, resume, kill, rm, inspect,
+//! export, import, top.
+
+use std::io::{BufRead, BufReader, Write};
+use std::time::{Duration, SystemTime};
+
+use serde_json::json;
+use ureq::http::Method;
+
+use super::args::{Export, Import, Logs, Named, Ps, Remote, Submit, Top};
+use super::client::{Client, bytes, segment};
+use super::exit::{DAEMON, Done, Failure, NO_INPUT, USAGE};
+use super::run::{dirs, environment, file_name, read_module};
+use super::text::{self, out, say};
+use crate::snapshot::{self, Limits};
+use crate::server::wire;
+
+const OK: Result<Done, Failure> = Ok(Done::Guest(0));
+
+/// A batch has at most so many tasks.
+const BATCH: u32 = 10_000;
+
+pub(super) fn submit(command: &Submit) -> Result<Done, Failure> {
+    let Some((module, arguments)) = command.command.split_first() else {
+        return Err(Failure::new(USAGE, "give a module to submit"));
+    };
+    let source = read_module(std::path::Path::new(module))?;
+    let client = Client::new(command.remote.url.as_deref())?;
+    let mut task = wire::Submit {
+        args: std::iter::once(file_name(module))
+            .chain(arguments.iter().cloned())
+            .collect(),
+        env: environment(&command.env)?.into_iter().collect(),
+        dirs: directories(&command.dirs)?,
+        name: command.name.clone(),
+        engine: command.engine.map(|engine| engine.to_string()),
+        at: command.at.as_deref().map(start).transpose()?,
+        every: command.every.clone(),
+        memory_limit: command.memory_limit.map(|size| size.0),
+        accept_changed_files: command.accept_changed_files,
+        ..wire::Submit::default()
+    };
+    let bar = super::progress::Bar::new(&file_name(module));
+    bar.stage("making it ready in the daemon", 0, 1);
+    let mut uploaded = client.send(Method::PUT, "/v1/modules", "application/wasm", source)?;
+    drop(bar);
+    let uploaded: wire::Module = uploaded
+        .body_mut()
+        .read_json()
+        .map_err(|error| Failure::new(DAEMON, format!("cannot understand the daemon: {error}")))?;
+    task.module = uploaded.module;
+    if command.count == 1 {
+        let task: wire::Task = client.json(Method::POST, "/v1/tasks", Some(&task))?;
+        out!("{}", task.id);
+        return OK;
+    }
+    let mut left = command.count;
+    while left > 0 {
+        task.count = Some(left.min(BATCH));
+        left -= left.min(BATCH);
+        let told: Vec<wire::Submitted> = client.json(Method::POST, "/v1/batch", Some(&[&task]))?;
+        for submitted in told {
+            match (submitted.id, submitted.error) {
+                (Some(id), _) => out!("{id}"),
+                (None, error) => {
+                    return Err(Failure::new(USAGE, error.unwrap_or_default()));
+                }
+            }
+        }
+    }
+    OK
+}
+
+/// The host's side as the daemon finds it, whatever its own directory is.
+fn directories(given: &[String]) -> Result<Vec<wire::Dir>, Failure> {
+    let absolute = |dir: crate::wasi::HostDir| {
+        let failed = |error| {
+            Failure::new(
+                NO_INPUT,
+                format!("cannot find {}: {error}", dir.host.display()),
+            )
+        };
+        let host = dir.host.canonicalize().map_err(failed)?;
+        let host = host.to_str().map(String::from).ok_or_else(|| {
+            Failure::new(USAGE, format!("the path {} is not UTF-8", host.display()))
+        })?;
+        Ok(wire::Dir {
+            host,
+            guest: dir.guest,
+        })
+    };
+    dirs(given)?.into_iter().map(absolute).collect()
+}
+
+/// A time as RFC 3339: given so, or as `+10m` from now.
+fn start(text: &str) -> Result<String, Failure> {
+    let time = match text.strip_prefix('+') {
+        Some(later) => humantime::parse_duration(later.trim())
+            .ok()
+            .and_then(|later| SystemTime::now().checked_add(later)),
+        None => humantime::parse_rfc3339_weak(text).ok(),
+    };
+    let time = time.ok_or_else(|| {
+        let text = format!("--at {text}: write 2030-01-31T12:00:00Z (UTC), or +10m from now");
+        Failure::new(USAGE, text)
+    })?;
+    Ok(humantime::format_rfc3339_millis(time).to_string())
+}
+
+pub(super) fn ps(command: &Ps) -> Result<Done, Failure> {
+    let client = Client::new(command.remote.url.as_deref())?;
+    let states = match &command.state {
+        Some(states) => format!("&state={}", states.replace(' ', "")),
+        None => String::new(),
+    };
+    let mut tasks: Vec<wire::Task> = Vec::new();
+    let mut before = String::new();
+    while tasks.len() < command.limit {
+        let limit = (command.limit - tasks.len()).min(1000);
+        let path = format!("/v1/tasks?limit={limit}{states}{before}");
+        let page: wire::Tasks = client.get(&path)?;
+        tasks.extend(page.tasks);
+        let Some(next) = page.next else { break };
+        before = format!("&before={next}");
+    }
+    if command.json {
+        text::print(&format!("{:#}", json!(tasks)));
+        return OK;
+    }
+    out!(
+        "{:>8}  {:<10}  {:<24}  {:<14}  {:>9}  PROGRAM",
+        "ID",
+        "STATE",
+        "WAKES",
+        "NAME",
+        "SNAPSHOT"
+    );
+    for task in tasks {
+        let wakes = match (task.exit_code, task.wakes) {
+            (_, Some(wakes)) => wakes,
+            (Some(code), None) => format!("exit code {code}"),
+            (None, None) => task
+                .error
+                .clone()
+                .map_or("-".into(), |error| cut(&error, 24)),
+        };
+        let name = task.name.unwrap_or_else(|| "-".into());
+        let size = match task.snapshot_bytes {
+            0 => "-".into(),
+            size => text::bytes(size),
+        };
+        let program = cut(&task.args.join(" "), 60);
+        out!(
+            "{:>8}  {:<10}  {wakes:<24}  {name:<14}  {size:>9}  {program}",
+            task.id,
+            task.state
+        );
+    }
+    OK
+}
+
+fn cut(text: &str, most: usize) -> String {
+    match text.chars().count() > most {
+        true => text.chars().take(most - 1).chain(['…']).collect(),
+        false => text.to_string(),
+    }
+}
+
+pub(super) fn logs(command: &Logs) -> Result<Done, Failure> {
+    let client = Client::new(command.remote.url.as_deref())?;
+    let follow = match command.follow {
+        true => "?follow=true",
+        false => "",
+    };
+    let path = format!("/v1/tasks/{}/logs{follow}", segment(&command.id));
+    let mut response = client.send(Method::GET, &path, "application/json", Vec::new())?;
+    let reader = response.body_mut().with_config().limit(u64::MAX).reader();
+    let mut stdout = super::log::stdout();
+    for line in BufReader::new(reader).lines() {
+        let broken = |error: &dyn std::fmt::Display| {
+            Failure::new(DAEMON, format!("the daemon's answer broke off: {error}"))
+        };
+        let line = line.map_err(|error| broken(&error))?;
+        let output: wire::Output = serde_json::from_str(&line).map_err(|error| broken(&error))?;
+        let written = match output.stream {
+            crate::store::Stream::Stdout => stdout
+                .write_all(&output.bytes())
+                .and_then(|()| stdout.flush()),
+            crate::store::Stream::Stderr => std::io::stderr().write_all(&output.bytes()),
+        };
+        if written.is_err() {
+            // Who reads has seen enough.
+            break;
+        }
+    }
+    OK
+}
+
+/// `pause`, `kill` and, for a task of the daemon's, `resume`.
+pub(super) fn act(remote: &Remote, id: &str, act: &str, late: &str) -> Result<Done, Failure> {
+    let client = Client::new(remote.url.as_deref())?;
+    let (task, done) = client.act(id, act)?;
+    match done {
+        true => say!("task {} is {}", task.id, task.state),
+        false => say!("task {} computes; {late}", task.id),
+    }
+    OK
+}
+
+pub(super) fn remove(command: &Named) -> Result<Done, Failure> {
+    let client = Client::new(command.remote.url.as_deref())?;
+    let path = format!("/v1/tasks/{}", segment(&command.id));
+    client.send(Method::DELETE, &path, "application/json", Vec::new())?;
+    OK
+}
+
+/// `inspect` of a task of the daemon's.
+pub(super) fn inspect(remote: &Remote, id: &str, as_json: bool) -> Result<Done, Failure> {
+    let client = Client::new(remote.url.as_deref())?;
+    let task: wire::Task = client.get(&format!("/v1/tasks/{}", segment(id)))?;
+    if as_json {
+        text::print(&format!("{:#}", json!(task)));
+        return OK;
+    }
+    let fields = [
+        ("task", Some(task.id.to_string())),
+        ("name", task.name),
+        ("program", Some(task.args.join(" "))),
+        ("state", Some(task.state)),
+        ("waits for", task.waits_for),
+        ("wakes", task.wakes),
+        ("every", task.every),
+        ("exit code", task.exit_code.map(|code| code.to_string())),
+        ("error", task.error),
+        ("submitted", Some(task.submitted)),
+        ("changed", Some(task.changed)),
+        (
+            "started",
+            Some(format!(
+                "{} times, put to sleep {} times",
+                task.runs, task.sleeps
+            )),
+        ),
+        ("copy of", task.forked_from),
+        ("engine", task.engine),
+        (
+            "module",
+            Some(task.module[..task.module.len().min(12)].to_string()),
+        ),
+        ("snapshot", Some(text::bytes(task.snapshot_bytes))),
+        ("output", Some(text::bytes(task.output_bytes))),
+        (
+            "variables",
+            Some(task.env.join(" ")).filter(|names| !names.is_empty()),
+        ),
+    ];
+    for (name, value) in fields {
+        if let Some(value) = value {
+            out!("{name:<10} {value}");
+        }
+    }
+    for dir in task.dirs {
+        out!("{:<10} {} as {}", "directory", dir.host, dir.guest);
+    }
+    OK
+}
+
+pub(super) fn export(command: &Export) -> Result<Done, Failure> {
+    let client = Client::new(command.remote.url.as_deref())?;
+    let path = format!("/v1/tasks/{}/snapshot", segment(&command.id));
+    let response = client.send(Method::GET, &path, "application/json", Vec::new())?;
+    let bytes = bytes(response)?;
+    snapshot::write(&command.output, &bytes)?;
+    say!(
+        "a copy of task {} is in {}; the task goes on in the daemon",
+        command.id,
+        command.output.display()
+    );
+    OK
+}
+
+pub(super) fn import(command: &Import) -> Result<Done, Failure> {
+    let bytes = snapshot::read(&command.snapshot, &Limits::default())
+        .map_err(|error| super::resume::at(&command.snapshot, error))?;
+    let client = Client::new(command.remote.url.as_deref())?;
+    let task = wire::Submit {
+        dirs: directories(&command.dirs)?,
+        name: command.name.clone(),
+        engine: command.engine.map(|engine| engine.to_string()),
+        accept_changed_files: command.accept_changed_files,
+        ..wire::Submit::default()
+    };
+    let task = segment(&json!(task).to_string());
+    let path = format!("/v1/snapshots?task={task}");
+    let mut response = client.send(Method::POST, &path, "application/octet-stream", bytes)?;
+    let task: wire::Task = response
+        .body_mut()
+        .read_json()
+        .map_err(|error| Failure::new(DAEMON, format!("cannot understand the daemon: {error}")))?;
+    if let Some(origin) = &task.forked_from {
+        say!("this is a copy of task {origin}, which may go on as well");
+    }
+    out!("{}", task.id);
+    OK
+}
+
+pub(super) fn top(command: &Top) -> Result<Done, Failure> {
+    let client = Client::new(command.remote.url.as_deref())?;
+    let mut before: Option<wire::Stats> = None;
+    loop {
+        let stats: wire::Stats = client.get("/v1/stats")?;
+        let tasks: wire::Tasks = client.get("/v1/tasks?limit=15")?;
+        if !command.once {
+            // To the top left, and clear: what every terminal knows.
+            let mut stdout = super::log::stdout();
+            let cleared = stdout
+                .write_all(b"\x1b[H\x1b[2J")
+                .and_then(|()| stdout.flush());
+            if cleared.is_err() {
+                return OK;
+            }
+        }
+        show(&stats, before.as_ref(), &tasks);
+        if command.once || text::failed().is_some() {
+            return OK;
+        }
+        before = Some(stats);
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+fn show(stats: &wire::Stats, before: Option<&wire::Stats>, tasks: &wire::Tasks) {
+    let up = humantime::format_duration(Duration::from_secs(stats.uptime as u64));
+    out!(
+        "dormouse {}, daemon {}, up {up}",
+        stats.version,
+        stats.daemon
+    );
+    let count = |state: &str| stats.tasks.get(state).copied().unwrap_or(0);
+    let states = [
+        "ready",
+        "running",
+        "parked",
+        "hibernated",
+        "paused",
+        "exited",
+        "failed",
+    ];
+    let counts = states.map(|state| format!("{} {state}", count(state)));
+    out!("tasks   {}", counts.join(", "));
+    let rate = |now: u64, then: Option<u64>| match (before, then) {
+        (Some(before), Some(then)) => {
+            now.saturating_sub(then) as f64 / (stats.uptime - before.uptime).max(0.001)
+        }
+        _ => now as f64 / stats.uptime.max(0.001),
+    };
+    out!(
+        "rates   {:.0} submitted/s, {:.0} wake-ups/s, {:.0} suspends/s",
+        rate(stats.submitted, before.map(|b| b.submitted)),
+        rate(stats.wakes, before.map(|b| b.wakes)),
+        rate(stats.suspends, before.map(|b| b.suspends)),
+    );
+    out!(
+        "memory  {}, of it {} of guests that wait in memory",
+        text::bytes(stats.memory),
+        text::bytes(stats.warm_memory)
+    );
+    out!(
+        "disk    {}, of it {} in {} modules and bases; snapshots are stored {:.0} times smaller",
+        text::bytes(stats.disk),
+        text::bytes(stats.blob_bytes),
+        stats.blobs,
+        stats.dedup_ratio
+    );
+    out!("");
+    for task in &tasks.tasks {
+        let wakes = task.wakes.as_deref().unwrap_or("-");
+        let program = cut(&task.args.join(" "), 50);
+        out!("{:>8}  {:<10}  {wakes:<24}  {program}", task.id, task.state);
+    }
+}
+
+/// Whether what was given names a task of the daemon's, and no file.
+pub(super) fn is_task(given: &std::path::Path) -> Option<&str> {
+    let text = given.to_str()?;
+    let plain = |c: char| c.is_alphanumeric() || "._-".contains(c);
+    let number = text.parse::<u64>().is_ok();
+    let name = !text.is_empty() && text.chars().all(plain) && !text.starts_with('.');
+    match given.exists() {
+        true => None,
+        // A name that looks like a file's is one, unless there is a daemon to ask.
+        false if number || (name && Client::new(None).is_ok()) => Some(text),
+        false => None,
+    }
+}

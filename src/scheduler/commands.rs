@@ -1,0 +1,105 @@
+//! What users ask of a task, and what that means for one that stands in the store.
+
+use tokio::sync::oneshot;
+
+use super::Error as Refused;
+use super::spec::{Status, from_bytes, to_bytes};
+use crate::error::Error;
+use crate::model::{Event, TaskId, TaskState};
+use crate::store::{Change, Part, Row, Update};
+
+/// Answers a command: it has been done, durably.
+pub(super) type Reply = oneshot::Sender<Result<(), Error>>;
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// Keep it until told otherwise.
+    Pause,
+    /// Let it go on.
+    Resume,
+    /// End it.
+    Kill,
+    /// Have its state stored as it is now, and let it go on.
+    Settle,
+    /// Take it out of the list, with its output.
+    Remove,
+}
+
+/// What is asked of which task.
+pub(super) struct Command {
+    pub(super) id: TaskId,
+    pub(super) ask: Ask,
+    pub(super) reply: Reply,
+}
+
+/// A change with the state and the due time that it leads to; no state where the task goes.
+pub(super) type Planned = (Change, Option<TaskState>, Option<u64>);
+
+impl Command {
+    pub(super) fn refuse(self, error: Refused) {
+        // Whoever asked has gone.
+        let _ = self.reply.send(Err(error.into()));
+    }
+
+    pub(super) fn not_while(&self, state: TaskState) -> Refused {
+        let asked = match self.ask {
+            Ask::Pause => "paused",
+            Ask::Resume => "resumed",
+            Ask::Kill => "killed",
+            Ask::Settle => "suspended",
+            Ask::Remove => "removed; kill it first",
+        };
+        Refused::State {
+            id: self.id,
+            state,
+            asked,
+        }
+    }
+
+    /// The change of a stored task, or `None` where it is as asked for.
+    pub(super) fn change(&self, row: &Row, now: u64) -> Result<Option<Planned>, Error> {
+        let mut status: Status = from_bytes(&row.status)?;
+        status.changed = now;
+        let refused = || Error::from(self.not_while(row.state));
+        let (event, due, snapshot) = match self.ask {
+            Ask::Settle => return Ok(None),
+            Ask::Remove if row.state.is_final() || row.state == TaskState::Paused => {
+                let change = Change::Remove {
+                    id: row.id,
+                    expected: row.version,
+                };
+                return Ok(Some((change, None, None)));
+            }
+            Ask::Remove => return Err(refused()),
+            Ask::Pause if row.state == TaskState::Paused => return Ok(None),
+            Ask::Pause => {
+                // One that never ran is to start when it would have.
+                status.wakes = status.wakes.or(row.due);
+                (Event::Pause, None, Part::Keep)
+            }
+            Ask::Resume => {
+                status.error = None;
+                (Event::Resume, Some(status.wakes.unwrap_or(now)), Part::Keep)
+            }
+            Ask::Kill => {
+                status.error = Some("the task was killed".into());
+                status.wait = None;
+                status.wakes = None;
+                (Event::Fail, None, Part::Clear)
+            }
+        };
+        let state = row.state.after(event).ok_or_else(refused)?;
+        let update = Update {
+            id: row.id,
+            expected: row.version,
+            state,
+            due,
+            status: to_bytes(&status)?,
+            snapshot,
+            output: Vec::new(),
+            output_limit: u64::MAX,
+        };
+        Ok(Some((Change::Update(update), Some(state), due)))
+    }
+}

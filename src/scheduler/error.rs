@@ -1,0 +1,52 @@
+//! What can go wrong between a daemon and those who ask it for something.
+
+use crate::error::{Error as Public, ErrorKind};
+use crate::model::{TaskId, TaskState};
+
+/// What can go wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No such task.
+    #[error("there is no task {0}; `dormouse ps` lists them")]
+    NoTask(String),
+    /// Its state does not allow it.
+    #[error("task {id} is {state} and cannot be {asked}")]
+    State {
+        /// The task.
+        id: TaskId,
+        /// Where it stands.
+        state: TaskState,
+        /// What was asked.
+        asked: &'static str,
+    },
+    /// A task of this name is there.
+    #[error("there is a task of the name {0:?} already; remove it, or take another name")]
+    NameTaken(String),
+    /// The module is not there.
+    #[error("the daemon does not have module {0}; upload it first")]
+    NoModule(String),
+    /// What was asked for is not well-formed.
+    #[error("{0}")]
+    Request(String),
+    /// What is stored cannot be read.
+    #[error("a stored task is damaged: {0}")]
+    Damaged(String),
+    /// The task has not run, so that there is nothing to copy.
+    #[error("task {0} has no snapshot: it has not been asleep yet")]
+    NoSnapshot(TaskId),
+    /// The daemon is going down.
+    #[error("the daemon is shutting down")]
+    Closing,
+}
+
+impl From<Error> for Public {
+    fn from(error: Error) -> Self {
+        let kind = match error {
+            Error::NoTask(_) | Error::State { .. } | Error::NoSnapshot(_) => ErrorKind::Task,
+            Error::NameTaken(_) | Error::NoModule(_) | Error::Request(_) => ErrorKind::Request,
+            Error::Damaged(_) => ErrorKind::Store,
+            Error::Closing => ErrorKind::Busy,
+        };
+        Self::new(kind, error)
+    }
+}

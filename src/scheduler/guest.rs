@@ -1,0 +1,374 @@
+//! What a worker does with one task: load it, run it to its next wait, write it down.
+//!
+//! ```text
+//!   Load --> thaw or start --.
+//!   Step --------------------+--> step --> Parked (short wait) | Preempted | Asked
+//!                            |         `-> freeze --> Stored (hibernated)
+//!   Freeze ------------------'         `-> Stored (exited, failed, or armed anew)
+//! ```
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::bases::Bases;
+use super::metrics::Metrics;
+use super::output::{Following, Tail};
+use super::programs::Programs;
+use super::spec::{Spec, Status, from_bytes, to_bytes};
+use super::{Options, calendar};
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::model::{Digest, TaskId, TaskState, Wait};
+use crate::store::{Entry, Frozen, Part, Row, Store, Stream, Update};
+use crate::task::{
+    Bindings, Config, HostDir, Input, ModuleRef, Restore, RestoreOptions, Setup, Snapshot, Step,
+    Task, TaskHandle,
+};
+
+/// How long a guest may go on when others are ready too.
+const SLICE: Duration = Duration::from_millis(10);
+
+/// What a worker is to do.
+pub(super) enum Job {
+    /// Take a task from the store and run it, if it is due.
+    Load { id: TaskId, handle: TaskHandle },
+    /// Go on with a task that is in memory.
+    Step(Box<Guest>),
+    /// Write a task down, and let go of it.
+    Freeze(Box<Guest>, TaskState),
+}
+
+impl Job {
+    pub(super) fn id(&self) -> TaskId {
+        match self {
+            Self::Load { id, .. } => *id,
+            Self::Step(guest) | Self::Freeze(guest, _) => guest.id,
+        }
+    }
+}
+
+/// A task in memory.
+pub(super) struct Guest {
+    pub(super) id: TaskId,
+    /// The version that is stored.
+    pub(super) version: u64,
+    pub(super) task: Task,
+    pub(super) tail: Tail,
+    /// Bytes of its memories when it last stopped.
+    pub(super) memory: u64,
+    /// When its state was last stored.
+    stored: Instant,
+    spec: Spec,
+    status: Status,
+    program: Digest,
+    base: Option<Digest>,
+}
+
+/// What a worker has done.
+pub(super) enum Report {
+    /// It is not due, or not there.
+    Stale { id: TaskId, due: Option<u64> },
+    /// The guest is in memory from now on.
+    Started { id: TaskId, tail: Tail },
+    /// It waits, for not very long, or nobody knows for how long.
+    Parked(Box<Guest>),
+    /// Its turn is over.
+    Preempted(Box<Guest>),
+    /// It was asked to suspend, and can be written down.
+    Asked(Box<Guest>),
+    /// To be stored. With a guest, that stays in memory.
+    Store {
+        update: Box<Update>,
+        keeps: Option<Box<Guest>>,
+    },
+    /// It could not be written down now, and stays in memory.
+    Unable { guest: Box<Guest>, error: String },
+    /// The store could not be read.
+    Trouble { id: TaskId, error: String },
+    /// The worker failed; what is stored is all there is.
+    Lost { id: TaskId },
+}
+
+/// What workers share.
+pub(super) struct Worker {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) programs: Arc<Programs>,
+    pub(super) bases: Arc<Bases>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) options: Arc<Options>,
+    pub(super) following: Following,
+    pub(super) started: Box<dyn Fn(Report) + Send + Sync>,
+}
+
+impl Worker {
+    pub(super) fn work(&self, job: Job) -> Report {
+        match job {
+            Job::Load { id, handle } => match self.load(id, handle) {
+                Ok(report) => report,
+                Err(error) => Report::Trouble {
+                    id,
+                    error: error.to_string(),
+                },
+            },
+            Job::Step(guest) => self.run(guest),
+            Job::Freeze(mut guest, state) => match self.freeze(&mut guest, state) {
+                Ok(update) => Report::Store {
+                    update: Box::new(update),
+                    keeps: None,
+                },
+                Err(error) => Report::Unable {
+                    guest,
+                    error: error.to_string(),
+                },
+            },
+        }
+    }
+
+    fn load(&self, id: TaskId, handle: TaskHandle) -> Result<Report, Error> {
+        let started = Instant::now();
+        let now = self.clock.realtime();
+        let Some((row, frozen)) = self.store.load(id)? else {
+            return Ok(Report::Stale { id, due: None });
+        };
+        let startable = matches!(row.state, TaskState::Ready | TaskState::Hibernated);
+        let due = match row.due {
+            Some(due) if startable && due <= now => due,
+            due => {
+                let due = due.filter(|_| startable);
+                return Ok(Report::Stale { id, due });
+            }
+        };
+        let spec: Spec = from_bytes(&row.spec)?;
+        let mut status: Status = from_bytes(&row.status)?;
+        let limit = self.options.output_limit;
+        let tail = Tail::new(id, limit, self.clock.clone(), self.following.clone());
+        let base = frozen.as_ref().and_then(|frozen| frozen.base);
+        if frozen.is_none() {
+            status.runs += 1;
+        }
+        let task = match self.revive(&row, &spec, frozen, &tail, handle) {
+            Ok(task) => task,
+            Err(error) => return self.keep_asleep(&row, &status, &error),
+        };
+        (self.started)(Report::Started {
+            id,
+            tail: tail.clone(),
+        });
+        self.metrics.resume.observe(started.elapsed().as_secs_f64());
+        let late = self.clock.realtime().saturating_sub(due);
+        if base.is_some() || row.snapshot_bytes > 0 {
+            self.metrics.wake_latency.observe(late as f64 * 1e-9);
+            self.metrics.wakes.inc();
+        }
+        Ok(self.run(Box::new(Guest {
+            id,
+            version: row.version,
+            task,
+            tail,
+            memory: 0,
+            stored: Instant::now(),
+            spec,
+            status,
+            program: row.module,
+            base,
+        })))
+    }
+
+    /// A task from what is stored of it.
+    fn revive(
+        &self,
+        row: &Row,
+        spec: &Spec,
+        frozen: Option<Frozen>,
+        tail: &Tail,
+        handle: TaskHandle,
+    ) -> Result<Task, Error> {
+        let program = self.programs.get(&row.module)?;
+        let engine = spec.engine(self.options.engine)?;
+        let dirs = spec.dirs.iter().map(|(host, guest)| HostDir {
+            host: host.into(),
+            guest: guest.clone(),
+        });
+        let bindings = Bindings {
+            stdin: Input::Null,
+            stdout: tail.output(Stream::Stdout),
+            stderr: tail.output(Stream::Stderr),
+            dirs: dirs.collect(),
+        };
+        let memory_limit = spec.memory_limit.or(self.options.memory_limit);
+        let clock = Some(self.clock.clone());
+        let runtime = self.programs.runtime();
+        let Some(frozen) = frozen else {
+            let setup = Setup {
+                config: Config {
+                    args: spec.args.clone(),
+                    env: spec.env.clone(),
+                },
+                bindings,
+                clock,
+                memory_limit,
+                handle,
+            };
+            return Task::new(runtime, &program, engine, setup, &crate::task::quiet);
+        };
+        let snapshot = Snapshot::unflatten(&self.bases.unpack(&frozen)?)?;
+        let restore = Restore {
+            bindings,
+            options: RestoreOptions {
+                accept_changed_files: spec.accept_changed_files,
+            },
+            clock,
+            memory_limit,
+            handle,
+        };
+        let quiet = &crate::task::quiet;
+        Task::thaw(runtime, &program, engine, &snapshot, restore, quiet)
+    }
+
+    /// The host lacks what the task needs. Its snapshot is all there is of it, so that it is kept, and
+    /// the user is told.
+    fn keep_asleep(&self, row: &Row, status: &Status, error: &Error) -> Result<Report, Error> {
+        let mut status = status.clone();
+        status.error = Some(format!("cannot be resumed: {error}"));
+        status.changed = self.clock.realtime();
+        let update = Update {
+            id: row.id,
+            expected: row.version,
+            state: TaskState::Paused,
+            due: None,
+            status: to_bytes(&status)?,
+            snapshot: Part::Keep,
+            output: Vec::new(),
+            output_limit: self.options.output_limit,
+        };
+        Ok(Report::Store {
+            update: Box::new(update),
+            keeps: None,
+        })
+    }
+
+    /// Runs a guest to its next wait, or until its turn is over.
+    fn run(&self, mut guest: Box<Guest>) -> Report {
+        let started = Instant::now();
+        loop {
+            let wait = match guest.task.step() {
+                Ok(Step::Exited(code)) => return self.ended(guest, Ok(code)),
+                Err(error) => return self.ended(guest, Err(error)),
+                Ok(Step::Parked(wait)) => wait,
+            };
+            guest.memory = guest.task.memory_size();
+            if guest.task.handle().is_asked() {
+                return Report::Asked(guest);
+            }
+            if wait == Wait::Yield || guest.task.is_ready() {
+                match started.elapsed() < SLICE {
+                    true => continue,
+                    false => return Report::Preempted(guest),
+                }
+            }
+            let far = guest
+                .task
+                .remaining()
+                .is_some_and(|left| left >= self.options.hibernate_after);
+            let old = guest.stored.elapsed() >= self.options.checkpoint;
+            if !far && !old {
+                return Report::Parked(guest);
+            }
+            return match self.freeze(&mut guest, TaskState::Hibernated) {
+                Ok(update) => Report::Store {
+                    update: Box::new(update),
+                    keeps: (!far).then_some(guest),
+                },
+                Err(error) => Report::Unable {
+                    guest,
+                    error: error.to_string(),
+                },
+            };
+        }
+    }
+
+    /// What to store of a parked guest.
+    fn freeze(&self, guest: &mut Guest, state: TaskState) -> Result<Update, Error> {
+        let started = Instant::now();
+        let mut snapshot = guest.task.freeze()?;
+        snapshot.module = ModuleRef::ByDigest;
+        let flat = snapshot.flatten()?;
+        let frozen = self.bases.pack(guest.program, &flat, guest.base)?;
+        guest.base = frozen.base;
+        self.metrics.suspends.inc();
+        self.metrics.snapshot_flat.inc_by(flat.len() as u64);
+        self.metrics
+            .snapshot_stored
+            .inc_by(frozen.bytes.len() as u64);
+        self.metrics
+            .suspend
+            .observe(started.elapsed().as_secs_f64());
+        let now = self.clock.realtime();
+        guest.stored = Instant::now();
+        guest.status.changed = now;
+        guest.status.wait = Some(snapshot.meta.wait);
+        guest.status.wakes = snapshot.meta.wakes;
+        guest.status.sleeps += 1;
+        guest.status.error = None;
+        let due = snapshot.meta.wakes.unwrap_or(now);
+        self.update(guest, state, Some(due), Part::Set(frozen))
+    }
+
+    /// What to store of a guest that is over.
+    fn ended(&self, mut guest: Box<Guest>, how: Result<u32, Error>) -> Report {
+        let killed = guest.task.handle().is_killed();
+        let now = self.clock.realtime();
+        let mut state = TaskState::Exited;
+        guest.status.changed = now;
+        guest.status.wait = None;
+        guest.status.wakes = None;
+        match how {
+            Ok(code) => {
+                guest.status.exit_code = Some(code);
+                guest.status.error = None;
+            }
+            Err(error) => {
+                state = TaskState::Failed;
+                guest.status.exit_code = None;
+                guest.status.error = Some(error.to_string());
+            }
+        }
+        let every = guest.spec.every.as_deref().filter(|_| !killed);
+        let next = every.and_then(|every| calendar::next(every, now).ok().flatten());
+        if next.is_some() {
+            state = TaskState::Hibernated;
+            guest.status.wakes = next;
+        }
+        match self.update(&guest, state, next, Part::Clear) {
+            Ok(update) => Report::Store {
+                update: Box::new(update),
+                keeps: None,
+            },
+            Err(error) => {
+                log::error!("task {}: {error}", guest.id);
+                Report::Lost { id: guest.id }
+            }
+        }
+    }
+
+    fn update(
+        &self,
+        guest: &Guest,
+        state: TaskState,
+        due: Option<u64>,
+        snapshot: Part,
+    ) -> Result<Update, Error> {
+        let output: Vec<Entry> = guest.tail.take();
+        Ok(Update {
+            id: guest.id,
+            expected: guest.version,
+            state,
+            due: due.filter(|_| state == TaskState::Hibernated),
+            status: to_bytes(&guest.status)?,
+            snapshot,
+            output,
+            output_limit: self.options.output_limit,
+        })
+    }
+}

@@ -1,0 +1,90 @@
+//! The programs that tasks run, by the digest of their resumable module.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lru::LruCache;
+
+use super::Error as Refused;
+use crate::error::Error;
+use crate::model::Digest;
+use crate::store::{Change, Store};
+use crate::task::{Engine, Program, Runtime, quiet};
+
+/// How many are kept ready to run.
+const KEPT: NonZeroUsize = NonZeroUsize::new(64).expect("it is not zero");
+
+/// The programs.
+pub(super) struct Programs {
+    runtime: Runtime,
+    store: Arc<dyn Store>,
+    ready: Mutex<LruCache<Digest, Arc<Program>>>,
+}
+
+impl Programs {
+    pub(super) fn new(runtime: Runtime, store: Arc<dyn Store>) -> Self {
+        Self {
+            runtime,
+            store,
+            ready: Mutex::new(LruCache::new(KEPT)),
+        }
+    }
+
+    pub(super) fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// A program that the store has.
+    pub(super) fn get(&self, digest: &Digest) -> Result<Arc<Program>, Error> {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(program) = ready.get(digest) {
+            return Ok(program.clone());
+        }
+        drop(ready);
+        let packed = || Ok(self.store.blob(digest)?);
+        let program = self.runtime.load_stored(digest, packed)?;
+        Ok(self.keep(program))
+    }
+
+    /// Makes a module resumable and compiles it; gives it with what is to be stored.
+    pub(super) fn add(
+        &self,
+        source: &[u8],
+        engine: Engine,
+    ) -> Result<(Arc<Program>, Change), Error> {
+        let program = self.runtime.load(source, &quiet)?;
+        program.compile(&self.runtime, engine, &quiet)?;
+        let change = blob(&program);
+        Ok((self.keep(program), change))
+    }
+
+    /// Whether the store has it.
+    pub(super) fn check(&self, digest: &Digest) -> Result<(), Error> {
+        let known = {
+            let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+            ready.contains(digest)
+        };
+        match known || self.store.blob(digest)?.is_some() {
+            true => Ok(()),
+            false => Err(Refused::NoModule(digest.to_string()).into()),
+        }
+    }
+
+    pub(super) fn keep(&self, program: Arc<Program>) -> Arc<Program> {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        // Two may have made it at once; the machine code in memory should be there once.
+        if let Some(first) = ready.get(&program.digest()) {
+            return first.clone();
+        }
+        ready.put(program.digest(), program.clone());
+        program
+    }
+}
+
+/// How the store keeps a program.
+pub(super) fn blob(program: &Program) -> Change {
+    Change::Blob {
+        digest: program.digest(),
+        bytes: program.packed().to_vec(),
+    }
+}

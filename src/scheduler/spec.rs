@@ -1,0 +1,102 @@
+//! What is submitted, and what is known of a task: the two things that a store keeps as bytes.
+//!
+//! Both are MessagePack arrays behind a byte that says which form they have, because a million tasks
+//! would pay for names. A form that has been released is never edited.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::Error;
+use crate::model::Wait;
+use crate::task::Engine;
+
+/// The form of both.
+const FORM: u8 = 1;
+
+/// What is submitted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spec {
+    /// Arguments; the first is by custom the module's file name.
+    pub args: Vec<String>,
+    /// Environment variables.
+    pub env: Vec<(String, String)>,
+    /// Directories: the host's path and the guest's name for it.
+    pub dirs: Vec<(String, String)>,
+    /// The engine's name; `None` is the daemon's own choice.
+    pub engine: Option<String>,
+    /// A cron expression by which the task starts again and again.
+    pub every: Option<String>,
+    /// How large each of the guest's memories may get, in bytes.
+    pub memory_limit: Option<u64>,
+    /// Go on even if files that the task has open were changed in the meantime.
+    pub accept_changed_files: bool,
+}
+
+impl Spec {
+    /// The engine to run on.
+    pub(super) fn engine(&self, default: Engine) -> Result<Engine, Error> {
+        match &self.engine {
+            None => Ok(default),
+            Some(name) => name.parse().map_err(Error::Request),
+        }
+    }
+}
+
+/// What is known of a task, beside its state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// When it was submitted, in nanoseconds since the Unix epoch.
+    pub submitted: u64,
+    /// When it last changed its state for one that is stored.
+    pub changed: u64,
+    /// What it waits for, if it has run.
+    pub wait: Option<Wait>,
+    /// When that ends, or when it is to start.
+    pub wakes: Option<u64>,
+    /// How often it was started.
+    pub runs: u64,
+    /// How often it was put to sleep.
+    pub sleeps: u64,
+    /// What the guest ended with, the last time.
+    pub exit_code: Option<u32>,
+    /// Why it failed, or why it was paused.
+    pub error: Option<String>,
+    /// The task that it was copied from: daemon, number and version.
+    pub forked_from: Option<String>,
+}
+
+pub(super) fn to_bytes(value: &impl Serialize) -> Result<Vec<u8>, Error> {
+    let mut bytes = vec![FORM];
+    rmp_serde::encode::write(&mut bytes, value).map_err(|e| Error::Damaged(e.to_string()))?;
+    Ok(bytes)
+}
+
+pub(super) fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    match bytes.split_first() {
+        Some((&FORM, rest)) => {
+            rmp_serde::from_slice(rest).map_err(|e| Error::Damaged(e.to_string()))
+        }
+        Some((form, _)) => Err(Error::Damaged(format!(
+            "a task is stored in form {form}, and this build knows form {FORM}"
+        ))),
+        None => Err(Error::Damaged("a task is stored without content".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_reads_back_and_is_short() {
+        let spec = Spec {
+            args: vec!["nap.wasm".into(), "7".into()],
+            ..Spec::default()
+        };
+        let bytes = to_bytes(&spec).expect("encodes");
+        assert!(bytes.len() < 24, "{}", bytes.len());
+        assert_eq!(from_bytes::<Spec>(&bytes).expect("decodes"), spec);
+        assert!(from_bytes::<Spec>(&[]).is_err());
+        assert!(from_bytes::<Spec>(&[9, 1]).is_err());
+        assert!(from_bytes::<Spec>(&bytes[..bytes.len() - 1]).is_err());
+    }
+}

@@ -1,0 +1,161 @@
+//! The threads that guests run on.
+//!
+//! There are as many as there are cores, and more while all of them compute: a guest that does not
+//! block for a while is not waited for. A further thread takes the next job then, and the system
+//! shares the cores among them. So no guest delays another's wake-up by more than [`RELIEF`], while
+//! fewer than [`MOST`] compute.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::guest::{Job, Report, Worker};
+use crate::task::STACK;
+
+/// A job that has waited so long gets a thread of its own, if all are busy.
+pub(super) const RELIEF: Duration = Duration::from_millis(10);
+
+/// At most so many threads.
+const MOST: usize = 64;
+
+/// A thread that is one too many waits so long for another job.
+const LINGER: Duration = Duration::from_millis(100);
+
+/// The threads and their jobs.
+pub(super) struct Pool {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    worker: Worker,
+    report: Box<dyn Fn(Report) + Send + Sync>,
+    state: Mutex<State>,
+    changed: Condvar,
+    regular: usize,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<(Job, Instant)>,
+    threads: usize,
+    idle: usize,
+    closed: bool,
+}
+
+impl Pool {
+    /// Starts `regular` threads.
+    pub(super) fn start(
+        regular: usize,
+        worker: Worker,
+        report: impl Fn(Report) + Send + Sync + 'static,
+    ) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            worker,
+            report: Box::new(report),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            regular: regular.clamp(1, MOST),
+        });
+        for _ in 0..shared.regular {
+            shared.spawn()?;
+        }
+        Ok(Self { shared })
+    }
+
+    /// Queues a job.
+    pub(super) fn send(&self, job: Job) {
+        let mut state = self.shared.state();
+        state.jobs.push_back((job, Instant::now()));
+        drop(state);
+        self.shared.changed.notify_one();
+    }
+
+    /// Whether a thread would be free for another job soon.
+    pub(super) fn has_room(&self) -> bool {
+        self.shared.state().jobs.len() < 2 * self.shared.regular
+    }
+
+    /// Starts another thread where a job has waited for long. Says whether any job waits at all.
+    pub(super) fn relieve(&self) -> bool {
+        let state = self.shared.state();
+        let Some((_, since)) = state.jobs.front() else {
+            return false;
+        };
+        if state.idle == 0 && state.threads < MOST && since.elapsed() >= RELIEF {
+            drop(state);
+            if let Err(error) = self.shared.spawn() {
+                log::warn!("cannot start another thread for guests: {error}");
+            }
+        }
+        true
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.state().closed = true;
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn spawn(self: &Arc<Self>) -> std::io::Result<()> {
+        let shared = self.clone();
+        self.state().threads += 1;
+        let spawned = std::thread::Builder::new()
+            .name("guest".into())
+            .stack_size(2 * STACK)
+            .spawn(move || shared.run());
+        if spawned.is_err() {
+            self.state().threads -= 1;
+        }
+        spawned.map(drop)
+    }
+
+    fn run(&self) {
+        while let Some(job) = self.next() {
+            let id = job.id();
+            let done =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.worker.work(job)));
+            // A bug of ours costs one task its run, not the daemon.
+            (self.report)(done.unwrap_or_else(|_| Report::Lost { id }));
+        }
+    }
+
+    /// The next job, or `None` where this thread is one too many or the pool has closed.
+    fn next(&self) -> Option<Job> {
+        let mut state = self.state();
+        loop {
+            if state.closed {
+                state.threads -= 1;
+                return None;
+            }
+            if let Some((job, _)) = state.jobs.pop_front() {
+                return Some(job);
+            }
+            state.idle += 1;
+            let extra = state.threads > self.regular;
+            let timed_out;
+            (state, timed_out) = match extra {
+                true => {
+                    let waited = self.changed.wait_timeout(state, LINGER);
+                    let (state, result) = waited.unwrap_or_else(PoisonError::into_inner);
+                    (state, result.timed_out())
+                }
+                false => {
+                    let waited = self.changed.wait(state);
+                    (waited.unwrap_or_else(PoisonError::into_inner), false)
+                }
+            };
+            state.idle -= 1;
+            if timed_out && state.jobs.is_empty() && state.threads > self.regular {
+                state.threads -= 1;
+                return None;
+            }
+        }
+    }
+}

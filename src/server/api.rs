@@ -1,0 +1,48 @@
+//! The API in OpenAPI, for those who generate clients: `GET /openapi.json`.
+
+use axum::Json;
+use utoipa::openapi::OpenApi as Document;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+use super::wire::{
+    Dir, Module, Moved, Output, Problem, Stats, Submit, Submitted, Task, Tasks, Timeline,
+};
+use super::{observe, routes, streams};
+
+/// The document.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "dormouse",
+        description = "A million sleeping jobs. Every path wants the daemon's token: \
+                       `Authorization: Bearer TOKEN`. Errors are JSON with one field, `error`."
+    ),
+    paths(
+        routes::list, routes::submit, routes::batch, routes::put_module, routes::show, routes::pause,
+        routes::resume, routes::kill, routes::remove, routes::export, routes::import, routes::stats,
+        routes::timeline, streams::logs, streams::events, observe::metrics
+    ),
+    components(schemas(
+        Dir, Module, Moved, Output, Problem, Stats, Submit, Submitted, Task, Tasks, Timeline
+    )),
+    modifiers(&Token)
+)]
+struct Api;
+
+struct Token;
+
+impl Modify for Token {
+    fn modify(&self, document: &mut Document) {
+        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("token", scheme);
+        let none: [&str; 0] = [];
+        document.security = Some(vec![SecurityRequirement::new("token", none)]);
+    }
+}
+
+/// Gives the document.
+pub(super) async fn document() -> Json<Document> {
+    Json(Api::openapi())
+}

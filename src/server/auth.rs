@@ -1,0 +1,141 @@
+//! Who may ask. Every request but those for the dashboard's own files carries the daemon's token.
+//!
+//! The token travels in a header that no other web page can set, so that no request from another
+//! origin can act. A page that has pointed a name of its own at this machine (DNS rebinding) is told
+//! by the `Host` header: a daemon is asked by address, or by `localhost`.
+
+use std::net::IpAddr;
+
+use axum::extract::{Request, State};
+use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::routes::problem;
+
+/// The token, and further names by which the daemon may be asked.
+#[derive(Debug)]
+pub(super) struct Access {
+    pub(super) token: String,
+    pub(super) hosts: Vec<String>,
+}
+
+/// Refuses what may not be asked.
+pub(super) async fn check(
+    State(access): State<std::sync::Arc<Access>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let headers = request.headers();
+    if !is_ours(headers, &access.hosts) {
+        return problem(
+            StatusCode::FORBIDDEN,
+            "ask the daemon by its address or as localhost; `serve --host NAME` allows a name",
+        );
+    }
+    if !access.is_token(headers) {
+        let text = "the token is missing or wrong; the daemon keeps it in its data directory, and \
+                    prints where at its start";
+        let mut response = problem(StatusCode::UNAUTHORIZED, text);
+        let bearer = axum::http::HeaderValue::from_static("Bearer");
+        response
+            .headers_mut()
+            .insert(axum::http::header::WWW_AUTHENTICATE, bearer);
+        return response;
+    }
+    next.run(request).await.into_response()
+}
+
+impl Access {
+    fn is_token(&self, headers: &HeaderMap) -> bool {
+        let given = headers.get(AUTHORIZATION).map(|value| value.as_bytes());
+        let given = given.and_then(|value| value.strip_prefix(b"Bearer "));
+        // Digests are compared, so that the time tells nothing about the token.
+        let digest = |bytes: &[u8]| crate::model::Digest::of(bytes);
+        given.is_some_and(|given| digest(given) == digest(self.token.as_bytes()))
+    }
+}
+
+/// Whether the request was meant for this daemon, and comes from no other page.
+fn is_ours(headers: &HeaderMap, hosts: &[String]) -> bool {
+    let text = |name| {
+        headers
+            .get(name)
+            .map(|value: &axum::http::HeaderValue| value.to_str())
+    };
+    let Some(Ok(host)) = text(HOST) else {
+        return false;
+    };
+    let name = host_name(host);
+    let known = name == "localhost"
+        || name.parse::<IpAddr>().is_ok()
+        || hosts.iter().any(|allowed| allowed == name);
+    let same = match text(ORIGIN) {
+        None => true,
+        Some(Ok(origin)) => origin
+            .split_once("://")
+            .is_some_and(|(_, rest)| rest == host),
+        Some(Err(_)) => false,
+    };
+    known && same
+}
+
+/// A host without its port and brackets.
+fn host_name(host: &str) -> &str {
+    if let Some(rest) = host.strip_prefix('[') {
+        return rest.split(']').next().unwrap_or(rest);
+    }
+    host.split(':').next().unwrap_or(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(axum::http::HeaderName, &str)]) -> HeaderMap {
+        let pair = |(name, value): &(axum::http::HeaderName, &str)| {
+            (name.clone(), value.parse().expect("a header"))
+        };
+        pairs.iter().map(pair).collect()
+    }
+
+    #[test]
+    fn other_origins_and_names_are_refused() {
+        let ours = |pairs: &[_]| is_ours(&headers(pairs), &["box.example.com".into()]);
+        assert!(ours(&[(HOST, "127.0.0.1:7433")]));
+        assert!(ours(&[(HOST, "[::1]:7433")]));
+        assert!(ours(&[
+            (HOST, "localhost:7433"),
+            (ORIGIN, "http://localhost:7433")
+        ]));
+        assert!(ours(&[(HOST, "box.example.com")]));
+        assert!(!ours(&[(HOST, "example.invalid:7433")]));
+        assert!(!ours(&[
+            (HOST, "127.0.0.1:7433"),
+            (ORIGIN, "http://example.invalid")
+        ]));
+        assert!(!ours(&[(HOST, "127.0.0.1:7433"), (ORIGIN, "null")]));
+        assert!(!ours(&[]));
+    }
+
+    #[test]
+    fn only_the_token_itself_is_taken() {
+        let access = Access {
+            token: "secret".into(),
+            hosts: Vec::new(),
+        };
+        let given = |value| access.is_token(&headers(&[(AUTHORIZATION, value)]));
+        assert!(given("Bearer secret"));
+        for wrong in [
+            "Bearer secre",
+            "Bearer secret2",
+            "secret",
+            "Basic secret",
+            "Bearer ",
+        ] {
+            assert!(!given(wrong), "{wrong}");
+        }
+        assert!(!access.is_token(&HeaderMap::new()));
+    }
+}

@@ -1,0 +1,374 @@
+//! What can be asked over HTTP. `api.rs` says in OpenAPI what each path takes and gives.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, JsonRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::Served;
+use super::wire::{
+    Module, Problem, Stats, Submit, Submitted, Task, Tasks, Timeline, read_time, time,
+};
+use crate::error::{Error, ErrorKind};
+use crate::model::{Digest, TaskId, TaskState};
+use crate::scheduler::Submission;
+use crate::store::Filter;
+
+/// A list has at most so many tasks, a batch so many submissions.
+const MOST_LISTED: usize = 1000;
+const MOST_SUBMITTED: u64 = 10_000;
+
+/// A pause or a kill is waited for so long; a guest that computes may take longer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+type Shared = State<Arc<Served>>;
+type Answer<T> = Result<T, Refused>;
+
+/// A request that failed.
+pub(super) struct Refused(StatusCode, String);
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        problem(self.0, &self.1)
+    }
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        let text = error.to_string();
+        let status = match error.kind() {
+            ErrorKind::Task if text.contains("there is no task") => StatusCode::NOT_FOUND,
+            ErrorKind::Task => StatusCode::CONFLICT,
+            ErrorKind::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorKind::Write => StatusCode::INSUFFICIENT_STORAGE,
+            ErrorKind::Store | ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        Self(status, text)
+    }
+}
+
+macro_rules! refused_from {
+    ($($rejection:ty),*) => {$(
+        impl From<$rejection> for Refused {
+            fn from(rejection: $rejection) -> Self {
+                Self(rejection.status(), rejection.body_text())
+            }
+        }
+    )*};
+}
+refused_from!(JsonRejection, QueryRejection, BytesRejection);
+
+/// JSON, or the problem with it in our own form.
+#[derive(FromRequest)]
+#[from_request(via(Json), rejection(Refused))]
+pub(super) struct Body<T>(T);
+
+/// A query, or the problem with it in our own form.
+#[derive(FromRequestParts)]
+#[from_request(via(Query), rejection(Refused))]
+pub(super) struct Asked<T>(pub(super) T);
+
+pub(super) fn problem(status: StatusCode, text: &str) -> Response {
+    let error = text.to_string();
+    (status, Json(Problem { error })).into_response()
+}
+
+pub(super) fn bad(text: impl Into<String>) -> Refused {
+    Refused(StatusCode::BAD_REQUEST, text.into())
+}
+
+pub(super) async fn find(served: &Served, id: &str) -> Answer<TaskId> {
+    Ok(served.daemon.find(id).await?)
+}
+
+/// Which tasks to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    /// Only tasks in these stored states, separated by commas.
+    state: Option<String>,
+    /// Only tasks with lower numbers: `next` of the page before.
+    before: Option<u64>,
+    /// At most so many, 100 if left out, 1000 at most.
+    limit: Option<usize>,
+}
+
+/// Lists tasks, the newest first.
+#[utoipa::path(get, path = "/v1/tasks", params(ListQuery), responses((status = 200, body = Tasks)))]
+pub(super) async fn list(
+    State(served): Shared,
+    Asked(query): Asked<ListQuery>,
+) -> Answer<Json<Tasks>> {
+    let states = query.state.iter().flat_map(|states| states.split(','));
+    let states: Vec<TaskState> = states
+        .map(str::parse)
+        .collect::<Result<_, _>>()
+        .map_err(bad)?;
+    let limit = query.limit.unwrap_or(100).clamp(1, MOST_LISTED);
+    let before = query.before.map(TaskId);
+    let filter = Filter {
+        states,
+        before,
+        limit,
+    };
+    let infos = served.daemon.list(filter).await?;
+    let next = infos
+        .last()
+        .filter(|_| infos.len() == limit)
+        .map(|info| info.id.0);
+    let tasks = infos.into_iter().map(Task::from).collect();
+    Ok(Json(Tasks { tasks, next }))
+}
+
+fn submission(submit: &Submit) -> Answer<Submission> {
+    let module = Digest::from_hex(&submit.module).ok_or_else(|| {
+        bad("`module` is not the digest of a module; PUT /v1/modules uploads one and gives it")
+    })?;
+    Ok(Submission {
+        module: Some(module),
+        spec: submit.spec(),
+        name: submit.name.clone(),
+        at: submit
+            .at
+            .as_deref()
+            .map(read_time)
+            .transpose()
+            .map_err(bad)?,
+    })
+}
+
+/// Submits a task. When the answer comes, it is stored.
+#[utoipa::path(post, path = "/v1/tasks", request_body = Submit,
+    responses((status = 201, body = Task), (status = 400, body = Problem)))]
+pub(super) async fn submit(
+    State(served): Shared,
+    Body(body): Body<Submit>,
+) -> Answer<(StatusCode, Json<Task>)> {
+    if body.count.is_some() {
+        return Err(bad("`count` is for POST /v1/batch"));
+    }
+    let mut results = served.daemon.submit(vec![submission(&body)?]).await?;
+    match results.pop() {
+        Some(result) => {
+            let info = served.daemon.task(result?).await?;
+            Ok((StatusCode::CREATED, Json(info.into())))
+        }
+        None => Err(bad("nothing was submitted")),
+    }
+}
+
+/// Submits many tasks in one transaction. Those that are refused say why; the others are stored.
+#[utoipa::path(post, path = "/v1/batch", request_body = Vec<Submit>,
+    responses((status = 200, body = Vec<Submitted>)))]
+pub(super) async fn batch(
+    State(served): Shared,
+    Body(body): Body<Vec<Submit>>,
+) -> Answer<Json<Vec<Submitted>>> {
+    let total: u64 = body
+        .iter()
+        .map(|item| u64::from(item.count.unwrap_or(1)))
+        .sum();
+    if total > MOST_SUBMITTED {
+        return Err(bad(format!(
+            "a batch has at most {MOST_SUBMITTED} tasks, and this has {total}"
+        )));
+    }
+    let mut submissions = Vec::new();
+    for item in &body {
+        let count = item.count.unwrap_or(1) as usize;
+        submissions.extend(std::iter::repeat_n(submission(item)?, count));
+    }
+    let results = served.daemon.submit(submissions).await?;
+    let told = results.into_iter().map(|result| match result {
+        Ok(id) => Submitted {
+            id: Some(id.0),
+            error: None,
+        },
+        Err(error) => Submitted {
+            id: None,
+            error: Some(error.to_string()),
+        },
+    });
+    Ok(Json(told.collect()))
+}
+
+/// Uploads a module, the bytes of a .wasm file. It is made resumable and compiled, which takes seconds
+/// for a large one, and kept while tasks name it.
+#[utoipa::path(put, path = "/v1/modules", request_body(content = Vec<u8>, content_type = "application/wasm"),
+    responses((status = 200, body = Module), (status = 400, body = Problem)))]
+pub(super) async fn put_module(
+    State(served): Shared,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer<Json<Module>> {
+    let digest = served.daemon.add_module(body?.to_vec()).await?;
+    let module = digest.to_string();
+    Ok(Json(Module { module }))
+}
+
+/// Shows a task. It is named by its number or its name.
+#[utoipa::path(get, path = "/v1/tasks/{id}", responses((status = 200, body = Task), (status = 404, body = Problem)))]
+pub(super) async fn show(State(served): Shared, Path(id): Path<String>) -> Answer<Json<Task>> {
+    let id = find(&served, &id).await?;
+    Ok(Json(served.daemon.task(id).await?.into()))
+}
+
+/// Stops a task at its next call that may block, and keeps it until told otherwise. 202: it computes, and
+/// will be paused when it blocks.
+#[utoipa::path(post, path = "/v1/tasks/{id}/pause", responses((status = 200, body = Task), (status = 202, body = Task)))]
+pub(super) async fn pause(State(served): Shared, Path(id): Path<String>) -> Answer<Response> {
+    let id = find(&served, &id).await?;
+    acted(&served, id, served.daemon.pause(id)).await
+}
+
+/// Lets a paused task go on.
+#[utoipa::path(post, path = "/v1/tasks/{id}/resume", responses((status = 200, body = Task)))]
+pub(super) async fn resume(State(served): Shared, Path(id): Path<String>) -> Answer<Response> {
+    let id = find(&served, &id).await?;
+    acted(&served, id, served.daemon.resume(id)).await
+}
+
+/// Ends a task. 202: it computes, and ends when it calls its host.
+#[utoipa::path(post, path = "/v1/tasks/{id}/kill", responses((status = 200, body = Task), (status = 202, body = Task)))]
+pub(super) async fn kill(State(served): Shared, Path(id): Path<String>) -> Answer<Response> {
+    let id = find(&served, &id).await?;
+    acted(&served, id, served.daemon.kill(id)).await
+}
+
+async fn acted(
+    served: &Served,
+    id: TaskId,
+    done: impl Future<Output = Result<(), Error>>,
+) -> Answer<Response> {
+    let status = match tokio::time::timeout(PATIENCE, done).await {
+        Ok(done) => done.map(|()| StatusCode::OK)?,
+        Err(_) => StatusCode::ACCEPTED,
+    };
+    let task: Task = served.daemon.task(id).await?.into();
+    Ok((status, Json(task)).into_response())
+}
+
+/// Takes a task that is over or paused out of the list, with its output.
+#[utoipa::path(delete, path = "/v1/tasks/{id}", responses((status = 204)))]
+pub(super) async fn remove(State(served): Shared, Path(id): Path<String>) -> Answer<StatusCode> {
+    let id = find(&served, &id).await?;
+    served.daemon.remove(id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A task as a snapshot file, which `dormouse resume` takes on any machine. The task goes on here; the
+/// file is a copy of it, and says so.
+#[utoipa::path(get, path = "/v1/tasks/{id}/snapshot",
+    responses((status = 200, content_type = "application/octet-stream"), (status = 409, body = Problem)))]
+pub(super) async fn export(State(served): Shared, Path(id): Path<String>) -> Answer<Response> {
+    let id = find(&served, &id).await?;
+    let exported = tokio::time::timeout(PATIENCE, served.daemon.export(id));
+    let bytes = exported.await.map_err(|_| {
+        Refused(
+            StatusCode::CONFLICT,
+            format!("task {id} computes, and can be exported when it blocks"),
+        )
+    })??;
+    let kind = (header::CONTENT_TYPE, "application/octet-stream");
+    Ok(([kind], bytes).into_response())
+}
+
+/// What an imported task is given.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ImportQuery {
+    /// A task without its module and arguments, as JSON.
+    task: Option<String>,
+}
+
+/// A new task from a snapshot file. It goes on as soon as its wait is over.
+#[utoipa::path(post, path = "/v1/snapshots", params(ImportQuery),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses((status = 201, body = Task), (status = 400, body = Problem)))]
+pub(super) async fn import(
+    State(served): Shared,
+    Asked(query): Asked<ImportQuery>,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer<(StatusCode, Json<Task>)> {
+    let submit: Submit = match &query.task {
+        None => Submit::default(),
+        Some(text) => serde_json::from_str(text).map_err(|e| bad(format!("`task`: {e}")))?,
+    };
+    let (spec, name) = (submit.spec(), submit.name);
+    let id = served.daemon.import(body?.to_vec(), spec, name).await?;
+    let info = served.daemon.task(id).await?;
+    Ok((StatusCode::CREATED, Json(info.into())))
+}
+
+/// What the daemon does and holds.
+#[utoipa::path(get, path = "/v1/stats", responses((status = 200, body = Stats)))]
+pub(super) async fn stats(State(served): Shared) -> Answer<Json<Stats>> {
+    let daemon = &served.daemon;
+    let metrics = daemon.metrics();
+    let sizes = daemon.sizes().await?;
+    let [submitted, wakes, suspends, flat, stored] = metrics.totals();
+    let states = metrics.states().into_iter();
+    Ok(Json(Stats {
+        version: env!("CARGO_PKG_VERSION").into(),
+        daemon: daemon.options().identity.clone(),
+        now: time(daemon.now()),
+        uptime: served.started.elapsed().as_secs_f64(),
+        tasks: states
+            .map(|(state, count)| (state.to_string(), count))
+            .collect(),
+        submitted,
+        wakes,
+        suspends,
+        memory: super::observe::resident().unwrap_or(0),
+        warm_memory: metrics.warm_bytes(),
+        disk: sizes.disk,
+        blobs: sizes.blobs,
+        blob_bytes: sizes.blob_bytes,
+        dedup_ratio: flat as f64 / stored.max(1) as f64,
+    }))
+}
+
+/// Which spans to count.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TimelineQuery {
+    /// When the first span begins, RFC 3339; now if left out.
+    from: Option<String>,
+    /// Seconds in a span; 10 if left out.
+    step: Option<f64>,
+    /// How many spans; 60 if left out, 1000 at most.
+    count: Option<usize>,
+}
+
+/// How many tasks are due when.
+#[utoipa::path(get, path = "/v1/timeline", params(TimelineQuery), responses((status = 200, body = Timeline)))]
+pub(super) async fn timeline(
+    State(served): Shared,
+    Asked(query): Asked<TimelineQuery>,
+) -> Answer<Json<Timeline>> {
+    let from = query
+        .from
+        .as_deref()
+        .map(read_time)
+        .transpose()
+        .map_err(bad)?;
+    let from = from.unwrap_or_else(|| served.daemon.now());
+    let step = query.step.unwrap_or(10.0);
+    if !(0.001..=1e8).contains(&step) {
+        return Err(bad("`step` must be between 0.001 and 100000000 seconds"));
+    }
+    let count = query.count.unwrap_or(60).clamp(1, 1000);
+    let counts = served
+        .daemon
+        .timeline(from, (step * 1e9) as u64, count)
+        .await?;
+    let from = time(from);
+    Ok(Json(Timeline { from, step, counts }))
+}

@@ -1,0 +1,324 @@
+//! What travels over HTTP, as JSON. Times are RFC 3339 in UTC.
+
+use std::collections::BTreeMap;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::model::{Interest, Wait};
+use crate::scheduler::{Piece, Spec, TaskInfo};
+use crate::store::Stream;
+
+/// A directory that a task may use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Dir {
+    /// Path on the daemon's machine.
+    pub host: String,
+    /// Its name for the guest.
+    pub guest: String,
+}
+
+/// A task to submit.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Submit {
+    /// Digest that the upload of the module gave.
+    pub module: String,
+    /// Arguments; the first is by custom the module's file name.
+    pub args: Vec<String>,
+    /// Environment variables.
+    pub env: BTreeMap<String, String>,
+    /// Directories.
+    pub dirs: Vec<Dir>,
+    /// A name that no other task has: letters, digits, `.`, `_`, `-`, and not a number.
+    pub name: Option<String>,
+    /// `wasmtime` or `wasmedge`; left out, the daemon's own choice.
+    pub engine: Option<String>,
+    /// When to start, RFC 3339; left out, now.
+    pub at: Option<String>,
+    /// A cron expression in the daemon's local time: the task starts again and again.
+    pub every: Option<String>,
+    /// How large each of the guest's memories may get, in bytes.
+    pub memory_limit: Option<u64>,
+    /// Go on even if files that the task has open were changed in the meantime.
+    pub accept_changed_files: bool,
+    /// In a batch: submit so many of it. No name then.
+    pub count: Option<u32>,
+}
+
+/// A task.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Task {
+    /// Its number.
+    pub id: u64,
+    /// Its name.
+    pub name: Option<String>,
+    /// ready, running, parked, hibernated, paused, exited or failed.
+    pub state: String,
+    /// Counts its stored changes.
+    pub version: u64,
+    /// Digest of its resumable module.
+    pub module: String,
+    /// Arguments.
+    pub args: Vec<String>,
+    /// Names of its environment variables; their values are not told.
+    pub env: Vec<String>,
+    /// Directories.
+    pub dirs: Vec<Dir>,
+    /// The engine that it asks for.
+    pub engine: Option<String>,
+    /// Its schedule, a cron expression.
+    pub every: Option<String>,
+    /// When it was submitted.
+    pub submitted: String,
+    /// When its stored state last changed.
+    pub changed: String,
+    /// What it waits for, in words.
+    pub waits_for: Option<String>,
+    /// When it goes on, or starts.
+    pub wakes: Option<String>,
+    /// How often it was started.
+    pub runs: u64,
+    /// How often it was put to sleep.
+    pub sleeps: u64,
+    /// What the guest ended with, the last time.
+    pub exit_code: Option<u32>,
+    /// Why it failed, or why it is paused.
+    pub error: Option<String>,
+    /// The task that it is a copy of: daemon, number and version.
+    pub forked_from: Option<String>,
+    /// Bytes of its snapshot in the store, beside what it shares with others.
+    pub snapshot_bytes: u64,
+    /// Bytes of its stored output.
+    pub output_bytes: u64,
+}
+
+impl From<TaskInfo> for Task {
+    fn from(info: TaskInfo) -> Self {
+        let TaskInfo { spec, status, .. } = info;
+        Self {
+            id: info.id.0,
+            name: info.name,
+            state: info.state.to_string(),
+            version: info.version,
+            module: info.module.to_string(),
+            args: spec.args,
+            env: spec.env.into_iter().map(|(name, _)| name).collect(),
+            dirs: dirs(spec.dirs),
+            engine: spec.engine,
+            every: spec.every,
+            submitted: time(status.submitted),
+            changed: time(status.changed),
+            waits_for: match info.state.is_final() {
+                true => None,
+                false => status.wait.as_ref().map(wait),
+            },
+            wakes: status.wakes.map(time),
+            runs: status.runs,
+            sleeps: status.sleeps,
+            exit_code: status.exit_code,
+            error: status.error,
+            forked_from: status.forked_from,
+            snapshot_bytes: info.snapshot_bytes,
+            output_bytes: info.output_bytes,
+        }
+    }
+}
+
+fn dirs(given: Vec<(String, String)>) -> Vec<Dir> {
+    let dir = |(host, guest)| Dir { host, guest };
+    given.into_iter().map(dir).collect()
+}
+
+impl Submit {
+    /// What the scheduler is told.
+    pub(super) fn spec(&self) -> Spec {
+        let dirs = self.dirs.iter();
+        Spec {
+            args: self.args.clone(),
+            env: self.env.clone().into_iter().collect(),
+            dirs: dirs
+                .map(|dir| (dir.host.clone(), dir.guest.clone()))
+                .collect(),
+            engine: self.engine.clone(),
+            every: self.every.clone(),
+            memory_limit: self.memory_limit,
+            accept_changed_files: self.accept_changed_files,
+        }
+    }
+}
+
+/// Tasks, the newest first.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Tasks {
+    /// The tasks.
+    pub tasks: Vec<Task>,
+    /// Give this as `before` for the next page; left out where there is none.
+    pub next: Option<u64>,
+}
+
+/// What became of one task of a batch: its number, or why it was refused.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Submitted {
+    /// Its number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
+    /// Why it was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// A module that the daemon has.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Module {
+    /// By this, tasks name it.
+    pub module: String,
+}
+
+/// A piece of output: `text` where it is UTF-8, else `base64`.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Output {
+    /// Counts the task's stored pieces from 0; left out where it is not stored yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<u64>,
+    /// `stdout` or `stderr`.
+    #[schema(value_type = String)]
+    pub stream: Stream,
+    /// When it was written.
+    pub time: String,
+    /// What was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// What was written, in base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base64: Option<String>,
+}
+
+impl From<Piece> for Output {
+    fn from(piece: Piece) -> Self {
+        let (text, base64) = match String::from_utf8(piece.entry.bytes) {
+            Ok(text) => (Some(text), None),
+            Err(error) => (None, Some(BASE64_STANDARD.encode(error.as_bytes()))),
+        };
+        Self {
+            place: piece.place,
+            stream: piece.entry.stream,
+            time: time(piece.entry.time),
+            text,
+            base64,
+        }
+    }
+}
+
+impl Output {
+    /// What was written. Empty where the base64 is none.
+    pub fn bytes(&self) -> Vec<u8> {
+        match (&self.text, &self.base64) {
+            (Some(text), _) => text.clone().into_bytes(),
+            (None, Some(base64)) => BASE64_STANDARD.decode(base64).unwrap_or_default(),
+            (None, None) => Vec::new(),
+        }
+    }
+}
+
+/// What the daemon does and holds.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Stats {
+    /// Version of dormouse.
+    pub version: String,
+    /// Which daemon this is.
+    pub daemon: String,
+    /// Its clock.
+    pub now: String,
+    /// Seconds since it was started.
+    pub uptime: f64,
+    /// How many tasks there are of each state.
+    pub tasks: BTreeMap<String, u64>,
+    /// Tasks that were submitted since the start.
+    pub submitted: u64,
+    /// Times that a task went on since the start.
+    pub wakes: u64,
+    /// Times that a task was put to sleep since the start.
+    pub suspends: u64,
+    /// Bytes of memory that the process uses.
+    pub memory: u64,
+    /// Bytes of the memories of guests that wait in memory.
+    pub warm_memory: u64,
+    /// Bytes of the store on the disk.
+    pub disk: u64,
+    /// Modules and bases of snapshots in the store.
+    pub blobs: u64,
+    /// Their bytes.
+    pub blob_bytes: u64,
+    /// How many times smaller snapshots are stored than they are, since the start.
+    pub dedup_ratio: f64,
+}
+
+/// How many tasks are due when.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Timeline {
+    /// When the first span begins.
+    pub from: String,
+    /// Seconds in a span.
+    pub step: f64,
+    /// How many tasks are due in each span.
+    pub counts: Vec<u64>,
+}
+
+/// A change of state.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Moved {
+    /// The task.
+    pub id: u64,
+    /// Its state; left out where it was removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+}
+
+/// Why a request failed.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// What is wrong, where, and what to do.
+    pub error: String,
+}
+
+/// Nanoseconds since the Unix epoch, to milliseconds.
+pub(super) fn time(nanoseconds: u64) -> String {
+    let nanoseconds = i64::try_from(nanoseconds).unwrap_or(i64::MAX);
+    DateTime::<Utc>::from_timestamp_nanos(nanoseconds).to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// Nanoseconds since the Unix epoch.
+pub(super) fn read_time(text: &str) -> Result<u64, String> {
+    let wrong = || format!("{text:?} is no time; write RFC 3339, such as 2030-01-31T12:00:00Z");
+    let time = DateTime::parse_from_rfc3339(text).map_err(|_| wrong())?;
+    let nanoseconds = time.timestamp_nanos_opt().ok_or_else(wrong)?;
+    u64::try_from(nanoseconds).map_err(|_| wrong())
+}
+
+/// What a wait is for, in words.
+fn wait(wait: &Wait) -> String {
+    match wait {
+        Wait::Yield => "its next turn".into(),
+        Wait::Host { function } => format!("host function {function}"),
+        Wait::Poll { deadline, fds } => {
+            let mut parts: Vec<String> = fds
+                .iter()
+                .map(|fd| match fd.interest {
+                    Interest::Read => format!("fd {} readable", fd.fd),
+                    Interest::Write => format!("fd {} writable", fd.fd),
+                })
+                .collect();
+            if deadline.is_some() {
+                parts.push("time".into());
+            }
+            match parts.is_empty() {
+                true => "nothing that ever happens".into(),
+                false => parts.join(" or "),
+            }
+        }
+    }
+}
