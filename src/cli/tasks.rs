@@ -12,8 +12,8 @@ use super::client::{Client, bytes, segment};
 use super::exit::{DAEMON, Done, Failure, NO_INPUT, USAGE};
 use super::run::{dirs, environment, file_name, read_module};
 use super::text::{self, out, say};
-use crate::snapshot::{self, Limits};
 use crate::server::wire;
+use crate::snapshot::{self, Limits};
 
 const OK: Result<Done, Failure> = Ok(Done::Guest(0));
 

@@ -1,11 +1,13 @@
 //! Wasmtime, with Cranelift.
 
+mod limits;
+
 use std::path::Path;
 use std::sync::Arc;
 
 use wasmtime::{
-    Config, Extern, Func, FuncType, Global, HeapType, Linker, Memory, PoolingAllocationConfig, Ref,
-    RefType, ResourceLimiter, Store, Table, Val,
+    Config, Extern, Func, FuncType, Global, HeapType, Linker, Memory, Ref, RefType, Store, Table,
+    Val,
 };
 
 use super::asyncify::State;
@@ -33,34 +35,12 @@ impl Wasmtime {
             // Not used, but Wasmtime wants it to be larger.
             .async_stack_size(2 * super::GUEST_STACK);
         if let Some(instances) = pool {
-            config.allocation_strategy(pooling(instances));
+            config.allocation_strategy(limits::pooling(instances));
         }
         let engine = wasmtime::Engine::new(&config).map_err(|e| Error::Setup(KIND, text(&e)))?;
         Ok(Self { engine })
     }
 }
-
-/// Address space for so many instances, made once: a new instance neither maps nor unmaps anything.
-/// The limits are far above what compilers make; a slot costs address space, not memory.
-fn pooling(instances: u32) -> PoolingAllocationConfig {
-    let mut pool = PoolingAllocationConfig::new();
-    pool.total_core_instances(instances)
-        .max_memories_per_module(MEMORIES)
-        .total_memories(instances.saturating_mul(2).max(MEMORIES))
-        .max_tables_per_module(TABLES)
-        .total_tables(instances.saturating_mul(2).max(TABLES))
-        .table_elements(1 << 20)
-        .max_core_instance_size(4 << 20)
-        .max_memory_size(1 << 32)
-        // What small guests touch is cleared by hand, which is cheaper than giving it back.
-        .linear_memory_keep_resident(128 << 10)
-        .table_keep_resident(16 << 10);
-    pool
-}
-
-/// How many memories and tables a module may have in a pool.
-const MEMORIES: u32 = 16;
-const TABLES: u32 = 16;
 
 impl Engine for Wasmtime {
     fn kind(&self) -> EngineKind {
@@ -145,30 +125,6 @@ struct Data {
     host: Option<HostCallback>,
     handles: Option<Handles>,
     memory_limit: Option<u64>,
-}
-
-impl ResourceLimiter for Data {
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        // What a memory starts with, asyncify's own among them, is the module's: it was accepted.
-        Ok(current == 0
-            || self
-                .memory_limit
-                .is_none_or(|limit| desired as u64 <= limit))
-    }
-
-    fn table_growing(
-        &mut self,
-        _current: usize,
-        _desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        Ok(true)
-    }
 }
 
 #[derive(Clone, Copy)]

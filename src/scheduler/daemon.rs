@@ -1,29 +1,30 @@
 //! Many tasks in one process: what a server, or a program that embeds the library, asks of them.
 
+mod look;
+mod submit;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 
+use super::Error as Refused;
 use super::bases::Bases;
 use super::commands::{Ask, Command};
 use super::driver::{Driver, Message};
 use super::guest::Worker;
-use super::info::{Outputs, Piece, TaskInfo};
 use super::journal::Journal;
 use super::metrics::Metrics;
-use super::output::Fresh;
-use super::programs::{Programs, blob};
-use super::shared::{Moved, Shared};
-use super::spec::{Spec, Status, to_bytes};
+use super::programs::Programs;
+use super::shared::Shared;
+use super::spec::Spec;
 use super::workers::Pool;
-use super::{Error as Refused, calendar};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
-use crate::model::{Digest, TaskId, TaskState};
-use crate::store::{Change, Filter, Insert, Logged, Sizes, Store, Verdict};
-use crate::task::{Engine, Runtime, RuntimeOptions, Snapshot, SnapshotLimits};
+use crate::model::{Digest, TaskId};
+use crate::store::{Change, Store, Verdict};
+use crate::task::{Engine, Runtime, RuntimeOptions};
 
 /// How long a lease lasts after the last sign of life, in nanoseconds.
 const LEASE: u64 = 15_000_000_000;
@@ -151,212 +152,6 @@ impl Daemon {
         Ok(daemon)
     }
 
-    /// Makes a module resumable, compiles it and keeps it; gives the digest by which tasks name it.
-    ///
-    /// # Errors
-    /// Says why the module cannot be made resumable.
-    pub async fn add_module(&self, source: Vec<u8>) -> Result<Digest, Error> {
-        let (programs, engine) = (self.programs.clone(), self.shared.options.engine);
-        let (program, change) = blocking(move || programs.add(&source, engine)).await?;
-        self.commit(vec![change]).await?;
-        Ok(program.digest())
-    }
-
-    /// Submits tasks; when this returns, they are stored. Gives their numbers, or for each the reason
-    /// why it was refused.
-    ///
-    /// # Errors
-    /// Where none could be stored.
-    pub async fn submit(
-        &self,
-        submissions: Vec<Submission>,
-    ) -> Result<Vec<Result<TaskId, Error>>, Error> {
-        let wanted = u32::try_from(submissions.len().min(SUBMITTING)).unwrap_or(u32::MAX);
-        // Closed never.
-        let _permit = self.submitting.acquire_many(wanted).await;
-        let now = self.shared.clock.realtime();
-        let mut inserts = Vec::with_capacity(submissions.len());
-        let mut results: Vec<Result<TaskId, Error>> = Vec::with_capacity(submissions.len());
-        let mut checked: Option<Digest> = None;
-        for submission in submissions {
-            let insert = self.plan(submission, now, &mut checked);
-            match insert {
-                Ok(insert) => {
-                    results.push(Ok(insert.id));
-                    inserts.push(insert);
-                }
-                Err(error) => results.push(Err(error)),
-            }
-        }
-        let (names, dues): (Vec<_>, Vec<_>) = inserts
-            .iter()
-            .map(|insert| ((insert.id, insert.name.clone()), (insert.id, insert.due)))
-            .unzip();
-        let changes = inserts.into_iter().map(Change::Insert).collect();
-        let verdicts = self.commit(changes).await?;
-        let mut added = Vec::with_capacity(dues.len());
-        for (((id, name), due), verdict) in names.into_iter().zip(dues).zip(verdicts) {
-            let refused = match verdict {
-                Verdict::Done => {
-                    added.push(due);
-                    self.shared.metrics.add(TaskState::Hibernated, 1);
-                    self.shared.tell(id, Some(TaskState::Hibernated));
-                    continue;
-                }
-                Verdict::NameTaken => Refused::NameTaken(name.unwrap_or_default()),
-                Verdict::Conflict => Refused::NoModule("that the task names".into()),
-            };
-            for result in &mut results {
-                if matches!(result, Ok(found) if *found == id) {
-                    *result = Err(refused.into());
-                    break;
-                }
-            }
-        }
-        self.shared.metrics.submitted.inc_by(added.len() as u64);
-        self.send(Message::Added(added));
-        Ok(results)
-    }
-
-    fn plan(
-        &self,
-        submission: Submission,
-        now: u64,
-        checked: &mut Option<Digest>,
-    ) -> Result<Insert, Error> {
-        let Submission {
-            module,
-            spec,
-            name,
-            at,
-        } = submission;
-        let module = module.ok_or_else(|| Refused::Request("the task names no module".into()))?;
-        if *checked != Some(module) {
-            self.programs.check(&module)?;
-            *checked = Some(module);
-        }
-        check_name(name.as_deref())?;
-        let engine = spec.engine(self.shared.options.engine)?;
-        if !engine.is_available() {
-            let text = format!("this daemon was built without {engine}");
-            return Err(Refused::Request(text).into());
-        }
-        let zero = spec.env.iter().flat_map(|(name, value)| [name, value]);
-        if spec.args.iter().chain(zero).any(|text| text.contains('\0')) {
-            let text = "an argument or a variable holds a zero byte";
-            return Err(Refused::Request(text.into()).into());
-        }
-        let due = match (&spec.every, at) {
-            (Some(every), at) => {
-                let first = calendar::next(every, at.unwrap_or(now))?;
-                first.ok_or_else(|| Refused::Request(format!("{every:?} never holds")))?
-            }
-            (None, at) => at.unwrap_or(now),
-        };
-        let status = Status {
-            submitted: now,
-            changed: now,
-            wakes: (due > now).then_some(due),
-            ..Status::default()
-        };
-        Ok(Insert {
-            id: TaskId(self.next.fetch_add(1, Ordering::Relaxed)),
-            state: TaskState::Hibernated,
-            due: Some(due),
-            name,
-            module,
-            spec: to_bytes(&spec)?,
-            status: to_bytes(&status)?,
-            snapshot: None,
-        })
-    }
-
-    /// A new task from a snapshot, which goes on as soon as its wait is over.
-    ///
-    /// # Errors
-    /// Says what is wrong with the snapshot.
-    pub async fn import(
-        &self,
-        bytes: Vec<u8>,
-        mut spec: Spec,
-        name: Option<String>,
-    ) -> Result<TaskId, Error> {
-        check_name(name.as_deref())?;
-        let (programs, bases, engine) = (
-            self.programs.clone(),
-            self.bases.clone(),
-            spec.engine(self.shared.options.engine)?,
-        );
-        let work = move || {
-            let mut snapshot = Snapshot::decode(&bytes, &SnapshotLimits::default())?;
-            let program = programs.runtime().load_snapshot(&snapshot)?;
-            program.compile(programs.runtime(), engine, &crate::task::quiet)?;
-            let program = programs.keep(program);
-            snapshot.module = crate::task::ModuleRef::ByDigest;
-            let frozen = bases.pack(program.digest(), &snapshot.flatten()?, None)?;
-            Ok::<_, Error>((snapshot, blob(&program), frozen))
-        };
-        let (snapshot, module, frozen) = blocking(work).await?;
-        let now = self.shared.clock.realtime();
-        if spec.args.is_empty() {
-            spec.args = snapshot.arguments()?;
-        }
-        let id = TaskId(self.next.fetch_add(1, Ordering::Relaxed));
-        let due = snapshot.meta.wakes.unwrap_or(now);
-        let status = Status {
-            submitted: now,
-            changed: now,
-            wait: Some(snapshot.meta.wait),
-            wakes: snapshot.meta.wakes,
-            forked_from: snapshot.meta.origin,
-            ..Status::default()
-        };
-        let insert = Insert {
-            id,
-            state: TaskState::Hibernated,
-            due: Some(due),
-            name: name.clone(),
-            module: snapshot.meta.module,
-            spec: to_bytes(&spec)?,
-            status: to_bytes(&status)?,
-            snapshot: Some(frozen),
-        };
-        let verdicts = self.commit(vec![module, Change::Insert(insert)]).await?;
-        match verdicts.last() {
-            Some(Verdict::Done) => {}
-            _ => return Err(Refused::NameTaken(name.unwrap_or_default()).into()),
-        }
-        self.shared.metrics.add(TaskState::Hibernated, 1);
-        self.shared.tell(id, Some(TaskState::Hibernated));
-        self.send(Message::Added(vec![(id, Some(due))]));
-        Ok(id)
-    }
-
-    /// A task as a snapshot file that needs nothing else. The task itself goes on: whoever resumes the
-    /// file has a copy of it.
-    ///
-    /// # Errors
-    /// Where the task has not been asleep yet.
-    pub async fn export(&self, id: TaskId) -> Result<Vec<u8>, Error> {
-        self.ask(id, Ask::Settle).await?;
-        let (shared, programs, bases) = (
-            self.shared.clone(),
-            self.programs.clone(),
-            self.bases.clone(),
-        );
-        blocking(move || {
-            let found = shared.store.load(id)?;
-            let (row, frozen) = found.ok_or_else(|| Refused::NoTask(id.to_string()))?;
-            let frozen = frozen.ok_or(Refused::NoSnapshot(id))?;
-            let mut snapshot = Snapshot::unflatten(&bases.unpack(&frozen)?)?;
-            snapshot.module = programs.get(&row.module)?.embedded();
-            let daemon = &shared.options.identity;
-            snapshot.meta.origin = Some(format!("{daemon}/{id}@{}", row.version));
-            snapshot.encode()
-        })
-        .await
-    }
-
     /// Stops a task at its next call that may block, and keeps it until told otherwise.
     ///
     /// # Errors
@@ -393,121 +188,6 @@ impl Daemon {
         let (reply, answer) = oneshot::channel();
         self.send(Message::Command(Command { id, ask, reply }));
         answer.await.map_err(|_| Error::from(Refused::Closing))?
-    }
-
-    /// The number of a task that is given by number or by name.
-    ///
-    /// # Errors
-    /// Where there is none.
-    pub async fn find(&self, text: &str) -> Result<TaskId, Error> {
-        let store = self.shared.store.clone();
-        let name = text.to_string();
-        let found = match text.parse() {
-            Ok(number) => Some(TaskId(number)),
-            Err(_) => blocking(move || Ok(store.named(&name)?)).await?,
-        };
-        found.ok_or_else(|| Refused::NoTask(text.to_string()).into())
-    }
-
-    /// What is known of a task.
-    ///
-    /// # Errors
-    /// Where there is none.
-    pub async fn task(&self, id: TaskId) -> Result<TaskInfo, Error> {
-        let shared = self.shared.clone();
-        blocking(move || {
-            let row = shared.store.task(id)?;
-            let row = row.ok_or_else(|| Refused::NoTask(id.to_string()))?;
-            Ok(TaskInfo::of(row, &shared)?)
-        })
-        .await
-    }
-
-    /// Tasks, the newest first.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub async fn list(&self, filter: Filter) -> Result<Vec<TaskInfo>, Error> {
-        let shared = self.shared.clone();
-        blocking(move || {
-            let rows = shared.store.list(&filter)?;
-            let infos = rows.into_iter().map(|row| TaskInfo::of(row, &shared));
-            Ok(infos.collect::<Result<_, _>>()?)
-        })
-        .await
-    }
-
-    /// A task's output from a place on: what is stored, up to `limit` bytes, and if that is all, what is
-    /// not yet. Pieces that are not stored yet have no place: after a crash they are taken back, and the
-    /// guest writes them again.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub async fn output(&self, id: TaskId, from: u64, limit: u64) -> Result<Outputs, Error> {
-        let shared = self.shared.clone();
-        blocking(move || {
-            let mut pieces: Vec<Piece> = Vec::new();
-            let mut next = from;
-            loop {
-                let tail = shared.view(id).and_then(|view| view.tail);
-                let fresh = tail.map(|tail| (tail.peek(), tail.number()));
-                let stored = shared.store.output(id, next, limit)?;
-                let (none, size) = (
-                    stored.is_empty(),
-                    stored.iter().map(Logged::len).sum::<u64>(),
-                );
-                next = stored.last().map_or(next, |logged| logged.place + 1);
-                pieces.extend(stored.into_iter().map(|logged| Piece {
-                    place: Some(logged.place),
-                    entry: logged.entry,
-                }));
-                // What was stored since the tail was looked at must not be there twice.
-                if !none && size < limit {
-                    continue;
-                }
-                let ((fresh, written), tail) = fresh.unwrap_or_default();
-                if none {
-                    let fresh = fresh.into_iter().map(|entry| Piece { place: None, entry });
-                    pieces.extend(fresh);
-                }
-                return Ok(Outputs {
-                    pieces,
-                    next,
-                    more: !none,
-                    tail,
-                    written,
-                });
-            }
-        })
-        .await
-    }
-
-    /// Output of all tasks as it is written.
-    pub fn follow(&self) -> broadcast::Receiver<Fresh> {
-        self.shared.following.subscribe()
-    }
-
-    /// Changes of state as they happen.
-    pub fn watch(&self) -> broadcast::Receiver<Moved> {
-        self.shared.moves.subscribe()
-    }
-
-    /// How many tasks are due in each of `count` spans of `step` nanoseconds from `from` on.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub async fn timeline(&self, from: u64, step: u64, count: usize) -> Result<Vec<u64>, Error> {
-        let store = self.shared.store.clone();
-        blocking(move || Ok(store.due_counts(from, step, count)?)).await
-    }
-
-    /// How much the store holds.
-    ///
-    /// # Errors
-    /// Where it cannot be read.
-    pub async fn sizes(&self) -> Result<Sizes, Error> {
-        let store = self.shared.store.clone();
-        blocking(move || Ok(store.sizes()?)).await
     }
 
     /// What is counted and measured.
@@ -588,20 +268,6 @@ impl std::fmt::Debug for Daemon {
         f.debug_struct("Daemon")
             .field("options", &self.shared.options)
             .finish_non_exhaustive()
-    }
-}
-
-/// A name must not be taken for a number, and must fit into a line.
-fn check_name(name: Option<&str>) -> Result<(), Refused> {
-    let Some(name) = name else { return Ok(()) };
-    let plain = |c: char| c.is_alphanumeric() || "._-".contains(c);
-    let fits = !name.is_empty() && name.len() <= 100 && name.chars().all(plain);
-    match fits && name.parse::<u64>().is_err() {
-        true => Ok(()),
-        false => Err(Refused::Request(format!(
-            "{name:?} cannot be a name; take letters, digits, '.', '_' and '-', at most 100 bytes, \
-             and not a number"
-        ))),
     }
 }
 

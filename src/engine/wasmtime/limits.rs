@@ -1,0 +1,51 @@
+//! How much an instance may take, and how much is kept ready for the next.
+
+use wasmtime::{PoolingAllocationConfig, ResourceLimiter};
+
+use super::Data;
+
+/// Address space for so many instances, made once: a new instance neither maps nor unmaps anything.
+/// The limits are far above what compilers make; a slot costs address space, not memory.
+pub(super) fn pooling(instances: u32) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_core_instances(instances)
+        .max_memories_per_module(MEMORIES)
+        .total_memories(instances.saturating_mul(2).max(MEMORIES))
+        .max_tables_per_module(TABLES)
+        .total_tables(instances.saturating_mul(2).max(TABLES))
+        .table_elements(1 << 20)
+        .max_core_instance_size(4 << 20)
+        .max_memory_size(1 << 32)
+        // What small guests touch is cleared by hand, which is cheaper than giving it back.
+        .linear_memory_keep_resident(128 << 10)
+        .table_keep_resident(16 << 10);
+    pool
+}
+
+/// How many memories and tables a module may have in a pool.
+const MEMORIES: u32 = 16;
+const TABLES: u32 = 16;
+
+impl ResourceLimiter for Data {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        // What a memory starts with, asyncify's own among them, is the module's: it was accepted.
+        Ok(current == 0
+            || self
+                .memory_limit
+                .is_none_or(|limit| desired as u64 <= limit))
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        _desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(true)
+    }
+}

@@ -1,0 +1,137 @@
+//! What users ask the driver for, and its end.
+
+use tokio::sync::oneshot;
+
+use super::super::Error as Refused;
+use super::super::commands::{Ask, Command};
+use super::{Driver, Live, Message, Want};
+use crate::model::{Event, TaskId, TaskState};
+use crate::store::Row;
+
+impl Driver {
+    pub(super) fn command(&mut self, command: Command) {
+        let id = command.id;
+        if self.closing.is_some() {
+            return command.refuse(Refused::Closing);
+        }
+        let Some(live) = self.live.get_mut(&id) else {
+            // It stands in the store: read it, then decide.
+            let mut live = Live::new(TaskState::Hibernated);
+            live.busy = true;
+            live.waiting.push(command);
+            self.live.insert(id, live);
+            return self.load(id);
+        };
+        if live.busy {
+            return live.waiting.push(command);
+        }
+        let want = match command.want(live.state) {
+            Ok(want) => want,
+            Err(refused) => return command.refuse(refused),
+        };
+        live.replies.push(command.reply);
+        live.want = want;
+        match want {
+            Want::Kill => live.handle.kill(),
+            _ => live.handle.suspend(),
+        }
+        // One that is in the queue has its turn at once, to be written down.
+        if let Some(guest) = live.guest.take() {
+            self.step(id, Event::Start);
+            self.asked(guest);
+        }
+    }
+
+    pub(super) fn load(&self, id: TaskId) {
+        let (shared, outbox) = (self.shared.clone(), self.outbox.clone());
+        tokio::task::spawn_blocking(move || {
+            let row = shared.store.task(id).map_err(|error| error.to_string());
+            // The driver has gone.
+            let _ = outbox.send(Message::Loaded { id, row });
+        });
+    }
+
+    /// A stored task, for the commands that wait for it.
+    pub(super) fn loaded(&mut self, id: TaskId, row: Result<Option<Row>, String>) {
+        let Some(live) = self.live.get_mut(&id) else {
+            return;
+        };
+        live.busy = false;
+        let mut waiting = std::mem::take(&mut live.waiting).into_iter();
+        let Some(command) = waiting.next() else {
+            return;
+        };
+        live.waiting.extend(waiting);
+        let row = match row {
+            Ok(Some(row)) => row,
+            Ok(None) | Err(_) => {
+                let error = row.err().map(Refused::Damaged);
+                let rest: Vec<_> = std::mem::take(&mut live.waiting);
+                self.live.remove(&id);
+                command.refuse(error.unwrap_or_else(|| Refused::NoTask(id.to_string())));
+                return rest.into_iter().for_each(|command| self.command(command));
+            }
+        };
+        live.state = row.state;
+        live.due = row.due;
+        self.shared.enter(id, row.state);
+        match command.change(&row, self.shared.clock.realtime()) {
+            Ok(Some((change, state, due))) => {
+                let live = self.live.get_mut(&id).map(|live| {
+                    live.replies.push(command.reply);
+                    live.busy = true;
+                });
+                if live.is_some() {
+                    self.send_change(id, change, state, due, None);
+                }
+            }
+            // It is as it should be.
+            Ok(None) => {
+                // Whoever asked has gone.
+                let _ = command.reply.send(Ok(()));
+                self.release(id, row.due);
+            }
+            Err(refused) => {
+                // Whoever asked has gone.
+                let _ = command.reply.send(Err(refused));
+                self.release(id, row.due);
+            }
+        }
+    }
+
+    pub(super) fn close(&mut self, closed: oneshot::Sender<()>) {
+        self.closing = Some(closed);
+        let ready: Vec<TaskId> = self.live.keys().copied().collect();
+        for id in ready {
+            let Some(live) = self.live.get_mut(&id) else {
+                continue;
+            };
+            live.handle.suspend();
+            match live.guest.take() {
+                Some(guest) => {
+                    self.step(id, Event::Start);
+                    self.asked(guest);
+                }
+                None if live.state == TaskState::Ready && !live.busy => self.release(id, None),
+                None => {}
+            }
+        }
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        self.storing == 0 && self.live.is_empty()
+    }
+}
+
+impl Command {
+    /// What it means for a task that is doing something.
+    fn want(&self, state: TaskState) -> Result<Want, Refused> {
+        match self.ask {
+            Ask::Pause => Ok(Want::Pause),
+            Ask::Kill => Ok(Want::Kill),
+            Ask::Settle => Ok(Want::Settle),
+            Ask::Resume => Err(self.not_while(state)),
+            Ask::Remove => Err(self.not_while(state)),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What the driver makes of the workers' reports, and of waits that are over.
+
+use super::super::Error as Refused;
+use super::super::guest::{Guest, Job, Report};
+use super::{AGAIN, Driver, Message, Want};
+use crate::model::{Event, TaskId, TaskState};
+use crate::store::Due;
+
+impl Driver {
+    pub(super) fn report(&mut self, report: Report) {
+        match report {
+            Report::Started { id, tail } => {
+                if let Some(live) = self.live.get_mut(&id) {
+                    live.tail = Some(tail.clone());
+                }
+                self.shared.set_tail(id, tail);
+            }
+            Report::Stale { id, due } => self.release(id, due),
+            Report::Parked(guest) => self.park(guest),
+            Report::Preempted(guest) => self.preempted(guest),
+            Report::Asked(guest) => self.asked(guest),
+            Report::Store { update, keeps } => {
+                let id = update.id;
+                if let Some(guest) = &keeps {
+                    self.remember(id, guest.memory);
+                }
+                self.store(*update, keeps);
+            }
+            Report::Unable { guest, error } => self.unable(guest, &error),
+            Report::Trouble { id, error } => {
+                log::error!("task {id}: cannot be loaded, tried again soon: {error}");
+                self.later(id);
+            }
+            Report::Lost { id } => {
+                log::error!("task {id}: its worker failed; it goes on from its last snapshot soon");
+                self.later(id);
+            }
+        }
+    }
+
+    pub(super) fn later(&mut self, id: TaskId) {
+        let at = self.shared.clock.realtime() + AGAIN;
+        self.release(id, None);
+        self.queue.insist(Due { at, id });
+    }
+
+    pub(super) fn remember(&mut self, id: TaskId, memory: u64) {
+        if let Some(live) = self.live.get_mut(&id) {
+            self.shared.warm(memory as i64 - live.memory as i64);
+            live.memory = memory;
+        }
+    }
+
+    /// Waits with the instance in memory.
+    pub(super) fn park(&mut self, guest: Box<Guest>) {
+        let id = guest.id;
+        self.remember(id, guest.memory);
+        let Some(live) = self.live.get(&id) else {
+            return;
+        };
+        if live.want != Want::Nothing || self.closing.is_some() {
+            return self.asked(guest);
+        }
+        if live.state == TaskState::Running {
+            self.step(id, Event::Park);
+        }
+        let outbox = self.outbox.clone();
+        tokio::spawn(async move {
+            let mut guest = guest;
+            let handle = guest.task.handle();
+            tokio::select! {
+                () = handle.asked() => {}
+                ready = crate::scheduler::wait(&mut guest.task) => {
+                    if let Err(error) = ready {
+                        log::warn!("task {}: {error}", guest.id);
+                    }
+                }
+            }
+            // The driver has gone.
+            let _ = outbox.send(Message::WaitOver(guest));
+        });
+    }
+
+    pub(super) fn wait_over(&mut self, guest: Box<Guest>) {
+        let id = guest.id;
+        if guest.task.handle().is_asked() {
+            return self.asked(guest);
+        }
+        self.step(id, Event::Wake);
+        if let Some(live) = self.live.get_mut(&id) {
+            live.guest = Some(guest);
+            self.queue.push(id);
+        }
+    }
+
+    pub(super) fn preempted(&mut self, guest: Box<Guest>) {
+        let id = guest.id;
+        self.remember(id, guest.memory);
+        let wanted = self
+            .live
+            .get(&id)
+            .is_some_and(|live| live.want != Want::Nothing);
+        if wanted || self.closing.is_some() {
+            return self.asked(guest);
+        }
+        self.step(id, Event::Preempt);
+        if let Some(live) = self.live.get_mut(&id) {
+            live.guest = Some(guest);
+            self.queue.push(id);
+        }
+    }
+
+    /// The guest stands where it can be written down.
+    pub(super) fn asked(&mut self, guest: Box<Guest>) {
+        let state = match self.live.get(&guest.id).map(|live| live.want) {
+            None => return,
+            Some(Want::Pause) => TaskState::Paused,
+            // A killed guest is stepped once more, which fails at once and says so.
+            Some(Want::Kill) => return self.pool.send(Job::Step(guest)),
+            Some(Want::Settle | Want::Nothing) => TaskState::Hibernated,
+        };
+        self.pool.send(Job::Freeze(guest, state));
+    }
+
+    /// Nothing is lost: the guest goes on in memory, and is tried again at its next wait.
+    pub(super) fn unable(&mut self, guest: Box<Guest>, error: &str) {
+        let id = guest.id;
+        log::warn!("task {id}: cannot be suspended, and stays in memory: {error}");
+        guest.task.handle().clear();
+        let Some(live) = self.live.get_mut(&id) else {
+            return;
+        };
+        live.want = Want::Nothing;
+        live.stubborn = true;
+        for reply in live.replies.drain(..) {
+            let refused = Refused::Request(format!("task {id} cannot be suspended now: {error}"));
+            // Whoever asked has gone.
+            let _ = reply.send(Err(refused.into()));
+        }
+        if self.closing.is_some() {
+            self.release(id, None);
+        } else {
+            self.park(guest);
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What the driver has stored, and what follows when it is durable.
+
+use super::super::Error as Refused;
+use super::super::guest::Guest;
+use super::{Answered, Driver, Message};
+use crate::model::{Event, TaskId, TaskState};
+use crate::store::{Change, Error as StoreError, Update, Verdict};
+
+impl Driver {
+    pub(super) fn store(&mut self, update: Update, keeps: Option<Box<Guest>>) {
+        let id = update.id;
+        if let Some(live) = self.live.get_mut(&id) {
+            live.busy = true;
+        }
+        let (state, due) = (update.state, update.due);
+        self.send_change(id, Change::Update(update), Some(state), due, keeps);
+    }
+
+    pub(super) fn send_change(
+        &mut self,
+        id: TaskId,
+        change: Change,
+        state: Option<TaskState>,
+        due: Option<u64>,
+        keeps: Option<Box<Guest>>,
+    ) {
+        self.storing += 1;
+        let outbox = self.outbox.clone();
+        self.shared.journal.keep(vec![change], move |result| {
+            let result =
+                result.map(|verdicts| verdicts.first().copied().unwrap_or(Verdict::Conflict));
+            let answered = Answered {
+                id,
+                result,
+                state,
+                due,
+                keeps,
+            };
+            // The driver has gone.
+            let _ = outbox.send(Message::Answered(Box::new(answered)));
+        });
+    }
+
+    pub(super) fn answered(&mut self, answered: Answered) {
+        self.storing -= 1;
+        let Answered {
+            id,
+            result,
+            state,
+            due,
+            keeps,
+        } = answered;
+        let Some(live) = self.live.get_mut(&id) else {
+            return;
+        };
+        live.busy = false;
+        match result {
+            Ok(Verdict::Done) => {}
+            Ok(_) => {
+                log::error!("task {id}: was changed by somebody else; this copy is given up");
+                return self.release(id, None);
+            }
+            Err(StoreError::Lost) => {
+                self.shared.lost();
+                return self.release(id, None);
+            }
+            Err(error) => {
+                log::error!("task {id}: cannot be stored, goes on from its last snapshot: {error}");
+                return self.later(id);
+            }
+        }
+        for reply in std::mem::take(&mut live.replies) {
+            // Whoever asked has gone.
+            let _ = reply.send(Ok(()));
+        }
+        if let Some(mut guest) = keeps {
+            guest.version += 1;
+            guest.tail.stored();
+            return self.park(guest);
+        }
+        match state {
+            Some(state) => {
+                self.arrive(id, state);
+                self.release(id, due);
+            }
+            // Removed.
+            None => self.forget(id),
+        }
+    }
+
+    /// Follows the transitions that lead to a stored state.
+    pub(super) fn arrive(&mut self, id: TaskId, to: TaskState) {
+        let Some(from) = self.live.get(&id).map(|live| live.state) else {
+            return;
+        };
+        let events: &[Event] = match (from, to) {
+            (from, to) if from == to => &[],
+            (TaskState::Paused, TaskState::Hibernated) => &[Event::Resume],
+            // Over, and armed anew by its schedule; or asleep.
+            (_, TaskState::Hibernated) => &[Event::Hibernate],
+            (_, TaskState::Paused) => &[Event::Pause],
+            (_, TaskState::Exited) => &[Event::Exit],
+            (_, TaskState::Failed) => &[Event::Fail],
+            _ => &[],
+        };
+        for event in events {
+            self.step(id, *event);
+        }
+    }
+
+    /// One transition.
+    pub(super) fn step(&mut self, id: TaskId, event: Event) {
+        let Some(live) = self.live.get_mut(&id) else {
+            return;
+        };
+        match live.state.after(event) {
+            Some(next) => {
+                self.shared.moved(id, live.state, next);
+                live.state = next;
+            }
+            None => log::error!(
+                "task {id}: {event:?} cannot happen to one that is {}",
+                live.state
+            ),
+        }
+    }
+
+    /// Nothing is being done with the task any more: what is stored is all there is.
+    pub(super) fn release(&mut self, id: TaskId, due: Option<u64>) {
+        let Some(live) = self.live.remove(&id) else {
+            return;
+        };
+        self.shared.warm(-(live.memory as i64));
+        let stored = match live.state {
+            TaskState::Ready | TaskState::Running | TaskState::Parked => TaskState::Hibernated,
+            state => state,
+        };
+        self.shared.moved(id, live.state, stored);
+        self.shared.leave(id);
+        for reply in live.replies {
+            // Whoever asked has gone.
+            let _ = reply.send(Err(Refused::Closing.into()));
+        }
+        self.sleep(id, due);
+        for command in live.waiting {
+            self.command(command);
+        }
+    }
+
+    pub(super) fn forget(&mut self, id: TaskId) {
+        if let Some(live) = self.live.remove(&id) {
+            self.shared.gone(id, live.state);
+            for command in live.waiting {
+                self.command(command);
+            }
+        }
+    }
+}
