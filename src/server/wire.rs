@@ -293,7 +293,11 @@ pub(super) fn time(nanoseconds: u64) -> String {
 
 /// Nanoseconds since the Unix epoch.
 pub(super) fn read_time(text: &str) -> Result<u64, String> {
-    let wrong = || format!("{text:?} is no time; write RFC 3339, such as 2030-01-31T12:00:00Z");
+    let wrong = || {
+        format!(
+            "{text:?} is no time; write RFC 3339, such as 2030-01-31T12:00:00Z, up to the year 2262"
+        )
+    };
     let time = DateTime::parse_from_rfc3339(text).map_err(|_| wrong())?;
     let nanoseconds = time.timestamp_nanos_opt().ok_or_else(wrong)?;
     u64::try_from(nanoseconds).map_err(|_| wrong())

@@ -1,0 +1,10 @@
+//! The daemon, as its users see it: the binary, its commands and its HTTP API, on real guests.
+//!
+//! `DORMOUSE_KILLS` says how often the crash test kills the daemon; `make test-kill` does it a thousand
+//! times.
+
+mod api;
+mod crash;
+mod run;
+mod states;
+mod support;

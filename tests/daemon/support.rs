@@ -1,0 +1,233 @@
+//! Daemons of our own, and what is asked of them.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use ureq::http::{Method, Request};
+
+/// Whatever is waited for has come by then, or never does.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub fn guest(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("wasm/bin")
+        .join(format!("{name}.wasm"))
+}
+
+/// A directory for a daemon, which only its owner can read.
+pub fn folder() -> tempfile::TempDir {
+    tempfile::Builder::new()
+        .prefix("dormouse-daemon-")
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
+        .tempdir()
+        .expect("a folder")
+}
+
+/// A daemon that runs; it is killed when this goes.
+pub struct Daemon {
+    child: Child,
+    pub address: String,
+    pub token: String,
+}
+
+impl Daemon {
+    pub fn start(data: &Path, options: &[&str]) -> Self {
+        match Self::try_start(data, options) {
+            Ok(daemon) => daemon,
+            Err(text) => panic!("the daemon did not start:\n{text}"),
+        }
+    }
+
+    /// A daemon, or what it said when it ended.
+    pub fn try_start(data: &Path, options: &[&str]) -> Result<Self, String> {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_dormouse"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .arg(data)
+            .args(options)
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let stderr = child.stderr.take().expect("it is piped");
+        let mut lines = BufReader::new(stderr).lines();
+        let mut said = String::new();
+        let found = lines.by_ref().map_while(Result::ok).find_map(|line| {
+            said.push_str(&line);
+            said.push('\n');
+            let (_, url) = line.split_once("dashboard  http://")?;
+            let (address, token) = url.split_once("/#token=")?;
+            Some((address.to_string(), token.to_string()))
+        });
+        let Some((address, token)) = found else {
+            let code = child.wait().expect("it ended").code();
+            return Err(format!("{said}exit code {code:?}"));
+        };
+        // So that it never waits for us.
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                if std::env::var_os("DORMOUSE_TEST_LOG").is_some() {
+                    eprintln!("{line}");
+                }
+            }
+        });
+        Ok(Self {
+            child,
+            address,
+            token,
+        })
+    }
+
+    /// Sends SIGKILL, and does not wait.
+    pub fn kill_now(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it runs");
+    }
+
+    pub fn kill(mut self) {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it ends");
+    }
+
+    /// Ends it with SIGTERM; gives its exit code.
+    pub fn stop(mut self) -> Option<i32> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+        self.child.wait().expect("it ends").code()
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}@{}", self.token, self.address)
+    }
+
+    /// Asks; gives the status and the body.
+    pub fn ask(&self, method: Method, path: &str, body: &[u8]) -> (u16, Vec<u8>) {
+        let token = format!("Bearer {}", self.token);
+        self.ask_with(method, path, body, &[("authorization", &token)])
+            .expect("the daemon answers")
+    }
+
+    /// Asks with these headers; an error where the daemon is gone.
+    pub fn ask_with(
+        &self,
+        method: Method,
+        path: &str,
+        body: &[u8],
+        headers: &[(&str, &str)],
+    ) -> Result<(u16, Vec<u8>), ureq::Error> {
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(PATIENCE))
+            .build();
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.address))
+            .header("content-type", "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body.to_vec()).expect("a request");
+        let mut response = ureq::Agent::from(config).run(request)?;
+        let status = response.status().as_u16();
+        Ok((status, response.body_mut().read_to_vec()?))
+    }
+
+    pub fn json(&self, method: Method, path: &str, body: &Value) -> (u16, Value) {
+        let body = match body {
+            Value::Null => Vec::new(),
+            body => body.to_string().into_bytes(),
+        };
+        let (status, answer) = self.ask(method, path, &body);
+        (
+            status,
+            serde_json::from_slice(&answer).unwrap_or(Value::Null),
+        )
+    }
+
+    /// Uploads a guest; gives its digest.
+    pub fn upload(&self, name: &str) -> String {
+        let wasm = std::fs::read(guest(name)).expect("a guest");
+        let (status, answer) = self.ask(Method::PUT, "/v1/modules", &wasm);
+        let text = String::from_utf8_lossy(&answer).into_owned();
+        assert_eq!(status, 200, "{text}");
+        let answer: Value = serde_json::from_str(&text).expect("JSON");
+        answer["module"].as_str().expect("a digest").to_string()
+    }
+
+    /// Submits a guest with arguments and whatever else; gives its number.
+    pub fn submit(&self, name: &str, args: &[&str], more: Value) -> u64 {
+        let args: Vec<&str> = std::iter::once(name).chain(args.iter().copied()).collect();
+        let mut task = json!({"module": self.upload(name), "args": args});
+        for (key, value) in more.as_object().into_iter().flatten() {
+            task[key] = value.clone();
+        }
+        let (status, task) = self.json(Method::POST, "/v1/tasks", &task);
+        assert_eq!(status, 201, "{task}");
+        task["id"].as_u64().expect("a number")
+    }
+
+    pub fn task(&self, id: u64) -> Value {
+        let (status, task) = self.json(Method::GET, &format!("/v1/tasks/{id}"), &Value::Null);
+        assert_eq!(status, 200, "{task}");
+        task
+    }
+
+    pub fn act(&self, id: u64, act: &str) -> (u16, Value) {
+        self.json(Method::POST, &format!("/v1/tasks/{id}/{act}"), &Value::Null)
+    }
+
+    pub fn output(&self, id: u64) -> String {
+        let path = format!("/v1/tasks/{id}/logs?format=raw");
+        let (status, bytes) = self.ask(Method::GET, &path, &[]);
+        assert_eq!(status, 200);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Waits until a task has this state.
+    pub fn until(&self, id: u64, state: &str) -> Value {
+        self.until_that(&format!("task {id} is {state}"), || {
+            let task = self.task(id);
+            (task["state"] == state).then_some(task)
+        })
+    }
+
+    /// Waits until there is a value.
+    pub fn until_that<T>(&self, what: &str, look: impl Fn() -> Option<T>) -> T {
+        let started = Instant::now();
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            if started.elapsed() > PATIENCE {
+                let path = "/v1/tasks?limit=20";
+                let (_, tasks) = self.json(Method::GET, path, &Value::Null);
+                panic!("it never came that {what}: {tasks:#}");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Runs a command of the binary's against this daemon.
+    pub fn command(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_dormouse"))
+            .args(arguments)
+            .env("DORMOUSE_URL", self.url())
+            .stdin(Stdio::null())
+            .output()
+            .expect("the binary runs")
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It has ended, where a test has ended it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
