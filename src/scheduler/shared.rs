@@ -11,7 +11,7 @@ use super::journal::Journal;
 use super::metrics::Metrics;
 use super::output::{Following, Tail};
 use crate::clock::Clock;
-use crate::model::{TaskId, TaskState};
+use crate::model::{TaskId, TaskState, Wait};
 use crate::store::Store;
 
 /// What those who watch are told: a task and its new state, or `None` where it is gone.
@@ -37,6 +37,10 @@ pub(super) struct Shared {
 pub(super) struct View {
     pub(super) state: TaskState,
     pub(super) tail: Option<Tail>,
+    /// What it waits for in memory, and until when.
+    pub(super) wait: Option<(Wait, Option<u64>)>,
+    /// Bytes of its memories.
+    pub(super) memory: u64,
 }
 
 impl Shared {
@@ -72,11 +76,29 @@ impl Shared {
     }
 
     pub(super) fn enter(&self, id: TaskId, state: TaskState) {
-        self.views().insert(id, View { state, tail: None });
+        let view = View {
+            state,
+            tail: None,
+            wait: None,
+            memory: 0,
+        };
+        self.views().insert(id, view);
     }
 
     pub(super) fn leave(&self, id: TaskId) {
         self.views().remove(&id);
+    }
+
+    pub(super) fn set_memory(&self, id: TaskId, memory: u64) {
+        if let Some(view) = self.views().get_mut(&id) {
+            view.memory = memory;
+        }
+    }
+
+    pub(super) fn set_wait(&self, id: TaskId, wait: Option<Wait>, wakes: Option<u64>) {
+        if let Some(view) = self.views().get_mut(&id) {
+            view.wait = wait.map(|wait| (wait, wakes));
+        }
     }
 
     pub(super) fn set_tail(&self, id: TaskId, tail: Tail) {
@@ -93,6 +115,9 @@ impl Shared {
         self.metrics.add(to, 1);
         if let Some(view) = self.views().get_mut(&id) {
             view.state = to;
+            if to != TaskState::Parked {
+                view.wait = None;
+            }
         }
         log::debug!("task={id} from={from} to={to}");
         self.tell(id, Some(to));

@@ -94,6 +94,8 @@ pub struct Task {
     pub snapshot_bytes: u64,
     /// Bytes of its stored output.
     pub output_bytes: u64,
+    /// Bytes of its memories, while it is in memory.
+    pub memory: u64,
 }
 
 impl From<TaskInfo> for Task {
@@ -124,6 +126,7 @@ impl From<TaskInfo> for Task {
             forked_from: status.forked_from,
             snapshot_bytes: info.snapshot_bytes,
             output_bytes: info.output_bytes,
+            memory: info.memory,
         }
     }
 }

@@ -48,6 +48,7 @@ impl Driver {
         if let Some(live) = self.live.get_mut(&id) {
             self.shared.warm(memory as i64 - live.memory as i64);
             live.memory = memory;
+            self.shared.set_memory(id, memory);
         }
     }
 
@@ -64,6 +65,8 @@ impl Driver {
         if live.state == TaskState::Running {
             self.step(id, Event::Park);
         }
+        let (wait, wakes) = (guest.task.wait(), guest.task.wakes_at());
+        self.shared.set_wait(id, wait, wakes);
         let outbox = self.outbox.clone();
         tokio::spawn(async move {
             let mut guest = guest;
