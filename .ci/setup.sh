@@ -123,6 +123,7 @@ for step in "$@"; do
     build) build ;;
     wasmedge) wasmedge ;;
     bench) bench ;;
+    browser) browser ;;
     test) tests ;;
     *) say "no step is called $step"; exit 64 ;;
   esac

@@ -71,7 +71,9 @@ const MAX_LINES: usize = 500;
 const SAFETY_DISTANCE: usize = 3;
 
 /// Hosts that tracked files may name in addresses; everything else comes through package managers.
-const HOSTS: [&str; 7] = [
+const HOSTS: [&str; 8] = [
+    // This machine itself, whichever it is.
+    "127.0.0.1",
     "github.com",
     "www.apache.org",
     "docs.rs",
