@@ -86,7 +86,9 @@ bench-scale: setup
 	benches/scale/compare/setup.sh
 	cargo build --release --no-default-features --features $(FEATURES)
 	python3 benches/scale/scale.py $(CARGO_TARGET_DIR)/release/dormouse --tasks $(SLEEPERS) --out $(CACHE)/scale/dormouse.json
-	python3 benches/scale/compare/compare.py --out $(CACHE)/scale/others.json
+	set -e; cd benches/scale; compare() { python3 compare/compare.py --systems $$1 --tasks $$2 --out $(CACHE)/scale/$$3.json; }; \
+	compare tokio $(SLEEPERS) tokio; compare process,dbos,restate 1000 small; compare restate 10000 restate; \
+	python3 table.py $(addprefix $(CACHE)/scale/,$(addsuffix .json,dormouse tokio small restate))
 
 ROUNDS ?= 5
 bench-overhead: setup

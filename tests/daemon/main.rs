@@ -5,6 +5,7 @@
 
 mod api;
 mod crash;
+mod full;
 mod run;
 mod states;
 mod support;
