@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 use super::Error as Refused;
 use super::bases::Bases;
 use super::commands::{Ask, Command};
-use super::driver::{Driver, Message};
+use super::driver::{Driver, INSTANCES, Message};
 use super::guest::Worker;
 use super::journal::Journal;
 use super::metrics::Metrics;
@@ -92,8 +92,7 @@ impl Daemon {
         let workers = options.workers.unwrap_or(cores).max(1);
         let runtime = Runtime::new(RuntimeOptions {
             cache: options.cache.clone(),
-            // A guest takes tens of KiB of bookkeeping here, and as much memory as it uses.
-            pool: Some(1000),
+            pool: u32::try_from(2 * INSTANCES).ok(),
             ..RuntimeOptions::default()
         })?;
         let holder = format!("process {}", std::process::id());

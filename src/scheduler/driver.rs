@@ -43,6 +43,10 @@ const READY: usize = 4_000;
 /// So many changes may be on their way to the disk before guests have to wait.
 const STORING: usize = 4_000;
 
+/// So many instances may be there at once; half of what their engine has places for, since one that is let
+/// go of leaves its place a little later.
+pub(super) const INSTANCES: usize = 1_000;
+
 /// Messages that are taken before anything else is looked at.
 const DRAIN: usize = 512;
 
@@ -99,6 +103,8 @@ struct Live {
     /// When it is due, as far as this is known.
     due: Option<u64>,
     memory: u64,
+    /// It has an instance, or is about to.
+    loaded: bool,
     /// It could not be written down, so that there is no use in asking it again and again.
     stubborn: bool,
 }
@@ -116,6 +122,7 @@ impl Live {
             busy: false,
             due: None,
             memory: 0,
+            loaded: false,
             stubborn: false,
         }
     }
@@ -132,6 +139,8 @@ pub(super) struct Driver {
     cursor: Option<Due>,
     reading: bool,
     storing: usize,
+    /// How many tasks are loaded.
+    loaded: usize,
     closing: Option<oneshot::Sender<()>>,
 }
 
@@ -152,6 +161,7 @@ impl Driver {
             cursor: None,
             reading: false,
             storing: 0,
+            loaded: 0,
             closing: None,
         }
     }
@@ -293,10 +303,17 @@ impl Driver {
             }
             let job = match live.guest.take() {
                 Some(guest) => Job::Step(guest),
-                None => Job::Load {
-                    id,
-                    handle: live.handle.clone(),
-                },
+                // There is no place for another instance: one has to go first.
+                None if self.loaded >= INSTANCES => {
+                    self.queue.push(id);
+                    return;
+                }
+                None => {
+                    live.loaded = true;
+                    self.loaded += 1;
+                    let handle = live.handle.clone();
+                    Job::Load { id, handle }
+                }
             };
             self.step(id, Event::Start);
             self.pool.send(job);
@@ -312,23 +329,25 @@ impl Driver {
         }
     }
 
-    /// Where instances that wait take too much memory, as many as needed are put to sleep.
+    /// Where instances that wait take too much memory or too many places, as many as needed are put to sleep.
     fn relieve_memory(&mut self) {
         let limit = self.shared.options.max_warm_memory;
         let used = self.shared.metrics.warm_bytes();
-        if used <= limit {
+        let mut crowd = self.loaded.saturating_sub(INSTANCES * 3 / 4);
+        if used <= limit && crowd == 0 {
             return;
         }
         let parked = self.live.values().filter(|live| {
             let idle = live.state == TaskState::Parked && !live.busy && !live.stubborn;
             idle && !live.handle.is_asked()
         });
-        let mut excess = used - limit;
+        let mut excess = used.saturating_sub(limit);
         for live in parked {
-            if excess == 0 {
+            if excess == 0 && crowd == 0 {
                 break;
             }
             excess = excess.saturating_sub(live.memory);
+            crowd = crowd.saturating_sub(1);
             live.handle.suspend();
         }
     }

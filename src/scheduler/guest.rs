@@ -28,6 +28,10 @@ use crate::task::{
 /// How long a guest may go on when others are ready too.
 const SLICE: Duration = Duration::from_millis(10);
 
+/// Nobody watches what a task in the store waits for, if it is not a time: it is looked at again after
+/// so long, in nanoseconds.
+const LOOK_AGAIN: u64 = 1_000_000_000;
+
 /// What a worker is to do.
 pub(super) enum Job {
     /// Take a task from the store and run it, if it is due.
@@ -311,7 +315,11 @@ impl Worker {
         guest.status.wakes = snapshot.meta.wakes;
         guest.status.sleeps += 1;
         guest.status.error = None;
-        let due = snapshot.meta.wakes.unwrap_or(now);
+        let due = match (&guest.status.wait, snapshot.meta.wakes) {
+            (_, Some(wakes)) => wakes,
+            (Some(Wait::Poll { .. }), None) => now.saturating_add(LOOK_AGAIN),
+            _ => now,
+        };
         self.update(guest, state, Some(due), Part::Set(frozen))
     }
 

@@ -75,6 +75,15 @@ impl Shared {
         self.views().get(&id).cloned()
     }
 
+    /// The tasks in memory that have one of these states.
+    pub(super) fn ids(&self, states: &[TaskState]) -> Vec<TaskId> {
+        let views = self.views();
+        let those = views
+            .iter()
+            .filter(|(_, view)| states.contains(&view.state));
+        those.map(|(id, _)| *id).collect()
+    }
+
     pub(super) fn enter(&self, id: TaskId, state: TaskState) {
         let view = View {
             state,

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use super::daemon::Daemon;
 
-/// How often.
+/// How long after the start, and how often then.
+const FIRST: Duration = Duration::from_secs(1);
 const EVERY: Duration = Duration::from_secs(600);
 
 /// Runs until the daemon has gone.
 pub(super) async fn run(daemon: Weak<Daemon>) {
+    let mut pause = FIRST;
     loop {
-        tokio::time::sleep(EVERY).await;
+        tokio::time::sleep(pause).await;
+        pause = EVERY;
         let Some(daemon) = daemon.upgrade() else {
             return;
         };

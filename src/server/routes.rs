@@ -93,7 +93,7 @@ pub(super) async fn find(served: &Served, id: &str) -> Answer<TaskId> {
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
-    /// Only tasks in these stored states, separated by commas.
+    /// Only tasks in these states, separated by commas.
     state: Option<String>,
     /// Only tasks with lower numbers: `next` of the page before.
     before: Option<u64>,
@@ -119,11 +119,8 @@ pub(super) async fn list(
         before,
         limit,
     };
-    let infos = served.daemon.list(filter).await?;
-    let next = infos
-        .last()
-        .filter(|_| infos.len() == limit)
-        .map(|info| info.id.0);
+    let (infos, next) = served.daemon.list(filter).await?;
+    let next = next.map(|id| id.0);
     let tasks = infos.into_iter().map(Task::from).collect();
     Ok(Json(Tasks { tasks, next }))
 }

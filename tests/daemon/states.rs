@@ -242,3 +242,69 @@ fn a_trap_and_a_full_memory_fail_the_task_alone() {
     let wasm = guest("c_memory");
     assert!(wasm.exists());
 }
+
+/// More tasks wait in memory than there are places for instances.
+#[test]
+fn a_crowd_that_waits_in_memory_shares_the_places() {
+    let data = folder();
+    let daemon = Daemon::start(data.path(), &["--hibernate-after", "1h"]);
+    let module = daemon.upload("ex_sleeper");
+    let task = json!([{"module": module, "args": ["sleeper", "0.5", "1", "4"], "count": 2500}]);
+    let (status, _) = daemon.json(Method::POST, "/v1/batch", &task);
+    assert_eq!(status, 200);
+    daemon.until_that("all are over", || {
+        let (_, stats) = daemon.json(Method::GET, "/v1/stats", &Value::Null);
+        (stats["tasks"]["exited"] == 2500).then_some(())
+    });
+    assert_eq!(daemon.output(1).lines().count(), 4);
+}
+
+#[test]
+fn tasks_are_listed_by_the_state_that_they_have_now() {
+    let data = folder();
+    let daemon = Daemon::start(data.path(), &["--grace", "1s"]);
+    let running = daemon.submit("ex_spin", &["1000000"], json!({}));
+    let parked = daemon.submit("ex_sleeper", &["0.9", "0", "100"], json!({}));
+    let asleep = daemon.submit("ex_sleeper", &["1000"], json!({}));
+    daemon.until(parked, "parked");
+    daemon.until(asleep, "hibernated");
+    for (state, id) in [("running", running), ("hibernated", asleep)] {
+        let path = format!("/v1/tasks?state={state}");
+        let (_, page) = daemon.json(Method::GET, &path, &Value::Null);
+        let ids: Vec<_> = page["tasks"]
+            .as_array()
+            .expect("tasks")
+            .iter()
+            .map(|t| &t["id"])
+            .collect();
+        assert!(ids.contains(&&json!(id)), "{state}: {page}");
+        assert!(
+            ids.iter()
+                .all(|found| **found == json!(id) || **found == json!(parked)),
+            "{page}"
+        );
+    }
+    let task = daemon.until_that("it waits in memory", || {
+        let task = daemon.task(parked);
+        (task["state"] == "parked").then_some(task)
+    });
+    assert_eq!(task["waits_for"], "time", "{task}");
+    assert!(task["memory"].as_u64() > Some(0), "{task}");
+}
+
+#[test]
+fn tasks_that_are_over_go_when_their_time_has_come() {
+    let data = folder();
+    let id = {
+        let daemon = Daemon::start(data.path(), &[]);
+        let id = daemon.submit("c_args_env", &[], json!({}));
+        daemon.until(id, "exited");
+        daemon.stop();
+        id
+    };
+    let daemon = Daemon::start(data.path(), &["--retain", "0s"]);
+    daemon.until_that("it is gone", || {
+        let (status, _) = daemon.json(Method::GET, &format!("/v1/tasks/{id}"), &Value::Null);
+        (status == 404).then_some(())
+    });
+}

@@ -5,11 +5,88 @@ use tokio::sync::broadcast;
 use super::super::Error as Refused;
 use super::super::info::{Outputs, Piece, TaskInfo};
 use super::super::output::Fresh;
-use super::super::shared::Moved;
+use super::super::shared::{Moved, Shared};
 use super::{Daemon, blocking};
 use crate::error::Error;
-use crate::model::TaskId;
+use crate::model::{TaskId, TaskState};
 use crate::store::{Filter, Logged, Sizes};
+
+/// The states of tasks in memory.
+const LIVE: [TaskState; 3] = [TaskState::Ready, TaskState::Running, TaskState::Parked];
+
+/// Rows that are read at most for one page.
+const MOST_READ: usize = 100_000;
+
+fn list(shared: &Shared, filter: Filter) -> Result<(Vec<TaskInfo>, Option<TaskId>), Error> {
+    let wanted = |info: &TaskInfo| filter.states.is_empty() || filter.states.contains(&info.state);
+    if !filter.states.is_empty() && filter.states.iter().all(|state| LIVE.contains(state)) {
+        return live(shared, &filter);
+    }
+    let mut found: Vec<TaskInfo> = Vec::new();
+    let mut before = filter.before;
+    let mut read = 0;
+    loop {
+        // A task that is in memory is hibernated for the store.
+        let page = Filter {
+            states: filter
+                .states
+                .iter()
+                .map(|state| match LIVE.contains(state) {
+                    true => TaskState::Hibernated,
+                    false => *state,
+                })
+                .collect(),
+            before,
+            limit: filter.limit,
+        };
+        let rows = shared.store.list(&page)?;
+        let full = rows.len() == filter.limit;
+        read += rows.len();
+        for row in rows {
+            before = Some(row.id);
+            let info = TaskInfo::of(row, shared)?;
+            if wanted(&info) {
+                found.push(info);
+            }
+            if found.len() == filter.limit {
+                return Ok((found, before));
+            }
+        }
+        if !full {
+            return Ok((found, None));
+        }
+        if read >= MOST_READ {
+            return Ok((found, before));
+        }
+    }
+}
+
+/// Tasks that are in memory, and those whose turn has not come yet.
+fn live(shared: &Shared, filter: &Filter) -> Result<(Vec<TaskInfo>, Option<TaskId>), Error> {
+    let mut ids = shared.ids(&filter.states);
+    if filter.states.contains(&TaskState::Ready) {
+        let late = shared
+            .store
+            .due(None, shared.clock.realtime(), filter.limit)?;
+        ids.extend(late.into_iter().map(|due| due.id));
+    }
+    ids.sort_unstable_by_key(|id| std::cmp::Reverse(*id));
+    ids.dedup();
+    ids.retain(|id| filter.before.is_none_or(|before| *id < before));
+    let mut found = Vec::new();
+    for id in ids {
+        if let Some(row) = shared.store.task(id)? {
+            let info = TaskInfo::of(row, shared)?;
+            if filter.states.contains(&info.state) {
+                found.push(info);
+            }
+        }
+        if found.len() == filter.limit {
+            return Ok((found, Some(id)));
+        }
+    }
+    Ok((found, None))
+}
 
 impl Daemon {
     /// The number of a task that is given by number or by name.
@@ -40,18 +117,14 @@ impl Daemon {
         .await
     }
 
-    /// Tasks, the newest first.
+    /// Tasks, the newest first, and where the next page begins, if there may be one. States are those of
+    /// now, which the store does not know of tasks that are in memory.
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub async fn list(&self, filter: Filter) -> Result<Vec<TaskInfo>, Error> {
+    pub async fn list(&self, filter: Filter) -> Result<(Vec<TaskInfo>, Option<TaskId>), Error> {
         let shared = self.shared.clone();
-        blocking(move || {
-            let rows = shared.store.list(&filter)?;
-            let infos = rows.into_iter().map(|row| TaskInfo::of(row, &shared));
-            Ok(infos.collect::<Result<_, _>>()?)
-        })
-        .await
+        blocking(move || list(&shared, filter)).await
     }
 
     /// A task's output from a place on: what is stored, up to `limit` bytes, and if that is all, what is

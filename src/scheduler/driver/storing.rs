@@ -131,6 +131,7 @@ impl Driver {
             return;
         };
         self.shared.warm(-(live.memory as i64));
+        self.loaded -= usize::from(live.loaded);
         let stored = match live.state {
             TaskState::Ready | TaskState::Running | TaskState::Parked => TaskState::Hibernated,
             state => state,
@@ -149,6 +150,7 @@ impl Driver {
 
     pub(super) fn forget(&mut self, id: TaskId) {
         if let Some(live) = self.live.remove(&id) {
+            self.loaded -= usize::from(live.loaded);
             self.shared.gone(id, live.state);
             for command in live.waiting {
                 self.command(command);
