@@ -88,6 +88,7 @@ fn parked(runtime: &Runtime, guest: &Guest) -> Task {
         },
         bindings: silent(),
         clock: Some(Arc::new(SimClock::at(SUSPENDED))),
+        ..Setup::default()
     };
     let mut task = Task::new(runtime, &guest.program, ENGINE, setup, &dormouse::quiet)
         .expect("the guest can be started");

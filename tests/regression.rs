@@ -192,7 +192,7 @@ async fn a_frozen_task_can_go_on() -> Result<(), Error> {
     let setup = Setup {
         config: Config::default(),
         bindings: bindings(&here),
-        clock: None,
+        ..Setup::default()
     };
     let engine = EngineKind::Wasmtime;
     let mut task = Task::new(&runtime, &program, engine, setup, &dormouse::quiet)?;

@@ -191,6 +191,7 @@ impl Run<'_> {
             },
             bindings: bindings(reader.into(), &printed),
             clock: Some(Arc::new(ThreadClock)),
+            ..Setup::default()
         };
         let mut task = Task::new(
             self.runtime,

@@ -15,6 +15,7 @@ mod reports;
 mod storing;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -281,10 +282,10 @@ impl Driver {
             && let Some(due) = self.queue.wake(now)
         {
             // One that is live is told of its own time when it has been stored.
-            if !self.live.contains_key(&due.id) {
+            if let Entry::Vacant(place) = self.live.entry(due.id) {
                 let mut live = Live::new(TaskState::Hibernated);
                 live.due = Some(due.at);
-                self.live.insert(due.id, live);
+                place.insert(live);
                 self.shared.enter(due.id, TaskState::Hibernated);
                 self.step(due.id, Event::Wake);
                 self.queue.push(due.id);

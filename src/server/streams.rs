@@ -96,7 +96,10 @@ impl Writer {
                 break (outputs.tail, outputs.written);
             }
         };
-        while follow {
+        if !follow {
+            return;
+        }
+        loop {
             // Output first, so that all of it comes before the end.
             let piece = tokio::select! {
                 biased;

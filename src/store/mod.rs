@@ -203,7 +203,7 @@ pub struct Logged {
 
 impl Logged {
     /// Bytes of the piece.
-    pub fn len(&self) -> u64 {
+    pub fn size(&self) -> u64 {
         self.entry.bytes.len() as u64
     }
 }

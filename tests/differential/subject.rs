@@ -75,7 +75,7 @@ pub fn run(
     let setup = Setup {
         config: Config::default(),
         bindings: bindings()?,
-        clock: None,
+        ..Setup::default()
     };
     let (mut suspends, mut snapshots) = (0, 0);
     let mut task = match Task::new(&runtime, &program, engines[0], setup, quiet) {

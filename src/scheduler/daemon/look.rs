@@ -144,7 +144,7 @@ impl Daemon {
                 let stored = shared.store.output(id, next, limit)?;
                 let (none, size) = (
                     stored.is_empty(),
-                    stored.iter().map(Logged::len).sum::<u64>(),
+                    stored.iter().map(Logged::size).sum::<u64>(),
                 );
                 next = stored.last().map_or(next, |logged| logged.place + 1);
                 pieces.extend(stored.into_iter().map(|logged| Piece {
