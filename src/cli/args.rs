@@ -327,6 +327,9 @@ pub(super) struct Common {
     /// Give the guest a directory.
     #[arg(long = "dir", value_name = "HOST[::GUEST]")]
     pub dirs: Vec<String>,
+    /// Listen on an address, and give the guest the socket: from descriptor 3 on, before directories.
+    #[arg(long, value_name = "ADDRESS")]
+    pub tcplisten: Vec<String>,
     /// The engine: wasmtime or wasmedge.
     #[arg(long)]
     pub engine: Option<EngineKind>,

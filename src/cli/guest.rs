@@ -8,6 +8,7 @@
 //!      `------------- goes on in this process <-----------------'
 //! ```
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -15,14 +16,15 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-use super::exit::{Done, Failure, INTERNAL, INTERRUPTED, SUSPENDED, WRITE};
+use super::args::Common;
+use super::exit::{Done, Failure, INTERNAL, INTERRUPTED, MISSING, SUSPENDED, WRITE};
 use super::text::{self, say};
 use crate::error::Error;
 use crate::model::Wait;
 use crate::scheduler::{self, Ended, Policy};
 use crate::snapshot::{self, ModuleRef};
 use crate::task::{Task, TaskHandle};
-use crate::wasi::{Bindings, HostDir};
+use crate::wasi::{Bindings, HostDir, Listener};
 
 /// Signals this close together are one request: `timeout` and shells send them to the process and
 /// to its group.
@@ -42,12 +44,76 @@ pub(super) struct Session {
     pub(super) snapshot: PathBuf,
     /// Leave the module out of it.
     pub(super) slim: bool,
-    /// As given, to say how to resume.
-    pub(super) dirs: Vec<String>,
+    pub(super) given: Given,
 }
 
-/// What a guest is given: the process's own streams, and these directories.
-pub(super) fn bindings(dirs: Vec<HostDir>) -> Result<Bindings, Failure> {
+/// What a guest is given beside the process's own streams.
+pub(super) struct Given {
+    pub(super) dirs: Vec<HostDir>,
+    listeners: Vec<Listener>,
+    /// The flags that give the same again, for a shell.
+    again: String,
+}
+
+impl Given {
+    /// What the command line gives.
+    pub(super) fn new(common: &Common) -> Result<Self, Failure> {
+        let dirs = common
+            .dirs
+            .iter()
+            .map(|dir| format!(" --dir {}", quoted(dir)));
+        let addresses = common.tcplisten.iter();
+        let again =
+            dirs.chain(addresses.map(|address| format!(" --tcplisten {}", quoted(address))));
+        Ok(Self {
+            again: again.collect(),
+            dirs: super::run::dirs(&common.dirs)?,
+            listeners: common
+                .tcplisten
+                .iter()
+                .map(|address| listen(address))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// For one instance: listening sockets are shared by those that follow it.
+    pub(super) fn bindings(&self) -> Result<Bindings, Failure> {
+        let shared = self.listeners.iter().map(|listener| {
+            let socket = listener.socket.try_clone().map_err(|error| {
+                Failure::new(
+                    INTERNAL,
+                    format!("cannot share a listening socket: {error}"),
+                )
+            })?;
+            let address = listener.address.clone();
+            Ok(Listener { address, socket })
+        });
+        Ok(Bindings {
+            listeners: shared.collect::<Result<_, Failure>>()?,
+            ..bindings(self.dirs.clone())?
+        })
+    }
+}
+
+fn listen(address: &str) -> Result<Listener, Failure> {
+    let socket = TcpListener::bind(address).map_err(|error| {
+        Failure::new(
+            MISSING,
+            format!("--tcplisten {address}: cannot listen: {error}"),
+        )
+    })?;
+    if let Ok(found) = socket.local_addr()
+        && found.to_string() != address
+    {
+        say!("--tcplisten {address}: listening on {found}");
+    }
+    Ok(Listener {
+        address: address.into(),
+        socket,
+    })
+}
+
+fn bindings(dirs: Vec<HostDir>) -> Result<Bindings, Failure> {
     let stdout = super::log::output().map_err(|error| {
         Failure::new(
             INTERNAL,
@@ -231,14 +297,10 @@ fn suspend(session: &mut Session) -> Result<(), Error> {
     }
     let bytes = snapshot.encode()?;
     snapshot::write(&session.snapshot, &bytes)?;
-    let dirs: String = session
-        .dirs
-        .iter()
-        .map(|dir| format!(" --dir {}", quoted(dir)))
-        .collect();
     say!(
-        "{}; resume with: dormouse resume{dirs} {}",
+        "{}; resume with: dormouse resume{} {}",
         sleeping(&snapshot.meta.wait, snapshot.meta.wakes),
+        session.given.again,
         quoted(&runnable(&session.snapshot)),
     );
     Ok(())

@@ -99,6 +99,8 @@ fn describe(fd: &FdV1) -> String {
             "file {path} in {preopen}, at byte {offset} of {}",
             identity.size
         ),
+        FdKindV1::Listener(address) => format!("listening socket {address}, given by the host"),
+        FdKindV1::Connection => "a connection, which will read as reset".into(),
         FdKindV1::Deleted { offset, .. } => format!("a deleted file, at byte {offset}"),
     }
 }

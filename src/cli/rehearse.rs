@@ -2,11 +2,12 @@
 //! snapshot into a fresh instance, with both engines taking turns where both are built.
 
 use super::exit::{Done, Failure};
+use super::guest::Given;
 use crate::engine::EngineKind;
 use crate::scheduler;
 use crate::snapshot::Limits;
 use crate::task::{Restore, Runtime, Snapshot, Step, Task, quiet};
-use crate::wasi::{HostDir, RestoreOptions};
+use crate::wasi::RestoreOptions;
 
 /// The engines that take turns: all of this build, or only the one asked for.
 pub(super) fn engines(first: EngineKind, only: bool) -> Vec<EngineKind> {
@@ -19,7 +20,7 @@ pub(super) fn rehearse(
     runtime: &Runtime,
     mut task: Task,
     engines: &[EngineKind],
-    dirs: &[HostDir],
+    given: &Given,
 ) -> Result<Done, Failure> {
     super::guest::runtime()?.block_on(async {
         let mut count = 0usize;
@@ -34,7 +35,7 @@ pub(super) fn rehearse(
                     count += 1;
                     let engine = *turns.next().unwrap_or(&engines[0]);
                     drop(task);
-                    task = thaw(runtime, &bytes, engine, dirs)?;
+                    task = thaw(runtime, &bytes, engine, given)?;
                     scheduler::wait(&mut task).await?;
                 }
                 Step::Exited(code) => {
@@ -56,12 +57,12 @@ fn thaw(
     runtime: &Runtime,
     bytes: &[u8],
     engine: EngineKind,
-    dirs: &[HostDir],
+    given: &Given,
 ) -> Result<Task, Failure> {
     let snapshot = Snapshot::decode(bytes, &Limits::default())?;
     let program = runtime.load_snapshot(&snapshot)?;
     let restore = Restore {
-        bindings: super::guest::bindings(dirs.to_vec())?,
+        bindings: given.bindings()?,
         options: RestoreOptions::default(),
         ..Restore::default()
     };

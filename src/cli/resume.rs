@@ -4,9 +4,9 @@ use std::path::Path;
 
 use super::args::Resume;
 use super::exit::{Done, Failure};
-use super::guest::{self, Session};
+use super::guest::{self, Given, Session};
 use super::progress::Bar;
-use super::run::{dirs, engine, read_module};
+use super::run::{engine, read_module};
 use crate::error::{Error, ErrorKind};
 use crate::snapshot::{self, Limits};
 use crate::task::{Restore, Runtime, RuntimeOptions, Snapshot, Task};
@@ -52,8 +52,9 @@ pub(super) fn resume(command: Resume) -> Result<Done, Failure> {
         None => runtime.load_snapshot(&saved),
     }
     .map_err(at_file)?;
+    let given = Given::new(&command.common)?;
     let restore = Restore {
-        bindings: guest::bindings(dirs(&command.common.dirs)?)?,
+        bindings: given.bindings()?,
         options: RestoreOptions {
             accept_changed_files: command.accept_changed_files,
         },
@@ -68,6 +69,6 @@ pub(super) fn resume(command: Resume) -> Result<Done, Failure> {
         policy: command.common.suspend,
         snapshot: command.output.unwrap_or(command.snapshot),
         slim: command.common.slim,
-        dirs: command.common.dirs,
+        given,
     })
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::args::Run;
 use super::exit::{Done, Failure, MISSING, MODULE, NO_INPUT, USAGE};
-use super::guest::{self, Session};
+use super::guest::{self, Given, Session};
 use super::progress::Bar;
 use super::rehearse;
 use crate::engine::EngineKind;
@@ -23,7 +23,7 @@ pub(super) fn run(command: Run) -> Result<Done, Failure> {
         ..RuntimeOptions::default()
     })?;
     let engine = engine(command.common.engine)?;
-    let dirs = dirs(&command.common.dirs)?;
+    let given = Given::new(&command.common)?;
     let bar = Bar::new(&file_name(module));
     let progress = |stage: &str, number: usize, stages: usize| bar.stage(stage, number, stages);
     let program = runtime.load(&source, &progress)?;
@@ -34,7 +34,7 @@ pub(super) fn run(command: Run) -> Result<Done, Failure> {
                 .collect(),
             env: environment(&command.env)?,
         },
-        bindings: guest::bindings(dirs.clone())?,
+        bindings: given.bindings()?,
         ..Setup::default()
     };
     let task = Task::new(&runtime, &program, engine, setup, &progress)?;
@@ -54,7 +54,7 @@ pub(super) fn run(command: Run) -> Result<Done, Failure> {
         for error in unable {
             super::text::say!("rehearsing without it: {error}");
         }
-        return rehearse::rehearse(&runtime, task, &engines, &dirs);
+        return rehearse::rehearse(&runtime, task, &engines, &given);
     }
     drop(bar);
     guest::drive(Session {
@@ -62,7 +62,7 @@ pub(super) fn run(command: Run) -> Result<Done, Failure> {
         policy: command.common.suspend,
         snapshot: command.snapshot,
         slim: command.common.slim,
-        dirs: command.common.dirs,
+        given,
     })
 }
 

@@ -199,6 +199,7 @@ impl Worker {
             stdout: tail.output(Stream::Stdout),
             stderr: tail.output(Stream::Stderr),
             dirs: dirs.collect(),
+            ..Bindings::default()
         };
         let memory_limit = spec.memory_limit.or(self.options.memory_limit);
         let clock = Some(self.clock.clone());

@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::instrument::{self, HostFunction, Manifest, Report, Segment, Transform};
 use crate::model::{Digest, Shape};
 use crate::snapshot::ModuleRef;
+use crate::wasi;
 
 /// How a [`Runtime`] is set up.
 #[derive(Debug, Default)]
@@ -102,10 +103,11 @@ impl Runtime {
         source: &[u8],
         progress: Progress<'_>,
     ) -> Result<(Arc<Program>, Report), Error> {
+        let connections = has_connections(source);
         let done = instrument::instrument(
             source,
             &instrument::Options {
-                host: &|module, name| self.host_function(module, name),
+                host: &|module, name| self.host_function(module, name, connections),
                 transform: self.transform,
                 progress: &|stage, number| progress(stage, number, STAGES),
             },
@@ -232,7 +234,7 @@ impl Runtime {
         Ok(engine)
     }
 
-    fn host_function(&self, module: &str, name: &str) -> Option<HostFunction> {
+    fn host_function(&self, module: &str, name: &str, connections: bool) -> Option<HostFunction> {
         if let Some(registered) = self.functions.get(module, name) {
             return Some(registered.ty.clone());
         }
@@ -243,8 +245,8 @@ impl Runtime {
                 true => vec![crate::model::ValType::I32],
                 false => Vec::new(),
             },
-            // Nothing gives a guest sockets yet, so output never waits for a peer.
-            blocks: function.may_block(false),
+            // Output waits for a peer only where there can be one.
+            blocks: function.may_block(connections),
         })
     }
 
@@ -257,6 +259,10 @@ impl Runtime {
             env!("DORMOUSE_INSTRUMENT").as_bytes(),
             self.transform.to_string().as_bytes(),
             functions.as_bytes(),
+            match has_connections(source) {
+                true => b"connections",
+                false => b"",
+            },
             Digest::of(source).as_bytes(),
         ])
     }
@@ -422,6 +428,23 @@ impl fmt::Debug for Program {
             .field("manifest", &self.manifest)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether a module can have connections: it has to accept them.
+fn has_connections(wasm: &[u8]) -> bool {
+    use wasmparser::{Parser, Payload, SectionLimited};
+    let imports = Parser::new(0)
+        .parse_all(wasm)
+        .find_map(|payload| match payload {
+            Ok(Payload::ImportSection(imports)) => Some(imports),
+            _ => None,
+        });
+    let accept = wasi::Function::SockAccept.name();
+    imports
+        .into_iter()
+        .flat_map(SectionLimited::into_imports)
+        .flatten()
+        .any(|import| import.name == accept)
 }
 
 fn check_digest(wasm: &[u8], stated: &Digest) -> Result<(), Error> {

@@ -15,8 +15,9 @@ use super::abi::{Memory, Result, arg};
 use super::clock::{self, GuestClock};
 use super::errno::Errno;
 use super::fd::{Descriptor, DirFd, Kind, Table};
+use super::sock::ListenerFd;
 use super::streams::{Bindings, HostDir, Stream, Streams, readiness};
-use super::{Error, Function, dir, file, path, rights, sock};
+use super::{Error, Function, dir, file, path, rights};
 use crate::clock::Clock;
 use crate::model::{Deadline, FdInterest, Interest, Wait};
 
@@ -63,6 +64,7 @@ pub struct Ctx {
     pub(super) env: Vec<(String, String)>,
     pub(super) streams: Streams,
     pub(super) preopens: Vec<Preopen>,
+    pub(super) listeners: Vec<ListenerFd>,
     pub(super) table: Table,
     pub(super) clock: GuestClock,
     /// The deadlines of the poll that has blocked, by subscription.
@@ -84,6 +86,13 @@ impl Ctx {
         for (fd, stream) in (0..).zip(streams) {
             // The table is empty, so that the number is free.
             let _ = ctx.table.insert_at(fd, Descriptor::stream(stream));
+        }
+        for listener in &ctx.listeners {
+            if ctx.table.insert(listener.descriptor()).is_err() {
+                return Err(Error::Malformed(
+                    "it has more listeners than a guest can have",
+                ));
+            }
         }
         for preopen in &ctx.preopens {
             let descriptor = preopen.descriptor()?;
@@ -113,11 +122,17 @@ impl Ctx {
             .into_iter()
             .map(Preopen::open)
             .collect::<std::result::Result<_, _>>()?;
+        let listeners = bindings
+            .listeners
+            .into_iter()
+            .map(ListenerFd::new)
+            .collect::<std::result::Result<_, _>>()?;
         Ok(Self {
             args: config.args,
             env: config.env,
             streams: Streams::new(bindings.stdin, bindings.stdout, bindings.stderr),
             preopens,
+            listeners,
             table: Table::default(),
             clock,
             poll: None,
@@ -153,9 +168,31 @@ impl Ctx {
                 Ok(None) => Ok(()),
                 Err(errno) => Err(errno),
             },
+            Function::FdWrite | Function::SockAccept | Function::SockRecv | Function::SockSend => {
+                match self.socket_call(function, arguments, memory) {
+                    Ok(Some(wait)) => return Outcome::Block(wait),
+                    Ok(None) => Ok(()),
+                    Err(errno) => Err(errno),
+                }
+            }
             function => self.simple(function, arguments, memory),
         };
         Outcome::Done(result.err().unwrap_or(Errno::Success))
+    }
+
+    /// The calls that block only where there is a socket.
+    fn socket_call(
+        &mut self,
+        function: Function,
+        a: &[u64],
+        memory: &mut Memory<'_>,
+    ) -> Result<Option<Wait>> {
+        match function {
+            Function::SockAccept => self.sock_accept(a, memory),
+            Function::SockRecv => self.sock_recv(a, memory),
+            Function::SockSend => self.sock_send(a, memory),
+            _ => self.fd_write(a, memory),
+        }
     }
 
     /// The calls that never block.
@@ -178,14 +215,10 @@ impl Ctx {
             }
             Function::FdClose => self.table.close(arg(a, 0)),
             Function::FdRenumber => self.table.renumber(arg(a, 0), arg(a, 1)),
-            Function::FdWrite => self.fd_write(a, memory),
             Function::FdPrestatGet => dir::prestat_get(&self.table, a, memory),
             Function::FdPrestatDirName => dir::prestat_dir_name(&self.table, a, memory),
             Function::FdReaddir => dir::readdir(&mut self.table, a, memory),
-            Function::SockAccept
-            | Function::SockRecv
-            | Function::SockSend
-            | Function::SockShutdown => sock::call(&self.table, a),
+            Function::SockShutdown => self.sock_shutdown(a),
             function if function.name().starts_with("path_") => {
                 path::call(&mut self.table, function, a, memory)
             }
@@ -237,6 +270,8 @@ impl Ctx {
             Kind::Stream(stream) => self.streams.fd(*stream),
             Kind::File(open) => open.waits.then(|| open.file.as_fd()),
             Kind::Dir(_) => None,
+            Kind::Listener(listener) => Some(listener.socket.as_fd()),
+            Kind::Connection(connection) => connection.fd(),
         }
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn prestat_dir_name(table: &Table, a: &[u64], memory: &mut Memory<'_>
 fn preopen_name(table: &Table, fd: u32) -> Result<&str> {
     match &table.get(fd)?.kind {
         Kind::Dir(dir) if dir.is_preopen => Ok(&dir.preopen),
-        Kind::Dir(_) | Kind::File(_) | Kind::Stream(_) => Err(Errno::Badf),
+        _ => Err(Errno::Badf),
     }
 }
 

@@ -29,6 +29,15 @@ pub enum Error {
         /// The guest's names for them.
         guests: Vec<String>,
     },
+    /// Listening sockets that the task had are not given again.
+    #[error(
+        "the task listens on {}; give each again with --tcplisten ADDRESS",
+        .addresses.join(", ")
+    )]
+    MissingListener {
+        /// Their addresses, as the user wrote them.
+        addresses: Vec<String>,
+    },
     /// A file that the task has open is gone.
     #[error("the task has {path} open, which cannot be opened again: {source}")]
     FileMissing {
@@ -83,7 +92,9 @@ pub enum Error {
 impl From<Error> for crate::error::Error {
     fn from(error: Error) -> Self {
         let kind = match &error {
-            Error::MissingPreopen { .. } | Error::OpenDir { .. } => ErrorKind::Missing,
+            Error::MissingPreopen { .. }
+            | Error::MissingListener { .. }
+            | Error::OpenDir { .. } => ErrorKind::Missing,
             Error::FileMissing { .. } | Error::FileChanged { .. } => ErrorKind::File,
             Error::DeletedFileTooLarge { .. } | Error::DeletedNotFile(_) | Error::MovedOut(_) => {
                 ErrorKind::Suspend

@@ -7,6 +7,7 @@ use cap_std::fs::{Dir, File};
 use super::abi::Result;
 use super::errno::Errno;
 use super::rights;
+use super::sock::{ConnectionFd, ListenerFd};
 use super::state::EntryV1;
 use super::streams::Stream;
 
@@ -32,11 +33,13 @@ pub(super) struct Descriptor {
     pub(super) flags: u16,
 }
 
-/// What a descriptor stands for. Sockets will be one more kind.
+/// What a descriptor stands for.
 pub(super) enum Kind {
     Stream(Stream),
     Dir(DirFd),
     File(FileFd),
+    Listener(ListenerFd),
+    Connection(ConnectionFd),
 }
 
 /// An open directory.
@@ -87,7 +90,7 @@ impl Table {
         let descriptor = self.get(fd)?;
         match &descriptor.kind {
             Kind::Dir(dir) => descriptor.need(right).map(|_| dir),
-            Kind::File(_) | Kind::Stream(_) => Err(Errno::Notdir),
+            _ => Err(Errno::Notdir),
         }
     }
 
@@ -96,14 +99,14 @@ impl Table {
         let descriptor = self.get(fd)?;
         match &descriptor.kind {
             Kind::File(file) => descriptor.need(right).map(|_| file),
-            Kind::Dir(_) | Kind::Stream(_) => Err(Errno::Badf),
+            _ => Err(Errno::Badf),
         }
     }
 
     /// The same for calls with an offset, which a stream has not.
     pub(super) fn seekable(&self, fd: u32, right: u64) -> Result<&FileFd> {
         match self.get(fd)?.kind {
-            Kind::Stream(_) => Err(Errno::Spipe),
+            Kind::Stream(_) | Kind::Listener(_) | Kind::Connection(_) => Err(Errno::Spipe),
             Kind::Dir(_) | Kind::File(_) => self.file(fd, right),
         }
     }

@@ -133,6 +133,7 @@ fn fdstat_get(ctx: &Ctx, a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
         Kind::Dir(_) => DIRECTORY,
         Kind::File(open) => filetype(os::fstat(&open.file)?.st_mode),
         Kind::Stream(stream) => stream_type(ctx, *stream),
+        Kind::Listener(_) | Kind::Connection(_) => SOCKET_STREAM,
     };
     let mut stat = [0; 24];
     stat[0] = filetype;
@@ -145,15 +146,19 @@ fn fdstat_get(ctx: &Ctx, a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
 fn filestat_get(ctx: &Ctx, a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
     let descriptor = ctx.table.with(arg(a, 0), rights::FD_FILESTAT_GET)?;
     let bytes = match &descriptor.kind {
-        Kind::Stream(stream) => {
-            let mut bytes = [0; 64];
-            bytes[16] = stream_type(ctx, *stream);
-            bytes
-        }
+        Kind::Stream(stream) => nameless(stream_type(ctx, *stream)),
+        Kind::Listener(_) | Kind::Connection(_) => nameless(SOCKET_STREAM),
         Kind::File(open) => filestat(&open.file.metadata()?),
         Kind::Dir(open) => filestat(&open.dir.dir_metadata()?),
     };
     memory.write(arg(a, 1), &bytes)
+}
+
+/// The `filestat` of what is no file.
+fn nameless(filetype: u8) -> [u8; 64] {
+    let mut bytes = [0; 64];
+    bytes[16] = filetype;
+    bytes
 }
 
 /// A terminal is a character device; for everything else a guest is told nothing, as by Wasmtime.
@@ -168,13 +173,14 @@ fn host_fd(descriptor: &Descriptor) -> Option<BorrowedFd<'_>> {
     match &descriptor.kind {
         Kind::File(open) => Some(open.file.as_fd()),
         Kind::Dir(open) => Some(open.dir.as_fd()),
-        Kind::Stream(_) => None,
+        Kind::Stream(_) | Kind::Listener(_) | Kind::Connection(_) => None,
     }
 }
 
 pub(super) const UNKNOWN: u8 = 0;
 const CHARACTER_DEVICE: u8 = 2;
 pub(super) const DIRECTORY: u8 = 3;
+const SOCKET_STREAM: u8 = 6;
 
 /// `filetype` of the specification, from the mode.
 pub(super) fn filetype(mode: u32) -> u8 {

@@ -33,5 +33,6 @@ pub use ctx::{Config, Ctx, Outcome};
 pub use error::Error;
 pub use function::Function;
 pub use restore::RestoreOptions;
+pub use sock::Listener;
 pub use state::{FdKindV1, FdV1, StateV1};
 pub use streams::{Bindings, HostDir, Input, Output, Sink};

@@ -150,7 +150,7 @@ fn open(table: &mut Table, a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
     // ask for too few and never notice.
     let (rights, inheriting) = match &kind {
         Kind::Dir(_) => (rights::DIRECTORY, rights::ALL),
-        Kind::File(_) | Kind::Stream(_) => (rights::file(request.reads(), request.writes()), 0),
+        _ => (rights::file(request.reads(), request.writes()), 0),
     };
     let descriptor = Descriptor {
         rights,

@@ -18,6 +18,7 @@ use super::fd::{ALL_FLAGS, Descriptor, DirFd, FileFd, Kind, MAX_OPEN};
 use super::identity::{IdentityV1, proc_path};
 use super::path::status_flags;
 use super::save::guest_path;
+use super::sock::ConnectionFd;
 use super::state::{FdKindV1, FdV1, StateV1};
 use super::streams::Bindings;
 use super::{Error, rights};
@@ -44,6 +45,7 @@ impl Ctx {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Error> {
         check_directories(&state, &bindings)?;
+        check_listeners(&state, &bindings)?;
         let config = Config {
             args: state.args,
             env: state.env,
@@ -76,6 +78,8 @@ impl Ctx {
         let (own, inheriting) = match &saved.kind {
             FdKindV1::Stream(stream) => (Descriptor::stream(*stream).rights, 0),
             FdKindV1::Preopen(_) | FdKindV1::Dir { .. } => (rights::DIRECTORY, rights::ALL),
+            FdKindV1::Listener(_) => (rights::LISTENER, rights::CONNECTION),
+            FdKindV1::Connection => (rights::CONNECTION, 0),
             FdKindV1::File { access, .. } | FdKindV1::Deleted { access, .. } => {
                 (rights::file(access.0, access.1), 0)
             }
@@ -101,6 +105,14 @@ impl Ctx {
     fn kind(&self, saved: FdV1, deleted: &[File], options: RestoreOptions) -> Result<Kind, Error> {
         Ok(match saved.kind {
             FdKindV1::Stream(stream) => Kind::Stream(stream),
+            FdKindV1::Connection => Kind::Connection(ConnectionFd::reset()),
+            FdKindV1::Listener(address) => {
+                let listener = self.listeners.iter().find(|known| known.address == address);
+                let missing = || Error::MissingListener {
+                    addresses: vec![address.clone()],
+                };
+                Kind::Listener(listener.ok_or_else(missing)?.again())
+            }
             FdKindV1::Preopen(guest) => {
                 let mut kind = self.preopen(&guest)?.descriptor()?.kind;
                 if let Kind::Dir(open) = &mut kind {
@@ -237,7 +249,7 @@ fn check_directories(state: &StateV1, bindings: &Bindings) -> Result<(), Error> 
             FdKindV1::Preopen(preopen)
             | FdKindV1::Dir { preopen, .. }
             | FdKindV1::File { preopen, .. } => Some(preopen),
-            FdKindV1::Stream(_) | FdKindV1::Deleted { .. } => None,
+            _ => None,
         })
         .filter(|guest| bindings.dirs.iter().all(|dir| dir.guest != **guest))
         .cloned()
@@ -247,6 +259,31 @@ fn check_directories(state: &StateV1, bindings: &Bindings) -> Result<(), Error> 
     match guests.is_empty() {
         true => Ok(()),
         false => Err(Error::MissingPreopen { guests }),
+    }
+}
+
+/// Names every listener that is missing at once.
+fn check_listeners(state: &StateV1, bindings: &Bindings) -> Result<(), Error> {
+    let mut addresses: Vec<String> = state
+        .fds
+        .iter()
+        .filter_map(|fd| match &fd.kind {
+            FdKindV1::Listener(address) => Some(address),
+            _ => None,
+        })
+        .filter(|address| {
+            bindings
+                .listeners
+                .iter()
+                .all(|given| given.address != **address)
+        })
+        .cloned()
+        .collect();
+    addresses.sort();
+    addresses.dedup();
+    match addresses.is_empty() {
+        true => Ok(()),
+        false => Err(Error::MissingListener { addresses }),
     }
 }
 

@@ -67,7 +67,16 @@ pub(super) const DIRECTORY: u64 = ALL
         | SOCKET);
 
 /// What only a socket can be asked for: `sock_shutdown` and `sock_accept`.
-const SOCKET: u64 = 1 << 28 | 1 << 29;
+const SOCKET: u64 = SOCK_SHUTDOWN | SOCK_ACCEPT;
+pub(super) const SOCK_SHUTDOWN: u64 = 1 << 28;
+pub(super) const SOCK_ACCEPT: u64 = 1 << 29;
+
+/// What a listening socket can be asked for. `FD_READ` is what a poll for it asks.
+pub(super) const LISTENER: u64 =
+    SOCK_ACCEPT | FD_READ | FD_FDSTAT_SET_FLAGS | FD_FILESTAT_GET | POLL_FD_READWRITE;
+
+/// What a connection can be asked for.
+pub(super) const CONNECTION: u64 = STREAM | SOCK_SHUTDOWN;
 
 /// What a file that is not open for writing cannot be asked for.
 const WRITING: u64 = FD_WRITE | FD_ALLOCATE | FD_FILESTAT_SET_SIZE;

@@ -37,6 +37,8 @@ impl Ctx {
                 Kind::Stream(stream) => (FdKindV1::Stream(*stream), None),
                 Kind::Dir(open) => (self.save_dir(open)?, open.listing.clone()),
                 Kind::File(open) => (self.save_file(open, &mut deleted)?, None),
+                Kind::Listener(listener) => (FdKindV1::Listener(listener.address.clone()), None),
+                Kind::Connection(_) => (FdKindV1::Connection, None),
             };
             fds.push(FdV1 {
                 fd,

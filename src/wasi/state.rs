@@ -68,6 +68,10 @@ pub enum FdKindV1 {
         /// What the file was like.
         identity: IdentityV1,
     },
+    /// A listening socket given by the host, by its address.
+    Listener(String),
+    /// A connection, which does not survive.
+    Connection,
     /// A file without a name.
     Deleted {
         /// Which of [`StateV1::deleted`].

@@ -11,6 +11,7 @@ use rustix::io::Errno as Os;
 
 use super::abi::Result;
 use super::errno::Errno;
+use super::sock::Listener;
 use super::transfer::{retry, write_all};
 use crate::model::Interest;
 
@@ -70,6 +71,8 @@ pub struct Bindings {
     pub stderr: Output,
     /// Directories.
     pub dirs: Vec<HostDir>,
+    /// Listening sockets. A new guest finds them from descriptor 3 on, before its directories.
+    pub listeners: Vec<Listener>,
 }
 
 /// One of the three standard streams.

@@ -26,13 +26,20 @@ impl Ctx {
         let first = first.map_or(&buffers[..0], |place| &buffers[place..=place]);
         let ready = first.is_empty() || readiness(self.waitable(number), Interest::Read).0;
         let total = match &descriptor.kind {
-            Kind::Dir(_) => return Err(Errno::Badf),
+            Kind::Dir(_) | Kind::Listener(_) => return Err(Errno::Badf),
             _ if !ready => Err(Errno::Again),
             Kind::File(open) => {
                 let buffers = if open.waits { first } else { &buffers };
                 scatter(memory, buffers, |buffer| os::read(&open.file, buffer))
             }
             Kind::Stream(_) => scatter(memory, first, |buffer| self.streams.read(buffer)),
+            Kind::Connection(connection) => match first.first() {
+                None => Ok(0),
+                Some((address, length)) => {
+                    let bytes = memory.bytes_mut(*address, *length)?;
+                    connection.read(bytes).map(|count| count as u32)
+                }
+            },
         };
         match total {
             // Somebody else who shares the pipe may also have been faster.
@@ -47,19 +54,26 @@ impl Ctx {
         }
     }
 
-    pub(super) fn fd_write(&mut self, a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
-        let descriptor = self.table.with(arg(a, 0), rights::FD_WRITE)?;
+    /// `fd_write`; gives the wait where a connection has no room yet.
+    pub(super) fn fd_write(&mut self, a: &[u64], memory: &mut Memory<'_>) -> Result<Option<Wait>> {
+        let number = arg(a, 0);
+        let descriptor = self.table.with(number, rights::FD_WRITE)?;
         memory.check_result(arg(a, 3))?;
         let mut buffers = memory.slices(arg(a, 1), arg(a, 2))?;
         let total = match &descriptor.kind {
-            Kind::Dir(_) => return Err(Errno::Badf),
+            Kind::Dir(_) | Kind::Listener(_) => return Err(Errno::Badf),
+            Kind::Connection(connection) => match connection.write(&buffers) {
+                Err(Errno::Again) => return self.wait_for(number, Interest::Write).map(Some),
+                // The sum of the buffers was checked to fit.
+                count => count? as u32,
+            },
             Kind::File(open) => {
                 let write = |rest: &[IoSlice<'_>], _| os::writev(&open.file, rest);
                 write_all(open.file.as_fd(), &mut buffers, write)?
             }
             Kind::Stream(stream) => self.streams.write(*stream, &mut buffers)?,
         };
-        memory.write_u32(arg(a, 3), total)
+        memory.write_u32(arg(a, 3), total).map(|()| None)
     }
 }
 

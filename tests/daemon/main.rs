@@ -8,4 +8,5 @@ mod crash;
 mod full;
 mod run;
 mod states;
+mod storm;
 mod support;

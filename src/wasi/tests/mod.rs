@@ -253,6 +253,7 @@ fn bindings(host: &TempDir, stdin: Input, output: &Arc<Mutex<Vec<u8>>>) -> Bindi
             guest: "/".into(),
             host: host.path().into(),
         }],
+        ..Bindings::default()
     }
 }
 
