@@ -133,6 +133,9 @@ pub(super) struct Submit {
     /// Set an environment variable of the guest; NAME alone takes its value from here.
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub env: Vec<String>,
+    /// Listen on an address of the daemon's machine, and give the guest the socket: from descriptor 3 on.
+    #[arg(long, value_name = "ADDRESS")]
+    pub tcplisten: Vec<String>,
     /// A name for the task.
     #[arg(long)]
     pub name: Option<String>,
@@ -228,6 +231,9 @@ pub(super) struct Import {
     /// Give the guest a directory of the daemon's machine.
     #[arg(long = "dir", value_name = "HOST[::GUEST]")]
     pub dirs: Vec<String>,
+    /// Listen on an address of the daemon's machine, and give the guest the socket: from descriptor 3 on.
+    #[arg(long, value_name = "ADDRESS")]
+    pub tcplisten: Vec<String>,
     /// A name for the task.
     #[arg(long)]
     pub name: Option<String>,

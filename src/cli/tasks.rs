@@ -32,6 +32,7 @@ pub(super) fn submit(command: &Submit) -> Result<Done, Failure> {
             .collect(),
         env: environment(&command.env)?.into_iter().collect(),
         dirs: directories(&command.dirs)?,
+        listen: command.tcplisten.clone(),
         name: command.name.clone(),
         engine: command.engine.map(|engine| engine.to_string()),
         at: command.at.as_deref().map(start).transpose()?,
@@ -263,6 +264,9 @@ pub(super) fn inspect(remote: &Remote, id: &str, as_json: bool) -> Result<Done, 
             out!("{name:<10} {value}");
         }
     }
+    for address in task.listen {
+        out!("{:<10} {address}", "listens on");
+    }
     for dir in task.dirs {
         out!("{:<10} {} as {}", "directory", dir.host, dir.guest);
     }
@@ -289,6 +293,7 @@ pub(super) fn import(command: &Import) -> Result<Done, Failure> {
     let client = Client::new(command.remote.url.as_deref())?;
     let task = wire::Submit {
         dirs: directories(&command.dirs)?,
+        listen: command.tcplisten.clone(),
         name: command.name.clone(),
         engine: command.engine.map(|engine| engine.to_string()),
         accept_changed_files: command.accept_changed_files,

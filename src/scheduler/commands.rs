@@ -76,6 +76,7 @@ impl Command {
             Ask::Pause => {
                 // One that never ran is to start when it would have.
                 status.wakes = status.wakes.or(row.due);
+                status.listens.clear();
                 (Event::Pause, None, Part::Keep)
             }
             Ask::Resume => {
@@ -86,6 +87,7 @@ impl Command {
                 status.error = Some("the task was killed".into());
                 status.wait = None;
                 status.wakes = None;
+                status.listens.clear();
                 (Event::Fail, None, Part::Clear)
             }
         };

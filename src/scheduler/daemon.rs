@@ -133,6 +133,7 @@ impl Daemon {
             clock,
             options,
             following,
+            listeners: shared.listeners.clone(),
             started: Box::new(report(&outbox)),
         };
         let pool = Pool::start(workers, worker, report(&outbox)).map_err(threads)?;

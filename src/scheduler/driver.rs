@@ -60,6 +60,8 @@ pub(super) enum Message {
     Command(Command),
     Report(Report),
     WaitOver(Box<Guest>),
+    /// Somebody has connected to a task that is asleep.
+    Knock(TaskId),
     Answered(Box<Answered>),
     Loaded {
         id: TaskId,
@@ -104,6 +106,8 @@ struct Live {
     /// When it is due, as far as this is known.
     due: Option<u64>,
     memory: u64,
+    /// Addresses at which a connection wakes it once it is asleep.
+    listens: Vec<String>,
     /// It has an instance, or is about to.
     loaded: bool,
     /// It could not be written down, so that there is no use in asking it again and again.
@@ -123,6 +127,7 @@ impl Live {
             busy: false,
             due: None,
             memory: 0,
+            listens: Vec::new(),
             loaded: false,
             stubborn: false,
         }
@@ -223,6 +228,10 @@ impl Driver {
             Message::Command(command) => self.command(command),
             Message::Report(report) => self.report(report),
             Message::WaitOver(guest) => self.wait_over(guest),
+            Message::Knock(id) => {
+                let at = self.shared.clock.realtime();
+                self.queue.insist(Due { at, id });
+            }
             Message::Answered(answered) => self.answered(*answered),
             Message::Loaded { id, row } => self.loaded(id, row),
             Message::Window(found) => self.window(found),

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::bases::Bases;
+use super::listeners::Listeners;
 use super::metrics::Metrics;
 use super::output::{Following, Tail};
 use super::programs::Programs;
@@ -84,6 +85,8 @@ pub(super) enum Report {
     Store {
         update: Box<Update>,
         keeps: Option<Box<Guest>>,
+        /// Addresses at which a connection wakes it.
+        listens: Vec<String>,
     },
     /// It could not be written down now, and stays in memory.
     Unable { guest: Box<Guest>, error: String },
@@ -102,6 +105,7 @@ pub(super) struct Worker {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) options: Arc<Options>,
     pub(super) following: Following,
+    pub(super) listeners: Arc<Listeners>,
     pub(super) started: Box<dyn Fn(Report) + Send + Sync>,
 }
 
@@ -120,6 +124,7 @@ impl Worker {
                 Ok(update) => Report::Store {
                     update: Box::new(update),
                     keeps: None,
+                    listens: guest.status.listens.clone(),
                 },
                 Err(error) => Report::Unable {
                     guest,
@@ -199,7 +204,7 @@ impl Worker {
             stdout: tail.output(Stream::Stdout),
             stderr: tail.output(Stream::Stderr),
             dirs: dirs.collect(),
-            ..Bindings::default()
+            listeners: self.listeners.lend(row.id, &spec.listen)?,
         };
         let memory_limit = spec.memory_limit.or(self.options.memory_limit);
         let clock = Some(self.clock.clone());
@@ -247,9 +252,11 @@ impl Worker {
             output: Vec::new(),
             output_limit: self.options.output_limit,
         };
+        self.listeners.close(row.id);
         Ok(Report::Store {
             update: Box::new(update),
             keeps: None,
+            listens: Vec::new(),
         })
     }
 
@@ -283,6 +290,7 @@ impl Worker {
             return match self.freeze(&mut guest, TaskState::Hibernated) {
                 Ok(update) => Report::Store {
                     update: Box::new(update),
+                    listens: guest.status.listens.clone(),
                     keeps: (!far).then_some(guest),
                 },
                 Err(error) => Report::Unable {
@@ -316,8 +324,11 @@ impl Worker {
         guest.status.wakes = snapshot.meta.wakes;
         guest.status.sleeps += 1;
         guest.status.error = None;
+        guest.status.listens = guest.task.listens().unwrap_or_default();
         let due = match (&guest.status.wait, snapshot.meta.wakes) {
             (_, Some(wakes)) => wakes,
+            // Nobody knocks while the daemon is down: the next one looks at it at once.
+            (Some(Wait::Poll { .. }), None) if !guest.status.listens.is_empty() => now,
             (Some(Wait::Poll { .. }), None) => now.saturating_add(LOOK_AGAIN),
             _ => now,
         };
@@ -332,6 +343,7 @@ impl Worker {
         guest.status.changed = now;
         guest.status.wait = None;
         guest.status.wakes = None;
+        guest.status.listens.clear();
         match how {
             Ok(code) => {
                 guest.status.exit_code = Some(code);
@@ -353,6 +365,7 @@ impl Worker {
             Ok(update) => Report::Store {
                 update: Box::new(update),
                 keeps: None,
+                listens: Vec::new(),
             },
             Err(error) => {
                 log::error!("task {}: {error}", guest.id);
@@ -368,6 +381,9 @@ impl Worker {
         due: Option<u64>,
         snapshot: Part,
     ) -> Result<Update, Error> {
+        if state != TaskState::Hibernated {
+            self.listeners.close(guest.id);
+        }
         let output: Vec<Entry> = guest.tail.take();
         Ok(Update {
             id: guest.id,

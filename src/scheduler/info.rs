@@ -43,7 +43,7 @@ impl TaskInfo {
         let state = match (view, row.state) {
             (Some(view), _) => view.state,
             // It is only not its turn yet.
-            (None, TaskState::Hibernated) if late => TaskState::Ready,
+            (None, TaskState::Hibernated) if late && status.listens.is_empty() => TaskState::Ready,
             (None, state) => state,
         };
         Ok(Self {

@@ -27,6 +27,8 @@ mod info;
 #[cfg(feature = "server")]
 mod journal;
 #[cfg(feature = "server")]
+mod listeners;
+#[cfg(feature = "server")]
 mod metrics;
 #[cfg(feature = "server")]
 mod output;

@@ -54,15 +54,7 @@ async fn poll(task: &mut Task) {
         .sources()
         .unwrap_or_default()
         .into_iter()
-        .filter_map(|(fd, interest)| {
-            let tokio_interest = match interest {
-                Interest::Read => tokio::io::Interest::READABLE,
-                Interest::Write => tokio::io::Interest::WRITABLE,
-            };
-            // SAFETY: the `AsyncFd` owns the descriptor, and nothing else closes or replaces it.
-            let watched = unsafe { AsyncFd::register_with_interest(fd, tokio_interest) };
-            Some((watched.ok()?, interest))
-        })
+        .filter_map(|(fd, interest)| watch(fd, interest))
         .collect();
     while !task.is_ready() {
         let left = task.remaining().unwrap_or(LONGEST_NAP).min(LONGEST_NAP);
@@ -77,8 +69,19 @@ async fn poll(task: &mut Task) {
     }
 }
 
+/// A descriptor that tokio watches, if it can.
+pub(super) fn watch(fd: OwnedFd, interest: Interest) -> Option<(AsyncFd<OwnedFd>, Interest)> {
+    let tokio_interest = match interest {
+        Interest::Read => tokio::io::Interest::READABLE,
+        Interest::Write => tokio::io::Interest::WRITABLE,
+    };
+    // SAFETY: the `AsyncFd` owns the descriptor, and nothing else closes or replaces it.
+    let watched = unsafe { AsyncFd::register_with_interest(fd, tokio_interest) };
+    Some((watched.ok()?, interest))
+}
+
 /// Completes when any of the sources is ready.
-async fn any_ready(sources: &[(AsyncFd<OwnedFd>, Interest)]) {
+pub(super) async fn any_ready(sources: &[(AsyncFd<OwnedFd>, Interest)]) {
     poll_fn(|context| {
         for (fd, interest) in sources {
             let ready = match interest {

@@ -8,6 +8,7 @@ use tokio::sync::{Notify, broadcast};
 
 use super::Options;
 use super::journal::Journal;
+use super::listeners::Listeners;
 use super::metrics::Metrics;
 use super::output::{Following, Tail};
 use crate::clock::Clock;
@@ -25,6 +26,7 @@ pub(super) struct Shared {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) options: Arc<Options>,
     pub(super) following: Following,
+    pub(super) listeners: Arc<Listeners>,
     pub(super) moves: broadcast::Sender<Moved>,
     /// Tasks on which something is being done, which the store does not tell.
     views: Mutex<HashMap<TaskId, View>>,
@@ -59,6 +61,7 @@ impl Shared {
             clock,
             options,
             following,
+            listeners: Arc::default(),
             moves: broadcast::channel(1024).0,
             views: Mutex::default(),
             lost: AtomicBool::new(false),

@@ -29,6 +29,9 @@ pub struct Spec {
     pub memory_limit: Option<u64>,
     /// Go on even if files that the task has open were changed in the meantime.
     pub accept_changed_files: bool,
+    /// Addresses to listen on; the guest finds the sockets from descriptor 3 on.
+    #[serde(default)]
+    pub listen: Vec<String>,
 }
 
 impl Spec {
@@ -62,6 +65,9 @@ pub struct Status {
     pub error: Option<String>,
     /// The task that it was copied from: daemon, number and version.
     pub forked_from: Option<String>,
+    /// Addresses at which a connection wakes it.
+    #[serde(default)]
+    pub listens: Vec<String>,
 }
 
 pub(super) fn to_bytes(value: &impl Serialize) -> Result<Vec<u8>, Error> {
@@ -93,7 +99,7 @@ mod tests {
             ..Spec::default()
         };
         let bytes = to_bytes(&spec).expect("encodes");
-        assert!(bytes.len() < 24, "{}", bytes.len());
+        assert!(bytes.len() < 26, "{}", bytes.len());
         assert_eq!(from_bytes::<Spec>(&bytes).expect("decodes"), spec);
         assert!(from_bytes::<Spec>(&[]).is_err());
         assert!(from_bytes::<Spec>(&[9, 1]).is_err());

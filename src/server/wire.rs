@@ -45,6 +45,8 @@ pub struct Submit {
     pub memory_limit: Option<u64>,
     /// Go on even if files that the task has open were changed in the meantime.
     pub accept_changed_files: bool,
+    /// Addresses to listen on, such as `127.0.0.1:8080`: the guest finds the sockets from descriptor 3 on.
+    pub listen: Vec<String>,
     /// In a batch: submit so many of it. No name then.
     pub count: Option<u32>,
 }
@@ -68,6 +70,8 @@ pub struct Task {
     pub env: Vec<String>,
     /// Directories.
     pub dirs: Vec<Dir>,
+    /// Addresses that it listens on.
+    pub listen: Vec<String>,
     /// The engine that it asks for.
     pub engine: Option<String>,
     /// Its schedule, a cron expression.
@@ -110,6 +114,7 @@ impl From<TaskInfo> for Task {
             args: spec.args,
             env: spec.env.into_iter().map(|(name, _)| name).collect(),
             dirs: dirs(spec.dirs),
+            listen: spec.listen,
             engine: spec.engine,
             every: spec.every,
             submitted: time(status.submitted),
@@ -150,6 +155,7 @@ impl Submit {
             every: self.every.clone(),
             memory_limit: self.memory_limit,
             accept_changed_files: self.accept_changed_files,
+            listen: self.listen.clone(),
         }
     }
 }

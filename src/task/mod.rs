@@ -42,7 +42,7 @@ pub use crate::snapshot::Snapshot;
 pub(crate) use crate::{
     engine::{EngineKind as Engine, GUEST_STACK as STACK},
     snapshot::{Limits as SnapshotLimits, ModuleRef, pack, unpack},
-    wasi::{Bindings, Config, HostDir, Input, Output, RestoreOptions, Sink},
+    wasi::{Bindings, Config, HostDir, Input, Listener, Output, RestoreOptions, Sink},
 };
 
 /// What a new task is given.
@@ -269,6 +269,13 @@ impl Task {
             None => true,
             Some(pending) => host.reply.is_some() || host.wasi.is_ready(&pending.wait),
         }
+    }
+
+    /// The addresses whose connections end the wait, where nothing is lost by watching them from outside.
+    #[cfg(feature = "server")]
+    pub(crate) fn listens(&self) -> Option<Vec<String>> {
+        let host = self.host.lock();
+        host.wasi.listens(&host.pending.as_ref()?.wait)
     }
 
     /// Duplicates of the host's file descriptors that the guest waits for.

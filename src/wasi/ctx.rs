@@ -263,6 +263,23 @@ impl Ctx {
         }
     }
 
+    /// The addresses whose connections end the wait, where that is all there is to watch and nothing is
+    /// lost by a suspend: the guest has no connection.
+    pub fn listens(&self, wait: &Wait) -> Option<Vec<String>> {
+        let connected = |(_, open): (u32, &Descriptor)| matches!(open.kind, Kind::Connection(_));
+        if self.table.iter().any(connected) {
+            return None;
+        }
+        let addresses: Option<Vec<String>> = interests(wait)
+            .iter()
+            .map(|wanted| match &self.table.get(wanted.fd).ok()?.kind {
+                Kind::Listener(listener) => Some(listener.address.clone()),
+                _ => None,
+            })
+            .collect();
+        addresses.filter(|addresses| !addresses.is_empty())
+    }
+
     /// The host's descriptor that tells whether one of the guest's is ready; there is none for what
     /// never makes anybody wait.
     pub(super) fn waitable(&self, fd: u32) -> Option<BorrowedFd<'_>> {

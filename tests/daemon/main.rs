@@ -7,6 +7,7 @@ mod api;
 mod crash;
 mod full;
 mod run;
+mod sockets;
 mod states;
 mod storm;
 mod support;

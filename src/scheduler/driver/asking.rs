@@ -77,6 +77,9 @@ impl Driver {
         self.shared.enter(id, row.state);
         match command.change(&row, self.shared.clock.realtime()) {
             Ok(Some((change, state, due))) => {
+                if state != Some(TaskState::Hibernated) {
+                    self.shared.listeners.close(id);
+                }
                 let live = self.live.get_mut(&id).map(|live| {
                     live.replies.push(command.reply);
                     live.busy = true;

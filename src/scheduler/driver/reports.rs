@@ -19,10 +19,17 @@ impl Driver {
             Report::Parked(guest) => self.park(guest),
             Report::Preempted(guest) => self.preempted(guest),
             Report::Asked(guest) => self.asked(guest),
-            Report::Store { update, keeps } => {
+            Report::Store {
+                update,
+                keeps,
+                listens,
+            } => {
                 let id = update.id;
                 if let Some(guest) = &keeps {
                     self.remember(id, guest.memory);
+                }
+                if let Some(live) = self.live.get_mut(&id) {
+                    live.listens = listens;
                 }
                 self.store(*update, keeps);
             }
@@ -67,12 +74,22 @@ impl Driver {
         }
         let (wait, wakes) = (guest.task.wait(), guest.task.wakes_at());
         self.shared.set_wait(id, wait, wakes);
+        let listens = guest.task.listens().is_some();
+        let patience = self.shared.options.hibernate_after;
         let outbox = self.outbox.clone();
         tokio::spawn(async move {
             let mut guest = guest;
             let handle = guest.task.handle();
+            // A server that nobody talks to need not be in memory.
+            let idle = async {
+                match listens {
+                    true => tokio::time::sleep(patience).await,
+                    false => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 () = handle.asked() => {}
+                () = idle => handle.suspend(),
                 ready = crate::scheduler::wait(&mut guest.task) => {
                     if let Err(error) = ready {
                         log::warn!("task {}: {error}", guest.id);

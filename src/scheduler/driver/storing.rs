@@ -142,7 +142,17 @@ impl Driver {
             // Whoever asked has gone.
             let _ = reply.send(Err(Refused::Closing.into()));
         }
-        self.sleep(id, due);
+        if live.listens.is_empty() || stored != TaskState::Hibernated {
+            self.sleep(id, due);
+        } else {
+            // In the store it is due, so that the next daemon looks at it; this one hears who knocks.
+            let (outbox, listeners) = (self.outbox.clone(), self.shared.listeners.clone());
+            tokio::spawn(async move {
+                listeners.knock(id, live.listens).await;
+                // The driver has gone.
+                let _ = outbox.send(Message::Knock(id));
+            });
+        }
         for command in live.waiting {
             self.command(command);
         }

@@ -289,6 +289,7 @@ async function showTask() {
     changed: local(task.changed),
     started: `${number(task.runs)} times, put to sleep ${number(task.sleeps)} times`,
     "copy of": task.forked_from,
+    "listens on": task.listen.join(", ") || null,
     engine: task.engine,
     variables: task.env.join(" ") || null,
     directories: task.dirs.map((dir) => `${dir.host} as ${dir.guest}`).join(", ") || null,
