@@ -27,6 +27,7 @@ pub(super) const WRITE: Code = Code(73);
 pub(super) const DAEMON: Code = Code(74);
 pub(super) const SUSPENDED: Code = Code(75);
 pub(super) const CANNOT_SUSPEND: Code = Code(76);
+#[cfg(feature = "server")]
 pub(super) const DENIED: Code = Code(77);
 pub(super) const NO_TASK: Code = Code(78);
 pub(super) const INTERRUPTED: Code = Code(130);

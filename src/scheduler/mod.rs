@@ -61,6 +61,7 @@ pub use self::{
     spec::{Spec, Status},
 };
 pub use policy::Policy;
+#[cfg(any(feature = "cli", feature = "server"))]
 pub(crate) use reactor::ready as wait;
 
 /// How a run ended.

@@ -18,4 +18,6 @@ pub use data::{InstanceV1, MemoryV1, MetaV1, ModuleRef, PendingV1, Snapshot};
 pub use delta::{pack, unpack};
 pub use error::Error;
 pub use file::{read, write};
-pub use pages::{PAGE, Run, apply, diff};
+#[cfg(any(feature = "cli", test))]
+pub use pages::PAGE;
+pub use pages::{Run, apply, diff};

@@ -265,6 +265,7 @@ impl Ctx {
 
     /// The addresses whose connections end the wait, where that is all there is to watch and nothing is
     /// lost by a suspend: the guest has no connection.
+    #[cfg(feature = "server")]
     pub fn listens(&self, wait: &Wait) -> Option<Vec<String>> {
         let connected = |(_, open): (u32, &Descriptor)| matches!(open.kind, Kind::Connection(_));
         if self.table.iter().any(connected) {

@@ -34,5 +34,7 @@ pub use error::Error;
 pub use function::Function;
 pub use restore::RestoreOptions;
 pub use sock::Listener;
-pub use state::{FdKindV1, FdV1, StateV1};
+pub use state::StateV1;
+#[cfg(any(feature = "cli", test))]
+pub use state::{FdKindV1, FdV1};
 pub use streams::{Bindings, HostDir, Input, Output, Sink};

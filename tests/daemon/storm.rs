@@ -37,7 +37,7 @@ fn a_storm_of_requests_leaves_every_task_whole() {
                     let (status, answer) = match random.u8(..10) {
                         0..4 => daemon.act(id, "pause"),
                         4..8 => daemon.act(id, "resume"),
-                        8 if id % 5 == 0 => daemon.act(id, "kill"),
+                        8 if id.is_multiple_of(5) => daemon.act(id, "kill"),
                         _ => {
                             let path = format!("/v1/tasks/{id}/snapshot");
                             let (status, bytes) = daemon.ask(Method::GET, &path, &[]);
