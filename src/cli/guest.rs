@@ -3,7 +3,7 @@
 //! The guest runs on a thread of its own, so that a signal is heard while it computes.
 //!
 //! ```text
-//!   running --wait passes the policy, SIGTERM, Ctrl-Z--> snapshot written --> exit 75
+//!   running --wait passes the policy, SIGTERM, SIGHUP, Ctrl-Z--> snapshot written --> exit 75
 //!      ^                                                        | cannot be written
 //!      `------------- goes on in this process <-----------------'
 //! ```
@@ -193,6 +193,23 @@ fn on_signal(event: Event, handle: &TaskHandle, asked: &mut Option<Instant>) -> 
     }
 }
 
+/// Completes at the signal; never, where it is not listened to.
+async fn heard(signal: Option<&mut tokio::signal::unix::Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether SIGHUP was ignored when this process began, as far as the system tells.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // Signal 1 is the lowest bit.
+    mask.is_some_and(|mask| mask & 1 != 0)
+}
+
 enum Event {
     Interrupt,
     Suspend,
@@ -202,6 +219,8 @@ struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
     stop: tokio::signal::unix::Signal,
+    /// `None` where whoever started us wants it ignored, as `nohup` does.
+    hangup: Option<tokio::signal::unix::Signal>,
 }
 
 impl Signals {
@@ -221,6 +240,11 @@ impl Signals {
             terminate: listen(SignalKind::terminate())?,
             // SIGTSTP, which tokio has no name for.
             stop: listen(SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw()))?,
+            // The terminal has gone: what a shell sends its programs then.
+            hangup: match ignores_hangup() {
+                true => None,
+                false => Some(listen(SignalKind::hangup())?),
+            },
         })
     }
 
@@ -229,6 +253,7 @@ impl Signals {
             _ = self.interrupt.recv() => Event::Interrupt,
             _ = self.terminate.recv() => Event::Suspend,
             _ = self.stop.recv() => Event::Suspend,
+            () = heard(self.hangup.as_mut()) => Event::Suspend,
         }
     }
 }

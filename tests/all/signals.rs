@@ -11,7 +11,7 @@ use crate::support::{check, dormouse, ended, engines, finish, guest, resume, say
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     for engine in engines() {
-        for signal in ["TERM", "TSTP"] {
+        for signal in ["TERM", "TSTP", "HUP"] {
             trials.push(Trial::test(
                 format!("signal::{engine}::{signal}_suspends"),
                 move || suspends(engine, signal).map_err(Failed::from),
@@ -24,6 +24,7 @@ pub fn trials() -> Vec<Trial> {
         })
     };
     trials.push(add("interrupt_ends", interrupt_ends));
+    trials.push(add("nohup_is_heeded", nohup));
     trials.push(add("twice_at_once_is_one_request", twice_at_once));
     trials.push(add("stdin_dialogue_goes_on_with_other_input", dialogue));
     trials.push(add("after_suspends_long_waits_only", after));
@@ -46,6 +47,33 @@ fn napping(options: &[&str]) -> (Child, BufReader<ChildStdout>) {
     let mut line = String::new();
     stdout.read_line(&mut line).expect("the guest greets");
     (child, stdout)
+}
+
+/// Under `nohup`, a closed terminal means nothing.
+fn nohup() -> Result<(), String> {
+    let mut child = std::process::Command::new("nohup")
+        .arg(env!("CARGO_BIN_EXE_dormouse"))
+        .arg("run")
+        .arg(guest("ex_nap"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| error.to_string())?;
+    let mut stdout = BufReader::new(child.stdout.take().ok_or("it is piped")?);
+    let mut line = String::new();
+    stdout
+        .read_line(&mut line)
+        .map_err(|error| error.to_string())?;
+    send(&child, "HUP");
+    line.clear();
+    stdout
+        .read_line(&mut line)
+        .map_err(|error| error.to_string())?;
+    let status = child.wait().map_err(|error| error.to_string())?;
+    check(line.starts_with("Good morning") && status.success(), || {
+        format!("{line} {status}")
+    })
 }
 
 fn send(child: &Child, signal: &str) {

@@ -350,6 +350,7 @@ fn no_forged_byte_is_a_panic() -> Result<(), dormouse::Error> {
                         stdout: Output::Null,
                         stderr: Output::Null,
                         dirs,
+                        ..Bindings::default()
                     },
                     ..Restore::default()
                 };
