@@ -42,6 +42,23 @@ impl Command {
         let _ = self.reply.send(Err(error.into()));
     }
 
+    /// Tells whoever asked that it is done.
+    pub(super) fn done(self) {
+        // Whoever asked has gone.
+        let _ = self.reply.send(Ok(()));
+    }
+
+    /// Whether a task that has been stored in this state is as asked for; `None` where it is gone.
+    pub(super) fn is_done(&self, state: Option<TaskState>) -> bool {
+        match self.ask {
+            Ask::Settle => true,
+            Ask::Pause => state == Some(TaskState::Paused),
+            Ask::Resume => state == Some(TaskState::Hibernated),
+            Ask::Kill => state == Some(TaskState::Failed),
+            Ask::Remove => state.is_none(),
+        }
+    }
+
     pub(super) fn not_while(&self, state: TaskState) -> Refused {
         let asked = match self.ask {
             Ask::Pause => "paused",

@@ -22,9 +22,8 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 
-use super::commands::{Command, Reply};
+use super::commands::Command;
 use super::guest::{Guest, Job, Report};
-use super::output::Tail;
 use super::queue::Queue;
 use super::shared::Shared;
 use super::workers::{Pool, RELIEF};
@@ -94,15 +93,17 @@ enum Want {
 struct Live {
     state: TaskState,
     handle: TaskHandle,
-    tail: Option<Tail>,
     /// While it is ready for another turn.
     guest: Option<Box<Guest>>,
     want: Want,
-    replies: Vec<Reply>,
+    /// What has been asked and is under way.
+    asked: Vec<Command>,
     /// Commands that wait until what is being stored or read is there.
     waiting: Vec<Command>,
     /// Something is being stored or read.
     busy: bool,
+    /// It was woken, and no worker has said yet whether it is due at all.
+    loading: bool,
     /// When it is due, as far as this is known.
     due: Option<u64>,
     memory: u64,
@@ -119,12 +120,12 @@ impl Live {
         Self {
             state,
             handle: TaskHandle::default(),
-            tail: None,
             guest: None,
             want: Want::Nothing,
-            replies: Vec::new(),
+            asked: Vec::new(),
             waiting: Vec::new(),
             busy: false,
+            loading: false,
             due: None,
             memory: 0,
             listens: Vec::new(),
@@ -294,6 +295,7 @@ impl Driver {
             if let Entry::Vacant(place) = self.live.entry(due.id) {
                 let mut live = Live::new(TaskState::Hibernated);
                 live.due = Some(due.at);
+                live.loading = true;
                 place.insert(live);
                 self.shared.enter(due.id, TaskState::Hibernated);
                 self.step(due.id, Event::Wake);

@@ -41,6 +41,8 @@ impl TaskInfo {
             (status.wait, status.wakes) = (Some(wait), wakes);
         }
         let state = match (view, row.state) {
+            // One that was woken by a time that it no longer waits for is not run.
+            (_, state @ (TaskState::Paused | TaskState::Exited | TaskState::Failed)) => state,
             (Some(view), _) => view.state,
             // It is only not its turn yet.
             (None, TaskState::Hibernated) if late && status.listens.is_empty() => TaskState::Ready,

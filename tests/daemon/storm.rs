@@ -87,3 +87,37 @@ fn a_storm_of_requests_leaves_every_task_whole() {
     assert_eq!(sum, TASKS, "{stats}");
     assert_eq!(stats["warm_memory"], 0, "{stats}");
 }
+
+/// A pause that was answered holds, whatever the task was doing when it was asked: sleeping in memory or in
+/// the store, being written down, on its way to the disk.
+#[test]
+fn a_pause_that_was_answered_holds() {
+    let data = folder();
+    let options = ["--hibernate-after", "30ms", "--checkpoint", "20ms"];
+    let daemon = Daemon::start(data.path(), &options);
+    std::thread::scope(|scope| {
+        for seed in 0..4 {
+            let daemon = &daemon;
+            scope.spawn(move || {
+                let mut random = fastrand::Rng::with_seed(seed);
+                let id = daemon.submit("ex_sleeper", &["0.01", "0.04", "100000"], json!({}));
+                daemon.until_that("it has begun", || {
+                    (!daemon.output(id).is_empty()).then_some(())
+                });
+                for _ in 0..60 {
+                    std::thread::sleep(std::time::Duration::from_micros(random.u64(0..60_000)));
+                    let (status, task) = daemon.act(id, "pause");
+                    assert_eq!((status, &task["state"]), (200, &json!("paused")), "{task}");
+                    let (status, task) = daemon.act(id, "resume");
+                    assert_eq!(status, 200, "{task}");
+                }
+                let (status, task) = daemon.act(id, "kill");
+                assert_eq!((status, &task["state"]), (200, &json!("failed")), "{task}");
+                let output = daemon.output(id);
+                for (round, line) in output.lines().enumerate() {
+                    assert!(line.starts_with(&format!("round {round} ")), "{output}");
+                }
+            });
+        }
+    });
+}

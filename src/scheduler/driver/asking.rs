@@ -22,14 +22,14 @@ impl Driver {
             self.live.insert(id, live);
             return self.load(id);
         };
-        if live.busy {
+        if live.busy || live.loading {
             return live.waiting.push(command);
         }
         let want = match command.want(live.state) {
             Ok(want) => want,
             Err(refused) => return command.refuse(refused),
         };
-        live.replies.push(command.reply);
+        live.asked.push(command);
         live.want = want;
         match want {
             Want::Kill => live.handle.kill(),
@@ -81,7 +81,7 @@ impl Driver {
                     self.shared.listeners.close(id);
                 }
                 let live = self.live.get_mut(&id).map(|live| {
-                    live.replies.push(command.reply);
+                    live.asked.push(command);
                     live.busy = true;
                 });
                 if live.is_some() {
@@ -90,8 +90,7 @@ impl Driver {
             }
             // It is as it should be.
             Ok(None) => {
-                // Whoever asked has gone.
-                let _ = command.reply.send(Ok(()));
+                command.done();
                 self.release(id, row.due);
             }
             Err(refused) => {

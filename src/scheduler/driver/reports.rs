@@ -10,10 +10,14 @@ impl Driver {
     pub(super) fn report(&mut self, report: Report) {
         match report {
             Report::Started { id, tail } => {
-                if let Some(live) = self.live.get_mut(&id) {
-                    live.tail = Some(tail.clone());
-                }
                 self.shared.set_tail(id, tail);
+                if let Some(live) = self.live.get_mut(&id) {
+                    live.loading = false;
+                    let waiting = std::mem::take(&mut live.waiting);
+                    waiting
+                        .into_iter()
+                        .for_each(|command| self.command(command));
+                }
             }
             Report::Stale { id, due } => self.release(id, due),
             Report::Parked(guest) => self.park(guest),
@@ -152,10 +156,9 @@ impl Driver {
         };
         live.want = Want::Nothing;
         live.stubborn = true;
-        for reply in live.replies.drain(..) {
-            let refused = Refused::Request(format!("task {id} cannot be suspended now: {error}"));
-            // Whoever asked has gone.
-            let _ = reply.send(Err(refused.into()));
+        for command in live.asked.drain(..) {
+            let text = format!("task {id} cannot be suspended now: {error}");
+            command.refuse(Refused::Request(text));
         }
         if self.closing.is_some() {
             self.release(id, None);

@@ -1,8 +1,8 @@
 //! What the driver has stored, and what follows when it is durable.
 
-use super::super::Error as Refused;
+use super::super::commands::Command;
 use super::super::guest::Guest;
-use super::{Answered, Driver, Message};
+use super::{Answered, Driver, Message, Want};
 use crate::model::{Event, TaskId, TaskState};
 use crate::store::{Change, Error as StoreError, Update, Verdict};
 
@@ -69,14 +69,21 @@ impl Driver {
                 return self.later(id);
             }
         }
-        for reply in std::mem::take(&mut live.replies) {
-            // Whoever asked has gone.
-            let _ = reply.send(Ok(()));
-        }
+        // What was asked while something else was on its way to the disk is asked again.
+        let (done, again): (Vec<_>, Vec<_>) = std::mem::take(&mut live.asked)
+            .into_iter()
+            .partition(|command| command.is_done(state));
+        live.waiting.splice(..0, again);
+        done.into_iter().for_each(Command::done);
         if let Some(mut guest) = keeps {
             guest.version += 1;
             guest.tail.stored();
-            return self.park(guest);
+            live.want = Want::Nothing;
+            let waiting = std::mem::take(&mut live.waiting);
+            self.park(guest);
+            return waiting
+                .into_iter()
+                .for_each(|command| self.command(command));
         }
         match state {
             Some(state) => {
@@ -138,10 +145,6 @@ impl Driver {
         };
         self.shared.moved(id, live.state, stored);
         self.shared.leave(id);
-        for reply in live.replies {
-            // Whoever asked has gone.
-            let _ = reply.send(Err(Refused::Closing.into()));
-        }
         if live.listens.is_empty() || stored != TaskState::Hibernated {
             self.sleep(id, due);
         } else {
@@ -153,7 +156,7 @@ impl Driver {
                 let _ = outbox.send(Message::Knock(id));
             });
         }
-        for command in live.waiting {
+        for command in live.asked.into_iter().chain(live.waiting) {
             self.command(command);
         }
     }
