@@ -12,7 +12,7 @@ use crate::wasi::{FdKindV1, FdV1, StateV1};
 
 pub(super) fn inspect(command: &Inspect) -> Result<Done, Failure> {
     #[cfg(feature = "server")]
-    if let Some(id) = super::tasks::is_task(&command.snapshot) {
+    if let Some(id) = super::tasks::is_task(&command.snapshot, &command.remote) {
         return super::tasks::inspect(&command.remote, id, command.json);
     }
     let (saved, size) = read_snapshot(&command.snapshot)?;

@@ -33,7 +33,7 @@ pub(super) fn at(path: &Path, error: Error) -> Failure {
 
 pub(super) fn resume(command: Resume) -> Result<Done, Failure> {
     #[cfg(feature = "server")]
-    if let Some(id) = super::tasks::is_task(&command.snapshot) {
+    if let Some(id) = super::tasks::is_task(&command.snapshot, &command.remote) {
         return super::tasks::act(&command.remote, id, "resume", "");
     }
     let (saved, _) = read_snapshot(&command.snapshot)?;

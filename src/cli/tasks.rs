@@ -390,7 +390,7 @@ fn show(stats: &wire::Stats, before: Option<&wire::Stats>, tasks: &wire::Tasks) 
 }
 
 /// Whether what was given names a task of the daemon's, and no file.
-pub(super) fn is_task(given: &std::path::Path) -> Option<&str> {
+pub(super) fn is_task<'a>(given: &'a std::path::Path, remote: &Remote) -> Option<&'a str> {
     let text = given.to_str()?;
     let plain = |c: char| c.is_alphanumeric() || "._-".contains(c);
     let number = text.parse::<u64>().is_ok();
@@ -398,7 +398,7 @@ pub(super) fn is_task(given: &std::path::Path) -> Option<&str> {
     match given.exists() {
         true => None,
         // A name that looks like a file's is one, unless there is a daemon to ask.
-        false if number || (name && Client::new(None).is_ok()) => Some(text),
+        false if number || (name && Client::new(remote.url.as_deref()).is_ok()) => Some(text),
         false => None,
     }
 }

@@ -39,6 +39,16 @@ fn the_commands_do_what_they_say() {
         text(&output.stderr).contains("there is a task of the name"),
         "{output:?}"
     );
+    let output = Command::new(env!("CARGO_BIN_EXE_dormouse"))
+        .args(["inspect", "--url", &daemon.url(), "nap"])
+        .env_remove("DORMOUSE_URL")
+        .env("XDG_DATA_HOME", data.path())
+        .output()
+        .expect("the binary runs");
+    assert!(
+        text(&output.stdout).contains("state      exited"),
+        "{output:?}"
+    );
     let output = daemon.command(&["rm", "nap"]);
     assert!(output.status.success(), "{output:?}");
     let output = daemon.command(&["submit", "--count", "3", "--at", "+1h", wasm]);
