@@ -62,8 +62,8 @@ pub use server::{ServerOptions, serve, wire};
 pub use snapshot::{Limits, Snapshot, read as read_snapshot, write as write_snapshot};
 #[cfg(feature = "server")]
 pub use store::{
-    Change, Due, Entry, Filter, Frozen, Insert, Lease, Logged, Part, Row, Sizes, Sqlite, Store,
-    Stream, Update, Verdict,
+    Change, Due, Entry, Error as StoreError, Filter, Frozen, Insert, Lease, Logged, Part, Row,
+    Sizes, Sqlite, Store, Stream, Update, Verdict,
 };
 pub use task::{
     HostCall, HostFunctions, HostFuture, HostReply, Program, Progress, Restore, Runtime,

@@ -57,6 +57,24 @@ pub struct Options {
     pub cache: Option<std::path::PathBuf>,
 }
 
+impl Default for Options {
+    /// What `dormouse serve` does when it is not told otherwise, on the first engine of the build.
+    fn default() -> Self {
+        Self {
+            workers: None,
+            hibernate_after: Duration::from_secs(1),
+            max_warm_memory: 256 << 20,
+            memory_limit: Some(1 << 30),
+            output_limit: 1 << 20,
+            checkpoint: Duration::from_secs(10),
+            retain: None,
+            engine: Engine::available().next().unwrap_or(Engine::Wasmtime),
+            identity: "embedded".into(),
+            cache: None,
+        }
+    }
+}
+
 /// A task to submit.
 #[derive(Clone, Debug, Default)]
 pub struct Submission {
