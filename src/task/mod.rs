@@ -102,7 +102,7 @@ impl TaskHandle {
         self.asked.store(false, Ordering::Relaxed);
     }
 
-    /// Ends the guest at its next host call; the step fails with [`TaskError::Killed`]. A guest that
+    /// Ends the guest at its next host call; the step fails with `TaskError::Killed`. A guest that
     /// computes without host calls goes on until it makes one.
     pub fn kill(&self) {
         self.killed.store(true, Ordering::Relaxed);
@@ -188,7 +188,7 @@ impl Task {
     /// Runs the guest until it exits or blocks. Where the wait is not over, it blocks again.
     ///
     /// # Errors
-    /// [`engine::Error::Trap`] where the guest trapped; the task is then of no more use.
+    /// `engine::Error::Trap` where the guest trapped; the task is then of no more use.
     pub fn step(&mut self) -> Result<Step, Error> {
         if let Some(code) = self.exited {
             return Ok(Step::Exited(code));

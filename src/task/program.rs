@@ -59,7 +59,7 @@ impl Runtime {
     /// Opens the cache.
     ///
     /// # Errors
-    /// [`TaskError::Cache`] where the directory cannot be made or belongs to somebody else.
+    /// `TaskError::Cache` where the directory cannot be made or belongs to somebody else.
     pub fn new(options: RuntimeOptions) -> Result<Self, Error> {
         let root = options.cache.unwrap_or_else(Cache::default_root);
         Ok(Self {
@@ -133,7 +133,7 @@ impl Runtime {
     /// The module of a snapshot: from the snapshot itself, else from the cache.
     ///
     /// # Errors
-    /// [`TaskError::ModuleMissing`] where neither has it.
+    /// `TaskError::ModuleMissing` where neither has it.
     pub fn load_snapshot(&self, snapshot: &Snapshot) -> Result<Arc<Program>, Error> {
         let wanted = snapshot.meta.module;
         let ModuleRef::Embedded { packed, length } = &snapshot.module else {
@@ -177,7 +177,7 @@ impl Runtime {
     /// The module of this digest: from the cache, else from the bytes that `packed` gives.
     ///
     /// # Errors
-    /// [`TaskError::ModuleMissing`] where neither has it.
+    /// `TaskError::ModuleMissing` where neither has it.
     #[cfg(feature = "server")]
     pub(crate) fn load_stored(
         &self,
@@ -196,7 +196,7 @@ impl Runtime {
     /// Checks that a module given beside a snapshot is the one that the snapshot was taken of.
     ///
     /// # Errors
-    /// [`TaskError::OtherModule`] or [`TaskError::OtherTransform`].
+    /// `TaskError::OtherModule` or `TaskError::OtherTransform`.
     pub fn load_beside(
         &self,
         source: &[u8],
