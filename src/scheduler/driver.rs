@@ -104,8 +104,6 @@ struct Live {
     busy: bool,
     /// It was woken, and no worker has said yet whether it is due at all.
     loading: bool,
-    /// When it is due, as far as this is known.
-    due: Option<u64>,
     memory: u64,
     /// Addresses at which a connection wakes it once it is asleep.
     listens: Vec<String>,
@@ -126,7 +124,6 @@ impl Live {
             waiting: Vec::new(),
             busy: false,
             loading: false,
-            due: None,
             memory: 0,
             listens: Vec::new(),
             loaded: false,
@@ -294,7 +291,6 @@ impl Driver {
             // One that is live is told of its own time when it has been stored.
             if let Entry::Vacant(place) = self.live.entry(due.id) {
                 let mut live = Live::new(TaskState::Hibernated);
-                live.due = Some(due.at);
                 live.loading = true;
                 place.insert(live);
                 self.shared.enter(due.id, TaskState::Hibernated);

@@ -73,7 +73,6 @@ impl Driver {
             }
         };
         live.state = row.state;
-        live.due = row.due;
         self.shared.enter(id, row.state);
         match command.change(&row, self.shared.clock.realtime()) {
             Ok(Some((change, state, due))) => {
