@@ -177,9 +177,10 @@ fn overlapping_buffers_are_not_copied() {
 #[test]
 fn a_closed_pipe_is_told_to_the_guest() {
     let work = tempfile::tempdir().expect("a scratch directory");
-    let mut child = spawn(&mut case("closed", work.path(), &[]));
-    drop(child.stdout.take());
-    let output = end(child);
+    // Closed before the guest starts: afterwards it would be a race with the guest's first write.
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let output = end(spawn(case("closed", work.path(), &[]).stdout(writer)));
     assert_eq!(output.status.code(), Some(0));
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(errors, "write 64\n".repeat(3));
