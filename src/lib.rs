@@ -69,4 +69,7 @@ pub use task::{
     HostCall, HostFunctions, HostFuture, HostReply, Program, Progress, Restore, Runtime,
     RuntimeOptions, Setup, Step, Task, TaskHandle, quiet,
 };
-pub use wasi::{Bindings, Config, HostDir, Input, Listener, Output, RestoreOptions, Sink};
+pub use wasi::{
+    Bindings, Config, Grants, HeldSocket, HostDir, Input, Listener, Output, RestoreOptions, Role,
+    Rule, Sink,
+};

@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use crate::engine::EngineKind;
 use crate::instrument::Transform;
 use crate::scheduler::Policy;
+use crate::wasi::Rule;
 
 /// Puts unmodified WASI programs to sleep: suspend to a file, resume anywhere.
 #[derive(Debug, Parser)]
@@ -136,6 +137,8 @@ pub(super) struct Submit {
     /// Listen on an address of the daemon's machine, and give the guest the socket: from descriptor 3 on.
     #[arg(long, value_name = "ADDRESS")]
     pub tcplisten: Vec<String>,
+    #[command(flatten)]
+    pub reach: Reach,
     /// A name for the task.
     #[arg(long)]
     pub name: Option<String>,
@@ -234,6 +237,8 @@ pub(super) struct Import {
     /// Listen on an address of the daemon's machine, and give the guest the socket: from descriptor 3 on.
     #[arg(long, value_name = "ADDRESS")]
     pub tcplisten: Vec<String>,
+    #[command(flatten)]
+    pub reach: Reach,
     /// A name for the task.
     #[arg(long)]
     pub name: Option<String>,
@@ -280,6 +285,40 @@ impl std::str::FromStr for Size {
         bytes
             .map(Self)
             .ok_or_else(|| format!("{text:?} is no size; write 512K, 256M or 1G"))
+    }
+}
+
+/// What a guest may reach over the network: nothing, if it is not said.
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct Reach {
+    /// Let the guest connect to these, and send datagrams: a name, an address or a range, and ports, such
+    /// as example.com:443, 10.0.0.0/8:80-90 or [::1]:*.
+    #[arg(long, value_name = "HOST:PORTS")]
+    pub allow_connect: Vec<Rule>,
+    /// Let the guest bind sockets of its own to these, written in the same way.
+    #[arg(long, value_name = "HOST:PORTS")]
+    pub allow_listen: Vec<Rule>,
+}
+
+impl Reach {
+    /// The rules as they were written, each with its flag.
+    pub(super) fn flags(&self) -> impl Iterator<Item = (&'static str, &Rule)> {
+        let connect = self
+            .allow_connect
+            .iter()
+            .map(|rule| ("--allow-connect", rule));
+        connect.chain(
+            self.allow_listen
+                .iter()
+                .map(|rule| ("--allow-listen", rule)),
+        )
+    }
+
+    /// The rules as a daemon is told them: to connect, to listen.
+    #[cfg(feature = "server")]
+    pub(super) fn texts(&self) -> (Vec<String>, Vec<String>) {
+        let texts = |rules: &[Rule]| rules.iter().map(ToString::to_string).collect();
+        (texts(&self.allow_connect), texts(&self.allow_listen))
     }
 }
 
@@ -336,6 +375,8 @@ pub(super) struct Common {
     /// Listen on an address, and give the guest the socket: from descriptor 3 on, before directories.
     #[arg(long, value_name = "ADDRESS")]
     pub tcplisten: Vec<String>,
+    #[command(flatten)]
+    pub reach: Reach,
     /// The engine: wasmtime or wasmedge.
     #[arg(long)]
     pub engine: Option<EngineKind>,

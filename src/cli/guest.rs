@@ -24,7 +24,7 @@ use crate::model::Wait;
 use crate::scheduler::{self, Ended, Policy};
 use crate::snapshot::{self, ModuleRef};
 use crate::task::{Task, TaskHandle};
-use crate::wasi::{Bindings, HostDir, Listener};
+use crate::wasi::{Bindings, Grants, HostDir, Listener};
 
 /// Signals this close together are one request: `timeout` and shells send them to the process and
 /// to its group.
@@ -51,6 +51,7 @@ pub(super) struct Session {
 pub(super) struct Given {
     pub(super) dirs: Vec<HostDir>,
     listeners: Vec<Listener>,
+    grants: Grants,
     /// The flags that give the same again, for a shell.
     again: String,
 }
@@ -63,11 +64,15 @@ impl Given {
             .iter()
             .map(|dir| format!(" --dir {}", quoted(dir)));
         let addresses = common.tcplisten.iter();
-        let again =
-            dirs.chain(addresses.map(|address| format!(" --tcplisten {}", quoted(address))));
+        let addresses = addresses.map(|address| format!(" --tcplisten {}", quoted(address)));
+        let rules = common.reach.flags();
+        let rules = rules.map(|(flag, rule)| format!(" {flag} {}", quoted(&rule.to_string())));
+        let again = dirs.chain(addresses).chain(rules);
+        let reach = &common.reach;
         Ok(Self {
             again: again.collect(),
             dirs: super::run::dirs(&common.dirs)?,
+            grants: Grants::new(reach.allow_connect.clone(), reach.allow_listen.clone()),
             listeners: common
                 .tcplisten
                 .iter()
@@ -90,6 +95,7 @@ impl Given {
         });
         Ok(Bindings {
             listeners: shared.collect::<Result<_, Failure>>()?,
+            grants: self.grants.clone(),
             ..bindings(self.dirs.clone())?
         })
     }

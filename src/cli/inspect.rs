@@ -8,7 +8,7 @@ use super::resume::{at, read_snapshot};
 use super::text::{self, out};
 use crate::snapshot::{self, ModuleRef, PAGE};
 use crate::task::Snapshot;
-use crate::wasi::{FdKindV1, FdV1, StateV1};
+use crate::wasi::{FdKindV1, FdV1, PhaseV1, SocketV1, StateV1};
 
 pub(super) fn inspect(command: &Inspect) -> Result<Done, Failure> {
     #[cfg(feature = "server")]
@@ -101,7 +101,29 @@ fn describe(fd: &FdV1) -> String {
         ),
         FdKindV1::Listener(address) => format!("listening socket {address}, given by the host"),
         FdKindV1::Connection => "a connection, which will read as reset".into(),
+        FdKindV1::Socket(socket) => describe_socket(socket),
         FdKindV1::Deleted { offset, .. } => format!("a deleted file, at byte {offset}"),
+    }
+}
+
+fn describe_socket(socket: &SocketV1) -> String {
+    let kind = if socket.datagram { "UDP" } else { "TCP" };
+    let address = |address: Option<std::net::SocketAddr>| {
+        address.map_or_else(
+            || "an address to be chosen".into(),
+            |address| address.to_string(),
+        )
+    };
+    let local = address(socket.local);
+    match socket.phase {
+        PhaseV1::Open => format!("{kind} socket"),
+        PhaseV1::Bound => format!("{kind} socket, bound to {local}"),
+        PhaseV1::Listening { .. } => format!("{kind} socket, listening on {local}"),
+        PhaseV1::Connecting => format!("{kind} socket, connecting to {}", address(socket.peer)),
+        PhaseV1::Connected if socket.datagram => {
+            format!("{kind} socket, connected to {}", address(socket.peer))
+        }
+        PhaseV1::Connected | PhaseV1::Reset => "a connection, which will read as reset".into(),
     }
 }
 

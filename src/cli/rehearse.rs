@@ -7,7 +7,7 @@ use crate::engine::EngineKind;
 use crate::scheduler;
 use crate::snapshot::Limits;
 use crate::task::{Restore, Runtime, Snapshot, Step, Task, quiet};
-use crate::wasi::RestoreOptions;
+use crate::wasi::{Bindings, HeldSocket, RestoreOptions};
 
 /// The engines that take turns: all of this build, or only the one asked for.
 pub(super) fn engines(first: EngineKind, only: bool) -> Vec<EngineKind> {
@@ -34,8 +34,10 @@ pub(super) fn rehearse(
                     largest = largest.max(bytes.len());
                     count += 1;
                     let engine = *turns.next().unwrap_or(&engines[0]);
+                    // Connections stay, as they do in a daemon.
+                    let held = task.asleep().sockets;
                     drop(task);
-                    task = thaw(runtime, &bytes, engine, given)?;
+                    task = thaw(runtime, &bytes, engine, given, held)?;
                     scheduler::wait(&mut task).await?;
                 }
                 Step::Exited(code) => {
@@ -58,11 +60,15 @@ fn thaw(
     bytes: &[u8],
     engine: EngineKind,
     given: &Given,
+    held: Vec<HeldSocket>,
 ) -> Result<Task, Failure> {
     let snapshot = Snapshot::decode(bytes, &Limits::default())?;
     let program = runtime.load_snapshot(&snapshot)?;
     let restore = Restore {
-        bindings: given.bindings()?,
+        bindings: Bindings {
+            held,
+            ..given.bindings()?
+        },
         options: RestoreOptions::default(),
         ..Restore::default()
     };

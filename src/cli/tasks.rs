@@ -26,7 +26,10 @@ pub(super) fn submit(command: &Submit) -> Result<Done, Failure> {
     };
     let source = read_module(std::path::Path::new(module))?;
     let client = Client::new(command.remote.url.as_deref())?;
+    let (allow_connect, allow_listen) = command.reach.texts();
     let mut task = wire::Submit {
+        allow_connect,
+        allow_listen,
         args: std::iter::once(file_name(module))
             .chain(arguments.iter().cloned())
             .collect(),
@@ -291,7 +294,10 @@ pub(super) fn import(command: &Import) -> Result<Done, Failure> {
     let bytes = snapshot::read(&command.snapshot, &Limits::default())
         .map_err(|error| super::resume::at(&command.snapshot, error))?;
     let client = Client::new(command.remote.url.as_deref())?;
+    let (allow_connect, allow_listen) = command.reach.texts();
     let task = wire::Submit {
+        allow_connect,
+        allow_listen,
         dirs: directories(&command.dirs)?,
         listen: command.tcplisten.clone(),
         name: command.name.clone(),

@@ -43,8 +43,9 @@ pub struct HostFunction {
 
 /// How to instrument.
 pub struct Options<'a> {
-    /// The functions that the host offers, by module and name.
-    pub host: &'a dyn Fn(&str, &str) -> Option<HostFunction>,
+    /// The functions that the host offers, by module and name. Where there are several of one name, that
+    /// with these parameters.
+    pub host: &'a dyn Fn(&str, &str, &[ValType]) -> Option<HostFunction>,
     /// Which rewriting.
     pub transform: Transform,
     /// Told at the start of every stage, with its number from 0 to [`STAGES`].

@@ -51,7 +51,7 @@ pub(super) fn well_formed(wasm: &[u8]) -> Result<(), Error> {
 /// Checks imports, exports and memories, and gives the imported functions in order.
 pub(super) fn interface(
     scan: &Scan,
-    host: &dyn Fn(&str, &str) -> Option<HostFunction>,
+    host: &dyn Fn(&str, &str, &[model::ValType]) -> Option<HostFunction>,
 ) -> Result<Vec<Import>, Error> {
     if scan
         .exports
@@ -85,7 +85,7 @@ pub(super) fn interface(
 fn host_import(
     scan: &Scan,
     import: &super::scan::Import,
-    host: &dyn Fn(&str, &str) -> Option<HostFunction>,
+    host: &dyn Fn(&str, &str, &[model::ValType]) -> Option<HostFunction>,
 ) -> Result<Import, Error> {
     let unknown = |kind| Error::UnknownImport {
         kind,
@@ -99,9 +99,10 @@ fn host_import(
         TypeRef::Global(_) => return Err(unknown("global")),
         TypeRef::Tag(_) => return Err(unknown("tag")),
     };
-    let known = host(&import.module, &import.name).ok_or_else(|| unknown("function"))?;
     let found = scan.func_type(ty).ok_or_else(|| unknown("function"))?;
     let (params, results) = (val_types(found.params()), val_types(found.results()));
+    let known = host(&import.module, &import.name, &params);
+    let known = known.ok_or_else(|| unknown("function"))?;
     if params != known.params || results != known.results {
         return Err(Error::ImportType {
             module: import.module.clone(),

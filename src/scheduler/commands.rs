@@ -94,6 +94,7 @@ impl Command {
                 // One that never ran is to start when it would have.
                 status.wakes = status.wakes.or(row.due);
                 status.listens.clear();
+                status.watched = 0;
                 (Event::Pause, None, Part::Keep)
             }
             Ask::Resume => {
@@ -105,6 +106,7 @@ impl Command {
                 status.wait = None;
                 status.wakes = None;
                 status.listens.clear();
+                status.watched = 0;
                 (Event::Fail, None, Part::Clear)
             }
         };

@@ -151,7 +151,7 @@ impl Daemon {
             clock,
             options,
             following,
-            listeners: shared.listeners.clone(),
+            sockets: shared.sockets.clone(),
             started: Box::new(report(&outbox)),
         };
         let pool = Pool::start(workers, worker, report(&outbox)).map_err(threads)?;

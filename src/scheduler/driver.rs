@@ -59,7 +59,7 @@ pub(super) enum Message {
     Command(Command),
     Report(Report),
     WaitOver(Box<Guest>),
-    /// Somebody has connected to a task that is asleep.
+    /// A socket of a task that is asleep is ready.
     Knock(TaskId),
     Answered(Box<Answered>),
     Loaded {
@@ -105,8 +105,8 @@ struct Live {
     /// It was woken, and no worker has said yet whether it is due at all.
     loading: bool,
     memory: u64,
-    /// Addresses at which a connection wakes it once it is asleep.
-    listens: Vec<String>,
+    /// When a socket that it waits for became ready, while it has not been loaded yet.
+    knocked: Option<u64>,
     /// It has an instance, or is about to.
     loaded: bool,
     /// It could not be written down, so that there is no use in asking it again and again.
@@ -125,7 +125,7 @@ impl Live {
             busy: false,
             loading: false,
             memory: 0,
-            listens: Vec::new(),
+            knocked: None,
             loaded: false,
             stubborn: false,
         }
@@ -139,6 +139,11 @@ pub(super) struct Driver {
     outbox: UnboundedSender<Message>,
     queue: Queue,
     live: HashMap<TaskId, Live>,
+    /// Tasks that are asleep while their sockets are watched, with the time at which they wake by
+    /// themselves. In the store they are due at once, so that the next daemon looks at them.
+    watched: HashMap<TaskId, Option<u64>>,
+    /// Those of them that somebody has knocked at, and when.
+    knocked: HashMap<TaskId, u64>,
     /// The last entry of the index that was read.
     cursor: Option<Due>,
     reading: bool,
@@ -162,6 +167,8 @@ impl Driver {
             outbox,
             queue: Queue::default(),
             live: HashMap::new(),
+            watched: HashMap::new(),
+            knocked: HashMap::new(),
             cursor: None,
             reading: false,
             storing: 0,
@@ -172,6 +179,10 @@ impl Driver {
 
     /// Works until it is told to close and everything that can be stored is.
     pub(super) async fn run(mut self) {
+        // What another process has handed over.
+        for id in self.shared.sockets.all_watched() {
+            self.watch(id);
+        }
         loop {
             self.read_window();
             self.wake();
@@ -226,10 +237,7 @@ impl Driver {
             Message::Command(command) => self.command(command),
             Message::Report(report) => self.report(report),
             Message::WaitOver(guest) => self.wait_over(guest),
-            Message::Knock(id) => {
-                let at = self.shared.clock.realtime();
-                self.queue.insist(Due { at, id });
-            }
+            Message::Knock(id) => self.knock(id),
             Message::Answered(answered) => self.answered(*answered),
             Message::Loaded { id, row } => self.loaded(id, row),
             Message::Window(found) => self.window(found),
@@ -288,10 +296,20 @@ impl Driver {
         while self.can_wake()
             && let Some(due) = self.queue.wake(now)
         {
+            // One whose sockets are watched is due for another daemon, which does not watch them.
+            if self
+                .watched
+                .get(&due.id)
+                .is_some_and(|at| *at != Some(due.at))
+            {
+                continue;
+            }
             // One that is live is told of its own time when it has been stored.
             if let Entry::Vacant(place) = self.live.entry(due.id) {
                 let mut live = Live::new(TaskState::Hibernated);
                 live.loading = true;
+                live.knocked = self.knocked.remove(&due.id);
+                self.watched.remove(&due.id);
                 place.insert(live);
                 self.shared.enter(due.id, TaskState::Hibernated);
                 self.step(due.id, Event::Wake);
@@ -319,8 +337,11 @@ impl Driver {
                 None => {
                     live.loaded = true;
                     self.loaded += 1;
-                    let handle = live.handle.clone();
-                    Job::Load { id, handle }
+                    Job::Load {
+                        id,
+                        handle: live.handle.clone(),
+                        knocked: live.knocked.take(),
+                    }
                 }
             };
             self.step(id, Event::Start);
@@ -334,6 +355,29 @@ impl Driver {
             && !self.live.contains_key(&id)
         {
             self.queue.sleep(Due { at, id });
+        }
+    }
+
+    /// Watches the sockets of a task that sleeps.
+    fn watch(&mut self, id: TaskId) {
+        let Some(wakes) = self.shared.sockets.watched(id) else {
+            return;
+        };
+        self.watched.insert(id, wakes);
+        let (outbox, sockets) = (self.outbox.clone(), self.shared.sockets.clone());
+        tokio::spawn(async move {
+            sockets.knock(id).await;
+            // The driver has gone.
+            let _ = outbox.send(Message::Knock(id));
+        });
+    }
+
+    /// A socket that a task waits for is ready, or is not kept any more.
+    fn knock(&mut self, id: TaskId) {
+        if self.watched.remove(&id).is_some() {
+            let at = self.shared.clock.realtime();
+            self.knocked.insert(id, at);
+            self.queue.insist(Due { at, id });
         }
     }
 

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::bases::Bases;
-use super::listeners::Listeners;
 use super::metrics::Metrics;
 use super::output::{Following, Tail};
 use super::programs::Programs;
+use super::sockets::Sockets;
 use super::spec::{Spec, Status, from_bytes, to_bytes};
 use super::{Options, calendar};
 use crate::clock::Clock;
@@ -23,7 +23,7 @@ use crate::model::{Digest, TaskId, TaskState, Wait};
 use crate::store::{Entry, Frozen, Part, Row, Store, Stream, Update};
 use crate::task::{
     Bindings, Config, HostDir, Input, ModuleRef, Restore, RestoreOptions, Setup, Snapshot, Step,
-    Task, TaskHandle,
+    Task, TaskHandle, Watched,
 };
 
 /// How long a guest may go on when others are ready too.
@@ -35,8 +35,13 @@ const LOOK_AGAIN: u64 = 1_000_000_000;
 
 /// What a worker is to do.
 pub(super) enum Job {
-    /// Take a task from the store and run it, if it is due.
-    Load { id: TaskId, handle: TaskHandle },
+    /// Take a task from the store and run it, if it is due or somebody has knocked, at that time in
+    /// nanoseconds since the Unix epoch.
+    Load {
+        id: TaskId,
+        handle: TaskHandle,
+        knocked: Option<u64>,
+    },
     /// Go on with a task that is in memory.
     Step(Box<Guest>),
     /// Write a task down, and let go of it.
@@ -85,8 +90,6 @@ pub(super) enum Report {
     Store {
         update: Box<Update>,
         keeps: Option<Box<Guest>>,
-        /// Addresses at which a connection wakes it.
-        listens: Vec<String>,
     },
     /// It could not be written down now, and stays in memory.
     Unable { guest: Box<Guest>, error: String },
@@ -105,14 +108,18 @@ pub(super) struct Worker {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) options: Arc<Options>,
     pub(super) following: Following,
-    pub(super) listeners: Arc<Listeners>,
+    pub(super) sockets: Arc<Sockets>,
     pub(super) started: Box<dyn Fn(Report) + Send + Sync>,
 }
 
 impl Worker {
     pub(super) fn work(&self, job: Job) -> Report {
         match job {
-            Job::Load { id, handle } => match self.load(id, handle) {
+            Job::Load {
+                id,
+                handle,
+                knocked,
+            } => match self.load(id, handle, knocked) {
                 Ok(report) => report,
                 Err(error) => Report::Trouble {
                     id,
@@ -121,11 +128,13 @@ impl Worker {
             },
             Job::Step(guest) => self.run(guest),
             Job::Freeze(mut guest, state) => match self.freeze(&mut guest, state) {
-                Ok(update) => Report::Store {
-                    update: Box::new(update),
-                    keeps: None,
-                    listens: guest.status.listens.clone(),
-                },
+                Ok(update) => {
+                    self.keep(&guest, state);
+                    Report::Store {
+                        update: Box::new(update),
+                        keeps: None,
+                    }
+                }
                 Err(error) => Report::Unable {
                     guest,
                     error: error.to_string(),
@@ -134,7 +143,16 @@ impl Worker {
         }
     }
 
-    fn load(&self, id: TaskId, handle: TaskHandle) -> Result<Report, Error> {
+    /// Keeps the sockets of a guest that has just been written down and is about to go.
+    fn keep(&self, guest: &Guest, state: TaskState) {
+        let asleep = guest.task.asleep();
+        self.sockets.keep(guest.id, asleep, guest.status.wakes);
+        if state == TaskState::Paused {
+            self.sockets.pause(guest.id);
+        }
+    }
+
+    fn load(&self, id: TaskId, handle: TaskHandle, knocked: Option<u64>) -> Result<Report, Error> {
         let started = Instant::now();
         let now = self.clock.realtime();
         let Some((row, frozen)) = self.store.load(id)? else {
@@ -142,7 +160,7 @@ impl Worker {
         };
         let startable = matches!(row.state, TaskState::Ready | TaskState::Hibernated);
         let due = match row.due {
-            Some(due) if startable && due <= now => due,
+            Some(due) if startable && (due <= now || knocked.is_some()) => knocked.unwrap_or(due),
             due => {
                 let due = due.filter(|_| startable);
                 return Ok(Report::Stale { id, due });
@@ -204,7 +222,9 @@ impl Worker {
             stdout: tail.output(Stream::Stdout),
             stderr: tail.output(Stream::Stderr),
             dirs: dirs.collect(),
-            listeners: self.listeners.lend(row.id, &spec.listen)?,
+            listeners: self.sockets.lend(row.id, &spec.listen)?,
+            grants: spec.grants()?,
+            held: self.sockets.give(row.id),
         };
         let memory_limit = spec.memory_limit.or(self.options.memory_limit);
         let clock = Some(self.clock.clone());
@@ -252,11 +272,10 @@ impl Worker {
             output: Vec::new(),
             output_limit: self.options.output_limit,
         };
-        self.listeners.close(row.id);
+        self.sockets.close(row.id);
         Ok(Report::Store {
             update: Box::new(update),
             keeps: None,
-            listens: Vec::new(),
         })
     }
 
@@ -288,11 +307,15 @@ impl Worker {
                 return Report::Parked(guest);
             }
             return match self.freeze(&mut guest, TaskState::Hibernated) {
-                Ok(update) => Report::Store {
-                    update: Box::new(update),
-                    listens: guest.status.listens.clone(),
-                    keeps: (!far).then_some(guest),
-                },
+                Ok(update) => {
+                    if far {
+                        self.keep(&guest, TaskState::Hibernated);
+                    }
+                    Report::Store {
+                        update: Box::new(update),
+                        keeps: (!far).then_some(guest),
+                    }
+                }
                 Err(error) => Report::Unable {
                     guest,
                     error: error.to_string(),
@@ -324,11 +347,19 @@ impl Worker {
         guest.status.wakes = snapshot.meta.wakes;
         guest.status.sleeps += 1;
         guest.status.error = None;
-        guest.status.listens = guest.task.listens().unwrap_or_default();
+        let watches = guest.task.asleep().watches;
+        guest.status.watched = u32::try_from(watches.len()).unwrap_or(u32::MAX);
+        guest.status.listens = watches
+            .into_iter()
+            .filter_map(|watch| match watch.what {
+                Watched::Listener(address) => Some(address),
+                Watched::Socket(_) => None,
+            })
+            .collect();
         let due = match (&guest.status.wait, snapshot.meta.wakes) {
             (_, Some(wakes)) => wakes,
             // Nobody knocks while the daemon is down: the next one looks at it at once.
-            (Some(Wait::Poll { .. }), None) if !guest.status.listens.is_empty() => now,
+            (Some(Wait::Poll { .. }), None) if guest.status.watched > 0 => now,
             (Some(Wait::Poll { .. }), None) => now.saturating_add(LOOK_AGAIN),
             _ => now,
         };
@@ -344,6 +375,7 @@ impl Worker {
         guest.status.wait = None;
         guest.status.wakes = None;
         guest.status.listens.clear();
+        guest.status.watched = 0;
         match how {
             Ok(code) => {
                 guest.status.exit_code = Some(code);
@@ -365,7 +397,6 @@ impl Worker {
             Ok(update) => Report::Store {
                 update: Box::new(update),
                 keeps: None,
-                listens: Vec::new(),
             },
             Err(error) => {
                 log::error!("task {}: {error}", guest.id);
@@ -381,8 +412,10 @@ impl Worker {
         due: Option<u64>,
         snapshot: Part,
     ) -> Result<Update, Error> {
-        if state != TaskState::Hibernated {
-            self.listeners.close(guest.id);
+        match state {
+            TaskState::Hibernated => {}
+            TaskState::Paused => self.sockets.pause(guest.id),
+            _ => self.sockets.close(guest.id),
         }
         let output: Vec<Entry> = guest.tail.take();
         Ok(Update {

@@ -45,7 +45,7 @@ impl TaskInfo {
             (_, state @ (TaskState::Paused | TaskState::Exited | TaskState::Failed)) => state,
             (Some(view), _) => view.state,
             // It is only not its turn yet.
-            (None, TaskState::Hibernated) if late && status.listens.is_empty() => TaskState::Ready,
+            (None, TaskState::Hibernated) if late && status.watched == 0 => TaskState::Ready,
             (None, state) => state,
         };
         Ok(Self {

@@ -27,8 +27,6 @@ mod info;
 #[cfg(feature = "server")]
 mod journal;
 #[cfg(feature = "server")]
-mod listeners;
-#[cfg(feature = "server")]
 mod metrics;
 #[cfg(feature = "server")]
 mod output;
@@ -40,6 +38,8 @@ mod queue;
 mod reactor;
 #[cfg(feature = "server")]
 mod shared;
+#[cfg(feature = "server")]
+mod sockets;
 #[cfg(feature = "server")]
 mod spec;
 #[cfg(feature = "server")]

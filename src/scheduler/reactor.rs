@@ -1,7 +1,8 @@
 //! A [`Wait`] as tokio futures.
 
 use std::future::poll_fn;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
@@ -50,7 +51,7 @@ async fn host_function(task: &mut Task, function: String) -> Result<(), Error> {
 // The task is borrowed alone: others may look at it from another thread otherwise.
 async fn poll(task: &mut Task) {
     // A source that cannot be watched is looked at now and then, which is what is left.
-    let sources: Vec<(AsyncFd<OwnedFd>, Interest)> = task
+    let sources: Vec<Watched<OwnedFd>> = task
         .sources()
         .unwrap_or_default()
         .into_iter()
@@ -69,19 +70,28 @@ async fn poll(task: &mut Task) {
     }
 }
 
+/// A descriptor that tokio watches.
+pub(super) type Watched<T> = (AsyncFd<T>, Interest);
+
+/// What owns a descriptor, alone or with others.
+pub(super) trait Owns: AsRawFd {}
+
+impl Owns for OwnedFd {}
+impl Owns for Arc<OwnedFd> {}
+
 /// A descriptor that tokio watches, if it can.
-pub(super) fn watch(fd: OwnedFd, interest: Interest) -> Option<(AsyncFd<OwnedFd>, Interest)> {
+pub(super) fn watch<T: Owns>(fd: T, interest: Interest) -> Option<Watched<T>> {
     let tokio_interest = match interest {
         Interest::Read => tokio::io::Interest::READABLE,
         Interest::Write => tokio::io::Interest::WRITABLE,
     };
-    // SAFETY: the `AsyncFd` owns the descriptor, and nothing else closes or replaces it.
+    // SAFETY: the `AsyncFd` owns the descriptor, so that nothing closes or replaces it meanwhile.
     let watched = unsafe { AsyncFd::register_with_interest(fd, tokio_interest) };
     Some((watched.ok()?, interest))
 }
 
 /// Completes when any of the sources is ready.
-pub(super) async fn any_ready(sources: &[(AsyncFd<OwnedFd>, Interest)]) {
+pub(super) async fn any_ready<T: Owns>(sources: &[Watched<T>]) {
     poll_fn(|context| {
         for (fd, interest) in sources {
             let ready = match interest {

@@ -8,9 +8,9 @@ use tokio::sync::{Notify, broadcast};
 
 use super::Options;
 use super::journal::Journal;
-use super::listeners::Listeners;
 use super::metrics::Metrics;
 use super::output::{Following, Tail};
+use super::sockets::Sockets;
 use crate::clock::Clock;
 use crate::model::{TaskId, TaskState, Wait};
 use crate::store::Store;
@@ -26,7 +26,7 @@ pub(super) struct Shared {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) options: Arc<Options>,
     pub(super) following: Following,
-    pub(super) listeners: Arc<Listeners>,
+    pub(super) sockets: Arc<Sockets>,
     pub(super) moves: broadcast::Sender<Moved>,
     /// Tasks on which something is being done, which the store does not tell.
     views: Mutex<HashMap<TaskId, View>>,
@@ -61,7 +61,7 @@ impl Shared {
             clock,
             options,
             following,
-            listeners: Arc::default(),
+            sockets: Arc::default(),
             moves: broadcast::channel(1024).0,
             views: Mutex::default(),
             lost: AtomicBool::new(false),

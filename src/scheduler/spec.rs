@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::Error;
 use crate::model::Wait;
-use crate::task::Engine;
+use crate::task::{Engine, Grants, Rule};
 
 /// The form of both.
 const FORM: u8 = 1;
@@ -32,9 +32,30 @@ pub struct Spec {
     /// Addresses to listen on; the guest finds the sockets from descriptor 3 on.
     #[serde(default)]
     pub listen: Vec<String>,
+    /// What the guest may connect to, as `HOST:PORTS`.
+    #[serde(default)]
+    pub allow_connect: Vec<String>,
+    /// Where the guest may bind sockets of its own, as `HOST:PORTS`.
+    #[serde(default)]
+    pub allow_listen: Vec<String>,
 }
 
 impl Spec {
+    /// What the guest may reach.
+    ///
+    /// # Errors
+    /// Where a rule is none.
+    pub(super) fn grants(&self) -> Result<Grants, Error> {
+        let rules = |texts: &[String]| {
+            let rules = texts.iter().map(|text| text.parse::<Rule>());
+            rules.collect::<Result<Vec<_>, _>>().map_err(Error::Request)
+        };
+        Ok(Grants::new(
+            rules(&self.allow_connect)?,
+            rules(&self.allow_listen)?,
+        ))
+    }
+
     /// The engine to run on.
     pub(super) fn engine(&self, default: Engine) -> Result<Engine, Error> {
         match &self.engine {
@@ -68,6 +89,9 @@ pub struct Status {
     /// Addresses at which a connection wakes it.
     #[serde(default)]
     pub listens: Vec<String>,
+    /// How many sockets may wake it, those addresses among them.
+    #[serde(default)]
+    pub watched: u32,
 }
 
 pub(super) fn to_bytes(value: &impl Serialize) -> Result<Vec<u8>, Error> {
@@ -99,7 +123,7 @@ mod tests {
             ..Spec::default()
         };
         let bytes = to_bytes(&spec).expect("encodes");
-        assert!(bytes.len() < 26, "{}", bytes.len());
+        assert!(bytes.len() < 28, "{}", bytes.len());
         assert_eq!(from_bytes::<Spec>(&bytes).expect("decodes"), spec);
         assert!(from_bytes::<Spec>(&[]).is_err());
         assert!(from_bytes::<Spec>(&[9, 1]).is_err());

@@ -47,6 +47,10 @@ pub struct Submit {
     pub accept_changed_files: bool,
     /// Addresses to listen on, such as `127.0.0.1:8080`: the guest finds the sockets from descriptor 3 on.
     pub listen: Vec<String>,
+    /// What the guest may connect to: `HOST:PORTS`, such as `example.com:443` or `10.0.0.0/8:80-90`.
+    pub allow_connect: Vec<String>,
+    /// Where the guest may bind sockets of its own, `HOST:PORTS`.
+    pub allow_listen: Vec<String>,
     /// In a batch: submit so many of it. No name then.
     pub count: Option<u32>,
 }
@@ -72,6 +76,12 @@ pub struct Task {
     pub dirs: Vec<Dir>,
     /// Addresses that it listens on.
     pub listen: Vec<String>,
+    /// What it may connect to.
+    #[serde(default)]
+    pub allow_connect: Vec<String>,
+    /// Where it may bind sockets of its own.
+    #[serde(default)]
+    pub allow_listen: Vec<String>,
     /// The engine that it asks for.
     pub engine: Option<String>,
     /// Its schedule, a cron expression.
@@ -115,6 +125,8 @@ impl From<TaskInfo> for Task {
             env: spec.env.into_iter().map(|(name, _)| name).collect(),
             dirs: dirs(spec.dirs),
             listen: spec.listen,
+            allow_connect: spec.allow_connect,
+            allow_listen: spec.allow_listen,
             engine: spec.engine,
             every: spec.every,
             submitted: time(status.submitted),
@@ -156,6 +168,8 @@ impl Submit {
             memory_limit: self.memory_limit,
             accept_changed_files: self.accept_changed_files,
             listen: self.listen.clone(),
+            allow_connect: self.allow_connect.clone(),
+            allow_listen: self.allow_listen.clone(),
         }
     }
 }

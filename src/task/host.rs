@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::TaskHandle;
 use super::functions::{HostCall, HostFunctions, HostFuture, HostReply, from_bits, to_bits};
 use crate::engine::{Flow, Guest, HostCallback, asyncify};
-use crate::model::Wait;
 use crate::model::shape::Import;
+use crate::model::{ValType, Wait};
 use crate::wasi;
 
 /// The host call at which a guest has unwound.
@@ -64,10 +64,12 @@ impl SharedHost {
     ) -> Self {
         let imports = imports
             .iter()
-            .map(|import| match wasi_function(&import.module, &import.name) {
-                Some(function) => Target::Wasi(function, import.clone()),
-                None => Target::Registered(import.clone()),
-            })
+            .map(
+                |import| match wasi_function(&import.module, &import.name, &import.params) {
+                    Some(function) => Target::Wasi(function, import.clone()),
+                    None => Target::Registered(import.clone()),
+                },
+            )
             .collect();
         Self(Arc::new(Mutex::new(Host {
             wasi,
@@ -95,9 +97,13 @@ impl SharedHost {
 }
 
 /// The WASI function behind an import.
-pub(super) fn wasi_function(module: &str, name: &str) -> Option<wasi::Function> {
+pub(super) fn wasi_function(
+    module: &str,
+    name: &str,
+    params: &[ValType],
+) -> Option<wasi::Function> {
     (module == wasi::Function::MODULE)
-        .then(|| wasi::Function::from_name(name))
+        .then(|| wasi::Function::find(name, params))
         .flatten()
 }
 
@@ -186,7 +192,10 @@ impl Host {
             blocked: false,
         };
         // A poll takes nothing away, so it can be asked first what it waits for; a read cannot.
-        let harmless = function == wasi::Function::PollOneoff;
+        let harmless = matches!(
+            function,
+            wasi::Function::PollOneoff | wasi::Function::EpollOneoff
+        );
         if force && !harmless {
             return untried;
         }

@@ -42,7 +42,10 @@ pub use crate::snapshot::Snapshot;
 pub(crate) use crate::{
     engine::{EngineKind as Engine, GUEST_STACK as STACK},
     snapshot::{Limits as SnapshotLimits, ModuleRef, pack, unpack},
-    wasi::{Bindings, Config, HostDir, Input, Listener, Output, RestoreOptions, Sink},
+    wasi::{
+        Asleep, Bindings, Config, Grants, HeldSocket, HostDir, Input, Listener, Output,
+        RestoreOptions, Role, Rule, Sink, Watch, Watched,
+    },
 };
 
 /// What a new task is given.
@@ -271,11 +274,23 @@ impl Task {
         }
     }
 
-    /// The addresses whose connections end the wait, where nothing is lost by watching them from outside.
+    /// Whether the guest waits for sockets and for nothing else, so that they can be watched from outside.
     #[cfg(feature = "server")]
-    pub(crate) fn listens(&self) -> Option<Vec<String>> {
+    pub(crate) fn is_watchable(&self) -> bool {
         let host = self.host.lock();
-        host.wasi.listens(&host.pending.as_ref()?.wait)
+        let wait = host.pending.as_ref().map(|pending| &pending.wait);
+        wait.is_some_and(|wait| host.wasi.watches(wait).is_some())
+    }
+
+    /// The sockets that the last snapshot names, and those that end the wait. The task has them, too, as
+    /// long as it lives.
+    #[cfg(any(feature = "cli", feature = "server"))]
+    pub(crate) fn asleep(&self) -> wasi::Asleep {
+        let host = self.host.lock();
+        let pending = host.pending.as_ref();
+        pending.map_or_else(wasi::Asleep::default, |pending| {
+            host.wasi.asleep(&pending.wait)
+        })
     }
 
     /// Duplicates of the host's file descriptors that the guest waits for.

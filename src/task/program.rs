@@ -107,7 +107,7 @@ impl Runtime {
         let done = instrument::instrument(
             source,
             &instrument::Options {
-                host: &|module, name| self.host_function(module, name, connections),
+                host: &|module, name, params| self.host_function(module, name, params, connections),
                 transform: self.transform,
                 progress: &|stage, number| progress(stage, number, STAGES),
             },
@@ -234,11 +234,17 @@ impl Runtime {
         Ok(engine)
     }
 
-    fn host_function(&self, module: &str, name: &str, connections: bool) -> Option<HostFunction> {
+    fn host_function(
+        &self,
+        module: &str,
+        name: &str,
+        params: &[crate::model::ValType],
+        connections: bool,
+    ) -> Option<HostFunction> {
         if let Some(registered) = self.functions.get(module, name) {
             return Some(registered.ty.clone());
         }
-        let function = wasi_function(module, name)?;
+        let function = wasi_function(module, name, params)?;
         Some(HostFunction {
             params: function.params().to_vec(),
             results: match function.has_result() {
@@ -430,7 +436,7 @@ impl fmt::Debug for Program {
     }
 }
 
-/// Whether a module can have connections: it has to accept them.
+/// Whether a module can have connections: it has to accept them, or to open sockets.
 fn has_connections(wasm: &[u8]) -> bool {
     use wasmparser::{Parser, Payload, SectionLimited};
     let imports = Parser::new(0)
@@ -439,12 +445,15 @@ fn has_connections(wasm: &[u8]) -> bool {
             Ok(Payload::ImportSection(imports)) => Some(imports),
             _ => None,
         });
-    let accept = wasi::Function::SockAccept.name();
+    let sources = [wasi::Function::SockAccept, wasi::Function::SockOpen];
     imports
         .into_iter()
         .flat_map(SectionLimited::into_imports)
         .flatten()
-        .any(|import| import.name == accept)
+        .any(|import| {
+            let name = import.name.strip_suffix("_v2").unwrap_or(import.name);
+            sources.iter().any(|source| source.name() == name)
+        })
 }
 
 fn check_digest(wasm: &[u8], stated: &Digest) -> Result<(), Error> {

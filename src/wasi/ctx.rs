@@ -15,7 +15,7 @@ use super::abi::{Memory, Result, arg};
 use super::clock::{self, GuestClock};
 use super::errno::Errno;
 use super::fd::{Descriptor, DirFd, Kind, Table};
-use super::sock::ListenerFd;
+use super::sock::{Grants, SocketFd};
 use super::streams::{Bindings, HostDir, Stream, Streams, readiness};
 use super::{Error, Function, dir, file, path, rights};
 use crate::clock::Clock;
@@ -64,11 +64,14 @@ pub struct Ctx {
     pub(super) env: Vec<(String, String)>,
     pub(super) streams: Streams,
     pub(super) preopens: Vec<Preopen>,
-    pub(super) listeners: Vec<ListenerFd>,
+    pub(super) listeners: Vec<SocketFd>,
+    pub(super) grants: Grants,
     pub(super) table: Table,
     pub(super) clock: GuestClock,
     /// The deadlines of the poll that has blocked, by subscription.
     pub(super) poll: Option<Vec<Option<Deadline>>>,
+    /// How many bytes the receive that has blocked has got already.
+    pub(super) received: u32,
 }
 
 impl Ctx {
@@ -88,7 +91,7 @@ impl Ctx {
             let _ = ctx.table.insert_at(fd, Descriptor::stream(stream));
         }
         for listener in &ctx.listeners {
-            if ctx.table.insert(listener.descriptor()).is_err() {
+            if ctx.table.insert(listener.clone().descriptor(0)).is_err() {
                 return Err(Error::Malformed(
                     "it has more listeners than a guest can have",
                 ));
@@ -125,7 +128,7 @@ impl Ctx {
         let listeners = bindings
             .listeners
             .into_iter()
-            .map(ListenerFd::new)
+            .map(SocketFd::given)
             .collect::<std::result::Result<_, _>>()?;
         Ok(Self {
             args: config.args,
@@ -133,9 +136,11 @@ impl Ctx {
             streams: Streams::new(bindings.stdin, bindings.stdout, bindings.stderr),
             preopens,
             listeners,
+            grants: bindings.grants,
             table: Table::default(),
             clock,
             poll: None,
+            received: 0,
         })
     }
 
@@ -158,18 +163,8 @@ impl Ctx {
                     None => Outcome::Block(Wait::Yield),
                 };
             }
-            Function::PollOneoff => match self.poll_oneoff(arguments, memory, woken.is_some()) {
-                Ok(Some(wait)) => return Outcome::Block(wait),
-                Ok(None) => Ok(()),
-                Err(errno) => Err(errno),
-            },
-            Function::FdRead => match self.fd_read(arguments, memory) {
-                Ok(Some(wait)) => return Outcome::Block(wait),
-                Ok(None) => Ok(()),
-                Err(errno) => Err(errno),
-            },
-            Function::FdWrite | Function::SockAccept | Function::SockRecv | Function::SockSend => {
-                match self.socket_call(function, arguments, memory) {
+            function if function.may_block(true) => {
+                match self.blocking(function, arguments, memory, woken) {
                     Ok(Some(wait)) => return Outcome::Block(wait),
                     Ok(None) => Ok(()),
                     Err(errno) => Err(errno),
@@ -180,18 +175,29 @@ impl Ctx {
         Outcome::Done(result.err().unwrap_or(Errno::Success))
     }
 
-    /// The calls that block only where there is a socket.
-    fn socket_call(
+    /// The calls that may block.
+    fn blocking(
         &mut self,
         function: Function,
         a: &[u64],
         memory: &mut Memory<'_>,
+        woken: Option<&Wait>,
     ) -> Result<Option<Wait>> {
         match function {
-            Function::SockAccept => self.sock_accept(a, memory),
-            Function::SockRecv => self.sock_recv(a, memory),
-            Function::SockSend => self.sock_send(a, memory),
-            _ => self.fd_write(a, memory),
+            Function::PollOneoff | Function::EpollOneoff => {
+                self.poll_oneoff(a, memory, woken.is_some())
+            }
+            Function::FdRead => self.fd_read(a, memory, woken),
+            Function::FdWrite => self.fd_write(a, memory, woken),
+            Function::SockAccept => self.sock_accept(a, true, memory, woken),
+            Function::SockAcceptV1 => self.sock_accept(a, false, memory, woken),
+            Function::SockConnect => self.sock_connect(a, memory, woken),
+            Function::SockRecv => self.sock_recv(a, memory, woken),
+            Function::SockRecvFrom => self.sock_recv_from(a, true, memory, woken),
+            Function::SockRecvFromV1 => self.sock_recv_from(a, false, memory, woken),
+            Function::SockSend => self.sock_send(a, memory, woken),
+            Function::SockSendTo => self.sock_send_to(a, memory, woken),
+            _ => Err(Errno::Nosys),
         }
     }
 
@@ -219,6 +225,16 @@ impl Ctx {
             Function::FdPrestatDirName => dir::prestat_dir_name(&self.table, a, memory),
             Function::FdReaddir => dir::readdir(&mut self.table, a, memory),
             Function::SockShutdown => self.sock_shutdown(a),
+            Function::SockOpen => self.sock_open(a, memory),
+            Function::SockBind => self.sock_bind(a, memory),
+            Function::SockListen => self.sock_listen(a),
+            Function::SockGetlocaladdr => self.sock_getlocaladdr(a, false, memory),
+            Function::SockGetlocaladdrV1 => self.sock_getlocaladdr(a, true, memory),
+            Function::SockGetpeeraddr => self.sock_getpeeraddr(a, false, memory),
+            Function::SockGetpeeraddrV1 => self.sock_getpeeraddr(a, true, memory),
+            Function::SockGetsockopt => self.sock_getsockopt(a, memory),
+            Function::SockSetsockopt => self.sock_setsockopt(a, memory),
+            Function::SockGetaddrinfo => self.sock_getaddrinfo(a, memory),
             function if function.name().starts_with("path_") => {
                 path::call(&mut self.table, function, a, memory)
             }
@@ -263,24 +279,6 @@ impl Ctx {
         }
     }
 
-    /// The addresses whose connections end the wait, where that is all there is to watch and nothing is
-    /// lost by a suspend: the guest has no connection.
-    #[cfg(feature = "server")]
-    pub fn listens(&self, wait: &Wait) -> Option<Vec<String>> {
-        let connected = |(_, open): (u32, &Descriptor)| matches!(open.kind, Kind::Connection(_));
-        if self.table.iter().any(connected) {
-            return None;
-        }
-        let addresses: Option<Vec<String>> = interests(wait)
-            .iter()
-            .map(|wanted| match &self.table.get(wanted.fd).ok()?.kind {
-                Kind::Listener(listener) => Some(listener.address.clone()),
-                _ => None,
-            })
-            .collect();
-        addresses.filter(|addresses| !addresses.is_empty())
-    }
-
     /// The host's descriptor that tells whether one of the guest's is ready; there is none for what
     /// never makes anybody wait.
     pub(super) fn waitable(&self, fd: u32) -> Option<BorrowedFd<'_>> {
@@ -288,8 +286,7 @@ impl Ctx {
             Kind::Stream(stream) => self.streams.fd(*stream),
             Kind::File(open) => open.waits.then(|| open.file.as_fd()),
             Kind::Dir(_) => None,
-            Kind::Listener(listener) => Some(listener.socket.as_fd()),
-            Kind::Connection(connection) => connection.fd(),
+            Kind::Socket(socket) => socket.fd(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The error numbers of preview1.
+//! The error numbers of preview1, and those of name resolution that WasmEdge's extension adds.
 
 use std::io;
 
@@ -21,6 +21,7 @@ errnos! {
     Nomsg Noprotoopt Nospc Nosys Notconn Notdir Notempty Notrecoverable Notsock Notsup Notty Nxio
     Overflow Ownerdead Perm Pipe Proto Protonosupport Prototype Range Rofs Spipe Srch Stale Timedout
     Txtbsy Xdev Notcapable
+    Aiaddrfamily Aiagain Aibadflag Aifail Aifamily Aimemory Ainodata Ainoname Aiservice Aisocktype Aisystem
 }
 
 /// A path that leads out of its directory, as Wasmtime answers it.
@@ -56,40 +57,58 @@ impl From<rustix::io::Errno> for Errno {
         match errno {
             Os::TOOBIG => Self::TooBig,
             Os::ACCESS => Self::Acces,
+            Os::ADDRINUSE => Self::Addrinuse,
+            Os::ADDRNOTAVAIL => Self::Addrnotavail,
+            Os::AFNOSUPPORT => Self::Afnosupport,
             Os::AGAIN => Self::Again,
+            Os::ALREADY => Self::Already,
             Os::BADF => Self::Badf,
             Os::BUSY => Self::Busy,
             Os::CONNABORTED => Self::Connaborted,
+            Os::CONNREFUSED => Self::Connrefused,
             Os::CONNRESET => Self::Connreset,
             Os::DEADLK => Self::Deadlk,
+            Os::DESTADDRREQ => Self::Destaddrreq,
             Os::DQUOT => Self::Dquot,
             Os::EXIST => Self::Exist,
             Os::FBIG => Self::Fbig,
+            Os::HOSTUNREACH => Self::Hostunreach,
             Os::ILSEQ => Self::Ilseq,
+            Os::INPROGRESS => Self::Inprogress,
             Os::INTR => Self::Intr,
             Os::INVAL => Self::Inval,
+            Os::ISCONN => Self::Isconn,
             Os::ISDIR => Self::Isdir,
             Os::LOOP => Self::Loop,
             Os::MFILE => Self::Mfile,
             Os::MLINK => Self::Mlink,
+            Os::MSGSIZE => Self::Msgsize,
             Os::NAMETOOLONG => Self::Nametoolong,
+            Os::NETDOWN => Self::Netdown,
+            Os::NETRESET => Self::Netreset,
+            Os::NETUNREACH => Self::Netunreach,
             Os::NFILE => Self::Nfile,
             Os::NOBUFS => Self::Nobufs,
             Os::NODEV => Self::Nodev,
             Os::NOENT => Self::Noent,
             Os::NOLCK => Self::Nolck,
             Os::NOMEM => Self::Nomem,
+            Os::NOPROTOOPT => Self::Noprotoopt,
             Os::NOSPC => Self::Nospc,
             Os::NOSYS => Self::Nosys,
             Os::NOTCONN => Self::Notconn,
             Os::NOTDIR => Self::Notdir,
             Os::NOTEMPTY => Self::Notempty,
+            Os::NOTSOCK => Self::Notsock,
             Os::NOTSUP => Self::Notsup,
             Os::NOTTY => Self::Notty,
             Os::NXIO => Self::Nxio,
             Os::OVERFLOW => Self::Overflow,
             Os::PERM => Self::Perm,
             Os::PIPE => Self::Pipe,
+            Os::PROTO => Self::Proto,
+            Os::PROTONOSUPPORT => Self::Protonosupport,
+            Os::PROTOTYPE => Self::Prototype,
             Os::RANGE => Self::Range,
             Os::ROFS => Self::Rofs,
             Os::SPIPE => Self::Spipe,
@@ -121,6 +140,8 @@ mod tests {
             (Errno::Perm, 63),
             (Errno::Xdev, 75),
             (Errno::Notcapable, 76),
+            (Errno::Ainoname, 84),
+            (Errno::Aisystem, 87),
         ];
         for (errno, number) in known {
             assert_eq!(errno.raw(), number, "{errno:?}");

@@ -38,6 +38,24 @@ pub enum Error {
         /// Their addresses, as the user wrote them.
         addresses: Vec<String>,
     },
+    /// The host does not grant an address that a socket of the task's has.
+    #[error("a socket of the task's {what} {address}; allow it again with {flag} {address}")]
+    MissingGrant {
+        /// What the socket does with it.
+        what: &'static str,
+        /// The flag that grants it.
+        flag: &'static str,
+        /// The address.
+        address: std::net::SocketAddr,
+    },
+    /// A socket of the task's cannot be bound to its address again.
+    #[error("a socket of the task's cannot be bound to {address} again: {source}")]
+    BindAgain {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// The system's answer.
+        source: io::Error,
+    },
     /// A file that the task has open is gone.
     #[error("the task has {path} open, which cannot be opened again: {source}")]
     FileMissing {
@@ -94,6 +112,8 @@ impl From<Error> for crate::error::Error {
         let kind = match &error {
             Error::MissingPreopen { .. }
             | Error::MissingListener { .. }
+            | Error::MissingGrant { .. }
+            | Error::BindAgain { .. }
             | Error::OpenDir { .. } => ErrorKind::Missing,
             Error::FileMissing { .. } | Error::FileChanged { .. } => ErrorKind::File,
             Error::DeletedFileTooLarge { .. } | Error::DeletedNotFile(_) | Error::MovedOut(_) => {

@@ -7,7 +7,7 @@ use cap_std::fs::{Dir, File};
 use super::abi::Result;
 use super::errno::Errno;
 use super::rights;
-use super::sock::{ConnectionFd, ListenerFd};
+use super::sock::SocketFd;
 use super::state::EntryV1;
 use super::streams::Stream;
 
@@ -38,8 +38,7 @@ pub(super) enum Kind {
     Stream(Stream),
     Dir(DirFd),
     File(FileFd),
-    Listener(ListenerFd),
-    Connection(ConnectionFd),
+    Socket(Box<SocketFd>),
 }
 
 /// An open directory.
@@ -106,7 +105,7 @@ impl Table {
     /// The same for calls with an offset, which a stream has not.
     pub(super) fn seekable(&self, fd: u32, right: u64) -> Result<&FileFd> {
         match self.get(fd)?.kind {
-            Kind::Stream(_) | Kind::Listener(_) | Kind::Connection(_) => Err(Errno::Spipe),
+            Kind::Stream(_) | Kind::Socket(_) => Err(Errno::Spipe),
             Kind::Dir(_) | Kind::File(_) => self.file(fd, right),
         }
     }

@@ -133,7 +133,7 @@ fn fdstat_get(ctx: &Ctx, a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
         Kind::Dir(_) => DIRECTORY,
         Kind::File(open) => filetype(os::fstat(&open.file)?.st_mode),
         Kind::Stream(stream) => stream_type(ctx, *stream),
-        Kind::Listener(_) | Kind::Connection(_) => SOCKET_STREAM,
+        Kind::Socket(socket) => socket_type(socket.is_datagram()),
     };
     let mut stat = [0; 24];
     stat[0] = filetype;
@@ -147,7 +147,7 @@ fn filestat_get(ctx: &Ctx, a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
     let descriptor = ctx.table.with(arg(a, 0), rights::FD_FILESTAT_GET)?;
     let bytes = match &descriptor.kind {
         Kind::Stream(stream) => nameless(stream_type(ctx, *stream)),
-        Kind::Listener(_) | Kind::Connection(_) => nameless(SOCKET_STREAM),
+        Kind::Socket(socket) => nameless(socket_type(socket.is_datagram())),
         Kind::File(open) => filestat(&open.file.metadata()?),
         Kind::Dir(open) => filestat(&open.dir.dir_metadata()?),
     };
@@ -173,14 +173,22 @@ fn host_fd(descriptor: &Descriptor) -> Option<BorrowedFd<'_>> {
     match &descriptor.kind {
         Kind::File(open) => Some(open.file.as_fd()),
         Kind::Dir(open) => Some(open.dir.as_fd()),
-        Kind::Stream(_) | Kind::Listener(_) | Kind::Connection(_) => None,
+        Kind::Stream(_) | Kind::Socket(_) => None,
     }
 }
 
 pub(super) const UNKNOWN: u8 = 0;
 const CHARACTER_DEVICE: u8 = 2;
 pub(super) const DIRECTORY: u8 = 3;
+const SOCKET_DATAGRAM: u8 = 5;
 const SOCKET_STREAM: u8 = 6;
+
+fn socket_type(datagram: bool) -> u8 {
+    match datagram {
+        true => SOCKET_DATAGRAM,
+        false => SOCKET_STREAM,
+    }
+}
 
 /// `filetype` of the specification, from the mode.
 pub(super) fn filetype(mode: u32) -> u8 {

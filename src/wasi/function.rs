@@ -1,4 +1,6 @@
-//! The 46 functions of preview1 and their types.
+//! The 46 functions of preview1, those of WasmEdge's socket extension, and their types.
+//!
+//! Of some names there are two forms, which differ in their parameters.
 
 use crate::model::ValType::{self, I32, I64};
 
@@ -75,15 +77,36 @@ functions! {
     SockRecv "sock_recv" [I32, I32, I32, I32, I32, I32];
     SockSend "sock_send" [I32, I32, I32, I32, I32];
     SockShutdown "sock_shutdown" [I32, I32];
+    EpollOneoff "epoll_oneoff" [I32, I32, I32, I32];
+    SockOpen "sock_open" [I32, I32, I32];
+    SockBind "sock_bind" [I32, I32, I32];
+    SockListen "sock_listen" [I32, I32];
+    SockAcceptV1 "sock_accept" [I32, I32];
+    SockConnect "sock_connect" [I32, I32, I32];
+    SockRecvFrom "sock_recv_from" [I32, I32, I32, I32, I32, I32, I32, I32];
+    SockRecvFromV1 "sock_recv_from" [I32, I32, I32, I32, I32, I32, I32];
+    SockSendTo "sock_send_to" [I32, I32, I32, I32, I32, I32, I32];
+    SockGetsockopt "sock_getsockopt" [I32, I32, I32, I32, I32];
+    SockSetsockopt "sock_setsockopt" [I32, I32, I32, I32, I32];
+    SockGetlocaladdr "sock_getlocaladdr" [I32, I32, I32];
+    SockGetlocaladdrV1 "sock_getlocaladdr" [I32, I32, I32, I32];
+    SockGetpeeraddr "sock_getpeeraddr" [I32, I32, I32];
+    SockGetpeeraddrV1 "sock_getpeeraddr" [I32, I32, I32, I32];
+    SockGetaddrinfo "sock_getaddrinfo" [I32, I32, I32, I32, I32, I32, I32, I32];
 }
 
 impl Function {
     /// The module that guests import these functions from.
     pub const MODULE: &'static str = "wasi_snapshot_preview1";
 
-    /// The function of this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::all().iter().copied().find(|f| f.name() == name)
+    /// The function of this name, in the form that has these parameters if there is one.
+    pub fn find(name: &str, params: &[ValType]) -> Option<Self> {
+        // By this name WasmEdge also offers the second form alone.
+        let second = |name: &&str| name.starts_with("sock_");
+        let name = name.strip_suffix("_v2").filter(second).unwrap_or(name);
+        let mut named = Self::all().iter().copied().filter(|f| f.name() == name);
+        let first = named.clone().next();
+        named.find(|f| f.params() == params).or(first)
     }
 
     /// Whether it returns an errno; all do but `proc_exit`, which does not return.
@@ -95,11 +118,17 @@ impl Function {
     pub fn may_block(self, sockets: bool) -> bool {
         match self {
             Self::PollOneoff
+            | Self::EpollOneoff
             | Self::FdRead
             | Self::SchedYield
             | Self::SockAccept
+            | Self::SockAcceptV1
+            | Self::SockConnect
             | Self::SockRecv
-            | Self::SockSend => true,
+            | Self::SockRecvFrom
+            | Self::SockRecvFromV1
+            | Self::SockSend
+            | Self::SockSendTo => true,
             Self::FdWrite => sockets,
             _ => false,
         }
@@ -111,10 +140,18 @@ mod tests {
     use super::Function;
 
     #[test]
-    fn there_are_46_and_each_is_found_by_its_name() {
-        assert_eq!(Function::all().len(), 46);
+    fn each_is_found_by_its_name_and_parameters() {
+        assert_eq!(Function::all().len(), 46 + 16);
         for function in Function::all() {
-            assert_eq!(Function::from_name(function.name()), Some(*function));
+            let found = Function::find(function.name(), function.params());
+            assert_eq!(found, Some(*function));
         }
+        let find = |name, count| Function::find(name, &[super::I32; 8][..count]);
+        assert_eq!(find("sock_accept", 2), Some(Function::SockAcceptV1));
+        assert_eq!(find("sock_accept", 3), Some(Function::SockAccept));
+        assert_eq!(find("sock_accept_v2", 3), Some(Function::SockAccept));
+        // Its type is what is wrong with it.
+        assert_eq!(find("sock_accept", 1), Some(Function::SockAccept));
+        assert_eq!(find("fd_read_v2", 4), None);
     }
 }

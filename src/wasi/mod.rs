@@ -33,7 +33,9 @@ pub use ctx::{Config, Ctx, Outcome};
 pub use error::Error;
 pub use function::Function;
 pub use restore::RestoreOptions;
-pub use sock::Listener;
+pub use sock::{Asleep, Grants, HeldSocket, Listener, Role, Rule, Watch, Watched};
+#[cfg(any(feature = "cli", test))]
+pub use sock::{PhaseV1, SocketV1};
 pub use state::StateV1;
 #[cfg(any(feature = "cli", test))]
 pub use state::{FdKindV1, FdV1};

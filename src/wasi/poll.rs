@@ -161,8 +161,8 @@ impl Ctx {
             (Interest::Write, _) | (_, Kind::Dir(_)) => 0,
             (Interest::Read, Kind::Stream(_)) => self.streams.available(),
             // Whoever has come is one.
-            (Interest::Read, Kind::Listener(_)) => 1,
-            (Interest::Read, Kind::Connection(_)) => fd.map_or(0, available),
+            (Interest::Read, Kind::Socket(socket)) if socket.is_listening() => 1,
+            (Interest::Read, Kind::Socket(_)) => fd.map_or(0, available),
             (Interest::Read, Kind::File(_)) if fd.is_some() => fd.map_or(0, available),
             (Interest::Read, Kind::File(open)) => {
                 let size = u64::try_from(os::fstat(&open.file)?.st_size).unwrap_or(0);

@@ -18,7 +18,7 @@ use super::fd::{ALL_FLAGS, Descriptor, DirFd, FileFd, Kind, MAX_OPEN};
 use super::identity::{IdentityV1, proc_path};
 use super::path::status_flags;
 use super::save::guest_path;
-use super::sock::ConnectionFd;
+use super::sock::{HeldSocket, SocketFd};
 use super::state::{FdKindV1, FdV1, StateV1};
 use super::streams::Bindings;
 use super::{Error, rights};
@@ -51,17 +51,20 @@ impl Ctx {
             env: state.env,
         };
         let clock = GuestClock::restore(clock, state.clock);
+        let mut bindings = bindings;
+        let held = std::mem::take(&mut bindings.held);
         let mut ctx = Self::bare(config, bindings, clock).map_err(|error| match error {
             Error::ZeroByte(_) => Error::Malformed("a text of the guest's contains a zero byte"),
             other => other,
         })?;
         ctx.poll = state.poll;
+        ctx.received = state.received;
         let deleted = restore_deleted(&state.deleted)?;
         for saved in state.fds {
             if saved.fd as usize >= MAX_OPEN {
                 return Err(Error::Malformed("a descriptor has an impossible number"));
             }
-            let (number, descriptor) = (saved.fd, ctx.descriptor(saved, &deleted, options)?);
+            let (number, descriptor) = (saved.fd, ctx.descriptor(saved, &deleted, &held, options)?);
             ctx.table
                 .insert_at(number, descriptor)
                 .map_err(|_| Error::Malformed("two descriptors have one number"))?;
@@ -73,6 +76,7 @@ impl Ctx {
         &self,
         saved: FdV1,
         deleted: &[File],
+        held: &[HeldSocket],
         options: RestoreOptions,
     ) -> Result<Descriptor, Error> {
         let (own, inheriting) = match &saved.kind {
@@ -80,6 +84,7 @@ impl Ctx {
             FdKindV1::Preopen(_) | FdKindV1::Dir { .. } => (rights::DIRECTORY, rights::ALL),
             FdKindV1::Listener(_) => (rights::LISTENER, rights::CONNECTION),
             FdKindV1::Connection => (rights::CONNECTION, 0),
+            FdKindV1::Socket(_) => (rights::SOCKET, rights::CONNECTION),
             FdKindV1::File { access, .. } | FdKindV1::Deleted { access, .. } => {
                 (rights::file(access.0, access.1), 0)
             }
@@ -98,20 +103,28 @@ impl Ctx {
             rights: saved.rights,
             inheriting: saved.inheriting,
             flags: saved.flags,
-            kind: self.kind(saved, deleted, options)?,
+            kind: self.kind(saved, deleted, held, options)?,
         })
     }
 
-    fn kind(&self, saved: FdV1, deleted: &[File], options: RestoreOptions) -> Result<Kind, Error> {
+    fn kind(
+        &self,
+        saved: FdV1,
+        deleted: &[File],
+        held: &[HeldSocket],
+        options: RestoreOptions,
+    ) -> Result<Kind, Error> {
         Ok(match saved.kind {
             FdKindV1::Stream(stream) => Kind::Stream(stream),
-            FdKindV1::Connection => Kind::Connection(ConnectionFd::reset()),
+            FdKindV1::Connection => Kind::Socket(Box::new(SocketFd::reset())),
+            FdKindV1::Socket(socket) => Kind::Socket(Box::new(self.restore_socket(socket, held)?)),
             FdKindV1::Listener(address) => {
-                let listener = self.listeners.iter().find(|known| known.address == address);
+                let known = |known: &&SocketFd| known.granted() == Some(&address);
+                let listener = self.listeners.iter().find(known);
                 let missing = || Error::MissingListener {
                     addresses: vec![address.clone()],
                 };
-                Kind::Listener(listener.ok_or_else(missing)?.again())
+                Kind::Socket(Box::new(listener.ok_or_else(missing)?.clone()))
             }
             FdKindV1::Preopen(guest) => {
                 let mut kind = self.preopen(&guest)?.descriptor()?.kind;

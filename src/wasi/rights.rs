@@ -64,10 +64,10 @@ pub(super) const DIRECTORY: u64 = ALL
         | FD_ADVISE
         | FD_ALLOCATE
         | FD_FILESTAT_SET_SIZE
-        | SOCKET);
+        | ONLY_SOCKETS);
 
 /// What only a socket can be asked for: `sock_shutdown` and `sock_accept`.
-const SOCKET: u64 = SOCK_SHUTDOWN | SOCK_ACCEPT;
+const ONLY_SOCKETS: u64 = SOCK_SHUTDOWN | SOCK_ACCEPT;
 pub(super) const SOCK_SHUTDOWN: u64 = 1 << 28;
 pub(super) const SOCK_ACCEPT: u64 = 1 << 29;
 
@@ -77,6 +77,9 @@ pub(super) const LISTENER: u64 =
 
 /// What a connection can be asked for.
 pub(super) const CONNECTION: u64 = STREAM | SOCK_SHUTDOWN;
+
+/// What a socket can be asked for that may become anything.
+pub(super) const SOCKET: u64 = CONNECTION | SOCK_ACCEPT;
 
 /// What a file that is not open for writing cannot be asked for.
 const WRITING: u64 = FD_WRITE | FD_ALLOCATE | FD_FILESTAT_SET_SIZE;

@@ -31,14 +31,26 @@ impl Ctx {
     /// Where an open file cannot be written down.
     pub fn save(&mut self) -> Result<StateV1, Error> {
         let mut deleted = Deleted::default();
+        // Random, so that no key of an older snapshot is among them.
+        let mut key = [0; 8];
+        getrandom::fill(&mut key).map_err(|error| Error::Io {
+            what: "get a random number",
+            source: std::io::Error::other(error),
+        })?;
+        let mut key = u64::from_le_bytes(key);
         let mut fds = Vec::new();
         for (fd, descriptor) in self.table.iter() {
             let (kind, listing) = match &descriptor.kind {
                 Kind::Stream(stream) => (FdKindV1::Stream(*stream), None),
                 Kind::Dir(open) => (self.save_dir(open)?, open.listing.clone()),
                 Kind::File(open) => (self.save_file(open, &mut deleted)?, None),
-                Kind::Listener(listener) => (FdKindV1::Listener(listener.address.clone()), None),
-                Kind::Connection(_) => (FdKindV1::Connection, None),
+                Kind::Socket(socket) => match socket.granted() {
+                    Some(address) => (FdKindV1::Listener(address.into()), None),
+                    None => {
+                        key = key.wrapping_add(1);
+                        (FdKindV1::Socket(socket.save(key)), None)
+                    }
+                },
             };
             fds.push(FdV1 {
                 fd,
@@ -56,6 +68,7 @@ impl Ctx {
             fds,
             deleted: deleted.contents,
             poll: self.poll.clone(),
+            received: self.received,
         })
     }
 

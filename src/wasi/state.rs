@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::ClockV1;
 use super::identity::IdentityV1;
+use super::sock::SocketV1;
 use super::streams::Stream;
 use crate::model::Deadline;
 
@@ -22,6 +23,17 @@ pub struct StateV1 {
     pub deleted: Vec<serde_bytes::ByteBuf>,
     /// Deadlines of the poll that the guest is in, by subscription.
     pub poll: Option<Vec<Option<Deadline>>>,
+    /// Bytes that the receive that the guest is in has got already.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub received: u32,
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// An open descriptor.
@@ -70,8 +82,10 @@ pub enum FdKindV1 {
     },
     /// A listening socket given by the host, by its address.
     Listener(String),
-    /// A connection, which does not survive.
+    /// A connection, as versions wrote it that had no other sockets: it does not survive.
     Connection,
+    /// A socket that the guest has opened or accepted.
+    Socket(SocketV1),
     /// A file without a name.
     Deleted {
         /// Which of [`StateV1::deleted`].

@@ -11,7 +11,7 @@ use rustix::io::Errno as Os;
 
 use super::abi::Result;
 use super::errno::Errno;
-use super::sock::Listener;
+use super::sock::{Grants, HeldSocket, Listener};
 use super::transfer::{retry, write_all};
 use crate::model::Interest;
 
@@ -73,6 +73,11 @@ pub struct Bindings {
     pub dirs: Vec<HostDir>,
     /// Listening sockets. A new guest finds them from descriptor 3 on, before its directories.
     pub listeners: Vec<Listener>,
+    /// What it may connect to, and where it may listen.
+    pub grants: Grants,
+    /// At a resume: sockets that were kept for the guest while it slept. Those that its snapshot does not
+    /// name are closed.
+    pub held: Vec<HeldSocket>,
 }
 
 /// One of the three standard streams.

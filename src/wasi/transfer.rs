@@ -16,9 +16,20 @@ use crate::model::{FdInterest, Interest, Wait};
 
 impl Ctx {
     /// `fd_read`; gives the wait where there is nothing to read yet.
-    pub(super) fn fd_read(&mut self, a: &[u64], memory: &mut Memory<'_>) -> Result<Option<Wait>> {
+    pub(super) fn fd_read(
+        &mut self,
+        a: &[u64],
+        memory: &mut Memory<'_>,
+        woken: Option<&Wait>,
+    ) -> Result<Option<Wait>> {
         let number = arg(a, 0);
         let descriptor = self.table.with(number, rights::FD_READ)?;
+        if let Kind::Socket(socket) = &descriptor.kind {
+            return match socket.is_listening() {
+                true => Err(Errno::Badf),
+                false => self.read_socket(a, memory, woken),
+            };
+        }
         let buffers = memory.buffers(arg(a, 1), arg(a, 2))?;
         memory.check_result(arg(a, 3))?;
         // A second buffer might have to wait, so that such a read fills only one.
@@ -26,20 +37,13 @@ impl Ctx {
         let first = first.map_or(&buffers[..0], |place| &buffers[place..=place]);
         let ready = first.is_empty() || readiness(self.waitable(number), Interest::Read).0;
         let total = match &descriptor.kind {
-            Kind::Dir(_) | Kind::Listener(_) => return Err(Errno::Badf),
+            Kind::Dir(_) | Kind::Socket(_) => return Err(Errno::Badf),
             _ if !ready => Err(Errno::Again),
             Kind::File(open) => {
                 let buffers = if open.waits { first } else { &buffers };
                 scatter(memory, buffers, |buffer| os::read(&open.file, buffer))
             }
             Kind::Stream(_) => scatter(memory, first, |buffer| self.streams.read(buffer)),
-            Kind::Connection(connection) => match first.first() {
-                None => Ok(0),
-                Some((address, length)) => {
-                    let bytes = memory.bytes_mut(*address, *length)?;
-                    connection.read(bytes).map(|count| count as u32)
-                }
-            },
         };
         match total {
             // Somebody else who shares the pipe may also have been faster.
@@ -55,18 +59,23 @@ impl Ctx {
     }
 
     /// `fd_write`; gives the wait where a connection has no room yet.
-    pub(super) fn fd_write(&mut self, a: &[u64], memory: &mut Memory<'_>) -> Result<Option<Wait>> {
-        let number = arg(a, 0);
-        let descriptor = self.table.with(number, rights::FD_WRITE)?;
+    pub(super) fn fd_write(
+        &mut self,
+        a: &[u64],
+        memory: &mut Memory<'_>,
+        woken: Option<&Wait>,
+    ) -> Result<Option<Wait>> {
+        let descriptor = self.table.with(arg(a, 0), rights::FD_WRITE)?;
+        if let Kind::Socket(socket) = &descriptor.kind {
+            return match socket.is_listening() {
+                true => Err(Errno::Badf),
+                false => self.write_socket(a, memory, woken),
+            };
+        }
         memory.check_result(arg(a, 3))?;
         let mut buffers = memory.slices(arg(a, 1), arg(a, 2))?;
         let total = match &descriptor.kind {
-            Kind::Dir(_) | Kind::Listener(_) => return Err(Errno::Badf),
-            Kind::Connection(connection) => match connection.write(&buffers) {
-                Err(Errno::Again) => return self.wait_for(number, Interest::Write).map(Some),
-                // The sum of the buffers was checked to fit.
-                count => count? as u32,
-            },
+            Kind::Dir(_) | Kind::Socket(_) => return Err(Errno::Badf),
             Kind::File(open) => {
                 let write = |rest: &[IoSlice<'_>], _| os::writev(&open.file, rest);
                 write_all(open.file.as_fd(), &mut buffers, write)?

@@ -1,28 +1,36 @@
 //! Servers that are asleep: whoever connects wakes them.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{Daemon, folder};
+use crate::support::{Daemon, folder, text};
 
 fn free_address() -> String {
     let socket = TcpListener::bind("127.0.0.1:0").expect("loopback");
     socket.local_addr().expect("it is bound").to_string()
 }
 
-fn ask(address: &str, line: &str) -> String {
+fn connect(address: &str) -> BufReader<TcpStream> {
     let stream = TcpStream::connect(address).expect("somebody listens");
     stream
         .set_read_timeout(Some(Duration::from_secs(30)))
         .expect("a socket");
-    let mut stream = BufReader::new(stream);
-    writeln!(stream.get_mut(), "{line}").expect("it is sent");
+    BufReader::new(stream)
+}
+
+fn line(stream: &mut BufReader<TcpStream>) -> String {
     let mut answer = String::new();
     stream.read_line(&mut answer).expect("an answer");
     answer.trim_end().to_string()
+}
+
+fn ask(address: &str, text: &str) -> String {
+    let mut stream = connect(address);
+    writeln!(stream.get_mut(), "{text}").expect("it is sent");
+    line(&mut stream)
 }
 
 #[test]
@@ -82,24 +90,100 @@ fn one_task_has_an_address_and_a_paused_one_has_none() {
     assert_eq!(ask(&address, "hello"), "1: hello");
 }
 
-/// While somebody is connected, the server stays in memory: a connection would not survive.
+/// Who is connected stays so while the server sleeps, and wakes it with a byte.
 #[test]
-fn a_server_with_a_connection_stays_in_memory() {
+fn a_server_sleeps_with_its_connections() {
     let data = folder();
     let address = free_address();
     let daemon = Daemon::start(data.path(), &["--hibernate-after", "100ms"]);
     let id = daemon.submit("ex_greeter", &[], json!({"listen": [address]}));
     daemon.until(id, "hibernated");
-    let stream = TcpStream::connect(&address).expect("somebody listens");
-    let mut stream = BufReader::new(stream);
-    for count in 1..=3 {
-        writeln!(stream.get_mut(), "x").expect("it is sent");
-        let mut answer = String::new();
-        stream.read_line(&mut answer).expect("an answer");
-        assert_eq!(answer, format!("{count}: x\n"));
-        std::thread::sleep(Duration::from_millis(300));
-        assert_eq!(daemon.task(id)["state"], "parked");
+    let mut stream = connect(&address);
+    for count in 1..=5 {
+        let sleeps = daemon.task(id)["sleeps"].as_u64();
+        let text = "x".repeat(count * 100);
+        writeln!(stream.get_mut(), "{text}").expect("it is sent");
+        assert_eq!(line(&mut stream), format!("{count}: {text}"));
+        let task = daemon.until_that("it sleeps", || {
+            let task = daemon.task(id);
+            (task["state"] == "hibernated" && task["sleeps"].as_u64() > sleeps).then_some(task)
+        });
+        assert_eq!(task["memory"], 0, "{task}");
+        assert_eq!(task["waits_for"], "fd 4 readable", "{task}");
     }
-    drop(stream);
+    // Half of a line: it wakes, and goes on waiting for the rest.
+    write!(stream.get_mut(), "in two ").expect("it is sent");
+    daemon.until_that("it has woken and sleeps", || {
+        let task = daemon.task(id);
+        (task["state"] == "hibernated" && task["sleeps"].as_u64() >= Some(7)).then_some(())
+    });
+    writeln!(stream.get_mut(), "parts").expect("it is sent");
+    assert_eq!(line(&mut stream), "6: in two parts");
     daemon.until(id, "hibernated");
+    drop(stream);
+    // It hears that, and waits for the next one.
+    daemon.until_that("it has closed", || {
+        daemon.output(id).contains("closed").then_some(())
+    });
+    assert_eq!(ask(&address, "next"), "7: next");
+}
+
+/// A daemon that dies takes its connections with it. The guest reads a reset, and the client does.
+#[test]
+fn connections_of_a_killed_daemon_are_reset() {
+    let data = folder();
+    let address = free_address();
+    let options = ["--hibernate-after", "100ms"];
+    let daemon = Daemon::start(data.path(), &options);
+    let id = daemon.submit("ex_greeter", &[], json!({"listen": [address]}));
+    daemon.until(id, "hibernated");
+    let mut stream = connect(&address);
+    writeln!(stream.get_mut(), "x").expect("it is sent");
+    assert_eq!(line(&mut stream), "1: x");
+    daemon.until(id, "hibernated");
+    daemon.kill();
+    let mut rest = Vec::new();
+    // The end, or a reset.
+    let _ = stream.read_to_end(&mut rest);
+    assert!(rest.is_empty());
+    let daemon = Daemon::start(data.path(), &options);
+    daemon.until_that("the guest has been told", || {
+        let output = daemon.output(id);
+        output.contains("Connection reset by peer").then_some(())
+    });
+    assert_eq!(ask(&address, "again"), "2: again");
+}
+
+/// A copy has the state, and nobody's connection.
+#[test]
+fn a_copy_has_no_connections() {
+    let (data, files) = (folder(), folder());
+    let address = free_address();
+    let daemon = Daemon::start(data.path(), &["--hibernate-after", "100ms"]);
+    let id = daemon.submit("ex_greeter", &[], json!({"listen": [address]}));
+    daemon.until(id, "hibernated");
+    let mut stream = connect(&address);
+    writeln!(stream.get_mut(), "x").expect("it is sent");
+    assert_eq!(line(&mut stream), "1: x");
+    daemon.until(id, "hibernated");
+    let file = files.path().join("copy");
+    let path = file.to_str().expect("UTF-8");
+    let number = id.to_string();
+    let output = daemon.command(&["export", &number, "-o", path]);
+    assert!(output.status.success(), "{output:?}");
+    let output = daemon.command(&["pause", &number]);
+    assert!(output.status.success(), "{output:?}");
+    let output = daemon.command(&["import", "--tcplisten", &address, path]);
+    assert!(output.status.success(), "{output:?}");
+    let copy: u64 = text(&output.stdout).trim().parse().expect("a number");
+    daemon.until_that("the copy has been told", || {
+        let output = daemon.output(copy);
+        output.contains("Connection reset by peer").then_some(())
+    });
+    assert_eq!(ask(&address, "copy"), "2: copy");
+    daemon.act(copy, "kill");
+    // The one that was paused has its connection still.
+    daemon.act(id, "resume");
+    writeln!(stream.get_mut(), "x").expect("it is sent");
+    assert_eq!(line(&mut stream), "2: x");
 }

@@ -101,6 +101,7 @@ impl Daemon {
         }
         check_name(name.as_deref())?;
         let engine = spec.engine(self.shared.options.engine)?;
+        spec.grants()?;
         if !engine.is_available() {
             let text = format!("this daemon was built without {engine}");
             return Err(Refused::Request(text).into());
@@ -146,6 +147,7 @@ impl Daemon {
         name: Option<String>,
     ) -> Result<TaskId, Error> {
         check_name(name.as_deref())?;
+        spec.grants()?;
         let (programs, bases, engine) = (
             self.programs.clone(),
             self.bases.clone(),

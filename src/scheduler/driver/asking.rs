@@ -76,8 +76,10 @@ impl Driver {
         self.shared.enter(id, row.state);
         match command.change(&row, self.shared.clock.realtime()) {
             Ok(Some((change, state, due))) => {
-                if state != Some(TaskState::Hibernated) {
-                    self.shared.listeners.close(id);
+                match state {
+                    Some(TaskState::Hibernated) => {}
+                    Some(TaskState::Paused) => self.shared.sockets.pause(id),
+                    _ => self.shared.sockets.close(id),
                 }
                 let live = self.live.get_mut(&id).map(|live| {
                     live.asked.push(command);

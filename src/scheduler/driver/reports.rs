@@ -23,17 +23,10 @@ impl Driver {
             Report::Parked(guest) => self.park(guest),
             Report::Preempted(guest) => self.preempted(guest),
             Report::Asked(guest) => self.asked(guest),
-            Report::Store {
-                update,
-                keeps,
-                listens,
-            } => {
+            Report::Store { update, keeps } => {
                 let id = update.id;
                 if let Some(guest) = &keeps {
                     self.remember(id, guest.memory);
-                }
-                if let Some(live) = self.live.get_mut(&id) {
-                    live.listens = listens;
                 }
                 self.store(*update, keeps);
             }
@@ -50,6 +43,8 @@ impl Driver {
     }
 
     pub(super) fn later(&mut self, id: TaskId) {
+        // What was kept belongs to a snapshot that is not stored.
+        self.shared.sockets.drop_kept(id);
         let at = self.shared.clock.realtime() + AGAIN;
         self.release(id, None);
         self.queue.insist(Due { at, id });
@@ -78,15 +73,15 @@ impl Driver {
         }
         let (wait, wakes) = (guest.task.wait(), guest.task.wakes_at());
         self.shared.set_wait(id, wait, wakes);
-        let listens = guest.task.listens().is_some();
+        let watchable = guest.task.is_watchable();
         let patience = self.shared.options.hibernate_after;
         let outbox = self.outbox.clone();
         tokio::spawn(async move {
             let mut guest = guest;
             let handle = guest.task.handle();
-            // A server that nobody talks to need not be in memory.
+            // One that nobody talks to need not be in memory.
             let idle = async {
-                match listens {
+                match watchable {
                     true => tokio::time::sleep(patience).await,
                     false => std::future::pending().await,
                 }

@@ -58,6 +58,7 @@ impl Driver {
             Ok(Verdict::Done) => {}
             Ok(_) => {
                 log::error!("task {id}: was changed by somebody else; this copy is given up");
+                self.shared.sockets.drop_kept(id);
                 return self.release(id, None);
             }
             Err(StoreError::Lost) => {
@@ -145,16 +146,16 @@ impl Driver {
         };
         self.shared.moved(id, live.state, stored);
         self.shared.leave(id);
-        if live.listens.is_empty() || stored != TaskState::Hibernated {
-            self.sleep(id, due);
-        } else {
-            // In the store it is due, so that the next daemon looks at it; this one hears who knocks.
-            let (outbox, listeners) = (self.outbox.clone(), self.shared.listeners.clone());
-            tokio::spawn(async move {
-                listeners.knock(id, live.listens).await;
-                // The driver has gone.
-                let _ = outbox.send(Message::Knock(id));
-            });
+        self.knocked.remove(&id);
+        if stored != TaskState::Hibernated {
+            self.watched.remove(&id);
+        } else if !self.watched.contains_key(&id) {
+            self.watch(id);
+        }
+        // In the store one that is watched is due; this daemon hears who knocks.
+        match self.watched.get(&id) {
+            Some(wakes) => self.sleep(id, *wakes),
+            None => self.sleep(id, due),
         }
         for command in live.asked.into_iter().chain(live.waiting) {
             self.command(command);

@@ -66,7 +66,7 @@ fn no_argument_makes_a_call_panic() {
                 guest.ctx.sources(&wait);
                 guest.again(function, &arguments, Some(&wait));
             }
-            Outcome::Done(errno) => assert!(errno.raw() <= 76),
+            Outcome::Done(errno) => assert!(errno.raw() <= Errno::Aisystem.raw()),
             Outcome::Exit(_) => {}
         }
     }

@@ -1,0 +1,264 @@
+//! The sockets of tasks that sleep, and the listeners of all: the one place that owns them.
+//!
+//! ```text
+//!   guest --keep, when it is written down--> Sockets --give, when it is loaded--> guest
+//!                                               |
+//!                                               `- knock: one of those that it waits for is ready
+//! ```
+//!
+//! A task's sockets fit the snapshot that was made with them, which names each by a key. Nothing is read
+//! from a socket here: what arrives waits in the kernel. Sockets that are given to nobody are closed, and
+//! who is at the other end is told so by the kernel.
+//!
+//! [`Sockets::hand_over`] gives everything away as [`Kept`], which is data and descriptors, for another
+//! process to [`Sockets::adopt`].
+
+use std::collections::HashMap;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use super::Error;
+use super::reactor;
+use crate::model::TaskId;
+use crate::task::{Asleep, HeldSocket, Listener, Role, Watch, Watched};
+
+/// The sockets of all tasks.
+#[derive(Debug, Default)]
+pub(crate) struct Sockets(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Listeners that were submitted with a task, by address, whether it sleeps or not.
+    listeners: HashMap<String, Open>,
+    /// What belongs to tasks that sleep.
+    asleep: HashMap<TaskId, Sleeper>,
+}
+
+#[derive(Debug)]
+struct Open {
+    owner: TaskId,
+    socket: Arc<OwnedFd>,
+}
+
+#[derive(Debug)]
+struct Sleeper {
+    sockets: Vec<HeldSocket>,
+    watches: Vec<Watch>,
+    /// When the wait ends by itself, in nanoseconds since the Unix epoch.
+    wakes: Option<u64>,
+    /// Whoever watches the sockets hears when this goes.
+    closed: watch::Sender<()>,
+}
+
+/// Everything that is kept for one task.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    /// The task.
+    pub(crate) id: TaskId,
+    /// Its listeners by address, as it was submitted with them.
+    pub(crate) listeners: Vec<(String, Arc<OwnedFd>)>,
+    /// The sockets that its snapshot names, and those that it waits for; `None` where it does not sleep.
+    pub(crate) asleep: Option<Asleep>,
+    /// When its wait ends by itself, in nanoseconds since the Unix epoch.
+    pub(crate) wakes: Option<u64>,
+}
+
+impl Sockets {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The listeners that a task was submitted with, which are bound at the first time.
+    pub(super) fn lend(&self, id: TaskId, addresses: &[String]) -> Result<Vec<Listener>, Error> {
+        let mut state = self.state();
+        let lent = addresses.iter().map(|address| {
+            let failed = |error: &dyn std::fmt::Display| {
+                Error::Request(format!("cannot listen on {address}: {error}"))
+            };
+            let socket = match state.listeners.get(address) {
+                Some(known) if known.owner == id => known.socket.clone(),
+                Some(known) => return Err(failed(&format!("task {} does", known.owner))),
+                None => {
+                    let socket = TcpListener::bind(address).map_err(|error| failed(&error))?;
+                    let socket: Arc<OwnedFd> = Arc::new(socket.into());
+                    let new = Open::new(id, socket.clone());
+                    state.listeners.insert(address.clone(), new);
+                    socket
+                }
+            };
+            let socket = socket.try_clone().map_err(|error| failed(&error))?;
+            Ok(Listener {
+                address: address.clone(),
+                socket: socket.into(),
+            })
+        });
+        lent.collect()
+    }
+
+    /// Keeps what a task has that is written down now, and lets go of what was kept before.
+    pub(super) fn keep(&self, id: TaskId, asleep: Asleep, wakes: Option<u64>) {
+        let mut state = self.state();
+        if asleep.sockets.is_empty() && asleep.watches.is_empty() {
+            state.asleep.remove(&id);
+            return;
+        }
+        state.asleep.insert(id, Sleeper::new(asleep, wakes));
+    }
+
+    /// Gives back what was kept for a task.
+    pub(super) fn give(&self, id: TaskId) -> Vec<HeldSocket> {
+        let sleeper = self.state().asleep.remove(&id);
+        sleeper.map_or_else(Vec::new, |sleeper| sleeper.sockets)
+    }
+
+    /// Closes what was kept for a task that sleeps: its snapshot is not the one that it belongs to.
+    pub(super) fn drop_kept(&self, id: TaskId) {
+        self.state().asleep.remove(&id);
+    }
+
+    /// A task is paused: it keeps its connections, and others may have its addresses.
+    pub(super) fn pause(&self, id: TaskId) {
+        let mut state = self.state();
+        state.listeners.retain(|_, known| known.owner != id);
+        if let Some(mut sleeper) = state.asleep.remove(&id) {
+            sleeper.sockets.retain(|kept| kept.role == Role::Stream);
+            if !sleeper.sockets.is_empty() {
+                let asleep = Asleep {
+                    sockets: sleeper.sockets,
+                    watches: Vec::new(),
+                };
+                state.asleep.insert(id, Sleeper::new(asleep, None));
+            }
+        }
+    }
+
+    /// Closes all of a task's sockets.
+    pub(super) fn close(&self, id: TaskId) {
+        let mut state = self.state();
+        state.listeners.retain(|_, known| known.owner != id);
+        state.asleep.remove(&id);
+    }
+
+    /// Whether somebody may wake a task that sleeps, and when it wakes by itself.
+    pub(super) fn watched(&self, id: TaskId) -> Option<Option<u64>> {
+        let state = self.state();
+        let sleeper = state.asleep.get(&id)?;
+        (!sleeper.watches.is_empty()).then_some(sleeper.wakes)
+    }
+
+    /// The tasks that somebody may wake.
+    pub(super) fn all_watched(&self) -> Vec<TaskId> {
+        let state = self.state();
+        let watched = state.asleep.iter();
+        watched
+            .filter(|(_, sleeper)| !sleeper.watches.is_empty())
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    /// Completes when one of the sockets that a task waits for is ready, or when they are no longer kept.
+    pub(super) async fn knock(self: Arc<Self>, id: TaskId) {
+        let found = {
+            let state = self.state();
+            state.asleep.get(&id).map(|sleeper| {
+                let watched = sleeper.watches.iter().filter_map(|watch| {
+                    let socket = state.socket(id, sleeper, &watch.what)?;
+                    reactor::watch(socket, watch.interest)
+                });
+                let watched: Vec<_> = watched.collect();
+                (watched, sleeper.closed.subscribe())
+            })
+        };
+        let Some((watched, mut closed)) = found else {
+            return;
+        };
+        tokio::select! {
+            () = reactor::any_ready(&watched) => {}
+            // An error: the sender has gone, and with it what was kept.
+            _ = closed.changed() => {}
+        }
+    }
+
+    /// Everything that is kept, for another process. Nothing is closed, and nothing is kept any more.
+    #[allow(dead_code, reason = "for the process that takes over")]
+    pub(crate) fn hand_over(&self) -> Vec<Kept> {
+        let state = std::mem::take(&mut *self.state());
+        let mut kept: HashMap<TaskId, Kept> = HashMap::new();
+        for (address, open) in state.listeners {
+            let one = kept
+                .entry(open.owner)
+                .or_insert_with_key(|id| Kept::new(*id));
+            one.listeners.push((address, open.socket));
+        }
+        for (id, sleeper) in state.asleep {
+            let one = kept.entry(id).or_insert_with_key(|id| Kept::new(*id));
+            one.wakes = sleeper.wakes;
+            one.asleep = Some(Asleep {
+                sockets: sleeper.sockets,
+                watches: sleeper.watches,
+            });
+        }
+        kept.into_values().collect()
+    }
+
+    /// Keeps what another process had.
+    #[allow(dead_code, reason = "for the process that takes over")]
+    pub(crate) fn adopt(&self, kept: Kept) {
+        let mut state = self.state();
+        for (address, socket) in kept.listeners {
+            let open = Open::new(kept.id, socket);
+            state.listeners.insert(address, open);
+        }
+        if let Some(asleep) = kept.asleep {
+            let sleeper = Sleeper::new(asleep, kept.wakes);
+            state.asleep.insert(kept.id, sleeper);
+        }
+    }
+}
+
+impl State {
+    fn socket(&self, id: TaskId, sleeper: &Sleeper, what: &Watched) -> Option<Arc<OwnedFd>> {
+        match what {
+            Watched::Listener(address) => {
+                let open = self.listeners.get(address)?;
+                (open.owner == id).then(|| open.socket.clone())
+            }
+            Watched::Socket(key) => {
+                let kept = sleeper.sockets.iter().find(|kept| kept.key == *key)?;
+                Some(kept.socket.clone())
+            }
+        }
+    }
+}
+
+impl Open {
+    fn new(owner: TaskId, socket: Arc<OwnedFd>) -> Self {
+        Self { owner, socket }
+    }
+}
+
+impl Sleeper {
+    fn new(asleep: Asleep, wakes: Option<u64>) -> Self {
+        Self {
+            sockets: asleep.sockets,
+            watches: asleep.watches,
+            wakes,
+            closed: watch::channel(()).0,
+        }
+    }
+}
+
+impl Kept {
+    #[allow(dead_code, reason = "for the process that takes over")]
+    fn new(id: TaskId) -> Self {
+        Self {
+            id,
+            listeners: Vec::new(),
+            asleep: None,
+            wakes: None,
+        }
+    }
+}
