@@ -71,5 +71,5 @@ pub use task::{
 };
 pub use wasi::{
     Bindings, Config, Grants, HeldSocket, HostDir, Input, Listener, Output, RestoreOptions, Role,
-    Rule, Sink,
+    Rule, Sink, TmpDir,
 };

@@ -187,7 +187,7 @@ impl Run<'_> {
         let setup = Setup {
             config: Config {
                 args: self.args.to_vec(),
-                env: Vec::new(),
+                ..Config::default()
             },
             bindings: bindings(reader.into(), &printed),
             clock: Some(Arc::new(ThreadClock)),

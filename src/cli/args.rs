@@ -139,6 +139,9 @@ pub(super) struct Submit {
     pub tcplisten: Vec<String>,
     #[command(flatten)]
     pub reach: Reach,
+    /// Give the guest a directory in memory, which travels in its snapshot; of SIZE bytes at most (64M).
+    #[arg(long, value_name = "GUEST[=SIZE]")]
+    pub tmpfs: Vec<String>,
     /// A name for the task.
     #[arg(long)]
     pub name: Option<String>,
@@ -272,17 +275,7 @@ impl std::str::FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let upper = text.trim().to_ascii_uppercase();
-        let plain = upper.trim_end_matches('B').trim_end_matches('I');
-        let (number, shift) = match plain.as_bytes().last() {
-            Some(b'K') => (&plain[..plain.len() - 1], 10),
-            Some(b'M') => (&plain[..plain.len() - 1], 20),
-            Some(b'G') => (&plain[..plain.len() - 1], 30),
-            _ => (plain, 0),
-        };
-        let number: Option<u64> = number.trim().parse().ok();
-        let bytes = number.and_then(|number| number.checked_mul(1 << shift));
-        bytes
+        crate::model::limits::parse_bytes(text)
             .map(Self)
             .ok_or_else(|| format!("{text:?} is no size; write 512K, 256M or 1G"))
     }
@@ -329,6 +322,9 @@ pub(super) struct Run {
     /// Set an environment variable of the guest; NAME alone takes its value from here.
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub env: Vec<String>,
+    /// Give the guest a directory in memory, which travels in the snapshot; of SIZE bytes at most (64M).
+    #[arg(long, value_name = "GUEST[=SIZE]")]
+    pub tmpfs: Vec<String>,
     /// Where to write the snapshot.
     #[arg(long, value_name = "PATH", default_value = "./snapshot")]
     pub snapshot: PathBuf,

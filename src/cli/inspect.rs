@@ -78,6 +78,15 @@ fn print(saved: &Snapshot, wasi: &StateV1, size: usize) {
         }
     }
     out!("pages      {} stored", stored_pages(saved));
+    for (number, tmpfs) in wasi.tmpfs.iter().enumerate() {
+        out!(
+            "memory directory {number}  {}, {} files and directories, {} of {}",
+            tmpfs.guest,
+            tmpfs.nodes.len(),
+            text::bytes(tmpfs.used()),
+            text::bytes(tmpfs.limit),
+        );
+    }
     out!("files");
     for fd in &wasi.fds {
         out!("  {:>3}  {}", fd.fd, describe(fd));
@@ -102,6 +111,15 @@ fn describe(fd: &FdV1) -> String {
         FdKindV1::Listener(address) => format!("listening socket {address}, given by the host"),
         FdKindV1::Connection => "a connection, which will read as reset".into(),
         FdKindV1::Socket(socket) => describe_socket(socket),
+        FdKindV1::Memory {
+            tmpfs,
+            inode,
+            offset,
+            preopen,
+        } => match preopen {
+            true => format!("directory in memory {tmpfs}"),
+            false => format!("number {inode} in directory in memory {tmpfs}, at byte {offset}"),
+        },
         FdKindV1::Deleted { offset, .. } => format!("a deleted file, at byte {offset}"),
     }
 }
@@ -148,6 +166,18 @@ fn to_json(saved: &Snapshot, wasi: &StateV1, size: usize) -> Value {
         .iter()
         .map(|fd| json!({ "fd": fd.fd, "kind": describe(fd), "flags": fd.flags, "rights": fd.rights }))
         .collect();
+    let tmpfs: Vec<Value> = wasi
+        .tmpfs
+        .iter()
+        .map(|tmpfs| {
+            json!({
+                "guest": tmpfs.guest,
+                "nodes": tmpfs.nodes.len(),
+                "bytes": tmpfs.used(),
+                "limit": tmpfs.limit,
+            })
+        })
+        .collect();
     // Values of environment variables may be secrets.
     let names: Vec<&String> = wasi.env.iter().map(|(name, _)| name).collect();
     json!({
@@ -172,5 +202,6 @@ fn to_json(saved: &Snapshot, wasi: &StateV1, size: usize) -> Value {
         "pages_stored": stored_pages(saved),
         "memories": memories,
         "fds": fds,
+        "tmpfs": tmpfs,
     })
 }

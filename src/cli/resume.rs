@@ -57,6 +57,7 @@ pub(super) fn resume(command: Resume) -> Result<Done, Failure> {
         bindings: given.bindings()?,
         options: RestoreOptions {
             accept_changed_files: command.accept_changed_files,
+            ..RestoreOptions::default()
         },
         ..Restore::default()
     };

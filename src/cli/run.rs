@@ -10,8 +10,9 @@ use super::guest::{self, Given, Session};
 use super::progress::Bar;
 use super::rehearse;
 use crate::engine::EngineKind;
+use crate::model::limits::{TMPFS, parse_bytes};
 use crate::task::{Runtime, RuntimeOptions, Setup, Task};
-use crate::wasi::{Config, HostDir};
+use crate::wasi::{Config, HostDir, TmpDir};
 
 pub(super) fn run(command: Run) -> Result<Done, Failure> {
     let Some((module, arguments)) = command.command.split_first() else {
@@ -33,6 +34,7 @@ pub(super) fn run(command: Run) -> Result<Done, Failure> {
                 .chain(arguments.iter().cloned())
                 .collect(),
             env: environment(&command.env)?,
+            tmpfs: tmpfs(&command.tmpfs)?,
         },
         bindings: given.bindings()?,
         ..Setup::default()
@@ -119,6 +121,28 @@ pub(super) fn dirs(given: &[String]) -> Result<Vec<HostDir>, Failure> {
                     guest: guest.into(),
                     host: host.into(),
                 }),
+            }
+        })
+        .collect()
+}
+
+/// Directories in memory from `GUEST[=SIZE]`.
+pub(super) fn tmpfs(given: &[String]) -> Result<Vec<TmpDir>, Failure> {
+    given
+        .iter()
+        .map(|text| {
+            let (guest, limit) = match text.rsplit_once('=') {
+                Some((guest, size)) => (guest, parse_bytes(size)),
+                None => (text.as_str(), Some(TMPFS)),
+            };
+            let usage =
+                || Failure::new(USAGE, format!("--tmpfs {text}: write GUEST or GUEST=SIZE"));
+            match (guest.is_empty(), limit) {
+                (false, Some(limit)) => Ok(TmpDir {
+                    guest: guest.into(),
+                    limit,
+                }),
+                _ => Err(usage()),
             }
         })
         .collect()

@@ -10,7 +10,7 @@ use ureq::http::Method;
 use super::args::{Export, Import, Logs, Named, Ps, Remote, Submit, Top};
 use super::client::{Client, bytes, segment};
 use super::exit::{DAEMON, Done, Failure, NO_INPUT, USAGE};
-use super::run::{dirs, environment, file_name, read_module};
+use super::run::{dirs, environment, file_name, read_module, tmpfs};
 use super::text::{self, out, say};
 use crate::server::wire;
 use crate::snapshot::{self, Limits};
@@ -36,6 +36,13 @@ pub(super) fn submit(command: &Submit) -> Result<Done, Failure> {
         env: environment(&command.env)?.into_iter().collect(),
         dirs: directories(&command.dirs)?,
         listen: command.tcplisten.clone(),
+        tmpfs: tmpfs(&command.tmpfs)?
+            .into_iter()
+            .map(|dir| wire::Tmpfs {
+                guest: dir.guest,
+                size: dir.limit,
+            })
+            .collect(),
         name: command.name.clone(),
         engine: command.engine.map(|engine| engine.to_string()),
         at: command.at.as_deref().map(start).transpose()?,
@@ -272,6 +279,14 @@ pub(super) fn inspect(remote: &Remote, id: &str, as_json: bool) -> Result<Done, 
     }
     for dir in task.dirs {
         out!("{:<10} {} as {}", "directory", dir.host, dir.guest);
+    }
+    for dir in task.tmpfs {
+        out!(
+            "{:<10} {} of {}",
+            "in memory",
+            dir.guest,
+            text::bytes(dir.size)
+        );
     }
     OK
 }

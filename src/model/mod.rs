@@ -2,6 +2,7 @@
 //! its own beyond construction and display.
 
 mod digest;
+pub mod limits;
 pub mod shape;
 #[cfg(feature = "server")]
 mod task;

@@ -234,6 +234,7 @@ impl Worker {
                 config: Config {
                     args: spec.args.clone(),
                     env: spec.env.clone(),
+                    tmpfs: spec.tmpfs(),
                 },
                 bindings,
                 clock,
@@ -247,6 +248,7 @@ impl Worker {
             bindings,
             options: RestoreOptions {
                 accept_changed_files: spec.accept_changed_files,
+                ..RestoreOptions::default()
             },
             clock,
             memory_limit,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::Error;
 use crate::model::Wait;
-use crate::task::{Engine, Grants, Rule};
+use crate::task::{Engine, Grants, Rule, TmpDir};
 
 /// The form of both.
 const FORM: u8 = 1;
@@ -38,9 +38,18 @@ pub struct Spec {
     /// Where the guest may bind sockets of its own, as `HOST:PORTS`.
     #[serde(default)]
     pub allow_listen: Vec<String>,
+    /// Directories in memory: the guest's name for each, and how many bytes it may hold.
+    #[serde(default)]
+    pub tmpfs: Vec<(String, u64)>,
 }
 
 impl Spec {
+    /// The directories in memory.
+    pub(super) fn tmpfs(&self) -> Vec<TmpDir> {
+        let dirs = self.tmpfs.iter().cloned();
+        dirs.map(|(guest, limit)| TmpDir { guest, limit }).collect()
+    }
+
     /// What the guest may reach.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, Secur
 use utoipa::{Modify, OpenApi};
 
 use super::wire::{
-    Dir, Module, Moved, Output, Problem, Stats, Submit, Submitted, Task, Tasks, Timeline,
+    Dir, Module, Moved, Output, Problem, Stats, Submit, Submitted, Task, Tasks, Timeline, Tmpfs,
 };
 use super::{observe, routes, streams};
 
@@ -24,7 +24,7 @@ use super::{observe, routes, streams};
         routes::timeline, streams::logs, streams::events, observe::metrics
     ),
     components(schemas(
-        Dir, Module, Moved, Output, Problem, Stats, Submit, Submitted, Task, Tasks, Timeline
+        Dir, Module, Moved, Output, Problem, Stats, Submit, Submitted, Task, Tasks, Timeline, Tmpfs
     )),
     modifiers(&Token)
 )]

@@ -21,6 +21,16 @@ pub struct Dir {
     pub guest: String,
 }
 
+/// A directory in memory, which travels in the task's snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tmpfs {
+    /// Its name for the guest.
+    pub guest: String,
+    /// How many bytes it may hold, names and nodes counted in.
+    pub size: u64,
+}
+
 /// A task to submit.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -51,6 +61,8 @@ pub struct Submit {
     pub allow_connect: Vec<String>,
     /// Where the guest may bind sockets of its own, `HOST:PORTS`.
     pub allow_listen: Vec<String>,
+    /// Directories in memory.
+    pub tmpfs: Vec<Tmpfs>,
     /// In a batch: submit so many of it. No name then.
     pub count: Option<u32>,
 }
@@ -82,6 +94,9 @@ pub struct Task {
     /// Where it may bind sockets of its own.
     #[serde(default)]
     pub allow_listen: Vec<String>,
+    /// Directories in memory.
+    #[serde(default)]
+    pub tmpfs: Vec<Tmpfs>,
     /// The engine that it asks for.
     pub engine: Option<String>,
     /// Its schedule, a cron expression.
@@ -127,6 +142,11 @@ impl From<TaskInfo> for Task {
             listen: spec.listen,
             allow_connect: spec.allow_connect,
             allow_listen: spec.allow_listen,
+            tmpfs: spec
+                .tmpfs
+                .into_iter()
+                .map(|(guest, size)| Tmpfs { guest, size })
+                .collect(),
             engine: spec.engine,
             every: spec.every,
             submitted: time(status.submitted),
@@ -170,6 +190,11 @@ impl Submit {
             listen: self.listen.clone(),
             allow_connect: self.allow_connect.clone(),
             allow_listen: self.allow_listen.clone(),
+            tmpfs: self
+                .tmpfs
+                .iter()
+                .map(|dir| (dir.guest.clone(), dir.size))
+                .collect(),
         }
     }
 }

@@ -44,7 +44,7 @@ pub(crate) use crate::{
     snapshot::{Limits as SnapshotLimits, ModuleRef, pack, unpack},
     wasi::{
         Asleep, Bindings, Config, Grants, HeldSocket, HostDir, Input, Listener, Output,
-        RestoreOptions, Role, Rule, Sink, Watch, Watched,
+        RestoreOptions, Role, Rule, Sink, TmpDir, Watch, Watched,
     },
 };
 

@@ -17,9 +17,10 @@ use super::errno::Errno;
 use super::fd::{Descriptor, DirFd, Kind, Table};
 use super::sock::{Grants, SocketFd};
 use super::streams::{Bindings, HostDir, Stream, Streams, readiness};
+use super::tmpfs::{self, TmpDir};
 use super::{Error, Function, dir, file, path, rights};
 use crate::clock::Clock;
-use crate::model::{Deadline, FdInterest, Interest, Wait};
+use crate::model::{ClockId, Deadline, FdInterest, Interest, Wait};
 
 /// What a guest is started with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct Config {
     pub args: Vec<String>,
     /// Environment variables.
     pub env: Vec<(String, String)>,
+    /// Directories in memory, which only this guest sees and its snapshots carry along.
+    pub tmpfs: Vec<TmpDir>,
 }
 
 /// What a call comes to.
@@ -66,6 +69,7 @@ pub struct Ctx {
     pub(super) preopens: Vec<Preopen>,
     pub(super) listeners: Vec<SocketFd>,
     pub(super) grants: Grants,
+    pub(super) tmpfs: Vec<tmpfs::Shared>,
     pub(super) table: Table,
     pub(super) clock: GuestClock,
     /// The deadlines of the poll that has blocked, by subscription.
@@ -84,6 +88,7 @@ impl Ctx {
         bindings: Bindings,
         clock: Arc<dyn Clock>,
     ) -> std::result::Result<Self, Error> {
+        let tmpfs = config.tmpfs.clone();
         let mut ctx = Self::bare(config, bindings, GuestClock::new(clock))?;
         let streams = [Stream::Stdin, Stream::Stdout, Stream::Stderr];
         for (fd, stream) in (0..).zip(streams) {
@@ -104,6 +109,16 @@ impl Ctx {
                     "it has more directories than a guest can have",
                 ));
             }
+        }
+        let now = ctx.clock.now(ClockId::Realtime);
+        for (number, dir) in (0..).zip(tmpfs) {
+            let made = tmpfs::Shared::new(number, dir, now);
+            if ctx.table.insert(Descriptor::memory(made.root())).is_err() {
+                return Err(Error::Malformed(
+                    "it has more directories than a guest can have",
+                ));
+            }
+            ctx.tmpfs.push(made);
         }
         Ok(ctx)
     }
@@ -137,6 +152,7 @@ impl Ctx {
             preopens,
             listeners,
             grants: bindings.grants,
+            tmpfs: Vec::new(),
             table: Table::default(),
             clock,
             poll: None,
@@ -154,6 +170,9 @@ impl Ctx {
         woken: Option<&Wait>,
     ) -> Outcome {
         let memory = &mut Memory(memory);
+        if let Some(result) = self.in_memory(function, arguments, memory) {
+            return Outcome::Done(result.err().unwrap_or(Errno::Success));
+        }
         let result = match function {
             Function::ProcExit => return Outcome::Exit(arg(arguments, 0)),
             Function::ProcRaise => return proc_raise(arg(arguments, 0)),
@@ -285,7 +304,7 @@ impl Ctx {
         match &self.table.get(fd).ok()?.kind {
             Kind::Stream(stream) => self.streams.fd(*stream),
             Kind::File(open) => open.waits.then(|| open.file.as_fd()),
-            Kind::Dir(_) => None,
+            Kind::Dir(_) | Kind::Memory(_) => None,
             Kind::Socket(socket) => socket.fd(),
         }
     }

@@ -28,9 +28,10 @@ pub(super) fn prestat_dir_name(table: &Table, a: &[u64], memory: &mut Memory<'_>
     }
 }
 
-fn preopen_name(table: &Table, fd: u32) -> Result<&str> {
+fn preopen_name(table: &Table, fd: u32) -> Result<String> {
     match &table.get(fd)?.kind {
-        Kind::Dir(dir) if dir.is_preopen => Ok(&dir.preopen),
+        Kind::Dir(dir) if dir.is_preopen => Ok(dir.preopen.clone()),
+        Kind::Memory(open) => open.preopen_name().ok_or(Errno::Badf),
         _ => Err(Errno::Badf),
     }
 }
@@ -38,16 +39,20 @@ fn preopen_name(table: &Table, fd: u32) -> Result<&str> {
 /// Fills the buffer with entries from the cookie on; a cookie is the place in the listing, which
 /// is made anew for cookie zero and kept until then.
 pub(super) fn readdir(table: &mut Table, a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
-    let (buffer, length, cookie) = (arg(a, 1), arg(a, 2), arg64(a, 3));
     memory.check_result(arg(a, 4))?;
     table.dir(arg(a, 0), rights::FD_READDIR)?;
     let Kind::Dir(dir) = &mut table.get_mut(arg(a, 0))?.kind else {
         return Err(Errno::Notdir);
     };
-    if cookie == 0 || dir.listing.is_none() {
+    if arg64(a, 3) == 0 || dir.listing.is_none() {
         dir.listing = Some(list(dir)?);
     }
-    let listing = dir.listing.as_deref().unwrap_or_default();
+    fill(dir.listing.as_deref().unwrap_or_default(), a, memory)
+}
+
+/// Fills the buffer of an `fd_readdir` from a listing.
+pub(super) fn fill(listing: &[EntryV1], a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
+    let (buffer, length, cookie) = (arg(a, 1), arg(a, 2), arg64(a, 3));
     let start = usize::try_from(cookie).map_err(|_| Errno::Inval)?;
     let mut used = 0u32;
     for (place, entry) in listing.iter().enumerate().skip(start) {

@@ -88,6 +88,18 @@ pub enum Error {
         /// The limit in bytes.
         limit: u64,
     },
+    /// A directory in memory holds more than the host allows.
+    #[error(
+        "the task's directory in memory {guest} holds {used} bytes, more than the limit of {limit}"
+    )]
+    TmpfsTooLarge {
+        /// The guest's name for it.
+        guest: String,
+        /// What it holds, in bytes.
+        used: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
     /// Something other than a file has no name any more, so that it cannot be found again.
     #[error("the task has {0} open, which was deleted and is no file; close it before a suspend")]
     DeletedNotFile(String),
@@ -116,6 +128,7 @@ impl From<Error> for crate::error::Error {
             | Error::BindAgain { .. }
             | Error::OpenDir { .. } => ErrorKind::Missing,
             Error::FileMissing { .. } | Error::FileChanged { .. } => ErrorKind::File,
+            Error::TmpfsTooLarge { .. } => ErrorKind::Missing,
             Error::DeletedFileTooLarge { .. } | Error::DeletedNotFile(_) | Error::MovedOut(_) => {
                 ErrorKind::Suspend
             }

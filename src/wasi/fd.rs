@@ -10,6 +10,7 @@ use super::rights;
 use super::sock::SocketFd;
 use super::state::EntryV1;
 use super::streams::Stream;
+use super::tmpfs::MemoryFd;
 
 /// How many descriptors a guest may have open.
 pub(super) const MAX_OPEN: usize = 1024;
@@ -39,6 +40,8 @@ pub(super) enum Kind {
     Dir(DirFd),
     File(FileFd),
     Socket(Box<SocketFd>),
+    /// A file or a directory in memory.
+    Memory(MemoryFd),
 }
 
 /// An open directory.
@@ -106,7 +109,7 @@ impl Table {
     pub(super) fn seekable(&self, fd: u32, right: u64) -> Result<&FileFd> {
         match self.get(fd)?.kind {
             Kind::Stream(_) | Kind::Socket(_) => Err(Errno::Spipe),
-            Kind::Dir(_) | Kind::File(_) => self.file(fd, right),
+            Kind::Dir(_) | Kind::File(_) | Kind::Memory(_) => self.file(fd, right),
         }
     }
 
@@ -171,6 +174,21 @@ impl Descriptor {
                 Stream::Stdout | Stream::Stderr => APPEND,
             },
         }
+    }
+
+    /// A directory in memory, as a guest finds it.
+    pub(super) fn memory(open: MemoryFd) -> Self {
+        Self {
+            kind: Kind::Memory(open),
+            rights: rights::DIRECTORY,
+            inheriting: rights::ALL,
+            flags: 0,
+        }
+    }
+
+    /// Whether it is in a directory in memory.
+    pub(super) fn is_memory(&self) -> bool {
+        matches!(self.kind, Kind::Memory(_))
     }
 
     fn need(&self, right: u64) -> Result<&Self> {

@@ -134,6 +134,7 @@ fn fdstat_get(ctx: &Ctx, a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
         Kind::File(open) => filetype(os::fstat(&open.file)?.st_mode),
         Kind::Stream(stream) => stream_type(ctx, *stream),
         Kind::Socket(socket) => socket_type(socket.is_datagram()),
+        Kind::Memory(open) => open.filetype(),
     };
     let mut stat = [0; 24];
     stat[0] = filetype;
@@ -150,6 +151,7 @@ fn filestat_get(ctx: &Ctx, a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
         Kind::Socket(socket) => nameless(socket_type(socket.is_datagram())),
         Kind::File(open) => filestat(&open.file.metadata()?),
         Kind::Dir(open) => filestat(&open.dir.dir_metadata()?),
+        Kind::Memory(open) => open.filestat()?,
     };
     memory.write(arg(a, 1), &bytes)
 }
@@ -173,15 +175,17 @@ fn host_fd(descriptor: &Descriptor) -> Option<BorrowedFd<'_>> {
     match &descriptor.kind {
         Kind::File(open) => Some(open.file.as_fd()),
         Kind::Dir(open) => Some(open.dir.as_fd()),
-        Kind::Stream(_) | Kind::Socket(_) => None,
+        Kind::Stream(_) | Kind::Socket(_) | Kind::Memory(_) => None,
     }
 }
 
 pub(super) const UNKNOWN: u8 = 0;
 const CHARACTER_DEVICE: u8 = 2;
 pub(super) const DIRECTORY: u8 = 3;
+pub(super) const REGULAR_FILE: u8 = 4;
 const SOCKET_DATAGRAM: u8 = 5;
 const SOCKET_STREAM: u8 = 6;
+pub(super) const SYMBOLIC_LINK: u8 = 7;
 
 fn socket_type(datagram: bool) -> u8 {
     match datagram {
@@ -200,9 +204,9 @@ pub(super) fn filetype_of(ty: os::FileType) -> u8 {
         os::FileType::BlockDevice => 1,
         os::FileType::CharacterDevice => CHARACTER_DEVICE,
         os::FileType::Directory => DIRECTORY,
-        os::FileType::RegularFile => 4,
-        os::FileType::Socket => 6,
-        os::FileType::Symlink => 7,
+        os::FileType::RegularFile => REGULAR_FILE,
+        os::FileType::Socket => SOCKET_STREAM,
+        os::FileType::Symlink => SYMBOLIC_LINK,
         _ => UNKNOWN,
     }
 }

@@ -27,6 +27,7 @@ mod state;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod tmpfs;
 mod transfer;
 
 pub use ctx::{Config, Ctx, Outcome};
@@ -40,3 +41,4 @@ pub use state::StateV1;
 #[cfg(any(feature = "cli", test))]
 pub use state::{FdKindV1, FdV1};
 pub use streams::{Bindings, HostDir, Input, Output, Sink};
+pub use tmpfs::TmpDir;

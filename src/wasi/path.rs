@@ -13,7 +13,7 @@ use super::errno::Errno;
 use super::fd::{self, Descriptor, DirFd, FileFd, Kind, Table};
 use super::{Function, file, rights};
 
-const SYMLINK_FOLLOW: u32 = 1;
+pub(super) const SYMLINK_FOLLOW: u32 = 1;
 const CREAT: u32 = 1;
 const DIRECTORY: u32 = 2;
 const EXCL: u32 = 4;
@@ -83,7 +83,7 @@ pub(super) fn call(
 }
 
 /// The path whose address is argument `index` and whose length is the next.
-fn path(memory: &Memory<'_>, a: &[u64], index: usize) -> Result<String> {
+pub(super) fn path(memory: &Memory<'_>, a: &[u64], index: usize) -> Result<String> {
     let path = memory.text(arg(a, index), arg(a, index + 1))?;
     match path.is_empty() {
         true => Err(Errno::Noent),
@@ -125,26 +125,11 @@ fn set_times(table: &Table, a: &[u64], memory: &Memory<'_>) -> Result<()> {
 
 fn open(table: &mut Table, a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
     let path = path(memory, a, 2)?;
-    let (lookup, oflags) = (arg(a, 1), arg(a, 4));
-    let flags = u16::try_from(arg(a, 7)).map_err(|_| Errno::Inval)?;
-    let unknown = lookup & !SYMLINK_FOLLOW | oflags & !(CREAT | DIRECTORY | EXCL | TRUNC);
-    if unknown != 0 || flags & !fd::ALL_FLAGS != 0 {
-        return Err(Errno::Inval);
-    }
-    let request = Request {
-        follow: lookup & SYMLINK_FOLLOW != 0,
-        oflags,
-        rights: arg64(a, 5),
-        flags,
-    };
+    let request = Asked::read(a)?;
     // Checked before anything is created.
     memory.check_result(arg(a, 8))?;
     table.check_room()?;
-    let right = match oflags & CREAT != 0 {
-        true => rights::PATH_OPEN | rights::PATH_CREATE_FILE,
-        false => rights::PATH_OPEN,
-    };
-    let dir = table.dir(arg(a, 0), right)?;
+    let dir = table.dir(arg(a, 0), request.right())?;
     let kind = request.open(dir, &path)?;
     // As in Wasmtime, the rights asked for decide how a file is opened and nothing more: programs
     // ask for too few and never notice.
@@ -155,7 +140,7 @@ fn open(table: &mut Table, a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
     let descriptor = Descriptor {
         rights,
         inheriting,
-        flags,
+        flags: request.flags,
         kind,
     };
     let fd = table.insert(descriptor)?;
@@ -163,40 +148,89 @@ fn open(table: &mut Table, a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
 }
 
 /// What `path_open` asks for.
-struct Request {
-    follow: bool,
+pub(super) struct Asked {
+    pub(super) follow: bool,
     oflags: u32,
     rights: u64,
-    flags: u16,
+    pub(super) flags: u16,
 }
 
-impl Request {
-    fn reads(&self) -> bool {
+impl Asked {
+    /// From the arguments of `path_open`.
+    pub(super) fn read(a: &[u64]) -> Result<Self> {
+        let (lookup, oflags) = (arg(a, 1), arg(a, 4));
+        let flags = u16::try_from(arg(a, 7)).map_err(|_| Errno::Inval)?;
+        let unknown = lookup & !SYMLINK_FOLLOW | oflags & !(CREAT | DIRECTORY | EXCL | TRUNC);
+        match unknown != 0 || flags & !fd::ALL_FLAGS != 0 {
+            true => Err(Errno::Inval),
+            false => Ok(Self {
+                follow: lookup & SYMLINK_FOLLOW != 0,
+                oflags,
+                rights: arg64(a, 5),
+                flags,
+            }),
+        }
+    }
+
+    /// The right that the directory must have.
+    pub(super) fn right(&self) -> u64 {
+        match self.creates() {
+            true => rights::PATH_OPEN | rights::PATH_CREATE_FILE,
+            false => rights::PATH_OPEN,
+        }
+    }
+
+    pub(super) fn creates(&self) -> bool {
+        self.oflags & CREAT != 0
+    }
+
+    /// What is created must not be there.
+    pub(super) fn exclusive(&self) -> bool {
+        self.oflags & (CREAT | EXCL) == CREAT | EXCL
+    }
+
+    pub(super) fn empties(&self) -> bool {
+        self.oflags & TRUNC != 0
+    }
+
+    pub(super) fn must_be_dir(&self) -> bool {
+        self.oflags & DIRECTORY != 0
+    }
+
+    /// Asks for what no directory can be opened with.
+    pub(super) fn changes_files(&self) -> bool {
+        self.oflags & (CREAT | EXCL | TRUNC) != 0
+    }
+
+    /// Whether the system is asked to open for writing. cap-std creates and empties only what it opens
+    /// for writing, as Wasmtime does. The rights of the descriptor still keep the guest from it.
+    pub(super) fn opens_for_writing(&self) -> bool {
+        let changes = self.oflags & (CREAT | TRUNC) != 0;
+        changes || (self.writes() && !self.must_be_dir())
+    }
+
+    pub(super) fn reads(&self) -> bool {
         self.rights & (rights::FD_READ | rights::FD_READDIR) != 0
     }
 
     /// Other rights do not count: Go asks for nearly all of them where it only wants to read, and
     /// a file that cannot be written to must open.
-    fn writes(&self) -> bool {
+    pub(super) fn writes(&self) -> bool {
         self.rights & rights::FD_WRITE != 0
     }
 
     fn open(&self, dir: &DirFd, path: &str) -> Result<Kind> {
-        let must_be_dir = self.oflags & DIRECTORY != 0;
-        if must_be_dir && self.oflags & (CREAT | EXCL | TRUNC) != 0 {
+        if self.must_be_dir() && self.changes_files() {
             return Err(Errno::Inval);
         }
-        // cap-std creates and empties only what it opens for writing, as Wasmtime does. The rights
-        // of the descriptor still keep the guest from it.
-        let changes = self.oflags & (CREAT | TRUNC) != 0;
-        let writes = changes || (self.writes() && !must_be_dir);
+        let writes = self.opens_for_writing();
         let mut options = OpenOptions::new();
         options
             .read(self.reads() || !writes)
             .write(writes)
-            .create(self.oflags & CREAT != 0)
-            .create_new(self.oflags & (CREAT | EXCL) == CREAT | EXCL)
-            .truncate(self.oflags & TRUNC != 0)
+            .create(self.creates())
+            .create_new(self.exclusive())
+            .truncate(self.empties())
             .custom_flags(status_flags(self.flags).bits() as i32)
             .follow(match self.follow {
                 true => FollowSymlinks::Yes,
@@ -214,7 +248,7 @@ impl Request {
                 listing: None,
             }));
         }
-        match must_be_dir {
+        match self.must_be_dir() {
             true => Err(Errno::Notdir),
             false => Ok(Kind::File(FileFd {
                 file,

@@ -159,6 +159,7 @@ impl Ctx {
         let fd = self.waitable(wanted.fd);
         let bytes = match (wanted.interest, &descriptor.kind) {
             (Interest::Write, _) | (_, Kind::Dir(_)) => 0,
+            (Interest::Read, Kind::Memory(open)) => open.available(),
             (Interest::Read, Kind::Stream(_)) => self.streams.available(),
             // Whoever has come is one.
             (Interest::Read, Kind::Socket(socket)) if socket.is_listening() => 1,

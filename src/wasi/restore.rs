@@ -21,6 +21,7 @@ use super::save::guest_path;
 use super::sock::{HeldSocket, SocketFd};
 use super::state::{FdKindV1, FdV1, StateV1};
 use super::streams::Bindings;
+use super::tmpfs;
 use super::{Error, rights};
 use crate::clock::Clock;
 
@@ -30,6 +31,9 @@ pub struct RestoreOptions {
     /// Take open files as they are now, even if they were changed in the meantime. Without it, a
     /// changed file is an error, whether it is open for reading, for writing or for appending.
     pub accept_changed_files: bool,
+    /// How many bytes each of the task's directories in memory may hold at most; `None` leaves it to
+    /// the task.
+    pub tmpfs_limit: Option<u64>,
 }
 
 impl Ctx {
@@ -49,6 +53,7 @@ impl Ctx {
         let config = Config {
             args: state.args,
             env: state.env,
+            tmpfs: Vec::new(),
         };
         let clock = GuestClock::restore(clock, state.clock);
         let mut bindings = bindings;
@@ -59,6 +64,11 @@ impl Ctx {
         })?;
         ctx.poll = state.poll;
         ctx.received = state.received;
+        let most = options.tmpfs_limit.unwrap_or(u64::MAX);
+        ctx.tmpfs = (0..)
+            .zip(state.tmpfs)
+            .map(|(number, saved)| tmpfs::Shared::restore(number, saved, most))
+            .collect::<Result<_, _>>()?;
         let deleted = restore_deleted(&state.deleted)?;
         for saved in state.fds {
             if saved.fd as usize >= MAX_OPEN {
@@ -69,6 +79,7 @@ impl Ctx {
                 .insert_at(number, descriptor)
                 .map_err(|_| Error::Malformed("two descriptors have one number"))?;
         }
+        ctx.tmpfs.iter().for_each(tmpfs::Shared::settle);
         Ok(ctx)
     }
 
@@ -85,6 +96,7 @@ impl Ctx {
             FdKindV1::Listener(_) => (rights::LISTENER, rights::CONNECTION),
             FdKindV1::Connection => (rights::CONNECTION, 0),
             FdKindV1::Socket(_) => (rights::SOCKET, rights::CONNECTION),
+            FdKindV1::Memory { .. } => (rights::file(true, true) | rights::DIRECTORY, rights::ALL),
             FdKindV1::File { access, .. } | FdKindV1::Deleted { access, .. } => {
                 (rights::file(access.0, access.1), 0)
             }
@@ -170,6 +182,16 @@ impl Ctx {
                     path,
                     waits,
                 })
+            }
+            FdKindV1::Memory {
+                tmpfs,
+                inode,
+                offset,
+                preopen,
+            } => {
+                let wrong = Error::Malformed("a directory in memory is not there");
+                let fs = self.tmpfs.get(tmpfs as usize).ok_or(wrong)?;
+                Kind::Memory(fs.reopen(inode, preopen, offset, saved.listing)?)
             }
             FdKindV1::Deleted {
                 content,

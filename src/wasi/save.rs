@@ -18,6 +18,7 @@ use super::ctx::Ctx;
 use super::fd::{DirFd, FileFd, Kind};
 use super::identity::{IdentityV1, proc_path};
 use super::state::{FdKindV1, FdV1, StateV1};
+use super::tmpfs;
 
 /// The largest deleted file that a snapshot takes, in bytes.
 const MAX_DELETED: u64 = 64 << 20;
@@ -51,6 +52,7 @@ impl Ctx {
                         (FdKindV1::Socket(socket.save(key)), None)
                     }
                 },
+                Kind::Memory(open) => (open.save(), open.listing()),
             };
             fds.push(FdV1 {
                 fd,
@@ -69,6 +71,7 @@ impl Ctx {
             deleted: deleted.contents,
             poll: self.poll.clone(),
             received: self.received,
+            tmpfs: self.tmpfs.iter().map(tmpfs::Shared::save).collect(),
         })
     }
 

@@ -6,6 +6,7 @@ use super::clock::ClockV1;
 use super::identity::IdentityV1;
 use super::sock::SocketV1;
 use super::streams::Stream;
+use super::tmpfs::TmpfsV1;
 use crate::model::Deadline;
 
 /// A guest's WASI state.
@@ -26,6 +27,9 @@ pub struct StateV1 {
     /// Bytes that the receive that the guest is in has got already.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub received: u32,
+    /// Directories in memory.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tmpfs: Vec<TmpfsV1>,
 }
 
 #[allow(
@@ -86,6 +90,17 @@ pub enum FdKindV1 {
     Connection,
     /// A socket that the guest has opened or accepted.
     Socket(SocketV1),
+    /// A file or a directory in memory.
+    Memory {
+        /// Which of [`StateV1::tmpfs`].
+        tmpfs: u32,
+        /// Which of what is in it.
+        inode: u64,
+        /// Where the next read or write happens, in bytes.
+        offset: u64,
+        /// It is the directory that the guest was given.
+        preopen: bool,
+    },
     /// A file without a name.
     Deleted {
         /// Which of [`StateV1::deleted`].

@@ -37,7 +37,8 @@ impl Ctx {
         let first = first.map_or(&buffers[..0], |place| &buffers[place..=place]);
         let ready = first.is_empty() || readiness(self.waitable(number), Interest::Read).0;
         let total = match &descriptor.kind {
-            Kind::Dir(_) | Kind::Socket(_) => return Err(Errno::Badf),
+            // What is in memory has been answered elsewhere.
+            Kind::Dir(_) | Kind::Socket(_) | Kind::Memory(_) => return Err(Errno::Badf),
             _ if !ready => Err(Errno::Again),
             Kind::File(open) => {
                 let buffers = if open.waits { first } else { &buffers };
@@ -75,7 +76,7 @@ impl Ctx {
         memory.check_result(arg(a, 3))?;
         let mut buffers = memory.slices(arg(a, 1), arg(a, 2))?;
         let total = match &descriptor.kind {
-            Kind::Dir(_) | Kind::Socket(_) => return Err(Errno::Badf),
+            Kind::Dir(_) | Kind::Socket(_) | Kind::Memory(_) => return Err(Errno::Badf),
             Kind::File(open) => {
                 let write = |rest: &[IoSlice<'_>], _| os::writev(&open.file, rest);
                 write_all(open.file.as_fd(), &mut buffers, write)?

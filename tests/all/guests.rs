@@ -27,7 +27,7 @@ struct Guest {
 }
 
 /// What a run leaves behind.
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 struct Expected {
     code: Option<i32>,
     stdout: Vec<u8>,
@@ -66,21 +66,44 @@ pub fn trials() -> Vec<Trial> {
                 // transform nothing unwinds, and the guest waits where it is.
                 if transform == "two-version" {
                     add(ways("run"), Box::new(move |g| uninterrupted(g, engine)));
-                    add(ways("chain"), Box::new(move |g| chain(g, &[engine])));
+                    add(ways("chain"), Box::new(move |g| chain(g, &[engine], false)));
                 }
                 add(
                     ways("rehearse"),
                     Box::new(move |g| {
-                        rehearsed(g, &["--engine", engine, "--transform", transform])
+                        let options = ["--engine", engine, "--transform", transform];
+                        rehearsed(g, &options, false)
                     }),
                 );
             }
+            // The same in a directory in memory as in one of the host's.
+            if guest.directory {
+                let ways = move |way: &str| format!("{engine}::tmpfs::{way}");
+                add(
+                    ways("rehearse"),
+                    Box::new(move |g| rehearsed(g, &["--engine", engine], true)),
+                );
+                add(ways("chain"), Box::new(move |g| chain(g, &[engine], true)));
+            }
         }
         if able.len() < engines().len() {
-            add("both::rehearse".into(), Box::new(|g| rehearsed(g, &[])));
+            add(
+                "both::rehearse".into(),
+                Box::new(|g| rehearsed(g, &[], false)),
+            );
         } else if able.len() > 1 {
-            add("both::rehearse".into(), Box::new(|g| rehearsed(g, &[])));
-            add("both::chain".into(), Box::new(|g| chain(g, &engines())));
+            add(
+                "both::rehearse".into(),
+                Box::new(|g| rehearsed(g, &[], false)),
+            );
+            add(
+                "both::chain".into(),
+                Box::new(|g| chain(g, &engines(), false)),
+            );
+            if guest.directory {
+                let run = |g: &Guest| chain(g, &engines(), true);
+                add("both::tmpfs::chain".into(), Box::new(run));
+            }
         }
     }
     trials
@@ -119,17 +142,22 @@ fn guests() -> Vec<Guest> {
 
 impl Guest {
     /// Directory and environment, in the words that the oracle and dormouse share.
-    fn options(&self, directory: &Path) -> Vec<String> {
-        let mut options = self.directory(directory);
+    fn options(&self, scratch: &Scratch) -> Vec<String> {
+        let mut options = match scratch.memory {
+            true => vec!["--tmpfs".into(), "/work".into()],
+            false => self.directory(scratch),
+        };
         for variable in &self.environment {
             options.extend(["--env".into(), variable.clone()]);
         }
         options
     }
 
-    fn directory(&self, directory: &Path) -> Vec<String> {
-        match self.directory {
-            true => vec!["--dir".into(), format!("{}::/work", directory.display())],
+    /// What must be given again at a resume.
+    fn directory(&self, scratch: &Scratch) -> Vec<String> {
+        let work = scratch.work.display();
+        match self.directory && !scratch.memory {
+            true => vec!["--dir".into(), format!("{work}::/work")],
             false => Vec::new(),
         }
     }
@@ -137,10 +165,10 @@ impl Guest {
     /// What the oracle makes of the module as it is; asked once.
     fn expected(&self) -> &Expected {
         self.expected.get_or_init(|| {
-            let scratch = Scratch::new();
+            let scratch = Scratch::new(false);
             let mut command = oracle(&guest(&self.name));
             command
-                .args(self.options(scratch.work()))
+                .args(self.options(&scratch))
                 .arg("--")
                 .args(&self.arguments);
             let stdin = input(scratch.root.path(), &self.stdin);
@@ -151,9 +179,12 @@ impl Guest {
         })
     }
 
-    fn compare(&self, found: &Expected) -> Result<(), String> {
+    fn compare(&self, scratch: &Scratch, found: &Expected) -> Result<(), String> {
         let expected = self.expected();
-        check(found == expected, || {
+        // What was in memory is gone.
+        let same_files = scratch.memory || found.files == expected.files;
+        let same = found.code == expected.code && found.stdout == expected.stdout;
+        check(same && same_files, || {
             format!(
                 "exit code {:?} instead of {:?}, files {:?} instead of {:?}, output\n{}\ninstead of\n{}",
                 found.code,
@@ -168,10 +199,7 @@ impl Guest {
 
     fn run(&self, scratch: &Scratch, options: &[&str]) -> Command {
         let mut command = dormouse();
-        command
-            .arg("run")
-            .args(options)
-            .args(self.options(scratch.work()));
+        command.arg("run").args(options).args(self.options(scratch));
         command.arg(guest(&self.name)).args(&self.arguments);
         command
     }
@@ -181,18 +209,16 @@ impl Guest {
 struct Scratch {
     root: tempfile::TempDir,
     work: std::path::PathBuf,
+    /// The guest gets a directory in memory instead.
+    memory: bool,
 }
 
 impl Scratch {
-    fn new() -> Self {
+    fn new(memory: bool) -> Self {
         let root = tempfile::tempdir().expect("a scratch directory");
         let work = root.path().join("work");
         std::fs::create_dir(&work).expect("a directory for the guest");
-        Self { root, work }
-    }
-
-    fn work(&self) -> &Path {
-        &self.work
+        Self { root, work, memory }
     }
 
     fn left(&self, code: Option<i32>, stdout: Vec<u8>) -> Expected {
@@ -224,24 +250,30 @@ fn collect(folder: &Path, prefix: &str, files: &mut BTreeMap<String, Vec<u8>>) {
 }
 
 fn uninterrupted(guest: &Guest, engine: &str) -> Result<(), String> {
-    let scratch = Scratch::new();
+    let scratch = Scratch::new(false);
     let stdin = input(scratch.root.path(), &guest.stdin);
     let output = finish(
         &mut guest.run(&scratch, &["--engine", engine]),
         stdin.into(),
     );
     guest
-        .compare(&scratch.left(output.status.code(), output.stdout.clone()))
+        .compare(
+            &scratch,
+            &scratch.left(output.status.code(), output.stdout.clone()),
+        )
         .map_err(|message| format!("{message}\n{}", stderr(&output)))
 }
 
-fn rehearsed(guest: &Guest, options: &[&str]) -> Result<(), String> {
-    let scratch = Scratch::new();
+fn rehearsed(guest: &Guest, options: &[&str], memory: bool) -> Result<(), String> {
+    let scratch = Scratch::new(memory);
     let stdin = input(scratch.root.path(), &guest.stdin);
     let options = [&["--rehearse"], options].concat();
     let output = finish(&mut guest.run(&scratch, &options), stdin.into());
     guest
-        .compare(&scratch.left(output.status.code(), output.stdout.clone()))
+        .compare(
+            &scratch,
+            &scratch.left(output.status.code(), output.stdout.clone()),
+        )
         .map_err(|message| format!("{message}\n{}", stderr(&output)))?;
     // A trap's own message stands in the place of the count.
     if output.status.code() != Some(134) {
@@ -251,8 +283,8 @@ fn rehearsed(guest: &Guest, options: &[&str]) -> Result<(), String> {
 }
 
 /// Separate processes, one after another, each on the next of the engines.
-fn chain(guest: &Guest, engines: &[&str]) -> Result<(), String> {
-    let scratch = Scratch::new();
+fn chain(guest: &Guest, engines: &[&str], memory: bool) -> Result<(), String> {
+    let scratch = Scratch::new(memory);
     let snapshot = scratch.root.path().join("snapshot");
     let stdin = input(scratch.root.path(), &guest.stdin);
     let shared = || Stdio::from(stdin.try_clone().expect("a descriptor can be duplicated"));
@@ -274,12 +306,12 @@ fn chain(guest: &Guest, engines: &[&str]) -> Result<(), String> {
         resumes += 1;
         let mut command = dormouse();
         command.args(["resume", "--engine", engine(), "--suspend", "always"]);
-        command.args(guest.directory(scratch.work())).arg(&snapshot);
+        command.args(guest.directory(&scratch)).arg(&snapshot);
         output = finish(&mut command, shared());
         stdout.extend_from_slice(&output.stdout);
     }
     guest
-        .compare(&scratch.left(output.status.code(), stdout))
+        .compare(&scratch, &scratch.left(output.status.code(), stdout))
         .map_err(|message| format!("after {resumes} resumes: {message}\n{}", stderr(&output)))?;
     // Otherwise nothing would have been tried.
     let sleeps = guest.name.contains("sleep") || guest.name.contains("deep");
@@ -288,7 +320,7 @@ fn chain(guest: &Guest, engines: &[&str]) -> Result<(), String> {
 
 /// An engine that cannot run it says so.
 fn unknown_to(guest: &Guest, engine: &str) -> Result<(), String> {
-    let scratch = Scratch::new();
+    let scratch = Scratch::new(false);
     let output = finish(
         &mut guest.run(&scratch, &["--engine", engine]),
         Stdio::null(),
@@ -299,7 +331,7 @@ fn unknown_to(guest: &Guest, engine: &str) -> Result<(), String> {
 }
 
 fn refused(guest: &Guest) -> Result<(), String> {
-    let scratch = Scratch::new();
+    let scratch = Scratch::new(false);
     let output = finish(&mut guest.run(&scratch, &[]), Stdio::null());
     ended(&output, 65)?;
     says(&output, &["cannot be suspended", "`", "at byte"])?;

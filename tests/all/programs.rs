@@ -58,11 +58,12 @@ pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     for program in PROGRAMS {
         for engine in engines() {
-            for way in ["rehearse", "chain"] {
+            for way in ["rehearse", "chain", "tmpfs::rehearse", "tmpfs::chain"] {
                 let name = format!("program::{}::{engine}::{way}", program.name);
-                let trial = Trial::test(name, move || match way {
-                    "rehearse" => rehearse(program, engine).map_err(Failed::from),
-                    _ => chain(program, engine).map_err(Failed::from),
+                let memory = way.starts_with("tmpfs");
+                let trial = Trial::test(name, move || match way.ends_with("rehearse") {
+                    true => rehearse(program, engine, memory).map_err(Failed::from),
+                    false => chain(program, engine, memory).map_err(Failed::from),
                 });
                 let slow = program.name == "cpython" && engine == "wasmedge";
                 trials.push(trial.with_ignored_flag(slow && !all));
@@ -78,10 +79,12 @@ struct Run {
     printed: Vec<u8>,
     code: Option<i32>,
     errors: String,
+    /// The work directory is one in memory.
+    memory: bool,
 }
 
 impl Run {
-    fn new() -> Self {
+    fn new(memory: bool) -> Self {
         let root = tempfile::tempdir().expect("a scratch directory");
         std::fs::create_dir(root.path().join("work")).expect("a directory");
         Self {
@@ -89,18 +92,26 @@ impl Run {
             printed: Vec::new(),
             code: None,
             errors: String::new(),
+            memory,
         }
     }
 
     fn dirs(&self) -> Vec<String> {
         let work = self.root.path().join("work");
         let script = checkout("tests/programs");
-        vec![
-            "--dir".into(),
-            format!("{}::/work", work.display()),
-            "--dir".into(),
-            format!("{}::/script", script.display()),
-        ]
+        let mut dirs = vec!["--dir".into(), format!("{}::/script", script.display())];
+        if !self.memory {
+            dirs.extend(["--dir".into(), format!("{}::/work", work.display())]);
+        }
+        dirs
+    }
+
+    /// What only a new guest is given.
+    fn memory(&self) -> &'static [&'static str] {
+        match self.memory {
+            true => &["--tmpfs", "/work"],
+            false => &[],
+        }
     }
 
     fn add(&mut self, output: std::process::Output) {
@@ -121,7 +132,7 @@ fn module(program: Program) -> PathBuf {
 }
 
 fn compare(program: Program, run: &Run) -> Result<(), String> {
-    let mut expected = Run::new();
+    let mut expected = Run::new(false);
     let mut command = oracle(&module(program));
     command
         .args(expected.dirs())
@@ -145,12 +156,13 @@ fn compare(program: Program, run: &Run) -> Result<(), String> {
     )
 }
 
-fn rehearse(program: Program, engine: &str) -> Result<(), String> {
-    let mut run = Run::new();
+fn rehearse(program: Program, engine: &str, memory: bool) -> Result<(), String> {
+    let mut run = Run::new(memory);
     let mut command = dormouse();
     command
         .args(["run", "--rehearse", "--engine", engine])
-        .args(run.dirs());
+        .args(run.dirs())
+        .args(run.memory());
     command.arg(module(program)).args(program.arguments);
     let stdin = input(run.root.path(), program.stdin);
     let output = finish(&mut command, stdin.into());
@@ -158,8 +170,8 @@ fn rehearse(program: Program, engine: &str) -> Result<(), String> {
     compare(program, &run)
 }
 
-fn chain(program: Program, engine: &str) -> Result<(), String> {
-    let mut run = Run::new();
+fn chain(program: Program, engine: &str, memory: bool) -> Result<(), String> {
+    let mut run = Run::new(memory);
     let snapshot = run.root.path().join("snapshot");
     let stdin = input(run.root.path(), program.stdin);
     let shared = || Stdio::from(stdin.try_clone().expect("a descriptor can be duplicated"));
@@ -172,7 +184,7 @@ fn chain(program: Program, engine: &str) -> Result<(), String> {
         "always",
         "--snapshot",
     ]);
-    command.arg(&snapshot).args(run.dirs());
+    command.arg(&snapshot).args(run.dirs()).args(run.memory());
     command.arg(module(program)).args(program.arguments);
     run.add(finish(&mut command, shared()));
     let mut resumes = 0;

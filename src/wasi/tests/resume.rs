@@ -183,6 +183,7 @@ fn a_changed_file_is_refused_unless_accepted() {
     let accept_changed_files = true;
     let options = RestoreOptions {
         accept_changed_files,
+        ..RestoreOptions::default()
     };
     guest.go_on(state, options).unwrap();
     assert_eq!(guest.read(fd, 100).unwrap(), b"longer than before");
@@ -280,6 +281,7 @@ fn a_forged_state_gets_nothing_more() {
         let accept_changed_files = true;
         let options = RestoreOptions {
             accept_changed_files,
+            ..RestoreOptions::default()
         };
         assert!(guest.go_on(state, options).is_err(), "{what}");
     };
