@@ -41,6 +41,8 @@ pub enum ErrorKind {
     Task,
     /// What was asked for is not well-formed.
     Request,
+    /// Another daemon cannot be reached, or does not take a task.
+    Peer,
     /// Anything else.
     Internal,
 }

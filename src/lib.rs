@@ -50,20 +50,20 @@ pub use error::{Error, ErrorKind};
 pub use instrument::{InstrumentedFunction, Manifest, Report, Transform};
 pub use model::{ClockId, Deadline, Digest, FdInterest, Interest, ValType, Value, Wait};
 #[cfg(feature = "server")]
-pub use model::{TaskId, TaskState};
+pub use model::{TaskId, TaskState, TransferId};
 #[cfg(feature = "server")]
 pub use scheduler::{
-    Daemon, Fresh, Metrics, Moved, Options as DaemonOptions, Outputs, Piece, Spec, Status,
+    Daemon, Fresh, Metrics, Moved, MovedTo, Options as DaemonOptions, Outputs, Piece, Spec, Status,
     Submission, TaskInfo, next_occurrence,
 };
 pub use scheduler::{Ended, Policy, run};
 #[cfg(feature = "server")]
-pub use server::{ServerOptions, serve, wire};
+pub use server::{Peers, ServerOptions, peers, serve, wire};
 pub use snapshot::{Limits, Snapshot, read as read_snapshot, write as write_snapshot};
 #[cfg(feature = "server")]
 pub use store::{
-    Change, Due, Entry, Error as StoreError, Filter, Frozen, Insert, Lease, Logged, Part, Row,
-    Sizes, Sqlite, Store, Stream, Update, Verdict,
+    Change, Due, Entry, Error as StoreError, Filter, Frozen, Hand, Insert, Lease, Logged, Part,
+    Record, Row, Sizes, Sqlite, Store, Stream, Transfer, TransferStep, Update, Verdict,
 };
 pub use task::{
     HostCall, HostFunctions, HostFuture, HostReply, Program, Progress, Restore, Runtime,

@@ -1,5 +1,8 @@
 //! The command line's words.
 
+#[cfg(feature = "server")]
+mod moving;
+
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
@@ -8,6 +11,9 @@ use crate::engine::EngineKind;
 use crate::instrument::Transform;
 use crate::scheduler::Policy;
 use crate::wasi::Rule;
+
+#[cfg(feature = "server")]
+pub(super) use moving::{Drain, Migrate, Peers, PeersCommand};
 
 /// Puts unmodified WASI programs to sleep: suspend to a file, resume anywhere.
 #[derive(Debug, Parser)]
@@ -57,6 +63,15 @@ pub(super) enum Command {
     /// Give a daemon a snapshot file to go on with.
     #[cfg(feature = "server")]
     Import(Import),
+    /// Move a task to another daemon.
+    #[cfg(feature = "server")]
+    Migrate(Migrate),
+    /// Move all tasks to other daemons, before a shutdown.
+    #[cfg(feature = "server")]
+    Drain(Drain),
+    /// The daemons that tasks can move to and come from.
+    #[cfg(feature = "server")]
+    Peers(Peers),
     /// Show what a daemon does, every second.
     #[cfg(feature = "server")]
     Top(Top),
@@ -91,6 +106,12 @@ pub(super) struct Serve {
     /// Where to listen.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7433")]
     pub listen: String,
+    /// Where other daemons reach this one, to send tasks. If left out, none do.
+    #[arg(long, value_name = "ADDRESS")]
+    pub peer_listen: Option<String>,
+    /// How other daemons call this one, where that is not the address of --peer-listen.
+    #[arg(long, value_name = "HOST:PORT", requires = "peer_listen")]
+    pub peer_address: Option<String>,
     /// A name by which the daemon may be asked, beside localhost and addresses.
     #[arg(long = "host", value_name = "NAME")]
     pub hosts: Vec<String>,

@@ -12,7 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use ureq::http::{Method, Request, Response, StatusCode, Uri};
 use ureq::{Agent, Body};
 
-use super::exit::{Code, DAEMON, DENIED, Failure, NO_TASK, USAGE, WRITE};
+use super::exit::{Code, DAEMON, DENIED, Failure, NO_TASK, NOT_MOVED, USAGE, WRITE};
 use crate::server::wire::{Problem, Task};
 
 /// Nobody answers: a daemon on the same machine does at once.
@@ -182,6 +182,7 @@ fn code(status: StatusCode) -> Code {
         StatusCode::NOT_FOUND | StatusCode::CONFLICT => NO_TASK,
         StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => USAGE,
         StatusCode::INSUFFICIENT_STORAGE => WRITE,
+        StatusCode::BAD_GATEWAY => NOT_MOVED,
         _ => DAEMON,
     }
 }

@@ -30,6 +30,7 @@ pub(super) const CANNOT_SUSPEND: Code = Code(76);
 #[cfg(feature = "server")]
 pub(super) const DENIED: Code = Code(77);
 pub(super) const NO_TASK: Code = Code(78);
+pub(super) const NOT_MOVED: Code = Code(79);
 pub(super) const INTERRUPTED: Code = Code(130);
 pub(super) const TRAP: Code = Code(134);
 
@@ -52,6 +53,7 @@ Exit codes:
    76  the task cannot be suspended
    77  the daemon does not accept the token
    78  there is no such task, or its state does not allow what was asked
+   79  a task could not be moved; it stays where it was
   130  interrupted (Ctrl-C)
   134  the guest trapped";
 
@@ -87,6 +89,7 @@ impl From<Error> for Failure {
             ErrorKind::Store | ErrorKind::Busy => DAEMON,
             ErrorKind::Task => NO_TASK,
             ErrorKind::Request => USAGE,
+            ErrorKind::Peer => NOT_MOVED,
             ErrorKind::Internal => INTERNAL,
         };
         Self::new(code, error.to_string())

@@ -8,6 +8,8 @@ mod exit;
 mod guest;
 mod inspect;
 mod log;
+#[cfg(feature = "server")]
+mod migrate;
 mod progress;
 mod rehearse;
 mod resume;
@@ -96,6 +98,12 @@ pub fn main() -> ExitCode {
         Command::Export(command) => tasks::export(&command),
         #[cfg(feature = "server")]
         Command::Import(command) => tasks::import(&command),
+        #[cfg(feature = "server")]
+        Command::Migrate(command) => migrate::migrate(&command),
+        #[cfg(feature = "server")]
+        Command::Drain(command) => migrate::drain(&command),
+        #[cfg(feature = "server")]
+        Command::Peers(command) => migrate::peers(&command),
         #[cfg(feature = "server")]
         Command::Top(command) => tasks::top(&command),
     };

@@ -16,7 +16,7 @@ use super::exit::{DAEMON, Done, Failure, INTERNAL, USAGE, WRITE};
 use super::run::engine;
 use super::text::say;
 use crate::scheduler::{Daemon, Options};
-use crate::server::{self, ServerOptions};
+use crate::server::{self, Peers, ServerOptions};
 use crate::store::Sqlite;
 
 pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
@@ -49,12 +49,29 @@ pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
             .local_addr()
             .map_err(|error| Failure::new(DAEMON, format!("cannot listen: {error}")))?;
         let daemon = Daemon::start(store, options)?;
+        let peers = Peers::open(&data, daemon.clone())?;
+        let mut reached = None;
+        if let Some(listen) = &command.peer_listen {
+            let failed = |error| Failure::new(DAEMON, format!("cannot listen on {listen}: {error}"));
+            let listener = TcpListener::bind(listen).await.map_err(failed)?;
+            let address = listener.local_addr().map_err(failed)?;
+            // Nobody can call it by the address of all interfaces.
+            let called = command.peer_address.clone().or_else(|| {
+                let one = !address.ip().is_unspecified();
+                one.then(|| address.to_string())
+            });
+            peers.listen(listener, address, called.unwrap_or_default());
+            reached = Some(address);
+        }
         let url = format!("http://{token}@{address}");
         private(&data.join("url"), url.as_bytes())?;
         say!("serving {} on http://{address}", data.display());
         say!("dashboard  http://{address}/#token={token}");
         if command.data.is_some() {
             say!("clients    export DORMOUSE_URL={url}");
+        }
+        if let Some(reached) = reached {
+            say!("peers      {reached}, fingerprint {}", peers.fingerprint());
         }
         if !address.ip().is_loopback() {
             say!(
@@ -63,8 +80,12 @@ pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
             );
         }
         let grace = command.grace.into();
-        let hosts = command.hosts.clone();
-        run(listener, daemon, ServerOptions { token, hosts }, grace).await
+        let options = ServerOptions {
+            token,
+            hosts: command.hosts.clone(),
+            peers: Some(peers),
+        };
+        run(listener, daemon, options, grace).await
     });
     // The address is of no use any more; where it cannot be removed, clients are told by the connection.
     let _ = fs::remove_file(data.join("url"));

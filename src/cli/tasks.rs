@@ -148,6 +148,10 @@ pub(super) fn ps(command: &Ps) -> Result<Done, Failure> {
     );
     for task in tasks {
         let wakes = match (task.exit_code, task.wakes) {
+            _ if task.moved_to.is_some() => task
+                .moved_to
+                .as_ref()
+                .map_or_else(String::new, |to| format!("{} at {}", to.task, to.address)),
             (_, Some(wakes)) => wakes,
             (Some(code), None) => format!("exit code {code}"),
             (None, None) => task
@@ -168,6 +172,11 @@ pub(super) fn ps(command: &Ps) -> Result<Done, Failure> {
         );
     }
     OK
+}
+
+/// Where a task is now.
+fn there(to: &wire::MovedTo) -> String {
+    format!("task {} of daemon {} at {}", to.task, to.daemon, to.address)
 }
 
 fn cut(text: &str, most: usize) -> String {
@@ -201,8 +210,16 @@ pub(super) fn logs(command: &Logs) -> Result<Done, Failure> {
         };
         if written.is_err() {
             // Who reads has seen enough.
-            break;
+            return OK;
         }
+    }
+    let task: wire::Task = client.get(&format!("/v1/tasks/{}", segment(&command.id)))?;
+    if let Some(to) = &task.moved_to {
+        say!(
+            "task {} has moved, with its output: it is {} now",
+            task.id,
+            there(to)
+        );
     }
     OK
 }
@@ -253,6 +270,8 @@ pub(super) fn inspect(remote: &Remote, id: &str, as_json: bool) -> Result<Done, 
             )),
         ),
         ("copy of", task.forked_from),
+        ("came from", task.came_from),
+        ("moved to", task.moved_to.as_ref().map(there)),
         ("engine", task.engine),
         (
             "module",

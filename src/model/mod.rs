@@ -6,6 +6,8 @@ pub mod limits;
 pub mod shape;
 #[cfg(feature = "server")]
 mod task;
+#[cfg(feature = "server")]
+mod transfer;
 mod value;
 mod wait;
 
@@ -13,5 +15,7 @@ pub use digest::Digest;
 pub use shape::Shape;
 #[cfg(feature = "server")]
 pub use task::{Event, TaskId, TaskState};
+#[cfg(feature = "server")]
+pub use transfer::TransferId;
 pub use value::{ValType, Value};
 pub use wait::{ClockId, Deadline, FdInterest, Interest, Wait};

@@ -11,6 +11,10 @@
 //!    `---------------------------------------'
 //!   Running --exit--> Exited      any but the last two --fail--> Failed
 //!   Exited, Failed --rearm--> Hibernated, where the task has a schedule
+//!   any but the last two --give--> Moving --given--> Moved, to another daemon's store
+//!                                    `--hibernate, pause--> as it was: it stays
+//!   Arriving --hibernate, pause--> from another daemon's store: it is ours
+//!   Moved --rearm--> Hibernated, where the other daemon says that it has lost it
 //! ```
 
 use std::fmt;
@@ -49,6 +53,12 @@ pub enum TaskState {
     Exited,
     /// Trapped, could not be resumed, or was killed.
     Failed,
+    /// Stopped, and on its way to another daemon; still ours.
+    Moving,
+    /// Came from another daemon, which has not given it up yet.
+    Arriving,
+    /// Belongs to another daemon now.
+    Moved,
 }
 
 /// What happens to a task.
@@ -72,13 +82,17 @@ pub enum Event {
     Exit,
     /// The guest trapped, could not be resumed, or was killed.
     Fail,
-    /// Its schedule starts it anew at a later time.
+    /// Its schedule starts it anew at a later time, or it is back from a daemon that has lost it.
     Rearm,
+    /// Its snapshot is stored, and it is to go to another daemon.
+    Give,
+    /// The other daemon holds it, and it is that one's from now on.
+    Given,
 }
 
 impl TaskState {
     /// All states, in the order of a task's life.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Ready,
         Self::Running,
         Self::Parked,
@@ -86,29 +100,36 @@ impl TaskState {
         Self::Paused,
         Self::Exited,
         Self::Failed,
+        Self::Moving,
+        Self::Arriving,
+        Self::Moved,
     ];
 
     /// The state after an event, or `None` where the event cannot happen.
     pub fn after(self, event: Event) -> Option<Self> {
-        use TaskState::{Exited, Failed, Hibernated, Parked, Paused, Ready, Running};
+        use TaskState::{
+            Arriving, Exited, Failed, Hibernated, Moved, Moving, Parked, Paused, Ready, Running,
+        };
         Some(match (self, event) {
             (Ready, Event::Start) => Running,
             (Running, Event::Preempt) => Ready,
             (Running, Event::Park) => Parked,
-            (Running | Parked, Event::Hibernate) => Hibernated,
+            (Running | Parked | Moving | Arriving, Event::Hibernate) => Hibernated,
             (Parked | Hibernated, Event::Wake) => Ready,
-            (Ready | Running | Parked | Hibernated, Event::Pause) => Paused,
+            (Ready | Running | Parked | Hibernated | Moving | Arriving, Event::Pause) => Paused,
             (Paused, Event::Resume) => Hibernated,
             (Running, Event::Exit) => Exited,
             (Ready | Running | Parked | Hibernated | Paused, Event::Fail) => Failed,
-            (Exited | Failed, Event::Rearm) => Hibernated,
+            (Exited | Failed | Moved, Event::Rearm) => Hibernated,
+            (Ready | Running | Parked | Hibernated | Paused, Event::Give) => Moving,
+            (Moving, Event::Given) => Moved,
             _ => return None,
         })
     }
 
     /// Whether the task is over.
     pub fn is_final(self) -> bool {
-        matches!(self, Self::Exited | Self::Failed)
+        matches!(self, Self::Exited | Self::Failed | Self::Moved)
     }
 }
 
@@ -122,6 +143,9 @@ impl fmt::Display for TaskState {
             Self::Paused => "paused",
             Self::Exited => "exited",
             Self::Failed => "failed",
+            Self::Moving => "moving",
+            Self::Arriving => "arriving",
+            Self::Moved => "moved",
         })
     }
 }
@@ -136,7 +160,7 @@ impl FromStr for TaskState {
         found.ok_or_else(|| {
             format!(
                 "no state is called {text:?}; there are ready, running, parked, hibernated, \
-                 paused, exited, failed"
+                 paused, exited, failed, moving, arriving, moved"
             )
         })
     }
@@ -146,7 +170,7 @@ impl FromStr for TaskState {
 mod tests {
     use super::*;
 
-    const EVENTS: [Event; 10] = [
+    const EVENTS: [Event; 12] = [
         Event::Start,
         Event::Preempt,
         Event::Park,
@@ -157,6 +181,8 @@ mod tests {
         Event::Exit,
         Event::Fail,
         Event::Rearm,
+        Event::Give,
+        Event::Given,
     ];
 
     #[test]
@@ -166,6 +192,8 @@ mod tests {
                 .iter()
                 .flat_map(|from| EVENTS.map(|event| from.after(event)))
                 .any(|to| to == Some(state));
+            // What arrives begins so.
+            let reached = reached || state == TaskState::Arriving;
             assert!(reached, "{state}");
             assert!(
                 EVENTS.iter().any(|event| state.after(*event).is_some()),

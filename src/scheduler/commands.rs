@@ -3,6 +3,7 @@
 use tokio::sync::oneshot;
 
 use super::Error as Refused;
+use super::moving::Move;
 use super::spec::{Status, from_bytes, to_bytes};
 use crate::error::Error;
 use crate::model::{Event, TaskId, TaskState};
@@ -12,7 +13,7 @@ use crate::store::{Change, Part, Row, Update};
 pub(super) type Reply = oneshot::Sender<Result<(), Error>>;
 
 /// What is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) enum Ask {
     /// Keep it until told otherwise.
     Pause,
@@ -24,6 +25,8 @@ pub(super) enum Ask {
     Settle,
     /// Take it out of the list, with its output.
     Remove,
+    /// A step of its move to or from another daemon.
+    Move(Box<Move>),
 }
 
 /// What is asked of which task.
@@ -50,22 +53,24 @@ impl Command {
 
     /// Whether a task that has been stored in this state is as asked for; `None` where it is gone.
     pub(super) fn is_done(&self, state: Option<TaskState>) -> bool {
-        match self.ask {
+        match &self.ask {
             Ask::Settle => true,
             Ask::Pause => state == Some(TaskState::Paused),
             Ask::Resume => state == Some(TaskState::Hibernated),
             Ask::Kill => state == Some(TaskState::Failed),
             Ask::Remove => state.is_none(),
+            Ask::Move(step) => step.is_done(state),
         }
     }
 
     pub(super) fn not_while(&self, state: TaskState) -> Refused {
-        let asked = match self.ask {
+        let asked = match &self.ask {
             Ask::Pause => "paused",
             Ask::Resume => "resumed",
             Ask::Kill => "killed",
             Ask::Settle => "suspended",
             Ask::Remove => "removed; kill it first",
+            Ask::Move(step) => step.words(),
         };
         Refused::State {
             id: self.id,
@@ -79,8 +84,12 @@ impl Command {
         let mut status: Status = from_bytes(&row.status)?;
         status.changed = now;
         let refused = || Error::from(self.not_while(row.state));
-        let (event, due, snapshot) = match self.ask {
+        let (event, due, snapshot) = match &self.ask {
             Ask::Settle => return Ok(None),
+            Ask::Move(step) => return step.change(row, now).map(Some),
+            Ask::Remove if status.moved_to.as_ref().is_some_and(|to| !to.settled) => {
+                return Err(refused());
+            }
             Ask::Remove if row.state.is_final() || row.state == TaskState::Paused => {
                 let change = Change::Remove {
                     id: row.id,

@@ -3,6 +3,8 @@
 mod look;
 mod submit;
 
+pub(super) use submit::check_name;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -16,6 +18,7 @@ use super::driver::{Driver, INSTANCES, Message};
 use super::guest::Worker;
 use super::journal::Journal;
 use super::metrics::Metrics;
+use super::moving::Moving;
 use super::programs::Programs;
 use super::shared::Shared;
 use super::spec::Spec;
@@ -90,13 +93,14 @@ pub struct Submission {
 
 /// Many tasks in one process.
 pub struct Daemon {
-    shared: Arc<Shared>,
-    programs: Arc<Programs>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) programs: Arc<Programs>,
     bases: Arc<Bases>,
     inbox: mpsc::UnboundedSender<Message>,
-    next: AtomicU64,
+    pub(super) next: AtomicU64,
     submitting: Arc<Semaphore>,
     lease: crate::store::Lease,
+    pub(super) moving: Moving,
 }
 
 impl Daemon {
@@ -143,18 +147,19 @@ impl Daemon {
             // The driver has gone.
             move |report| drop(outbox.send(Message::Report(report)))
         };
-        let worker = Worker {
-            store,
+        let worker = || Worker {
+            store: store.clone(),
             programs: programs.clone(),
             bases: bases.clone(),
-            metrics,
-            clock,
-            options,
-            following,
+            metrics: metrics.clone(),
+            clock: clock.clone(),
+            options: options.clone(),
+            following: following.clone(),
             sockets: shared.sockets.clone(),
             started: Box::new(report(&outbox)),
         };
-        let pool = Pool::start(workers, worker, report(&outbox)).map_err(threads)?;
+        let pool = Pool::start(workers, worker(), report(&outbox)).map_err(threads)?;
+        let moving = Moving::new(worker());
         let driver = Driver::new(shared.clone(), pool, inbox, outbox.clone());
         tokio::spawn(driver.run());
         let daemon = Arc::new(Self {
@@ -165,6 +170,7 @@ impl Daemon {
             next,
             submitting: Arc::new(Semaphore::new(SUBMITTING)),
             lease,
+            moving,
         });
         tokio::spawn(super::upkeep::run(Arc::downgrade(&daemon)));
         Ok(daemon)
@@ -202,7 +208,7 @@ impl Daemon {
         self.ask(id, Ask::Remove).await
     }
 
-    async fn ask(&self, id: TaskId, ask: Ask) -> Result<(), Error> {
+    pub(super) async fn ask(&self, id: TaskId, ask: Ask) -> Result<(), Error> {
         let (reply, answer) = oneshot::channel();
         self.send(Message::Command(Command { id, ask, reply }));
         answer.await.map_err(|_| Error::from(Refused::Closing))?
@@ -265,7 +271,7 @@ impl Daemon {
         Ok(())
     }
 
-    async fn commit(&self, changes: Vec<Change>) -> Result<Vec<Verdict>, Error> {
+    pub(super) async fn commit(&self, changes: Vec<Change>) -> Result<Vec<Verdict>, Error> {
         let (done, answer) = oneshot::channel();
         self.shared.journal.put(changes, move |result| {
             // Whoever asked has gone.
@@ -290,7 +296,7 @@ impl std::fmt::Debug for Daemon {
 }
 
 /// Does what blocks on a thread where it may.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     match tokio::task::spawn_blocking(work).await {

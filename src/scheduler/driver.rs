@@ -87,6 +87,8 @@ enum Want {
     Settle,
     Pause,
     Kill,
+    /// To be stopped, and moved to another daemon.
+    Give,
 }
 
 /// A task on which something is being done.

@@ -37,6 +37,9 @@ pub enum Error {
     /// The daemon is going down.
     #[error("the daemon is shutting down")]
     Closing,
+    /// The daemon is being emptied.
+    #[error("the daemon is being emptied and takes no tasks; `dormouse drain --cancel` ends that")]
+    Draining,
 }
 
 impl From<Error> for Public {
@@ -45,7 +48,7 @@ impl From<Error> for Public {
             Error::NoTask(_) | Error::State { .. } | Error::NoSnapshot(_) => ErrorKind::Task,
             Error::NameTaken(_) | Error::NoModule(_) | Error::Request(_) => ErrorKind::Request,
             Error::Damaged(_) => ErrorKind::Store,
-            Error::Closing => ErrorKind::Busy,
+            Error::Closing | Error::Draining => ErrorKind::Busy,
         };
         Self::new(kind, error)
     }

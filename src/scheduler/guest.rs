@@ -147,7 +147,7 @@ impl Worker {
     fn keep(&self, guest: &Guest, state: TaskState) {
         let asleep = guest.task.asleep();
         self.sockets.keep(guest.id, asleep, guest.status.wakes);
-        if state == TaskState::Paused {
+        if matches!(state, TaskState::Paused | TaskState::Moving) {
             self.sockets.pause(guest.id);
         }
     }
@@ -203,7 +203,7 @@ impl Worker {
     }
 
     /// A task from what is stored of it.
-    fn revive(
+    pub(super) fn revive(
         &self,
         row: &Row,
         spec: &Spec,

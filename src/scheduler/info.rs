@@ -42,7 +42,15 @@ impl TaskInfo {
         }
         let state = match (view, row.state) {
             // One that was woken by a time that it no longer waits for is not run.
-            (_, state @ (TaskState::Paused | TaskState::Exited | TaskState::Failed)) => state,
+            (
+                _,
+                state @ (TaskState::Paused
+                | TaskState::Exited
+                | TaskState::Failed
+                | TaskState::Moving
+                | TaskState::Arriving
+                | TaskState::Moved),
+            ) => state,
             (Some(view), _) => view.state,
             // It is only not its turn yet.
             (None, TaskState::Hibernated) if late && status.watched == 0 => TaskState::Ready,

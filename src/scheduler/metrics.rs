@@ -13,7 +13,7 @@ use crate::model::TaskState;
 #[derive(Debug)]
 pub struct Metrics {
     /// Tasks by state, in the order of [`TaskState::ALL`].
-    states: [AtomicI64; 7],
+    states: [AtomicI64; TaskState::ALL.len()],
     /// Bytes of the memories of instances that are kept.
     pub(super) warm_bytes: AtomicU64,
     /// From when a task was due until its guest went on.

@@ -29,6 +29,8 @@ mod journal;
 #[cfg(feature = "server")]
 mod metrics;
 #[cfg(feature = "server")]
+mod moving;
+#[cfg(feature = "server")]
 mod output;
 mod policy;
 #[cfg(feature = "server")]
@@ -56,6 +58,7 @@ pub use self::{
     error::Error,
     info::{Outputs, Piece, TaskInfo},
     metrics::Metrics,
+    moving::{Blob, Considered, Formats, Grants, Inquiry, MovedTo, Note, Offer, Standing},
     output::Fresh,
     shared::Moved,
     spec::{Spec, Status},

@@ -6,11 +6,12 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::Error;
+use super::moving::MovedTo;
 use crate::model::Wait;
 use crate::task::{Engine, Grants, Rule, TmpDir};
 
 /// The form of both.
-const FORM: u8 = 1;
+pub(super) const FORM: u8 = 1;
 
 /// What is submitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +102,12 @@ pub struct Status {
     /// How many sockets may wake it, those addresses among them.
     #[serde(default)]
     pub watched: u32,
+    /// Where it has gone.
+    #[serde(default)]
+    pub moved_to: Option<MovedTo>,
+    /// The task that it was at another daemon: daemon, number and version.
+    #[serde(default)]
+    pub came_from: Option<String>,
 }
 
 pub(super) fn to_bytes(value: &impl Serialize) -> Result<Vec<u8>, Error> {

@@ -5,8 +5,9 @@ use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
+use super::peer::Doc;
 use super::wire::{
-    Dir, Module, Moved, Output, Problem, Stats, Submit, Submitted, Task, Tasks, Timeline, Tmpfs,
+    Dir, Module, Moved, MovedTo, Output, Problem, Stats, Submit, Submitted, Task, Tasks, Timeline, Tmpfs,
 };
 use super::{observe, routes, streams};
 
@@ -24,7 +25,7 @@ use super::{observe, routes, streams};
         routes::timeline, streams::logs, streams::events, observe::metrics
     ),
     components(schemas(
-        Dir, Module, Moved, Output, Problem, Stats, Submit, Submitted, Task, Tasks, Timeline, Tmpfs
+        Dir, Module, Moved, MovedTo, Output, Problem, Stats, Submit, Submitted, Task, Tasks, Timeline, Tmpfs
     )),
     modifiers(&Token)
 )]
@@ -44,5 +45,7 @@ impl Modify for Token {
 
 /// Gives the document.
 pub(super) async fn document() -> Json<Document> {
-    Json(Api::openapi())
+    let mut document = Api::openapi();
+    document.merge(Doc::openapi());
+    Json(document)
 }

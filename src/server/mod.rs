@@ -4,6 +4,7 @@ mod api;
 mod auth;
 mod dashboard;
 mod observe;
+mod peer;
 mod routes;
 mod streams;
 pub mod wire;
@@ -20,12 +21,15 @@ use axum::routing::{get, post, put};
 use self::auth::Access;
 use crate::scheduler::Daemon;
 
+pub use peer::{Peers, wire as peers};
+
 /// The largest upload: no engine takes a larger module.
 const MAX_BODY: usize = 1 << 30;
 
 /// What the handlers share.
 struct Served {
     daemon: Arc<Daemon>,
+    peers: Option<Arc<Peers>>,
     started: Instant,
 }
 
@@ -36,6 +40,8 @@ pub struct ServerOptions {
     pub token: String,
     /// Names beside `localhost` and addresses by which the daemon may be asked.
     pub hosts: Vec<String>,
+    /// Other daemons that tasks can move to, if they are to.
+    pub peers: Option<Arc<Peers>>,
 }
 
 /// Answers requests until `stop` completes.
@@ -50,6 +56,7 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let served = Arc::new(Served {
         daemon,
+        peers: options.peers,
         started: Instant::now(),
     });
     let access = Arc::new(Access {
@@ -72,6 +79,7 @@ pub async fn serve(
         .route("/v1/events", get(streams::events))
         .route("/metrics", get(observe::metrics))
         .route("/openapi.json", get(api::document))
+        .merge(peer::routes())
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .route_layer(from_fn_with_state(access, auth::check))
         .with_state(served);

@@ -28,8 +28,8 @@ const MOST_SUBMITTED: u64 = 10_000;
 /// A pause or a kill is waited for so long; a guest that computes may take longer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-type Shared = State<Arc<Served>>;
-type Answer<T> = Result<T, Refused>;
+pub(super) type Shared = State<Arc<Served>>;
+pub(super) type Answer<T> = Result<T, Refused>;
 
 /// A request that failed.
 pub(super) struct Refused(StatusCode, String);
@@ -48,6 +48,7 @@ impl From<Error> for Refused {
             ErrorKind::Task => StatusCode::CONFLICT,
             ErrorKind::Busy => StatusCode::SERVICE_UNAVAILABLE,
             ErrorKind::Write => StatusCode::INSUFFICIENT_STORAGE,
+            ErrorKind::Peer => StatusCode::BAD_GATEWAY,
             ErrorKind::Store | ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::BAD_REQUEST,
         };
@@ -69,7 +70,7 @@ refused_from!(JsonRejection, QueryRejection, BytesRejection);
 /// JSON, or the problem with it in our own form.
 #[derive(FromRequest)]
 #[from_request(via(Json), rejection(Refused))]
-pub(super) struct Body<T>(T);
+pub(super) struct Body<T>(pub(super) T);
 
 /// A query, or the problem with it in our own form.
 #[derive(FromRequestParts)]

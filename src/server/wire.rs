@@ -74,7 +74,7 @@ pub struct Task {
     pub id: u64,
     /// Its name.
     pub name: Option<String>,
-    /// ready, running, parked, hibernated, paused, exited or failed.
+    /// ready, running, parked, hibernated, paused, exited, failed; moving, arriving or moved.
     pub state: String,
     /// Counts its stored changes.
     pub version: u64,
@@ -119,6 +119,12 @@ pub struct Task {
     pub error: Option<String>,
     /// The task that it is a copy of: daemon, number and version.
     pub forked_from: Option<String>,
+    /// The task that it was at another daemon before it came here: daemon, number and version.
+    #[serde(default)]
+    pub came_from: Option<String>,
+    /// Where it has gone.
+    #[serde(default)]
+    pub moved_to: Option<MovedTo>,
     /// Bytes of its snapshot in the store, beside what it shares with others.
     pub snapshot_bytes: u64,
     /// Bytes of its stored output.
@@ -161,11 +167,28 @@ impl From<TaskInfo> for Task {
             exit_code: status.exit_code,
             error: status.error,
             forked_from: status.forked_from,
+            came_from: status.came_from,
+            moved_to: status.moved_to.map(|to| MovedTo {
+                daemon: to.daemon,
+                address: to.address,
+                task: to.task,
+            }),
             snapshot_bytes: info.snapshot_bytes,
             output_bytes: info.output_bytes,
             memory: info.memory,
         }
     }
+}
+
+/// Where a task has gone.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct MovedTo {
+    /// Which daemon.
+    pub daemon: String,
+    /// Where that is.
+    pub address: String,
+    /// The task's number there.
+    pub task: u64,
 }
 
 fn dirs(given: Vec<(String, String)>) -> Vec<Dir> {

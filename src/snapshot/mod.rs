@@ -13,6 +13,8 @@ mod file;
 mod pages;
 
 pub use container::Limits;
+#[cfg(feature = "server")]
+pub use container::VERSION;
 pub use data::{InstanceV1, MemoryV1, MetaV1, ModuleRef, PendingV1, Snapshot};
 #[cfg(feature = "server")]
 pub use delta::{pack, unpack};

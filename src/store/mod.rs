@@ -15,7 +15,7 @@
 mod error;
 mod sqlite;
 
-use crate::model::{Digest, TaskId, TaskState};
+use crate::model::{Digest, TaskId, TaskState, TransferId};
 
 pub use error::Error;
 pub use sqlite::Sqlite;
@@ -99,7 +99,7 @@ pub struct Entry {
 /// One change of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// A new task, at version 1.
+    /// A new task, at version 1. A task that has moved away loses its name to it.
     Insert(Insert),
     /// A task's next version.
     Update(Update),
@@ -117,6 +117,72 @@ pub enum Change {
         /// The bytes.
         bytes: Vec<u8>,
     },
+    /// A step of a move to or from another store.
+    Hand(Hand),
+}
+
+/// A step of a move: a change of the task, and what is remembered of the move. Where the change is refused,
+/// nothing else of it is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hand {
+    /// The change, an insert, an update or a removal; `None` where the task stays as it is.
+    pub change: Option<Box<Change>>,
+    /// Output that comes with an inserted task, the oldest first.
+    pub output: Vec<Entry>,
+    /// Whether the task's output goes.
+    pub clear_output: bool,
+    /// What is remembered.
+    pub record: Record,
+}
+
+/// What is remembered of a move.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// This, from now on.
+    Put(Transfer),
+    /// Nothing any more.
+    Forget(TransferId),
+}
+
+/// What is remembered of a move.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transfer {
+    /// Both sides know the move by this.
+    pub id: TransferId,
+    /// The task, as it is called here.
+    pub task: TaskId,
+    /// How far it has come.
+    pub step: TransferStep,
+    /// Digest by which the other side is known.
+    pub peer: Digest,
+    /// What else is known of it, as the scheduler encodes it.
+    pub note: Vec<u8>,
+}
+
+/// How far a move has come. The first three are of the side that the task leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransferStep {
+    /// The task has been stopped, and may have been offered.
+    Giving,
+    /// The task stays here; the other side may hold a copy, and has to be told.
+    Returned,
+    /// The task is the other side's, which may have to be told.
+    Given,
+    /// A copy is here, and is not ours yet.
+    Held,
+    /// The task is ours; the other side may ask whether we know that.
+    Taken,
+}
+
+impl TransferStep {
+    /// All steps, in the order of their numbers in a store.
+    pub const ALL: [Self; 5] = [
+        Self::Giving,
+        Self::Returned,
+        Self::Given,
+        Self::Held,
+        Self::Taken,
+    ];
 }
 
 /// A new task.
@@ -262,6 +328,9 @@ pub trait Store: Send + Sync {
     /// A blob.
     fn blob(&self, digest: &Digest) -> Result<Option<Vec<u8>>, Error>;
 
+    /// Whether a blob is there.
+    fn has_blob(&self, digest: &Digest) -> Result<bool, Error>;
+
     /// Removes blobs that no task refers to and that were put before `before`; gives how many.
     fn prune(&self, lease: &Lease, now: u64, before: u64) -> Result<u64, Error>;
 
@@ -270,6 +339,12 @@ pub trait Store: Send + Sync {
 
     /// A task's output from a place on, up to `limit` bytes but at least one piece.
     fn output(&self, id: TaskId, from: u64, limit: u64) -> Result<Vec<Logged>, Error>;
+
+    /// What is remembered of a move.
+    fn transfer(&self, id: TransferId) -> Result<Option<Transfer>, Error>;
+
+    /// What is remembered of all moves, but for those after which the task is ours.
+    fn open_transfers(&self) -> Result<Vec<Transfer>, Error>;
 
     /// How much it holds.
     fn sizes(&self) -> Result<Sizes, Error>;

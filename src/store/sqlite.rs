@@ -18,12 +18,12 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::{
     Change, Due, Error, Filter, Frozen, Lease, Logged, Row, Sizes, Store, TaskId, TaskState,
-    Verdict,
+    Transfer, Verdict,
 };
-use crate::model::Digest;
+use crate::model::{Digest, TransferId};
 
 /// The store's format that this build writes, and the newest that it reads.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Bytes of pages that a connection keeps in memory: the writer, and each reader.
 const WRITER_CACHE: u32 = 32 << 20;
@@ -178,6 +178,10 @@ impl Store for Sqlite {
         self.read(|reader| read::blob(reader, digest))
     }
 
+    fn has_blob(&self, digest: &Digest) -> Result<bool, Error> {
+        self.read(|reader| read::has_blob(reader, digest))
+    }
+
     fn prune(&self, lease: &Lease, now: u64, before: u64) -> Result<u64, Error> {
         let removed = write::prune(&mut self.writer(), lease, now, before)?;
         held(&self.blobs).clear();
@@ -190,6 +194,14 @@ impl Store for Sqlite {
 
     fn output(&self, id: TaskId, from: u64, limit: u64) -> Result<Vec<Logged>, Error> {
         self.read(|reader| read::output(reader, id, from, limit))
+    }
+
+    fn transfer(&self, id: TransferId) -> Result<Option<Transfer>, Error> {
+        self.read(|reader| read::transfer(reader, id))
+    }
+
+    fn open_transfers(&self) -> Result<Vec<Transfer>, Error> {
+        self.read(read::open_transfers)
     }
 
     fn sizes(&self) -> Result<Sizes, Error> {
@@ -223,19 +235,21 @@ fn settings(connection: &Connection, cache: u32) -> rusqlite::Result<()> {
 /// Makes the tables, or says that the store is of another time.
 fn migrate(connection: &Connection, directory: &Path) -> Result<(), Error> {
     let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    match found {
-        0 => {
-            let schema = include_str!("sqlite/schema.sql");
-            connection.execute_batch(&format!("BEGIN IMMEDIATE;{schema}COMMIT;"))?;
-            Ok(())
-        }
-        FORMAT => Ok(()),
-        _ => Err(Error::Version {
+    if found > FORMAT {
+        return Err(Error::Version {
             path: directory.to_path_buf(),
             found,
             known: FORMAT,
-        }),
+        });
     }
+    let steps = [
+        include_str!("sqlite/schema.sql"),
+        include_str!("sqlite/format2.sql"),
+    ];
+    for step in steps.iter().skip(found as usize) {
+        connection.execute_batch(&format!("BEGIN IMMEDIATE;{step}COMMIT;"))?;
+    }
+    Ok(())
 }
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -41,7 +41,7 @@ pub use crate::snapshot::Snapshot;
 #[cfg(feature = "server")]
 pub(crate) use crate::{
     engine::{EngineKind as Engine, GUEST_STACK as STACK},
-    snapshot::{Limits as SnapshotLimits, ModuleRef, pack, unpack},
+    snapshot::{Limits as SnapshotLimits, ModuleRef, VERSION as SNAPSHOT_VERSION, pack, unpack},
     wasi::{
         Asleep, Bindings, Config, Grants, HeldSocket, HostDir, Input, Listener, Output,
         RestoreOptions, Role, Rule, Sink, TmpDir, Watch, Watched,

@@ -6,6 +6,8 @@
 mod api;
 mod crash;
 mod full;
+mod gate;
+mod moving;
 mod run;
 mod sockets;
 mod states;

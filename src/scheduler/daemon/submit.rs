@@ -35,6 +35,7 @@ impl Daemon {
         &self,
         submissions: Vec<Submission>,
     ) -> Result<Vec<Result<TaskId, Error>>, Error> {
+        self.check_open()?;
         let wanted = u32::try_from(submissions.len().min(SUBMITTING)).unwrap_or(u32::MAX);
         // Closed never.
         let _permit = self.submitting.acquire_many(wanted).await;
@@ -80,6 +81,14 @@ impl Daemon {
         self.shared.metrics.submitted.inc_by(added.len() as u64);
         self.send(Message::Added(added));
         Ok(results)
+    }
+
+    /// A daemon that is being emptied takes nothing new.
+    fn check_open(&self) -> Result<(), Refused> {
+        match self.moving.is_draining() {
+            true => Err(Refused::Draining),
+            false => Ok(()),
+        }
     }
 
     fn plan(
@@ -148,6 +157,7 @@ impl Daemon {
     ) -> Result<TaskId, Error> {
         check_name(name.as_deref())?;
         spec.grants()?;
+        self.check_open()?;
         let (programs, bases, engine) = (
             self.programs.clone(),
             self.bases.clone(),
@@ -225,7 +235,7 @@ impl Daemon {
 }
 
 /// A name must not be taken for a number, and must fit into a line.
-fn check_name(name: Option<&str>) -> Result<(), Refused> {
+pub(in super::super) fn check_name(name: Option<&str>) -> Result<(), Refused> {
     let Some(name) = name else { return Ok(()) };
     let plain = |c: char| c.is_alphanumeric() || "._-".contains(c);
     let fits = !name.is_empty() && name.len() <= 100 && name.chars().all(plain);

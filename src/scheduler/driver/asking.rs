@@ -4,6 +4,7 @@ use tokio::sync::oneshot;
 
 use super::super::Error as Refused;
 use super::super::commands::{Ask, Command};
+use super::super::moving::Step;
 use super::{Driver, Live, Message, Want};
 use crate::model::{Event, TaskId, TaskState};
 use crate::store::Row;
@@ -78,7 +79,9 @@ impl Driver {
             Ok(Some((change, state, due))) => {
                 match state {
                     Some(TaskState::Hibernated) => {}
-                    Some(TaskState::Paused) => self.shared.sockets.pause(id),
+                    Some(TaskState::Paused | TaskState::Moving) => {
+                        self.shared.sockets.pause(id);
+                    }
                     _ => self.shared.sockets.close(id),
                 }
                 let live = self.live.get_mut(&id).map(|live| {
@@ -129,7 +132,9 @@ impl Driver {
 impl Command {
     /// What it means for a task that is doing something.
     fn want(&self, state: TaskState) -> Result<Want, Refused> {
-        match self.ask {
+        match &self.ask {
+            Ask::Move(step) if step.step == Step::Give => Ok(Want::Give),
+            Ask::Move(_) => Err(self.not_while(state)),
             Ask::Pause => Ok(Want::Pause),
             Ask::Kill => Ok(Want::Kill),
             Ask::Settle => Ok(Want::Settle),

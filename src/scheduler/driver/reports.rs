@@ -134,6 +134,7 @@ impl Driver {
         let state = match self.live.get(&guest.id).map(|live| live.want) {
             None => return,
             Some(Want::Pause) => TaskState::Paused,
+            Some(Want::Give) => TaskState::Moving,
             // A killed guest is stepped once more, which fails at once and says so.
             Some(Want::Kill) => return self.pool.send(Job::Step(guest)),
             Some(Want::Settle | Want::Nothing) => TaskState::Hibernated,

@@ -1,7 +1,8 @@
 //! What the driver has stored, and what follows when it is durable.
 
-use super::super::commands::Command;
+use super::super::commands::{Ask, Command};
 use super::super::guest::Guest;
+use super::super::moving::{Move, Step};
 use super::{Answered, Driver, Message, Want};
 use crate::model::{Event, TaskId, TaskState};
 use crate::store::{Change, Error as StoreError, Update, Verdict};
@@ -13,7 +14,30 @@ impl Driver {
             live.busy = true;
         }
         let (state, due) = (update.state, update.due);
-        self.send_change(id, Change::Update(update), Some(state), due, keeps);
+        let given = match state == TaskState::Moving {
+            true => self.asked_move(id),
+            false => None,
+        };
+        let change = match given {
+            None => Change::Update(update),
+            Some(given) => match given.given(update) {
+                Ok(change) => change,
+                Err(error) => {
+                    log::error!("task {id}: cannot be moved: {error}");
+                    return self.later(id);
+                }
+            },
+        };
+        self.send_change(id, change, Some(state), due, keeps);
+    }
+
+    /// The move for which a task was stopped.
+    fn asked_move(&self, id: TaskId) -> Option<&Move> {
+        let asked = &self.live.get(&id)?.asked;
+        asked.iter().find_map(|command| match &command.ask {
+            Ask::Move(given) if given.step == Step::Give => Some(&**given),
+            _ => None,
+        })
     }
 
     pub(super) fn send_change(
@@ -104,11 +128,15 @@ impl Driver {
         let events: &[Event] = match (from, to) {
             (from, to) if from == to => &[],
             (TaskState::Paused, TaskState::Hibernated) => &[Event::Resume],
+            (TaskState::Moved, TaskState::Hibernated) => &[Event::Rearm],
+            (TaskState::Moved, TaskState::Paused) => &[Event::Rearm, Event::Pause],
             // Over, and armed anew by its schedule; or asleep.
             (_, TaskState::Hibernated) => &[Event::Hibernate],
             (_, TaskState::Paused) => &[Event::Pause],
             (_, TaskState::Exited) => &[Event::Exit],
             (_, TaskState::Failed) => &[Event::Fail],
+            (_, TaskState::Moving) => &[Event::Give],
+            (_, TaskState::Moved) => &[Event::Given],
             _ => &[],
         };
         for event in events {

@@ -2,9 +2,9 @@
 
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params, types::Value};
 
-use super::super::{Due, Entry, Filter, Frozen, Logged, Row, Stream};
+use super::super::{Due, Entry, Filter, Frozen, Logged, Row, Stream, Transfer, TransferStep};
 use super::{signed, state_number, state_of, unsigned};
-use crate::model::{Digest, TaskId, TaskState};
+use crate::model::{Digest, TaskId, TaskState, TransferId};
 
 const COLUMNS: &str = "t.id, t.version, t.state, t.due, t.name,
     (SELECT digest FROM blobs WHERE id = t.module), t.spec, t.status, t.log_bytes,
@@ -139,6 +139,12 @@ pub(super) fn blob(reader: &Connection, digest: &Digest) -> rusqlite::Result<Opt
         .optional()
 }
 
+pub(super) fn has_blob(reader: &Connection, digest: &Digest) -> rusqlite::Result<bool> {
+    reader
+        .prepare_cached("SELECT 1 FROM blobs WHERE digest = ?1")?
+        .exists([digest.as_bytes()])
+}
+
 pub(super) fn blob_sizes(reader: &Connection) -> rusqlite::Result<(u64, u64)> {
     reader
         .prepare_cached("SELECT count(*), coalesce(sum(length(bytes)), 0) FROM blobs")?
@@ -152,7 +158,7 @@ pub(super) fn finished(
 ) -> rusqlite::Result<Vec<(TaskId, u64)>> {
     reader
         .prepare_cached(
-            "SELECT id, version FROM tasks WHERE state >= 5 AND changed < ?1
+            "SELECT id, version FROM tasks WHERE state >= 5 AND state NOT IN (7, 8) AND changed < ?1
              ORDER BY changed LIMIT ?2",
         )?
         .query_map([signed(before), limit as i64], |sql| {
@@ -192,4 +198,34 @@ pub(super) fn output(
         });
     }
     Ok(found)
+}
+
+const TRANSFER: &str = "SELECT id, task, step, peer, note FROM transfers";
+
+fn one_transfer(sql: &SqlRow<'_>) -> rusqlite::Result<Transfer> {
+    let number: i64 = sql.get(2)?;
+    let step = usize::try_from(number).ok();
+    Ok(Transfer {
+        id: TransferId(sql.get(0)?),
+        task: TaskId(unsigned(sql.get(1)?)),
+        step: step
+            .and_then(|step| TransferStep::ALL.get(step).copied())
+            .ok_or(rusqlite::Error::IntegralValueOutOfRange(2, number))?,
+        peer: Digest::from_bytes(sql.get(3)?),
+        note: sql.get(4)?,
+    })
+}
+
+pub(super) fn transfer(reader: &Connection, id: TransferId) -> rusqlite::Result<Option<Transfer>> {
+    reader
+        .prepare_cached(&format!("{TRANSFER} WHERE id = ?1"))?
+        .query_row([id.0], one_transfer)
+        .optional()
+}
+
+pub(super) fn open_transfers(reader: &Connection) -> rusqlite::Result<Vec<Transfer>> {
+    reader
+        .prepare_cached(&format!("{TRANSFER} WHERE step <> 4 ORDER BY id"))?
+        .query_map([], one_transfer)?
+        .collect()
 }

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::super::{Change, Entry, Error, Frozen, Insert, Lease, Part, Stream, Update, Verdict};
+use super::super::{
+    Change, Entry, Error, Frozen, Hand, Insert, Lease, Part, Record, Stream, TransferStep, Update,
+    Verdict,
+};
 use super::{signed, state_number, unsigned};
 use crate::model::{Digest, TaskId};
 
@@ -41,26 +44,16 @@ pub(super) fn commit(
     // What a transaction that is rolled back has put must not be remembered.
     let mut new = Blobs::new();
     let mut verdicts = Vec::with_capacity(changes.len());
-    let mut last = 0;
+    let mut last: u64 = 0;
     for change in changes {
         let mut writer = Writer {
             transaction: &transaction,
             blobs,
             new: &mut new,
             now,
+            last: &mut last,
         };
-        verdicts.push(match change {
-            Change::Insert(insert) => {
-                last = last.max(insert.id.0);
-                writer.insert(insert)?
-            }
-            Change::Update(update) => writer.update(update)?,
-            Change::Remove { id, expected } => writer.remove(*id, *expected)?,
-            Change::Blob { digest, bytes } => {
-                writer.put(digest, bytes)?;
-                Verdict::Done
-            }
-        });
+        verdicts.push(writer.change(change)?);
     }
     if last > 0 {
         transaction
@@ -112,14 +105,91 @@ struct Writer<'a> {
     blobs: &'a Blobs,
     new: &'a mut Blobs,
     now: u64,
+    /// The highest number of a task that was inserted.
+    last: &'a mut u64,
 }
 
 impl Writer<'_> {
+    fn change(&mut self, change: &Change) -> Result<Verdict, Error> {
+        match change {
+            Change::Insert(insert) => {
+                *self.last = (*self.last).max(insert.id.0);
+                self.insert(insert)
+            }
+            Change::Update(update) => self.update(update),
+            Change::Remove { id, expected } => self.remove(*id, *expected),
+            Change::Blob { digest, bytes } => {
+                self.put(digest, bytes)?;
+                Ok(Verdict::Done)
+            }
+            Change::Hand(hand) => self.hand(hand),
+        }
+    }
+
+    fn hand(&mut self, hand: &Hand) -> Result<Verdict, Error> {
+        if let Some(change) = &hand.change {
+            match self.change(change)? {
+                Verdict::Done => {}
+                refused => return Ok(refused),
+            }
+        }
+        let task = match hand.change.as_deref() {
+            Some(Change::Insert(insert)) => Some(insert.id),
+            Some(Change::Update(update)) => Some(update.id),
+            _ => None,
+        };
+        if let Some(id) = task.map(|id| signed(id.0)) {
+            if hand.clear_output {
+                self.transaction
+                    .prepare_cached("DELETE FROM output WHERE task = ?1")?
+                    .execute([id])?;
+                self.transaction
+                    .prepare_cached("UPDATE tasks SET log_bytes = 0 WHERE id = ?1")?
+                    .execute([id])?;
+            }
+            if !hand.output.is_empty() {
+                self.append(id, 0, &hand.output)?;
+                let sizes = hand.output.iter().map(|entry| entry.bytes.len() as u64);
+                self.transaction
+                    .prepare_cached("UPDATE tasks SET log_next = ?2, log_bytes = ?3 WHERE id = ?1")?
+                    .execute(params![id, hand.output.len() as i64, signed(sizes.sum())])?;
+            }
+        }
+        match &hand.record {
+            Record::Put(transfer) => {
+                let step = TransferStep::ALL
+                    .iter()
+                    .position(|known| *known == transfer.step)
+                    .unwrap_or_default();
+                self.transaction
+                    .prepare_cached("INSERT OR REPLACE INTO transfers VALUES (?1, ?2, ?3, ?4, ?5)")?
+                    .execute(params![
+                        transfer.id.0,
+                        signed(transfer.task.0),
+                        step as i64,
+                        transfer.peer.as_bytes(),
+                        transfer.note
+                    ])?;
+            }
+            Record::Forget(id) => {
+                self.transaction
+                    .prepare_cached("DELETE FROM transfers WHERE id = ?1")?
+                    .execute([id.0])?;
+            }
+        }
+        Ok(Verdict::Done)
+    }
+
     fn insert(&mut self, insert: &Insert) -> Result<Verdict, Error> {
         let Some(module) = self.blob(&insert.module)? else {
             return Ok(Verdict::Conflict);
         };
         let base = self.base(insert.snapshot.as_ref())?;
+        if let Some(name) = &insert.name {
+            self.transaction
+                .prepare_cached("UPDATE tasks SET name = NULL WHERE name = ?1 AND state = 9")?
+                .execute([name])?;
+        }
         let added = self
             .transaction
             .prepare_cached(

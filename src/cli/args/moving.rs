@@ -1,0 +1,81 @@
+//! The words for moving tasks from one daemon to another.
+
+use clap::Subcommand;
+
+use super::Remote;
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Migrate {
+    #[command(flatten)]
+    pub remote: Remote,
+    /// Give the guest another directory there: a path of that machine for the guest's name. Directories that
+    /// are not named keep their paths.
+    #[arg(long = "dir", value_name = "HOST::GUEST")]
+    pub dirs: Vec<String>,
+    /// How long to wait for a guest that computes.
+    #[arg(long, value_name = "DURATION", default_value = "10s")]
+    pub patience: humantime::Duration,
+    /// The task's number or name.
+    pub id: String,
+    /// The other daemon: its name among the peers, or HOST:PORT of its `serve --peer-listen`.
+    #[arg(value_name = "PEER")]
+    pub to: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Drain {
+    #[command(flatten)]
+    pub remote: Remote,
+    /// Where to: a peer's name, or HOST:PORT; several share the tasks. If left out, all peers whose address
+    /// is known.
+    #[arg(long, value_name = "PEER")]
+    pub to: Vec<String>,
+    /// Take tasks again, after a drain that was not followed by a shutdown.
+    #[arg(long, conflicts_with = "to")]
+    pub cancel: bool,
+    /// How long to wait for each guest that computes.
+    #[arg(long, value_name = "DURATION", default_value = "10s")]
+    pub patience: humantime::Duration,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Peers {
+    #[command(flatten)]
+    pub remote: Remote,
+    #[command(subcommand)]
+    pub command: Option<PeersCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum PeersCommand {
+    /// List the daemons that are known, after the fingerprint of this one.
+    Ls {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Trust a daemon: it may send tasks here, and tasks may be sent there. Replaces the one of this name.
+    Add {
+        /// What it is called here.
+        name: String,
+        /// Its fingerprint, as `dormouse peers` prints it there.
+        fingerprint: String,
+        /// Where it is.
+        #[arg(long, value_name = "HOST:PORT")]
+        address: Option<String>,
+        /// Its tasks may use this directory here, and what is below it.
+        #[arg(long = "dir", value_name = "HOST")]
+        dirs: Vec<String>,
+        /// Its tasks may listen on this address here; the port may be `*`.
+        #[arg(long, value_name = "HOST:PORTS")]
+        listen: Vec<String>,
+        /// Its tasks may connect to this address from here; the port may be `*`.
+        #[arg(long, value_name = "HOST:PORTS")]
+        connect: Vec<String>,
+    },
+    /// Trust a daemon no longer.
+    Rm {
+        /// What it is called here.
+        name: String,
+    },
+}

@@ -1,0 +1,334 @@
+//! The side that a task leaves.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::Error as Refused;
+use super::super::commands::Ask;
+use super::super::daemon::{Daemon, blocking};
+use super::super::spec::{Spec, from_bytes, to_bytes};
+use super::{Inquiry, Move, Note, Offer, OfferedPiece, OfferedSnapshot, Step};
+use crate::error::Error;
+use crate::model::{Digest, TaskId, TaskState, TransferId};
+use crate::store::{Change, Hand, Record, Stream, Transfer, TransferStep};
+
+/// Bytes of output that are read from the store at once.
+const CHUNK: u64 = 1 << 20;
+
+/// How a move stands, as the side says that the task leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Standing {
+    /// Not decided yet.
+    Giving,
+    /// It is the other side's.
+    Given,
+    /// It stays here.
+    Kept,
+}
+
+impl Daemon {
+    /// Keeps others from moving the task while this move is under way; `false` where one is.
+    pub(crate) fn begin_move(&self, id: TaskId) -> bool {
+        self.moving.active().insert(id)
+    }
+
+    /// This move is over, or is left to whoever settles moves after a failure.
+    pub(crate) fn end_move(&self, id: TaskId) {
+        self.moving.active().remove(&id);
+    }
+
+    /// Whether a move of the task is under way.
+    pub(crate) fn is_moving(&self, id: TaskId) -> bool {
+        self.moving.active().contains(&id)
+    }
+
+    /// Takes no new tasks from now on, or takes them again.
+    pub(crate) fn set_draining(&self, draining: bool) {
+        self.moving.set_draining(draining);
+    }
+
+    /// What the other side has to know before the task is stopped. `dirs` are directories of the other
+    /// side's for names of the guest's; other directories keep their paths.
+    ///
+    /// # Errors
+    /// Where there is no such task, it is over, or it has no directory of one of the names.
+    pub(crate) async fn inquire(
+        &self,
+        id: TaskId,
+        dirs: &[(String, String)],
+    ) -> Result<Inquiry, Error> {
+        let info = self.task(id).await?;
+        if info.state.after(crate::model::Event::Give).is_none() {
+            let asked = "moved";
+            let state = info.state;
+            return Err(Refused::State { id, state, asked }.into());
+        }
+        // Its state is written down while it goes on, so that what is sent while it stands still is only
+        // what has changed since then.
+        let in_memory = matches!(
+            info.state,
+            TaskState::Ready | TaskState::Running | TaskState::Parked
+        );
+        if in_memory && info.snapshot_bytes == 0 {
+            // One that computes is waited for later.
+            let settled = self.ask(id, Ask::Settle);
+            let _ = tokio::time::timeout(Duration::from_secs(2), settled).await;
+        }
+        let (shared, dirs) = (self.shared.clone(), dirs.to_vec());
+        blocking(move || {
+            let found = shared.store.load(id)?;
+            let (row, frozen) = found.ok_or_else(|| Refused::NoTask(id.to_string()))?;
+            let spec = relocated(from_bytes(&row.spec)?, &dirs, shared.options.memory_limit)?;
+            Ok(Inquiry {
+                module: row.module,
+                spec: to_bytes(&spec)?,
+                name: row.name,
+                base: frozen.and_then(|frozen| frozen.base),
+            })
+        })
+        .await
+    }
+
+    /// A blob of the store.
+    ///
+    /// # Errors
+    /// Where it is not there.
+    pub(crate) async fn blob(&self, digest: Digest) -> Result<Vec<u8>, Error> {
+        let store = self.shared.store.clone();
+        blocking(move || {
+            let missing = || Refused::Damaged(format!("blob {} is missing", digest.short()));
+            Ok(store.blob(&digest)?.ok_or_else(missing)?)
+        })
+        .await
+    }
+
+    /// Stops a task, for the other side. Where it cannot be stopped within `patience`, it goes on.
+    ///
+    /// # Errors
+    /// Where it is over, cannot be suspended, or computes for too long.
+    pub(crate) async fn give(
+        self: &Arc<Self>,
+        id: TaskId,
+        transfer: TransferId,
+        peer: Digest,
+        note: Note,
+        patience: Duration,
+    ) -> Result<(), Error> {
+        let daemon = self.clone();
+        let mut asked = tokio::spawn(async move {
+            let step = Step::Give;
+            daemon.step(id, step, transfer, peer, note).await
+        });
+        match tokio::time::timeout(patience, &mut asked).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(_)) => Err(Refused::Closing.into()),
+            Err(_) => {
+                // It may stop later: then it is taken back.
+                let daemon = self.clone();
+                tokio::spawn(async move {
+                    if matches!(asked.await, Ok(Ok(()))) {
+                        daemon.keep(transfer).await
+                    } else {
+                        Ok(())
+                    }
+                });
+                let text = format!(
+                    "task {id} computes, and did not stop within {patience:?}; it stays here"
+                );
+                Err(Refused::Request(text).into())
+            }
+        }
+    }
+
+    /// A stopped task as it is offered.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub(crate) async fn offer(&self, transfer: TransferId, spec: Vec<u8>) -> Result<Offer, Error> {
+        let shared = self.shared.clone();
+        blocking(move || {
+            let record = shared.store.transfer(transfer)?;
+            let gone = || Refused::Damaged(format!("move {transfer} is not known"));
+            let record = record.ok_or_else(gone)?;
+            let note: Note = from_bytes(&record.note)?;
+            let id = record.task;
+            let found = shared.store.load(id)?;
+            let (row, frozen) = found.ok_or_else(|| Refused::NoTask(id.to_string()))?;
+            let (mut output, mut from) = (Vec::new(), 0);
+            loop {
+                let some = shared.store.output(id, from, CHUNK)?;
+                let Some(last) = some.last() else { break };
+                from = last.place + 1;
+                output.extend(some.into_iter().map(|logged| OfferedPiece {
+                    error: logged.entry.stream == Stream::Stderr,
+                    time: logged.entry.time,
+                    bytes: logged.entry.bytes,
+                }));
+            }
+            Ok(Offer {
+                transfer,
+                origin: format!("{}/{id}@{}", shared.options.identity, row.version),
+                name: row.name,
+                module: row.module,
+                spec,
+                status: row.status,
+                paused: note.paused,
+                snapshot: frozen.map(|frozen| OfferedSnapshot {
+                    base: frozen.base,
+                    bytes: frozen.bytes,
+                }),
+                output,
+            })
+        })
+        .await
+    }
+
+    /// The task stays here.
+    ///
+    /// # Errors
+    /// Where it cannot be stored.
+    pub(crate) async fn keep(&self, transfer: TransferId) -> Result<(), Error> {
+        self.step_of(transfer, Step::Keep, TransferStep::Giving, None)
+            .await
+    }
+
+    /// The other side holds the task as its task `theirs`: it is that side's from now on.
+    ///
+    /// # Errors
+    /// Where it cannot be stored; the task is still here then.
+    pub(crate) async fn given(&self, transfer: TransferId, theirs: u64) -> Result<(), Error> {
+        self.step_of(transfer, Step::Given, TransferStep::Giving, Some(theirs))
+            .await
+    }
+
+    /// The other side has confirmed that the task is its own.
+    ///
+    /// # Errors
+    /// Where it cannot be stored.
+    pub(crate) async fn done(&self, transfer: TransferId) -> Result<(), Error> {
+        self.step_of(transfer, Step::Done, TransferStep::Given, None)
+            .await
+    }
+
+    /// The other side has lost the task that was given to it: it is ours again.
+    ///
+    /// # Errors
+    /// Where it cannot be stored.
+    pub(crate) async fn reclaim(&self, transfer: TransferId) -> Result<(), Error> {
+        self.step_of(transfer, Step::Reclaim, TransferStep::Given, None)
+            .await
+    }
+
+    /// The other side knows how the move has ended.
+    ///
+    /// # Errors
+    /// Where it cannot be stored.
+    pub(crate) async fn forget_move(&self, transfer: TransferId) -> Result<(), Error> {
+        let hand = Hand {
+            change: None,
+            output: Vec::new(),
+            clear_output: false,
+            record: Record::Forget(transfer),
+        };
+        self.commit(vec![Change::Hand(hand)]).await.map(drop)
+    }
+
+    /// How a move stands, for the side that the task was offered to.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub(crate) async fn standing(
+        &self,
+        transfer: TransferId,
+        peer: Digest,
+    ) -> Result<Standing, Error> {
+        let record = self.transfer(transfer).await?;
+        let ours = record.filter(|record| record.peer == peer);
+        Ok(match ours.map(|record| record.step) {
+            Some(TransferStep::Giving) => Standing::Giving,
+            Some(TransferStep::Given) => Standing::Given,
+            _ => Standing::Kept,
+        })
+    }
+
+    /// Moves that have not ended for both sides.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub(crate) async fn open_moves(&self) -> Result<Vec<Transfer>, Error> {
+        let store = self.shared.store.clone();
+        blocking(move || Ok(store.open_transfers()?)).await
+    }
+
+    /// A move as it is remembered now, if it has not ended.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub(crate) async fn open_move(
+        &self,
+        id: TransferId,
+    ) -> Result<Option<(Transfer, Note)>, Error> {
+        let record = self.transfer(id).await?;
+        let open = record.filter(|record| record.step != TransferStep::Taken);
+        open.map(|record| Ok((record.clone(), from_bytes(&record.note)?)))
+            .transpose()
+    }
+
+    pub(super) async fn transfer(&self, id: TransferId) -> Result<Option<Transfer>, Error> {
+        let store = self.shared.store.clone();
+        blocking(move || Ok(store.transfer(id)?)).await
+    }
+
+    /// A step of a move that is remembered, if it has come as far as `at`; else it has been done already.
+    pub(super) async fn step_of(
+        &self,
+        transfer: TransferId,
+        step: Step,
+        at: TransferStep,
+        theirs: Option<u64>,
+    ) -> Result<(), Error> {
+        let record = self.transfer(transfer).await?;
+        let Some(record) = record.filter(|record| record.step == at) else {
+            return Ok(());
+        };
+        let mut note: Note = from_bytes(&record.note)?;
+        note.theirs = theirs.unwrap_or(note.theirs);
+        self.step(record.task, step, transfer, record.peer, note)
+            .await
+    }
+
+    async fn step(
+        &self,
+        id: TaskId,
+        step: Step,
+        transfer: TransferId,
+        peer: Digest,
+        note: Note,
+    ) -> Result<(), Error> {
+        let ask = Ask::Move(Box::new(Move {
+            step,
+            transfer,
+            peer,
+            note,
+        }));
+        self.ask(id, ask).await
+    }
+}
+
+/// A spec for another daemon: with that one's directories, and with the limits that it has here.
+fn relocated(
+    mut spec: Spec,
+    dirs: &[(String, String)],
+    memory_limit: Option<u64>,
+) -> Result<Spec, Error> {
+    for (host, guest) in dirs {
+        let known = spec.dirs.iter_mut().find(|(_, name)| name == guest);
+        let Some(known) = known else {
+            let text = format!("the task has no directory that it calls {guest:?}");
+            return Err(Refused::Request(text).into());
+        };
+        known.0.clone_from(host);
+    }
+    spec.memory_limit = spec.memory_limit.or(memory_limit);
+    Ok(spec)
+}

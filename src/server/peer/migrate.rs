@@ -1,0 +1,215 @@
+//! Moves a task to another daemon: `scheduler/moving` says what each step means.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::link::{COMPILES, Link, PATIENCE};
+use super::message::{Answer, Request};
+use super::{PeerError, Peers};
+use crate::error::Error;
+use crate::model::{Digest, TaskId, TransferId};
+use crate::scheduler::{Blob, Inquiry, Note};
+
+/// What is asked of a move.
+#[derive(Clone, Debug)]
+pub(super) struct Wishes {
+    /// Directories of the other side's for names of the guest's.
+    pub(super) dirs: Vec<(String, String)>,
+    /// A guest that computes is waited for so long.
+    pub(super) patience: Duration,
+}
+
+/// What became of a move.
+#[derive(Clone, Debug)]
+pub(super) struct Migrated {
+    /// The other daemon.
+    pub(super) daemon: String,
+    /// Where it is.
+    pub(super) address: String,
+    /// The task's number there.
+    pub(super) task: u64,
+    /// Bytes that went over the link, in both directions, without TLS's own.
+    pub(super) bytes: u64,
+    /// From the beginning until the other side had it.
+    pub(super) took: Duration,
+    /// For so long it stood still.
+    pub(super) stopped: Duration,
+    /// The other side has confirmed it.
+    pub(super) confirmed: bool,
+}
+
+impl Peers {
+    /// Moves a task over a link.
+    pub(super) async fn migrate(
+        self: &Arc<Self>,
+        link: &mut Link,
+        id: TaskId,
+        wishes: &Wishes,
+    ) -> Result<Migrated, Error> {
+        if !self.daemon.begin_move(id) {
+            return Err(PeerError::UnderWay(id.0).into());
+        }
+        let moved = self.moved(link, id, wishes).await;
+        self.daemon.end_move(id);
+        if !matches!(&moved, Ok(moved) if moved.confirmed) {
+            self.unsettled.notify_one();
+        }
+        moved
+    }
+
+    async fn moved(
+        self: &Arc<Self>,
+        link: &mut Link,
+        id: TaskId,
+        wishes: &Wishes,
+    ) -> Result<Migrated, Error> {
+        let (started, before) = (Instant::now(), link.bytes);
+        let daemon = &self.daemon;
+        let inquiry = daemon.inquire(id, &wishes.dirs).await?;
+        self.prepare(link, id, &inquiry).await?;
+        let note = Note {
+            daemon: link.theirs.daemon.clone(),
+            address: link.address.clone(),
+            ..Note::default()
+        };
+        let mut random = [0; 16];
+        getrandom::fill(&mut random)
+            .map_err(|error| PeerError::Request(format!("no random numbers: {error}")))?;
+        let transfer = TransferId(random);
+        let peer = link.fingerprint;
+        let patience = wishes.patience;
+        daemon.give(id, transfer, peer, note, patience).await?;
+        let stopped = Instant::now();
+        let theirs = match self.offered(link, id, transfer, &inquiry).await {
+            Ok(theirs) => theirs,
+            Err(error) => {
+                // Whatever the other side has heard of it: before `given` only we decide.
+                daemon.keep(transfer).await?;
+                return Err(error);
+            }
+        };
+        daemon.given(transfer, theirs).await?;
+        let taken = self.confirmed(link, transfer).await;
+        let (took, stopped) = (started.elapsed(), stopped.elapsed());
+        if let Err(error) = &taken {
+            log::warn!(
+                "task {id} is daemon {}'s, which has not confirmed it yet: {error}",
+                link.theirs.daemon
+            );
+        } else if let Err(error) = link.ask(&Request::Settled(transfer), &[], PATIENCE).await {
+            // It remembers something that nobody will ask for.
+            log::debug!("{error}");
+        }
+        Ok(Migrated {
+            daemon: link.theirs.daemon.clone(),
+            address: link.address.clone(),
+            task: theirs,
+            bytes: link.bytes - before,
+            took,
+            stopped,
+            confirmed: taken.is_ok(),
+        })
+    }
+
+    /// Asks whether the task may come, and sends what the other side lacks, while the task goes on.
+    async fn prepare(&self, link: &mut Link, id: TaskId, inquiry: &Inquiry) -> Result<(), Error> {
+        let request = Request::Inquire(inquiry.clone());
+        let considered = match link.ask(&request, &[], PATIENCE).await? {
+            Answer::Considered(considered) => considered,
+            answer => return Err(link.unexpected(answer).into()),
+        };
+        if !considered.refused.is_empty() {
+            return Err(PeerError::Refused {
+                address: link.address.clone(),
+                task: id.0,
+                reasons: considered.refused,
+            }
+            .into());
+        }
+        // The module first: a base says nothing without it.
+        let mut lacks = considered.lacks;
+        lacks.sort_by_key(|digest| *digest != inquiry.module);
+        let engine = self.daemon.task(id).await?.spec.engine;
+        for digest in lacks {
+            let kind = match digest == inquiry.module {
+                true => Blob::Module,
+                false => Blob::Base,
+            };
+            self.put(link, kind, digest, engine.clone()).await?;
+        }
+        Ok(())
+    }
+
+    async fn put(
+        &self,
+        link: &mut Link,
+        kind: Blob,
+        digest: Digest,
+        engine: Option<String>,
+    ) -> Result<(), Error> {
+        let bytes = self.daemon.blob(digest).await?;
+        let request = Request::Put {
+            kind,
+            digest,
+            engine,
+        };
+        match link.ask(&request, &bytes, COMPILES).await? {
+            Answer::Done => Ok(()),
+            answer => Err(link.unexpected(answer).into()),
+        }
+    }
+
+    /// Offers the task, which stands still; gives its number there once the other side holds it durably.
+    async fn offered(
+        &self,
+        link: &mut Link,
+        id: TaskId,
+        transfer: TransferId,
+        inquiry: &Inquiry,
+    ) -> Result<u64, Error> {
+        let offer = self.daemon.offer(transfer, inquiry.spec.clone()).await?;
+        let base = offer.snapshot.as_ref().and_then(|snapshot| snapshot.base);
+        // It may have another base since it was asked about.
+        if let Some(base) = base.filter(|base| Some(*base) != inquiry.base) {
+            match link.ask(&Request::Has(base), &[], PATIENCE).await? {
+                Answer::Has(true) => {}
+                Answer::Has(false) => self.put(link, Blob::Base, base, None).await?,
+                answer => return Err(link.unexpected(answer).into()),
+            }
+        }
+        let body = rmp_serde::to_vec_named(&offer)
+            .map_err(|error| PeerError::Request(format!("cannot write the offer: {error}")))?;
+        match link.ask(&Request::Offer, &body, PATIENCE).await? {
+            Answer::Held(theirs) => Ok(theirs),
+            Answer::Refused(why) => Err(PeerError::Refused {
+                address: link.address.clone(),
+                task: id.0,
+                reasons: vec![why],
+            }
+            .into()),
+            answer => Err(link.unexpected(answer).into()),
+        }
+    }
+
+    /// Tells the other side that the task is its own.
+    pub(super) async fn confirmed(
+        &self,
+        link: &mut Link,
+        transfer: TransferId,
+    ) -> Result<(), Error> {
+        match link.ask(&Request::Take(transfer), &[], PATIENCE).await? {
+            Answer::Taken(_) => self.daemon.done(transfer).await,
+            Answer::Unknown => {
+                log::error!(
+                    "daemon {} has lost what it held by move {transfer}; the task goes on here",
+                    link.theirs.daemon
+                );
+                self.daemon.reclaim(transfer).await?;
+                let why = "has lost the task, which goes on here".into();
+                let address = link.address.clone();
+                Err(PeerError::Incompatible { address, why }.into())
+            }
+            answer => Err(link.unexpected(answer).into()),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Moves that a crash or a cut network has left open: both sides ask until each knows how they have ended.
+//!
+//! ```text
+//!   Giving     nobody drives it: it stays here        -> Returned
+//!   Returned   tells the other side to drop it        -> (nothing)
+//!   Given      tells the other side to take it        -> (nothing), or back here if that has lost it
+//!   Held       asks the other side: given?            -> Taken, or (nothing), or asks again
+//! ```
+
+use std::collections::HashSet;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use super::link::{Link, PATIENCE};
+use super::message::{Answer, Request};
+use super::{PeerError, Peers};
+use crate::error::Error;
+use crate::scheduler::{Note, Standing};
+use crate::store::{Transfer, TransferStep};
+
+/// What failed is tried again after so long, and after twice as long then, up to a limit.
+const FIRST: Duration = Duration::from_millis(250);
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// A move that has just begun is no business of this.
+const YOUNG: Duration = Duration::from_millis(50);
+
+/// Runs until the daemon has gone.
+pub(super) async fn run(peers: Weak<Peers>) {
+    let mut pause = FIRST;
+    loop {
+        let Some(peers) = peers.upgrade() else { return };
+        let left = match peers.settle().await {
+            Ok(left) => left,
+            Err(error) => {
+                log::warn!("cannot look at moves that are open: {error}");
+                1
+            }
+        };
+        let woken = peers.unsettled.notified();
+        tokio::pin!(woken);
+        match left {
+            0 => {
+                pause = FIRST;
+                // The daemon may go while nothing is to do.
+                let _ = tokio::time::timeout(Duration::from_secs(5), woken).await;
+                tokio::time::sleep(YOUNG).await;
+            }
+            _ => {
+                let _ = tokio::time::timeout(pause, woken).await;
+                pause = (pause * 2).min(LONGEST);
+            }
+        }
+    }
+}
+
+impl Peers {
+    /// Tries to end all open moves; gives how many are left.
+    async fn settle(self: &Arc<Self>) -> Result<usize, Error> {
+        let mut left = 0;
+        // A daemon that does not answer is not asked for each of its moves.
+        let mut silent = HashSet::new();
+        for listed in self.daemon.open_moves().await? {
+            if self.daemon.is_moving(listed.task) && listed.step != TransferStep::Held {
+                continue;
+            }
+            // Whoever moved it may have come further since the list was made. From here on nobody does.
+            let Some((mut transfer, note)) = self.daemon.open_move(listed.id).await? else {
+                continue;
+            };
+            if transfer.step == TransferStep::Giving {
+                log::info!("task {} stays here: its move was cut short", transfer.task);
+                self.daemon.keep(transfer.id).await?;
+                transfer.step = TransferStep::Returned;
+            }
+            if note.address.is_empty() || silent.contains(&note.address) {
+                left += 1;
+                continue;
+            }
+            match self.settle_one(&transfer, &note).await {
+                Ok(true) => {}
+                Ok(false) => left += 1,
+                Err(error) => {
+                    log::debug!("move {} of task {}: {error}", transfer.id, transfer.task);
+                    silent.insert(note.address);
+                    left += 1;
+                }
+            }
+        }
+        Ok(left)
+    }
+
+    /// Whether a move is over for both sides.
+    async fn settle_one(self: &Arc<Self>, transfer: &Transfer, note: &Note) -> Result<bool, Error> {
+        let id = transfer.id;
+        if self.trust.of(&transfer.peer).is_none() {
+            // Nobody will ever answer. What is ours stays so; what is not is not made so.
+            if transfer.step == TransferStep::Returned {
+                self.daemon.forget_move(id).await?;
+                return Ok(true);
+            }
+            return Err(PeerError::NoPeer(transfer.peer.to_string()).into());
+        }
+        let mut link = Link::open(self, &note.address, Some(transfer.peer)).await?;
+        match transfer.step {
+            TransferStep::Returned => match link.ask(&Request::Drop(id), &[], PATIENCE).await? {
+                Answer::Done => self.daemon.forget_move(id).await?,
+                answer => return Err(link.unexpected(answer).into()),
+            },
+            TransferStep::Given => {
+                self.confirmed(&mut link, id).await?;
+                link.ask(&Request::Settled(id), &[], PATIENCE).await?;
+            }
+            TransferStep::Held => match link.ask(&Request::Standing(id), &[], PATIENCE).await? {
+                Answer::Standing(Standing::Given) => {
+                    self.daemon.take(id, transfer.peer).await?;
+                }
+                Answer::Standing(Standing::Kept) => {
+                    self.daemon.let_go(id, transfer.peer).await?;
+                }
+                Answer::Standing(Standing::Giving) => return Ok(false),
+                answer => return Err(link.unexpected(answer).into()),
+            },
+            TransferStep::Giving | TransferStep::Taken => {}
+        }
+        Ok(true)
+    }
+}
