@@ -2,9 +2,11 @@
 # make test    installs what it needs, runs every test on both engines
 # make test-dashboard   the dashboard in a real Chromium, which it installs where it can; part of make test
 # make test-kill        kills the daemon a thousand times, and accounts for every task and line
+# make test-moves       cuts and kills at every record of a move between two daemons
 # make fuzz    ten thousand generated programs, suspended at random calls, against plain Wasmtime
 # make check   formatting, lints, licences
 # make bench   figures; see benches/README.md
+# make bench-migrate    how long a move takes and what it sends: benches/migrate/README.md
 # make bench-scale      a million sleeping tasks: benches/scale/README.md
 # make bench-overhead   what being resumable costs real programs: benches/overhead/README.md
 #
@@ -29,7 +31,7 @@ export LIBCLANG_PATH ?= /usr/lib/llvm-16/lib
 endif
 DORMOUSE := $(CARGO_TARGET_DIR)/debug/dormouse
 
-.PHONY: demo test test-dashboard test-kill fuzz check bench bench-scale bench-overhead build setup clean
+.PHONY: demo test test-dashboard test-kill test-moves fuzz check bench bench-migrate bench-scale bench-overhead build setup clean
 
 build:
 	@.ci/setup.sh build
@@ -64,6 +66,10 @@ KILLS ?= 1000
 test-kill: setup
 	DORMOUSE_KILLS=$(KILLS) cargo test --no-default-features --features $(FEATURES) --test daemon killed_daemons -- --nocapture
 
+MOVES ?= 10
+test-moves: setup
+	DORMOUSE_MOVES=$(MOVES) cargo test --no-default-features --features $(FEATURES) --test daemon exactly_one_has -- --nocapture
+
 PROGRAMS_TO_FUZZ ?= 10000
 fuzz: setup
 	DORMOUSE_FUZZ_PROGRAMS=$(PROGRAMS_TO_FUZZ) cargo test --release --no-default-features --features $(FEATURES) \
@@ -80,6 +86,10 @@ bench: setup
 	cargo bench --no-default-features --features $(FEATURES)
 	cargo build --release --no-default-features --features $(FEATURES)
 	python3 benches/table.py $(CARGO_TARGET_DIR)/release/dormouse
+
+bench-migrate: setup
+	cargo build --release --no-default-features --features $(FEATURES)
+	python3 benches/migrate/migrate.py $(CARGO_TARGET_DIR)/release/dormouse
 
 SLEEPERS ?= 1000000
 bench-scale: setup

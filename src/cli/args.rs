@@ -106,6 +106,10 @@ pub(super) struct Serve {
     /// Where to listen.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7433")]
     pub listen: String,
+    /// Take the place of the daemon that has the directory now, with its listeners and the connections of its
+    /// tasks. Where there is none, start as usual.
+    #[arg(long)]
+    pub takeover: bool,
     /// Where other daemons reach this one, to send tasks. If left out, none do.
     #[arg(long, value_name = "ADDRESS")]
     pub peer_listen: Option<String>,

@@ -1,7 +1,10 @@
 //! `dormouse serve`: the daemon.
 
+mod listening;
+
 use std::fs::{self, DirBuilder};
 use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,14 +13,19 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+use self::listening::{HTTP, Inherited, PEERS};
 use super::args::Serve;
 use super::client::data_directory;
 use super::exit::{DAEMON, Done, Failure, INTERNAL, USAGE, WRITE};
 use super::run::engine;
 use super::text::say;
 use crate::scheduler::{Daemon, Options};
+use crate::server::takeover::{Door, Sockets};
 use crate::server::{self, Peers, ServerOptions};
-use crate::store::Sqlite;
+use crate::store::{Error as StoreError, Sqlite};
+
+/// Requests that are being answered when another daemon has taken over have so long.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
 pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
     let data = command.data.clone().unwrap_or_else(data_directory);
@@ -35,26 +43,22 @@ pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
         cache: None,
     };
     let token = secret_file(&data, "token", 16)?;
-    let store = Arc::new(Sqlite::open(&data).map_err(crate::error::Error::from)?);
+    let grace = command.grace.into();
+    let mut inherited = Inherited::new(&data, command.takeover, grace)?;
+    let store = Arc::new(open_store(&data, command.takeover)?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::new(INTERNAL, format!("cannot start tokio: {error}")))?;
     let result = runtime.block_on(async {
-        let listener = TcpListener::bind(&command.listen).await.map_err(|error| {
-            let text = format!("cannot listen on {}: {error}", command.listen);
-            Failure::new(DAEMON, text)
-        })?;
-        let address = listener
-            .local_addr()
-            .map_err(|error| Failure::new(DAEMON, format!("cannot listen: {error}")))?;
-        let daemon = Daemon::start(store, options)?;
+        let (listener, address, http) = inherited.listener(HTTP, &command.listen).await?;
+        let daemon = Daemon::start_with(store, options, inherited.take_kept())?;
+        let mut own = vec![(HTTP.to_string(), http)];
         let peers = Peers::open(&data, daemon.clone())?;
         let mut reached = None;
         if let Some(listen) = &command.peer_listen {
-            let failed = |error| Failure::new(DAEMON, format!("cannot listen on {listen}: {error}"));
-            let listener = TcpListener::bind(listen).await.map_err(failed)?;
-            let address = listener.local_addr().map_err(failed)?;
+            let (listener, address, duplicate) = inherited.listener(PEERS, listen).await?;
+            own.push((PEERS.to_string(), duplicate));
             // Nobody can call it by the address of all interfaces.
             let called = command.peer_address.clone().or_else(|| {
                 let one = !address.ip().is_unspecified();
@@ -79,28 +83,48 @@ pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
                  on the way is encrypted"
             );
         }
-        let grace = command.grace.into();
         let options = ServerOptions {
             token,
             hosts: command.hosts.clone(),
             peers: Some(peers),
         };
-        run(listener, daemon, options, grace).await
+        let door = listening::door(&data);
+        run(listener, daemon, options, door, own, grace).await
     });
-    // The address is of no use any more; where it cannot be removed, clients are told by the connection.
-    let _ = fs::remove_file(data.join("url"));
+    let handed_over = matches!(result, Ok(true));
+    if !handed_over {
+        // The address is of no use any more; where it cannot be removed, clients are told by the connection.
+        let _ = fs::remove_file(data.join("url"));
+    }
     // Guests that compute do not hold up the end.
     runtime.shutdown_timeout(Duration::from_millis(200));
-    result
+    result.map(|_| Done::Guest(0))
 }
 
-/// Serves until a signal, then puts everything to sleep.
+/// Opens the store. A daemon that has just been taken over may still hold it for a moment.
+fn open_store(data: &Path, takeover: bool) -> Result<Sqlite, Failure> {
+    let mut tries = 0;
+    loop {
+        match Sqlite::open(data) {
+            Err(StoreError::Leased { .. }) if takeover && tries < 200 => {
+                tries += 1;
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            opened => return Ok(opened.map_err(crate::error::Error::from)?),
+        }
+    }
+}
+
+/// Serves until a signal, or until another daemon takes over; then puts everything to sleep. Says whether
+/// there is another one.
 async fn run(
     listener: TcpListener,
     daemon: Arc<Daemon>,
     options: ServerOptions,
+    door: Option<Door>,
+    own: Vec<(String, OwnedFd)>,
     grace: Duration,
-) -> Result<Done, Failure> {
+) -> Result<bool, Failure> {
     let listen = |kind| {
         let failed = |e| Failure::new(INTERNAL, format!("cannot listen to signals: {e}"));
         signal(kind).map_err(failed)
@@ -114,11 +138,13 @@ async fn run(
         // An error is a stop too.
         let _ = stopped.await;
     };
+    let peers = options.peers.clone();
     let serving = tokio::spawn(server::serve(listener, daemon.clone(), options, until));
     tokio::pin!(serving);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let next = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        next = listening::asked(door.as_ref()) => Some(next),
         () = daemon.until_lost() => {
             let text = "another daemon has taken the store over; this one ends without changing anything";
             return Err(Failure::new(DAEMON, text));
@@ -130,9 +156,15 @@ async fn run(
             };
             return Err(Failure::new(DAEMON, text));
         }
-    }
+    };
     drop(stop);
-    say!("putting tasks to sleep; a second signal ends at once");
+    if let Some(peers) = peers {
+        peers.stop_listening();
+    }
+    match &next {
+        None => say!("putting tasks to sleep; a second signal ends at once"),
+        Some(_) => say!("another daemon takes over: putting tasks to sleep for it"),
+    }
     tokio::select! {
         () = daemon.close() => {}
         () = tokio::time::sleep(grace) => {
@@ -141,7 +173,15 @@ async fn run(
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    Ok(Done::Guest(0))
+    let Some(next) = next else { return Ok(false) };
+    let sockets = Sockets {
+        listeners: own,
+        kept: daemon.hand_over(),
+    };
+    listening::give(next, sockets).await?;
+    // What is being answered may go on for a moment.
+    let _ = tokio::time::timeout(LAST_ANSWERS, serving).await;
+    Ok(true)
 }
 
 /// The data directory, which is nobody else's: it holds the token, and what guests remember.

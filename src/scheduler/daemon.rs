@@ -21,6 +21,7 @@ use super::metrics::Metrics;
 use super::moving::Moving;
 use super::programs::Programs;
 use super::shared::Shared;
+use super::sockets::Kept;
 use super::spec::Spec;
 use super::workers::Pool;
 use crate::clock::{Clock, SystemClock};
@@ -109,6 +110,15 @@ impl Daemon {
     /// # Errors
     /// Where the store cannot be read, or threads cannot be started.
     pub fn start(store: Arc<dyn Store>, options: Options) -> Result<Arc<Self>, Error> {
+        Self::start_with(store, options, Vec::new())
+    }
+
+    /// Like [`start`](Self::start), with the sockets that the tasks had in a process before this one.
+    pub(crate) fn start_with(
+        store: Arc<dyn Store>,
+        options: Options,
+        kept: Vec<Kept>,
+    ) -> Result<Arc<Self>, Error> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = options.workers.unwrap_or(cores).max(1);
@@ -141,6 +151,9 @@ impl Daemon {
             options.clone(),
             following.clone(),
         ));
+        for kept in kept {
+            shared.sockets.adopt(kept);
+        }
         let (outbox, inbox) = mpsc::unbounded_channel();
         let report = |outbox: &mpsc::UnboundedSender<Message>| {
             let outbox = outbox.clone();
@@ -241,6 +254,11 @@ impl Daemon {
         self.send(Message::Close(closed));
         // An error means that the driver has gone.
         let _ = done.await;
+    }
+
+    /// All sockets of tasks, for a process that goes on with them; after [`close`](Self::close).
+    pub(crate) fn hand_over(&self) -> Vec<Kept> {
+        self.shared.sockets.hand_over()
     }
 
     /// Removes tasks that have been over for too long, and blobs that nobody refers to.

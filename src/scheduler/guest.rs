@@ -416,10 +416,10 @@ impl Worker {
     ) -> Result<Update, Error> {
         match state {
             TaskState::Hibernated => {}
-            TaskState::Paused => self.sockets.pause(guest.id),
+            TaskState::Paused | TaskState::Moving => self.sockets.pause(guest.id),
             _ => self.sockets.close(guest.id),
         }
-        let output: Vec<Entry> = guest.tail.take();
+        let output: Vec<Entry> = guest.tail.take(guest.version);
         Ok(Update {
             id: guest.id,
             expected: guest.version,

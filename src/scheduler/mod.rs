@@ -23,6 +23,8 @@ mod error;
 #[cfg(feature = "server")]
 mod guest;
 #[cfg(feature = "server")]
+mod handover;
+#[cfg(feature = "server")]
 mod info;
 #[cfg(feature = "server")]
 mod journal;
@@ -66,6 +68,8 @@ pub use self::{
 pub use policy::Policy;
 #[cfg(any(feature = "cli", feature = "server"))]
 pub(crate) use reactor::ready as wait;
+#[cfg(feature = "server")]
+pub(crate) use sockets::Kept;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -39,6 +39,30 @@ pub struct Fresh {
 
 static NUMBER: AtomicU64 = AtomicU64::new(1);
 
+/// A copy of the output of a task that may not be stored yet.
+#[derive(Debug, Default)]
+pub(super) struct Fleeting {
+    taken: Vec<Entry>,
+    taken_at: u64,
+    pieces: Vec<Entry>,
+    /// Bytes that were ever written to it.
+    pub(super) written: u64,
+    /// Tells one tail from another.
+    pub(super) number: u64,
+}
+
+impl Fleeting {
+    /// What is not in the store, where the task's version in the store was this one after the copy was made.
+    pub(super) fn beyond(self, version: u64) -> Vec<Entry> {
+        let mut entries = match version > self.taken_at {
+            true => Vec::new(),
+            false => self.taken,
+        };
+        entries.extend(self.pieces);
+        entries
+    }
+}
+
 /// The output of one task that is not stored yet.
 #[derive(Clone, Debug)]
 pub(super) struct Tail(Arc<Shared>);
@@ -55,8 +79,9 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Pending {
-    /// On their way to the store.
+    /// On their way to the store, with the version of the task after which they are there.
     taken: Vec<Entry>,
+    taken_at: u64,
     pieces: VecDeque<Entry>,
     size: usize,
     /// Bytes that were ever written to it.
@@ -84,9 +109,11 @@ impl Tail {
         }))
     }
 
-    /// Takes all of it, to store it. It stays visible until [`stored`](Self::stored).
-    pub(super) fn take(&self) -> Vec<Entry> {
+    /// Takes all of it, to store it in a change of the task's version `from`. It stays visible until
+    /// [`stored`](Self::stored), or until somebody has seen a later version.
+    pub(super) fn take(&self, from: u64) -> Vec<Entry> {
         let mut pending = self.0.pending();
+        pending.taken_at = from;
         let entries: Vec<Entry> = std::mem::take(&mut pending.pieces).into();
         pending.size = 0;
         pending.taken.extend_from_slice(&entries);
@@ -99,15 +126,15 @@ impl Tail {
     }
 
     /// A copy of what is not stored, and how many bytes were ever written.
-    pub(super) fn peek(&self) -> (Vec<Entry>, u64) {
+    pub(super) fn peek(&self) -> Fleeting {
         let pending = self.0.pending();
-        let entries = pending.taken.iter().chain(&pending.pieces);
-        (entries.cloned().collect(), pending.written)
-    }
-
-    /// Tells one tail from another.
-    pub(super) fn number(&self) -> u64 {
-        self.0.number
+        Fleeting {
+            taken: pending.taken.clone(),
+            taken_at: pending.taken_at,
+            pieces: pending.pieces.iter().cloned().collect(),
+            written: pending.written,
+            number: self.0.number,
+        }
     }
 }
 
@@ -200,11 +227,16 @@ mod tests {
         write(&out, "d");
         clock.advance(2 * TOGETHER);
         write(&out, "e");
-        let texts: Vec<_> = tail.take().into_iter().map(|piece| piece.bytes).collect();
+        let texts: Vec<_> = tail.take(4).into_iter().map(|piece| piece.bytes).collect();
         assert_eq!(texts, [&b"ab"[..], b"c", b"d", b"e"]);
-        assert_eq!(tail.peek().0.len(), 4, "visible until it is stored");
+        assert_eq!(tail.peek().beyond(4).len(), 4, "visible until it is stored");
+        assert!(
+            tail.peek().beyond(5).is_empty(),
+            "it is stored, and nobody has said so yet"
+        );
         tail.stored();
-        assert_eq!(tail.peek(), (Vec::new(), 5));
+        assert!(tail.peek().beyond(4).is_empty());
+        assert_eq!(tail.peek().written, 5);
     }
 
     #[test]
@@ -214,7 +246,7 @@ mod tests {
         write(&out, &"x".repeat(PIECE));
         write(&out, &"y".repeat(PIECE));
         write(&out, &"z".repeat(PIECE));
-        let kept = tail.take();
+        let kept = tail.take(1);
         assert_eq!(kept.len(), 2);
         assert_eq!(kept[0].bytes[0], b'y');
     }

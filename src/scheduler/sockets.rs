@@ -183,7 +183,6 @@ impl Sockets {
     }
 
     /// Everything that is kept, for another process. Nothing is closed, and nothing is kept any more.
-    #[allow(dead_code, reason = "for the process that takes over")]
     pub(crate) fn hand_over(&self) -> Vec<Kept> {
         let state = std::mem::take(&mut *self.state());
         let mut kept: HashMap<TaskId, Kept> = HashMap::new();
@@ -205,7 +204,6 @@ impl Sockets {
     }
 
     /// Keeps what another process had.
-    #[allow(dead_code, reason = "for the process that takes over")]
     pub(crate) fn adopt(&self, kept: Kept) {
         let mut state = self.state();
         for (address, socket) in kept.listeners {
@@ -252,7 +250,6 @@ impl Sleeper {
 }
 
 impl Kept {
-    #[allow(dead_code, reason = "for the process that takes over")]
     fn new(id: TaskId) -> Self {
         Self {
             id,

@@ -7,7 +7,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::peer::Doc;
 use super::wire::{
-    Dir, Module, Moved, MovedTo, Output, Problem, Stats, Submit, Submitted, Task, Tasks, Timeline, Tmpfs,
+    Dir, Module, Moved, MovedTo, Output, Problem, Stats, Submit, Submitted, Task, Tasks, Timeline,
+    Tmpfs,
 };
 use super::{observe, routes, streams};
 

@@ -7,6 +7,8 @@ mod observe;
 mod peer;
 mod routes;
 mod streams;
+#[cfg(feature = "cli")]
+pub(crate) mod takeover;
 pub mod wire;
 
 use std::net::SocketAddr;

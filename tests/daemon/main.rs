@@ -1,15 +1,17 @@
 //! The daemon, as its users see it: the binary, its commands and its HTTP API, on real guests.
 //!
 //! `DORMOUSE_KILLS` says how often the crash test kills the daemon; `make test-kill` does it a thousand
-//! times.
+//! times. `DORMOUSE_MOVES` says how often a move is stopped at each of its steps (`make test-moves`).
 
 mod api;
 mod crash;
 mod full;
 mod gate;
 mod moving;
+mod netns;
 mod run;
 mod sockets;
 mod states;
 mod storm;
 mod support;
+mod takeover;

@@ -310,8 +310,7 @@ fn what_is_missing_is_said_before_anything_stops() {
         assert!(refused.to_string().contains(why), "{refused}");
         let after = a.daemon().task(*id);
         assert_eq!(after["state"], "parked", "{after}");
-        // It was at most written down; it has waited on.
-        assert_eq!(after["runs"], before["runs"]);
+        assert_eq!(after["version"], before["version"], "{after}");
     }
     let output = a.daemon().command(&["migrate", "99", "other"]);
     assert_eq!(output.status.code(), Some(78), "{output:?}");
@@ -526,8 +525,13 @@ impl Walk {
 /// Exactly one daemon has a task, whatever is cut or killed at whichever step of its move.
 #[test]
 fn exactly_one_has_a_task_whatever_fails_at_whichever_step() {
-    let every = std::env::var("DORMOUSE_MOVES").is_ok();
-    let mut random = fastrand::Rng::with_seed(11);
+    let times: usize = match std::env::var("DORMOUSE_MOVES") {
+        Ok(times) => times.parse().expect("DORMOUSE_MOVES is a number"),
+        Err(_) => 1,
+    };
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
     let mut walk = Walk::new();
     // The module goes along the first time, in each direction.
     let (first, _) = walk.step(usize::MAX, true, Fault::Cut, Duration::ZERO);
@@ -538,22 +542,14 @@ fn exactly_one_has_a_task_whatever_fails_at_whichever_step() {
         "{first} {back} {records}"
     );
     let mut steps = 0;
-    for deliver in [false, true] {
+    for _ in 0..times {
         for at in 1..=records + 1 {
-            walk.step(at, deliver, Fault::Cut, Duration::ZERO);
-            steps += 1;
-        }
-    }
-    for at in 1..=records + 1 {
-        // The handshake decides nothing: its records are for `make test-moves`.
-        if !every && at + 10 < records {
-            continue;
-        }
-        for fault in [Fault::KillSource, Fault::KillTarget] {
-            for deliver in [false, true] {
-                let pause = Duration::from_micros(random.u64(0..30_000));
-                walk.step(at, deliver, fault, pause);
-                steps += 1;
+            for fault in [Fault::Cut, Fault::KillSource, Fault::KillTarget] {
+                for deliver in [false, true] {
+                    let pause = Duration::from_micros(random.u64(0..30_000));
+                    walk.step(at, deliver, fault, pause);
+                    steps += 1;
+                }
             }
         }
     }

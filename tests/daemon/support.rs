@@ -44,8 +44,12 @@ impl Daemon {
     /// A daemon, or what it said when it ended.
     pub fn try_start(data: &Path, options: &[&str]) -> Result<Self, String> {
         let mut child = Command::new(env!("CARGO_BIN_EXE_dormouse"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .args(["serve", "--data"])
             .arg(data)
+            .args(match options.contains(&"--listen") {
+                true => &[][..],
+                false => &["--listen", "127.0.0.1:0"],
+            })
             .args(options)
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
@@ -95,6 +99,11 @@ impl Daemon {
     pub fn stop(mut self) -> Option<i32> {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+        self.child.wait().expect("it ends").code()
+    }
+
+    /// Waits until it ends by itself; gives its exit code.
+    pub fn ended(mut self) -> Option<i32> {
         self.child.wait().expect("it ends").code()
     }
 

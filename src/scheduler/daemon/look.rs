@@ -140,7 +140,9 @@ impl Daemon {
             let mut next = from;
             loop {
                 let tail = shared.view(id).and_then(|view| view.tail);
-                let fresh = tail.map(|tail| (tail.peek(), tail.number()));
+                let fresh = tail.map(|tail| tail.peek()).unwrap_or_default();
+                // Between the two: what this version holds is in the store then, whoever knows of it.
+                let version = shared.store.task(id)?.map_or(u64::MAX, |row| row.version);
                 let stored = shared.store.output(id, next, limit)?;
                 let (none, size) = (
                     stored.is_empty(),
@@ -155,9 +157,12 @@ impl Daemon {
                 if !none && size < limit {
                     continue;
                 }
-                let ((fresh, written), tail) = fresh.unwrap_or_default();
+                let (written, tail) = (fresh.written, fresh.number);
                 if none {
-                    let fresh = fresh.into_iter().map(|entry| Piece { place: None, entry });
+                    let fresh = fresh
+                        .beyond(version)
+                        .into_iter()
+                        .map(|entry| Piece { place: None, entry });
                     pieces.extend(fresh);
                 }
                 return Ok(Outputs {

@@ -175,9 +175,7 @@ impl Daemon {
         let name = offer.name.clone();
         let (daemon, grants) = (self.clone(), grants.clone());
         let held = blocking(move || daemon.prepare(id, offer, peer, note, &grants));
-        let change = held
-            .await
-            .inspect_err(|_| self.shared.sockets.close(id))?;
+        let change = held.await.inspect_err(|_| self.shared.sockets.close(id))?;
         if self.moving.dead().contains(&transfer) {
             self.shared.sockets.close(id);
             return Err(dead(transfer));

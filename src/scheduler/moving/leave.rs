@@ -63,17 +63,6 @@ impl Daemon {
             let state = info.state;
             return Err(Refused::State { id, state, asked }.into());
         }
-        // Its state is written down while it goes on, so that what is sent while it stands still is only
-        // what has changed since then.
-        let in_memory = matches!(
-            info.state,
-            TaskState::Ready | TaskState::Running | TaskState::Parked
-        );
-        if in_memory && info.snapshot_bytes == 0 {
-            // One that computes is waited for later.
-            let settled = self.ask(id, Ask::Settle);
-            let _ = tokio::time::timeout(Duration::from_secs(2), settled).await;
-        }
         let (shared, dirs) = (self.shared.clone(), dirs.to_vec());
         blocking(move || {
             let found = shared.store.load(id)?;
@@ -85,6 +74,29 @@ impl Daemon {
                 name: row.name,
                 base: frozen.and_then(|frozen| frozen.base),
             })
+        })
+        .await
+    }
+
+    /// Writes the state of a task in memory down, while it goes on, so that what is sent while it stands still
+    /// is only what has changed since then. Gives the base of what is stored.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub(crate) async fn written_down(&self, id: TaskId) -> Result<Option<Digest>, Error> {
+        let info = self.task(id).await?;
+        if matches!(
+            info.state,
+            TaskState::Ready | TaskState::Running | TaskState::Parked
+        ) {
+            // One that computes is waited for later.
+            let settled = self.ask(id, Ask::Settle);
+            let _ = tokio::time::timeout(Duration::from_secs(2), settled).await;
+        }
+        let store = self.shared.store.clone();
+        blocking(move || {
+            let found = store.load(id)?;
+            Ok(found.and_then(|(_, frozen)| frozen?.base))
         })
         .await
     }

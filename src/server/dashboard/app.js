@@ -1,7 +1,8 @@
 // The dashboard: asks the daemon's API and shows what it says. Text from guests only ever becomes text.
 
 const $ = (id) => document.getElementById(id);
-const STATES = ["ready", "running", "parked", "hibernated", "paused", "exited", "failed"];
+const STATES = ["ready", "running", "parked", "hibernated", "paused", "exited", "failed",
+  "moving", "arriving", "moved"];
 const PAGE = 50;
 const MOST_OUTPUT = 400_000;
 
@@ -242,7 +243,7 @@ async function refresh() {
 
 // A task.
 
-const OVER = ["exited", "failed"];
+const OVER = ["exited", "failed", "moved"];
 
 function actions(task) {
   const over = OVER.includes(task.state);

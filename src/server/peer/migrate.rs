@@ -66,7 +66,7 @@ impl Peers {
         let (started, before) = (Instant::now(), link.bytes);
         let daemon = &self.daemon;
         let inquiry = daemon.inquire(id, &wishes.dirs).await?;
-        self.prepare(link, id, &inquiry).await?;
+        let base = self.prepare(link, id, &inquiry).await?;
         let note = Note {
             daemon: link.theirs.daemon.clone(),
             address: link.address.clone(),
@@ -80,7 +80,7 @@ impl Peers {
         let patience = wishes.patience;
         daemon.give(id, transfer, peer, note, patience).await?;
         let stopped = Instant::now();
-        let theirs = match self.offered(link, id, transfer, &inquiry).await {
+        let theirs = match self.offered(link, id, transfer, &inquiry, base).await {
             Ok(theirs) => theirs,
             Err(error) => {
                 // Whatever the other side has heard of it: before `given` only we decide.
@@ -111,8 +111,14 @@ impl Peers {
         })
     }
 
-    /// Asks whether the task may come, and sends what the other side lacks, while the task goes on.
-    async fn prepare(&self, link: &mut Link, id: TaskId, inquiry: &Inquiry) -> Result<(), Error> {
+    /// Asks whether the task may come, and sends what the other side lacks, while the task goes on. Gives a base
+    /// that is there then.
+    async fn prepare(
+        &self,
+        link: &mut Link,
+        id: TaskId,
+        inquiry: &Inquiry,
+    ) -> Result<Option<Digest>, Error> {
         let request = Request::Inquire(inquiry.clone());
         let considered = match link.ask(&request, &[], PATIENCE).await? {
             Answer::Considered(considered) => considered,
@@ -137,7 +143,23 @@ impl Peers {
             };
             self.put(link, kind, digest, engine.clone()).await?;
         }
-        Ok(())
+        if inquiry.base.is_some() {
+            return Ok(inquiry.base);
+        }
+        let base = self.daemon.written_down(id).await?;
+        if let Some(base) = base {
+            self.put_lacking(link, base).await?;
+        }
+        Ok(base)
+    }
+
+    /// Sends a base, if the other side does not have it.
+    async fn put_lacking(&self, link: &mut Link, base: Digest) -> Result<(), Error> {
+        match link.ask(&Request::Has(base), &[], PATIENCE).await? {
+            Answer::Has(true) => Ok(()),
+            Answer::Has(false) => self.put(link, Blob::Base, base, None).await,
+            answer => Err(link.unexpected(answer).into()),
+        }
     }
 
     async fn put(
@@ -166,16 +188,13 @@ impl Peers {
         id: TaskId,
         transfer: TransferId,
         inquiry: &Inquiry,
+        known: Option<Digest>,
     ) -> Result<u64, Error> {
         let offer = self.daemon.offer(transfer, inquiry.spec.clone()).await?;
         let base = offer.snapshot.as_ref().and_then(|snapshot| snapshot.base);
         // It may have another base since it was asked about.
-        if let Some(base) = base.filter(|base| Some(*base) != inquiry.base) {
-            match link.ask(&Request::Has(base), &[], PATIENCE).await? {
-                Answer::Has(true) => {}
-                Answer::Has(false) => self.put(link, Blob::Base, base, None).await?,
-                answer => return Err(link.unexpected(answer).into()),
-            }
+        if let Some(base) = base.filter(|base| Some(*base) != known) {
+            self.put_lacking(link, base).await?;
         }
         let body = rmp_serde::to_vec_named(&offer)
             .map_err(|error| PeerError::Request(format!("cannot write the offer: {error}")))?;

@@ -53,6 +53,7 @@ pub struct Peers {
     address: std::sync::Mutex<String>,
     /// Where it listens for them.
     listens: std::sync::OnceLock<SocketAddr>,
+    accepting: std::sync::OnceLock<tokio::task::AbortHandle>,
     /// Moves may have to be settled.
     unsettled: Notify,
 }
@@ -69,6 +70,7 @@ impl Peers {
             trust: Trust::open(directory)?,
             address: std::sync::Mutex::default(),
             listens: std::sync::OnceLock::new(),
+            accepting: std::sync::OnceLock::new(),
             unsettled: Notify::new(),
         });
         tokio::spawn(settle::run(Arc::downgrade(&peers)));
@@ -90,7 +92,15 @@ impl Peers {
         *self.own_address() = address;
         // Only the first one is told of.
         let _ = self.listens.set(bound);
-        tokio::spawn(answer::run(Arc::downgrade(self), listener));
+        let accepting = tokio::spawn(answer::run(Arc::downgrade(self), listener));
+        let _ = self.accepting.set(accepting.abort_handle());
+    }
+
+    /// Lets nobody else in. Who connects waits in the kernel's queue, while somebody has the socket.
+    pub fn stop_listening(&self) {
+        if let Some(accepting) = self.accepting.get() {
+            accepting.abort();
+        }
     }
 
     fn own_address(&self) -> std::sync::MutexGuard<'_, String> {
