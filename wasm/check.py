@@ -18,7 +18,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 
 def run(entry, scratch, stdout):
-    command = [sys.executable, HERE / "oracle.py", HERE / "bin" / (entry["name"] + ".wasm")]
+    command = [sys.executable, HERE / "oracle.py", HERE / "bin" / (entry.get("oracle", entry["name"]) + ".wasm")]
     if entry["dir"]:
         work = scratch / "work"
         work.mkdir()

@@ -57,16 +57,8 @@ impl Engine for Wasmtime {
     }
 
     fn compile(&self, wasm: &[u8], code: &Path) -> Result<(), Error> {
-        let bytes =
-            self.engine
-                .precompile_module(wasm)
-                .map_err(|e| match has_legacy_exceptions(wasm) {
-                    true => Error::Proposal(
-                        KIND,
-                        "the older form of exceptions (`try`); build with `try_table`",
-                    ),
-                    false => Error::Compile(KIND, text(&e)),
-                })?;
+        let bytes = self.engine.precompile_module(wasm);
+        let bytes = bytes.map_err(|e| Error::Compile(KIND, text(&e)))?;
         std::fs::write(code, bytes).map_err(|e| Error::Write(code.into(), e))
     }
 
@@ -97,20 +89,6 @@ impl Engine for Wasmtime {
             shape: shape.clone(),
         }))
     }
-}
-
-/// Whether any function has a `try` of the form that the proposal had before it was finished.
-fn has_legacy_exceptions(wasm: &[u8]) -> bool {
-    use wasmparser::{Operator, Parser, Payload};
-    let bodies = Parser::new(0)
-        .parse_all(wasm)
-        .filter_map(|payload| match payload {
-            Ok(Payload::CodeSectionEntry(body)) => body.get_operators_reader().ok(),
-            _ => None,
-        });
-    bodies
-        .flat_map(|operators| operators.into_iter())
-        .any(|operator| matches!(operator, Ok(Operator::Try { .. })))
 }
 
 struct WasmtimeModule {

@@ -10,7 +10,6 @@ use std::sync::{Mutex, PoisonError};
 use binaryen::{Module, ffi};
 
 use super::Error;
-use super::scan::Scan;
 use crate::model::shape;
 
 static LOCK: Mutex<()> = Mutex::new(());
@@ -32,9 +31,9 @@ pub(super) struct Asyncify {
 }
 
 /// Runs asyncify, and nothing after it.
-pub(super) fn asyncify(wasm: &[u8], scan: &Scan, settings: &Asyncify) -> Result<Vec<u8>, Error> {
+pub(super) fn asyncify(wasm: &[u8], settings: &Asyncify) -> Result<Vec<u8>, Error> {
     let _guard = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
-    let (module, raw) = read(wasm, features(scan))?;
+    let (module, raw) = read(wasm)?;
     set_argument("asyncify-imports", &settings.imports.join("\n"));
     set_argument("asyncify-in-secondary-memory", "1");
     set_argument("asyncify-secondary-memory-size", STACK_PAGES);
@@ -54,12 +53,11 @@ pub(super) fn asyncify(wasm: &[u8], scan: &Scan, settings: &Asyncify) -> Result<
 /// suspend, optimised before and after.
 pub(super) fn reference(
     wasm: &[u8],
-    scan: &Scan,
     imports: &[String],
     kept: &[String],
 ) -> Result<Vec<u8>, Error> {
     let _guard = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
-    let (module, raw) = read(wasm, features(scan))?;
+    let (module, raw) = read(wasm)?;
     keep_out(raw, kept);
     // SAFETY: `raw` is a live module.
     unsafe { ffi::BinaryenModuleOptimize(raw) };
@@ -103,9 +101,9 @@ fn expose_state(raw: ffi::BinaryenModuleRef) {
 
 /// Optimises a module. Functions whose names match one of `kept`, where `*` stands for anything,
 /// are never inlined.
-pub(super) fn optimize(wasm: &[u8], scan: &Scan, kept: &[String]) -> Result<Vec<u8>, Error> {
+pub(super) fn optimize(wasm: &[u8], kept: &[String]) -> Result<Vec<u8>, Error> {
     let _guard = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
-    let (module, raw) = read(wasm, features(scan))?;
+    let (module, raw) = read(wasm)?;
     keep_out(raw, kept);
     // SAFETY: `raw` is a live module.
     unsafe { ffi::BinaryenModuleOptimize(raw) };
@@ -121,7 +119,7 @@ fn keep_out(raw: ffi::BinaryenModuleRef, kept: &[String]) {
 }
 
 /// Reads a module and tells Binaryen which proposals it may use.
-fn read(wasm: &[u8], features: u32) -> Result<(Module, ffi::BinaryenModuleRef), Error> {
+fn read(wasm: &[u8]) -> Result<(Module, ffi::BinaryenModuleRef), Error> {
     // SAFETY: pointer and length are those of one slice, which Binaryen copies.
     let raw = unsafe { ffi::BinaryenModuleSafeRead(wasm.as_ptr().cast(), wasm.len()) };
     if raw.is_null() {
@@ -130,7 +128,7 @@ fn read(wasm: &[u8], features: u32) -> Result<(Module, ffi::BinaryenModuleRef), 
     // SAFETY: `raw` is a live module, and the owner made here is its only one. Debug information is
     // the name section, by which functions are told again.
     let module = unsafe {
-        ffi::BinaryenModuleSetFeatures(raw, features);
+        ffi::BinaryenModuleSetFeatures(raw, features());
         ffi::BinaryenSetOptimizeLevel(LEVEL);
         ffi::BinaryenSetShrinkLevel(0);
         ffi::BinaryenSetDebugInfo(true);
@@ -139,10 +137,10 @@ fn read(wasm: &[u8], features: u32) -> Result<(Module, ffi::BinaryenModuleRef), 
     Ok((module, raw))
 }
 
-/// Only what the module uses, so that no pass rewrites it into a newer language than the engines'.
-fn features(scan: &Scan) -> u32 {
+/// Only what dormouse accepts, so that no pass rewrites it into a newer language than the engines'.
+fn features() -> u32 {
     // SAFETY: each returns a constant.
-    let mut features = unsafe {
+    unsafe {
         ffi::BinaryenFeatureMutableGlobals()
             | ffi::BinaryenFeatureNontrappingFPToInt()
             | ffi::BinaryenFeatureSignExt()
@@ -153,19 +151,22 @@ fn features(scan: &Scan) -> u32 {
             | ffi::BinaryenFeatureExtendedConst()
             | ffi::BinaryenFeatureMultiMemory()
             | ffi::BinaryenFeatureAtomics()
-    };
-    if scan.bodies.iter().any(|body| body.exception.is_some()) {
-        // SAFETY: returns a constant.
-        features |= unsafe { ffi::BinaryenFeatureExceptionHandling() };
     }
-    features
 }
 
 /// The crate's own way to run passes does not hand arguments on, so this is Binaryen's.
 fn run_pass(raw: ffi::BinaryenModuleRef, pass: &str) {
-    let pass = c_string(pass);
-    // SAFETY: `raw` is a live module, and the list is one string that ends in a zero byte.
-    unsafe { ffi::BinaryenModuleRunPasses(raw, &mut pass.as_ptr(), 1) };
+    run_passes(raw, &[pass]);
+}
+
+fn run_passes(raw: ffi::BinaryenModuleRef, passes: &[&str]) {
+    let names: Vec<CString> = passes.iter().map(|pass| c_string(pass)).collect();
+    let mut pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
+    // SAFETY: `raw` is a live module, and the list has as many strings as are said, each of which
+    // ends in a zero byte.
+    unsafe {
+        ffi::BinaryenModuleRunPasses(raw, pointers.as_mut_ptr(), pointers.len() as u32);
+    }
 }
 
 fn clear_arguments() {

@@ -37,9 +37,21 @@ struct Hop {
 /// A call as a node of the graph: indirect calls of one type through one table are one node.
 type IndirectClass = (u32, Option<u32>);
 
+/// The calls of a body: by name, and indirect ones as (type, table).
+pub(super) type Calls<'a> = (&'a [u32], &'a [(u32, u32)]);
+
 impl CallGraph {
     /// Finds them. `blocks` says which imported functions may suspend the guest.
     pub(super) fn new(scan: &Scan, blocks: impl Fn(u32) -> bool) -> Self {
+        let bodies = scan.bodies.iter();
+        let calls: Vec<Calls<'_>> = bodies
+            .map(|body| (body.calls.as_slice(), body.indirect.as_slice()))
+            .collect();
+        Self::over(scan, blocks, &calls)
+    }
+
+    /// The same for any functions to start from, and with only some of each body's calls.
+    pub(super) fn over(scan: &Scan, starts: impl Fn(u32) -> bool, calls: &[Calls<'_>]) -> Self {
         let canonical = canonical_types(scan);
         let changed = scan.changed_tables();
         let class_of = |ty: u32, table: u32| class_of(&canonical, &changed, ty, table);
@@ -47,12 +59,11 @@ impl CallGraph {
         // Callers of each function and of each class; targets are looked up by the class.
         let mut callers: HashMap<u32, Vec<u32>> = HashMap::new();
         let mut class_callers: HashMap<IndirectClass, Vec<u32>> = HashMap::new();
-        for (defined, body) in scan.bodies.iter().enumerate() {
-            let caller = scan.imported_functions + defined as u32;
-            for callee in &body.calls {
+        for (caller, (named, indirect)) in (scan.imported_functions..).zip(calls) {
+            for callee in *named {
                 callers.entry(*callee).or_default().push(caller);
             }
-            for (ty, table) in &body.indirect {
+            for (ty, table) in *indirect {
                 class_callers
                     .entry(class_of(*ty, *table))
                     .or_default()
@@ -64,8 +75,8 @@ impl CallGraph {
         let mut toward: Vec<Option<Hop>> = vec![None; scan.functions.len()];
         let mut suspending = HashSet::new();
         let mut queue = VecDeque::new();
-        for function in 0..scan.imported_functions {
-            if blocks(function) {
+        for function in 0..scan.functions.len() as u32 {
+            if starts(function) {
                 toward[function as usize] = Some(Hop {
                     to: function,
                     indirect: false,

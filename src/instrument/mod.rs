@@ -4,6 +4,7 @@
 //! source -> validate -> prepare -> asyncify -> fastpath -> optimize -> surface -> resumable module
 //!              |        lower      (Binaryen)             (Binaryen)
 //!              |        opaque: bodies out ------------------> in again
+//!              |- exceptions, segments: plain code for them
 //!              `- callgraph: which functions may be on the stack at a suspend
 //! ```
 
@@ -11,6 +12,7 @@ mod bare;
 mod binaryen;
 mod callgraph;
 mod error;
+mod exceptions;
 mod fastpath;
 mod hints;
 mod image;
@@ -20,9 +22,12 @@ mod opaque;
 mod prepare;
 mod scan;
 mod sections;
+mod segments;
 mod surface;
 mod tables;
 mod validate;
+
+use std::borrow::Cow;
 
 use crate::model::{Digest, ValType};
 
@@ -96,7 +101,7 @@ pub struct InstrumentedFunction {
 pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, Error> {
     (options.progress)("reading", 0);
     validate::well_formed(source)?;
-    let scan = scan::Scan::of(source)?;
+    let mut scan = scan::Scan::of(source)?;
     let mut imports = validate::interface(&scan, options.host)?;
     if options.transform == Transform::None {
         // Nothing unwinds: host calls wait where they are.
@@ -105,15 +110,31 @@ pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, 
 
     (options.progress)("finding what may suspend", 1);
     let blocks = |function: u32| imports.get(function as usize).is_some_and(|i| i.blocks);
-    let graph = callgraph::CallGraph::new(&scan, blocks);
+    let mut graph = callgraph::CallGraph::new(&scan, blocks);
     // Nothing of a module that is left as it is goes through Binaryen.
-    let opaque = match options.transform {
-        Transform::None => Vec::new(),
-        _ => opaque::functions(&scan, &graph),
-    };
-    if options.transform != Transform::None {
-        validate::bodies(source, &scan, &graph, &opaque)?;
+    let rewritten = options.transform != Transform::None;
+    let mut opaque = Vec::new();
+    if rewritten {
+        validate::bodies(source, &scan, &graph)?;
         tables::check(&scan, &graph)?;
+        opaque = opaque::functions(&scan, &graph);
+    }
+    // From here on it is another module, of which no refusal may speak by the byte.
+    let functions = scan.bodies.len();
+    let mut lowered = Cow::Borrowed(source);
+    let older = scan.bodies.iter().any(|body| body.older_exceptions);
+    if (rewritten || older)
+        && let Some(plain) = exceptions::lower(&lowered, &scan)?
+    {
+        scan = scan::Scan::of(&plain)?;
+        lowered = Cow::Owned(plain);
+    }
+    if rewritten && let Some(plain) = segments::lower(&lowered, &scan, &opaque)? {
+        scan = scan::Scan::of(&plain)?;
+        lowered = Cow::Owned(plain);
+    }
+    if matches!(lowered, Cow::Owned(_)) {
+        graph = callgraph::CallGraph::new(&scan, blocks);
     }
     let defined = scan.imported_functions..scan.functions.len() as u32;
     let instrumented: Vec<u32> = defined.filter(|f| graph.may_suspend(*f)).collect();
@@ -124,7 +145,7 @@ pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, 
         .filter(|import| import.blocks)
         .map(|import| format!("{}.{}", import.module, import.name))
         .collect();
-    let prepared = prepare::prepare(source, &scan)?;
+    let prepared = prepare::prepare(&lowered, &scan)?;
     let prepared = lower::tail_calls(prepared, &scan, &graph)?;
     let prepared = opaque::take_out(&prepared, &opaque)?;
     let asyncify = || {
@@ -132,14 +153,14 @@ pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, 
             functions: instrumented.iter().map(|f| format!("f{f}")).collect(),
             imports: blocking.clone(),
         };
-        binaryen::asyncify(&prepared, &scan, &settings)
+        binaryen::asyncify(&prepared, &settings)
     };
     // Functions that stay out of their callers: one with a single caller would be inlined there.
     let mut kept: Vec<String> = opaque.iter().map(|f| format!("f{f}")).collect();
     let asyncified = match options.transform {
         Transform::None => bare::add_state(&prepared)?,
-        Transform::Reference => binaryen::reference(&prepared, &scan, &blocking, &kept)?,
-        Transform::Plain => binaryen::optimize(&asyncify()?, &scan, &kept)?,
+        Transform::Reference => binaryen::reference(&prepared, &blocking, &kept)?,
+        Transform::Plain => binaryen::optimize(&asyncify()?, &kept)?,
         Transform::TwoVersion => {
             let named = |module: &str, name: &str| {
                 let blocking = imports.iter().filter(|import| import.blocks);
@@ -149,10 +170,10 @@ pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, 
             };
             let split = fastpath::split(&asyncify()?, named)?;
             kept.push(format!("*{}", fastpath::SLOW));
-            binaryen::optimize(&split, &scan, &kept)?
+            binaryen::optimize(&split, &kept)?
         }
     };
-    let asyncified = opaque::put_back(&asyncified, source, &opaque)?;
+    let asyncified = opaque::put_back(&asyncified, &lowered, &opaque)?;
 
     (options.progress)("writing", 3);
     let (mut sections, shape) = surface::expose(&asyncified, &scan, &imports)?;
@@ -169,7 +190,7 @@ pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, 
     sections.add_custom(name, &content);
     let wasm = sections.join();
     let report = Report {
-        functions: scan.bodies.len(),
+        functions,
         instrumented: instrumented
             .iter()
             .map(|function| InstrumentedFunction {

@@ -1,7 +1,6 @@
 //! Bodies that Binaryen never sees.
 //!
-//! Binaryen 117 cannot read exceptions in their final form, nor blocks with parameters, and its
-//! asyncify ends the process at a tail call. A function that is never on the stack at a suspend
+//! Binaryen 117 cannot read blocks with parameters, and its asyncify ends the process at a tail call. A function that is never on the stack at a suspend
 //! needs no rewriting, so its body is taken out before and put back after.
 //!
 //! ```text
@@ -16,8 +15,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use wasm_encoder::reencode::{self, Reencode, RoundtripReencoder};
 use wasm_encoder::{
-    CodeSection, ConstExpr, Encode, ExportKind, Function, GlobalSection, GlobalType, Instruction,
-    SectionId, TypeSection, ValType,
+    CodeSection, ConstExpr, ElementSection, Elements, Encode, ExportKind, Function, GlobalSection,
+    GlobalType, Instruction, SectionId, TypeSection, ValType,
 };
 use wasmparser::{ExternalKind, FunctionBody, Operator, Parser, Payload};
 
@@ -33,9 +32,7 @@ const MARKER: &str = "dormouse.opaque";
 
 /// The functions whose bodies are taken out.
 pub(super) fn functions(scan: &Scan, graph: &CallGraph) -> Vec<u32> {
-    let holds = |body: &Body| {
-        body.tail_call.is_some() || body.exception.is_some() || body.parameters.is_some()
-    };
+    let holds = |body: &Body| body.tail_call.is_some() || body.parameters.is_some();
     (scan.imported_functions..)
         .zip(&scan.bodies)
         .filter(|(function, body)| holds(body) && !graph.may_suspend(*function))
@@ -50,7 +47,6 @@ enum Item {
     Table(u32),
     Memory(u32),
     Global(u32),
-    Tag(u32),
 }
 
 impl Item {
@@ -60,7 +56,6 @@ impl Item {
             Self::Table(index) => ('t', ExportKind::Table, index),
             Self::Memory(index) => ('m', ExportKind::Memory, index),
             Self::Global(index) => ('g', ExportKind::Global, index),
-            Self::Tag(index) => ('e', ExportKind::Tag, index),
         };
         (format!("{PREFIX}{letter}{index}"), kind, index)
     }
@@ -169,6 +164,7 @@ pub(super) fn put_back(made: &[u8], source: &[u8], opaque: &[u32]) -> Result<Vec
             originals.insert(now, body);
         }
     }
+    declare(&mut sections, &mut moved, originals.values())?;
     let mut code = CodeSection::new();
     for (function, body) in (after.imported_functions..).zip(bodies(made)?) {
         match originals.remove(&function) {
@@ -183,6 +179,30 @@ pub(super) fn put_back(made: &[u8], source: &[u8], opaque: &[u32]) -> Result<Vec
     }
     sections.replace(SectionId::Code, content(&code));
     Ok(sections.join())
+}
+
+/// References may be taken only of functions that something outside of bodies names. Here that was
+/// an export, which will be gone.
+fn declare<'a>(
+    sections: &mut Sections,
+    moved: &mut Moved<'_>,
+    hidden: impl Iterator<Item = &'a FunctionBody<'a>>,
+) -> Result<(), Error> {
+    let mut functions = BTreeSet::new();
+    for body in hidden {
+        for operator in body.get_operators_reader().map_err(Error::malformed)? {
+            if let Operator::RefFunc { function_index } = operator.map_err(Error::malformed)? {
+                functions.insert(moved.function_index(function_index).map_err(lost)?);
+            }
+        }
+    }
+    if functions.is_empty() {
+        return Ok(());
+    }
+    let mut segment = ElementSection::new();
+    let functions: Vec<u32> = functions.into_iter().collect();
+    segment.declared(Elements::Functions(functions.into()));
+    append(sections, SectionId::Element, 1, &segment)
 }
 
 fn bodies(wasm: &[u8]) -> Result<Vec<FunctionBody<'_>>, Error> {
@@ -241,10 +261,6 @@ impl Reencode for Collector<'_> {
     fn global_index(&mut self, index: u32) -> Result<u32, reencode::Error> {
         self.note(Item::Global(index), index)
     }
-
-    fn tag_index(&mut self, index: u32) -> Result<u32, reencode::Error> {
-        self.note(Item::Tag(index), index)
-    }
 }
 
 /// Where everything is now.
@@ -278,10 +294,6 @@ impl Reencode for Moved<'_> {
 
     fn global_index(&mut self, index: u32) -> Result<u32, reencode::Error> {
         self.find(Item::Global(index))
-    }
-
-    fn tag_index(&mut self, index: u32) -> Result<u32, reencode::Error> {
-        self.find(Item::Tag(index))
     }
 
     fn type_index(&mut self, index: u32) -> Result<u32, reencode::Error> {

@@ -4,7 +4,7 @@
 //! - The start function becomes an export that the host calls at the first run only.
 //! - Functions get names `f0`, `f1`, …, which follow them through Binaryen.
 //! - `data.drop` is noted in a global; a function drops the same segments again.
-//! - Of the exports only `_start` and `memory` stay: nothing else is ever called, and asyncify's
+//! - Of the exports only `_start` and `memory` stay, and one by which a test is known again: nothing else is ever called, and asyncify's
 //!   own names become free in a module that has been through asyncify before.
 
 use wasm_encoder::{
@@ -14,6 +14,7 @@ use wasm_encoder::{
 use wasmparser::{ExternalKind, Operator};
 
 use super::Error;
+use super::exceptions;
 use super::scan::Scan;
 use super::sections::Sections;
 use crate::model::shape;
@@ -28,6 +29,9 @@ pub(super) fn prepare(wasm: &[u8], scan: &Scan) -> Result<Vec<u8>, Error> {
     for (name, kind, index) in &scan.exports {
         match (name.as_str(), kind) {
             ("_start", ExternalKind::Func) => exports.export(name, ExportKind::Func, *index),
+            (exceptions::PENDING, ExternalKind::Global) => {
+                exports.export(name, ExportKind::Global, *index)
+            }
             ("memory", ExternalKind::Memory) => exports.export(name, ExportKind::Memory, *index),
             _ => &mut exports,
         };

@@ -8,6 +8,7 @@ use wasmparser::{
 };
 
 use super::Error;
+use super::exceptions::{is_exception, is_exception_heap};
 
 /// A module, scanned.
 #[derive(Default)]
@@ -26,6 +27,8 @@ pub(super) struct Scan {
     pub tables: Vec<RefType>,
     /// Type and mutability of every global.
     pub globals: Vec<wasmparser::GlobalType>,
+    /// The type index of every tag.
+    pub tags: Vec<u32>,
     /// Exports by name.
     pub exports: Vec<(String, ExternalKind, u32)>,
     /// The start function.
@@ -70,14 +73,16 @@ pub(super) struct Body {
     pub tail_call: Option<(&'static str, u64)>,
     /// The first exception instruction.
     pub exception: Option<(&'static str, u64)>,
+    /// Whether it has exceptions in the form that was there first.
+    pub older_exceptions: bool,
     /// The first local that holds a reference.
     pub reference_local: Option<(String, u64)>,
     /// The first block with parameters, which Binaryen 117 cannot read.
     pub parameters: Option<u64>,
-    /// The first instruction that needs a segment which Binaryen 117 loses or cannot read.
-    pub unreadable: Option<(&'static str, u64)>,
-    /// The first use of a data segment.
-    pub data: Option<(&'static str, u64)>,
+    /// Whether it uses segments of elements by number, which Binaryen 117 cannot read.
+    pub elements: bool,
+    /// Whether it uses segments of data by number.
+    pub data: bool,
     /// Whether any instruction makes a reference.
     pub references: bool,
     /// Tables that its instructions change.
@@ -158,7 +163,7 @@ impl Scan {
                         TypeRef::Memory(ty) => self.memories.push(ty),
                         TypeRef::Table(ty) => self.tables.push(ty.element_type),
                         TypeRef::Global(ty) => self.globals.push(ty),
-                        TypeRef::Tag(_) => {}
+                        TypeRef::Tag(tag) => self.tags.push(tag.func_type_idx),
                     }
                     self.imports.push(Import {
                         module: import.module.to_string(),
@@ -180,6 +185,11 @@ impl Scan {
             Payload::MemorySection(section) => {
                 for memory in section {
                     self.memories.push(memory?);
+                }
+            }
+            Payload::TagSection(section) => {
+                for tag in section {
+                    self.tags.push(tag?.func_type_idx);
                 }
             }
             Payload::GlobalSection(section) => {
@@ -280,7 +290,9 @@ fn scan_body(
     for _ in 0..locals.get_count() {
         let offset = locals.original_position();
         let (_, ty) = locals.read()?;
-        if let ValType::Ref(ty) = ty {
+        if is_exception(ty) {
+            body.exception.get_or_insert(("exnref", offset));
+        } else if let ValType::Ref(ty) = ty {
             body.reference_local.get_or_insert((ty.to_string(), offset));
         }
     }
@@ -311,6 +323,9 @@ fn scan_body(
                 body.references = true;
                 referenced.push(function_index);
             }
+            Operator::RefNull { hty } if is_exception_heap(hty) => {
+                body.exception.get_or_insert(("ref.null exn", offset));
+            }
             Operator::RefNull { .. } | Operator::TableGet { .. } => body.references = true,
             Operator::TableSet { table }
             | Operator::TableGrow { table }
@@ -320,18 +335,14 @@ fn scan_body(
             } => body.changed_tables.push(table),
             Operator::TableInit { table, .. } => {
                 body.changed_tables.push(table);
-                body.unreadable.get_or_insert(("table.init", offset));
+                body.elements = true;
             }
             Operator::DataDrop { .. } => {
                 body.drops = true;
-                body.data.get_or_insert(("data.drop", offset));
+                body.data = true;
             }
-            Operator::MemoryInit { .. } => {
-                body.data.get_or_insert(("memory.init", offset));
-            }
-            Operator::ElemDrop { .. } => {
-                body.unreadable.get_or_insert(("elem.drop", offset));
-            }
+            Operator::MemoryInit { .. } => body.data = true,
+            Operator::ElemDrop { .. } => body.elements = true,
             Operator::Block { blockty } | Operator::Loop { blockty } | Operator::If { blockty } => {
                 if has_params(blockty, types) {
                     body.parameters.get_or_insert(offset);
@@ -344,6 +355,7 @@ fn scan_body(
                 body.exception.get_or_insert(("try_table", offset));
             }
             _ => {
+                body.older_exceptions |= matches!(operator, Operator::Try { .. });
                 if let Some(name) = exception_instruction(&operator) {
                     body.exception.get_or_insert((name, offset));
                 }

@@ -10,8 +10,7 @@ use super::{Error, HostFunction};
 use crate::model;
 use crate::model::shape::{self, Import};
 
-/// The proposals that modules may use. Tail calls and exceptions are here so that a refusal can
-/// name the function and the instruction.
+/// The proposals that modules may use. Threads are here so that a refusal can name the memory.
 pub(super) fn features() -> WasmFeatures {
     WasmFeatures::WASM2
         | WasmFeatures::MULTI_MEMORY
@@ -145,23 +144,11 @@ pub(super) fn imports_are(scan: &Scan, stated: &[Import]) -> bool {
 }
 
 /// Checks what Binaryen's asyncify would abort on: all of it, but only where it matters.
-pub(super) fn bodies(
-    wasm: &[u8],
-    scan: &Scan,
-    graph: &CallGraph,
-    opaque: &[u32],
-) -> Result<(), Error> {
+pub(super) fn bodies(wasm: &[u8], scan: &Scan, graph: &CallGraph) -> Result<(), Error> {
     let mut holds_references = false;
     for (defined, body) in scan.bodies.iter().enumerate() {
         let function = scan.imported_functions + defined as u32;
         let name = || scan.function_name(function);
-        if let Some((instruction, offset)) = body.unreadable {
-            return Err(Error::Unsupported {
-                what: format!("`{}`, with {instruction} at byte {offset},", name()),
-                why: "Binaryen 117, which rewrites it, does not know this instruction; build \
-                      without the reference-types feature",
-            });
-        }
         let suspends = graph.may_suspend(function);
         if let Some(offset) = body.parameters
             && suspends
@@ -173,24 +160,6 @@ pub(super) fn bodies(
                 ),
                 why: "Binaryen 117, which rewrites it, does not know these; build without the \
                       multi-value feature",
-            });
-        }
-        if let Some((instruction, offset)) = body.exception
-            && suspends
-        {
-            return Err(Error::Unsupported {
-                what: format!("`{}`, with `{instruction}` at byte {offset},", name()),
-                why: "it may be on the stack at a suspend (`dormouse build --functions` shows by \
-                      which calls), and an exception handler cannot be written down",
-            });
-        }
-        if let Some((instruction, offset)) = body.data
-            && opaque.binary_search(&function).is_ok()
-        {
-            return Err(Error::Unsupported {
-                what: format!("`{}`, with `{instruction}` at byte {offset},", name()),
-                why: "it also holds tail calls, exceptions or blocks with parameters, which are \
-                      kept from Binaryen 117, so that the segment would get lost",
             });
         }
         if !suspends {
@@ -295,8 +264,9 @@ pub(super) fn val_type(ty: wasmparser::ValType) -> model::ValType {
     }
 }
 
+/// An exception's is made a number (`exceptions.rs`).
 fn is_reference(ty: wasmparser::ValType) -> bool {
-    matches!(ty, wasmparser::ValType::Ref(_))
+    matches!(ty, wasmparser::ValType::Ref(_)) && !super::exceptions::is_exception(ty)
 }
 
 fn signature(params: &[model::ValType], results: &[model::ValType]) -> String {

@@ -37,7 +37,8 @@ pub(super) fn check(wasm: &[u8]) -> Result<(), Error> {
     match sections.any(|section| matches!(section, Ok(wasmparser::Payload::TagSection(_)))) {
         true => Err(Error::Proposal(
             KIND,
-            "exceptions; the other engine does: `--engine wasmtime`",
+            "exceptions as they are; without `--transform none` they are rewritten, and Wasmtime runs \
+             them: `--engine wasmtime`",
         )),
         false => Ok(()),
     }
