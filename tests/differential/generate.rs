@@ -1,13 +1,17 @@
-//! Structured programs around calls that may block: recursion, indirect calls, loops, branches with
-//! values, several results, tables that change, and values of all types alive across all of it.
+//! Structured programs around calls that may block: recursion, indirect calls, tail calls, loops,
+//! branches with values, several results, exceptions, tables that change, functions that never
+//! suspend and hold what Binaryen does not read, and values of all types alive across all of it.
+
+mod extra;
 
 use std::borrow::Cow;
 
 use fastrand::Rng;
 use wasm_encoder::{
-    BlockType, CodeSection, ConstExpr, ElementSection, Elements, EntityType, ExportKind,
-    ExportSection, Function, FunctionSection, GlobalSection, GlobalType, ImportSection,
-    Instruction as I, MemorySection, MemoryType, Module, RefType, TableSection, TableType,
+    AbstractHeapType, BlockType, CodeSection, ConstExpr, DataCountSection, DataSection,
+    ElementSection, Elements, EntityType, ExportKind, ExportSection, Function, FunctionSection,
+    GlobalSection, GlobalType, HeapType, ImportSection, Instruction as I, MemorySection,
+    MemoryType, Module, RefType, TableSection, TableType, TagKind, TagSection, TagType,
     TypeSection, ValType,
 };
 
@@ -44,10 +48,31 @@ struct Plan {
     /// Which functions the table's slots hold, `SLOTS` for each signature.
     slots: Vec<Vec<u32>>,
     changes_table: bool,
+    /// What each tag carries.
+    tags: Vec<Vec<ValType>>,
+    /// Whether references to exceptions are kept in locals.
+    references: bool,
+    /// The signature of each function that never suspends; the first is called through a table.
+    quiet: Vec<usize>,
+    /// Results of blocks that give several values.
+    several: Vec<Vec<ValType>>,
 }
 
-/// A random program.
-pub fn program(random: &mut Rng) -> Vec<u8> {
+/// Numbers of types.
+#[derive(Clone, Copy)]
+struct TypeIndex {
+    /// The first of the signatures'.
+    signatures: u32,
+    /// For each tag: what it carries, as results; the same with a reference behind.
+    tags: u32,
+    /// The first of those of blocks that give several values.
+    several: u32,
+    /// `(i32, i64) -> i64`, and functions of the table of those that never suspend.
+    params: u32,
+}
+
+/// A random program, and perhaps the same one with exceptions in their older form.
+pub fn program(random: &mut Rng) -> (Vec<u8>, Option<Vec<u8>>) {
     let types = |random: &mut Rng, most: usize| -> Vec<ValType> {
         let count = random.usize(..=most);
         (0..count).map(|_| TYPES[random.usize(..5)]).collect()
@@ -82,8 +107,16 @@ pub fn program(random: &mut Rng) -> Vec<u8> {
         globals,
         slots,
         changes_table: random.u8(..12) == 0,
+        tags: Vec::new(),
+        references: false,
+        quiet: Vec::new(),
+        several: Vec::new(),
     };
-    plan.module(random)
+    let plan = plan.with_extras(random);
+    let wasm = plan.module(random);
+    let older = (!plan.tags.is_empty() && !plan.references && random.bool())
+        .then(|| super::older::form(&wasm, plan.packable(), random));
+    (wasm, older)
 }
 
 impl Plan {
@@ -102,6 +135,7 @@ impl Plan {
         let (number, nothing) = (types.len(), types.len() + 1);
         types.ty().function([ValType::I64], []);
         types.ty().function([], []);
+        let index = self.extra_types(first_signature, &mut types);
 
         let mut functions = FunctionSection::new();
         functions
@@ -114,9 +148,13 @@ impl Plan {
         code.function(&harness::hash(LOG, &globals));
         for signature in &self.functions {
             functions.function(first_signature + *signature as u32);
-            code.function(&Body::new(self, first_signature, *signature, random).function());
+            code.function(&Body::new(self, index, *signature, false, random).function());
         }
-        let start = FIRST + self.functions.len() as u32;
+        for signature in &self.quiet {
+            functions.function(first_signature + *signature as u32);
+            code.function(&Body::new(self, index, *signature, true, random).function());
+        }
+        let start = FIRST + (self.functions.len() + self.quiet.len()) as u32;
         functions.function(nothing);
         code.function(&self.start(random));
 
@@ -141,6 +179,7 @@ impl Plan {
                 elements.active(None, &offset, Elements::Functions(Cow::Owned(list)));
             }
         }
+        self.quiet_table(&mut table, &mut elements);
         let mut memory = MemorySection::new();
         memory.memory(MemoryType {
             minimum: 1,
@@ -180,8 +219,23 @@ impl Plan {
             .section(&imports)
             .section(&functions)
             .section(&table);
-        module.section(&memory).section(&section).section(&exports);
-        module.section(&elements).section(&code);
+        module.section(&memory);
+        if !self.tags.is_empty() {
+            let mut tags = TagSection::new();
+            for tag in 0..self.tags.len() as u32 {
+                tags.tag(TagType {
+                    kind: TagKind::Exception,
+                    func_type_idx: index.tags + 3 * tag + 2,
+                });
+            }
+            module.section(&tags);
+        }
+        module.section(&section).section(&exports);
+        let mut data = DataSection::new();
+        data.passive((0..64_u8).map(|byte| byte.wrapping_mul(37)));
+        module.section(&elements);
+        module.section(&DataCountSection { count: 1 });
+        module.section(&code).section(&data);
         module.finish()
     }
 
@@ -225,7 +279,9 @@ fn constant(ty: ValType, random: &mut Rng) -> I<'static> {
 /// One function while it is made.
 struct Body<'a> {
     plan: &'a Plan,
-    first_signature: u32,
+    index: TypeIndex,
+    /// Whether it must never suspend.
+    quiet: bool,
     random: &'a mut Rng,
     /// Parameters, then other locals; counters of loops come behind.
     locals: Vec<ValType>,
@@ -241,9 +297,23 @@ struct Body<'a> {
 
 /// Loops within loops at most.
 const LOOPS: u32 = 2;
+/// A reference to an exception.
+const EXCEPTION: ValType = ValType::Ref(RefType {
+    nullable: true,
+    heap_type: HeapType::Abstract {
+        shared: false,
+        ty: AbstractHeapType::Exn,
+    },
+});
 
 impl<'a> Body<'a> {
-    fn new(plan: &'a Plan, first_signature: u32, signature: usize, random: &'a mut Rng) -> Self {
+    fn new(
+        plan: &'a Plan,
+        index: TypeIndex,
+        signature: usize,
+        quiet: bool,
+        random: &'a mut Rng,
+    ) -> Self {
         let (params, results) = &plan.signatures[signature];
         let mut locals = params.clone();
         for _ in 0..random.usize(2..=9) {
@@ -251,7 +321,8 @@ impl<'a> Body<'a> {
         }
         Self {
             plan,
-            first_signature,
+            index,
+            quiet,
             locals,
             params: params.len(),
             results: results.clone(),
@@ -281,7 +352,11 @@ impl<'a> Body<'a> {
             self.value(ty, 3);
         }
         let counters = [ValType::I32; LOOPS as usize];
-        let declared = self.locals[self.params..].iter().chain(&counters);
+        let kept = self.plan.references.then_some(EXCEPTION);
+        let declared = self.locals[self.params..]
+            .iter()
+            .chain(&counters)
+            .chain(&kept);
         let mut function = Function::new_with_locals_types(declared.copied());
         for instruction in &self.code {
             function.instruction(instruction);
@@ -332,11 +407,10 @@ impl<'a> Body<'a> {
     fn statement(&mut self, depth: usize) {
         let memory = harness::at(harness::RESERVED);
         if depth == 0 || self.room == 0 {
-            self.push(I::Call(YIELD));
-            self.push(I::Drop);
+            self.pause();
             return;
         }
-        match self.random.u8(..30) {
+        match self.random.u8(..40) {
             0..6 => {
                 let ty = TYPES[self.random.usize(..5)];
                 if let Some(local) = self.local(ty) {
@@ -405,7 +479,7 @@ impl<'a> Body<'a> {
                 self.push(I::MemoryGrow(0));
                 self.push(I::Drop);
             }
-            25 if self.plan.changes_table => self.change_table(depth),
+            25 if self.plan.changes_table && !self.quiet => self.change_table(depth),
             26 => {
                 self.value(ValType::I32, depth - 1);
                 self.push(I::I32Const(63));
@@ -422,10 +496,11 @@ impl<'a> Body<'a> {
                 }
                 self.push(I::End);
             }
-            _ => {
+            27..30 => {
                 self.value(ValType::I64, depth - 1);
                 self.push(I::Call(LOG));
             }
+            other => self.extra(other, depth),
         }
     }
 
@@ -489,6 +564,9 @@ impl<'a> Body<'a> {
 
     /// Calls a function of this signature, if there is one.
     fn call_of(&mut self, signature: usize, depth: usize) -> bool {
+        if self.quiet || self.random.u8(..4) == 0 {
+            return self.call_quiet(signature, depth);
+        }
         let fitting = &self.plan.slots[signature];
         if fitting.is_empty() || depth == 0 {
             return false;
@@ -502,7 +580,7 @@ impl<'a> Body<'a> {
         } else {
             self.slot(signature, depth);
             self.push(I::CallIndirect {
-                type_index: self.first_signature + signature as u32,
+                type_index: self.index.signatures + signature as u32,
                 table_index: 0,
             });
         }

@@ -1,6 +1,6 @@
 //! A program as it is, on Wasmtime, with three host functions written here.
 
-use wasmtime::{Caller, Config, Engine, Extern, Linker, Module, Store, Trap};
+use wasmtime::{Caller, Config, Engine, Extern, Linker, Module, Store, ThrownException, Trap};
 
 use super::{Ending, Outcome};
 
@@ -18,7 +18,7 @@ struct Exit(u32);
 /// Runs a program that reads and writes one buffer at a time.
 pub fn run(wasm: &[u8], input: &[u8]) -> Outcome {
     let mut config = Config::new();
-    config.wasm_multi_memory(true);
+    config.wasm_multi_memory(true).wasm_exceptions(true);
     let engine = Engine::new(&config).expect("an engine");
     let module = Module::new(&engine, wasm).expect("a valid program");
     let host = Host {
@@ -47,7 +47,9 @@ pub fn run(wasm: &[u8], input: &[u8]) -> Outcome {
         Err(error) => match error.downcast_ref::<Exit>() {
             Some(Exit(code)) => Ending::Exited(*code),
             None => {
-                assert!(error.downcast_ref::<Trap>().is_some(), "{error:?}");
+                // An exception that nobody catches ends a program like a trap.
+                let known = error.is::<Trap>() || error.is::<ThrownException>();
+                assert!(known, "{error:?}");
                 Ending::Trapped
             }
         },

@@ -27,6 +27,8 @@ fn attempt(random: &mut Rng) -> Option<Vec<u8>> {
         .map(|_| random.u8(..))
         .collect();
     let mut unstructured = Unstructured::new(&bytes);
+    // One of them at a time, and not often: much of what it makes of these cannot be suspended.
+    let newer = random.u8(..16);
     let config = Config {
         available_imports: Some(available()),
         max_imports: AVAILABLE.len(),
@@ -47,13 +49,13 @@ fn attempt(random: &mut Rng) -> Option<Vec<u8>> {
         bulk_memory_enabled: random.u8(..4) == 0,
         // WasmEdge 0.14 does not know it.
         extended_const_enabled: false,
-        multi_value_enabled: false,
-        reference_types_enabled: false,
-        exceptions_enabled: false,
+        multi_value_enabled: newer == 0,
+        reference_types_enabled: newer == 1 || newer == 2,
+        exceptions_enabled: newer == 2,
         gc_enabled: false,
         compact_imports_enabled: false,
         relaxed_simd_enabled: false,
-        tail_call_enabled: false,
+        tail_call_enabled: newer > 12,
         threads_enabled: false,
         wide_arithmetic_enabled: false,
         memory64_enabled: false,
