@@ -22,6 +22,48 @@ const STACK_PAGES: &str = "512";
 /// Binaryen's optimisation level, as in `-O2`.
 const LEVEL: i32 = 2;
 
+/// What `-O2` runs, but for `dae-optimizing`: it optimizes functions again and again as their
+/// arguments are found not to matter, a third of all the time, and a compiler has done that.
+const OPTIMIZING: [&str; 37] = [
+    "duplicate-function-elimination",
+    "memory-packing",
+    "once-reduction",
+    "dce",
+    "remove-unused-names",
+    "remove-unused-brs",
+    "remove-unused-names",
+    "optimize-instructions",
+    "pick-load-signs",
+    "precompute",
+    "code-pushing",
+    "tuple-optimization",
+    "simplify-locals-nostructure",
+    "vacuum",
+    "reorder-locals",
+    "remove-unused-brs",
+    "coalesce-locals",
+    "simplify-locals",
+    "vacuum",
+    "reorder-locals",
+    "coalesce-locals",
+    "reorder-locals",
+    "vacuum",
+    "merge-blocks",
+    "remove-unused-brs",
+    "remove-unused-names",
+    "merge-blocks",
+    "precompute",
+    "optimize-instructions",
+    "rse",
+    "vacuum",
+    "inlining-optimizing",
+    "duplicate-function-elimination",
+    "simplify-globals",
+    "remove-unused-module-elements",
+    "reorder-globals",
+    "directize",
+];
+
 /// What asyncify is told.
 pub(super) struct Asyncify {
     /// Names of the functions to instrument.
@@ -105,8 +147,7 @@ pub(super) fn optimize(wasm: &[u8], kept: &[String]) -> Result<Vec<u8>, Error> {
     let _guard = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
     let (module, raw) = read(wasm)?;
     keep_out(raw, kept);
-    // SAFETY: `raw` is a live module.
-    unsafe { ffi::BinaryenModuleOptimize(raw) };
+    run_passes(raw, &OPTIMIZING);
     Ok(module.write())
 }
 

@@ -4,6 +4,7 @@
 //! source -> validate -> prepare -> asyncify -> fastpath -> optimize -> surface -> resumable module
 //!              |        lower      (Binaryen)             (Binaryen)
 //!              |        opaque: bodies out ------------------> in again
+//!              |        opaque: slow bodies out --> in again
 //!              |- exceptions, segments: plain code for them
 //!              `- callgraph: which functions may be on the stack at a suspend
 //! ```
@@ -147,7 +148,7 @@ pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, 
         .collect();
     let prepared = prepare::prepare(&lowered, &scan)?;
     let prepared = lower::tail_calls(prepared, &scan, &graph)?;
-    let prepared = opaque::take_out(&prepared, &opaque)?;
+    let prepared = opaque::take_out(&prepared, &opaque, opaque::Round::Unreadable)?;
     let asyncify = || {
         let settings = binaryen::Asyncify {
             functions: instrumented.iter().map(|f| format!("f{f}")).collect(),
@@ -170,10 +171,14 @@ pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, 
             };
             let split = fastpath::split(&asyncify()?, named)?;
             kept.push(format!("*{}", fastpath::SLOW));
-            binaryen::optimize(&split, &kept)?
+            // Asyncify has optimized what it made, and the slow versions are that.
+            let slow = opaque::slow(&split)?;
+            let without = opaque::take_out(&split, &slow, opaque::Round::Slow)?;
+            let optimized = binaryen::optimize(&without, &kept)?;
+            opaque::put_back(&optimized, &split, &slow, opaque::Round::Slow)?
         }
     };
-    let asyncified = opaque::put_back(&asyncified, &lowered, &opaque)?;
+    let asyncified = opaque::put_back(&asyncified, &lowered, &opaque, opaque::Round::Unreadable)?;
 
     (options.progress)("writing", 3);
     let (mut sections, shape) = surface::expose(&asyncified, &scan, &imports)?;

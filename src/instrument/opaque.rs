@@ -28,7 +28,27 @@ use super::sections::Sections;
 
 /// Starts the names of exports that are gone again at the end.
 pub(super) const PREFIX: &str = "dormouse.opaque.";
-const MARKER: &str = "dormouse.opaque";
+
+/// Bodies are taken out twice: those that Binaryen must not see, and between its runs the slow
+/// versions, which it has optimized already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Round {
+    Unreadable,
+    Slow,
+}
+
+impl Round {
+    fn prefix(self) -> String {
+        match self {
+            Self::Unreadable => PREFIX.to_owned(),
+            Self::Slow => format!("{PREFIX}slow."),
+        }
+    }
+
+    fn marker(self) -> String {
+        format!("{}marker", self.prefix())
+    }
+}
 
 /// The functions whose bodies are taken out.
 pub(super) fn functions(scan: &Scan, graph: &CallGraph) -> Vec<u32> {
@@ -38,6 +58,19 @@ pub(super) fn functions(scan: &Scan, graph: &CallGraph) -> Vec<u32> {
         .filter(|(function, body)| holds(body) && !graph.may_suspend(*function))
         .map(|(function, _)| function)
         .collect()
+}
+
+/// The slow versions in a module that has been split, but for those that use segments of data, which
+/// have no exports.
+pub(super) fn slow(split: &[u8]) -> Result<Vec<u32>, Error> {
+    let scan = Scan::of(split)?;
+    let is_slow = |function: &u32| {
+        let name = scan.names.get(function);
+        name.is_some_and(|name| name.ends_with(super::fastpath::SLOW))
+    };
+    let defined = (scan.imported_functions..).zip(&scan.bodies);
+    let without_data = defined.filter(|(_, body)| !body.data);
+    Ok(without_data.map(|(f, _)| f).filter(is_slow).collect())
 }
 
 /// What a body refers to.
@@ -50,19 +83,19 @@ enum Item {
 }
 
 impl Item {
-    fn export(self) -> (String, ExportKind, u32) {
+    fn export(self, round: Round) -> (String, ExportKind, u32) {
         let (letter, kind, index) = match self {
             Self::Function(index) => ('f', ExportKind::Func, index),
             Self::Table(index) => ('t', ExportKind::Table, index),
             Self::Memory(index) => ('m', ExportKind::Memory, index),
             Self::Global(index) => ('g', ExportKind::Global, index),
         };
-        (format!("{PREFIX}{letter}{index}"), kind, index)
+        (format!("{}{letter}{index}", round.prefix()), kind, index)
     }
 }
 
 /// Puts stubs in the place of bodies. `prepared` has the same indices as the source.
-pub(super) fn take_out(prepared: &[u8], opaque: &[u32]) -> Result<Vec<u8>, Error> {
+pub(super) fn take_out(prepared: &[u8], opaque: &[u32], round: Round) -> Result<Vec<u8>, Error> {
     if opaque.is_empty() {
         return Ok(prepared.to_vec());
     }
@@ -100,8 +133,8 @@ pub(super) fn take_out(prepared: &[u8], opaque: &[u32]) -> Result<Vec<u8>, Error
     append(&mut sections, SectionId::Global, 1, &globals)?;
 
     let mut exports = Vec::new();
-    let items = items.into_iter().map(Item::export);
-    let marker = (MARKER.to_owned(), ExportKind::Global, marker);
+    let items = items.into_iter().map(|item| item.export(round));
+    let marker = (round.marker(), ExportKind::Global, marker);
     let all: Vec<_> = items.chain([marker]).collect();
     for (name, kind, index) in &all {
         name.encode(&mut exports);
@@ -125,7 +158,12 @@ pub(super) fn note(scan: &mut Scan) {
 }
 
 /// Puts the bodies of `source` back into what Binaryen has made.
-pub(super) fn put_back(made: &[u8], source: &[u8], opaque: &[u32]) -> Result<Vec<u8>, Error> {
+pub(super) fn put_back(
+    made: &[u8],
+    source: &[u8],
+    opaque: &[u32],
+    round: Round,
+) -> Result<Vec<u8>, Error> {
     if opaque.is_empty() {
         return Ok(made.to_vec());
     }
@@ -136,6 +174,7 @@ pub(super) fn put_back(made: &[u8], source: &[u8], opaque: &[u32]) -> Result<Vec
             .map(|(name, _, index)| (name.as_str(), *index))
             .collect(),
         types: after.types.len() as u32,
+        round,
     };
     let mut sections = Sections::split(made)?;
     let mut types = TypeSection::new();
@@ -268,11 +307,15 @@ struct Moved<'a> {
     exports: HashMap<&'a str, u32>,
     /// The source's types follow behind so many others.
     types: u32,
+    round: Round,
 }
 
 impl Moved<'_> {
     fn find(&self, item: Item) -> Result<u32, reencode::Error> {
-        let found = self.exports.get(item.export().0.as_str()).copied();
+        let found = self
+            .exports
+            .get(item.export(self.round).0.as_str())
+            .copied();
         found.ok_or(reencode::Error::UnexpectedNonCoreModuleSection)
     }
 }
