@@ -13,7 +13,7 @@ use crate::scheduler::Policy;
 use crate::wasi::Rule;
 
 #[cfg(feature = "server")]
-pub(super) use moving::{Drain, Migrate, Peers, PeersCommand};
+pub(super) use moving::{Drain, Migrate, Peers, PeersCommand, Streams};
 
 /// Puts unmodified WASI programs to sleep: suspend to a file, resume anywhere.
 #[derive(Debug, Parser)]
@@ -167,6 +167,10 @@ pub(super) struct Submit {
     /// Give the guest a directory in memory, which travels in its snapshot; of SIZE bytes at most (64M).
     #[arg(long, value_name = "GUEST[=SIZE]")]
     pub tmpfs: Vec<String>,
+    /// What becomes of connections when the task moves to another daemon: reset, or proxy, by which this daemon
+    /// carries them to where the task is.
+    #[arg(long, value_name = "POLICY", default_value = "reset")]
+    pub streams: Streams,
     /// A name for the task.
     #[arg(long)]
     pub name: Option<String>,
@@ -267,6 +271,10 @@ pub(super) struct Import {
     pub tcplisten: Vec<String>,
     #[command(flatten)]
     pub reach: Reach,
+    /// What becomes of connections when the task moves to another daemon: reset, or proxy, by which this daemon
+    /// carries them to where the task is.
+    #[arg(long, value_name = "POLICY", default_value = "reset")]
+    pub streams: Streams,
     /// A name for the task.
     #[arg(long)]
     pub name: Option<String>,

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::json;
 use ureq::http::Method;
 
-use super::args::{Export, Import, Logs, Named, Ps, Remote, Submit, Top};
+use super::args::{Export, Import, Logs, Named, Ps, Remote, Streams, Submit, Top};
 use super::client::{Client, bytes, segment};
 use super::exit::{DAEMON, Done, Failure, NO_INPUT, USAGE};
 use super::run::{dirs, environment, file_name, read_module, tmpfs};
@@ -49,6 +49,7 @@ pub(super) fn submit(command: &Submit) -> Result<Done, Failure> {
         every: command.every.clone(),
         memory_limit: command.memory_limit.map(|size| size.0),
         accept_changed_files: command.accept_changed_files,
+        proxy_streams: command.streams == Streams::Proxy,
         ..wire::Submit::default()
     };
     let bar = super::progress::Bar::new(&file_name(module));
@@ -337,6 +338,7 @@ pub(super) fn import(command: &Import) -> Result<Done, Failure> {
         name: command.name.clone(),
         engine: command.engine.map(|engine| engine.to_string()),
         accept_changed_files: command.accept_changed_files,
+        proxy_streams: command.streams == Streams::Proxy,
         ..wire::Submit::default()
     };
     let task = segment(&json!(task).to_string());

@@ -65,6 +65,8 @@ pub use self::{
     shared::Moved,
     spec::{Spec, Status},
 };
+#[cfg(feature = "server")]
+pub(crate) use crate::task::{HeldSocket, Role};
 pub use policy::Policy;
 #[cfg(any(feature = "cli", feature = "server"))]
 pub(crate) use reactor::ready as wait;

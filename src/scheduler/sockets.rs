@@ -135,6 +135,24 @@ impl Sockets {
         }
     }
 
+    /// The keys of the connections of a task that does not run.
+    pub(super) fn stream_keys(&self, id: TaskId) -> Vec<u64> {
+        let state = self.state();
+        let kept = state.asleep.get(&id).map(|sleeper| &sleeper.sockets);
+        let streams = kept.into_iter().flatten();
+        streams
+            .filter(|held| held.role == Role::Stream)
+            .map(|held| held.key)
+            .collect()
+    }
+
+    /// Takes the connections of a task that does not run.
+    pub(super) fn take_streams(&self, id: TaskId) -> Vec<HeldSocket> {
+        let mut held = self.give(id);
+        held.retain(|held| held.role == Role::Stream);
+        held
+    }
+
     /// Closes all of a task's sockets.
     pub(super) fn close(&self, id: TaskId) {
         let mut state = self.state();

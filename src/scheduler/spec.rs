@@ -42,6 +42,9 @@ pub struct Spec {
     /// Directories in memory: the guest's name for each, and how many bytes it may hold.
     #[serde(default)]
     pub tmpfs: Vec<(String, u64)>,
+    /// Connections are carried to where the task moves; else they are reset then.
+    #[serde(default)]
+    pub proxy_streams: bool,
 }
 
 impl Spec {
@@ -139,7 +142,7 @@ mod tests {
             ..Spec::default()
         };
         let bytes = to_bytes(&spec).expect("encodes");
-        assert!(bytes.len() < 28, "{}", bytes.len());
+        assert!(bytes.len() < 29, "{}", bytes.len());
         assert_eq!(from_bytes::<Spec>(&bytes).expect("decodes"), spec);
         assert!(from_bytes::<Spec>(&[]).is_err());
         assert!(from_bytes::<Spec>(&[9, 1]).is_err());

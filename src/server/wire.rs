@@ -63,6 +63,8 @@ pub struct Submit {
     pub allow_listen: Vec<String>,
     /// Directories in memory.
     pub tmpfs: Vec<Tmpfs>,
+    /// Connections are carried to where the task moves; else they are reset then.
+    pub proxy_streams: bool,
     /// In a batch: submit so many of it. No name then.
     pub count: Option<u32>,
 }
@@ -97,6 +99,9 @@ pub struct Task {
     /// Directories in memory.
     #[serde(default)]
     pub tmpfs: Vec<Tmpfs>,
+    /// Connections are carried to where it moves.
+    #[serde(default)]
+    pub proxy_streams: bool,
     /// The engine that it asks for.
     pub engine: Option<String>,
     /// Its schedule, a cron expression.
@@ -153,6 +158,7 @@ impl From<TaskInfo> for Task {
                 .into_iter()
                 .map(|(guest, size)| Tmpfs { guest, size })
                 .collect(),
+            proxy_streams: spec.proxy_streams,
             engine: spec.engine,
             every: spec.every,
             submitted: time(status.submitted),
@@ -210,6 +216,7 @@ impl Submit {
             every: self.every.clone(),
             memory_limit: self.memory_limit,
             accept_changed_files: self.accept_changed_files,
+            proxy_streams: self.proxy_streams,
             listen: self.listen.clone(),
             allow_connect: self.allow_connect.clone(),
             allow_listen: self.allow_listen.clone(),

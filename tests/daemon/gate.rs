@@ -23,8 +23,10 @@ struct State {
     /// Records that have come, since the gate was armed.
     count: usize,
     plan: Option<Plan>,
-    /// Connections that were made before this are closed.
-    generation: u64,
+    /// Connections that there have been.
+    connections: u64,
+    /// Those that were made after the gate was armed: they alone are counted and stopped.
+    armed: std::ops::Range<u64>,
 }
 
 struct Plan {
@@ -53,14 +55,18 @@ impl Gate {
                 for stream in [&stream, &other] {
                     stream.set_nodelay(true).expect("a socket");
                 }
-                let generation = shared.state.lock().expect("no panic").generation;
+                let number = {
+                    let mut state = shared.state.lock().expect("no panic");
+                    state.connections += 1;
+                    state.connections
+                };
                 let pair = |from: &TcpStream, to: &TcpStream| {
                     let (from, to) = (from.try_clone(), to.try_clone());
                     (from.expect("a socket"), to.expect("a socket"))
                 };
                 for (from, to) in [pair(&stream, &other), pair(&other, &stream)] {
                     let shared = shared.clone();
-                    std::thread::spawn(move || shared.carry(from, to, generation));
+                    std::thread::spawn(move || shared.carry(from, to, number));
                 }
             }
         });
@@ -76,6 +82,7 @@ impl Gate {
         let (reached, told) = channel();
         let mut state = self.shared.state.lock().expect("no panic");
         state.count = 0;
+        state.armed = state.connections + 1..u64::MAX;
         state.plan = Some(Plan {
             at,
             deliver,
@@ -84,18 +91,18 @@ impl Gate {
         told
     }
 
-    /// Closes what was open, and lets everything through again. Gives how many records had come.
+    /// Closes what was made since it was armed, and lets everything through again. Gives how many records had come.
     pub fn open(&self) -> usize {
         let mut state = self.shared.state.lock().expect("no panic");
         state.plan = None;
-        state.generation += 1;
+        state.armed.end = state.connections + 1;
         state.count
     }
 }
 
 impl Shared {
     /// Carries records one way.
-    fn carry(&self, mut from: TcpStream, mut to: TcpStream, generation: u64) {
+    fn carry(&self, mut from: TcpStream, mut to: TcpStream, number: u64) {
         let close = |from: &TcpStream, to: &TcpStream| {
             // It may be closed already.
             let _ = from.shutdown(Shutdown::Both);
@@ -115,12 +122,14 @@ impl Shared {
             let mut stops = false;
             {
                 let mut state = self.state.lock().expect("no panic");
-                if state.generation != generation {
+                let counted = state.armed.contains(&number);
+                if counted && state.plan.is_none() {
                     return close(&from, &to);
                 }
-                state.count += 1;
+                state.count += usize::from(counted);
                 let count = state.count;
                 if let Some(plan) = &state.plan
+                    && counted
                     && count >= plan.at
                 {
                     stops = true;
@@ -135,7 +144,7 @@ impl Shared {
             }
             if stops {
                 // Nothing comes or goes until the gate is opened, and then this connection is gone.
-                while self.state.lock().expect("no panic").generation == generation {
+                while self.state.lock().expect("no panic").plan.is_some() {
                     std::thread::sleep(Duration::from_millis(1));
                 }
                 return close(&from, &to);

@@ -391,6 +391,67 @@ fn what_the_other_side_has_is_not_sent_again() {
     assert_eq!(b.tasks().len(), 2);
 }
 
+/// The daemon that holds a connection carries it to where the task is: who is connected notices nothing.
+#[test]
+fn a_connection_survives_moves_with_proxy() {
+    use std::io::{BufRead, BufReader, Write};
+    let [a, b] = pair(&["--hibernate-after", "100ms"]);
+    let grants = json!({"listen": ["127.0.0.1:*"]});
+    a.trusts("other", &b, grants.clone());
+    b.trusts("other", &a, grants);
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
+    let address = free.local_addr().expect("it is bound").to_string();
+    drop(free);
+    let connect = || {
+        let stream = std::net::TcpStream::connect(&address).expect("somebody listens");
+        let patience = Some(Duration::from_secs(20));
+        stream.set_read_timeout(patience).expect("a socket");
+        BufReader::new(stream)
+    };
+    let line = |stream: &mut BufReader<std::net::TcpStream>| {
+        let mut answer = String::new();
+        stream.read_line(&mut answer).expect("an answer");
+        answer.trim_end().to_string()
+    };
+    let more = json!({"listen": [&address], "proxy_streams": true});
+    let mut id = a.daemon().submit("ex_greeter", &[], more);
+    a.daemon().until(id, "hibernated");
+    let mut client = connect();
+    let (mut here, mut there) = (&a, &b);
+    for number in 0..3 {
+        // Half of a line before the move, and half behind it, asleep or not.
+        write!(client.get_mut(), "over ").expect("it is sent");
+        if number == 1 {
+            here.daemon().until(id, "hibernated");
+        }
+        let (status, gone) = here.migrate(id, "other");
+        assert_eq!(status, 200, "{gone}");
+        id = gone["to"]["task"].as_u64().expect("a number");
+        (here, there) = (there, here);
+        writeln!(client.get_mut(), "there").expect("it is sent");
+        assert_eq!(line(&mut client), format!("{}: over there", number + 1));
+    }
+    here.daemon().until(id, "hibernated");
+    // A move that fails leaves the connection as it is.
+    let reached = there.gate.arm(12, false);
+    let failed = std::thread::scope(|scope| {
+        let moving = scope.spawn(|| here.migrate(id, "other").0);
+        reached
+            .recv_timeout(Duration::from_secs(20))
+            .expect("it is offered");
+        there.gate.open();
+        moving.join().expect("it ends")
+    });
+    assert_eq!(failed, 502);
+    writeln!(client.get_mut(), "still").expect("it is sent");
+    assert_eq!(line(&mut client), "4: still");
+    // The end of the connection comes through, and the guest goes on with the next one.
+    drop(client);
+    let mut next = connect();
+    writeln!(next.get_mut(), "next").expect("it is sent");
+    assert_eq!(line(&mut next), "5: next");
+}
+
 /// Where a network is stopped, and what happens then.
 #[derive(Clone, Copy, Debug)]
 enum Fault {

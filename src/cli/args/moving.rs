@@ -4,6 +4,15 @@ use clap::Subcommand;
 
 use super::Remote;
 
+/// What becomes of connections when a task moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(in crate::cli) enum Streams {
+    /// Both sides read "connection reset".
+    Reset,
+    /// The daemon that holds them carries them to where the task is.
+    Proxy,
+}
+
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Migrate {
     #[command(flatten)]

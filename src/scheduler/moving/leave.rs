@@ -6,11 +6,13 @@ use std::time::Duration;
 use super::super::Error as Refused;
 use super::super::commands::Ask;
 use super::super::daemon::{Daemon, blocking};
+use super::super::sockets::Kept;
 use super::super::spec::{Spec, from_bytes, to_bytes};
 use super::{Inquiry, Move, Note, Offer, OfferedPiece, OfferedSnapshot, Step};
 use crate::error::Error;
 use crate::model::{Digest, TaskId, TaskState, TransferId};
 use crate::store::{Change, Hand, Record, Stream, Transfer, TransferStep};
+use crate::task::{Asleep, HeldSocket};
 
 /// Bytes of output that are read from the store at once.
 const CHUNK: u64 = 1 << 20;
@@ -177,8 +179,13 @@ impl Daemon {
                     bytes: logged.entry.bytes,
                 }));
             }
+            let wanted = from_bytes::<Spec>(&row.spec)?.proxy_streams;
             Ok(Offer {
                 transfer,
+                streams: match wanted {
+                    true => shared.sockets.stream_keys(id),
+                    false => Vec::new(),
+                },
                 origin: format!("{}/{id}@{}", shared.options.identity, row.version),
                 name: row.name,
                 module: row.module,
@@ -193,6 +200,24 @@ impl Daemon {
             })
         })
         .await
+    }
+
+    /// Takes the connections of a stopped task, which are to be carried.
+    pub(crate) fn take_streams(&self, id: TaskId) -> Vec<HeldSocket> {
+        self.shared.sockets.take_streams(id)
+    }
+
+    /// Keeps connections for a task that does not run.
+    pub(crate) fn put_streams(&self, id: TaskId, sockets: Vec<HeldSocket>) {
+        self.shared.sockets.adopt(Kept {
+            id,
+            listeners: Vec::new(),
+            asleep: Some(Asleep {
+                sockets,
+                watches: Vec::new(),
+            }),
+            wakes: None,
+        });
     }
 
     /// The task stays here.

@@ -70,6 +70,9 @@ pub struct Offer {
     pub snapshot: Option<OfferedSnapshot>,
     /// What it has written, the oldest first.
     pub output: Vec<OfferedPiece>,
+    /// Keys of its connections that are to be carried.
+    #[serde(default)]
+    pub streams: Vec<u64>,
 }
 
 /// A snapshot as a store keeps it.

@@ -11,11 +11,12 @@ use tokio_rustls::server::TlsStream;
 use super::identity::fingerprint;
 use super::link::prepare;
 use super::message::{Answer, Hello, Request, receive, send};
+use super::relay::carry;
 use super::tls::{self, Pinned};
 use super::{Peer, Peers};
 use crate::error::Error;
 use crate::model::{Digest, TransferId};
-use crate::scheduler::{Note, Offer};
+use crate::scheduler::{HeldSocket, Note, Offer, Role};
 
 /// Who connects says who he is within this.
 const GREETING: Duration = Duration::from_secs(10);
@@ -23,8 +24,8 @@ const GREETING: Duration = Duration::from_secs(10);
 /// A link on which nothing is asked ends after so long.
 const IDLE: Duration = Duration::from_secs(3600);
 
-/// So many links at once; more wait.
-const LINKS: usize = 256;
+/// So many links at once, those that carry connections among them; more wait.
+const LINKS: usize = 4096;
 
 /// Answers all who connect, until the daemon has gone.
 pub(super) async fn run(peers: Weak<Peers>, listener: TcpListener) {
@@ -82,6 +83,7 @@ async fn link(peers: &Arc<Peers>, stream: TcpStream) -> std::io::Result<()> {
         peer,
         theirs: None,
         held: Vec::new(),
+        carries: None,
     };
     let ended = asked.answer_all(&mut stream).await;
     // What was offered and not taken is asked about.
@@ -100,6 +102,8 @@ struct Asked {
     theirs: Option<Hello>,
     /// What it has offered on this link, and has not decided about.
     held: Vec<TransferId>,
+    /// The link carries this connection from now on.
+    carries: Option<std::net::TcpStream>,
 }
 
 impl Asked {
@@ -124,6 +128,10 @@ impl Asked {
                 Err(error) => Answer::Refused(error.to_string()),
             };
             send(stream, &answer, &[]).await?;
+            if let Some(end) = self.carries.take() {
+                carry(stream, end).await;
+                return Ok(());
+            }
         }
     }
 
@@ -160,8 +168,21 @@ impl Asked {
                 let transfer = offer.transfer;
                 let note = self.note();
                 let grants = self.peer.grants();
+                let keys = offer.streams.clone();
                 self.held.push(transfer);
                 let id = daemon.hold(offer, self.who, note, &grants).await?;
+                match self.peers.ends.make(transfer, self.who, &keys) {
+                    Ok(ends) => {
+                        let held = ends.into_iter().map(|(key, socket)| HeldSocket {
+                            key,
+                            role: Role::Stream,
+                            socket,
+                        });
+                        daemon.put_streams(id, held.collect());
+                    }
+                    // They read as reset.
+                    Err(error) => log::warn!("connections cannot be carried: {error}"),
+                }
                 Answer::Held(id.0)
             }
             Request::Take(transfer) => match daemon.take(transfer, self.who).await? {
@@ -180,6 +201,15 @@ impl Asked {
             Request::Settled(transfer) => {
                 daemon.settled(transfer, self.who).await?;
                 Answer::Done
+            }
+            Request::Carry { transfer, key } => {
+                match self.peers.ends.take(transfer, self.who, key) {
+                    Some(end) => {
+                        self.carries = Some(end);
+                        Answer::Done
+                    }
+                    None => Answer::Refused("nobody waits for this connection".into()),
+                }
             }
             Request::Standing(transfer) => {
                 Answer::Standing(daemon.standing(transfer, self.who).await?)

@@ -126,6 +126,11 @@ impl Link {
         }
     }
 
+    /// What is said from now on is somebody else's.
+    pub(super) fn into_stream(self) -> TlsStream<TcpStream> {
+        self.stream
+    }
+
     /// Asks, and waits for the answer.
     pub(super) async fn ask(
         &mut self,

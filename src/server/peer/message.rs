@@ -73,6 +73,13 @@ pub(super) enum Request {
     Settled(TransferId),
     /// How a move stands that we were offered.
     Standing(TransferId),
+    /// This link carries a connection of a task that moved, from now on.
+    Carry {
+        /// The move.
+        transfer: TransferId,
+        /// The snapshot names the connection by this.
+        key: u64,
+    },
 }
 
 /// What is answered.

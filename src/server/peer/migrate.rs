@@ -80,16 +80,28 @@ impl Peers {
         let patience = wishes.patience;
         daemon.give(id, transfer, peer, note, patience).await?;
         let stopped = Instant::now();
-        let theirs = match self.offered(link, id, transfer, &inquiry, base).await {
-            Ok(theirs) => theirs,
+        let (theirs, carried) = match self.offered(link, id, transfer, &inquiry, base).await {
+            Ok(held) => held,
             Err(error) => {
                 // Whatever the other side has heard of it: before `given` only we decide.
                 daemon.keep(transfer).await?;
                 return Err(error);
             }
         };
-        daemon.given(transfer, theirs).await?;
+        // Who gives a task up closes what it has.
+        let streams = match carried {
+            true => daemon.take_streams(id),
+            false => Vec::new(),
+        };
+        let mine = streams.iter().map(|held| (held.key, held.socket.clone()));
+        let mine = mine.collect();
+        if let Err(error) = daemon.given(transfer, theirs).await {
+            daemon.put_streams(id, streams);
+            return Err(error);
+        }
+        drop(streams);
         let taken = self.confirmed(link, transfer).await;
+        self.carry_away(link.address.clone(), peer, transfer, mine);
         let (took, stopped) = (started.elapsed(), stopped.elapsed());
         if let Err(error) = &taken {
             log::warn!(
@@ -181,7 +193,8 @@ impl Peers {
         }
     }
 
-    /// Offers the task, which stands still; gives its number there once the other side holds it durably.
+    /// Offers the task, which stands still; gives its number there once the other side holds it durably, and
+    /// whether that waits for connections.
     async fn offered(
         &self,
         link: &mut Link,
@@ -189,7 +202,7 @@ impl Peers {
         transfer: TransferId,
         inquiry: &Inquiry,
         known: Option<Digest>,
-    ) -> Result<u64, Error> {
+    ) -> Result<(u64, bool), Error> {
         let offer = self.daemon.offer(transfer, inquiry.spec.clone()).await?;
         let base = offer.snapshot.as_ref().and_then(|snapshot| snapshot.base);
         // It may have another base since it was asked about.
@@ -199,7 +212,7 @@ impl Peers {
         let body = rmp_serde::to_vec_named(&offer)
             .map_err(|error| PeerError::Request(format!("cannot write the offer: {error}")))?;
         match link.ask(&Request::Offer, &body, PATIENCE).await? {
-            Answer::Held(theirs) => Ok(theirs),
+            Answer::Held(theirs) => Ok((theirs, !offer.streams.is_empty())),
             Answer::Refused(why) => Err(PeerError::Refused {
                 address: link.address.clone(),
                 task: id.0,

@@ -17,6 +17,7 @@ mod identity;
 mod link;
 mod message;
 mod migrate;
+mod relay;
 mod routes;
 mod settle;
 mod tls;
@@ -56,6 +57,8 @@ pub struct Peers {
     accepting: std::sync::OnceLock<tokio::task::AbortHandle>,
     /// Moves may have to be settled.
     unsettled: Notify,
+    /// Connections of tasks that came, until they are carried.
+    ends: Arc<relay::Ends>,
 }
 
 impl Peers {
@@ -72,6 +75,7 @@ impl Peers {
             listens: std::sync::OnceLock::new(),
             accepting: std::sync::OnceLock::new(),
             unsettled: Notify::new(),
+            ends: Arc::default(),
         });
         tokio::spawn(settle::run(Arc::downgrade(&peers)));
         Ok(peers)
