@@ -241,6 +241,8 @@ impl Daemon {
         let tail = Tail::new(id, limit, shared.clock.clone(), shared.following.clone());
         let worker = &self.moving.worker;
         worker.revive(&row, &spec, frozen.clone(), &tail, TaskHandle::default())?;
+        // It was only to see that they can be had. The source may need them again, on the same machine.
+        shared.sockets.close(id);
         note.paused = offer.paused;
         let output = offer.output.into_iter().map(|piece| Entry {
             stream: match piece.error {
