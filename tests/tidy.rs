@@ -51,7 +51,8 @@ const FOREIGN: [(&str, &str); 5] = [
 ];
 
 /// The files that may contain `unsafe`.
-const UNSAFE: [&str; 10] = [
+const UNSAFE: [&str; 11] = [
+    "src/engine/interrupt.rs",
     "src/engine/mod.rs",
     "src/engine/wasmedge.rs",
     "src/engine/wasmedge/compile.rs",

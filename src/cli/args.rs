@@ -122,6 +122,9 @@ pub(super) struct Serve {
     /// Threads for guests. If left out, one for each core; more are started while all compute.
     #[arg(long, value_name = "COUNT")]
     pub workers: Option<usize>,
+    /// At most so many threads for guests; beyond it, computations with checks take turns.
+    #[arg(long, value_name = "COUNT", default_value_t = 64)]
+    pub max_workers: usize,
     /// A wait of at least so long is slept through in the store, a shorter one in memory.
     #[arg(long, value_name = "DURATION", default_value = "1s")]
     pub hibernate_after: humantime::Duration,
@@ -187,6 +190,9 @@ pub(super) struct Submit {
     /// How large a memory of the guest may get.
     #[arg(long, value_name = "SIZE")]
     pub memory_limit: Option<Size>,
+    /// Put a check into loops and calls, so that the guest can be suspended while it computes.
+    #[arg(long)]
+    pub preempt: bool,
     /// Go on even if files that the task has open were changed in the meantime.
     #[arg(long)]
     pub accept_changed_files: bool,
@@ -361,8 +367,12 @@ pub(super) struct Run {
     /// Where to write the snapshot.
     #[arg(long, value_name = "PATH", default_value = "./snapshot")]
     pub snapshot: PathBuf,
-    /// Suspend at every call that may block, through the bytes of a snapshot into a fresh instance.
-    #[arg(long, conflicts_with = "suspend")]
+    /// Put a check into loops and calls, so that the guest can be suspended while it computes.
+    #[arg(long)]
+    pub preempt: bool,
+    /// Suspend at every call that may block, through the bytes of a snapshot into a fresh instance; with
+    /// --preempt also in between, at moments that lie further and further apart.
+    #[arg(long, conflicts_with_all = ["suspend", "checkpoint"])]
     pub rehearse: bool,
     /// The module, and everything after it goes to the guest.
     #[arg(
@@ -412,6 +422,10 @@ pub(super) struct Common {
     /// When to suspend: never, after=DURATION (such as after=10s), always.
     #[arg(long, value_name = "POLICY", default_value = "never")]
     pub suspend: Policy,
+    /// Write a snapshot so often, and go on: at the next call that may block, or of a guest that was
+    /// started with --preempt wherever it computes.
+    #[arg(long, value_name = "DURATION")]
+    pub checkpoint: Option<humantime::Duration>,
     /// How to make the module resumable: two-version (fast), plain (Binaryen's own output), or none
     /// (left as it is, so that it cannot be suspended).
     #[arg(long, value_name = "NAME", default_value_t)]
@@ -444,6 +458,9 @@ pub(super) struct Build {
     /// (left as it is, so that it cannot be suspended).
     #[arg(long, value_name = "NAME", default_value_t)]
     pub transform: Transform,
+    /// Put a check into loops and calls, so that the guest can be suspended while it computes.
+    #[arg(long)]
+    pub preempt: bool,
     /// Print every instrumented function with the shortest path to a call that may block.
     #[arg(long)]
     pub functions: bool,

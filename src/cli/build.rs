@@ -3,7 +3,7 @@
 use super::args::Build;
 use super::exit::{Done, Failure, WRITE};
 use super::progress::Bar;
-use super::run::read_module;
+use super::run::{preempt, read_module};
 use super::text::{self, out};
 use crate::task::{Runtime, RuntimeOptions};
 
@@ -11,6 +11,7 @@ pub(super) fn build(command: &Build) -> Result<Done, Failure> {
     let source = read_module(&command.module)?;
     let runtime = Runtime::new(RuntimeOptions {
         transform: command.transform,
+        preempt: preempt(command.preempt, command.transform)?,
         ..RuntimeOptions::default()
     })?;
     let bar = Bar::new(&command.module.display().to_string());

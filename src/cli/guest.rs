@@ -10,6 +10,8 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Builder;
@@ -23,7 +25,7 @@ use crate::error::Error;
 use crate::model::Wait;
 use crate::scheduler::{self, Ended, Policy};
 use crate::snapshot::{self, ModuleRef};
-use crate::task::{Task, TaskHandle};
+use crate::task::{Snapshot, Task, TaskHandle};
 use crate::wasi::{Bindings, Grants, HostDir, Listener};
 
 /// Signals this close together are one request: `timeout` and shells send them to the process and
@@ -40,6 +42,8 @@ const RETRY: Duration = Duration::from_secs(60);
 pub(super) struct Session {
     pub(super) task: Task,
     pub(super) policy: Policy,
+    /// How often to write a snapshot and go on.
+    pub(super) checkpoint: Option<Duration>,
     /// Where to write a snapshot.
     pub(super) snapshot: PathBuf,
     /// Leave the module out of it.
@@ -133,21 +137,33 @@ fn bindings(dirs: Vec<HostDir>) -> Result<Bindings, Failure> {
     })
 }
 
+/// What the main thread wants of the guest's.
+#[derive(Default)]
+struct Wanted {
+    /// A snapshot, and the end of this process.
+    leave: AtomicBool,
+    /// A snapshot.
+    checkpoint: AtomicBool,
+}
+
 /// Runs the guest until it ends or has been suspended.
 pub(super) fn drive(session: Session) -> Result<Done, Failure> {
     let handle = session.task.handle();
+    let wanted = Arc::new(Wanted::default());
+    let (checkpoint, theirs) = (session.checkpoint, wanted.clone());
     let (finished, result) = oneshot::channel();
     runtime()?.block_on(async {
         // Before the guest starts: from its first output on, a signal must suspend it.
         let mut signals = Signals::new()?;
         let mut asked = None;
         let mut told = false;
+        let mut due = checkpoint.map(|period| Instant::now() + period);
         std::thread::Builder::new()
             .name("guest".into())
             .stack_size(crate::engine::GUEST_STACK * 2)
             .spawn(move || {
                 // The receiver is gone only when a signal has ended the process.
-                let _ = finished.send(run(session));
+                let _ = finished.send(run(session, &theirs));
             })
             .map_err(|e| Failure::new(INTERNAL, format!("cannot start a thread: {e}")))?;
         tokio::pin!(result);
@@ -159,12 +175,17 @@ pub(super) fn drive(session: Session) -> Result<Done, Failure> {
                     });
                 }
                 event = signals.next() => {
-                    if let Some(done) = on_signal(event, &handle, &mut asked) {
+                    if let Some(done) = on_signal(event, &handle, &wanted, &mut asked) {
                         return Ok(done);
                     }
                     told = false;
                 }
-                () = tokio::time::sleep(PATIENCE), if handle.is_asked() && !told => {
+                () = until(due) => {
+                    due = checkpoint.map(|period| Instant::now() + period);
+                    wanted.checkpoint.store(true, Ordering::SeqCst);
+                    handle.suspend();
+                }
+                () = until(asked.map(|at| at + PATIENCE)), if !told && wanted.leave.load(Ordering::SeqCst) => {
                     say!(
                         "not suspended yet: the guest computes, or writes what nobody reads; \
                          it will be at its next wait, and a second signal ends it without a snapshot"
@@ -178,11 +199,17 @@ pub(super) fn drive(session: Session) -> Result<Done, Failure> {
 
 /// The process ends at Ctrl-C, and at a second request to suspend: then the first has not been met,
 /// because the guest computes or the disk is full.
-fn on_signal(event: Event, handle: &TaskHandle, asked: &mut Option<Instant>) -> Option<Done> {
+fn on_signal(
+    event: Event,
+    handle: &TaskHandle,
+    wanted: &Wanted,
+    asked: &mut Option<Instant>,
+) -> Option<Done> {
+    let unmet = wanted.leave.load(Ordering::SeqCst);
     match event {
         Event::Interrupt => Some(Done::Own(INTERRUPTED)),
         Event::Suspend => match asked {
-            Some(first) if first.elapsed() >= SAME_REQUEST && handle.is_asked() => {
+            Some(first) if first.elapsed() >= SAME_REQUEST && unmet => {
                 say!(
                     "ended at the second request; \
                      the guest's work since its last snapshot is lost"
@@ -192,10 +219,19 @@ fn on_signal(event: Event, handle: &TaskHandle, asked: &mut Option<Instant>) -> 
             _ => {
                 log::debug!("asked to suspend");
                 *asked = Some(Instant::now());
+                wanted.leave.store(true, Ordering::SeqCst);
                 handle.suspend();
                 None
             }
         },
+    }
+}
+
+/// Completes at this time; never, where there is none.
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time.into()).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -265,7 +301,7 @@ impl Signals {
 }
 
 /// The guest's thread.
-fn run(mut session: Session) -> Result<Done, Failure> {
+fn run(mut session: Session, wanted: &Wanted) -> Result<Done, Failure> {
     runtime()?.block_on(async {
         let handle = session.task.handle();
         let mut policy = session.policy;
@@ -289,11 +325,25 @@ fn run(mut session: Session) -> Result<Done, Failure> {
                     continue;
                 }
             }
+            let checkpoint = wanted.checkpoint.swap(false, Ordering::SeqCst) && handle.is_asked();
+            if checkpoint && !wanted.leave.load(Ordering::SeqCst) {
+                match write(&mut session) {
+                    Ok(_) => log::info!("checkpoint written to {}", session.snapshot.display()),
+                    Err(error) => say!("no checkpoint: {error}; the task goes on"),
+                }
+                handle.clear();
+                // What was asked meanwhile.
+                if wanted.leave.load(Ordering::SeqCst) {
+                    handle.suspend();
+                }
+                continue;
+            }
             match suspend(&mut session) {
                 Ok(()) => return Ok(Done::Own(SUSPENDED)),
                 Err(error) => {
                     // Nothing is lost: the guest goes on here, and the disk is tried again later.
                     say!("not suspended: {error}; the task goes on in this process");
+                    wanted.leave.store(false, Ordering::SeqCst);
                     handle.clear();
                     policy = Policy::Never;
                 }
@@ -320,14 +370,20 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|error| Failure::new(INTERNAL, format!("cannot start tokio: {error}")))
 }
 
-/// Writes the snapshot and says so.
-fn suspend(session: &mut Session) -> Result<(), Error> {
+/// Writes the snapshot.
+fn write(session: &mut Session) -> Result<Snapshot, Error> {
     let mut snapshot = session.task.freeze()?;
     if session.slim {
         snapshot.module = ModuleRef::ByDigest;
     }
     let bytes = snapshot.encode()?;
     snapshot::write(&session.snapshot, &bytes)?;
+    Ok(snapshot)
+}
+
+/// Writes the snapshot and says so.
+fn suspend(session: &mut Session) -> Result<(), Error> {
+    let snapshot = write(session)?;
     say!(
         "{}; resume with: dormouse resume{} {}",
         sleeping(&snapshot.meta.wait, snapshot.meta.wakes),

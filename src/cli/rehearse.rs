@@ -1,5 +1,11 @@
 //! `dormouse run --rehearse`: suspends at every call that may block, through the full bytes of a
 //! snapshot into a fresh instance, with both engines taking turns where both are built.
+//!
+//! A guest with checks makes far more of them than it could be suspended at. It is suspended at the
+//! first [`AT_ONCE`] that it comes to, then after a millisecond, and after ever longer, up to
+//! [`LONGEST`].
+
+use std::time::Duration;
 
 use super::exit::{Done, Failure};
 use super::guest::Given;
@@ -8,6 +14,12 @@ use crate::scheduler;
 use crate::snapshot::Limits;
 use crate::task::{Restore, Runtime, Snapshot, Step, Task, quiet};
 use crate::wasi::{Bindings, HeldSocket, RestoreOptions};
+
+/// How many suspends of a guest with checks follow each other at once.
+const AT_ONCE: usize = 16;
+
+/// How long such a guest computes at most before it is suspended.
+const LONGEST: Duration = Duration::from_millis(100);
 
 /// The engines that take turns: all of this build, or only the one asked for.
 pub(super) fn engines(first: EngineKind, only: bool) -> Vec<EngineKind> {
@@ -28,6 +40,9 @@ pub(super) fn rehearse(
         let mut turns = engines.iter().cycle().skip(1);
         loop {
             task.unwind_always(true);
+            if task.program().manifest().preempt {
+                preempt(&mut task, count);
+            }
             match task.step()? {
                 Step::Parked(_) => {
                     let bytes = task.freeze()?.encode()?;
@@ -52,6 +67,22 @@ pub(super) fn rehearse(
             }
         }
     })
+}
+
+/// Ends the next step somewhere in a computation, the later the more of them have been.
+fn preempt(task: &mut Task, count: usize) {
+    let Some(later) = count.checked_sub(AT_ONCE) else {
+        return task.preempt_next();
+    };
+    let doubled = u32::try_from(later / 8).unwrap_or(u32::MAX);
+    let factor = 1_u32.checked_shl(doubled).unwrap_or(u32::MAX);
+    let patience = Duration::from_millis(1).saturating_mul(factor).min(LONGEST);
+    let handle = task.handle();
+    // Without the thread it is suspended at its calls alone.
+    drop(std::thread::Builder::new().spawn(move || {
+        std::thread::sleep(patience);
+        handle.preempt();
+    }));
 }
 
 /// A fresh instance from nothing but the bytes.

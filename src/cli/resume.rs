@@ -68,6 +68,7 @@ pub(super) fn resume(command: Resume) -> Result<Done, Failure> {
     guest::drive(Session {
         task,
         policy: command.common.suspend,
+        checkpoint: command.common.checkpoint.map(Into::into),
         snapshot: command.output.unwrap_or(command.snapshot),
         slim: command.common.slim,
         given,

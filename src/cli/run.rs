@@ -10,6 +10,7 @@ use super::guest::{self, Given, Session};
 use super::progress::Bar;
 use super::rehearse;
 use crate::engine::EngineKind;
+use crate::instrument::Transform;
 use crate::model::limits::{TMPFS, parse_bytes};
 use crate::task::{Runtime, RuntimeOptions, Setup, Task};
 use crate::wasi::{Config, HostDir, TmpDir};
@@ -21,6 +22,7 @@ pub(super) fn run(command: Run) -> Result<Done, Failure> {
     let source = read_module(Path::new(module))?;
     let runtime = Runtime::new(RuntimeOptions {
         transform: command.common.transform,
+        preempt: preempt(command.preempt, command.common.transform)?,
         ..RuntimeOptions::default()
     })?;
     let engine = engine(command.common.engine)?;
@@ -62,10 +64,22 @@ pub(super) fn run(command: Run) -> Result<Done, Failure> {
     guest::drive(Session {
         task,
         policy: command.common.suspend,
+        checkpoint: command.common.checkpoint.map(Into::into),
         snapshot: command.snapshot,
         slim: command.common.slim,
         given,
     })
+}
+
+/// Whether the module gets checks, if it is rewritten at all.
+pub(super) fn preempt(wanted: bool, transform: Transform) -> Result<bool, Failure> {
+    match wanted && transform == Transform::None {
+        true => Err(Failure::new(
+            USAGE,
+            "--preempt rewrites the module, and --transform none does not; give one of them",
+        )),
+        false => Ok(wanted),
+    }
 }
 
 /// No engine takes larger modules.

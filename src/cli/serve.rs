@@ -32,6 +32,7 @@ pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
     prepare(&data)?;
     let options = Options {
         workers: command.workers,
+        max_workers: command.max_workers,
         hibernate_after: command.hibernate_after.into(),
         max_warm_memory: command.max_warm_memory.0,
         memory_limit: Some(command.memory_limit.0),

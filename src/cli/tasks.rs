@@ -54,7 +54,11 @@ pub(super) fn submit(command: &Submit) -> Result<Done, Failure> {
     };
     let bar = super::progress::Bar::new(&file_name(module));
     bar.stage("making it ready in the daemon", 0, 1);
-    let mut uploaded = client.send(Method::PUT, "/v1/modules", "application/wasm", source)?;
+    let path = match command.preempt {
+        true => "/v1/modules?preempt=true",
+        false => "/v1/modules",
+    };
+    let mut uploaded = client.send(Method::PUT, path, "application/wasm", source)?;
     drop(bar);
     let uploaded: wire::Module = uploaded
         .body_mut()

@@ -8,6 +8,8 @@
 //!     +---------------------------- Rewinding    (frames restore themselves)
 //! ```
 //!
+//! A guest with checks sets the state to unwinding itself, where the host has set the flag.
+//!
 //! The numbers and the data structure are those of Binaryen's `Asyncify.cpp`: two pointers, the
 //! current end of the stack and its limit, at the address that `asyncify_data` holds.
 
@@ -29,9 +31,24 @@ const DATA: u32 = 16;
 /// Where the stack starts.
 const STACK: u32 = 32;
 
+/// The byte at which a host asks a guest with checks to unwind. Where it is not zero, the guest sets the
+/// state itself; [`prepare`] has made everything else ready.
+pub(super) const FLAG: usize = 0;
+
+/// Makes a fresh instance ready to unwind by itself.
+pub fn prepare(guest: &mut dyn Guest) {
+    clear_stack(guest);
+    guest.set_asyncify(State::Normal, DATA);
+}
+
 /// Makes the guest unwind when the host call returns. In a module whose memory for it is too small,
 /// which only a forged one is, the guest traps when it unwinds.
 pub fn begin_unwind(guest: &mut dyn Guest) {
+    clear_stack(guest);
+    guest.set_asyncify(State::Unwinding, DATA);
+}
+
+fn clear_stack(guest: &mut dyn Guest) {
     let memory = guest.asyncify_memory();
     let limit = u32::try_from(memory.len()).unwrap_or(u32::MAX);
     let top = DATA as usize;
@@ -39,7 +56,6 @@ pub fn begin_unwind(guest: &mut dyn Guest) {
         pointers[..4].copy_from_slice(&STACK.to_le_bytes());
         pointers[4..].copy_from_slice(&limit.to_le_bytes());
     }
-    guest.set_asyncify(State::Unwinding, DATA);
 }
 
 /// The used part of the stack of a guest that has unwound.

@@ -5,6 +5,7 @@
 
 pub mod asyncify;
 mod error;
+mod interrupt;
 #[cfg(feature = "wasmedge")]
 mod wasmedge;
 #[cfg(feature = "wasmtime")]
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use crate::model::{Shape, Value};
 
 pub use error::Error;
+pub use interrupt::Interrupt;
 
 /// Bytes of native stack that a guest may use: what `main` has on Linux by default.
 pub const GUEST_STACK: usize = 8 << 20;
@@ -141,6 +143,12 @@ pub trait Instance: Guest + Send {
     /// # Errors
     /// [`Error::Trap`] where the guest trapped.
     fn call(&mut self, export: &str) -> Result<Ending, Error>;
+
+    /// Whether the guest has unwound, or was about to when it trapped.
+    fn is_unwinding(&mut self) -> bool;
+
+    /// Reaches the instance from another thread while it is in a call.
+    fn interrupt(&self) -> Interrupt;
 
     /// The guest's memory number `index`.
     fn guest_memory(&mut self, index: usize) -> Result<&mut [u8], Error>;

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 use std::mem::ManuallyDrop;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use wasmedge_sdk::config::{
@@ -28,7 +28,8 @@ mod library;
 mod symbols;
 
 use self::host::{Host, HostFunction, call_host, set_asyncify};
-use super::asyncify::State;
+use super::asyncify::{FLAG, State};
+use super::interrupt::{Attached, Interrupt};
 use super::{Ending, Engine, EngineKind, Error, Guest, HostCallback, Instance, Module};
 use crate::model::shape::{self, Import, Shape};
 use crate::model::{ValType, Value};
@@ -135,6 +136,7 @@ impl Engine for WasmEdge {
         Ok(Arc::new(WasmEdgeModule {
             module,
             shape: shape.clone(),
+            library: code.canonicalize().unwrap_or_else(|_| code.into()),
         }))
     }
 }
@@ -142,6 +144,8 @@ impl Engine for WasmEdge {
 struct WasmEdgeModule {
     module: wasmedge_sdk::Module,
     shape: Arc<Shape>,
+    /// The file with its code.
+    library: PathBuf,
 }
 
 type Imports = ImportObject<()>;
@@ -159,7 +163,9 @@ impl Module for WasmEdgeModule {
             asyncify_memory: self.shape.memories as u32,
             stopped: false,
         }));
+        let library = self.library.clone();
         let mut instance = WasmEdgeInstance {
+            attached: Attached::new(move || faults::code(&library)),
             vm: None,
             imports: Vec::new(),
             functions: Vec::new(),
@@ -209,13 +215,22 @@ impl Module for WasmEdgeModule {
             };
             instance.references.push(function);
         }
+        let memory = instance.memory_named(shape::ASYNCIFY_MEMORY)?;
+        if memory.len() > FLAG {
+            let byte = memory[FLAG..].as_mut_ptr();
+            // SAFETY: the memory has this byte, and never grows, so that it stays where it is; of the
+            // guest's code only atomic loads touch it.
+            unsafe { instance.attached.watch(byte) };
+        }
         Ok(Box::new(instance))
     }
 }
 
 /// One instance and everything that it points to.
 struct WasmEdgeInstance {
-    /// Dropped first; holds references to `imports`.
+    /// Dropped before the memories that it points to.
+    attached: Attached,
+    /// Dropped next; holds references to `imports`.
     vm: Option<Vm<'static, Imports>>,
     /// Each from `Box::into_raw`.
     imports: Vec<*mut Imports>,
@@ -237,6 +252,7 @@ unsafe impl Send for WasmEdgeInstance {}
 impl Drop for WasmEdgeInstance {
     fn drop(&mut self) {
         // The order matters: each of these points to the next.
+        self.attached.detach();
         self.vm = None;
         for imports in self.imports.drain(..) {
             // SAFETY: from `Box::into_raw`, once; the `Vm` that had a reference is gone.
@@ -335,7 +351,10 @@ impl Instance for WasmEdgeInstance {
             .vm
             .as_mut()
             .ok_or_else(|| Error::State(KIND, "the instance is gone".into()))?;
-        let (result, exhausted) = faults::entered(|| vm.run_func(None, export, []));
+        let entered = || faults::entered(|| vm.run_func(None, export, []));
+        let Some((result, exhausted)) = self.attached.enter(entered) else {
+            return Ok(Ending::Stopped);
+        };
         // SAFETY: `host` lives as long as the instance, and no host call runs now.
         let stopped = unsafe { (*self.host).stopped };
         // A host call that terminates the guest is a success to WasmEdge.
@@ -346,6 +365,18 @@ impl Instance for WasmEdgeInstance {
             Err(_) if exhausted => Err(Error::Trap("call stack exhausted".into())),
             Err(error) => Err(Error::Trap(error.to_string())),
         }
+    }
+
+    fn is_unwinding(&mut self) -> bool {
+        let global = self.active().and_then(|instance| {
+            let global = instance.get_global(shape::ASYNCIFY_STATE).map_err(state)?;
+            Ok(global.get_value().to_i32())
+        });
+        global.is_ok_and(|value| value == State::Unwinding as i32)
+    }
+
+    fn interrupt(&self) -> Interrupt {
+        self.attached.handle()
     }
 
     fn guest_memory(&mut self, index: usize) -> Result<&mut [u8], Error> {

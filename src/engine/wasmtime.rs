@@ -1,5 +1,6 @@
 //! Wasmtime, with Cranelift.
 
+mod interrupt;
 mod limits;
 
 use std::path::Path;
@@ -10,7 +11,8 @@ use wasmtime::{
     Val,
 };
 
-use super::asyncify::State;
+use super::asyncify::{FLAG, State};
+use super::interrupt::{Attached, Interrupt};
 use super::{Ending, Engine, EngineKind, Error, Flow, Guest, HostCallback, Instance, Module};
 use crate::model::shape::{self, Import, Shape};
 use crate::model::{ValType, Value};
@@ -166,7 +168,15 @@ impl Module for WasmtimeModule {
             data: exports.global(shape::ASYNCIFY_DATA)?,
         };
         store.data_mut().handles = Some(handles);
+        let module = self.pre.module().clone();
+        let attached = Attached::new(move || interrupt::code(&module));
+        if handles.asyncify_memory.data_size(&store) > FLAG {
+            // SAFETY: the memory has this byte, and never grows, so that it stays where it is; of the
+            // guest's code only atomic loads touch it.
+            unsafe { attached.watch(handles.asyncify_memory.data_ptr(&store).add(FLAG)) };
+        }
         Ok(Box::new(WasmtimeInstance {
+            attached,
             store,
             instance,
             handles,
@@ -210,6 +220,8 @@ impl Exports<'_> {
 }
 
 struct WasmtimeInstance {
+    /// Dropped first.
+    attached: Attached,
     store: Store<Data>,
     instance: wasmtime::Instance,
     handles: Handles,
@@ -225,11 +237,21 @@ impl Instance for WasmtimeInstance {
             .instance
             .get_typed_func::<(), ()>(&mut self.store, export)
             .map_err(|e| Error::State(KIND, text(&e)))?;
-        match function.call(&mut self.store, ()) {
-            Ok(()) => Ok(Ending::Returned),
-            Err(error) if error.downcast_ref::<Stopped>().is_some() => Ok(Ending::Stopped),
-            Err(error) => Err(Error::Trap(text(&error))),
+        match self.attached.enter(|| function.call(&mut self.store, ())) {
+            Some(Ok(())) => Ok(Ending::Returned),
+            None => Ok(Ending::Stopped),
+            Some(Err(error)) if error.downcast_ref::<Stopped>().is_some() => Ok(Ending::Stopped),
+            Some(Err(error)) => Err(Error::Trap(text(&error))),
         }
+    }
+
+    fn is_unwinding(&mut self) -> bool {
+        let state = self.handles.state.get(&mut self.store);
+        state.i32() == Some(State::Unwinding as i32)
+    }
+
+    fn interrupt(&self) -> Interrupt {
+        self.attached.handle()
     }
 
     fn guest_memory(&mut self, index: usize) -> Result<&mut [u8], Error> {

@@ -18,7 +18,11 @@
 //! While the guest rewinds, only bodies that restore frames run, and the host calls the entry. So
 //! where every call of `F` is a direct one, `F` itself has no test at its start: bodies that restore
 //! frames call `F$enter` in its place, which has the test and goes on to one of the two.
+//!
+//! A check (`preempt.rs`) is a call that may suspend like any other, and in a fast version not even
+//! made: `branch.rs`.
 
+mod branch;
 mod fold;
 mod liveness;
 
@@ -31,6 +35,7 @@ use wasmparser::{
     ValType, ValidPayload, Validator, ValidatorResources, WasmFeatures,
 };
 
+use self::branch::{Branch, Check};
 use self::fold::Op;
 
 use super::Error;
@@ -54,11 +59,9 @@ const REWINDING: i32 = 2;
 pub(super) fn split(wasm: &[u8], blocks: impl Fn(&str, &str) -> bool) -> Result<Vec<u8>, Error> {
     let mut scan = Scan::of(wasm)?;
     super::opaque::note(&mut scan);
-    let state = scan.exports.iter().find_map(|(name, kind, index)| {
-        (*kind == ExternalKind::Global && name == shape::ASYNCIFY_STATE).then_some(*index)
-    });
-    let state = state.ok_or(Error::Binaryen)?;
+    let state = state(&scan)?;
     let bodies = bodies(wasm)?;
+    let check = Check::of(&scan);
     let graph = CallGraph::new(&scan, |function| {
         let import = scan.imports.get(function as usize);
         import.is_some_and(|import| blocks(&import.module, &import.name))
@@ -83,7 +86,7 @@ pub(super) fn split(wasm: &[u8], blocks: impl Fn(&str, &str) -> bool) -> Result<
             params: params(&scan, *function),
             slow,
         });
-        if let Some(bytes) = fast_body(wasm, body, state, &graph, entry)? {
+        if let Some(bytes) = fast_body(wasm, body, state, &graph, entry, check)? {
             versions.slow.push(*function);
             versions.fast.insert(*function, bytes);
         }
@@ -98,9 +101,42 @@ pub(super) fn split(wasm: &[u8], blocks: impl Fn(&str, &str) -> bool) -> Result<
         scan: &scan,
         bodies: &bodies,
         state,
+        check,
     };
     module.write(&mut sections, &instrumented, &versions)?;
     Ok(sections.join())
+}
+
+/// Asyncify's output with its checks alone made cheaper.
+pub(super) fn whole(wasm: &[u8]) -> Result<Vec<u8>, Error> {
+    let scan = Scan::of(wasm)?;
+    let Some(check) = Check::of(&scan) else {
+        return Ok(wasm.to_vec());
+    };
+    let bodies = bodies(wasm)?;
+    let module = Module {
+        wasm,
+        scan: &scan,
+        bodies: &bodies,
+        state: state(&scan)?,
+        check: Some(check),
+    };
+    let all = scan.imported_functions..scan.functions.len() as u32;
+    let mut sections = Sections::split(wasm)?;
+    module.write(
+        &mut sections,
+        &all.collect::<Vec<_>>(),
+        &Versions::default(),
+    )?;
+    Ok(sections.join())
+}
+
+/// The global with asyncify's state.
+fn state(scan: &Scan) -> Result<u32, Error> {
+    let state = scan.exports.iter().find_map(|(name, kind, index)| {
+        (*kind == ExternalKind::Global && name == shape::ASYNCIFY_STATE).then_some(*index)
+    });
+    state.ok_or(Error::Binaryen)
 }
 
 /// What is made of the instrumented functions.
@@ -244,6 +280,7 @@ fn fast_body(
     state: u32,
     graph: &CallGraph,
     entry: Option<Entry>,
+    check: Option<Check>,
 ) -> Result<Option<Vec<u8>>, Error> {
     let (ops, types) = defined.decode().map_err(Error::malformed)?;
     let Some(tests) = tests(&ops, state, graph) else {
@@ -262,6 +299,19 @@ fn fast_body(
     let mut place = 0;
     while place < ops.len() {
         let rest = &ops[place..];
+        if let Some(check) = check.filter(|check| check.is_called_by(&ops[place])) {
+            let branch = Branch::of(&rest[1..]);
+            let read = place + 2;
+            let Some(branch) = branch.filter(|_| tests.binary_search(&read).is_ok()) else {
+                return Ok(None);
+            };
+            out.extend_from_slice(&wasm[copied..ops[place].start]);
+            let dead = dead.get(&(read + 3)).map_or(&[][..], Vec::as_slice);
+            check.encode(&branch, state, dead, &types, &mut out);
+            place += 1 + Branch::LENGTH;
+            copied = ops[place - 1].end;
+            continue;
+        }
         if let [op, read, ..] = rest
             && reads_state(read, state)
             && tests.binary_search(&(place + 1)).is_ok()
@@ -330,66 +380,13 @@ fn test_behind(rest: &[Op<'_>], state: u32) -> Option<usize> {
     }
 }
 
-/// A test as the pass writes it: `number, state, 1, eq, br_if, drop`. The number says which call it
-/// was, and goes with the branch.
-struct Branch {
-    number: i32,
-    depth: u32,
-}
-
-impl Branch {
-    const LENGTH: usize = 6;
-
-    fn of(ops: &[Op<'_>]) -> Option<Self> {
-        match ops.get(..Self::LENGTH)? {
-            [number, _, _, _, branch, drop] => {
-                match (&number.operator, &branch.operator, &drop.operator) {
-                    (
-                        Operator::I32Const { value },
-                        Operator::BrIf { relative_depth },
-                        Operator::Drop,
-                    ) => Some(Self {
-                        number: *value,
-                        depth: *relative_depth,
-                    }),
-                    _ => None,
-                }
-            }
-            _ => None,
-        }
-    }
-
-    /// The same, but on the way out zeroes what does not matter, so that it need not be kept.
-    fn encode(&self, state: u32, dead: &[u32], types: &[ValType], out: &mut Vec<u8>) {
-        Instruction::GlobalGet(state).encode(out);
-        Instruction::I32Const(UNWINDING).encode(out);
-        Instruction::I32Eq.encode(out);
-        Instruction::If(wasm_encoder::BlockType::Empty).encode(out);
-        for local in dead {
-            let zero = match types.get(*local as usize) {
-                Some(ValType::I32) => Instruction::I32Const(0),
-                Some(ValType::I64) => Instruction::I64Const(0),
-                Some(ValType::F32) => Instruction::F32Const(0.0.into()),
-                Some(ValType::F64) => Instruction::F64Const(0.0.into()),
-                Some(ValType::V128) => Instruction::V128Const(0),
-                // A reference is never saved.
-                Some(ValType::Ref(_)) | None => continue,
-            };
-            zero.encode(out);
-            Instruction::LocalSet(*local).encode(out);
-        }
-        Instruction::I32Const(self.number).encode(out);
-        Instruction::Br(self.depth + 1).encode(out);
-        Instruction::End.encode(out);
-    }
-}
-
 /// Asyncify's output.
 struct Module<'a> {
     wasm: &'a [u8],
     scan: &'a Scan,
     bodies: &'a [Defined<'a>],
     state: u32,
+    check: Option<Check>,
 }
 
 impl Module<'_> {
@@ -401,25 +398,29 @@ impl Module<'_> {
         versions: &Versions,
     ) -> Result<(), Error> {
         let scan = self.scan;
+        let added = versions.slow.len() + versions.enter.len();
+        let last = (scan.functions.len() + added) as u32;
+        let mut enter = versions.enter.clone();
+        enter.extend(self.check.map(|check| (check.import, last)));
         let mut code = CodeSection::new();
         for (function, body) in (scan.imported_functions..).zip(self.bodies) {
             if let Some(fast) = versions.fast.get(&function) {
                 code.raw(fast);
             } else if instrumented.binary_search(&function).is_ok() {
-                code.raw(&self.restoring_body(function, &versions.enter)?);
+                code.raw(&self.restoring_body(function, &enter)?);
             } else {
                 code.raw(&self.wasm[body.range()]);
             }
         }
         let mut added = Vec::new();
         for (slow, function) in (scan.functions.len() as u32..).zip(&versions.slow) {
-            code.raw(&self.restoring_body(*function, &versions.enter)?);
+            code.raw(&self.restoring_body(*function, &enter)?);
             added.push((slow, *function, SLOW));
         }
         let slow_of: HashMap<u32, u32> = added.iter().map(|(slow, f, _)| (*f, *slow)).collect();
-        let mut enter: Vec<(u32, u32)> = versions.enter.iter().map(|(f, e)| (*e, *f)).collect();
-        enter.sort_unstable();
-        for (index, function) in enter {
+        let mut entered: Vec<(u32, u32)> = versions.enter.iter().map(|(f, e)| (*e, *f)).collect();
+        entered.sort_unstable();
+        for (index, function) in entered {
             let entry = Entry {
                 params: params(scan, function),
                 slow: slow_of[&function],
@@ -430,6 +431,10 @@ impl Module<'_> {
             Instruction::End.encode(&mut body);
             code.raw(&body);
             added.push((index, function, ENTER));
+        }
+        if let Some(check) = self.check {
+            code.raw(&check.restoring(self.state));
+            added.push((last, check.import, ENTER));
         }
         let mut types = Vec::new();
         for (_, function, _) in &added {

@@ -1,5 +1,5 @@
 //! Tells the engine's compiler which branches are hardly ever taken: those of asyncify's tests, and of
-//! the tests whether a call has thrown.
+//! checks, and the tests whether a call has thrown.
 //!
 //! The hints are a custom section of the [branch hinting] proposal. Wasmtime moves the code behind
 //! such a branch out of the way; an engine that does not know the section passes it over.
@@ -7,7 +7,7 @@
 //! [branch hinting]: https://github.com/WebAssembly/branch-hinting
 
 use wasm_encoder::{BranchHint, BranchHints};
-use wasmparser::{ExternalKind, FunctionBody, Operator, Parser, Payload};
+use wasmparser::{ExternalKind, FunctionBody, MemArgTarget, Operator, Parser, Payload};
 
 use super::Error;
 use super::exceptions;
@@ -26,11 +26,14 @@ pub(super) fn section(wasm: &[u8]) -> Result<Option<Vec<u8>>, Error> {
     let state = global(shape::ASYNCIFY_STATE).ok_or(Error::Binaryen)?;
     let pending = global(exceptions::PENDING);
 
+    // Asyncify appends its memory to the guest's own.
+    let flags = scan.memories.len().saturating_sub(1) as u32;
+
     let mut hints = BranchHints::new();
     let mut function = scan.imported_functions;
     for payload in Parser::new(0).parse_all(wasm) {
         if let Payload::CodeSectionEntry(body) = payload.map_err(Error::malformed)? {
-            let unlikely = unlikely(&body, state, pending).map_err(Error::malformed)?;
+            let unlikely = unlikely(&body, state, pending, flags).map_err(Error::malformed)?;
             if !unlikely.is_empty() {
                 hints.function_hints(function, unlikely);
             }
@@ -50,11 +53,12 @@ enum Read {
 }
 
 /// Branches on "is the state equal to a number?", which is never the normal state's, and on "is an
-/// exception on its way?".
+/// exception on its way?", and on the flag of checks: nothing else reads a byte of asyncify's memory.
 fn unlikely(
     body: &FunctionBody<'_>,
     state: u32,
     pending: Option<u32>,
+    flags: u32,
 ) -> wasmparser::Result<Vec<BranchHint>> {
     let start = body.range().start;
     let mut reader = body.get_operators_reader()?;
@@ -65,6 +69,11 @@ fn unlikely(
         read = match (read, reader.read()?) {
             (_, Operator::GlobalGet { global_index }) if global_index == state => Read::State,
             (_, Operator::GlobalGet { global_index }) if Some(global_index) == pending => {
+                Read::Test(0)
+            }
+            (_, Operator::I32AtomicLoad8U { memarg })
+                if memarg.target == MemArgTarget::Memory(flags) =>
+            {
                 Read::Test(0)
             }
             (Read::State, Operator::I32Const { value: 1.. }) => Read::Number,

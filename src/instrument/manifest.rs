@@ -59,6 +59,9 @@ pub struct Manifest {
     pub source: Digest,
     /// How it was made.
     pub transform: Transform,
+    /// Whether it has checks by which a guest that computes can be suspended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub preempt: bool,
     /// The names under which its state is exported.
     pub shape: Shape,
 }

@@ -7,6 +7,8 @@
 //!              |        opaque: slow bodies out --> in again
 //!              |- exceptions, segments: plain code for them
 //!              `- callgraph: which functions may be on the stack at a suspend
+//!
+//! preempt: checks in loops and calls, where asked for, before all that
 //! ```
 
 mod bare;
@@ -20,6 +22,7 @@ mod image;
 mod lower;
 mod manifest;
 mod opaque;
+mod preempt;
 mod prepare;
 mod scan;
 mod sections;
@@ -30,7 +33,7 @@ mod validate;
 
 use std::borrow::Cow;
 
-use crate::model::{Digest, ValType};
+use crate::model::{Digest, ValType, shape};
 
 pub use error::Error;
 pub use image::{Segment, initial_memory};
@@ -54,6 +57,8 @@ pub struct Options<'a> {
     pub host: &'a dyn Fn(&str, &str, &[ValType]) -> Option<HostFunction>,
     /// Which rewriting.
     pub transform: Transform,
+    /// Whether loops and calls carry a check, so that a guest which computes can be suspended too.
+    pub preempt: bool,
     /// Told at the start of every stage, with its number from 0 to [`STAGES`].
     pub progress: &'a dyn Fn(&'static str, usize),
 }
@@ -102,8 +107,22 @@ pub struct InstrumentedFunction {
 pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, Error> {
     (options.progress)("reading", 0);
     validate::well_formed(source)?;
+    let given = source;
+    let checked;
+    let source = match options.preempt && options.transform != Transform::None {
+        true => {
+            checked = preempt::insert(source)?;
+            &checked[..]
+        }
+        false => source,
+    };
     let mut scan = scan::Scan::of(source)?;
-    let mut imports = validate::interface(&scan, options.host)?;
+    let host = |module: &str, name: &str, params: &[ValType]| match (module, name) == shape::PREEMPT
+    {
+        true => options.preempt.then(preempt::import),
+        false => (options.host)(module, name, params),
+    };
+    let mut imports = validate::interface(&scan, &host)?;
     if options.transform == Transform::None {
         // Nothing unwinds: host calls wait where they are.
         imports.iter_mut().for_each(|import| import.blocks = false);
@@ -161,7 +180,7 @@ pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, 
     let asyncified = match options.transform {
         Transform::None => bare::add_state(&prepared)?,
         Transform::Reference => binaryen::reference(&prepared, &blocking, &kept)?,
-        Transform::Plain => binaryen::optimize(&asyncify()?, &kept)?,
+        Transform::Plain => binaryen::optimize(&fastpath::whole(&asyncify()?)?, &kept)?,
         Transform::TwoVersion => {
             let named = |module: &str, name: &str| {
                 let blocking = imports.iter().filter(|import| import.blocks);
@@ -187,8 +206,9 @@ pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, 
     }
     let manifest = Manifest {
         tool: env!("CARGO_PKG_VERSION").to_string(),
-        source: Digest::of(source),
+        source: Digest::of(given),
         transform: options.transform,
+        preempt: options.preempt,
         shape,
     };
     let (name, content) = manifest.section();
@@ -204,7 +224,7 @@ pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, 
             })
             .collect(),
         blocking,
-        source_bytes: source.len(),
+        source_bytes: given.len(),
         resumable_bytes: wasm.len(),
     };
     Ok(Instrumented {

@@ -17,6 +17,9 @@ pub const START: &str = "dormouse.start";
 /// Exported function that drops again the segments that a snapshot says were dropped.
 pub const REDROP: &str = "dormouse.redrop";
 
+/// Imported function, module and name: a check at which a guest that computes may be suspended.
+pub const PREEMPT: (&str, &str) = ("dormouse", "preempt");
+
 /// The export name of the guest's memory number `index`.
 pub fn memory_export(index: usize) -> String {
     format!("dormouse.memory.{index}")

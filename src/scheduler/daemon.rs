@@ -41,6 +41,8 @@ const SUBMITTING: usize = 16_384;
 pub struct Options {
     /// Threads for guests; `None` is as many as there are cores.
     pub workers: Option<usize>,
+    /// At most so many of them, while all compute.
+    pub max_workers: usize,
     /// A wait that is known to last so long is slept through in the store, not in memory.
     pub hibernate_after: Duration,
     /// Bytes of the memories of instances that wait in memory; beyond it they are put to sleep.
@@ -66,6 +68,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             workers: None,
+            max_workers: 64,
             hibernate_after: Duration::from_secs(1),
             max_warm_memory: 256 << 20,
             memory_limit: Some(1 << 30),
@@ -140,6 +143,7 @@ impl Daemon {
             .map_err(threads)?;
         let programs = Arc::new(Programs::new(runtime, store.clone()));
         let bases = Arc::new(Bases::new(store.clone(), journal.clone()));
+        let most = options.max_workers;
         let options = Arc::new(options);
         let following = broadcast::channel(4096).0;
         let next = AtomicU64::new(store.last_id()?.0 + 1);
@@ -171,7 +175,7 @@ impl Daemon {
             sockets: shared.sockets.clone(),
             started: Box::new(report(&outbox)),
         };
-        let pool = Pool::start(workers, worker(), report(&outbox)).map_err(threads)?;
+        let pool = Pool::start(workers, most, worker(), report(&outbox)).map_err(threads)?;
         let moving = Moving::new(worker());
         let driver = Driver::new(shared.clone(), pool, inbox, outbox.clone());
         tokio::spawn(driver.run());

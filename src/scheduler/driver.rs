@@ -218,6 +218,9 @@ impl Driver {
     fn patience(&self) -> Duration {
         let now = self.shared.clock.realtime();
         let mut longest = Duration::from_secs(1);
+        if let Some(left) = self.pool.interrupt(self.shared.options.checkpoint) {
+            longest = longest.min(left.max(RELIEF));
+        }
         if self.pool.relieve() {
             longest = RELIEF / 2;
         }

@@ -55,6 +55,15 @@ impl Job {
             Self::Step(guest) | Self::Freeze(guest, _) => guest.id,
         }
     }
+
+    /// Reaches the guest, where the job runs it.
+    pub(super) fn handle(&self) -> Option<TaskHandle> {
+        match self {
+            Self::Load { handle, .. } => Some(handle.clone()),
+            Self::Step(guest) => Some(guest.task.handle()),
+            Self::Freeze(..) => None,
+        }
+    }
 }
 
 /// A task in memory.
@@ -294,7 +303,9 @@ impl Worker {
             if guest.task.handle().is_asked() {
                 return Report::Asked(guest);
             }
-            if wait == Wait::Yield || guest.task.is_ready() {
+            let old = guest.stored.elapsed() >= self.options.checkpoint;
+            let ready = wait == Wait::Yield || guest.task.is_ready();
+            if ready && !old {
                 match started.elapsed() < SLICE {
                     true => continue,
                     false => return Report::Preempted(guest),
@@ -304,7 +315,6 @@ impl Worker {
                 .task
                 .remaining()
                 .is_some_and(|left| left >= self.options.hibernate_after);
-            let old = guest.stored.elapsed() >= self.options.checkpoint;
             if !far && !old {
                 return Report::Parked(guest);
             }

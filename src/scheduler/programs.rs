@@ -50,9 +50,10 @@ impl Programs {
     pub(super) fn add(
         &self,
         source: &[u8],
+        preempt: bool,
         engine: Engine,
     ) -> Result<(Arc<Program>, Change), Error> {
-        let program = self.runtime.load(source, &quiet)?;
+        let program = self.runtime.load_as(source, preempt, &quiet)?;
         program.compile(&self.runtime, engine, &quiet)?;
         let change = blob(&program);
         Ok((self.keep(program), change))

@@ -3,20 +3,24 @@
 //! There are as many as there are cores, and more while all of them compute: a guest that does not
 //! block for a while is not waited for. A further thread takes the next job then, and the system
 //! shares the cores among them. So no guest delays another's wake-up by more than [`RELIEF`], while
-//! fewer than [`MOST`] compute.
+//! fewer compute than there may be threads.
+//!
+//! Beyond that, turns are ended: of as many guests as there are jobs that wait, those that have been
+//! running longest suspend at their next check, if they have any, and go to the end of the queue.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::guest::{Job, Report, Worker};
-use crate::task::STACK;
+use crate::model::TaskId;
+use crate::task::{STACK, TaskHandle};
 
 /// A job that has waited so long gets a thread of its own, if all are busy.
 pub(super) const RELIEF: Duration = Duration::from_millis(10);
 
-/// At most so many threads.
-const MOST: usize = 64;
+/// A turn lasts at least so long. One that ends costs what its frames cost from then on, which run slow.
+const TURN: Duration = Duration::from_millis(100);
 
 /// A thread that is one too many waits so long for another job.
 const LINGER: Duration = Duration::from_millis(100);
@@ -32,6 +36,7 @@ struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     regular: usize,
+    most: usize,
 }
 
 #[derive(Default)]
@@ -40,12 +45,20 @@ struct State {
     threads: usize,
     idle: usize,
     closed: bool,
+    running: HashMap<TaskId, Turn>,
+}
+
+/// A guest on a thread.
+struct Turn {
+    since: Instant,
+    handle: TaskHandle,
 }
 
 impl Pool {
-    /// Starts `regular` threads.
+    /// Starts `regular` threads; there may be `most`.
     pub(super) fn start(
         regular: usize,
+        most: usize,
         worker: Worker,
         report: impl Fn(Report) + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
@@ -54,7 +67,8 @@ impl Pool {
             report: Box::new(report),
             state: Mutex::default(),
             changed: Condvar::new(),
-            regular: regular.clamp(1, MOST),
+            regular: regular.max(1),
+            most: most.max(regular),
         });
         for _ in 0..shared.regular {
             shared.spawn()?;
@@ -75,19 +89,47 @@ impl Pool {
         self.shared.state().jobs.len() < 2 * self.shared.regular
     }
 
-    /// Starts another thread where a job has waited for long. Says whether any job waits at all.
+    /// Starts another thread where a job has waited for long; where there may be no more, ends the turns
+    /// that have lasted longest. Says whether any job waits at all.
     pub(super) fn relieve(&self) -> bool {
         let state = self.shared.state();
         let Some((_, since)) = state.jobs.front() else {
             return false;
         };
-        if state.idle == 0 && state.threads < MOST && since.elapsed() >= RELIEF {
+        if state.idle > 0 || since.elapsed() < RELIEF {
+            return true;
+        }
+        if state.threads < self.shared.most {
             drop(state);
             if let Err(error) = self.shared.spawn() {
                 log::warn!("cannot start another thread for guests: {error}");
             }
+            return true;
+        }
+        let turns = state.running.values();
+        let mut long: Vec<&Turn> = turns.filter(|turn| turn.since.elapsed() >= TURN).collect();
+        long.sort_unstable_by_key(|turn| turn.since);
+        for turn in long.into_iter().take(state.jobs.len()) {
+            turn.handle.preempt();
         }
         true
+    }
+
+    /// Ends the turns that have lasted so long, though nobody waits for them, so that the guests can be
+    /// written down. Says when the next one will have.
+    pub(super) fn interrupt(&self, after: Duration) -> Option<Duration> {
+        let mut state = self.shared.state();
+        for turn in state.running.values_mut() {
+            if turn.since.elapsed() >= after {
+                turn.handle.preempt();
+                // One without checks is not asked all the time.
+                turn.since = Instant::now();
+            }
+        }
+        let turns = state.running.values();
+        turns
+            .map(|turn| after.saturating_sub(turn.since.elapsed()))
+            .min()
     }
 }
 
@@ -119,8 +161,16 @@ impl Shared {
     fn run(&self) {
         while let Some(job) = self.next() {
             let id = job.id();
+            if let Some(handle) = job.handle() {
+                let turn = Turn {
+                    since: Instant::now(),
+                    handle,
+                };
+                self.state().running.insert(id, turn);
+            }
             let done =
                 std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.worker.work(job)));
+            self.state().running.remove(&id);
             // A bug of ours costs one task its run, not the daemon.
             (self.report)(done.unwrap_or_else(|_| Report::Lost { id }));
         }

@@ -198,15 +198,25 @@ pub(super) async fn batch(
     Ok(Json(told.collect()))
 }
 
+/// How to make a module ready.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ModuleQuery {
+    /// Put a check into loops and calls, so that its tasks can be suspended while they compute.
+    preempt: Option<bool>,
+}
+
 /// Uploads a module, the bytes of a .wasm file. It is made resumable and compiled, which takes seconds
 /// for a large one, and kept while tasks name it.
-#[utoipa::path(put, path = "/v1/modules", request_body(content = Vec<u8>, content_type = "application/wasm"),
+#[utoipa::path(put, path = "/v1/modules", params(ModuleQuery), request_body(content = Vec<u8>, content_type = "application/wasm"),
     responses((status = 200, body = Module), (status = 400, body = Problem)))]
 pub(super) async fn put_module(
     State(served): Shared,
+    Asked(query): Asked<ModuleQuery>,
     body: Result<Bytes, BytesRejection>,
 ) -> Answer<Json<Module>> {
-    let digest = served.daemon.add_module(body?.to_vec()).await?;
+    let (source, preempt) = (body?.to_vec(), query.preempt.unwrap_or_default());
+    let digest = served.daemon.add_module_as(source, preempt).await?;
     let module = digest.to_string();
     Ok(Json(Module { module }))
 }
@@ -218,8 +228,8 @@ pub(super) async fn show(State(served): Shared, Path(id): Path<String>) -> Answe
     Ok(Json(served.daemon.task(id).await?.into()))
 }
 
-/// Stops a task at its next call that may block, and keeps it until told otherwise. 202: it computes, and
-/// will be paused when it blocks.
+/// Stops a task at its next call that may block, or at its next check if it was submitted with those, and
+/// keeps it until told otherwise. 202: it computes, and will be paused when it blocks.
 #[utoipa::path(post, path = "/v1/tasks/{id}/pause", responses((status = 200, body = Task), (status = 202, body = Task)))]
 pub(super) async fn pause(State(served): Shared, Path(id): Path<String>) -> Answer<Response> {
     let id = find(&served, &id).await?;
@@ -233,7 +243,7 @@ pub(super) async fn resume(State(served): Shared, Path(id): Path<String>) -> Ans
     acted(&served, id, served.daemon.resume(id)).await
 }
 
-/// Ends a task. 202: it computes, and ends when it calls its host.
+/// Ends a task. 202: a call of its host takes long, and it ends after that.
 #[utoipa::path(post, path = "/v1/tasks/{id}/kill", responses((status = 200, body = Task), (status = 202, body = Task)))]
 pub(super) async fn kill(State(served): Shared, Path(id): Path<String>) -> Answer<Response> {
     let id = find(&served, &id).await?;

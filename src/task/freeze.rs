@@ -81,7 +81,7 @@ impl Task {
                 wakes,
                 source: self.program.manifest().source,
                 module: self.program.digest(),
-                transform: self.program.manifest().transform.to_string(),
+                transform: self.program.transform(),
                 origin: None,
             },
             module: self.program.embedded(),

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::TaskHandle;
 use super::functions::{HostCall, HostFunctions, HostFuture, HostReply, from_bits, to_bits};
 use crate::engine::{Flow, Guest, HostCallback, asyncify};
-use crate::model::shape::Import;
+use crate::model::shape::{self, Import};
 use crate::model::{ValType, Wait};
 use crate::wasi;
 
@@ -47,6 +47,8 @@ pub(super) struct Host {
 /// What an import is bound to.
 #[derive(Clone)]
 enum Target {
+    /// The check of a guest that computes.
+    Preempt,
     Wasi(wasi::Function, Import),
     Registered(Import),
 }
@@ -67,6 +69,7 @@ impl SharedHost {
             .map(
                 |import| match wasi_function(&import.module, &import.name, &import.params) {
                     Some(function) => Target::Wasi(function, import.clone()),
+                    None if is_check(import) => Target::Preempt,
                     None => Target::Registered(import.clone()),
                 },
             )
@@ -94,6 +97,10 @@ impl SharedHost {
         let shared = self.clone();
         Box::new(move |guest, import, arguments| shared.lock().call(guest, import, arguments))
     }
+}
+
+fn is_check(import: &Import) -> bool {
+    (import.module.as_str(), import.name.as_str()) == shape::PREEMPT
 }
 
 /// The WASI function behind an import.
@@ -129,6 +136,9 @@ impl Host {
         };
         let woken = resumed.as_ref().filter(|p| p.blocked).map(|p| &p.wait);
         let outcome = match &target {
+            // It asks nothing, and goes on where the guest is made to go on.
+            Target::Preempt if resumed.is_some() => Outcome::Return(0),
+            Target::Preempt => UNTRIED,
             Target::Wasi(function, import) if import.blocks => {
                 let force = resumed.is_none() && self.must_unwind();
                 self.wasi_call(*function, &arguments, guest, woken, force)
@@ -159,6 +169,20 @@ impl Host {
         }
     }
 
+    /// The guest has begun to unwind by itself, at a check.
+    pub(super) fn unwound_at_check(&mut self) {
+        let check = self.imports.iter();
+        let check = check
+            .clone()
+            .position(|target| matches!(target, Target::Preempt));
+        self.pending = check.map(|import| Pending {
+            import,
+            arguments: Vec::new(),
+            wait: Wait::Yield,
+            blocked: false,
+        });
+    }
+
     /// In a rewinding guest, ends the rewinding and gives the call it had unwound at.
     fn take_pending(&mut self, guest: &mut dyn Guest, import: usize) -> Option<Pending> {
         if !std::mem::take(&mut self.rewinding) {
@@ -187,17 +211,13 @@ impl Host {
         woken: Option<&Wait>,
         force: bool,
     ) -> Outcome {
-        let untried = Outcome::Unwind {
-            wait: Wait::Yield,
-            blocked: false,
-        };
         // A poll takes nothing away, so it can be asked first what it waits for; a read cannot.
         let harmless = matches!(
             function,
             wasi::Function::PollOneoff | wasi::Function::EpollOneoff
         );
         if force && !harmless {
-            return untried;
+            return UNTRIED;
         }
         let outcome = self.wasi.call(function, arguments, guest.memory(), woken);
         log::trace!("{} {arguments:x?} -> {outcome:?}", function.name());
@@ -206,7 +226,7 @@ impl Host {
                 wait,
                 blocked: true,
             },
-            wasi::Outcome::Done(_) if force => untried,
+            wasi::Outcome::Done(_) if force => UNTRIED,
             wasi::Outcome::Done(errno) => Outcome::Return(u64::from(errno.raw())),
             wasi::Outcome::Exit(code) => {
                 self.exit = Some(code);
@@ -284,6 +304,12 @@ impl Host {
         Some((name, (registered.start)(call)))
     }
 }
+
+/// The guest unwinds at a call that has not been made.
+const UNTRIED: Outcome = Outcome::Unwind {
+    wait: Wait::Yield,
+    blocked: false,
+};
 
 /// What a host call comes to.
 enum Outcome {

@@ -16,10 +16,11 @@ mod error;
 mod freeze;
 mod functions;
 mod host;
+mod packed;
 mod program;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -83,6 +84,8 @@ pub struct Task {
     /// Which of the shape's entries is being run.
     entry: usize,
     exited: Option<u32>,
+    /// The next step ends at its first check.
+    preempt_next: bool,
 }
 
 /// Asks a task to suspend, from anywhere.
@@ -91,35 +94,73 @@ pub struct TaskHandle {
     asked: Arc<AtomicBool>,
     killed: Arc<AtomicBool>,
     changed: Arc<Notify>,
+    /// Reaches the task's instance, while it has one.
+    interrupt: Arc<Mutex<Option<engine::Interrupt>>>,
 }
 
 impl TaskHandle {
-    /// Asks the task to suspend: at once if it waits, else at its next call that may block.
+    /// Asks the task to suspend: at once if it waits, else at its next call that may block, or at its
+    /// next check if its module has checks.
     pub fn suspend(&self) {
-        self.asked.store(true, Ordering::Relaxed);
+        self.asked.store(true, Ordering::SeqCst);
         self.changed.notify_one();
+        self.preempt();
     }
 
     /// Takes the request back.
     pub fn clear(&self) {
-        self.asked.store(false, Ordering::Relaxed);
+        self.asked.store(false, Ordering::SeqCst);
+        self.set_flag(false);
     }
 
-    /// Ends the guest at its next host call; the step fails with `TaskError::Killed`. A guest that
-    /// computes without host calls goes on until it makes one.
+    /// Ends the guest's turn: if it computes and its module has checks, the step that is under way ends
+    /// at the next one, with [`Wait::Yield`]. Otherwise nothing happens.
+    pub fn preempt(&self) {
+        if let Some(interrupt) = &*self.interrupt() {
+            interrupt.ask(true);
+        }
+    }
+
+    /// For the next step.
+    fn set_flag(&self, at_once: bool) {
+        if let Some(interrupt) = &*self.interrupt() {
+            interrupt.ask(at_once || self.is_asked());
+        }
+    }
+
+    /// Ends the guest at once, also while it computes; the step fails with `TaskError::Killed`. A host
+    /// call that is under way is waited for.
     pub fn kill(&self) {
-        self.killed.store(true, Ordering::Relaxed);
+        self.killed.store(true, Ordering::SeqCst);
         self.suspend();
+        if let Some(interrupt) = &*self.interrupt() {
+            interrupt.kill();
+        }
+    }
+
+    fn interrupt(&self) -> MutexGuard<'_, Option<engine::Interrupt>> {
+        self.interrupt
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What has been asked before is asked of the instance.
+    fn attach(&self, interrupt: engine::Interrupt) {
+        let mut place = self.interrupt();
+        if self.is_killed() {
+            interrupt.kill();
+        }
+        *place = Some(interrupt);
     }
 
     /// Whether the task has been told to end.
     pub fn is_killed(&self) -> bool {
-        self.killed.load(Ordering::Relaxed)
+        self.killed.load(Ordering::SeqCst)
     }
 
     /// Whether the task has been asked to suspend.
     pub fn is_asked(&self) -> bool {
-        self.asked.load(Ordering::Relaxed)
+        self.asked.load(Ordering::SeqCst)
     }
 
     /// Completes when the task is asked to suspend.
@@ -176,15 +217,19 @@ impl Task {
         let imports = &program.shape().imports;
         let functions = runtime.functions().clone();
         let host = SharedHost::new(wasi, imports, functions, around.handle.clone());
+        let mut instance = module.instantiate(host.callback(), around.memory_limit)?;
+        asyncify::prepare(&mut *instance);
+        around.handle.attach(instance.interrupt());
         Ok(Self {
             program: program.clone(),
             kind,
-            instance: module.instantiate(host.callback(), around.memory_limit)?,
+            instance,
             host,
             handle: around.handle,
             clock: around.clock,
             entry: 0,
             exited: None,
+            preempt_next: false,
         })
     }
 
@@ -210,6 +255,8 @@ impl Task {
                     host.rewinding = true;
                     asyncify::begin_rewind(&mut *self.instance);
                 }
+                // What was asked before is asked still; a turn that was ended is over.
+                self.handle.set_flag(std::mem::take(&mut self.preempt_next));
             }
             // Guests may use deep stacks whatever thread they run on.
             let instance = &mut self.instance;
@@ -222,6 +269,9 @@ impl Task {
             }
             if let Some(message) = host.error.take() {
                 return Err(TaskError::Mismatch(message).into());
+            }
+            if host.pending.is_none() && self.instance.is_unwinding() {
+                host.unwound_at_check();
             }
             match ended {
                 // Only `proc_exit` and `proc_raise` stop a guest, and both give a code.
@@ -327,6 +377,11 @@ impl Task {
     /// Unwinds at every call that may block, even if it would not: what `--rehearse` does.
     pub fn unwind_always(&mut self, always: bool) {
         self.host.lock().unwind_always = always;
+    }
+
+    /// Ends the next step at the first check that the guest makes, if its module has checks.
+    pub fn preempt_next(&mut self) {
+        self.preempt_next = true;
     }
 
     /// The program.

@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use super::cache::{self, Cache};
 use super::functions::HostFunctions;
 use super::host::wasi_function;
+use super::packed::{check_digest, has_connections, unpack};
 use super::{Snapshot, TaskError};
 use crate::engine::{self, Engine, EngineKind};
 use crate::error::Error;
 use crate::instrument::{self, HostFunction, Manifest, Report, Segment, Transform};
 use crate::model::{Digest, Shape};
 use crate::snapshot::ModuleRef;
-use crate::wasi;
 
 /// How a [`Runtime`] is set up.
 #[derive(Debug, Default)]
@@ -26,6 +26,9 @@ pub struct RuntimeOptions {
     pub functions: HostFunctions,
     /// How modules are made resumable.
     pub transform: Transform,
+    /// Whether guests that compute can be suspended too; [`Runtime::load_as`] asks for it module by
+    /// module.
+    pub preempt: bool,
     /// Keep address space for so many instances, which makes starting one much cheaper: for programs
     /// that run many guests. `None` gives each instance its own.
     pub pool: Option<u32>,
@@ -36,6 +39,7 @@ pub struct Runtime {
     cache: Cache,
     functions: HostFunctions,
     transform: Transform,
+    preempt: bool,
     pool: Option<u32>,
     engines: Mutex<Vec<Arc<dyn Engine>>>,
 }
@@ -48,6 +52,9 @@ pub fn quiet(_: &str, _: usize, _: usize) {}
 
 /// Instrumenting, then compiling.
 const STAGES: usize = instrument::STAGES + 1;
+
+/// Ends the name of the transform in a snapshot whose module has checks.
+const PREEMPTIBLE: &str = " with checks";
 
 /// Ties a source to its resumable module.
 #[derive(Serialize, Deserialize)]
@@ -66,6 +73,7 @@ impl Runtime {
             cache: Cache::open(&root)?,
             functions: options.functions,
             transform: options.transform,
+            preempt: options.preempt,
             pool: options.pool,
             engines: Mutex::default(),
         })
@@ -76,7 +84,21 @@ impl Runtime {
     /// # Errors
     /// Says why the module cannot be made resumable.
     pub fn load(&self, source: &[u8], progress: Progress<'_>) -> Result<Arc<Program>, Error> {
-        let entry = self.cache.source(&self.source_key(source));
+        self.load_as(source, self.preempt, progress)
+    }
+
+    /// Like [`load`](Self::load), and says whether the guest can be suspended while it computes: its
+    /// loops and calls carry a check then.
+    ///
+    /// # Errors
+    /// Says why the module cannot be made resumable.
+    pub fn load_as(
+        &self,
+        source: &[u8],
+        preempt: bool,
+        progress: Progress<'_>,
+    ) -> Result<Arc<Program>, Error> {
+        let entry = self.cache.source(&self.source_key(source, preempt));
         let cached = || {
             cache::get(&entry)
                 .and_then(|bytes| rmp_serde::from_slice::<SourceEntry>(&bytes).ok())
@@ -90,7 +112,7 @@ impl Runtime {
         });
         match cached() {
             Some(program) => Ok(program),
-            None => Ok(self.instrument(source, progress)?.0),
+            None => Ok(self.instrument_as(source, preempt, progress)?.0),
         }
     }
 
@@ -103,12 +125,22 @@ impl Runtime {
         source: &[u8],
         progress: Progress<'_>,
     ) -> Result<(Arc<Program>, Report), Error> {
+        self.instrument_as(source, self.preempt, progress)
+    }
+
+    fn instrument_as(
+        &self,
+        source: &[u8],
+        preempt: bool,
+        progress: Progress<'_>,
+    ) -> Result<(Arc<Program>, Report), Error> {
         let connections = has_connections(source);
         let done = instrument::instrument(
             source,
             &instrument::Options {
                 host: &|module, name, params| self.host_function(module, name, params, connections),
                 transform: self.transform,
+                preempt,
                 progress: &|stage, number| progress(stage, number, STAGES),
             },
         )?;
@@ -121,8 +153,10 @@ impl Runtime {
             .map_err(|e| TaskError::Mismatch(e.to_string()))?;
         self.cache.put(&self.cache.module(&module), &packed)?;
         self.cache.put(&self.cache.manifest(&module), &manifest)?;
-        self.cache
-            .put(&self.cache.source(&self.source_key(source)), &entry)?;
+        self.cache.put(
+            &self.cache.source(&self.source_key(source, preempt)),
+            &entry,
+        )?;
         let length = done.wasm.len() as u64;
         let program = Program::new(module, done.manifest, packed.into(), length);
         // It has just been decompressed, so to speak.
@@ -208,7 +242,8 @@ impl Runtime {
             let wanted = snapshot.meta.source;
             return Err(TaskError::OtherModule { wanted, found }.into());
         }
-        let program = self.load(source, progress)?;
+        let preempt = snapshot.meta.transform.ends_with(PREEMPTIBLE);
+        let program = self.load_as(source, preempt, progress)?;
         match program.digest == snapshot.meta.module {
             true => Ok(program),
             false => Err(TaskError::OtherTransform {
@@ -257,7 +292,7 @@ impl Runtime {
     }
 
     /// What a resumable module depends on.
-    fn source_key(&self, source: &[u8]) -> Digest {
+    fn source_key(&self, source: &[u8], preempt: bool) -> Digest {
         let functions = format!("{:?}", self.functions.types());
         Digest::of_parts([
             env!("CARGO_PKG_VERSION").as_bytes(),
@@ -267,6 +302,10 @@ impl Runtime {
             functions.as_bytes(),
             match has_connections(source) {
                 true => b"connections",
+                false => b"",
+            },
+            match preempt {
+                true => b"preempt",
                 false => b"",
             },
             Digest::of(source).as_bytes(),
@@ -329,6 +368,16 @@ impl Program {
     /// Digest of the resumable module.
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// How the module was made resumable, in words.
+    pub(super) fn transform(&self) -> String {
+        let checks = if self.manifest.preempt {
+            PREEMPTIBLE
+        } else {
+            ""
+        };
+        format!("{}{checks}", self.manifest.transform)
     }
 
     /// Where the module comes from and how its state is reached.
@@ -434,49 +483,4 @@ impl fmt::Debug for Program {
             .field("manifest", &self.manifest)
             .finish_non_exhaustive()
     }
-}
-
-/// Whether a module can have connections: it has to accept them, or to open sockets.
-fn has_connections(wasm: &[u8]) -> bool {
-    use wasmparser::{Parser, Payload, SectionLimited};
-    let imports = Parser::new(0)
-        .parse_all(wasm)
-        .find_map(|payload| match payload {
-            Ok(Payload::ImportSection(imports)) => Some(imports),
-            _ => None,
-        });
-    let sources = [wasi::Function::SockAccept, wasi::Function::SockOpen];
-    imports
-        .into_iter()
-        .flat_map(SectionLimited::into_imports)
-        .flatten()
-        .any(|import| {
-            let name = import.name.strip_suffix("_v2").unwrap_or(import.name);
-            sources.iter().any(|source| source.name() == name)
-        })
-}
-
-fn check_digest(wasm: &[u8], stated: &Digest) -> Result<(), Error> {
-    match Digest::of(wasm) == *stated {
-        true => Ok(()),
-        false => {
-            Err(TaskError::Mismatch("its module has another digest than stated".into()).into())
-        }
-    }
-}
-
-fn unpack(packed: &[u8], length: u64) -> Result<Vec<u8>, Error> {
-    let damaged =
-        |e: String| TaskError::Mismatch(format!("its module cannot be decompressed: {e}"));
-    // Checked before memory is asked for.
-    let stated = zstd::zstd_safe::get_frame_content_size(packed);
-    if stated.ok().flatten() != Some(length) {
-        return Err(damaged("it has another length than stated".into()).into());
-    }
-    // What follows the frame would travel on with it.
-    if zstd::zstd_safe::find_frame_compressed_size(packed).ok() != Some(packed.len()) {
-        return Err(damaged("it is followed by something else".into()).into());
-    }
-    let length = usize::try_from(length).map_err(|e| damaged(e.to_string()))?;
-    Ok(zstd::bulk::decompress(packed, length).map_err(|e| damaged(e.to_string()))?)
 }

@@ -4,6 +4,7 @@
 //! times. `DORMOUSE_MOVES` says how often a move is stopped at each of its steps (`make test-moves`).
 
 mod api;
+mod compute;
 mod crash;
 mod full;
 mod gate;

@@ -157,8 +157,14 @@ impl Daemon {
 
     /// Uploads a guest; gives its digest.
     pub fn upload(&self, name: &str) -> String {
+        self.upload_as(name, false)
+    }
+
+    /// With checks or without.
+    pub fn upload_as(&self, name: &str, preempt: bool) -> String {
         let wasm = std::fs::read(guest(name)).expect("a guest");
-        let (status, answer) = self.ask(Method::PUT, "/v1/modules", &wasm);
+        let path = format!("/v1/modules?preempt={preempt}");
+        let (status, answer) = self.ask(Method::PUT, &path, &wasm);
         let text = String::from_utf8_lossy(&answer).into_owned();
         assert_eq!(status, 200, "{text}");
         let answer: Value = serde_json::from_str(&text).expect("JSON");

@@ -15,12 +15,16 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
+use std::ops::Range;
+use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
 
 use wasmedge_sdk::error::CoreError;
 use wasmedge_sdk::{CompilerOptimizationLevel, FuncType, ImportObject, Store, Vm};
 use wasmedge_sys::{CallingFrame, Function, WasmValue};
+
+use crate::engine::interrupt::{Code, Exit};
 
 const SIGNALS: [c_int; 3] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE];
 
@@ -150,6 +154,52 @@ pub(super) fn left<T>(call: impl FnOnce() -> T) -> T {
     let result = call();
     ENTRY.set(entry);
     result
+}
+
+/// The code of a guest whose library is in this file, and the way out of it.
+pub(super) fn code(library: &Path) -> Option<Code> {
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
+    let library = library.to_str()?;
+    let ranges: Vec<_> = maps
+        .lines()
+        .filter_map(|line| executable(line, library))
+        .collect();
+    (!ranges.is_empty()).then_some(Code {
+        ranges,
+        exit: Exit::Fault(leave),
+    })
+}
+
+/// The addresses of a mapping with code of this file.
+fn executable(line: &str, library: &str) -> Option<Range<usize>> {
+    // `start-end rwxp offset device inode   path`, where the path may be followed by `(deleted)`.
+    let place = line.find('/')?;
+    let path = line[place..].trim_end_matches(" (deleted)");
+    let mut words = line[..place].split(' ');
+    let (start, end) = words.next()?.split_once('-')?;
+    let is_code = words.next()?.contains('x') && path == library;
+    let address = |text: &str| usize::from_str_radix(text, 16).ok();
+    is_code.then_some(address(start)?..address(end)?)
+}
+
+/// Leaves a guest that is to end, in a handler that has interrupted its code.
+fn leave(info: *mut libc::siginfo_t, context: *mut c_void) {
+    let Some(handlers) = HANDLERS.get() else {
+        return;
+    };
+    if ENTRY.get().is_none() {
+        return;
+    }
+    let (signal, action) = (SIGNALS[0], &handlers.wasmedge[0]);
+    if action.sa_flags & libc::SA_SIGINFO != 0 {
+        // SAFETY: the handler has this type, as its flag says. For this signal it looks at nothing of
+        // what it gets, and jumps to where WasmEdge has entered the guest on this thread.
+        unsafe {
+            let function: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) =
+                std::mem::transmute(action.sa_sigaction);
+            function(signal, info, context);
+        }
+    }
 }
 
 extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {

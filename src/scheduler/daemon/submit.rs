@@ -20,8 +20,18 @@ impl Daemon {
     /// # Errors
     /// Says why the module cannot be made resumable.
     pub async fn add_module(&self, source: Vec<u8>) -> Result<Digest, Error> {
+        self.add_module_as(source, false).await
+    }
+
+    /// Like [`add_module`](Self::add_module), and says whether tasks that run it can be suspended while
+    /// they compute: then their turns are short where others wait, and they are written down as often as
+    /// those that wait.
+    ///
+    /// # Errors
+    /// Says why the module cannot be made resumable.
+    pub async fn add_module_as(&self, source: Vec<u8>, preempt: bool) -> Result<Digest, Error> {
         let (programs, engine) = (self.programs.clone(), self.shared.options.engine);
-        let (program, change) = blocking(move || programs.add(&source, engine)).await?;
+        let (program, change) = blocking(move || programs.add(&source, preempt, engine)).await?;
         self.commit(vec![change]).await?;
         Ok(program.digest())
     }
