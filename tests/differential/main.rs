@@ -35,6 +35,8 @@ const AT_A_TIME: u64 = 20;
 const WASMEDGE: u64 = 8;
 /// Binaryen's own output is tried in one program of so many; the rest have two versions.
 const PLAIN: u64 = 5;
+/// One program of so many has checks, and is suspended at some of those too.
+const CHECKED: u64 = 2;
 
 /// What one run of a program came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +70,7 @@ struct Counts {
     suspends: AtomicUsize,
     snapshots: AtomicUsize,
     traps: AtomicUsize,
+    checked: AtomicUsize,
     refused: Mutex<BTreeMap<String, usize>>,
 }
 
@@ -76,6 +79,7 @@ static COUNTS: Counts = Counts {
     suspends: AtomicUsize::new(0),
     snapshots: AtomicUsize::new(0),
     traps: AtomicUsize::new(0),
+    checked: AtomicUsize::new(0),
     refused: Mutex::new(BTreeMap::new()),
 };
 
@@ -97,13 +101,18 @@ fn main() {
     let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
     let (programs, all) = (count(&COUNTS.programs), refused.values().sum::<usize>());
     println!(
-        "{programs} programs, {} suspends, {} of them through a snapshot, {} traps, {all} refused: \
+        "{programs} programs, {} of them with checks, {} suspends, {} of them through a snapshot, {} traps, {all} refused: \
          {refused:?}\n",
+        count(&COUNTS.checked),
         count(&COUNTS.suspends),
         count(&COUNTS.snapshots),
         count(&COUNTS.traps),
     );
     // A fuzzer that tests refusals only tests nothing.
+    assert!(
+        programs < 40 || count(&COUNTS.checked) * 6 > programs,
+        "hardly any had checks"
+    );
     assert!(all * 5 <= programs, "more than a fifth were refused");
     conclusion.exit();
 }
@@ -137,7 +146,18 @@ fn check(seed: u64) -> Result<(), Failed> {
     COUNTS.programs.fetch_add(1, Ordering::Relaxed);
     // The oracle does not know the older form of exceptions, but the same program in the final one.
     let wasm = older.unwrap_or(wasm);
-    let found = subject::run(&wasm, &input, transform, engines, &mut random);
+    // By threes, so that it goes with each kind of program, each transform and each engine.
+    let mut preempt = (seed / 3).is_multiple_of(CHECKED);
+    let mut run = |preempt| subject::run(&wasm, &input, transform, preempt, engines, &mut random);
+    let mut found = run(preempt);
+    if preempt && matches!(found, Err(subject::Failure::Refused(_))) {
+        // More functions may be on the stack with checks, and so more is refused.
+        preempt = false;
+        found = run(preempt);
+    }
+    if preempt {
+        COUNTS.checked.fetch_add(1, Ordering::Relaxed);
+    }
     let report = match found {
         Ok(run) => {
             COUNTS.suspends.fetch_add(run.suspends, Ordering::Relaxed);
@@ -161,7 +181,8 @@ fn check(seed: u64) -> Result<(), Failed> {
         Err(subject::Failure::Broken(error)) => error,
     };
     let file = std::env::temp_dir().join(format!("dormouse-fuzz-{seed}.wasm"));
-    let mut message = format!("seed {seed} ({transform:?}, {engines:?}): {report}");
+    let mut message =
+        format!("seed {seed} ({transform:?}, checks {preempt}, {engines:?}): {report}");
     match std::fs::write(&file, &wasm) {
         Ok(()) => _ = write!(message, "\nthe program is in {}", file.display()),
         Err(error) => _ = write!(message, "\nthe program could not be written: {error}"),

@@ -1,5 +1,5 @@
 //! The same program under dormouse: unwound at every call that may block, and at some of them
-//! taken down to bytes and brought back in a fresh instance.
+//! taken down to bytes and brought back in a fresh instance. With checks also in between.
 
 use std::fs::File;
 use std::io::Write;
@@ -14,6 +14,9 @@ use super::{Ending, Outcome};
 
 /// Snapshots of one program at most: each costs an instance.
 const SNAPSHOTS: usize = 24;
+
+/// So many suspends, and no more of them at checks: a loop over all memory makes thousands.
+const SUSPENDS: usize = 400;
 
 /// A run to the end.
 pub struct Run {
@@ -40,6 +43,7 @@ pub fn run(
     wasm: &[u8],
     input: &[u8],
     transform: Transform,
+    preempt: bool,
     engines: [EngineKind; 2],
     random: &mut fastrand::Rng,
 ) -> Result<Run, Failure> {
@@ -62,6 +66,7 @@ pub fn run(
     let runtime = Runtime::new(RuntimeOptions {
         cache: Some(folder.path().join("cache")),
         transform,
+        preempt,
         ..RuntimeOptions::default()
     })?;
     let quiet = &dormouse::quiet;
@@ -98,7 +103,12 @@ pub fn run(
     task.unwind_always(true);
     // All, hardly any, or something between.
     let often = [1.0, 0.5, 0.1, 0.02][random.usize(..4)];
+    // The same for checks, but none only where there are none.
+    let checked = [1.0, 0.3, 0.03, 0.003][random.usize(..4)];
     let ending = loop {
+        if preempt && suspends < SUSPENDS && random.f64() < checked {
+            task.preempt_next();
+        }
         match task.step() {
             Ok(Step::Exited(code)) => break Ending::Exited(code),
             Ok(Step::Parked(_)) => suspends += 1,
