@@ -1,11 +1,13 @@
 //! Runs one program as several modules: as it is, after Binaryen's asyncify, after ours, and ours
-//! again with a suspend and a resume in the middle. `overhead.py` calls this and makes the table.
+//! again with a suspend and a resume in the middle, and ours with checks, straight and in slices.
+//! `overhead.py` calls this and makes the table.
 //!
 //! ```text
 //! overhead rewrite VARIANT CACHE MODULE             seconds and sizes, as JSON
 //! overhead compile VARIANT ENGINE CACHE MODULE      seconds, as JSON
 //! overhead measure VARIANTS ENGINE ROUNDS CACHE MODULE ARG…
 //!                                                   one JSON line for each run, variants in turn
+//! overhead pause ENGINE COUNT CACHE MODULE ARG…     how soon a computation stops when it is asked
 //! ```
 //!
 //! A program reads one line from standard input in the middle of its work, and prints `checksum X`,
@@ -20,23 +22,69 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dormouse::{
     Bindings, Clock, Config, EngineKind, Input, Limits, Output, Program, Restore, Runtime,
-    RuntimeOptions, Setup, Snapshot, Step, Task, Transform, Wait,
+    RuntimeOptions, Setup, Snapshot, Step, Task, TaskHandle, Transform, Wait,
 };
 use serde_json::json;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
+/// One thing that is compared.
+#[derive(Clone, Copy)]
+struct Variant {
+    name: &'static str,
+    /// The variant whose module it runs.
+    home: &'static str,
+    transform: Transform,
+    /// With checks in loops and calls.
+    preempt: bool,
+    way: Way,
+}
+
+/// How a program is run.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    Straight,
+    /// Suspended and resumed once, where it reads its line.
+    Resumed,
+    /// Suspended at a check and gone on with in the same instance, again and again.
+    Sliced,
+}
+
+/// How long a slice is.
+const SLICE: Duration = Duration::from_millis(10);
+
+const fn variant(name: &'static str, transform: Transform, preempt: bool) -> Variant {
+    Variant {
+        name,
+        home: name,
+        transform,
+        preempt,
+        way: Way::Straight,
+    }
+}
+
 /// What is compared, in the order of the runs.
-const VARIANTS: [(&str, Transform, bool); 4] = [
-    ("none", Transform::None, false),
-    ("reference", Transform::Reference, false),
-    ("two-version", Transform::TwoVersion, false),
-    ("resumed", Transform::TwoVersion, true),
+const VARIANTS: [Variant; 6] = [
+    variant("none", Transform::None, false),
+    variant("reference", Transform::Reference, false),
+    variant("two-version", Transform::TwoVersion, false),
+    Variant {
+        name: "resumed",
+        way: Way::Resumed,
+        ..variant("two-version", Transform::TwoVersion, false)
+    },
+    variant("preempt", Transform::TwoVersion, true),
+    Variant {
+        name: "sliced",
+        way: Way::Sliced,
+        ..variant("preempt", Transform::TwoVersion, true)
+    },
 ];
 
 fn main() -> Outcome<()> {
@@ -57,6 +105,9 @@ fn main() -> Outcome<()> {
             let variants: Vec<&str> = variants.split(',').collect();
             measure(&variants, engine, rounds.parse()?, cache, module, arguments)
         }
+        ["pause", engine, count, cache, module, ref arguments @ ..] => {
+            pause(engine, count.parse()?, cache, module, arguments)
+        }
         // `cargo bench` starts every benchmark without a word of ours.
         _ => {
             eprintln!("overhead: run `make bench-overhead`");
@@ -67,15 +118,14 @@ fn main() -> Outcome<()> {
 
 /// A runtime for one variant. Each has a cache of its own.
 fn runtime(variant: &str, cache: &str) -> Outcome<Runtime> {
-    let (name, transform, _) = VARIANTS
-        .into_iter()
-        .find(|(name, ..)| *name == variant)
-        .ok_or_else(|| format!("there is no variant {variant}"))?;
-    let cache = Path::new(cache).join(name);
+    let found = VARIANTS.into_iter().find(|known| known.name == variant);
+    let variant = found.ok_or_else(|| format!("there is no variant {variant}"))?;
+    let cache = Path::new(cache).join(variant.home);
     std::fs::create_dir_all(&cache)?;
     let options = RuntimeOptions {
         cache: Some(cache),
-        transform,
+        transform: variant.transform,
+        preempt: variant.preempt,
         ..RuntimeOptions::default()
     };
     Ok(Runtime::new(options)?)
@@ -131,25 +181,24 @@ fn measure(
     let mut args = vec!["program".to_string()];
     args.extend(arguments.iter().map(|word| word.to_string()));
     let mut ready = Vec::new();
-    for (variant, _, resumed) in VARIANTS {
-        if !variants.contains(&variant) {
+    for Variant { name, way, .. } in VARIANTS {
+        if !variants.contains(&name) {
             continue;
         }
-        let home = if resumed { "two-version" } else { variant };
-        let runtime = runtime(home, cache)?;
+        let runtime = runtime(name, cache)?;
         let program = runtime.load(&source, &dormouse::quiet)?;
         program.compile(&runtime, engine, &dormouse::quiet)?;
-        ready.push((variant, runtime, program, resumed));
+        ready.push((name, runtime, program, way));
     }
     for round in 0..rounds {
-        for (variant, runtime, program, resumed) in &ready {
+        for (variant, runtime, program, way) in &ready {
             let run = Run {
                 runtime,
                 program,
                 engine,
                 args: &args,
             };
-            let text = run.run(*resumed)?;
+            let text = run.run(*way)?;
             let field = |name: &str| -> Outcome<String> {
                 let found = text.lines().find_map(|line| line.strip_prefix(name));
                 let found = found.ok_or_else(|| format!("{variant} printed no {name}: {text}"))?;
@@ -168,6 +217,84 @@ fn measure(
     Ok(())
 }
 
+/// Asks a program that computes to suspend, again and again, and prints how many nanoseconds it took until
+/// it stood, and until its snapshot was bytes.
+fn pause(engine: &str, count: usize, cache: &str, module: &str, arguments: &[&str]) -> Outcome<()> {
+    let source = std::fs::read(module)?;
+    let engine = EngineKind::from_str(engine)?;
+    let runtime = runtime("preempt", cache)?;
+    let program = runtime.load(&source, &dormouse::quiet)?;
+    program.compile(&runtime, engine, &dormouse::quiet)?;
+    let mut args = vec!["program".to_string()];
+    args.extend(arguments.iter().map(|word| word.to_string()));
+    let began = Instant::now();
+    let (mut stood, mut written) = (Vec::new(), Vec::new());
+    while stood.len() < count {
+        let (reader, mut writer) = std::io::pipe()?;
+        writer.write_all(b"go\n")?;
+        let setup = Setup {
+            config: Config {
+                args: args.clone(),
+                ..Config::default()
+            },
+            bindings: bindings(reader.into(), &Arc::default()),
+            clock: Some(Arc::new(ThreadClock)),
+            ..Setup::default()
+        };
+        let mut task = Task::new(&runtime, &program, engine, setup, &dormouse::quiet)?;
+        // When it was asked, in nanoseconds; zero while it is not.
+        let asked = Arc::new(AtomicU64::new(0));
+        let (theirs, handle, over) = (
+            asked.clone(),
+            task.handle(),
+            Arc::new(AtomicBool::new(false)),
+        );
+        let ended = over.clone();
+        let asking = std::thread::spawn(move || {
+            for number in 1_u64.. {
+                // Between 3 and 10 ms, never in step with anything.
+                std::thread::sleep(Duration::from_micros(3000 + number * 7919 % 7001));
+                if ended.load(Ordering::SeqCst) {
+                    return;
+                }
+                if theirs.load(Ordering::SeqCst) == 0 {
+                    theirs.store(began.elapsed().as_nanos() as u64, Ordering::SeqCst);
+                    handle.preempt();
+                }
+            }
+        });
+        while let Step::Parked(_) = task.step()? {
+            let now = began.elapsed().as_nanos() as u64;
+            let then = asked.load(Ordering::SeqCst);
+            if then != 0 {
+                stood.push(now - then);
+                if stood.len() % 10 == 0 {
+                    task.freeze()?.encode()?;
+                    written.push(began.elapsed().as_nanos() as u64 - then);
+                }
+                asked.store(0, Ordering::SeqCst);
+            }
+            if stood.len() >= count {
+                break;
+            }
+        }
+        over.store(true, Ordering::SeqCst);
+        asking
+            .join()
+            .map_err(|_| "the thread that asks has failed")?;
+    }
+    let line = |mut times: Vec<u64>| {
+        times.sort_unstable();
+        let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize];
+        json!({"count": times.len(), "median": at(0.5), "p99": at(0.99), "most": at(1.0)})
+    };
+    println!(
+        "{}",
+        json!({"stood": line(stood), "written": line(written)})
+    );
+    Ok(())
+}
+
 /// One run of one module.
 struct Run<'a> {
     runtime: &'a Runtime,
@@ -178,9 +305,10 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// What the program printed.
-    fn run(&self, resumed: bool) -> Outcome<String> {
+    fn run(&self, way: Way) -> Outcome<String> {
         let printed = Arc::new(Mutex::new(Vec::new()));
         let (reader, mut writer) = std::io::pipe()?;
+        let resumed = way == Way::Resumed;
         if !resumed {
             writer.write_all(b"go\n")?;
         }
@@ -200,6 +328,7 @@ impl Run<'_> {
             setup,
             &dormouse::quiet,
         )?;
+        let slicer = (way == Way::Sliced).then(|| Slicer::start(task.handle()));
         let mut resumes = 0;
         loop {
             match task.step()? {
@@ -217,6 +346,7 @@ impl Run<'_> {
                 }
             }
         }
+        drop(slicer);
         if resumed && resumes == 0 {
             return Err("it never waited for standard input".into());
         }
@@ -243,6 +373,29 @@ impl Run<'_> {
             restore,
             &dormouse::quiet,
         )?)
+    }
+}
+
+/// Ends a task's turns, from a thread of its own.
+struct Slicer(Arc<AtomicBool>);
+
+impl Slicer {
+    fn start(handle: TaskHandle) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let theirs = over.clone();
+        std::thread::spawn(move || {
+            while !theirs.load(Ordering::Relaxed) {
+                std::thread::sleep(SLICE);
+                handle.preempt();
+            }
+        });
+        Self(over)
+    }
+}
+
+impl Drop for Slicer {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

@@ -5,7 +5,7 @@ usage: overhead.py RUNNER [--rounds N] [--engines A,B] [--programs A,B] [--core 
 
 RUNNER is the built benches/overhead/main.rs. Modules, machine code and all figures are kept in the cache folder; what does
 not depend on dormouse's own rewriting is not made again unless --fresh is given. The programs must have been built by
-setup.sh. With --programs the table is printed, and both files go to the cache folder. Runs are pinned to one core, the four variants in turn.
+setup.sh. With --programs the table is printed, and both files go to the cache folder. Runs are pinned to one core, all variants in turn.
 """
 
 import argparse
@@ -20,7 +20,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "dormouse", "overhead")
 # Longer than this, and a compilation is given up.
 LIMIT = 600
-VARIANTS = ["none", "reference", "two-version"]
+VARIANTS = ["none", "reference", "two-version", "preempt"]
 
 
 def python_script():
@@ -84,7 +84,7 @@ def rewrite(runner, kept, module, variant, digest):
     key = f"rewrite {variant} {digest}"
     old = kept.get(key)
     # Ours is what is being measured: it may have changed.
-    if old and variant != "two-version":
+    if old and variant in ("none", "reference"):
         return old, None
     lines, wrong = call([runner, "rewrite", variant, os.path.join(CACHE, "modules"), module], 2 * LIMIT)
     if wrong:
@@ -196,7 +196,7 @@ def main():
                 say(f"{program['name']} on {engine} is left out: {entry['wrong']}")
                 continue
             say(f"{program['name']}: {engine}, measuring")
-            variants = [variant for variant in VARIANTS + ["resumed"]
+            variants = [variant for variant in VARIANTS + ["resumed", "sliced"]
                         if variant != "reference" or "no_reference" not in entry]
             command = ["taskset", "-c", str(options.core), options.runner, "measure", ",".join(variants), engine,
                        str(options.rounds), os.path.join(CACHE, "modules"), module, *program["arguments"]]
@@ -208,6 +208,11 @@ def main():
             if checksums != {program["checksum"]}:
                 sys.exit(f"bench: {program['name']} on {engine} gives different results: {checksums}, "
                          f"{program['checksum']}")
+
+            entry["pause"], wrong = call([options.runner, "pause", engine, "300", os.path.join(CACHE, "modules"), module,
+                                          *program["arguments"]])
+            if wrong:
+                sys.exit(f"bench: {program['name']} on {engine}, pausing: {wrong}")
 
     for program in results["programs"]:
         # The script is in the repository.

@@ -15,6 +15,8 @@ SERIES = [
     ("reference", "asyncify", "#b8b8b8", False),
     ("two-version", "ours", "#2f6fb3", False),
     ("resumed", "ours, after a resume", "#8fc1ea", True),
+    ("preempt", "with --preempt", "#2e8b57", False),
+    ("sliced", "in slices of 10 ms", "#9fd3b6", False),
 ]
 # Where the plot ends.
 HIGHEST = 4.25
@@ -28,14 +30,17 @@ when it began. Wasmtime {wasmtime}, WasmEdge {wasmedge}, Binaryen {binaryen}. {r
 
 ![ratios](overhead.svg)
 
-Each program runs as four modules in turn, on the same engine, with the same WASI and the same host calls:
+Each program runs as four modules in turn, some of them in several ways, on the same engine, with the same WASI and the same host calls:
 
 - *plain*: the module as its compiler made it (`--transform none`);
 - *asyncify*: Binaryen's pass as others use it, `-O2`, `--asyncify`, `-O3`, without a list of functions;
 - *ours*: what `dormouse run` makes of it;
 - *after a resume*: ours, suspended once in the middle of its work and continued in a fresh instance from the bytes of a
   snapshot. Frames that were on the stack run their slow version until they return. Compared is the time after the resume with
-  the plain module's time for the same work.
+  the plain module's time for the same work;
+- *with --preempt*: ours, with a check in every loop and every cycle of calls;
+- *in slices of 10 ms*: the same module, suspended at a check and gone on with in the same instance every 10 ms, as in a daemon in
+  which other computations wait. What it costs is in the frames that were on the stack, which run their slow version.
 
 The time is taken inside the guest around its work, so that compiling and starting are not in it, on a clock that counts the
 processor's time of its thread, so that other work on the machine disturbs only its caches. Ratios are to the plain
@@ -127,22 +132,37 @@ def times(results, engine):
 
 def sizes(results):
     lines = ["## Size and compile time", "",
-             "Size of the module, and of the two rewritten ones as a ratio; functions that were instrumented, of all; seconds to "
-             "rewrite the module, and for each engine to compile it, cold, as plain, asyncify and ours.", "",
-             "| program | plain | asyncify | ours | functions | rewriting: asyncify | ours |" +
-             "".join(f" {name}: plain | asyncify | ours |" for name in ENGINES.values()),
-             "| --- | --- | --- | --- | --- | --- | --- |" + " --- |" * 3 * len(ENGINES)]
+             "Size of the module, and of the rewritten ones as a ratio; functions that were instrumented, of all; seconds to "
+             "rewrite the module, and for each engine to compile it, cold, as plain, asyncify, ours, and ours with `--preempt`.", "",
+             "| program | plain | asyncify | ours | preempt | functions | preempt | rewriting: asyncify | ours | preempt |" +
+             "".join(f" {name}: plain | asyncify | ours | preempt |" for name in ENGINES.values()),
+             "| --- |" + " --- |" * 9 + " --- |" * 4 * len(ENGINES)]
     for program in results["programs"]:
-        reference, ours = (program["rewrite"].get(variant) for variant in ("reference", "two-version"))
-        if not reference or not ours:
+        reference, ours, checks = (program["rewrite"].get(variant) for variant in ("reference", "two-version", "preempt"))
+        if not reference or not ours or not checks:
             continue
         source = ours["source_bytes"]
         row = [program["label"], size(source), f"{reference['bytes'] / source:.2f}", f"{ours['bytes'] / source:.2f}",
-               f"{ours['instrumented']} of {ours['functions']}", seconds(reference), seconds(ours)]
+               f"{checks['bytes'] / source:.2f}", f"{ours['instrumented']} of {ours['functions']}", str(checks["instrumented"]),
+               seconds(reference), seconds(ours), seconds(checks)]
         for engine in ENGINES:
             compiled = program["engines"].get(engine, {}).get("compile", {})
-            row += [seconds(compiled.get(variant)) for variant in ("none", "reference", "two-version")]
+            row += [seconds(compiled.get(variant)) for variant in ("none", "reference", "two-version", "preempt")]
         lines.append("| " + " | ".join(row) + " |")
+    return lines + [""]
+
+
+def pauses(results):
+    lines = ["## How soon a computation stops", "",
+             "With `--preempt`, asked at 300 moments while it computes: milliseconds until the step has ended, and until its snapshot "
+             "is bytes in memory, as the median, 99 of 100, and the most. Here the clock is the wall's: a busy machine shows.", "",
+             "| program | engine | stands: median | 99 % | most | written: median | most |", "| --- | --- | --- | --- | --- | --- | --- |"]
+    for program in results["programs"]:
+        for engine, entry in program["engines"].items():
+            if entry.get("pause"):
+                stood, written = entry["pause"][0]["stood"], entry["pause"][0]["written"]
+                times = [stood["median"], stood["p99"], stood["most"], written["median"], written["most"]]
+                lines.append(f"| {program['label']} | {ENGINES[engine]} | " + " | ".join(f"{t / 1e6:.2f}" for t in times) + " |")
     return lines + [""]
 
 
@@ -216,7 +236,7 @@ def main():
         if any(engine in program["engines"] for program in results["programs"]):
             table, means[engine] = times(results, engine)
             lines += table
-    text = INTRO.format(**results["facts"]) + "\n" + "\n".join(lines + sizes(results)) + "\n" + PROGRAMS
+    text = INTRO.format(**results["facts"]) + "\n" + "\n".join(lines + pauses(results) + sizes(results)) + "\n" + PROGRAMS
     with open(os.path.join(sys.argv[2], "README.md"), "w") as file:
         file.write(text)
     with open(os.path.join(sys.argv[2], "overhead.svg"), "w") as file:
