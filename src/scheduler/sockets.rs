@@ -13,10 +13,11 @@
 //! [`Sockets::hand_over`] gives everything away as [`Kept`], which is data and descriptors, for another
 //! process to [`Sockets::adopt`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::TcpListener;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -24,6 +25,9 @@ use super::Error;
 use super::reactor;
 use crate::model::TaskId;
 use crate::task::{Asleep, HeldSocket, Listener, Role, Watch, Watched};
+
+/// A task with a socket that cannot be watched is woken so often.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The sockets of all tasks.
 #[derive(Debug, Default)]
@@ -182,19 +186,33 @@ impl Sockets {
         let found = {
             let state = self.state();
             state.asleep.get(&id).map(|sleeper| {
+                let mut seen = HashSet::new();
                 let watched = sleeper.watches.iter().filter_map(|watch| {
-                    let socket = state.socket(id, sleeper, &watch.what)?;
+                    let mut socket = state.socket(id, sleeper, &watch.what)?;
+                    // One that is watched for both directions is known to the system by two numbers.
+                    if !seen.insert(socket.as_raw_fd()) {
+                        socket = Arc::new(socket.try_clone().ok()?);
+                    }
                     reactor::watch(socket, watch.interest)
                 });
                 let watched: Vec<_> = watched.collect();
-                (watched, sleeper.closed.subscribe())
+                let all = watched.len() == sleeper.watches.len();
+                (watched, all, sleeper.closed.subscribe())
             })
         };
-        let Some((watched, mut closed)) = found else {
+        let Some((watched, all, mut closed)) = found else {
             return;
+        };
+        // Where one cannot be watched, the guest itself looks now and then.
+        let patience = async {
+            match all {
+                true => std::future::pending().await,
+                false => tokio::time::sleep(LOOK_AGAIN).await,
+            }
         };
         tokio::select! {
             () = reactor::any_ready(&watched) => {}
+            () = patience => {}
             // An error: the sender has gone, and with it what was kept.
             _ = closed.changed() => {}
         }

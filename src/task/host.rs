@@ -216,6 +216,8 @@ impl Host {
             function,
             wasi::Function::PollOneoff | wasi::Function::EpollOneoff
         );
+        // An answer to a datagram goes out first: the socket knows whom it answers, a file does not.
+        let force = force && (self.unwind_always || function != wasi::Function::SockSendTo);
         if force && !harmless {
             return UNTRIED;
         }

@@ -10,6 +10,7 @@ mod full;
 mod gate;
 mod moving;
 mod netns;
+mod network;
 mod run;
 mod sockets;
 mod states;

@@ -1,17 +1,12 @@
 //! Servers that are asleep: whoever connects wakes them.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{Daemon, folder, text};
-
-fn free_address() -> String {
-    let socket = TcpListener::bind("127.0.0.1:0").expect("loopback");
-    socket.local_addr().expect("it is bound").to_string()
-}
+use crate::support::{Daemon, folder, free_address, text};
 
 fn connect(address: &str) -> BufReader<TcpStream> {
     let stream = TcpStream::connect(address).expect("somebody listens");

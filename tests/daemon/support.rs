@@ -243,6 +243,12 @@ impl Drop for Daemon {
     }
 }
 
+/// A TCP port that nobody uses.
+pub fn free_address() -> String {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
+    socket.local_addr().expect("it is bound").to_string()
+}
+
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

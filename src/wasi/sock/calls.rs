@@ -54,6 +54,7 @@ impl Ctx {
         os::bind(socket.host()?, &address)?;
         let socket = self.socket_mut(number)?;
         socket.bound = true;
+        socket.any_port = address.port() == 0;
         if socket.phase == PhaseV1::Open {
             socket.phase = PhaseV1::Bound;
         }
@@ -78,6 +79,7 @@ impl Ctx {
         os::listen(socket.host()?, backlog)?;
         let socket = self.socket_mut(number)?;
         socket.phase = PhaseV1::Listening { backlog };
+        socket.any_port |= !socket.bound;
         socket.bound = true;
         Ok(())
     }

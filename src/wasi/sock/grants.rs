@@ -129,6 +129,18 @@ impl fmt::Display for Rule {
     }
 }
 
+/// Where a connection to an address goes: to no address, the system takes its own.
+fn target(address: SocketAddr) -> SocketAddr {
+    let own: IpAddr = match address {
+        SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    match address.ip().is_unspecified() {
+        true => SocketAddr::new(own, address.port()),
+        false => address,
+    }
+}
+
 /// A host name. What looks like an address and is none is not.
 fn is_name(text: &str) -> bool {
     let label = |label: &str| {
@@ -150,15 +162,8 @@ impl Grants {
     /// The address to use, if it is granted; else `EACCES`, which the log tells once.
     pub(super) fn check(&self, what: Refusal, address: SocketAddr) -> Result<SocketAddr> {
         let used = match what {
-            // The system takes no address for its own.
-            Refusal::Connect if address.ip().is_unspecified() => {
-                let own: IpAddr = match address {
-                    SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-                    SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-                };
-                SocketAddr::new(own, address.port())
-            }
-            _ => address,
+            Refusal::Connect => target(address),
+            Refusal::Listen => address,
         };
         let rules = match what {
             Refusal::Connect => &self.connect,
@@ -183,9 +188,10 @@ impl Grants {
         self.allows(&self.listen, address)
     }
 
-    /// Whether a socket may be connected again.
-    pub(super) fn may_connect(&self, address: SocketAddr) -> bool {
-        self.allows(&self.connect, address)
+    /// The address to connect a socket to again, if it is granted.
+    pub(super) fn may_connect(&self, address: SocketAddr) -> Option<SocketAddr> {
+        let used = target(address);
+        self.allows(&self.connect, used).then_some(used)
     }
 
     fn allows(&self, rules: &[Rule], address: SocketAddr) -> bool {

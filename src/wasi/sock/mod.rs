@@ -113,12 +113,16 @@ pub(super) struct SocketFd {
     phase: PhaseV1,
     /// The guest chose the address that it is bound to.
     bound: bool,
+    /// It asked for any port.
+    any_port: bool,
     /// Whom it is being connected to.
     target: Option<SocketAddr>,
     /// What the last suspend called it.
     key: Cell<u64>,
     /// A reset has been told; from then on it is at its end.
     told: Cell<bool>,
+    /// An error that ended a receive which had bytes already: it is told at the next one.
+    late: Option<Errno>,
     receive_timeout: Option<Duration>,
     send_timeout: Option<Duration>,
     /// What the guest has set, to be set again on one that is made anew.
@@ -135,9 +139,11 @@ impl SocketFd {
             granted: None,
             phase,
             bound: false,
+            any_port: false,
             target: None,
             key: Cell::new(0),
             told: Cell::new(false),
+            late: None,
             receive_timeout: None,
             send_timeout: None,
             options: BTreeMap::new(),
@@ -154,9 +160,11 @@ impl SocketFd {
             granted: None,
             phase: PhaseV1::Reset,
             bound: false,
+            any_port: false,
             target: None,
             key: Cell::new(0),
             told: Cell::new(false),
+            late: None,
             receive_timeout: None,
             send_timeout: None,
             options: BTreeMap::new(),

@@ -37,7 +37,11 @@ pub struct SocketV1 {
     /// Options that the guest has set, by WasmEdge's numbers, as the guest wrote them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<(u8, serde_bytes::ByteBuf)>,
-    /// The last ones that sent datagrams, whom the guest may answer.
+    /// Its port is one that the system chose, because the guest asked for any.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub any_port: bool,
+    /// The last ones that sent datagrams, whom the guest may answer. It may so only with the host's own
+    /// socket, which has heard from them: a file may say anything.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub senders: Vec<SocketAddr>,
 }
@@ -92,6 +96,7 @@ impl SocketFd {
             options: options
                 .map(|(name, value)| (*name, value.clone().into()))
                 .collect(),
+            any_port: self.any_port,
             senders: self.senders.iter().copied().collect(),
         }
     }
@@ -109,6 +114,9 @@ impl SocketFd {
         SocketAddr::try_from(address).ok()
     }
 }
+
+/// From here on the system chooses ports, as it is usually set up.
+const EPHEMERAL: u16 = 32768;
 
 /// A new socket of the host's.
 pub(super) fn open(v6: bool, datagram: bool) -> rustix::io::Result<OwnedFd> {
@@ -142,13 +150,14 @@ impl Ctx {
         socket.target = saved.peer;
         socket.receive_timeout = saved.receive_timeout.map(Duration::from_nanos);
         socket.send_timeout = saved.send_timeout.map(Duration::from_nanos);
-        socket.senders = saved.senders.into();
+        socket.any_port = saved.any_port;
         for (name, value) in saved.options {
             socket.options.insert(name, value.into_vec());
         }
         let kept = held.iter().find(|kept| kept.key == saved.key);
         if let Some(kept) = kept.filter(|kept| kept.role == socket.role()) {
             socket.socket = Some(kept.socket.clone());
+            socket.senders = saved.senders.into();
             return Ok(socket);
         }
         let lasts = saved.datagram || !matches!(saved.phase, PhaseV1::Connected | PhaseV1::Reset);
@@ -167,6 +176,13 @@ impl Ctx {
         Ok(socket)
     }
 
+    /// Whether the address is granted, or was granted as any port.
+    fn may_bind_again(&self, local: SocketAddr, any_port: bool) -> bool {
+        let any = SocketAddr::new(local.ip(), 0);
+        let chosen = any_port && local.port() >= EPHEMERAL;
+        self.grants.may_listen(local) || (chosen && self.grants.may_listen(any))
+    }
+
     /// Binds a socket again, and does with it what the guest had done.
     fn place_again(
         &self,
@@ -177,8 +193,11 @@ impl Ctx {
         let Some(fd) = socket.fd() else {
             return Ok(());
         };
-        if let Some(local) = local.filter(|_| socket.bound || socket.datagram) {
-            if socket.bound && !self.grants.may_listen(local) {
+        // A client's address is one that the system had chosen; a file may say another one.
+        let client = socket.datagram && !self.grants.connect.is_empty();
+        let chosen = |local: &SocketAddr| socket.bound || (client && local.port() >= EPHEMERAL);
+        if let Some(local) = local.filter(chosen) {
+            if socket.bound && !self.may_bind_again(local, socket.any_port) {
                 return Err(Error::MissingGrant {
                     what: "is bound to",
                     flag: "--allow-listen",
@@ -206,13 +225,13 @@ impl Ctx {
         let Some(peer) = peer.filter(|_| connects) else {
             return Ok(());
         };
-        if !self.grants.may_connect(peer) {
+        let Some(peer) = self.grants.may_connect(peer) else {
             return Err(Error::MissingGrant {
                 what: "connects to",
                 flag: "--allow-connect",
                 address: peer,
             });
-        }
+        };
         // On a stream nothing has been said yet, so that it can be tried once more.
         match os::connect(fd, &peer) {
             Ok(()) | Err(rustix::io::Errno::INPROGRESS) => {}

@@ -120,6 +120,9 @@ impl Ctx {
         }
         let before = std::mem::take(&mut self.received);
         let socket = self.socket_mut(number)?;
+        if let Some(errno) = socket.late.take() {
+            return Err(errno);
+        }
         let peek = flags & PEEK != 0;
         // To look at more than there is would be to look again and again.
         let all = flags & WAITALL != 0 && !peek && !socket.datagram;
@@ -149,8 +152,10 @@ impl Ctx {
                     }
                 }
                 Err(Errno::Again) => break,
-                // It is told at the next call.
-                Err(_) if done > 0 => return got(done, false, None),
+                Err(errno) if done > 0 => {
+                    socket.late = Some(errno);
+                    return got(done, false, None);
+                }
                 Err(errno) => return Err(errno),
             }
         }

@@ -2,30 +2,10 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
-
-const PATIENCE: Duration = Duration::from_secs(60);
-
-fn guest(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("wasm/bin/{name}.wasm"))
-}
-
-fn engines() -> Vec<&'static str> {
-    match cfg!(feature = "wasmedge") {
-        true => vec!["wasmtime", "wasmedge"],
-        false => vec!["wasmtime"],
-    }
-}
-
-/// A port that nobody uses.
-fn free_address() -> String {
-    let socket = TcpListener::bind("127.0.0.1:0").expect("loopback");
-    socket.local_addr().expect("it is bound").to_string()
-}
+use crate::support::{PATIENCE, engines, free_address, guest, suspend};
 
 /// A guest that listens, in a folder of its own for snapshots.
 struct Server {
@@ -104,16 +84,6 @@ fn ask(stream: &mut BufReader<TcpStream>, line: &str) -> String {
     let mut answer = String::new();
     stream.read_line(&mut answer).expect("an answer");
     answer.trim_end().to_string()
-}
-
-/// Asks to suspend; gives what the process said.
-fn suspend(child: Child) -> Output {
-    // Until it waits again.
-    std::thread::sleep(Duration::from_millis(300));
-    kill_process(Pid::from_child(&child), Signal::TERM).expect("it runs");
-    let output = child.wait_with_output().expect("it ends");
-    assert_eq!(output.status.code(), Some(75), "{output:?}");
-    output
 }
 
 #[test]
