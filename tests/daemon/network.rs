@@ -467,3 +467,21 @@ fn rules_are_checked_and_shown() {
     daemon.until(id, "exited");
     assert_eq!(daemon.output(id), "failed: Some(2)\n");
 }
+
+/// In the store a server that sleeps is due, for a daemon that does not watch its sockets. The one that
+/// does once woke it every ten seconds.
+#[test]
+fn a_server_that_nobody_talks_to_is_left_alone() {
+    let data = folder();
+    let address = free_address();
+    let daemon = Daemon::start(data.path(), &["--hibernate-after", "20ms"]);
+    let id = daemon.submit("ex_greeter", &[], json!({"listen": [address]}));
+    daemon.until(id, "hibernated");
+    let sleeps = daemon.task(id)["sleeps"].as_u64();
+    std::thread::sleep(Duration::from_secs(12));
+    assert_eq!(daemon.task(id)["sleeps"].as_u64(), sleeps);
+    drop(connect(&address));
+    daemon.until_that("it was woken", || {
+        (daemon.task(id)["sleeps"].as_u64() > sleeps).then_some(())
+    });
+}
