@@ -34,10 +34,10 @@ def free_port():
         return held.getsockname()[1]
 
 
-def connected(port):
+def connected(port, patience=30):
     for _ in range(1000):
         try:
-            return socket.create_connection(("127.0.0.1", port), timeout=30)
+            return socket.create_connection(("127.0.0.1", port), timeout=patience)
         except OSError:
             time.sleep(0.02)
     raise SystemExit(f"nobody listens on {port}")
@@ -46,7 +46,9 @@ def connected(port):
 def throughput(command, port, load, connections, seconds):
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        connected(port).close()
+        # It listens before it is compiled, which may take WasmEdge a while at the first time.
+        with connected(port, 600) as connection:
+            answer(connection)
         subprocess.run([load, str(port), str(connections), "0.5"], check=True, stdout=subprocess.DEVNULL)
         told = subprocess.run([load, str(port), str(connections), str(seconds)], check=True, stdout=subprocess.PIPE)
         return float(told.stdout)

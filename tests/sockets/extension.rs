@@ -10,7 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::support::{
-    dormouse, engines, free_address, free_datagram_address, guest, printed, said, until,
+    ask, dormouse, engines, free_address, free_datagram_address, guest, printed, said, until,
 };
 
 /// Serves every connection with a function, on a thread of its own; gives the address.
@@ -235,16 +235,8 @@ fn a_datagram_server_answers_those_who_have_asked() {
             .expect("it starts");
         let client = UdpSocket::bind(format!("{ip}:0")).expect("loopback");
         client.connect(&address).expect("an address");
-        client
-            .set_read_timeout(Some(Duration::from_millis(100)))
-            .expect("a socket");
         for text in ["hello", "world!"] {
-            let answer = until("an answer", || {
-                client.send(text.as_bytes()).ok();
-                let mut buffer = [0; 100];
-                let count = client.recv(&mut buffer).ok()?;
-                Some(String::from_utf8_lossy(&buffer[..count]).into_owned())
-            });
+            let answer = ask(&client, text);
             assert_eq!(answer, text.chars().rev().collect::<String>());
         }
         let output = child.wait_with_output().expect("it ends");

@@ -4,12 +4,12 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::Child;
-use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketType};
 
 use crate::support::{
-    dormouse, engines, free_address, free_datagram_address, guest, printed, said, suspend, until,
+    ask, dormouse, engines, free_address, free_datagram_address, guest, printed, said, suspend,
+    until,
 };
 
 fn run(folder: &Path, flags: &[&str], arguments: &[&str]) -> Child {
@@ -30,18 +30,6 @@ fn resume(folder: &Path, flags: &[&str]) -> Child {
 
 fn connect(address: &str) -> TcpStream {
     until("somebody listens", || TcpStream::connect(address).ok())
-}
-
-fn ask(client: &UdpSocket, text: &str) -> String {
-    client
-        .set_read_timeout(Some(Duration::from_millis(100)))
-        .expect("a socket");
-    until("an answer", || {
-        client.send(text.as_bytes()).ok();
-        let mut buffer = [0; 100];
-        let count = client.recv(&mut buffer).ok()?;
-        Some(String::from_utf8_lossy(&buffer[..count]).into_owned())
-    })
 }
 
 #[test]

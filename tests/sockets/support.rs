@@ -33,6 +33,18 @@ pub fn free_datagram_address(ip: &str) -> String {
     socket.local_addr().expect("it is bound").to_string()
 }
 
+/// Sends a datagram as soon as somebody is there for it, once, and gives the answer.
+pub fn ask(client: &UdpSocket, text: &str) -> String {
+    client.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    until("an answer", || {
+        // An error: the last one came back, because nobody had the address yet.
+        client.send(text.as_bytes()).ok()?;
+        let mut buffer = [0; 100];
+        let count = client.recv(&mut buffer).ok()?;
+        Some(String::from_utf8_lossy(&buffer[..count]).into_owned())
+    })
+}
+
 /// The binary, in a folder for snapshots.
 pub fn dormouse(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dormouse"));
