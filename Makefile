@@ -4,6 +4,9 @@
 # make test-kill        kills the daemon a thousand times, and accounts for every task and line
 # make test-moves       cuts and kills at every record of a move between two daemons
 # make fuzz    ten thousand generated programs, suspended at random calls, against plain Wasmtime
+# make fuzz-hour        what reads a stranger's bytes, under libFuzzer, for SECONDS_EACH; TARGETS="container wasi" for some
+# make test-aarch64     tasks that walk between x86-64 and aarch64 (QEMU); cross-builds for minutes first
+# make soak             everything that can happen to a daemon, for MINUTES
 # make check   formatting, lints, licences
 # make bench   figures; see benches/README.md
 # make bench-migrate    how long a move takes and what it sends: benches/migrate/README.md
@@ -32,7 +35,7 @@ export LIBCLANG_PATH ?= /usr/lib/llvm-16/lib
 endif
 DORMOUSE := $(CARGO_TARGET_DIR)/debug/dormouse
 
-.PHONY: demo test test-dashboard test-kill test-moves fuzz check bench bench-migrate bench-scale bench-sockets bench-overhead build setup clean
+.PHONY: demo test test-dashboard test-kill test-moves fuzz fuzz-hour soak test-aarch64 check bench bench-migrate bench-scale bench-sockets bench-overhead build setup clean
 
 build:
 	@.ci/setup.sh build
@@ -75,6 +78,20 @@ PROGRAMS_TO_FUZZ ?= 10000
 fuzz: setup
 	DORMOUSE_FUZZ_PROGRAMS=$(PROGRAMS_TO_FUZZ) cargo test --release --no-default-features --features $(FEATURES) \
 	  --test differential
+
+SECONDS_EACH ?= 3600
+TARGETS ?=
+fuzz-hour: setup
+	fuzz/run.sh $(SECONDS_EACH) $(TARGETS)
+
+# From one processor to another: this machine's own program, and one for aarch64 under QEMU.
+test-aarch64: setup
+	set -e; program=$$(tests/aarch64/build.sh); DORMOUSE_AARCH64=$$program cargo test --no-default-features \
+	  --features $(FEATURES) --test portable -- --nocapture
+
+MINUTES ?= 15
+soak: setup
+	DORMOUSE_SOAK_MINUTES=$(MINUTES) cargo test --no-default-features --features $(FEATURES) --test daemon soak -- --nocapture
 
 check: setup
 	cargo fmt --check

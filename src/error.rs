@@ -43,6 +43,8 @@ pub enum ErrorKind {
     Request,
     /// Another daemon cannot be reached, or does not take a task.
     Peer,
+    /// A snapshot is not signed as asked, or cannot be decrypted.
+    Trust,
     /// Anything else.
     Internal,
 }

@@ -41,6 +41,9 @@ mod store;
 mod task;
 mod wasi;
 
+#[doc(hidden)]
+pub mod fuzzing;
+
 #[cfg(feature = "cli")]
 pub mod cli;
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use super::keys::{Keygen, Opening, Sealing};
 use crate::engine::EngineKind;
 use crate::instrument::Transform;
 use crate::scheduler::Policy;
@@ -36,6 +37,8 @@ pub(super) enum Command {
     Inspect(Inspect),
     /// Make a module resumable, and report what was done.
     Build(Build),
+    /// Make a pair of keys, to sign snapshots or to encrypt them.
+    Keygen(Keygen),
     /// Run many tasks, in a durable store, with an HTTP API and a dashboard.
     #[cfg(feature = "server")]
     Serve(Serve),
@@ -256,6 +259,8 @@ pub(super) struct Named {
 #[derive(Debug, clap::Args)]
 pub(super) struct Export {
     #[command(flatten)]
+    pub sealing: Sealing,
+    #[command(flatten)]
     pub remote: Remote,
     /// The task's number or name.
     pub id: String,
@@ -267,6 +272,8 @@ pub(super) struct Export {
 #[cfg(feature = "server")]
 #[derive(Debug, clap::Args)]
 pub(super) struct Import {
+    #[command(flatten)]
+    pub opening: Opening,
     #[command(flatten)]
     pub remote: Remote,
     /// Give the guest a directory of the daemon's machine.
@@ -388,6 +395,8 @@ pub(super) struct Run {
 #[derive(Debug, clap::Args)]
 pub(super) struct Resume {
     #[command(flatten)]
+    pub opening: Opening,
+    #[command(flatten)]
     pub common: Common,
     #[cfg(feature = "server")]
     #[command(flatten)]
@@ -408,6 +417,8 @@ pub(super) struct Resume {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Common {
+    #[command(flatten)]
+    pub sealing: Sealing,
     /// Give the guest a directory.
     #[arg(long = "dir", value_name = "HOST[::GUEST]")]
     pub dirs: Vec<String>,
@@ -437,6 +448,8 @@ pub(super) struct Common {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Inspect {
+    #[command(flatten)]
+    pub opening: Opening,
     #[cfg(feature = "server")]
     #[command(flatten)]
     pub remote: Remote,

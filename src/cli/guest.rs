@@ -24,7 +24,7 @@ use super::text::{self, say};
 use crate::error::Error;
 use crate::model::Wait;
 use crate::scheduler::{self, Ended, Policy};
-use crate::snapshot::{self, ModuleRef};
+use crate::snapshot::{self, ModuleRef, Seal};
 use crate::task::{Snapshot, Task, TaskHandle};
 use crate::wasi::{Bindings, Grants, HostDir, Listener};
 
@@ -49,6 +49,8 @@ pub(super) struct Session {
     /// Leave the module out of it.
     pub(super) slim: bool,
     pub(super) given: Given,
+    /// How the snapshot is signed and encrypted.
+    pub(super) seal: Seal,
 }
 
 /// What a guest is given beside the process's own streams.
@@ -376,7 +378,7 @@ fn write(session: &mut Session) -> Result<Snapshot, Error> {
     if session.slim {
         snapshot.module = ModuleRef::ByDigest;
     }
-    let bytes = snapshot.encode()?;
+    let bytes = session.seal.close(snapshot.encode()?)?;
     snapshot::write(&session.snapshot, &bytes)?;
     Ok(snapshot)
 }

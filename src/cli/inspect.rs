@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::args::Inspect;
 use super::exit::{Done, Failure};
-use super::resume::{at, read_snapshot};
+use super::keys;
+use super::resume::{at, decode, read_file};
 use super::text::{self, out};
 use crate::snapshot::{self, ModuleRef, PAGE};
 use crate::task::Snapshot;
@@ -15,16 +16,63 @@ pub(super) fn inspect(command: &Inspect) -> Result<Done, Failure> {
     if let Some(id) = super::tasks::is_task(&command.snapshot, &command.remote) {
         return super::tasks::inspect(&command.remote, id, command.json);
     }
-    let (saved, size) = read_snapshot(&command.snapshot)?;
+    let keys = keys::unseal(&command.opening)?;
+    let opened = read_file(&command.snapshot, &keys)?;
+    let seal = Seals {
+        trusted: keys.verifies(),
+        signer: opened.signer.clone(),
+        encrypted: opened.encrypted,
+    };
+    let Some(size) = opened.snapshot.as_ref().map(Vec::len) else {
+        // Who has signed it can be told, and nothing else.
+        match command.json {
+            true => text::print(&format!("{:#}", seal.json())),
+            false => seal.print(),
+        }
+        return Ok(Done::Guest(0));
+    };
+    let saved = decode(&command.snapshot, &opened)?;
     let wasi: StateV1 = rmp_serde::from_slice(&saved.wasi).map_err(|error| {
         let error = snapshot::Error::Malformed(error.to_string());
         at(&command.snapshot, error.into())
     })?;
     match command.json {
-        true => text::print(&format!("{:#}", to_json(&saved, &wasi, size))),
-        false => print(&saved, &wasi, size),
+        true => {
+            let mut json = to_json(&saved, &wasi, size);
+            json["seal"] = seal.json();
+            text::print(&format!("{json:#}"));
+        }
+        false => {
+            seal.print();
+            print(&saved, &wasi, size);
+        }
     }
     Ok(Done::Guest(0))
+}
+
+/// What is known of a snapshot's envelope.
+struct Seals {
+    /// Whether the signature was asked to be one of a trusted key.
+    trusted: bool,
+    signer: Option<String>,
+    encrypted: bool,
+}
+
+impl Seals {
+    fn print(&self) {
+        match (&self.signer, self.trusted) {
+            (Some(key), true) => out!("signed by  {key}, which is trusted"),
+            (Some(key), false) => out!("signed by  {key}, by its own word; see --verify-key"),
+            (None, _) => {}
+        }
+        if self.encrypted {
+            out!("encrypted  by age; --decrypt-key opens it");
+        }
+    }
+
+    fn json(&self) -> Value {
+        json!({ "signer": self.signer, "trusted": self.trusted, "encrypted": self.encrypted })
+    }
 }
 
 fn module_bytes(saved: &Snapshot) -> (u64, u64) {

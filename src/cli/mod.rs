@@ -7,6 +7,7 @@ mod client;
 mod exit;
 mod guest;
 mod inspect;
+mod keys;
 mod log;
 #[cfg(feature = "server")]
 mod migrate;
@@ -72,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Resume(command) => resume::resume(command),
         Command::Inspect(command) => inspect::inspect(&command),
         Command::Build(command) => build::build(&command),
+        Command::Keygen(command) => keys::keygen(&command),
         #[cfg(feature = "server")]
         Command::Serve(command) => serve::serve(&command),
         #[cfg(feature = "server")]

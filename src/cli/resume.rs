@@ -5,23 +5,31 @@ use std::path::Path;
 use super::args::Resume;
 use super::exit::{Done, Failure};
 use super::guest::{self, Given, Session};
+use super::keys;
 use super::progress::Bar;
 use super::run::{engine, read_module};
 use crate::error::{Error, ErrorKind};
-use crate::snapshot::{self, Limits};
+use crate::snapshot::{self, Limits, Opened, Unseal};
 use crate::task::{Restore, Runtime, RuntimeOptions, Snapshot, Task};
 use crate::wasi::RestoreOptions;
 
-/// A snapshot and how many bytes its file has.
-pub(super) fn read_snapshot(path: &Path) -> Result<(Snapshot, usize), Failure> {
+/// A snapshot file, out of its envelope if it has one.
+pub(super) fn read_file(path: &Path, keys: &Unseal) -> Result<Opened, Failure> {
     let limits = Limits::default();
     let file = snapshot::read(path, &limits).map_err(|error| match error.kind() {
         // It names the file itself.
         ErrorKind::Read => error.into(),
         _ => at(path, error),
     })?;
-    let saved = Snapshot::decode(&file, &limits).map_err(|error| at(path, error))?;
-    Ok((saved, file.len()))
+    keys.open(file, &limits).map_err(|error| at(path, error))
+}
+
+/// The snapshot itself, which has to be there.
+pub(super) fn decode(path: &Path, opened: &Opened) -> Result<Snapshot, Failure> {
+    let file = opened.snapshot.as_ref().ok_or(snapshot::Error::Encrypted);
+    file.map_err(Error::from)
+        .and_then(|file| Snapshot::decode(file, &Limits::default()))
+        .map_err(|error| at(path, error))
 }
 
 /// An error that has to do with this file.
@@ -36,7 +44,14 @@ pub(super) fn resume(command: Resume) -> Result<Done, Failure> {
     if let Some(id) = super::tasks::is_task(&command.snapshot, &command.remote) {
         return super::tasks::act(&command.remote, id, "resume", "");
     }
-    let (saved, _) = read_snapshot(&command.snapshot)?;
+    let keys = keys::unseal(&command.opening)?;
+    let opened = read_file(&command.snapshot, &keys)?;
+    let saved = decode(&command.snapshot, &opened)?;
+    let mut seal = keys::seal(&command.common.sealing)?;
+    if opened.encrypted {
+        seal = seal.or_for(&keys);
+    }
+    keys::tell(&opened, &keys, &seal);
     if let Some(origin) = &saved.meta.origin {
         super::text::say!("this is a copy of task {origin}, which may go on in its daemon as well");
     }
@@ -72,5 +87,6 @@ pub(super) fn resume(command: Resume) -> Result<Done, Failure> {
         snapshot: command.output.unwrap_or(command.snapshot),
         slim: command.common.slim,
         given,
+        seal,
     })
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::args::Run;
 use super::exit::{Done, Failure, MISSING, MODULE, NO_INPUT, USAGE};
 use super::guest::{self, Given, Session};
+use super::keys;
 use super::progress::Bar;
 use super::rehearse;
 use crate::engine::EngineKind;
@@ -27,6 +28,7 @@ pub(super) fn run(command: Run) -> Result<Done, Failure> {
     })?;
     let engine = engine(command.common.engine)?;
     let given = Given::new(&command.common)?;
+    let seal = keys::seal(&command.common.sealing)?;
     let bar = Bar::new(&file_name(module));
     let progress = |stage: &str, number: usize, stages: usize| bar.stage(stage, number, stages);
     let program = runtime.load(&source, &progress)?;
@@ -68,6 +70,7 @@ pub(super) fn run(command: Run) -> Result<Done, Failure> {
         snapshot: command.snapshot,
         slim: command.common.slim,
         given,
+        seal,
     })
 }
 

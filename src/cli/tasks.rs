@@ -13,7 +13,7 @@ use super::exit::{DAEMON, Done, Failure, NO_INPUT, USAGE};
 use super::run::{dirs, environment, file_name, read_module, tmpfs};
 use super::text::{self, out, say};
 use crate::server::wire;
-use crate::snapshot::{self, Limits};
+use crate::snapshot;
 
 const OK: Result<Done, Failure> = Ok(Done::Guest(0));
 
@@ -316,11 +316,13 @@ pub(super) fn inspect(remote: &Remote, id: &str, as_json: bool) -> Result<Done, 
 }
 
 pub(super) fn export(command: &Export) -> Result<Done, Failure> {
+    // Keys that cannot be read are told before anything is asked.
+    let seal = super::keys::seal(&command.sealing)?;
     let client = Client::new(command.remote.url.as_deref())?;
     let path = format!("/v1/tasks/{}/snapshot", segment(&command.id));
     let response = client.send(Method::GET, &path, "application/json", Vec::new())?;
     let bytes = bytes(response)?;
-    snapshot::write(&command.output, &bytes)?;
+    snapshot::write(&command.output, &seal.close(bytes)?)?;
     say!(
         "a copy of task {} is in {}; the task goes on in the daemon",
         command.id,
@@ -330,7 +332,12 @@ pub(super) fn export(command: &Export) -> Result<Done, Failure> {
 }
 
 pub(super) fn import(command: &Import) -> Result<Done, Failure> {
-    let bytes = snapshot::read(&command.snapshot, &Limits::default())
+    let keys = super::keys::unseal(&command.opening)?;
+    let opened = super::resume::read_file(&command.snapshot, &keys)?;
+    let encrypted = || snapshot::Error::Encrypted.into();
+    let bytes = opened
+        .snapshot
+        .ok_or_else(encrypted)
         .map_err(|error| super::resume::at(&command.snapshot, error))?;
     let client = Client::new(command.remote.url.as_deref())?;
     let (allow_connect, allow_listen) = command.reach.texts();

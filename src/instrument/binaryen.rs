@@ -1,18 +1,17 @@
 //! The only file that touches Binaryen.
 //!
-//! Binaryen's C interface keeps pass arguments and levels in process-wide variables, so one lock
-//! stands around all of it. It ends the process on what it does not like: only modules that
-//! `validate` has let through may come here.
+//! Binaryen's C interface keeps pass arguments and levels in process-wide variables, and it ends the process on
+//! what it does not like: it works in a process of its own (`child`). Only modules that `validate` has let
+//! through may come here, so that a refusal names function and instruction.
+
+mod child;
 
 use std::ffi::CString;
-use std::sync::{Mutex, PoisonError};
 
 use binaryen::{Module, ffi};
 
 use super::Error;
 use crate::model::shape;
-
-static LOCK: Mutex<()> = Mutex::new(());
 
 /// Pages of 64 KiB for asyncify's stack: 32 MiB. A frame there is at most a few times the size of
 /// the same frame on the native stack, of which engines allow 8 MiB; what is not written costs no
@@ -74,7 +73,10 @@ pub(super) struct Asyncify {
 
 /// Runs asyncify, and nothing after it.
 pub(super) fn asyncify(wasm: &[u8], settings: &Asyncify) -> Result<Vec<u8>, Error> {
-    let _guard = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
+    child::run(wasm.len(), &|| run_asyncify(wasm, settings))
+}
+
+fn run_asyncify(wasm: &[u8], settings: &Asyncify) -> Result<Vec<u8>, Error> {
     let (module, raw) = read(wasm)?;
     set_argument("asyncify-imports", &settings.imports.join("\n"));
     set_argument("asyncify-in-secondary-memory", "1");
@@ -98,7 +100,10 @@ pub(super) fn reference(
     imports: &[String],
     kept: &[String],
 ) -> Result<Vec<u8>, Error> {
-    let _guard = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
+    child::run(wasm.len(), &|| run_reference(wasm, imports, kept))
+}
+
+fn run_reference(wasm: &[u8], imports: &[String], kept: &[String]) -> Result<Vec<u8>, Error> {
     let (module, raw) = read(wasm)?;
     keep_out(raw, kept);
     // SAFETY: `raw` is a live module.
@@ -144,7 +149,10 @@ fn expose_state(raw: ffi::BinaryenModuleRef) {
 /// Optimises a module. Functions whose names match one of `kept`, where `*` stands for anything,
 /// are never inlined.
 pub(super) fn optimize(wasm: &[u8], kept: &[String]) -> Result<Vec<u8>, Error> {
-    let _guard = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
+    child::run(wasm.len(), &|| run_optimize(wasm, kept))
+}
+
+fn run_optimize(wasm: &[u8], kept: &[String]) -> Result<Vec<u8>, Error> {
     let (module, raw) = read(wasm)?;
     keep_out(raw, kept);
     run_passes(raw, &OPTIMIZING);

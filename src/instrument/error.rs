@@ -69,6 +69,12 @@ pub enum Error {
         "Binaryen could not read the module, although it is valid WebAssembly; this is a bug worth reporting"
     )]
     Binaryen,
+    /// Binaryen did not come to an end with the module.
+    #[error("Binaryen, which rewrites the module, {how}")]
+    Ended {
+        /// What it did instead.
+        how: String,
+    },
 }
 
 impl Error {

@@ -14,6 +14,7 @@
 mod bare;
 mod binaryen;
 mod callgraph;
+mod depth;
 mod error;
 mod exceptions;
 mod fastpath;

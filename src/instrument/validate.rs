@@ -6,7 +6,7 @@ use wasmparser::{
 
 use super::callgraph::CallGraph;
 use super::scan::Scan;
-use super::{Error, HostFunction};
+use super::{Error, HostFunction, depth};
 use crate::model;
 use crate::model::shape::{self, Import};
 
@@ -33,18 +33,28 @@ pub(super) fn well_formed(wasm: &[u8]) -> Result<(), Error> {
     if Parser::is_component(wasm) {
         return Err(Error::Component);
     }
-    if let Err(error) = Validator::new_with_features(features()).validate_all(wasm) {
-        // With everything allowed it tells apart what is wrong from what is only too new.
-        let all = Validator::new_with_features(WasmFeatures::all()).validate_all(wasm);
-        return Err(match all {
-            Err(error) => Error::malformed(error),
-            Ok(_) => Error::Unsupported {
-                what: format!("a module with this ({error})"),
-                why: "it uses a WebAssembly proposal whose state dormouse cannot write down",
-            },
-        });
-    }
-    Ok(())
+    let error = match depth::validate(wasm, features()) {
+        Ok(()) => return Ok(()),
+        Err(depth::Failure::TooDeep { function, offset }) => {
+            return Err(Error::Unsupported {
+                what: format!(
+                    "function {function}, nested more than {} levels deep at byte {offset},",
+                    depth::MOST
+                ),
+                why: "Binaryen, which rewrites it, could not follow; split the function",
+            });
+        }
+        Err(depth::Failure::Invalid(error)) => error,
+    };
+    // With everything allowed it tells apart what is wrong from what is only too new.
+    let all = Validator::new_with_features(WasmFeatures::all()).validate_all(wasm);
+    Err(match all {
+        Err(error) => Error::malformed(error),
+        Ok(_) => Error::Unsupported {
+            what: format!("a module with this ({error})"),
+            why: "it uses a WebAssembly proposal whose state dormouse cannot write down",
+        },
+    })
 }
 
 /// Checks imports, exports and memories, and gives the imported functions in order.

@@ -56,6 +56,18 @@ pub async fn serve(
     options: ServerOptions,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
+    let app = router(daemon, options);
+    axum::serve(
+        listener,
+        app.into_make_service_with_connect_info::<SocketAddr>(),
+    )
+    .with_graceful_shutdown(stop)
+    .await
+}
+
+/// What answers the requests.
+#[doc(hidden)]
+pub fn router(daemon: Arc<Daemon>, options: ServerOptions) -> Router {
     let served = Arc::new(Served {
         daemon,
         peers: options.peers,
@@ -85,11 +97,5 @@ pub async fn serve(
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .route_layer(from_fn_with_state(access, auth::check))
         .with_state(served);
-    let app = api.merge(dashboard::routes());
-    axum::serve(
-        listener,
-        app.into_make_service_with_connect_info::<SocketAddr>(),
-    )
-    .with_graceful_shutdown(stop)
-    .await
+    api.merge(dashboard::routes())
 }

@@ -76,6 +76,33 @@ impl Section {
         Self::Stack,
     ];
 
+    /// How many bytes its content may have: no guest needs more, and a stranger's zeros are small when they
+    /// are compressed.
+    fn most(self, limits: &Limits) -> u64 {
+        let most = match self {
+            Self::Meta => 1 << 20,
+            Self::Stack => 64 << 20,
+            Self::Instance => 256 << 20,
+            Self::Module | Self::Wasi => 1 << 30,
+            // As many as its memories have: `data.rs` compares.
+            Self::Pages => u64::MAX,
+        };
+        most.min(limits.section)
+    }
+
+    /// Whether so much content is taken.
+    fn check(self, size: u64, limits: &Limits) -> Result<(), Error> {
+        let limit = self.most(limits);
+        match size > limit {
+            true => Err(Error::TooLarge {
+                what: self.name(),
+                size,
+                limit,
+            }),
+            false => Ok(()),
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Meta => "meta section",
@@ -151,7 +178,13 @@ impl<'a> Content<'a> {
 }
 
 /// Puts sections together to a file.
-pub(super) fn join(sections: &[(Section, Content<'_>)]) -> Vec<u8> {
+///
+/// # Errors
+/// Where a section is larger than a reader would take.
+pub(super) fn join(sections: &[(Section, Content<'_>)]) -> Result<Vec<u8>, Error> {
+    for (section, content) in sections {
+        section.check(content.length, &Limits::default())?;
+    }
     let table = HEADER + ROW * sections.len();
     let total = table + sections.iter().map(|(_, c)| c.bytes.len()).sum::<usize>();
     let mut file = Vec::with_capacity(total);
@@ -175,11 +208,15 @@ pub(super) fn join(sections: &[(Section, Content<'_>)]) -> Vec<u8> {
     }
     let digest = digest(&file);
     file[24..HEADER].copy_from_slice(digest.as_bytes());
-    file
+    Ok(file)
 }
 
 /// How long a file says that it is, from its first [`START`] bytes.
 pub(super) fn stated_length(start: &[u8], limits: &Limits) -> Result<u64, Error> {
+    #[cfg(feature = "cli")]
+    if start.starts_with(super::seal::MAGIC) {
+        return Err(Error::Sealed);
+    }
     if !start.starts_with(MAGIC) {
         let text = String::from_utf8_lossy(&start[..start.len().min(8)]).into_owned();
         return Err(Error::NotASnapshot(match start.len() {
@@ -283,13 +320,7 @@ fn row<'a>(
         .into_iter()
         .find(|section| *section as u32 == number)
         .ok_or_else(|| Error::Malformed(format!("section {number} is not known")))?;
-    if length > limits.section {
-        return Err(Error::TooLarge {
-            what: section.name(),
-            size: length,
-            limit: limits.section,
-        });
-    }
+    section.check(length, limits)?;
     let bytes = offset
         .checked_add(stored)
         .and_then(|end| file.get(usize::try_from(offset).ok()?..usize::try_from(end).ok()?))

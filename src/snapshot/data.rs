@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::container::{self, Content, Limits, Section};
-use super::{Error, Run};
+use super::{Error, Run, pages};
 use crate::model::{Digest, Value, Wait};
 
 /// What can be known of a snapshot without decoding the guest's state.
@@ -115,7 +115,7 @@ impl Snapshot {
         if let ModuleRef::Embedded { packed, length } = &self.module {
             sections.push((Section::Module, Content::packed(packed, *length)));
         }
-        Ok(container::join(&sections))
+        Ok(container::join(&sections)?)
     }
 
     /// Reads a snapshot from bytes.
@@ -131,16 +131,23 @@ impl Snapshot {
             Some(sections.swap_remove(place).1)
         };
         let missing = |section: Section| Error::Malformed(format!("it has no {section:?} section"));
-        let mut unpack = |section: Section| {
-            take(section)
-                .ok_or_else(|| missing(section))
-                .and_then(Content::unpack)
-        };
-        let meta = from_bytes(&unpack(Section::Meta)?)?;
-        let instance = from_bytes(&unpack(Section::Instance)?)?;
-        let wasi = unpack(Section::Wasi)?;
-        let stack = unpack(Section::Stack)?;
-        let pages = unpack(Section::Pages)?;
+        let mut content = |section: Section| take(section).ok_or_else(|| missing(section));
+        let meta = from_bytes(&content(Section::Meta)?.unpack()?)?;
+        let instance: InstanceV1 = from_bytes(&content(Section::Instance)?.unpack()?)?;
+        let wasi = content(Section::Wasi)?.unpack()?;
+        let stack = content(Section::Stack)?.unpack()?;
+        let pages = content(Section::Pages)?;
+        // Before memory is asked for: pages that no memory has are a bomb.
+        let mut stored = 0_u64;
+        for memory in &instance.memories {
+            stored = stored.saturating_add(pages::stored_bytes(&memory.runs, memory.size)?);
+        }
+        let (_, _, length) = pages.stored();
+        if length != stored {
+            let text = "it has more or fewer pages than its memories name".into();
+            return Err(Error::Malformed(text).into());
+        }
+        let pages = pages.unpack()?;
         let module = match take(Section::Module) {
             None => ModuleRef::ByDigest,
             Some(content) => {

@@ -37,6 +37,50 @@ pub enum Error {
         /// The version that this build reads.
         known: u32,
     },
+    /// Signed or encrypted, where a bare snapshot was wanted.
+    #[error(
+        "the snapshot is signed or encrypted; `dormouse resume`, `inspect` and `import` open it"
+    )]
+    Sealed,
+    /// An envelope that this build does not know.
+    #[error(
+        "the snapshot's envelope has version {found}, and this dormouse reads version {known}; \
+         resume it with a newer dormouse"
+    )]
+    EnvelopeVersion {
+        /// The version in the file.
+        found: u32,
+        /// The version that this build reads.
+        known: u32,
+    },
+    /// No signature by a key that is trusted, for whatever reason.
+    #[error("the snapshot is not signed by a key given with --verify-key, or was changed since")]
+    Untrusted,
+    /// A signature that is not right, where any would have done.
+    #[error("the snapshot was changed after it was signed")]
+    BadSignature,
+    /// Not encrypted to a key that is here, or changed.
+    #[error(
+        "the snapshot cannot be decrypted with a key given with --decrypt-key, or was changed since"
+    )]
+    CannotDecrypt,
+    /// Encrypted, and there is no key.
+    #[error("the snapshot is encrypted; give the secret key with --decrypt-key")]
+    Encrypted,
+    /// Not encrypted, where it should be.
+    #[error(
+        "the snapshot is not encrypted, although --decrypt-key was given; leave that out if you trust \
+         where it comes from"
+    )]
+    NotEncrypted,
+    /// A file of keys that holds none.
+    #[error("{path} holds no {what}; `dormouse keygen` makes keys")]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What was looked for.
+        what: &'static str,
+    },
     /// Larger than the reader allows.
     #[error("the snapshot's {what} has {size} bytes, more than the limit of {limit}")]
     TooLarge {
@@ -72,7 +116,13 @@ impl From<Error> for crate::error::Error {
     fn from(error: Error) -> Self {
         use crate::error::ErrorKind;
         let kind = match &error {
-            Error::Version { .. } => ErrorKind::Version,
+            Error::Version { .. } | Error::EnvelopeVersion { .. } => ErrorKind::Version,
+            Error::Untrusted
+            | Error::BadSignature
+            | Error::CannotDecrypt
+            | Error::Encrypted
+            | Error::NotEncrypted => ErrorKind::Trust,
+            Error::Key { .. } => ErrorKind::Request,
             Error::Read { .. } => ErrorKind::Read,
             Error::Write { .. } => ErrorKind::Write,
             _ => ErrorKind::Snapshot,

@@ -56,8 +56,16 @@ pub fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>, crate::error::Error
     };
     // What follows is not read before the first bytes have said that it is a snapshot, and how long.
     read(container::START as u64, &mut bytes)?;
-    let length = container::stated_length(&bytes, limits)?;
+    let length = stated_length(&bytes, limits)?;
     // One more, so that something after the end is seen.
     read(length.saturating_add(1), &mut bytes)?;
     Ok(bytes)
+}
+
+fn stated_length(start: &[u8], limits: &Limits) -> Result<u64, Error> {
+    #[cfg(feature = "cli")]
+    if start.starts_with(super::seal::MAGIC) {
+        return super::seal::stated_length(start, limits);
+    }
+    container::stated_length(start, limits)
 }

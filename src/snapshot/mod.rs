@@ -1,7 +1,8 @@
 //! Snapshots: a sleeping task as bytes, and back.
 //!
 //! `container` is the file (fixed header, digest, sections); `data` says what the sections hold; `delta` is how a store keeps it;
-//! `pages` turns memories into the pages that differ from a fresh instance; `file` writes it so
+//! `seal` signs and
+//! encrypts it; `pages` turns memories into the pages that differ from a fresh instance; `file` writes it so
 //! that a crash leaves the old file or the new one.
 
 mod container;
@@ -11,6 +12,8 @@ mod delta;
 mod error;
 mod file;
 mod pages;
+#[cfg(feature = "cli")]
+mod seal;
 
 pub use container::Limits;
 #[cfg(feature = "server")]
@@ -23,3 +26,5 @@ pub use file::{read, write};
 #[cfg(any(feature = "cli", test))]
 pub use pages::PAGE;
 pub use pages::{Run, apply, diff};
+#[cfg(feature = "cli")]
+pub use seal::{KeyKind, Opened, Seal, Unseal, new_keys};

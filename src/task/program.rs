@@ -13,7 +13,7 @@ use super::packed::{check_digest, has_connections, unpack};
 use super::{Snapshot, TaskError};
 use crate::engine::{self, Engine, EngineKind};
 use crate::error::Error;
-use crate::instrument::{self, HostFunction, Manifest, Report, Segment, Transform};
+use crate::instrument::{self, HostFunction, Instrumented, Manifest, Report, Segment, Transform};
 use crate::model::{Digest, Shape};
 use crate::snapshot::ModuleRef;
 
@@ -134,16 +134,7 @@ impl Runtime {
         preempt: bool,
         progress: Progress<'_>,
     ) -> Result<(Arc<Program>, Report), Error> {
-        let connections = has_connections(source);
-        let done = instrument::instrument(
-            source,
-            &instrument::Options {
-                host: &|module, name, params| self.host_function(module, name, params, connections),
-                transform: self.transform,
-                preempt,
-                progress: &|stage, number| progress(stage, number, STAGES),
-            },
-        )?;
+        let done = self.rewrite(source, preempt, progress)?;
         let module = Digest::of(&done.wasm);
         let packed = zstd::bulk::compress(&done.wasm, zstd::DEFAULT_COMPRESSION_LEVEL)
             .map_err(|e| TaskError::Mismatch(e.to_string()))?;
@@ -162,6 +153,23 @@ impl Runtime {
         // It has just been decompressed, so to speak.
         let _ = program.wasm.set(done.wasm);
         Ok((Arc::new(program), done.report))
+    }
+
+    /// Makes a module resumable, and keeps nothing of it.
+    pub(crate) fn rewrite(
+        &self,
+        source: &[u8],
+        preempt: bool,
+        progress: Progress<'_>,
+    ) -> Result<Instrumented, Error> {
+        let connections = has_connections(source);
+        let options = instrument::Options {
+            host: &|module, name, params| self.host_function(module, name, params, connections),
+            transform: self.transform,
+            preempt,
+            progress: &|stage, number| progress(stage, number, STAGES),
+        };
+        Ok(instrument::instrument(source, &options)?)
     }
 
     /// The module of a snapshot: from the snapshot itself, else from the cache.

@@ -323,6 +323,11 @@ fn check_listeners(state: &StateV1, bindings: &Bindings) -> Result<(), Error> {
 }
 
 fn restore_deleted(contents: &[serde_bytes::ByteBuf]) -> Result<Vec<File>, Error> {
+    if contents.len() > MAX_OPEN {
+        return Err(Error::Malformed(
+            "there are more deleted files than a guest can have open",
+        ));
+    }
     contents
         .iter()
         .map(|content| {

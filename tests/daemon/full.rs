@@ -12,13 +12,14 @@ use ureq::http::Method;
 use crate::support::{Daemon, folder};
 
 /// A small file system in memory; gone with this.
-struct Small<'a>(&'a Path);
+pub struct Small<'a>(&'a Path);
 
 impl<'a> Small<'a> {
     /// `None` where we may not make one.
-    fn mount(folder: &'a Path) -> Option<Self> {
+    pub fn mount(folder: &'a Path, size: &str) -> Option<Self> {
+        let options = format!("size={size},mode=0700");
         let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=4m,mode=0700", "tmpfs"])
+            .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
             .arg(folder)
             .status();
         mounted
@@ -35,7 +36,7 @@ impl Drop for Small<'_> {
 }
 
 /// Writes a file until there is no room.
-fn fill(path: &Path) {
+pub fn fill(path: &Path) {
     let mut file: File = OpenOptions::new()
         .create(true)
         .append(true)
@@ -49,7 +50,7 @@ fn fill(path: &Path) {
 #[test]
 fn a_full_disk_refuses_new_tasks_and_loses_none() {
     let data = folder();
-    let Some(_small) = Small::mount(data.path()) else {
+    let Some(_small) = Small::mount(data.path(), "4m") else {
         println!("skipped: only root can mount a small file system");
         return;
     };

@@ -2,6 +2,7 @@
 //!
 //! `DORMOUSE_KILLS` says how often the crash test kills the daemon; `make test-kill` does it a thousand
 //! times. `DORMOUSE_MOVES` says how often a move is stopped at each of its steps (`make test-moves`).
+//! `DORMOUSE_SOAK_MINUTES` says how long the soak takes, some seconds if left out; `make soak` sets it.
 
 mod api;
 mod compute;
@@ -12,6 +13,7 @@ mod moving;
 mod netns;
 mod network;
 mod run;
+mod soak;
 mod sockets;
 mod states;
 mod storm;

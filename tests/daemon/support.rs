@@ -43,6 +43,15 @@ impl Daemon {
 
     /// A daemon, or what it said when it ended.
     pub fn try_start(data: &Path, options: &[&str]) -> Result<Self, String> {
+        Self::try_start_in(&[], data, options)
+    }
+
+    /// The same with variables of the environment.
+    pub fn try_start_in(
+        environment: &[(&str, &str)],
+        data: &Path,
+        options: &[&str],
+    ) -> Result<Self, String> {
         let mut child = Command::new(env!("CARGO_BIN_EXE_dormouse"))
             .args(["serve", "--data"])
             .arg(data)
@@ -51,6 +60,7 @@ impl Daemon {
                 false => &["--listen", "127.0.0.1:0"],
             })
             .args(options)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -88,6 +98,15 @@ impl Daemon {
     pub fn kill_now(&self) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it runs");
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) {
+        self.child.wait().expect("it ends");
     }
 
     pub fn kill(mut self) {

@@ -1,0 +1,9 @@
+//! `fuzz/targets/envelope.rs` under libFuzzer.
+
+#![no_main]
+
+#[path = "../targets/mod.rs"]
+mod targets;
+mod entry;
+
+entry::fuzz!("envelope");

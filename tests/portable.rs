@@ -1,0 +1,220 @@
+//! A snapshot depends on nothing of the host that wrote it: not on the engine, the paths, the user or the
+//! processor. With `DORMOUSE_AARCH64`, a program for aarch64 (`make test-aarch64` builds it), tasks also go to and fro
+//! between it, under QEMU, and this machine's own.
+
+#[path = "../fuzz/targets/forge.rs"]
+#[allow(dead_code, reason = "the fuzzers use more of it")]
+mod forge;
+#[path = "all/support.rs"]
+#[allow(dead_code, reason = "the end-to-end tests use more of it")]
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use support::{dormouse, ended, engines, finish, guest};
+
+const SECTIONS: [u32; 6] = [1, 2, 3, 4, 5, 6];
+
+/// Deterministic guests: each with a stack, memory, floats, tables or vectors alive at its first wait.
+const GUESTS: [&str; 8] = [
+    "c_hello_sleep",
+    "c_deep",
+    "c_locals",
+    "c_globals",
+    "c_fnptr",
+    "wat_v128",
+    "wat_table",
+    "wat_multivalue",
+];
+
+/// The sections of a guest asleep, unpacked, by number.
+fn asleep(name: &str, engine: &str, flags: &[&str]) -> Vec<Vec<u8>> {
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    let path = scratch.path().join("snapshot");
+    let mut command = dormouse();
+    command.args([
+        "run",
+        "--suspend",
+        "always",
+        "--engine",
+        engine,
+        "--snapshot",
+    ]);
+    let output = finish(
+        command.arg(&path).args(flags).arg(guest(name)),
+        Stdio::null(),
+    );
+    ended(&output, 75).unwrap_or_else(|message| panic!("{name} on {engine}: {message}"));
+    let sections = forge::sections(&fs::read(path).expect("it was written"));
+    let find = |number: &u32| sections.iter().find(|section| section.number == *number);
+    let all = SECTIONS
+        .iter()
+        .map(|number| find(number).and_then(forge::Section::plain));
+    all.collect::<Option<_>>().expect("it has all sections")
+}
+
+/// A map without the fields in which two runs differ: when it was, and on which engine.
+fn fixed(bytes: &[u8]) -> Value {
+    let mut map: Value = rmp_serde::from_slice(bytes).expect("a map");
+    let named = map.as_object_mut().expect("a map");
+    for name in ["engine", "created", "wakes", "wait", "clock", "poll"] {
+        named.remove(name);
+    }
+    if let Some(pending) = named.get_mut("pending").and_then(Value::as_object_mut) {
+        pending.remove("wait");
+    }
+    map
+}
+
+/// The same program at the same place is the same bytes, whichever engine it ran on, but for times and the
+/// engine's name.
+#[test]
+fn both_engines_write_the_same_bytes() {
+    let engines = engines();
+    if engines.len() < 2 {
+        println!("skipped: one engine only");
+        return;
+    }
+    for name in GUESTS {
+        let [one, other] = [engines[0], engines[1]].map(|engine| asleep(name, engine, &[]));
+        for (place, number) in SECTIONS.iter().enumerate() {
+            match *number {
+                forge::META | forge::INSTANCE | forge::WASI => {
+                    assert_eq!(
+                        fixed(&one[place]),
+                        fixed(&other[place]),
+                        "{name}, section {number}"
+                    );
+                }
+                _ => assert!(
+                    one[place] == other[place],
+                    "{name}: section {number} differs"
+                ),
+            }
+        }
+    }
+}
+
+/// Nothing that only this machine has is in it.
+#[test]
+fn nothing_of_the_host_is_in_it() {
+    let scratch = tempfile::Builder::new()
+        .prefix("unmistakable-")
+        .tempdir()
+        .expect("a directory");
+    let path = scratch.path().display().to_string();
+    let dir = format!("{path}::/data");
+    let mut secrets = vec!["unmistakable-".to_string()];
+    let checkout = env!("CARGO_MANIFEST_DIR");
+    secrets.push(checkout.into());
+    secrets.extend(fs::read_to_string("/etc/hostname").map(|name| name.trim().to_string()));
+    secrets.extend(fs::read_to_string("/etc/machine-id").map(|id| id.trim().to_string()));
+    secrets.extend(std::env::var("HOME"));
+    for engine in engines() {
+        for name in ["c_hello_sleep", "zig_sleep", "as_sleep"] {
+            for section in asleep(name, engine, &["--dir", &dir]) {
+                for secret in secrets.iter().filter(|secret| secret.len() > 3) {
+                    let found = section
+                        .windows(secret.len())
+                        .any(|part| part == secret.as_bytes());
+                    assert!(!found, "{name} on {engine}: {secret}");
+                }
+            }
+        }
+    }
+}
+
+/// Numbers outside of MessagePack, which has an order of its own, are little-endian on every machine.
+#[test]
+fn the_order_of_bytes_is_fixed() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("snapshots/golden/v1");
+    let mut seen = 0;
+    for entry in fs::read_dir(folder).expect("golden snapshots").flatten() {
+        if entry
+            .path()
+            .extension()
+            .is_none_or(|name| name != "snapshot")
+        {
+            continue;
+        }
+        let file = fs::read(entry.path()).expect("it can be read");
+        assert_eq!(file[8..12], [1, 0, 0, 0]);
+        assert_eq!(file[16..24], (file.len() as u64).to_le_bytes());
+        seen += 1;
+    }
+    assert!(seen > 20, "there are hardly any");
+}
+
+/// The other machine's program, if there is one.
+fn foreign() -> Option<Command> {
+    let program = std::env::var_os("DORMOUSE_AARCH64")?;
+    let mut command = Command::new("qemu-aarch64");
+    command.args(["-L", "/usr/aarch64-linux-gnu"]).arg(program);
+    command.env(
+        "DORMOUSE_CACHE",
+        support::cache().join("test-modules-aarch64"),
+    );
+    Some(command)
+}
+
+/// Goes on with a snapshot until the task ends, each time on the other machine; gives what it wrote and how often it
+/// slept.
+fn walk(name: &str, mut here: bool) -> (Vec<u8>, usize) {
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    let path = scratch.path().join("snapshot");
+    let machine = |here: bool| match here {
+        true => dormouse(),
+        false => foreign().expect("there is one"),
+    };
+    let mut command = machine(here);
+    command.args([
+        "run",
+        "--engine",
+        "wasmtime",
+        "--suspend",
+        "always",
+        "--snapshot",
+    ]);
+    let mut output = finish(command.arg(&path).arg(guest(name)), Stdio::null());
+    let (mut written, mut sleeps) = (output.stdout.clone(), 0);
+    while output.status.code() == Some(75) {
+        sleeps += 1;
+        assert!(sleeps < 2000, "{name} does not end");
+        // Not over yet is asleep again: the machine changes, the guest does not go on.
+        here = !here;
+        let mut command = machine(here);
+        command.args(["resume", "--engine", "wasmtime", "--suspend", "always"]);
+        output = finish(command.arg(&path), Stdio::null());
+        written.extend(&output.stdout);
+    }
+    ended(&output, 0).unwrap_or_else(|message| panic!("{name}: {message}"));
+    (written, sleeps)
+}
+
+/// Written on x86-64 and resumed on aarch64, and the other way.
+#[test]
+fn tasks_walk_between_processors() {
+    if foreign().is_none() {
+        println!("skipped: `make test-aarch64` builds the other machine's program");
+        return;
+    }
+    for name in GUESTS {
+        let oracle = finish(&mut support::oracle(&guest(name)), Stdio::null());
+        for here in [true, false] {
+            let (written, sleeps) = walk(name, here);
+            assert_eq!(
+                String::from_utf8_lossy(&written),
+                String::from_utf8_lossy(&oracle.stdout),
+                "{name}, first here: {here}"
+            );
+            assert!(sleeps > 0, "{name} never slept");
+            println!(
+                "{name}: {sleeps} sleeps, first on {}",
+                if here { "x86-64" } else { "aarch64" }
+            );
+        }
+    }
+}
