@@ -63,7 +63,8 @@ pub(super) fn lower(wasm: &[u8], scan: &Scan) -> Result<Option<Vec<u8>>, Error> 
             continue;
         };
         let known = &scan.bodies[(function - scan.imported_functions) as usize];
-        if known.exception.is_some() || calls_thrower(&graph, known) {
+        let concerned = known.exception.is_some() || known.tells_references;
+        if concerned || calls_thrower(&graph, known) {
             let entry = entries.contains(&function);
             let types = &mut types;
             let lowered = Lowering::rewrite(&thrown, &globals, types, entry, &body, to_validate)?;

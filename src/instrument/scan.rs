@@ -73,6 +73,8 @@ pub(super) struct Body {
     pub tail_call: Option<(&'static str, u64)>,
     /// The first exception instruction.
     pub exception: Option<(&'static str, u64)>,
+    /// Whether it has instructions whose meaning depends on the type of a reference.
+    pub tells_references: bool,
     /// Whether it has exceptions in the form that was there first.
     pub older_exceptions: bool,
     /// The first local that holds a reference.
@@ -326,6 +328,9 @@ fn scan_body(
             Operator::RefNull { hty } if is_exception_heap(hty) => {
                 body.exception.get_or_insert(("ref.null exn", offset));
             }
+            Operator::RefIsNull
+            | Operator::TypedSelect { .. }
+            | Operator::TypedSelectMulti { .. } => body.tells_references = true,
             Operator::RefNull { .. } | Operator::TableGet { .. } => body.references = true,
             Operator::TableSet { table }
             | Operator::TableGrow { table }

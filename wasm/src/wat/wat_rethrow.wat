@@ -8,6 +8,8 @@
     (call $nap)
     (if (i32.eq (local.get 0) (i32.const 2)) (then (throw $b))))
 
+  (func $null (param exnref) (result i32) (ref.is_null (local.get 0)))
+
   ;; Runs something, sleeps, and throws again what it threw.
   (func $finally (param i32)
     (local $held exnref) (local $other exnref)
@@ -17,7 +19,7 @@
       (ref.null exn))
     (local.set $held)
     (call $nap)
-    (call $hex32 (ref.is_null (local.get $held)))
+    (call $hex32 (call $null (local.get $held)))
     (call $hex32 (ref.is_null (local.get $other)))
     (if (ref.is_null (local.get $held)) (then (return)))
     (throw_ref (select (result exnref) (local.get $held) (local.get $other) (i32.const 1))))
