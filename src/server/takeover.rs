@@ -104,7 +104,8 @@ impl Door {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let listener = through(directory, |path| UnixListener::bind(path))?;
+        let (_open, short) = short(directory)?;
+        let listener = UnixListener::bind(short)?;
         listener.set_nonblocking(true)?;
         Ok(Self {
             listener: tokio::net::UnixListener::from_std(listener)?,
@@ -241,7 +242,8 @@ impl Asked {
 /// # Errors
 /// Where it refuses, or ends in between.
 pub fn take(directory: &Path, patience: Duration) -> io::Result<Option<Sockets>> {
-    let stream = match through(directory, |path| UnixStream::connect(path)) {
+    let (_open, short) = short(directory)?;
+    let stream = match UnixStream::connect(short) {
         Ok(stream) => stream,
         // Nobody is there, or only what somebody has left behind.
         Err(error)
@@ -291,13 +293,11 @@ pub fn take(directory: &Path, patience: Duration) -> io::Result<Option<Sockets>>
     }
 }
 
-/// The path of a socket may have 107 bytes: a longer one is reached through its directory.
-fn through<T>(directory: &Path, work: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+/// The path of a socket may have 107 bytes: a longer one is reached through its directory, while that is open.
+fn short(directory: &Path) -> io::Result<(fs::File, PathBuf)> {
     let open = fs::File::open(directory)?;
-    work(&PathBuf::from(format!(
-        "/proc/self/fd/{}/{NAME}",
-        open.as_raw_fd()
-    )))
+    let path = format!("/proc/self/fd/{}/{NAME}", open.as_raw_fd());
+    Ok((open, path.into()))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Tests of the store in SQLite.
 
-use super::super::{Entry, Insert, Part, Stream, Update};
+use super::super::{Entry, Hand, Insert, Part, Record, Stream, TransferStep, Update};
 use super::*;
 
 const SECOND: u64 = 1_000_000_000;
@@ -230,4 +230,106 @@ fn a_newer_format_is_left_alone() {
     drop(connection);
     let refused = Sqlite::open(folder.path());
     assert!(matches!(refused, Err(Error::Version { found: 99, .. })));
+}
+
+#[test]
+fn a_store_of_format_1_is_taken_over() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store.sqlite");
+    let connection = Connection::open(&path).expect("opens");
+    let first = include_str!("schema.sql");
+    connection.execute_batch(first).expect("it is made");
+    let task = "INSERT INTO blobs VALUES (1, zeroblob(32), 0, x'');
+        INSERT INTO tasks VALUES (4, 1, 3, NULL, 1, NULL, 'old', 0, 0, 0, x'01', x'02', NULL);";
+    connection.execute_batch(task).expect("it is written");
+    drop(connection);
+    let store = Sqlite::open(folder.path()).expect("it opens");
+    assert_eq!(store.named("old").expect("reads"), Some(TaskId(4)));
+    assert!(store.open_transfers().expect("reads").is_empty());
+    let found: u32 = Connection::open(&path)
+        .and_then(|other| other.pragma_query_value(None, "user_version", |row| row.get(0)))
+        .expect("reads");
+    assert_eq!(found, FORMAT);
+}
+
+/// A step of a move is whole: with the task's change refused, nothing of it is remembered.
+#[test]
+fn a_step_of_a_move_is_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, lease) = store(folder.path());
+    let transfer = |step| Transfer {
+        id: TransferId([7; 16]),
+        task: TaskId(1),
+        step,
+        peer: digest("peer"),
+        note: b"note".to_vec(),
+    };
+    let hand = |change: Change, step, output| {
+        Change::Hand(Hand {
+            change: Some(Box::new(change)),
+            output,
+            clear_output: false,
+            record: Record::Put(transfer(step)),
+        })
+    };
+    let held = hand(
+        insert(1, None, Some("a")),
+        TransferStep::Held,
+        vec![line("x"), line("y")],
+    );
+    let verdicts = store.commit(&lease, 2, &[held]).expect("commits");
+    assert_eq!(verdicts, [Verdict::Done]);
+    let id = TransferId([7; 16]);
+    assert_eq!(
+        store.transfer(id).expect("reads"),
+        Some(transfer(TransferStep::Held))
+    );
+    let output = store.output(TaskId(1), 0, 100).expect("reads");
+    assert_eq!(output.len(), 2);
+    assert_eq!(
+        store
+            .task(TaskId(1))
+            .expect("reads")
+            .expect("a task")
+            .log_bytes,
+        2
+    );
+    // Of another version than it has.
+    let late = hand(
+        Change::Update(update(1, 9)),
+        TransferStep::Taken,
+        Vec::new(),
+    );
+    let verdicts = store.commit(&lease, 3, &[late]).expect("commits");
+    assert_eq!(verdicts, [Verdict::Conflict]);
+    assert_eq!(
+        store.open_transfers().expect("reads"),
+        [transfer(TransferStep::Held)]
+    );
+    let taken = hand(
+        Change::Update(update(1, 1)),
+        TransferStep::Taken,
+        Vec::new(),
+    );
+    store.commit(&lease, 4, &[taken]).expect("commits");
+    assert!(store.open_transfers().expect("reads").is_empty());
+    let forget = Change::Hand(Hand {
+        change: None,
+        output: Vec::new(),
+        clear_output: false,
+        record: Record::Forget(id),
+    });
+    store.commit(&lease, 5, &[forget]).expect("commits");
+    assert_eq!(store.transfer(id).expect("reads"), None);
+    // What has moved away leaves its name to who comes.
+    let moved = Change::Update(Update {
+        state: TaskState::Moved,
+        due: None,
+        ..update(1, 2)
+    });
+    let verdicts = store
+        .commit(&lease, 6, &[moved, insert(2, None, Some("a"))])
+        .expect("commits");
+    assert_eq!(verdicts, [Verdict::Done, Verdict::Done]);
+    assert_eq!(store.named("a").expect("reads"), Some(TaskId(2)));
 }
