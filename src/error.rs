@@ -45,6 +45,8 @@ pub enum ErrorKind {
     Peer,
     /// A snapshot is not signed as asked, or cannot be decrypted.
     Trust,
+    /// A limit was reached.
+    Limit,
     /// Anything else.
     Internal,
 }

@@ -51,18 +51,21 @@ pub use clock::{Clock, SimClock, SystemClock};
 pub use engine::EngineKind;
 pub use error::{Error, ErrorKind};
 pub use instrument::{InstrumentedFunction, Manifest, Report, Transform};
-pub use model::{ClockId, Deadline, Digest, FdInterest, Interest, ValType, Value, Wait};
+pub use model::{
+    ClockId, Deadline, Digest, FdInterest, Interest, Limit, Limits, OnLimit, Reached, Setting,
+    ValType, Value, Wait,
+};
 #[cfg(feature = "server")]
 pub use model::{TaskId, TaskState, TransferId};
 #[cfg(feature = "server")]
 pub use scheduler::{
-    Daemon, Fresh, Metrics, Moved, MovedTo, Options as DaemonOptions, Outputs, Piece, Spec, Status,
-    Submission, TaskInfo, next_occurrence,
+    Daemon, Fresh, Metrics, Moved, MovedTo, Options as DaemonOptions, Outputs, Piece, Restart,
+    Spec, Status, Submission, TaskInfo, next_occurrence,
 };
 pub use scheduler::{Ended, Policy, run};
 #[cfg(feature = "server")]
 pub use server::{Peers, ServerOptions, peers, serve, wire};
-pub use snapshot::{Limits, Snapshot, read as read_snapshot, write as write_snapshot};
+pub use snapshot::{Snapshot, read as read_snapshot, write as write_snapshot};
 #[cfg(feature = "server")]
 pub use store::{
     Change, Due, Entry, Error as StoreError, Filter, Frozen, Hand, Insert, Lease, Logged, Part,

@@ -1,14 +1,17 @@
 //! The file: header, section table, sections. What is read must come out the same when it is written again.
 
-use dormouse::{Limits, Snapshot, fuzzing};
+use std::sync::LazyLock;
+
+use dormouse::{Limit, Limits, Snapshot, fuzzing};
 
 use super::{Base, forge};
 
 /// Small, so that a bomb shows as memory that the fuzzer does not have.
-const LIMITS: Limits = Limits {
-    file: 1 << 20,
-    section: 16 << 20,
-};
+static LIMITS: LazyLock<Limits> = LazyLock::new(|| {
+    let mut limits = Limits::default();
+    limits.set(Limit::Snapshot, Some(16 << 20));
+    limits
+});
 
 pub fn run(data: &[u8]) {
     decode(data);
@@ -20,8 +23,8 @@ pub fn run(data: &[u8]) {
         assert_eq!(snapshot, again);
     }
     let base = &data[..data.len() / 2];
-    if let Ok(flat) = fuzzing::unpack(&data[data.len() / 2..], base, LIMITS.section) {
-        assert!(flat.len() as u64 <= LIMITS.section);
+    if let Ok(flat) = fuzzing::unpack(&data[data.len() / 2..], base, LIMITS.value(Limit::Snapshot)) {
+        assert!(flat.len() as u64 <= LIMITS.value(Limit::Snapshot));
     }
 }
 

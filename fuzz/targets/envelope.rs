@@ -1,14 +1,15 @@
 //! Signed and encrypted snapshots that were changed: nothing opens but what the keys have closed.
 
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 
-use dormouse::Limits;
+use dormouse::{Limit, Limits};
 use dormouse::fuzzing::{KeyKind, Seal, Unseal, new_keys};
 
-const LIMITS: Limits = Limits {
-    file: 1 << 20,
-    section: 1 << 20,
-};
+static LIMITS: LazyLock<Limits> = LazyLock::new(|| {
+    let mut limits = Limits::default();
+    limits.set(Limit::Snapshot, Some(1 << 20));
+    limits
+});
 
 struct Keys {
     _folder: tempfile::TempDir,

@@ -1,16 +1,17 @@
 //! A whole snapshot from a stranger: decoded, its module loaded, the task thawed, looked at and frozen again.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use dormouse::{Digest, EngineKind, Limits, Program, Snapshot, Task, fuzzing};
+use dormouse::{Digest, EngineKind, Limit, Limits, Program, Snapshot, Task, fuzzing};
 
 use super::{Base, forge, wasi};
 
-const LIMITS: Limits = Limits {
-    file: 1 << 20,
-    section: 16 << 20,
-};
+static LIMITS: LazyLock<Limits> = LazyLock::new(|| {
+    let mut limits = Limits::default();
+    limits.set(Limit::Snapshot, Some(16 << 20));
+    limits
+});
 
 /// Machine code of forged modules is made so often, and kept so often.
 const PROGRAMS: usize = 200;

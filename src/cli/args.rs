@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use super::bounds::Bounds;
 use super::keys::{Keygen, Opening, Sealing};
 use crate::engine::EngineKind;
 use crate::instrument::Transform;
@@ -134,9 +135,11 @@ pub(super) struct Serve {
     /// Memory for guests that wait in memory; beyond it they are put to sleep.
     #[arg(long, value_name = "SIZE", default_value = "256M")]
     pub max_warm_memory: Size,
-    /// How large a memory of a guest may get, where the task does not say.
-    #[arg(long, value_name = "SIZE", default_value = "1G")]
-    pub memory_limit: Size,
+    /// How large a memory of a guest may get, where the task does not say: --limit memory=SIZE.
+    #[arg(long, value_name = "SIZE")]
+    pub memory_limit: Option<Size>,
+    #[command(flatten)]
+    pub bounds: Bounds,
     /// How much output of each task is kept; the oldest goes first.
     #[arg(long, value_name = "SIZE", default_value = "1M")]
     pub output_limit: Size,
@@ -190,12 +193,18 @@ pub(super) struct Submit {
     /// The engine: wasmtime or wasmedge.
     #[arg(long)]
     pub engine: Option<EngineKind>,
-    /// How large a memory of the guest may get.
+    /// How large a memory of the guest may get: --limit memory=SIZE.
     #[arg(long, value_name = "SIZE")]
     pub memory_limit: Option<Size>,
     /// Put a check into loops and calls, so that the guest can be suspended while it computes.
     #[arg(long)]
     pub preempt: bool,
+    #[command(flatten)]
+    pub bounds: Bounds,
+    /// When to start it anew once it has ended: never, on-failure or always; after a second, then after
+    /// twice as long each time, up to five minutes.
+    #[arg(long, value_name = "WHEN")]
+    pub restart: Option<crate::scheduler::Restart>,
     /// Go on even if files that the task has open were changed in the meantime.
     #[arg(long)]
     pub accept_changed_files: bool,
@@ -282,6 +291,8 @@ pub(super) struct Import {
     /// Listen on an address of the daemon's machine, and give the guest the socket: from descriptor 3 on.
     #[arg(long, value_name = "ADDRESS")]
     pub tcplisten: Vec<String>,
+    #[command(flatten)]
+    pub bounds: Bounds,
     #[command(flatten)]
     pub reach: Reach,
     /// What becomes of connections when the task moves to another daemon: reset, or proxy, by which this daemon
@@ -425,6 +436,8 @@ pub(super) struct Common {
     /// Listen on an address, and give the guest the socket: from descriptor 3 on, before directories.
     #[arg(long, value_name = "ADDRESS")]
     pub tcplisten: Vec<String>,
+    #[command(flatten)]
+    pub bounds: Bounds,
     #[command(flatten)]
     pub reach: Reach,
     /// The engine: wasmtime or wasmedge.

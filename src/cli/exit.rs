@@ -31,6 +31,7 @@ pub(super) const CANNOT_SUSPEND: Code = Code(76);
 pub(super) const DENIED: Code = Code(77);
 pub(super) const NO_TASK: Code = Code(78);
 pub(super) const NOT_MOVED: Code = Code(79);
+pub(super) const LIMIT: Code = Code(80);
 pub(super) const UNTRUSTED: Code = Code(81);
 pub(super) const INTERRUPTED: Code = Code(130);
 pub(super) const TRAP: Code = Code(134);
@@ -55,6 +56,7 @@ Exit codes:
    77  the daemon does not accept the token
    78  there is no such task, or its state does not allow what was asked
    79  a task could not be moved; it stays where it was
+   80  a limit was reached
    81  the snapshot is not signed or encrypted as was asked, or no key opens it
   130  interrupted (Ctrl-C)
   134  the guest trapped";
@@ -92,6 +94,7 @@ impl From<Error> for Failure {
             ErrorKind::Task => NO_TASK,
             ErrorKind::Request => USAGE,
             ErrorKind::Peer => NOT_MOVED,
+            ErrorKind::Limit => LIMIT,
             ErrorKind::Trust => UNTRUSTED,
             ErrorKind::Internal => INTERNAL,
         };

@@ -35,6 +35,9 @@ const SAME_REQUEST: Duration = Duration::from_secs(1);
 /// A request that has not been met by now is one that the user should hear of.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// So often a guest that computes is looked at.
+const TICK: Duration = Duration::from_millis(100);
+
 /// After a snapshot could not be written, the policy rests this long.
 const RETRY: Duration = Duration::from_secs(60);
 
@@ -153,6 +156,11 @@ pub(super) fn drive(session: Session) -> Result<Done, Failure> {
     let handle = session.task.handle();
     let wanted = Arc::new(Wanted::default());
     let (checkpoint, theirs) = (session.checkpoint, wanted.clone());
+    let over = session.task.overseer();
+    let tick = match session.task.is_timed() {
+        true => TICK,
+        false => TICK * 10,
+    };
     let (finished, result) = oneshot::channel();
     runtime()?.block_on(async {
         // Before the guest starts: from its first output on, a signal must suspend it.
@@ -160,6 +168,7 @@ pub(super) fn drive(session: Session) -> Result<Done, Failure> {
         let mut asked = None;
         let mut told = false;
         let mut due = checkpoint.map(|period| Instant::now() + period);
+        let mut seen = 0;
         std::thread::Builder::new()
             .name("guest".into())
             .stack_size(crate::engine::GUEST_STACK * 2)
@@ -175,6 +184,13 @@ pub(super) fn drive(session: Session) -> Result<Done, Failure> {
                     return done.unwrap_or_else(|_| {
                         Err(Failure::new(INTERNAL, "the guest's thread ended without a result"))
                     });
+                }
+                // A guest that computes does not hear of it.
+                () = tokio::time::sleep(tick) => {
+                    seen += u32::from(over().is_some());
+                    if let Some(reached) = over().filter(|_| seen > 2) {
+                        return Err(super::bounds::failure(reached));
+                    }
                 }
                 event = signals.next() => {
                     if let Some(done) = on_signal(event, &handle, &wanted, &mut asked) {
@@ -318,7 +334,13 @@ fn run(mut session: Session, wanted: &Wanted) -> Result<Done, Failure> {
             );
             match step.await {
                 Ok(ended) => match ended? {
-                    Ended::Exited(code) => return Ok(Done::Guest(code)),
+                    Ended::Exited(code) => {
+                        // What it was refused may be why.
+                        if let Some(told) = session.task.told().filter(|_| code != 0) {
+                            say!("the guest ended with {code}; {told}");
+                        }
+                        return Ok(Done::Guest(code));
+                    }
                     Ended::Suspended => {}
                 },
                 // Time to try the disk again.
@@ -339,6 +361,9 @@ fn run(mut session: Session, wanted: &Wanted) -> Result<Done, Failure> {
                     handle.suspend();
                 }
                 continue;
+            }
+            if let Some(reached) = session.task.reached() {
+                say!("paused: {reached}");
             }
             match suspend(&mut session) {
                 Ok(()) => return Ok(Done::Own(SUSPENDED)),
@@ -379,6 +404,7 @@ fn write(session: &mut Session) -> Result<Snapshot, Error> {
         snapshot.module = ModuleRef::ByDigest;
     }
     let bytes = session.seal.close(snapshot.encode()?)?;
+    session.task.check_snapshot(bytes.len() as u64)?;
     snapshot::write(&session.snapshot, &bytes)?;
     Ok(snapshot)
 }

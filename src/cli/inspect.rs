@@ -7,6 +7,7 @@ use super::exit::{Done, Failure};
 use super::keys;
 use super::resume::{at, decode, read_file};
 use super::text::{self, out};
+use crate::model::Limits;
 use crate::snapshot::{self, ModuleRef, PAGE};
 use crate::task::Snapshot;
 use crate::wasi::{FdKindV1, FdV1, PhaseV1, SocketV1, StateV1};
@@ -17,7 +18,7 @@ pub(super) fn inspect(command: &Inspect) -> Result<Done, Failure> {
         return super::tasks::inspect(&command.remote, id, command.json);
     }
     let keys = keys::unseal(&command.opening)?;
-    let opened = read_file(&command.snapshot, &keys)?;
+    let opened = read_file(&command.snapshot, &keys, &Limits::default())?;
     let seal = Seals {
         trusted: keys.verifies(),
         signer: opened.signer.clone(),
@@ -31,7 +32,7 @@ pub(super) fn inspect(command: &Inspect) -> Result<Done, Failure> {
         }
         return Ok(Done::Guest(0));
     };
-    let saved = decode(&command.snapshot, &opened)?;
+    let saved = decode(&command.snapshot, &opened, &Limits::default())?;
     let wasi: StateV1 = rmp_serde::from_slice(&saved.wasi).map_err(|error| {
         let error = snapshot::Error::Malformed(error.to_string());
         at(&command.snapshot, error.into())

@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod args;
+mod bounds;
 mod build;
 #[cfg(feature = "server")]
 mod client;

@@ -10,8 +10,8 @@ use std::time::Duration;
 use super::exit::{Done, Failure};
 use super::guest::Given;
 use crate::engine::EngineKind;
+use crate::model::Limits;
 use crate::scheduler;
-use crate::snapshot::Limits;
 use crate::task::{Restore, Runtime, Snapshot, Step, Task, quiet};
 use crate::wasi::{Bindings, HeldSocket, RestoreOptions};
 
@@ -33,6 +33,7 @@ pub(super) fn rehearse(
     mut task: Task,
     engines: &[EngineKind],
     given: &Given,
+    limits: Limits,
 ) -> Result<Done, Failure> {
     super::guest::runtime()?.block_on(async {
         let mut count = 0usize;
@@ -52,7 +53,7 @@ pub(super) fn rehearse(
                     // Connections stay, as they do in a daemon.
                     let held = task.asleep().sockets;
                     drop(task);
-                    task = thaw(runtime, &bytes, engine, given, held)?;
+                    task = thaw(runtime, &bytes, engine, given, held, limits)?;
                     scheduler::wait(&mut task).await?;
                 }
                 Step::Exited(code) => {
@@ -92,8 +93,9 @@ fn thaw(
     engine: EngineKind,
     given: &Given,
     held: Vec<HeldSocket>,
+    limits: Limits,
 ) -> Result<Task, Failure> {
-    let snapshot = Snapshot::decode(bytes, &Limits::default())?;
+    let snapshot = Snapshot::decode(bytes, &limits)?;
     let program = runtime.load_snapshot(&snapshot)?;
     let restore = Restore {
         bindings: Bindings {
@@ -101,6 +103,7 @@ fn thaw(
             ..given.bindings()?
         },
         options: RestoreOptions::default(),
+        limits,
         ..Restore::default()
     };
     Ok(Task::thaw(

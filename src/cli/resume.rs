@@ -9,26 +9,26 @@ use super::keys;
 use super::progress::Bar;
 use super::run::{engine, read_module};
 use crate::error::{Error, ErrorKind};
-use crate::snapshot::{self, Limits, Opened, Unseal};
+use crate::model::Limits;
+use crate::snapshot::{self, Opened, Unseal};
 use crate::task::{Restore, Runtime, RuntimeOptions, Snapshot, Task};
 use crate::wasi::RestoreOptions;
 
 /// A snapshot file, out of its envelope if it has one.
-pub(super) fn read_file(path: &Path, keys: &Unseal) -> Result<Opened, Failure> {
-    let limits = Limits::default();
-    let file = snapshot::read(path, &limits).map_err(|error| match error.kind() {
+pub(super) fn read_file(path: &Path, keys: &Unseal, limits: &Limits) -> Result<Opened, Failure> {
+    let file = snapshot::read(path, limits).map_err(|error| match error.kind() {
         // It names the file itself.
         ErrorKind::Read => error.into(),
         _ => at(path, error),
     })?;
-    keys.open(file, &limits).map_err(|error| at(path, error))
+    keys.open(file, limits).map_err(|error| at(path, error))
 }
 
 /// The snapshot itself, which has to be there.
-pub(super) fn decode(path: &Path, opened: &Opened) -> Result<Snapshot, Failure> {
+pub(super) fn decode(path: &Path, opened: &Opened, limits: &Limits) -> Result<Snapshot, Failure> {
     let file = opened.snapshot.as_ref().ok_or(snapshot::Error::Encrypted);
     file.map_err(Error::from)
-        .and_then(|file| Snapshot::decode(file, &Limits::default()))
+        .and_then(|file| Snapshot::decode(file, limits))
         .map_err(|error| at(path, error))
 }
 
@@ -44,9 +44,10 @@ pub(super) fn resume(command: Resume) -> Result<Done, Failure> {
     if let Some(id) = super::tasks::is_task(&command.snapshot, &command.remote) {
         return super::tasks::act(&command.remote, id, "resume", "");
     }
+    let limits = command.common.bounds.limits();
     let keys = keys::unseal(&command.opening)?;
-    let opened = read_file(&command.snapshot, &keys)?;
-    let saved = decode(&command.snapshot, &opened)?;
+    let opened = read_file(&command.snapshot, &keys, &limits)?;
+    let saved = decode(&command.snapshot, &opened, &limits)?;
     let mut seal = keys::seal(&command.common.sealing)?;
     if opened.encrypted {
         seal = seal.or_for(&keys);
@@ -58,6 +59,7 @@ pub(super) fn resume(command: Resume) -> Result<Done, Failure> {
     let at_file = |error| at(&command.snapshot, error);
     let runtime = Runtime::new(RuntimeOptions {
         transform: command.common.transform,
+        limits,
         ..RuntimeOptions::default()
     })?;
     let bar = Bar::new(&command.snapshot.display().to_string());
@@ -72,8 +74,8 @@ pub(super) fn resume(command: Resume) -> Result<Done, Failure> {
         bindings: given.bindings()?,
         options: RestoreOptions {
             accept_changed_files: command.accept_changed_files,
-            ..RestoreOptions::default()
         },
+        limits,
         ..Restore::default()
     };
     let engine = engine(command.common.engine)?;

@@ -9,10 +9,11 @@ use super::exit::{Done, Failure, MISSING, MODULE, NO_INPUT, USAGE};
 use super::guest::{self, Given, Session};
 use super::keys;
 use super::progress::Bar;
-use super::rehearse;
+use super::{bounds, rehearse};
 use crate::engine::EngineKind;
 use crate::instrument::Transform;
-use crate::model::limits::{TMPFS, parse_bytes};
+use crate::model::limits::parse_bytes;
+use crate::model::{Limit, Limits};
 use crate::task::{Runtime, RuntimeOptions, Setup, Task};
 use crate::wasi::{Config, HostDir, TmpDir};
 
@@ -21,9 +22,11 @@ pub(super) fn run(command: Run) -> Result<Done, Failure> {
         return Err(Failure::new(USAGE, "give a module to run"));
     };
     let source = read_module(Path::new(module))?;
+    let limits = command.common.bounds.limits();
     let runtime = Runtime::new(RuntimeOptions {
         transform: command.common.transform,
         preempt: preempt(command.preempt, command.common.transform)?,
+        limits,
         ..RuntimeOptions::default()
     })?;
     let engine = engine(command.common.engine)?;
@@ -38,9 +41,10 @@ pub(super) fn run(command: Run) -> Result<Done, Failure> {
                 .chain(arguments.iter().cloned())
                 .collect(),
             env: environment(&command.env)?,
-            tmpfs: tmpfs(&command.tmpfs)?,
+            tmpfs: tmpfs(&command.tmpfs, &limits)?,
         },
         bindings: given.bindings()?,
+        limits,
         ..Setup::default()
     };
     let task = Task::new(&runtime, &program, engine, setup, &progress)?;
@@ -60,7 +64,7 @@ pub(super) fn run(command: Run) -> Result<Done, Failure> {
         for error in unable {
             super::text::say!("rehearsing without it: {error}");
         }
-        return rehearse::rehearse(&runtime, task, &engines, &given);
+        return rehearse::rehearse(&runtime, task, &engines, &given, limits);
     }
     drop(bar);
     guest::drive(Session {
@@ -144,17 +148,20 @@ pub(super) fn dirs(given: &[String]) -> Result<Vec<HostDir>, Failure> {
 }
 
 /// Directories in memory from `GUEST[=SIZE]`.
-pub(super) fn tmpfs(given: &[String]) -> Result<Vec<TmpDir>, Failure> {
+pub(super) fn tmpfs(given: &[String], limits: &Limits) -> Result<Vec<TmpDir>, Failure> {
     given
         .iter()
         .map(|text| {
             let (guest, limit) = match text.rsplit_once('=') {
                 Some((guest, size)) => (guest, parse_bytes(size)),
-                None => (text.as_str(), Some(TMPFS)),
+                None => (text.as_str(), Some(limits.value(Limit::Tmpfs))),
             };
             let usage =
                 || Failure::new(USAGE, format!("--tmpfs {text}: write GUEST or GUEST=SIZE"));
             match (guest.is_empty(), limit) {
+                (false, Some(limit)) if limit > limits.value(Limit::Tmpfs) => {
+                    Err(bounds::failure(limits.reached(Limit::Tmpfs).with(limit)))
+                }
                 (false, Some(limit)) => Ok(TmpDir {
                     guest: guest.into(),
                     limit,

@@ -19,6 +19,7 @@ use super::client::data_directory;
 use super::exit::{DAEMON, Done, Failure, INTERNAL, USAGE, WRITE};
 use super::run::engine;
 use super::text::say;
+use crate::model::Limit;
 use crate::scheduler::{Daemon, Options};
 use crate::server::takeover::{Door, Sockets};
 use crate::server::{self, Peers, ServerOptions};
@@ -30,12 +31,16 @@ const LAST_ANSWERS: Duration = Duration::from_millis(500);
 pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
     let data = command.data.clone().unwrap_or_else(data_directory);
     prepare(&data)?;
+    let mut limits = command.bounds.limits();
+    if let Some(size) = command.memory_limit {
+        limits.set(Limit::Memory, Some(size.0));
+    }
     let options = Options {
         workers: command.workers,
         max_workers: command.max_workers,
         hibernate_after: command.hibernate_after.into(),
         max_warm_memory: command.max_warm_memory.0,
-        memory_limit: Some(command.memory_limit.0),
+        limits,
         output_limit: command.output_limit.0,
         checkpoint: command.checkpoint.into(),
         retain: command.retain.map(Duration::from),

@@ -36,7 +36,7 @@ pub(super) fn submit(command: &Submit) -> Result<Done, Failure> {
         env: environment(&command.env)?.into_iter().collect(),
         dirs: directories(&command.dirs)?,
         listen: command.tcplisten.clone(),
-        tmpfs: tmpfs(&command.tmpfs)?
+        tmpfs: tmpfs(&command.tmpfs, &command.bounds.limits())?
             .into_iter()
             .map(|dir| wire::Tmpfs {
                 guest: dir.guest,
@@ -48,6 +48,9 @@ pub(super) fn submit(command: &Submit) -> Result<Done, Failure> {
         at: command.at.as_deref().map(start).transpose()?,
         every: command.every.clone(),
         memory_limit: command.memory_limit.map(|size| size.0),
+        limits: wire::settings(&command.bounds.limits),
+        on_limit: command.bounds.on_limit.map(|on| on.to_string()),
+        restart: command.restart.map(|restart| restart.to_string()),
         accept_changed_files: command.accept_changed_files,
         proxy_streams: command.streams == Streams::Proxy,
         ..wire::Submit::default()
@@ -333,7 +336,7 @@ pub(super) fn export(command: &Export) -> Result<Done, Failure> {
 
 pub(super) fn import(command: &Import) -> Result<Done, Failure> {
     let keys = super::keys::unseal(&command.opening)?;
-    let opened = super::resume::read_file(&command.snapshot, &keys)?;
+    let opened = super::resume::read_file(&command.snapshot, &keys, &command.bounds.limits())?;
     let encrypted = || snapshot::Error::Encrypted.into();
     let bytes = opened
         .snapshot
@@ -348,6 +351,8 @@ pub(super) fn import(command: &Import) -> Result<Done, Failure> {
         listen: command.tcplisten.clone(),
         name: command.name.clone(),
         engine: command.engine.map(|engine| engine.to_string()),
+        limits: wire::settings(&command.bounds.limits),
+        on_limit: command.bounds.on_limit.map(|on| on.to_string()),
         accept_changed_files: command.accept_changed_files,
         proxy_streams: command.streams == Streams::Proxy,
         ..wire::Submit::default()

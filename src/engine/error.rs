@@ -32,6 +32,14 @@ pub enum Error {
     /// The guest trapped.
     #[error("the guest trapped: {0}")]
     Trap(String),
+    /// The guest's calls have used up its stack.
+    #[error("the guest trapped: {0}")]
+    Exhausted(String),
+    /// The engine has no way to hold a limit.
+    #[error(
+        "{0} cannot hold the limit {1} on this module; use the other engine, or leave it as it is by default"
+    )]
+    CannotLimit(EngineKind, &'static str),
     /// The instance does not have the state that its shape promises, or cannot take what a snapshot
     /// holds.
     #[error("{0} could not set the guest's state: {1}")]
@@ -42,8 +50,8 @@ impl From<Error> for crate::error::Error {
     fn from(error: Error) -> Self {
         use crate::error::ErrorKind;
         let kind = match &error {
-            Error::Trap(_) => ErrorKind::Trap,
-            Error::NotBuilt(_) => ErrorKind::Missing,
+            Error::Trap(_) | Error::Exhausted(_) => ErrorKind::Trap,
+            Error::NotBuilt(_) | Error::CannotLimit(..) => ErrorKind::Missing,
             Error::Proposal(..) => ErrorKind::Module,
             Error::Write(..) => ErrorKind::Write,
             _ => ErrorKind::Internal,

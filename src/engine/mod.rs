@@ -16,7 +16,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::model::{Shape, Value};
+use crate::model::{Limit, Limits, Reached, Shape, Value};
 
 pub use error::Error;
 pub use interrupt::Interrupt;
@@ -93,13 +93,9 @@ pub trait Engine: Send + Sync {
 
 /// A compiled module.
 pub trait Module: Send + Sync {
-    /// A fresh instance whose host calls go to `host`. Runs nothing of the guest. `memory_limit` is how
-    /// large each of the guest's memories may get, in bytes.
-    fn instantiate(
-        &self,
-        host: HostCallback,
-        memory_limit: Option<u64>,
-    ) -> Result<Box<dyn Instance>, Error>;
+    /// A fresh instance whose host calls go to `host`. Runs nothing of the guest. `limits` says
+    /// how large the guest's memories and tables may get.
+    fn instantiate(&self, host: HostCallback, limits: &Limits) -> Result<Box<dyn Instance>, Error>;
 }
 
 /// Answers the guest's host calls: gets the guest's state, the import's place in
@@ -150,6 +146,12 @@ pub trait Instance: Guest + Send {
     /// Reaches the instance from another thread while it is in a call.
     fn interrupt(&self) -> Interrupt;
 
+    /// The last limit that the guest has been told of, by -1 from `memory.grow` or `table.grow`; an engine
+    /// that does not see it gives `None`.
+    fn told(&self) -> Option<Reached> {
+        None
+    }
+
     /// The guest's memory number `index`.
     fn guest_memory(&mut self, index: usize) -> Result<&mut [u8], Error>;
     /// Grows a memory to `bytes`, a multiple of 64 KiB.
@@ -166,15 +168,25 @@ pub trait Instance: Guest + Send {
     fn set_table(&mut self, index: usize, values: &[Value]) -> Result<(), Error>;
 }
 
-/// The engine of this kind. `pool` is for how many instances to keep address space, where an engine
+/// Bytes of native stack that a guest may use under these limits.
+pub fn stack(limits: &Limits) -> usize {
+    let most = limits.value(Limit::Stack).clamp(64 << 10, 1 << 30);
+    usize::try_from(most).unwrap_or(GUEST_STACK)
+}
+
+/// The engine of this kind. `limits` says how deep a guest's calls may get. `pool` is for how many instances to keep address space, where an engine
 /// can do that.
 ///
 /// # Errors
 /// [`Error::NotBuilt`] where this build does not contain it.
-pub fn engine(kind: EngineKind, pool: Option<u32>) -> Result<Arc<dyn Engine>, Error> {
+pub fn engine(
+    kind: EngineKind,
+    pool: Option<u32>,
+    limits: &Limits,
+) -> Result<Arc<dyn Engine>, Error> {
     match kind {
         #[cfg(feature = "wasmtime")]
-        EngineKind::Wasmtime => Ok(Arc::new(wasmtime::Wasmtime::new(pool)?)),
+        EngineKind::Wasmtime => Ok(Arc::new(wasmtime::Wasmtime::new(pool, stack(limits))?)),
         #[cfg(feature = "wasmedge")]
         EngineKind::WasmEdge => Ok(Arc::new(wasmedge::WasmEdge::new()?)),
         #[allow(unreachable_patterns, reason = "with all features nothing is left")]

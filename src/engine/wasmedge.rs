@@ -32,7 +32,7 @@ use super::asyncify::{FLAG, State};
 use super::interrupt::{Attached, Interrupt};
 use super::{Ending, Engine, EngineKind, Error, Guest, HostCallback, Instance, Module};
 use crate::model::shape::{self, Import, Shape};
-use crate::model::{ValType, Value};
+use crate::model::{Limit, Limits, ValType, Value};
 
 const KIND: EngineKind = EngineKind::WasmEdge;
 const WASM_PAGE: usize = 65536;
@@ -54,10 +54,9 @@ impl WasmEdge {
 const MOST_PAGES: u32 = 65536;
 
 /// How many pages a memory may have under a limit. Asyncify's own, which does not grow, has 512.
-fn pages(memory_limit: Option<u64>) -> u32 {
-    let limit = memory_limit.map_or(MOST_PAGES, |bytes| {
-        u32::try_from(bytes >> 16).unwrap_or(MOST_PAGES)
-    });
+fn pages(limits: &Limits) -> u32 {
+    let bytes = limits.value(Limit::Memory);
+    let limit = u32::try_from(bytes >> 16).unwrap_or(MOST_PAGES);
     limit.clamp(512, MOST_PAGES)
 }
 
@@ -154,9 +153,14 @@ impl Module for WasmEdgeModule {
     fn instantiate(
         &self,
         callback: HostCallback,
-        memory_limit: Option<u64>,
+        limits: &Limits,
     ) -> Result<Box<dyn Instance>, Error> {
         let state = |e: Box<wasmedge_sdk::error::WasmEdgeError>| Error::Trap(e.to_string());
+        // All that it knows is the maximum that each table declares, which is the default one.
+        let least = Limits::default().value(Limit::Table);
+        if limits.value(Limit::Table) < least && !self.shape.tables.is_empty() {
+            return Err(Error::CannotLimit(KIND, "table"));
+        }
         let host = Box::into_raw(Box::new(Host {
             callback,
             memory: self.shape.host_memory.map(|memory| memory as u32),
@@ -198,7 +202,7 @@ impl Module for WasmEdgeModule {
             }
         }
         let store = Store::new(
-            Some(&config(CompilerOptimizationLevel::O0, pages(memory_limit))?),
+            Some(&config(CompilerOptimizationLevel::O0, pages(limits))?),
             by_module,
         )
         .map_err(state)?;
@@ -362,7 +366,7 @@ impl Instance for WasmEdgeInstance {
             _ if stopped => Ok(Ending::Stopped),
             Ok(_) => Ok(Ending::Returned),
             // WasmEdge takes it for an access outside the memory.
-            Err(_) if exhausted => Err(Error::Trap("call stack exhausted".into())),
+            Err(_) if exhausted => Err(Error::Exhausted("call stack exhausted".into())),
             Err(error) => Err(Error::Trap(error.to_string())),
         }
     }

@@ -15,7 +15,7 @@ use super::asyncify::{FLAG, State};
 use super::interrupt::{Attached, Interrupt};
 use super::{Ending, Engine, EngineKind, Error, Flow, Guest, HostCallback, Instance, Module};
 use crate::model::shape::{self, Import, Shape};
-use crate::model::{ValType, Value};
+use crate::model::{Limits, Reached, ValType, Value};
 
 const KIND: EngineKind = EngineKind::Wasmtime;
 
@@ -26,16 +26,16 @@ pub(super) struct Wasmtime {
 
 impl Wasmtime {
     /// The engine, with one thread pool for compiling.
-    pub(super) fn new(pool: Option<u32>) -> Result<Self, Error> {
+    pub(super) fn new(pool: Option<u32>, stack: usize) -> Result<Self, Error> {
         let mut config = Config::new();
         config
             .wasm_multi_memory(true)
             .wasm_tail_call(true)
             .wasm_branch_hinting(true)
             .wasm_exceptions(true)
-            .max_wasm_stack(super::GUEST_STACK)
+            .max_wasm_stack(stack)
             // Not used, but Wasmtime wants it to be larger.
-            .async_stack_size(2 * super::GUEST_STACK);
+            .async_stack_size(2 * stack);
         if let Some(instances) = pool {
             config.allocation_strategy(limits::pooling(instances));
         }
@@ -104,7 +104,8 @@ struct Data {
     /// Taken out while a host call runs.
     host: Option<HostCallback>,
     handles: Option<Handles>,
-    memory_limit: Option<u64>,
+    limits: Limits,
+    told: Option<Reached>,
 }
 
 #[derive(Clone, Copy)]
@@ -121,20 +122,15 @@ struct Handles {
 struct Stopped;
 
 impl Module for WasmtimeModule {
-    fn instantiate(
-        &self,
-        host: HostCallback,
-        memory_limit: Option<u64>,
-    ) -> Result<Box<dyn Instance>, Error> {
+    fn instantiate(&self, host: HostCallback, limits: &Limits) -> Result<Box<dyn Instance>, Error> {
         let data = Data {
             host: Some(host),
             handles: None,
-            memory_limit,
+            limits: *limits,
+            told: None,
         };
         let mut store = Store::new(&self.engine, data);
-        if memory_limit.is_some() {
-            store.limiter(|data| data);
-        }
+        store.limiter(|data| data);
         let instance =
             self.pre
                 .instantiate(&mut store)
@@ -241,7 +237,10 @@ impl Instance for WasmtimeInstance {
             Some(Ok(())) => Ok(Ending::Returned),
             None => Ok(Ending::Stopped),
             Some(Err(error)) if error.downcast_ref::<Stopped>().is_some() => Ok(Ending::Stopped),
-            Some(Err(error)) => Err(Error::Trap(text(&error))),
+            Some(Err(error)) => match error.downcast_ref() {
+                Some(wasmtime::Trap::StackOverflow) => Err(Error::Exhausted(text(&error))),
+                _ => Err(Error::Trap(text(&error))),
+            },
         }
     }
 
@@ -252,6 +251,10 @@ impl Instance for WasmtimeInstance {
 
     fn interrupt(&self) -> Interrupt {
         self.attached.handle()
+    }
+
+    fn told(&self) -> Option<Reached> {
+        self.store.data().told.clone()
     }
 
     fn guest_memory(&mut self, index: usize) -> Result<&mut [u8], Error> {

@@ -14,6 +14,7 @@
 mod bare;
 mod binaryen;
 mod callgraph;
+mod ceiling;
 mod depth;
 mod error;
 mod exceptions;
@@ -28,6 +29,7 @@ mod prepare;
 mod scan;
 mod sections;
 mod segments;
+mod size;
 mod surface;
 mod tables;
 mod validate;
@@ -39,6 +41,7 @@ use crate::model::{Digest, ValType, shape};
 pub use error::Error;
 pub use image::{Segment, initial_memory};
 pub use manifest::{Manifest, Transform};
+pub use size::check_size;
 
 /// A function that the host offers to modules.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -202,6 +205,7 @@ pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, 
 
     (options.progress)("writing", 3);
     let (mut sections, shape) = surface::expose(&asyncified, &scan, &imports)?;
+    ceiling::tables(&mut sections)?;
     if let Some(hints) = hints::section(&asyncified)? {
         sections.add_before_code(hints);
     }

@@ -12,9 +12,9 @@ use lru::LruCache;
 
 use super::journal::Journal;
 use crate::error::Error;
-use crate::model::Digest;
+use crate::model::{Digest, Limit, Limits};
 use crate::store::{Change, Frozen, Store};
-use crate::task::{SnapshotLimits, pack, unpack};
+use crate::task::{pack, unpack};
 
 /// Bytes of bases that are kept in memory.
 const KEPT: usize = 96 << 20;
@@ -108,7 +108,7 @@ impl Bases {
 
     /// Undoes [`pack`](Self::pack).
     pub(super) fn unpack(&self, frozen: &Frozen) -> Result<Vec<u8>, Error> {
-        let limit = SnapshotLimits::default().section;
+        let limit = Limits::default().value(Limit::Snapshot);
         let Some(digest) = frozen.base else {
             return unpack(&frozen.bytes, &[], limit);
         };
@@ -153,7 +153,7 @@ impl Bases {
         };
         let base = Arc::new(Base {
             digest: *digest,
-            flat: unpack(&packed, &[], SnapshotLimits::default().section)?,
+            flat: unpack(&packed, &[], Limits::default().value(Limit::Snapshot))?,
             alone: packed.len(),
         });
         self.state().keep(base.clone());

@@ -26,7 +26,7 @@ use super::spec::Spec;
 use super::workers::Pool;
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
-use crate::model::{Digest, TaskId};
+use crate::model::{Digest, Limits, TaskId};
 use crate::store::{Change, Store, Verdict};
 use crate::task::{Engine, Runtime, RuntimeOptions};
 
@@ -47,8 +47,8 @@ pub struct Options {
     pub hibernate_after: Duration,
     /// Bytes of the memories of instances that wait in memory; beyond it they are put to sleep.
     pub max_warm_memory: u64,
-    /// How large a memory of a guest may get, in bytes, where the task does not say.
-    pub memory_limit: Option<u64>,
+    /// How much a task may take, where it does not say.
+    pub limits: Limits,
     /// Bytes of output that are kept of each task; the oldest go first.
     pub output_limit: u64,
     /// A task that waits in memory again and again is written down at least so often.
@@ -71,7 +71,7 @@ impl Default for Options {
             max_workers: 64,
             hibernate_after: Duration::from_secs(1),
             max_warm_memory: 256 << 20,
-            memory_limit: Some(1 << 30),
+            limits: Limits::default(),
             output_limit: 1 << 20,
             checkpoint: Duration::from_secs(10),
             retain: None,
@@ -128,6 +128,7 @@ impl Daemon {
         let runtime = Runtime::new(RuntimeOptions {
             cache: options.cache.clone(),
             pool: u32::try_from(2 * INSTANCES).ok(),
+            limits: options.limits,
             ..RuntimeOptions::default()
         })?;
         let holder = format!("process {}", std::process::id());

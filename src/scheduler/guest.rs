@@ -14,11 +14,12 @@ use super::bases::Bases;
 use super::metrics::Metrics;
 use super::output::{Following, Tail};
 use super::programs::Programs;
+use super::restart::{Restart, SETTLED};
 use super::sockets::Sockets;
 use super::spec::{Spec, Status, from_bytes, to_bytes};
 use super::{Options, calendar};
 use crate::clock::Clock;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::model::{Digest, TaskId, TaskState, Wait};
 use crate::store::{Entry, Frozen, Part, Row, Store, Stream, Update};
 use crate::task::{
@@ -138,7 +139,7 @@ impl Worker {
             Job::Step(guest) => self.run(guest),
             Job::Freeze(mut guest, state) => match self.freeze(&mut guest, state) {
                 Ok(update) => {
-                    self.keep(&guest, state);
+                    self.keep(&guest, update.state);
                     Report::Store {
                         update: Box::new(update),
                         keeps: None,
@@ -180,12 +181,17 @@ impl Worker {
         let limit = self.options.output_limit;
         let tail = Tail::new(id, limit, self.clock.clone(), self.following.clone());
         let base = frozen.as_ref().and_then(|frozen| frozen.base);
-        if frozen.is_none() {
+        let is_new = frozen.is_none();
+        if is_new {
             status.runs += 1;
         }
         let task = match self.revive(&row, &spec, frozen, &tail, handle) {
             Ok(task) => task,
-            Err(error) => return self.keep_asleep(&row, &status, &error),
+            // Nothing of it is lost.
+            Err(error) if is_new && error.kind() == ErrorKind::Limit => {
+                return self.set_aside(&row, &status, &error, TaskState::Failed);
+            }
+            Err(error) => return self.set_aside(&row, &status, &error, TaskState::Paused),
         };
         (self.started)(Report::Started {
             id,
@@ -234,8 +240,9 @@ impl Worker {
             listeners: self.sockets.lend(row.id, &spec.listen)?,
             grants: spec.grants()?,
             held: self.sockets.give(row.id),
+            ..Bindings::default()
         };
-        let memory_limit = spec.memory_limit.or(self.options.memory_limit);
+        let limits = spec.limits(&self.options.limits);
         let clock = Some(self.clock.clone());
         let runtime = self.programs.runtime();
         let Some(frozen) = frozen else {
@@ -247,7 +254,7 @@ impl Worker {
                 },
                 bindings,
                 clock,
-                memory_limit,
+                limits,
                 handle,
             };
             return Task::new(runtime, &program, engine, setup, &crate::task::quiet);
@@ -257,10 +264,9 @@ impl Worker {
             bindings,
             options: RestoreOptions {
                 accept_changed_files: spec.accept_changed_files,
-                ..RestoreOptions::default()
             },
             clock,
-            memory_limit,
+            limits,
             handle,
         };
         let quiet = &crate::task::quiet;
@@ -269,14 +275,20 @@ impl Worker {
 
     /// The host lacks what the task needs. Its snapshot is all there is of it, so that it is kept, and
     /// the user is told.
-    fn keep_asleep(&self, row: &Row, status: &Status, error: &Error) -> Result<Report, Error> {
+    fn set_aside(
+        &self,
+        row: &Row,
+        status: &Status,
+        error: &Error,
+        state: TaskState,
+    ) -> Result<Report, Error> {
         let mut status = status.clone();
         status.error = Some(format!("cannot be resumed: {error}"));
         status.changed = self.clock.realtime();
         let update = Update {
             id: row.id,
             expected: row.version,
-            state: TaskState::Paused,
+            state,
             due: None,
             status: to_bytes(&status)?,
             snapshot: Part::Keep,
@@ -342,6 +354,7 @@ impl Worker {
         let mut snapshot = guest.task.freeze()?;
         snapshot.module = ModuleRef::ByDigest;
         let flat = snapshot.flatten()?;
+        guest.task.check_snapshot(flat.len() as u64)?;
         let frozen = self.bases.pack(guest.program, &flat, guest.base)?;
         guest.base = frozen.base;
         self.metrics.suspends.inc();
@@ -358,7 +371,13 @@ impl Worker {
         guest.status.wait = Some(snapshot.meta.wait);
         guest.status.wakes = snapshot.meta.wakes;
         guest.status.sleeps += 1;
-        guest.status.error = None;
+        // It goes on when somebody gives it more.
+        let reached = guest.task.reached();
+        let state = match reached {
+            Some(_) => TaskState::Paused,
+            None => state,
+        };
+        guest.status.error = reached.map(|reached| reached.to_string());
         let watches = guest.task.asleep().watches;
         guest.status.watched = u32::try_from(watches.len()).unwrap_or(u32::MAX);
         guest.status.listens = watches
@@ -375,6 +394,8 @@ impl Worker {
             (Some(Wait::Poll { .. }), None) => now.saturating_add(LOOK_AGAIN),
             _ => now,
         };
+        let deadline = guest.task.deadline();
+        let due = deadline.map_or(due, |deadline| due.min(deadline));
         self.update(guest, state, Some(due), Part::Set(frozen))
     }
 
@@ -382,6 +403,7 @@ impl Worker {
     fn ended(&self, mut guest: Box<Guest>, how: Result<u32, Error>) -> Report {
         let killed = guest.task.handle().is_killed();
         let now = self.clock.realtime();
+        let failed = !matches!(how, Ok(0));
         let mut state = TaskState::Exited;
         guest.status.changed = now;
         guest.status.wait = None;
@@ -391,7 +413,9 @@ impl Worker {
         match how {
             Ok(code) => {
                 guest.status.exit_code = Some(code);
-                guest.status.error = None;
+                // What it was refused may be why.
+                let told = guest.task.told().filter(|_| code != 0);
+                guest.status.error = told.map(|told| told.to_string());
             }
             Err(error) => {
                 state = TaskState::Failed;
@@ -401,6 +425,20 @@ impl Worker {
         }
         let every = guest.spec.every.as_deref().filter(|_| !killed);
         let next = every.and_then(|every| calendar::next(every, now).ok().flatten());
+        let restart = guest.spec.restart.unwrap_or_default();
+        let next = match restart.applies(failed) && !killed {
+            true => {
+                if now.saturating_sub(guest.task.started()) > SETTLED {
+                    guest.status.restarts = 0;
+                }
+                let wait = Restart::wait(guest.status.restarts).as_nanos() as u64;
+                guest.status.restarts = guest.status.restarts.saturating_add(1);
+                let again = now.saturating_add(wait);
+                // Its schedule may have it earlier.
+                Some(next.map_or(again, |next| next.min(again)))
+            }
+            false => next,
+        };
         if next.is_some() {
             state = TaskState::Hibernated;
             guest.status.wakes = next;

@@ -41,6 +41,8 @@ mod programs;
 mod queue;
 mod reactor;
 #[cfg(feature = "server")]
+mod restart;
+#[cfg(feature = "server")]
 mod shared;
 #[cfg(feature = "server")]
 mod sockets;
@@ -62,6 +64,7 @@ pub use self::{
     metrics::Metrics,
     moving::{Blob, Considered, Formats, Grants, Inquiry, MovedTo, Note, Offer, Standing},
     output::Fresh,
+    restart::Restart,
     shared::Moved,
     spec::{Spec, Status},
 };
@@ -83,6 +86,21 @@ pub enum Ended {
     Suspended,
 }
 
+/// Completes when the task's limit of time may be over; it is to be looked at then.
+pub(crate) fn time_ends(task: &Task) -> impl Future<Output = ()> + Send + use<> {
+    let left = task.time_left();
+    async move {
+        match left {
+            // A clock may be set, so that a long time is looked at again.
+            Some(left) => tokio::time::sleep(left.min(LOOK_AGAIN)).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// A limit of time is looked at so often at least.
+const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// Runs a task until it exits or should be suspended. While the guest waits, the thread is free.
 ///
 /// # Errors
@@ -102,6 +120,7 @@ pub async fn run(task: &mut Task, policy: Policy) -> Result<Ended, crate::error:
             biased;
             () = handle.asked() => return Ok(Ended::Suspended),
             () = policy.patience_ends(task.wait()) => return Ok(Ended::Suspended),
+            () = time_ends(task) => task.check_time()?,
             ready = reactor::ready(task) => ready?,
         }
     }

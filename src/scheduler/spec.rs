@@ -6,8 +6,9 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::Error;
+use super::Restart;
 use super::moving::MovedTo;
-use crate::model::Wait;
+use crate::model::{Limit, Limits, OnLimit, Setting, Wait};
 use crate::task::{Engine, Grants, Rule, TmpDir};
 
 /// The form of both.
@@ -45,9 +46,43 @@ pub struct Spec {
     /// Connections are carried to where the task moves; else they are reset then.
     #[serde(default)]
     pub proxy_streams: bool,
+    /// Limits that are not as the daemon has them.
+    #[serde(default)]
+    pub limits: Vec<Setting>,
+    /// What becomes of the task when it reaches one.
+    #[serde(default)]
+    pub on_limit: Option<OnLimit>,
+    /// When it is started anew.
+    #[serde(default)]
+    pub restart: Option<Restart>,
 }
 
 impl Spec {
+    /// The limits of the task, over those of the daemon.
+    pub(in crate::scheduler) fn limits(&self, daemon: &Limits) -> Limits {
+        let mut limits = daemon.with(self.limits.iter().copied());
+        if let Some(bytes) = self.memory_limit {
+            limits.set(Limit::Memory, Some(bytes));
+        }
+        limits.on_limit = self.on_limit.unwrap_or(limits.on_limit);
+        limits
+    }
+
+    /// Refuses limits that no task can have for itself.
+    pub(super) fn check_limits(&self) -> Result<(), Error> {
+        match self
+            .limits
+            .iter()
+            .find(|setting| setting.limit.is_of_process())
+        {
+            Some(setting) => Err(Error::Request(format!(
+                "the limit {} is one of the daemon's, for all tasks: `dormouse serve --limit {setting}`",
+                setting.limit
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// The directories in memory.
     pub(super) fn tmpfs(&self) -> Vec<TmpDir> {
         let dirs = self.tmpfs.iter().cloned();
@@ -111,6 +146,9 @@ pub struct Status {
     /// The task that it was at another daemon: daemon, number and version.
     #[serde(default)]
     pub came_from: Option<String>,
+    /// How often it was started anew in a row.
+    #[serde(default)]
+    pub restarts: u32,
 }
 
 pub(super) fn to_bytes(value: &impl Serialize) -> Result<Vec<u8>, Error> {

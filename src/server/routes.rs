@@ -132,7 +132,7 @@ fn submission(submit: &Submit) -> Answer<Submission> {
     })?;
     Ok(Submission {
         module: Some(module),
-        spec: submit.spec(),
+        spec: submit.spec().map_err(bad)?,
         name: submit.name.clone(),
         at: submit
             .at
@@ -309,7 +309,7 @@ pub(super) async fn import(
         None => Submit::default(),
         Some(text) => serde_json::from_str(text).map_err(|e| bad(format!("`task`: {e}")))?,
     };
-    let (spec, name) = (submit.spec(), submit.name);
+    let (spec, name) = (submit.spec().map_err(bad)?, submit.name);
     let id = served.daemon.import(body?.to_vec(), spec, name).await?;
     let info = served.daemon.task(id).await?;
     Ok((StatusCode::CREATED, Json(info.into())))

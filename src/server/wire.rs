@@ -7,7 +7,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::model::{Interest, Wait};
+use crate::model::{Interest, Setting, Wait};
 use crate::scheduler::{Piece, Spec, TaskInfo};
 use crate::store::Stream;
 
@@ -65,6 +65,12 @@ pub struct Submit {
     pub tmpfs: Vec<Tmpfs>,
     /// Connections are carried to where the task moves; else they are reset then.
     pub proxy_streams: bool,
+    /// Limits by name, such as `{"cpu": "10m", "memory": "512M", "files": "none"}`.
+    pub limits: BTreeMap<String, String>,
+    /// What becomes of the task when it reaches one: `end` or `pause`.
+    pub on_limit: Option<String>,
+    /// When it is started anew: `never`, `on-failure` or `always`.
+    pub restart: Option<String>,
     /// In a batch: submit so many of it. No name then.
     pub count: Option<u32>,
 }
@@ -102,6 +108,15 @@ pub struct Task {
     /// Connections are carried to where it moves.
     #[serde(default)]
     pub proxy_streams: bool,
+    /// Limits that it was given, by name.
+    #[serde(default)]
+    pub limits: BTreeMap<String, String>,
+    /// When it is started anew.
+    #[serde(default)]
+    pub restart: Option<String>,
+    /// How often it was, in a row.
+    #[serde(default)]
+    pub restarts: u32,
     /// The engine that it asks for.
     pub engine: Option<String>,
     /// Its schedule, a cron expression.
@@ -159,6 +174,9 @@ impl From<TaskInfo> for Task {
                 .map(|(guest, size)| Tmpfs { guest, size })
                 .collect(),
             proxy_streams: spec.proxy_streams,
+            limits: settings(&spec.limits),
+            restart: spec.restart.map(|restart| restart.to_string()),
+            restarts: status.restarts,
             engine: spec.engine,
             every: spec.every,
             submitted: time(status.submitted),
@@ -202,11 +220,28 @@ fn dirs(given: Vec<(String, String)>) -> Vec<Dir> {
     given.into_iter().map(dir).collect()
 }
 
+/// Limits by name.
+pub(crate) fn settings(given: &[Setting]) -> BTreeMap<String, String> {
+    let shown = given
+        .iter()
+        .map(|setting| (setting.limit.to_string(), setting.limit.show(setting.value)));
+    shown.collect()
+}
+
 impl Submit {
     /// What the scheduler is told.
-    pub(super) fn spec(&self) -> Spec {
+    ///
+    /// # Errors
+    /// Says which word is none.
+    pub(super) fn spec(&self) -> Result<Spec, String> {
         let dirs = self.dirs.iter();
-        Spec {
+        let limits = self.limits.iter();
+        Ok(Spec {
+            limits: limits
+                .map(|(name, value)| Setting::new(name.parse()?, value))
+                .collect::<Result<_, String>>()?,
+            on_limit: self.on_limit.as_deref().map(str::parse).transpose()?,
+            restart: self.restart.as_deref().map(str::parse).transpose()?,
             args: self.args.clone(),
             env: self.env.clone().into_iter().collect(),
             dirs: dirs
@@ -225,7 +260,7 @@ impl Submit {
                 .iter()
                 .map(|dir| (dir.guest.clone(), dir.size))
                 .collect(),
-        }
+        })
     }
 }
 

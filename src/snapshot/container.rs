@@ -23,7 +23,7 @@
 use std::borrow::Cow;
 
 use super::Error;
-use crate::model::Digest;
+use crate::model::{Digest, Limit, Limits};
 
 /// The format version that this build writes and reads.
 pub const VERSION: u32 = 1;
@@ -36,24 +36,6 @@ const HEADER: usize = 56;
 const ROW: usize = 32;
 const STORED: u32 = 0;
 const ZSTD: u32 = 1;
-
-/// How much a reader takes.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Bytes of the whole file.
-    pub file: u64,
-    /// Bytes of a section's content after decompression.
-    pub section: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            file: 8 << 30,
-            section: 8 << 30,
-        }
-    }
-}
 
 /// The sections of format version 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +69,7 @@ impl Section {
             // As many as its memories have: `data.rs` compares.
             Self::Pages => u64::MAX,
         };
-        most.min(limits.section)
+        most.min(limits.value(Limit::Snapshot))
     }
 
     /// Whether so much content is taken.
@@ -238,11 +220,11 @@ pub(super) fn stated_length(start: &[u8], limits: &Limits) -> Result<u64, Error>
             });
         }
     }
-    match total > limits.file {
+    match total > limits.value(Limit::Snapshot) {
         true => Err(Error::TooLarge {
             what: "file",
             size: total,
-            limit: limits.file,
+            limit: limits.value(Limit::Snapshot),
         }),
         false => Ok(total),
     }

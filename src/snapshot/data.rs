@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::container::{self, Content, Limits, Section};
+use super::container::{self, Content, Section};
 use super::{Error, Run, pages};
-use crate::model::{Digest, Value, Wait};
+use crate::model::{Digest, Limits, Value, Wait};
 
 /// What can be known of a snapshot without decoding the guest's state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,22 @@ pub struct MetaV1 {
     /// Of which task it is a copy, where a daemon exported it: daemon, number and version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
+    /// How much the task has taken of what is limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<UsageV1>,
+}
+
+/// How much a task has taken of what is limited over all suspends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageV1 {
+    /// CPU time in nanoseconds.
+    pub cpu: u64,
+    /// When it was first started, in nanoseconds since the Unix epoch.
+    pub started: u64,
+    /// Bytes written to standard output and standard error.
+    pub output: u64,
+    /// Bytes written to files.
+    pub writes: u64,
 }
 
 /// The host call at which the guest has unwound.

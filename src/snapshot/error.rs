@@ -82,7 +82,9 @@ pub enum Error {
         what: &'static str,
     },
     /// Larger than the reader allows.
-    #[error("the snapshot's {what} has {size} bytes, more than the limit of {limit}")]
+    #[error(
+        "the snapshot's {what} has {size} bytes, more than the limit of {limit}; raise it with --limit snapshot=SIZE"
+    )]
     TooLarge {
         /// The part of the snapshot.
         what: &'static str,

@@ -5,7 +5,8 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use super::Error;
-use super::container::{self, Limits};
+use super::container;
+use crate::model::Limits;
 
 /// Writes `bytes` to `path`: to a temporary file beside it, flushed to the disk, renamed.
 /// A crash leaves the old file or the new one.

@@ -15,10 +15,9 @@ mod pages;
 #[cfg(feature = "cli")]
 mod seal;
 
-pub use container::Limits;
 #[cfg(feature = "server")]
 pub use container::VERSION;
-pub use data::{InstanceV1, MemoryV1, MetaV1, ModuleRef, PendingV1, Snapshot};
+pub use data::{InstanceV1, MemoryV1, MetaV1, ModuleRef, PendingV1, Snapshot, UsageV1};
 #[cfg(feature = "server")]
 pub use delta::{pack, unpack};
 pub use error::Error;

@@ -25,8 +25,8 @@ use age::x25519::{Identity, Recipient};
 use minisign::{PublicKey, SecretKey, SignatureBones, SignatureBox};
 
 use super::Error;
-use super::container::Limits;
 use crate::error::Error as Public;
+use crate::model::{Limit, Limits};
 
 /// The first bytes of an envelope.
 pub(super) const MAGIC: &[u8; 8] = b"dormseal";
@@ -206,7 +206,11 @@ impl Unseal {
             (false, true) => Some(envelope.payload.to_vec()),
             (true, true) => None,
             (true, false) => {
-                let plain = decrypt(envelope.payload, &self.identities, limits.file);
+                let plain = decrypt(
+                    envelope.payload,
+                    &self.identities,
+                    limits.value(Limit::Snapshot),
+                );
                 Some(plain.ok_or(Error::CannotDecrypt)?)
             }
         };
@@ -309,11 +313,11 @@ pub(super) fn stated_length(start: &[u8], limits: &Limits) -> Result<u64, Error>
         false => 0,
     };
     let size = payload.saturating_add((HEAD + signature) as u64);
-    match size > limits.file {
+    match size > limits.value(Limit::Snapshot) {
         true => Err(Error::TooLarge {
             what: "file",
             size,
-            limit: limits.file,
+            limit: limits.value(Limit::Snapshot),
         }),
         false => Ok(size),
     }

@@ -1,7 +1,7 @@
 //! What can go wrong in a task.
 
 use crate::error::{Error, ErrorKind};
-use crate::model::Digest;
+use crate::model::{Digest, Reached};
 
 /// What can go wrong in a task beside what its parts report.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +12,15 @@ pub enum TaskError {
          nothing was written ({0})"
     )]
     TooDeep(String),
+    /// A limit was reached.
+    #[error("{0}")]
+    Limit(Reached),
+    /// The guest's calls got too deep.
+    #[error("{0}; {1}")]
+    Stack(String, Reached),
+    /// The guest trapped after it had been told of a limit.
+    #[error("the guest trapped: {0}; before that, {1}")]
+    Told(String, Reached),
     /// The snapshot does not fit the module.
     #[error("the snapshot does not fit its module: {0}")]
     Mismatch(String),
@@ -74,6 +83,8 @@ impl From<TaskError> for Error {
     fn from(error: TaskError) -> Self {
         let kind = match &error {
             TaskError::TooDeep(_) => ErrorKind::Suspend,
+            TaskError::Limit(_) | TaskError::Told(..) => ErrorKind::Limit,
+            TaskError::Stack(..) => ErrorKind::Trap,
             TaskError::Mismatch(_) => ErrorKind::Snapshot,
             TaskError::OtherModule { .. } | TaskError::OtherTransform { .. } => ErrorKind::Mismatch,
             TaskError::ModuleMissing(_) => ErrorKind::Missing,

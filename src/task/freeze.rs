@@ -7,7 +7,7 @@ use super::{Around, Program, Progress, Runtime, Task, TaskError, TaskHandle};
 use crate::clock::Clock;
 use crate::engine::{self, EngineKind, asyncify};
 use crate::error::Error;
-use crate::model::{ValType, Value, Wait, shape};
+use crate::model::{Limit, Limits, ValType, Value, Wait, shape};
 use crate::snapshot::{self, InstanceV1, MemoryV1, MetaV1, PendingV1, Snapshot};
 use crate::wasi;
 
@@ -20,8 +20,8 @@ pub struct Restore {
     pub options: wasi::RestoreOptions,
     /// The clock; `None` is the system's.
     pub clock: Option<Arc<dyn Clock>>,
-    /// How large each memory of the guest may get, in bytes; `None` leaves it to the module.
-    pub memory_limit: Option<u64>,
+    /// How much it may take, whatever it could take before.
+    pub limits: Limits,
     /// By which the task is going to be asked to suspend.
     pub handle: TaskHandle,
 }
@@ -69,6 +69,7 @@ impl Task {
             .map(|index| instance.table(index))
             .collect::<Result<_, _>>()?;
         let stack = asyncify::saved_stack(instance)?.to_vec();
+        check_stack(self.meter.limits(), stack.len())?;
         let wasi = rmp_serde::to_vec_named(&host.wasi.save()?)
             .map_err(|e| TaskError::Mismatch(e.to_string()))?;
 
@@ -83,6 +84,7 @@ impl Task {
                 module: self.program.digest(),
                 transform: self.program.transform(),
                 origin: None,
+                usage: Some(self.usage(&host.wasi)),
             },
             module: self.program.embedded(),
             instance: InstanceV1 {
@@ -121,11 +123,27 @@ impl Task {
         let saved = &snapshot.instance;
         let shape = program.shape();
         check(saved, shape)?;
-        let around = Around::new(restore.clock, restore.memory_limit, restore.handle);
+        let limits = restore.limits;
+        check_stack(&limits, snapshot.stack.len())?;
+        let most = saved
+            .memories
+            .iter()
+            .map(|memory| memory.size)
+            .max()
+            .unwrap_or(0);
+        if most > limits.value(Limit::Memory) {
+            return Err(TaskError::Limit(limits.reached(Limit::Memory).with(most)).into());
+        }
+        let usage = snapshot.meta.usage;
+        let around = Around::new(restore.clock, limits, restore.handle, usage);
         let state: wasi::StateV1 = rmp_serde::from_slice(&snapshot.wasi)
             .map_err(|e| TaskError::Mismatch(format!("its WASI state is not valid: {e}")))?;
         let clock = around.clock.clone();
-        let ctx = wasi::Ctx::restore(state, restore.bindings, restore.options, clock)?;
+        let bindings = wasi::Bindings {
+            limits,
+            ..restore.bindings
+        };
+        let ctx = wasi::Ctx::restore(state, bindings, restore.options, clock)?;
         let mut task = Self::assemble(runtime, program, kind, ctx, around, progress)?;
         let instance = &mut *task.instance;
 
@@ -178,6 +196,16 @@ impl Snapshot {
         let state: wasi::StateV1 = rmp_serde::from_slice(&self.wasi)
             .map_err(|e| TaskError::Mismatch(format!("its WASI state is not valid: {e}")))?;
         Ok(state.args)
+    }
+}
+
+fn check_stack(limits: &Limits, size: usize) -> Result<(), TaskError> {
+    let size = size as u64;
+    match size > limits.value(Limit::SuspendedStack) {
+        true => Err(TaskError::Limit(
+            limits.reached(Limit::SuspendedStack).with(size),
+        )),
+        false => Ok(()),
     }
 }
 

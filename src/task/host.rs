@@ -11,9 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::TaskHandle;
 use super::functions::{HostCall, HostFunctions, HostFuture, HostReply, from_bits, to_bits};
+use super::meter::Meter;
 use crate::engine::{Flow, Guest, HostCallback, asyncify};
 use crate::model::shape::{self, Import};
-use crate::model::{ValType, Wait};
+use crate::model::{Limit, ValType, Wait};
 use crate::wasi;
 
 /// The host call at which a guest has unwound.
@@ -39,6 +40,7 @@ pub(super) struct Host {
     pub(super) error: Option<String>,
     /// Unwind at every call that may block, even if it would not (`--rehearse`).
     pub(super) unwind_always: bool,
+    meter: Arc<Meter>,
     imports: Vec<Target>,
     functions: HostFunctions,
     handle: TaskHandle,
@@ -63,6 +65,7 @@ impl SharedHost {
         imports: &[Import],
         functions: HostFunctions,
         handle: TaskHandle,
+        meter: Arc<Meter>,
     ) -> Self {
         let imports = imports
             .iter()
@@ -82,6 +85,7 @@ impl SharedHost {
             reply: None,
             error: None,
             unwind_always: false,
+            meter,
             imports,
             functions,
             handle,
@@ -116,7 +120,12 @@ pub(super) fn wasi_function(
 
 impl Host {
     fn call(&mut self, guest: &mut dyn Guest, import: usize, arguments: &[u64]) -> Flow {
-        if self.handle.is_killed() {
+        self.meter.look();
+        // WasmEdge has one limit for all memories, asyncify's of 32 MiB among them.
+        if self.meter.limits().value(Limit::Memory) < 32 << 20 {
+            self.meter.check(Limit::Memory, guest.memory().len() as u64);
+        }
+        if self.handle.is_killed() || self.meter.is_over() {
             return Flow::Stop;
         }
         let resumed = self.take_pending(guest, import);
@@ -222,6 +231,12 @@ impl Host {
             return UNTRIED;
         }
         let outcome = self.wasi.call(function, arguments, guest.memory(), woken);
+        if let Some(reached) = self.wasi.take_reached() {
+            self.meter.reach(reached);
+            if self.meter.is_over() {
+                return Outcome::Stop;
+            }
+        }
         log::trace!("{} {arguments:x?} -> {outcome:?}", function.name());
         match outcome {
             wasi::Outcome::Block(wait) => Outcome::Unwind {
@@ -251,6 +266,10 @@ impl Host {
                 Outcome::Unwind { wait, .. } => {
                     while !self.wasi.is_ready(&wait) {
                         self.wasi.nap(&wait);
+                        self.meter.look();
+                        if self.handle.is_killed() || self.meter.is_over() {
+                            return Outcome::Stop;
+                        }
                     }
                     woken = Some(wait);
                 }

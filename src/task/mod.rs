@@ -16,8 +16,11 @@ mod error;
 mod freeze;
 mod functions;
 mod host;
+mod limits;
+mod meter;
 mod packed;
 mod program;
+mod watch;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,10 +29,12 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use self::host::SharedHost;
+use self::meter::Meter;
 use crate::clock::{Clock, SystemClock};
-use crate::engine::{self, Ending, EngineKind, GUEST_STACK, asyncify};
+use crate::engine::{self, Ending, EngineKind, asyncify};
 use crate::error::Error;
-use crate::model::Wait;
+use crate::model::{Limit, Limits, Wait};
+use crate::snapshot::UsageV1;
 use crate::wasi;
 
 pub use error::TaskError;
@@ -42,7 +47,7 @@ pub use crate::snapshot::Snapshot;
 #[cfg(feature = "server")]
 pub(crate) use crate::{
     engine::{EngineKind as Engine, GUEST_STACK as STACK},
-    snapshot::{Limits as SnapshotLimits, ModuleRef, VERSION as SNAPSHOT_VERSION, pack, unpack},
+    snapshot::{ModuleRef, VERSION as SNAPSHOT_VERSION, pack, unpack},
     wasi::{
         Asleep, Bindings, Config, Grants, HeldSocket, HostDir, Input, Listener, Output,
         RestoreOptions, Role, Rule, Sink, TmpDir, Watch, Watched,
@@ -58,8 +63,8 @@ pub struct Setup {
     pub bindings: wasi::Bindings,
     /// The clock; `None` is the system's.
     pub clock: Option<Arc<dyn Clock>>,
-    /// How large each memory of the guest may get, in bytes; `None` leaves it to the module.
-    pub memory_limit: Option<u64>,
+    /// How much it may take.
+    pub limits: Limits,
     /// By which the task is going to be asked to suspend.
     pub handle: TaskHandle,
 }
@@ -86,6 +91,9 @@ pub struct Task {
     exited: Option<u32>,
     /// The next step ends at its first check.
     preempt_next: bool,
+    meter: Arc<Meter>,
+    /// Bytes of native stack that the guest may use.
+    stack: usize,
 }
 
 /// Asks a task to suspend, from anywhere.
@@ -153,6 +161,14 @@ impl TaskHandle {
         *place = Some(interrupt);
     }
 
+    /// Ends the guest as [`kill`](Self::kill) does, for another reason than that somebody wanted it to.
+    fn stop(&self) {
+        if let Some(interrupt) = &*self.interrupt() {
+            interrupt.kill();
+        }
+        self.changed.notify_one();
+    }
+
     /// Whether the task has been told to end.
     pub fn is_killed(&self) -> bool {
         self.killed.load(Ordering::SeqCst)
@@ -174,16 +190,28 @@ impl TaskHandle {
 /// What a task has around it, be it new or resumed.
 struct Around {
     clock: Arc<dyn Clock>,
-    memory_limit: Option<u64>,
+    limits: Limits,
     handle: TaskHandle,
+    usage: UsageV1,
 }
 
 impl Around {
-    fn new(clock: Option<Arc<dyn Clock>>, memory_limit: Option<u64>, handle: TaskHandle) -> Self {
+    fn new(
+        clock: Option<Arc<dyn Clock>>,
+        limits: Limits,
+        handle: TaskHandle,
+        usage: Option<UsageV1>,
+    ) -> Self {
+        let clock = clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
+        let new = || UsageV1 {
+            started: clock.realtime(),
+            ..UsageV1::default()
+        };
         Self {
-            clock: clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
-            memory_limit,
+            limits,
             handle,
+            usage: usage.unwrap_or_else(new),
+            clock,
         }
     }
 }
@@ -200,8 +228,12 @@ impl Task {
         setup: Setup,
         progress: Progress<'_>,
     ) -> Result<Self, Error> {
-        let around = Around::new(setup.clock, setup.memory_limit, setup.handle);
-        let wasi = wasi::Ctx::new(setup.config, setup.bindings, around.clock.clone())?;
+        let around = Around::new(setup.clock, setup.limits, setup.handle, None);
+        let bindings = wasi::Bindings {
+            limits: setup.limits,
+            ..setup.bindings
+        };
+        let wasi = wasi::Ctx::new(setup.config, bindings, around.clock.clone())?;
         Self::assemble(runtime, program, kind, wasi, around, progress)
     }
 
@@ -216,8 +248,27 @@ impl Task {
         let module = program.module(runtime, kind, progress)?;
         let imports = &program.shape().imports;
         let functions = runtime.functions().clone();
-        let host = SharedHost::new(wasi, imports, functions, around.handle.clone());
-        let mut instance = module.instantiate(host.callback(), around.memory_limit)?;
+        let UsageV1 { cpu, started, .. } = around.usage;
+        let (clock, handle) = (around.clock.clone(), around.handle.clone());
+        let meter = Arc::new(Meter::new(around.limits, clock, handle, cpu, started));
+        let mut wasi = wasi;
+        wasi.set_written(around.usage.output, around.usage.writes);
+        let host = SharedHost::new(
+            wasi,
+            imports,
+            functions,
+            around.handle.clone(),
+            meter.clone(),
+        );
+        let mut instance = module.instantiate(host.callback(), &around.limits)?;
+        for index in 0..program.shape().memories {
+            let size = instance.guest_memory(index)?.len() as u64;
+            if size > around.limits.value(Limit::Memory) {
+                return Err(
+                    TaskError::Limit(around.limits.reached(Limit::Memory).with(size)).into(),
+                );
+            }
+        }
         asyncify::prepare(&mut *instance);
         around.handle.attach(instance.interrupt());
         Ok(Self {
@@ -230,6 +281,8 @@ impl Task {
             entry: 0,
             exited: None,
             preempt_next: false,
+            stack: engine::stack(runtime.limits()),
+            meter,
         })
     }
 
@@ -258,15 +311,22 @@ impl Task {
                 // What was asked before is asked still; a turn that was ended is over.
                 self.handle.set_flag(std::mem::take(&mut self.preempt_next));
             }
-            // Guests may use deep stacks whatever thread they run on.
-            let instance = &mut self.instance;
-            let ended = stacker::maybe_grow(GUEST_STACK + MARGIN, GUEST_STACK + 2 * MARGIN, || {
-                instance.call(&entry)
-            });
-            let mut host = self.host.lock();
+            self.meter.look_at_time();
+            if let Some(over) = self.over() {
+                return Err(over.into());
+            }
+            let meter = self.meter.clone();
+            let turn = meter.begin();
+            let ended = self.call(&entry);
+            drop(turn);
             if self.handle.is_killed() {
                 return Err(TaskError::Killed.into());
             }
+            if let Some(over) = self.over() {
+                return Err(over.into());
+            }
+            let told = self.told();
+            let mut host = self.host.lock();
             if let Some(message) = host.error.take() {
                 return Err(TaskError::Mismatch(message).into());
             }
@@ -283,6 +343,16 @@ impl Task {
                 Ok(Ending::Returned) => {}
                 Err(engine::Error::Trap(message)) if host.pending.is_some() => {
                     return Err(TaskError::TooDeep(message).into());
+                }
+                Err(error @ engine::Error::Exhausted(_)) => {
+                    let reached = self.meter.limits().reached(Limit::Stack);
+                    return Err(TaskError::Stack(error.to_string(), reached).into());
+                }
+                Err(engine::Error::Trap(message)) => {
+                    return Err(match told {
+                        Some(told) => TaskError::Told(message, told).into(),
+                        None => engine::Error::Trap(message).into(),
+                    });
                 }
                 Err(error) => return Err(error.into()),
             }

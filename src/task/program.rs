@@ -14,7 +14,7 @@ use super::{Snapshot, TaskError};
 use crate::engine::{self, Engine, EngineKind};
 use crate::error::Error;
 use crate::instrument::{self, HostFunction, Instrumented, Manifest, Report, Segment, Transform};
-use crate::model::{Digest, Shape};
+use crate::model::{Digest, Limits, Shape};
 use crate::snapshot::ModuleRef;
 
 /// How a [`Runtime`] is set up.
@@ -32,6 +32,8 @@ pub struct RuntimeOptions {
     /// Keep address space for so many instances, which makes starting one much cheaper: for programs
     /// that run many guests. `None` gives each instance its own.
     pub pool: Option<u32>,
+    /// How large modules may be, and how deep guests' calls may get.
+    pub limits: Limits,
 }
 
 /// What programs share: the cache, the engines, the host functions.
@@ -41,6 +43,7 @@ pub struct Runtime {
     transform: Transform,
     preempt: bool,
     pool: Option<u32>,
+    limits: Limits,
     engines: Mutex<Vec<Arc<dyn Engine>>>,
 }
 
@@ -49,6 +52,9 @@ pub type Progress<'a> = &'a dyn Fn(&str, usize, usize);
 
 /// No one wants to know.
 pub fn quiet(_: &str, _: usize, _: usize) {}
+
+/// A module that was made resumable is at most so many times as large as before.
+const MADE: u64 = 8;
 
 /// Instrumenting, then compiling.
 const STAGES: usize = instrument::STAGES + 1;
@@ -75,6 +81,7 @@ impl Runtime {
             transform: options.transform,
             preempt: options.preempt,
             pool: options.pool,
+            limits: options.limits,
             engines: Mutex::default(),
         })
     }
@@ -98,6 +105,7 @@ impl Runtime {
         preempt: bool,
         progress: Progress<'_>,
     ) -> Result<Arc<Program>, Error> {
+        instrument::check_size(source, &self.limits, 1).map_err(TaskError::Limit)?;
         let entry = self.cache.source(&self.source_key(source, preempt));
         let cached = || {
             cache::get(&entry)
@@ -203,6 +211,7 @@ impl Runtime {
     ) -> Result<Arc<Program>, Error> {
         let forged = |error: instrument::Error| TaskError::Mismatch(error.to_string());
         let wasm = unpack(packed, length)?;
+        instrument::check_size(&wasm, &self.limits, MADE).map_err(TaskError::Limit)?;
         check_digest(&wasm, wanted)?;
         let manifest = Manifest::of(&wasm)?;
         // Machine code made of it is going to be cached, so that it must be what it claims.
@@ -262,6 +271,10 @@ impl Runtime {
         }
     }
 
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     pub(super) fn functions(&self) -> &HostFunctions {
         &self.functions
     }
@@ -272,7 +285,7 @@ impl Runtime {
         if let Some(engine) = engines.iter().find(|engine| engine.kind() == kind) {
             return Ok(engine.clone());
         }
-        let engine = engine::engine(kind, self.pool)?;
+        let engine = engine::engine(kind, self.pool, &self.limits)?;
         engines.push(engine.clone());
         Ok(engine)
     }

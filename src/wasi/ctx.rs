@@ -12,6 +12,7 @@ use cap_std::fs::Dir;
 use rustix::fs::OFlags;
 
 use super::abi::{Memory, Result, arg};
+use super::caps::Caps;
 use super::clock::{self, GuestClock};
 use super::errno::Errno;
 use super::fd::{Descriptor, DirFd, Kind, Table};
@@ -20,7 +21,7 @@ use super::streams::{Bindings, HostDir, Stream, Streams, readiness};
 use super::tmpfs::{self, TmpDir};
 use super::{Error, Function, dir, file, path, rights};
 use crate::clock::Clock;
-use crate::model::{ClockId, Deadline, FdInterest, Interest, Wait};
+use crate::model::{ClockId, Deadline, FdInterest, Interest, Limit, Wait};
 
 /// What a guest is started with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,6 +72,7 @@ pub struct Ctx {
     pub(super) grants: Grants,
     pub(super) tmpfs: Vec<tmpfs::Shared>,
     pub(super) table: Table,
+    pub(super) caps: Caps,
     pub(super) clock: GuestClock,
     /// The deadlines of the poll that has blocked, by subscription.
     pub(super) poll: Option<Vec<Option<Deadline>>>,
@@ -153,7 +155,8 @@ impl Ctx {
             listeners,
             grants: bindings.grants,
             tmpfs: Vec::new(),
-            table: Table::default(),
+            table: Table::new(bindings.limits.value(Limit::Files)),
+            caps: Caps::new(bindings.limits),
             clock,
             poll: None,
             received: 0,
@@ -169,10 +172,42 @@ impl Ctx {
         memory: &mut [u8],
         woken: Option<&Wait>,
     ) -> Outcome {
-        let memory = &mut Memory(memory);
-        if let Some(result) = self.in_memory(function, arguments, memory) {
-            return Outcome::Done(result.err().unwrap_or(Errno::Success));
+        let (outcome, in_memory) = self.answer(function, arguments, memory, woken);
+        match outcome {
+            Outcome::Done(Errno::Mfile) => self.caps.refuse(Limit::Files),
+            Outcome::Done(Errno::Nospc) if in_memory => {
+                let dir = self.tmpfs.iter().map(tmpfs::Shared::fullest);
+                let (_, limit) = dir.min().unwrap_or_default();
+                self.caps.refuse_at(Limit::Tmpfs, limit);
+            }
+            Outcome::Done(Errno::Success) if function.takes() => self.caps.granted(),
+            _ => {}
         }
+        outcome
+    }
+
+    /// The call's outcome, and whether it was one on something in memory.
+    fn answer(
+        &mut self,
+        function: Function,
+        arguments: &[u64],
+        memory: &mut [u8],
+        woken: Option<&Wait>,
+    ) -> (Outcome, bool) {
+        let memory = &mut Memory(memory);
+        match self.in_memory(function, arguments, memory) {
+            Some(result) => (Outcome::Done(result.err().unwrap_or(Errno::Success)), true),
+            None => (self.on_host(function, arguments, memory, woken), false),
+        }
+    }
+
+    fn on_host(
+        &mut self,
+        function: Function,
+        arguments: &[u64],
+        memory: &mut Memory<'_>,
+        woken: Option<&Wait>,
+    ) -> Outcome {
         let result = match function {
             Function::ProcExit => return Outcome::Exit(arg(arguments, 0)),
             Function::ProcRaise => return proc_raise(arg(arguments, 0)),

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::error::ErrorKind;
+use crate::model::Reached;
 
 /// What can go wrong around a guest's WASI state.
 #[derive(Debug, thiserror::Error)]
@@ -88,18 +89,9 @@ pub enum Error {
         /// The limit in bytes.
         limit: u64,
     },
-    /// A directory in memory holds more than the host allows.
-    #[error(
-        "the task's directory in memory {guest} holds {used} bytes, more than the limit of {limit}"
-    )]
-    TmpfsTooLarge {
-        /// The guest's name for it.
-        guest: String,
-        /// What it holds, in bytes.
-        used: u64,
-        /// The limit in bytes.
-        limit: u64,
-    },
+    /// The task has more than this host lets it have.
+    #[error("{0}")]
+    Limit(Reached),
     /// Something other than a file has no name any more, so that it cannot be found again.
     #[error("the task has {0} open, which was deleted and is no file; close it before a suspend")]
     DeletedNotFile(String),
@@ -128,7 +120,7 @@ impl From<Error> for crate::error::Error {
             | Error::BindAgain { .. }
             | Error::OpenDir { .. } => ErrorKind::Missing,
             Error::FileMissing { .. } | Error::FileChanged { .. } => ErrorKind::File,
-            Error::TmpfsTooLarge { .. } => ErrorKind::Missing,
+            Error::Limit(_) => ErrorKind::Limit,
             Error::DeletedFileTooLarge { .. } | Error::DeletedNotFile(_) | Error::MovedOut(_) => {
                 ErrorKind::Suspend
             }

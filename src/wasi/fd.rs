@@ -12,8 +12,8 @@ use super::state::EntryV1;
 use super::streams::Stream;
 use super::tmpfs::MemoryFd;
 
-/// How many descriptors a guest may have open.
-pub(super) const MAX_OPEN: usize = 1024;
+/// No guest has a descriptor with such a number, whatever its limit.
+pub(super) const MOST_OPEN: u64 = 1 << 16;
 
 /// `fdflags` of the specification.
 pub(super) const APPEND: u16 = 1 << 0;
@@ -68,12 +68,20 @@ pub(super) struct FileFd {
 }
 
 /// All open descriptors.
-#[derive(Default)]
 pub(super) struct Table {
     open: BTreeMap<u32, Descriptor>,
+    /// How many there may be.
+    most: u64,
 }
 
 impl Table {
+    pub(super) fn new(most: u64) -> Self {
+        Self {
+            open: BTreeMap::new(),
+            most: most.min(MOST_OPEN),
+        }
+    }
+
     pub(super) fn get(&self, fd: u32) -> Result<&Descriptor> {
         self.open.get(&fd).ok_or(Errno::Badf)
     }
@@ -115,7 +123,7 @@ impl Table {
 
     /// Fails where no further descriptor can be had.
     pub(super) fn check_room(&self) -> Result<()> {
-        match self.open.len() < MAX_OPEN {
+        match (self.open.len() as u64) < self.most {
             true => Ok(()),
             false => Err(Errno::Mfile),
         }

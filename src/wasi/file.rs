@@ -37,6 +37,9 @@ pub(super) fn call(
         Function::FdFilestatGet => filestat_get(ctx, a, memory),
         Function::FdFilestatSetSize => {
             let open = table.file(arg(a, 0), rights::FD_FILESTAT_SET_SIZE)?;
+            if i64::try_from(arg64(a, 1)).is_ok() {
+                ctx.caps.size(arg64(a, 1))?;
+            }
             Ok(os::ftruncate(&open.file, arg64(a, 1))?)
         }
         Function::FdFilestatSetTimes => {
@@ -48,7 +51,7 @@ pub(super) fn call(
             }
         }
         Function::FdPread => transfer::pread(table, a, memory),
-        Function::FdPwrite => transfer::pwrite(table, a, memory),
+        Function::FdPwrite => transfer::pwrite(table, &mut ctx.caps, a, memory),
         Function::FdSeek => seek(table, a, memory),
         Function::FdTell => {
             let open = table.seekable(arg(a, 0), rights::FD_TELL)?;

@@ -114,6 +114,14 @@ impl Function {
         self != Self::ProcExit
     }
 
+    /// Whether a call takes something of which there may be no more.
+    pub(super) fn takes(self) -> bool {
+        matches!(
+            self,
+            Self::PathOpen | Self::FdWrite | Self::FdPwrite | Self::SockAccept | Self::SockOpen
+        )
+    }
+
     /// Whether a call may ever block. Output blocks only where there are sockets.
     pub fn may_block(self, sockets: bool) -> bool {
         match self {

@@ -8,6 +8,7 @@
 //! leaves the errno open, it is the one that Wasmtime gives on Linux.
 
 mod abi;
+mod caps;
 mod clock;
 mod ctx;
 mod dir;

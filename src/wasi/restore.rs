@@ -14,7 +14,8 @@ use cap_std::fs::{OpenOptions, OpenOptionsExt as _};
 use super::clock::GuestClock;
 use super::ctx::{Config, Ctx, Preopen};
 use super::dir::open_below;
-use super::fd::{ALL_FLAGS, Descriptor, DirFd, FileFd, Kind, MAX_OPEN};
+use super::errno::Errno;
+use super::fd::{ALL_FLAGS, Descriptor, DirFd, FileFd, Kind, MOST_OPEN};
 use super::identity::{IdentityV1, proc_path};
 use super::path::status_flags;
 use super::save::guest_path;
@@ -24,6 +25,7 @@ use super::streams::Bindings;
 use super::tmpfs;
 use super::{Error, rights};
 use crate::clock::Clock;
+use crate::model::Limit;
 
 /// What to do at a resume where the host is not as it was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,9 +33,6 @@ pub struct RestoreOptions {
     /// Take open files as they are now, even if they were changed in the meantime. Without it, a
     /// changed file is an error, whether it is open for reading, for writing or for appending.
     pub accept_changed_files: bool,
-    /// How many bytes each of the task's directories in memory may hold at most; `None` leaves it to
-    /// the task.
-    pub tmpfs_limit: Option<u64>,
 }
 
 impl Ctx {
@@ -55,6 +54,7 @@ impl Ctx {
             env: state.env,
             tmpfs: Vec::new(),
         };
+        let limits = bindings.limits;
         let clock = GuestClock::restore(clock, state.clock);
         let mut bindings = bindings;
         let held = std::mem::take(&mut bindings.held);
@@ -64,20 +64,23 @@ impl Ctx {
         })?;
         ctx.poll = state.poll;
         ctx.received = state.received;
-        let most = options.tmpfs_limit.unwrap_or(u64::MAX);
+        let most = limits.value(Limit::Tmpfs);
         ctx.tmpfs = (0..)
             .zip(state.tmpfs)
-            .map(|(number, saved)| tmpfs::Shared::restore(number, saved, most))
+            .map(|(number, saved)| tmpfs::Shared::restore(number, saved, most, &limits))
             .collect::<Result<_, _>>()?;
         let deleted = restore_deleted(&state.deleted)?;
         for saved in state.fds {
-            if saved.fd as usize >= MAX_OPEN {
+            if u64::from(saved.fd) >= MOST_OPEN {
                 return Err(Error::Malformed("a descriptor has an impossible number"));
             }
             let (number, descriptor) = (saved.fd, ctx.descriptor(saved, &deleted, &held, options)?);
             ctx.table
                 .insert_at(number, descriptor)
-                .map_err(|_| Error::Malformed("two descriptors have one number"))?;
+                .map_err(|errno| match errno {
+                    Errno::Mfile => Error::Limit(limits.reached(Limit::Files)),
+                    _ => Error::Malformed("two descriptors have one number"),
+                })?;
         }
         ctx.tmpfs.iter().for_each(tmpfs::Shared::settle);
         Ok(ctx)
@@ -323,7 +326,7 @@ fn check_listeners(state: &StateV1, bindings: &Bindings) -> Result<(), Error> {
 }
 
 fn restore_deleted(contents: &[serde_bytes::ByteBuf]) -> Result<Vec<File>, Error> {
-    if contents.len() > MAX_OPEN {
+    if contents.len() as u64 > MOST_OPEN {
         return Err(Error::Malformed(
             "there are more deleted files than a guest can have open",
         ));

@@ -13,7 +13,7 @@ use super::abi::Result;
 use super::errno::Errno;
 use super::sock::{Grants, HeldSocket, Listener};
 use super::transfer::{retry, write_all};
-use crate::model::Interest;
+use crate::model::{Interest, Limits};
 
 /// Where standard input comes from.
 #[derive(Debug, Default)]
@@ -73,6 +73,8 @@ pub struct Bindings {
     pub dirs: Vec<HostDir>,
     /// Listening sockets. A new guest finds them from descriptor 3 on, before its directories.
     pub listeners: Vec<Listener>,
+    /// How much the guest may take. What of it is no matter of its calls is left to others.
+    pub limits: Limits,
     /// What it may connect to, and where it may listen.
     pub grants: Grants,
     /// At a resume: sockets that were kept for the guest while it slept. Those that its snapshot does not

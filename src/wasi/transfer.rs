@@ -7,6 +7,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{self as os, Errno as Os};
 
 use super::abi::{Memory, Result, arg, arg64};
+use super::caps::Caps;
 use super::ctx::Ctx;
 use super::errno::Errno;
 use super::fd::{self, Kind, Table};
@@ -75,15 +76,23 @@ impl Ctx {
         }
         memory.check_result(arg(a, 3))?;
         let mut buffers = memory.slices(arg(a, 1), arg(a, 2))?;
-        let total = match &descriptor.kind {
+        let count = match &descriptor.kind {
             Kind::Dir(_) | Kind::Socket(_) | Kind::Memory(_) => return Err(Errno::Badf),
             Kind::File(open) => {
+                if self.caps.limits_files() && !open.waits {
+                    let at = place(&open.file, descriptor.flags, None)?;
+                    let bytes = total(&buffers);
+                    self.caps.write(bytes, at.saturating_add(bytes))?;
+                }
                 let write = |rest: &[IoSlice<'_>], _| os::writev(&open.file, rest);
                 write_all(open.file.as_fd(), &mut buffers, write)?
             }
-            Kind::Stream(stream) => self.streams.write(*stream, &mut buffers)?,
+            Kind::Stream(stream) => {
+                self.caps.output(total(&buffers))?;
+                self.streams.write(*stream, &mut buffers)?
+            }
         };
-        memory.write_u32(arg(a, 3), total).map(|()| None)
+        memory.write_u32(arg(a, 3), count).map(|()| None)
     }
 }
 
@@ -100,15 +109,40 @@ pub(super) fn pread(table: &Table, a: &[u64], memory: &mut Memory<'_>) -> Result
     memory.write_u32(arg(a, 4), total)
 }
 
-pub(super) fn pwrite(table: &Table, a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
+pub(super) fn pwrite(
+    table: &Table,
+    caps: &mut Caps,
+    a: &[u64],
+    memory: &mut Memory<'_>,
+) -> Result<()> {
     let open = table.seekable(arg(a, 0), rights::FD_WRITE)?;
     memory.check_result(arg(a, 4))?;
     let mut buffers = memory.slices(arg(a, 1), arg(a, 2))?;
     let start = arg64(a, 3);
+    if caps.limits_files() && !open.waits {
+        let at = place(&open.file, table.get(arg(a, 0))?.flags, Some(start))?;
+        let bytes = total(&buffers);
+        caps.write(bytes, at.saturating_add(bytes))?;
+    }
     let total = write_all(open.file.as_fd(), &mut buffers, |rest, done| {
         os::pwritev(&open.file, rest, start.saturating_add(done))
     })?;
     memory.write_u32(arg(a, 4), total)
+}
+
+fn total(buffers: &[IoSlice<'_>]) -> u64 {
+    buffers.iter().map(|buffer| buffer.len() as u64).sum()
+}
+
+/// Where in a file a write is going to begin: at its end, if it appends, whatever it asks for.
+fn place(file: &cap_std::fs::File, flags: u16, asked: Option<u64>) -> Result<u64> {
+    match asked {
+        _ if flags & fd::APPEND != 0 => {
+            Ok(u64::try_from(rustix::fs::fstat(file)?.st_size).unwrap_or(0))
+        }
+        Some(at) => Ok(at),
+        None => Ok(rustix::fs::tell(file)?),
+    }
 }
 
 /// Fills buffers until one is not filled; an error after the first byte is told at the next call.

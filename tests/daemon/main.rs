@@ -9,6 +9,7 @@ mod compute;
 mod crash;
 mod full;
 mod gate;
+mod limits;
 mod moving;
 mod netns;
 mod network;

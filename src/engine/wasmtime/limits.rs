@@ -3,6 +3,7 @@
 use wasmtime::{PoolingAllocationConfig, ResourceLimiter};
 
 use super::Data;
+use crate::model::Limit;
 
 /// Address space for so many instances, made once: a new instance neither maps nor unmaps anything.
 /// The limits are far above what compilers make; a slot costs address space, not memory.
@@ -34,18 +35,26 @@ impl ResourceLimiter for Data {
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         // What a memory starts with, asyncify's own among them, is the module's: it was accepted.
-        Ok(current == 0
-            || self
-                .memory_limit
-                .is_none_or(|limit| desired as u64 <= limit))
+        Ok(current == 0 || self.allows(Limit::Memory, desired))
     }
 
     fn table_growing(
         &mut self,
-        _current: usize,
-        _desired: usize,
+        current: usize,
+        desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(true)
+        Ok(current == 0 || self.allows(Limit::Table, desired))
+    }
+}
+
+impl Data {
+    /// Whether the guest may have so much; that it may not is remembered.
+    fn allows(&mut self, limit: Limit, wanted: usize) -> bool {
+        let allowed = wanted as u64 <= self.limits.value(limit);
+        if !allowed {
+            self.told = Some(self.limits.reached(limit).with(wanted as u64));
+        }
+        allowed
     }
 }

@@ -12,7 +12,7 @@ use super::{Daemon, SUBMITTING, Submission, blocking};
 use crate::error::Error;
 use crate::model::{Digest, TaskId, TaskState};
 use crate::store::{Change, Insert, Verdict};
-use crate::task::{ModuleRef, Snapshot, SnapshotLimits};
+use crate::task::{ModuleRef, Snapshot};
 
 impl Daemon {
     /// Makes a module resumable, compiles it and keeps it; gives the digest by which tasks name it.
@@ -121,6 +121,7 @@ impl Daemon {
         check_name(name.as_deref())?;
         let engine = spec.engine(self.shared.options.engine)?;
         spec.grants()?;
+        spec.check_limits()?;
         if !engine.is_available() {
             let text = format!("this daemon was built without {engine}");
             return Err(Refused::Request(text).into());
@@ -168,13 +169,15 @@ impl Daemon {
         check_name(name.as_deref())?;
         spec.grants()?;
         self.check_open()?;
+        spec.check_limits()?;
+        let limits = spec.limits(&self.shared.options.limits);
         let (programs, bases, engine) = (
             self.programs.clone(),
             self.bases.clone(),
             spec.engine(self.shared.options.engine)?,
         );
         let work = move || {
-            let mut snapshot = Snapshot::decode(&bytes, &SnapshotLimits::default())?;
+            let mut snapshot = Snapshot::decode(&bytes, &limits)?;
             let program = programs.runtime().load_snapshot(&snapshot)?;
             program.compile(programs.runtime(), engine, &crate::task::quiet)?;
             let program = programs.keep(program);

@@ -89,6 +89,8 @@ impl Driver {
             tokio::select! {
                 () = handle.asked() => {}
                 () = idle => handle.suspend(),
+                // Whether it is over is seen when it is run.
+                () = crate::scheduler::time_ends(&guest.task) => drop(guest.task.check_time()),
                 ready = crate::scheduler::wait(&mut guest.task) => {
                     if let Err(error) = ready {
                         log::warn!("task {}: {error}", guest.id);

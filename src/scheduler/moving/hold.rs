@@ -15,10 +15,11 @@ use super::super::spec::{Spec, Status, from_bytes, to_bytes};
 use super::{Inquiry, Note, Offer, Step};
 use crate::error::Error;
 use crate::model::{Digest, TaskId, TaskState, TransferId};
+use crate::model::{Limit, Limits};
 use crate::store::{
     Change, Entry, Frozen, Hand, Insert, Record, Row, Stream, Transfer, TransferStep, Verdict,
 };
-use crate::task::{SnapshotLimits, TaskHandle, unpack};
+use crate::task::{TaskHandle, unpack};
 
 /// What tasks of another daemon's may use here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,7 +129,7 @@ impl Daemon {
                 Ok(blob(&programs.keep(program)))
             }
             Blob::Base => {
-                let flat = unpack(&bytes, &[], SnapshotLimits::default().section)?;
+                let flat = unpack(&bytes, &[], Limits::default().value(Limit::Snapshot))?;
                 match Digest::of(&flat) == digest {
                     true => Ok(Change::Blob { digest, bytes }),
                     false => {

@@ -10,7 +10,7 @@ use super::super::sockets::Kept;
 use super::super::spec::{Spec, from_bytes, to_bytes};
 use super::{Inquiry, Move, Note, Offer, OfferedPiece, OfferedSnapshot, Step};
 use crate::error::Error;
-use crate::model::{Digest, TaskId, TaskState, TransferId};
+use crate::model::{Digest, Limit, TaskId, TaskState, TransferId};
 use crate::store::{Change, Hand, Record, Stream, Transfer, TransferStep};
 use crate::task::{Asleep, HeldSocket};
 
@@ -69,7 +69,9 @@ impl Daemon {
         blocking(move || {
             let found = shared.store.load(id)?;
             let (row, frozen) = found.ok_or_else(|| Refused::NoTask(id.to_string()))?;
-            let spec = relocated(from_bytes(&row.spec)?, &dirs, shared.options.memory_limit)?;
+            let spec: Spec = from_bytes(&row.spec)?;
+            let memory = spec.limits(&shared.options.limits).get(Limit::Memory);
+            let spec = relocated(spec, &dirs, memory)?;
             Ok(Inquiry {
                 module: row.module,
                 spec: to_bytes(&spec)?,

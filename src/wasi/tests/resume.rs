@@ -128,7 +128,7 @@ fn what_cannot_be_found_again_is_refused_by_name() {
 fn a_deleted_file_that_is_too_large_is_named() {
     let mut guest = Guest::new();
     let fd = guest.open("huge", CREAT, WRITE, 0).unwrap();
-    let arguments = [u64::from(fd), 1 << 40];
+    let arguments = [u64::from(fd), 1 << 31];
     assert_eq!(
         guest.errno(Function::FdFilestatSetSize, &arguments),
         Errno::Success
@@ -183,7 +183,6 @@ fn a_changed_file_is_refused_unless_accepted() {
     let accept_changed_files = true;
     let options = RestoreOptions {
         accept_changed_files,
-        ..RestoreOptions::default()
     };
     guest.go_on(state, options).unwrap();
     assert_eq!(guest.read(fd, 100).unwrap(), b"longer than before");
@@ -281,7 +280,6 @@ fn a_forged_state_gets_nothing_more() {
         let accept_changed_files = true;
         let options = RestoreOptions {
             accept_changed_files,
-            ..RestoreOptions::default()
         };
         assert!(guest.go_on(state, options).is_err(), "{what}");
     };

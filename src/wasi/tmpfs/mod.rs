@@ -126,6 +126,12 @@ impl Shared {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// How many bytes are left, and how many it may hold.
+    pub(super) fn fullest(&self) -> (u64, u64) {
+        let fs = self.lock();
+        (fs.limit.saturating_sub(fs.used), fs.limit)
+    }
+
     /// A descriptor of the directory itself.
     pub(super) fn root(&self) -> MemoryFd {
         MemoryFd::new(self, ROOT, true)

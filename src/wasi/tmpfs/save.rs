@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Body, LONGEST_NAME, MemoryFd, NAME_COST, NODE_COST, Node, ROOT, Shared, Times, Tmpfs};
+use crate::model::{Limit, Limits};
 use crate::wasi::Error;
 use crate::wasi::state::{EntryV1, FdKindV1};
 
@@ -90,7 +91,12 @@ impl Shared {
 
     /// Nothing in it is open yet; what stays neither named nor open is to be dropped by
     /// [`settle`](Self::settle). `most` is how many bytes the host lets it hold.
-    pub(in crate::wasi) fn restore(number: u32, saved: TmpfsV1, most: u64) -> Result<Self, Error> {
+    pub(in crate::wasi) fn restore(
+        number: u32,
+        saved: TmpfsV1,
+        most: u64,
+        limits: &Limits,
+    ) -> Result<Self, Error> {
         let malformed = Error::Malformed;
         let mut fs = Tmpfs {
             guest: saved.guest,
@@ -141,10 +147,9 @@ impl Shared {
             fs.put_name(dir, name, inode)?;
         }
         if fs.used > fs.limit {
-            return Err(Error::TmpfsTooLarge {
-                guest: fs.guest,
-                used: fs.used,
-                limit: fs.limit,
+            return Err(match saved.limit > most {
+                true => Error::Limit(limits.reached(Limit::Tmpfs).with(fs.used)),
+                false => malformed("a directory in memory holds more than it can"),
             });
         }
         fs.check_tree()?;

@@ -128,13 +128,12 @@ fn forged_directories_are_refused() {
         side.clock.clone(),
     );
     assert!(restored.is_err(), "descriptors without a directory");
-    let options = RestoreOptions {
-        tmpfs_limit: Some(100),
-        ..RestoreOptions::default()
-    };
-    let restored = Ctx::restore(good, bindings(None), options, side.clock.clone());
+    let mut less = bindings(None);
+    less.limits.set(crate::model::Limit::Tmpfs, Some(100));
+    let options = RestoreOptions::default();
+    let restored = Ctx::restore(good, less, options, side.clock.clone());
     assert!(
-        matches!(restored, Err(Error::TmpfsTooLarge { .. })),
+        matches!(restored, Err(Error::Limit(_))),
         "the host allows less"
     );
 }

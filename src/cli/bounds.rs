@@ -1,0 +1,35 @@
+//! The flags that say how much a guest may take.
+
+use super::exit::Failure;
+use crate::error::Error;
+use crate::model::{Limits, OnLimit, Reached, Setting};
+
+/// How much a guest may take.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct Bounds {
+    /// Limit what the guest may take: memory, table, stack, suspended-stack, cpu, time, files, file-size,
+    /// writes, output, tmpfs, snapshot, module or functions, such as cpu=10m, memory=512M or files=none.
+    #[arg(long = "limit", value_name = "NAME=VALUE")]
+    pub limits: Vec<Setting>,
+    /// What becomes of a task that reaches a limit: end, or pause (it is suspended, to go on with a higher
+    /// one). If left out, end.
+    #[arg(long, value_name = "end|pause")]
+    pub on_limit: Option<OnLimit>,
+}
+
+impl Bounds {
+    /// The limits by default, with what was given.
+    pub(super) fn limits(&self) -> Limits {
+        let mut limits = Limits::default().with(self.limits.iter().copied());
+        limits.on_limit = self.on_limit.unwrap_or_default();
+        limits
+    }
+}
+
+/// A limit that was reached, as the command line says it.
+pub(super) fn failure(reached: Reached) -> Failure {
+    Failure::new(
+        super::exit::LIMIT,
+        Error::new(crate::error::ErrorKind::Limit, reached).to_string(),
+    )
+}
