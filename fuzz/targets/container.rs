@@ -23,7 +23,8 @@ pub fn run(data: &[u8]) {
         assert_eq!(snapshot, again);
     }
     let base = &data[..data.len() / 2];
-    if let Ok(flat) = fuzzing::unpack(&data[data.len() / 2..], base, LIMITS.value(Limit::Snapshot)) {
+    if let Ok(flat) = fuzzing::unpack(&data[data.len() / 2..], base, LIMITS.value(Limit::Snapshot))
+    {
         assert!(flat.len() as u64 <= LIMITS.value(Limit::Snapshot));
     }
 }

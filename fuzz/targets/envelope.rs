@@ -2,8 +2,8 @@
 
 use std::sync::{LazyLock, OnceLock};
 
-use dormouse::{Limit, Limits};
 use dormouse::fuzzing::{KeyKind, Seal, Unseal, new_keys};
+use dormouse::{Limit, Limits};
 
 static LIMITS: LazyLock<Limits> = LazyLock::new(|| {
     let mut limits = Limits::default();

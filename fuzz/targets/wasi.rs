@@ -8,8 +8,8 @@ use std::sync::{Arc, OnceLock};
 
 use dormouse::fuzzing::StateV1;
 use dormouse::{
-    Bindings, EngineKind, HostDir, Input, Limits, Listener, Output, Program, Restore,
-    RestoreOptions, Runtime, RuntimeOptions, Snapshot, Task,
+    Bindings, EngineKind, HostDir, Input, Limit, Limits, Listener, Output, Program, Restore,
+    RestoreOptions, Runtime, RuntimeOptions, Setting, Snapshot, Task,
 };
 use serde_json::{Value, json};
 
@@ -88,7 +88,10 @@ impl Host {
                 accept_changed_files: true,
                 ..RestoreOptions::default()
             },
-            memory_limit: Some(64 << 20),
+            limits: Limits::default().with([Setting {
+                limit: Limit::Memory,
+                value: 64 << 20,
+            }]),
             ..Restore::default()
         }
     }

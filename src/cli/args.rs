@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::bounds::Bounds;
+#[cfg(feature = "server")]
+use super::bounds::Size;
 use super::keys::{Keygen, Opening, Sealing};
 use crate::engine::EngineKind;
 use crate::instrument::Transform;
@@ -19,7 +21,7 @@ pub(super) use moving::{Drain, Migrate, Peers, PeersCommand, Streams};
 
 /// Puts unmodified WASI programs to sleep: suspend to a file, resume anywhere.
 #[derive(Debug, Parser)]
-#[command(version, after_help = super::exit::TABLE)]
+#[command(version, after_help = super::exit::TABLE, args_override_self = true)]
 pub(super) struct Args {
     /// Say on stderr what is being done; twice, also every WASI call.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
@@ -40,6 +42,8 @@ pub(super) enum Command {
     Build(Build),
     /// Make a pair of keys, to sign snapshots or to encrypt them.
     Keygen(Keygen),
+    /// Report what a task file gives that is broad or risky. Never runs the guest.
+    Audit(super::audit::Audit),
     /// Run many tasks, in a durable store, with an HTTP API and a dashboard.
     #[cfg(feature = "server")]
     Serve(Serve),
@@ -216,10 +220,16 @@ pub(super) struct Submit {
         conflicts_with = "name"
     )]
     pub count: u32,
+    /// Take what the task is given from a task file; flags add to it, or replace what can be given once.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Refuse a module whose BLAKE3 is another.
+    #[arg(long, value_name = "BLAKE3")]
+    pub digest: Option<String>,
     /// The module, and everything after it goes to the guest.
     #[arg(
         value_name = "MODULE",
-        required = true,
+        required_unless_present = "config",
         num_args = 1..,
         trailing_var_arg = true,
         allow_hyphen_values = true,
@@ -322,22 +332,6 @@ pub(super) struct Top {
     pub once: bool,
 }
 
-/// A number of bytes: with K, M or G, of 1024 each.
-#[cfg(feature = "server")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Size(pub u64);
-
-#[cfg(feature = "server")]
-impl std::str::FromStr for Size {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        crate::model::limits::parse_bytes(text)
-            .map(Self)
-            .ok_or_else(|| format!("{text:?} is no size; write 512K, 256M or 1G"))
-    }
-}
-
 /// What a guest may reach over the network: nothing, if it is not said.
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct Reach {
@@ -392,10 +386,16 @@ pub(super) struct Run {
     /// --preempt also in between, at moments that lie further and further apart.
     #[arg(long, conflicts_with_all = ["suspend", "checkpoint"])]
     pub rehearse: bool,
+    /// Take what the task is given from a task file; flags add to it, or replace what can be given once.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Refuse a module whose BLAKE3 is another.
+    #[arg(long, value_name = "BLAKE3")]
+    pub digest: Option<String>,
     /// The module, and everything after it goes to the guest.
     #[arg(
         value_name = "MODULE",
-        required = true,
+        required_unless_present = "config",
         num_args = 1..,
         trailing_var_arg = true,
         allow_hyphen_values = true,

@@ -33,3 +33,19 @@ pub(super) fn failure(reached: Reached) -> Failure {
         Error::new(crate::error::ErrorKind::Limit, reached).to_string(),
     )
 }
+
+/// A number of bytes: with K, M or G, of 1024 each.
+#[cfg(feature = "server")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Size(pub u64);
+
+#[cfg(feature = "server")]
+impl std::str::FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        crate::model::limits::parse_bytes(text)
+            .map(Self)
+            .ok_or_else(|| format!("{text:?} is no size; write 512K, 256M or 1G"))
+    }
+}

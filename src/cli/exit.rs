@@ -33,6 +33,7 @@ pub(super) const NO_TASK: Code = Code(78);
 pub(super) const NOT_MOVED: Code = Code(79);
 pub(super) const LIMIT: Code = Code(80);
 pub(super) const UNTRUSTED: Code = Code(81);
+pub(super) const AUDIT: Code = Code(82);
 pub(super) const INTERRUPTED: Code = Code(130);
 pub(super) const TRAP: Code = Code(134);
 
@@ -58,6 +59,7 @@ Exit codes:
    79  a task could not be moved; it stays where it was
    80  a limit was reached
    81  the snapshot is not signed or encrypted as was asked, or no key opens it
+   82  the audit has found something
   130  interrupted (Ctrl-C)
   134  the guest trapped";
 

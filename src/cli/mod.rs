@@ -1,10 +1,12 @@
 //! The command line: one file a command.
 
 mod args;
+mod audit;
 mod bounds;
 mod build;
 #[cfg(feature = "server")]
 mod client;
+mod config;
 mod exit;
 mod guest;
 mod inspect;
@@ -52,7 +54,17 @@ fn raise_descriptors(wanted: u64) {
 
 /// Runs the command line of this process and gives its exit code.
 pub fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let words: Vec<_> = std::env::args_os().collect();
+    let parsed = Args::try_parse_from(&words);
+    let parsed = match parsed.as_ref().map(|args| config::expand(args, &words)) {
+        Ok(Ok(Some(words))) => Args::try_parse_from(words),
+        Ok(Err(Failure { code, message })) => {
+            text::say!("{message}");
+            return code.into();
+        }
+        Ok(Ok(None)) | Err(_) => parsed,
+    };
+    let args = match parsed {
         Ok(args) => args,
         Err(error) => {
             // Help and version are no errors; clap knows where each goes. A closed pipe is no
@@ -75,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(command) => inspect::inspect(&command),
         Command::Build(command) => build::build(&command),
         Command::Keygen(command) => keys::keygen(&command),
+        Command::Audit(command) => audit::audit(&command),
         #[cfg(feature = "server")]
         Command::Serve(command) => serve::serve(&command),
         #[cfg(feature = "server")]

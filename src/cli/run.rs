@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::args::Run;
-use super::exit::{Done, Failure, MISSING, MODULE, NO_INPUT, USAGE};
+use super::exit::{Done, Failure, MISMATCH, MISSING, MODULE, NO_INPUT, USAGE};
 use super::guest::{self, Given, Session};
 use super::keys;
 use super::progress::Bar;
@@ -13,7 +13,7 @@ use super::{bounds, rehearse};
 use crate::engine::EngineKind;
 use crate::instrument::Transform;
 use crate::model::limits::parse_bytes;
-use crate::model::{Limit, Limits};
+use crate::model::{Digest, Limit, Limits};
 use crate::task::{Runtime, RuntimeOptions, Setup, Task};
 use crate::wasi::{Config, HostDir, TmpDir};
 
@@ -22,6 +22,7 @@ pub(super) fn run(command: Run) -> Result<Done, Failure> {
         return Err(Failure::new(USAGE, "give a module to run"));
     };
     let source = read_module(Path::new(module))?;
+    check_digest(&source, command.digest.as_deref())?;
     let limits = command.common.bounds.limits();
     let runtime = Runtime::new(RuntimeOptions {
         transform: command.common.transform,
@@ -117,6 +118,20 @@ pub(super) fn read_module(path: &Path) -> Result<Vec<u8>, Failure> {
             Err(Failure::new(MODULE, text))
         }
         false => Ok(bytes),
+    }
+}
+
+/// Fails where a module is not the one that is meant.
+pub(super) fn check_digest(source: &[u8], wanted: Option<&str>) -> Result<(), Failure> {
+    let found = Digest::of(source).to_string();
+    match wanted {
+        Some(wanted) if !wanted.eq_ignore_ascii_case(&found) => Err(Failure::new(
+            MISMATCH,
+            format!(
+                "the module is not the one that is meant: its BLAKE3 is {found}, and not {wanted}"
+            ),
+        )),
+        _ => Ok(()),
     }
 }
 

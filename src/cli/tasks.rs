@@ -25,6 +25,7 @@ pub(super) fn submit(command: &Submit) -> Result<Done, Failure> {
         return Err(Failure::new(USAGE, "give a module to submit"));
     };
     let source = read_module(std::path::Path::new(module))?;
+    super::run::check_digest(&source, command.digest.as_deref())?;
     let client = Client::new(command.remote.url.as_deref())?;
     let (allow_connect, allow_listen) = command.reach.texts();
     let mut task = wire::Submit {

@@ -281,7 +281,7 @@ impl Task {
             entry: 0,
             exited: None,
             preempt_next: false,
-            stack: engine::stack(runtime.limits()),
+            stack: engine::stack(&runtime.limits),
             meter,
         })
     }

@@ -43,7 +43,7 @@ pub struct Runtime {
     transform: Transform,
     preempt: bool,
     pool: Option<u32>,
-    limits: Limits,
+    pub(super) limits: Limits,
     engines: Mutex<Vec<Arc<dyn Engine>>>,
 }
 
@@ -52,9 +52,6 @@ pub type Progress<'a> = &'a dyn Fn(&str, usize, usize);
 
 /// No one wants to know.
 pub fn quiet(_: &str, _: usize, _: usize) {}
-
-/// A module that was made resumable is at most so many times as large as before.
-const MADE: u64 = 8;
 
 /// Instrumenting, then compiling.
 const STAGES: usize = instrument::STAGES + 1;
@@ -211,7 +208,7 @@ impl Runtime {
     ) -> Result<Arc<Program>, Error> {
         let forged = |error: instrument::Error| TaskError::Mismatch(error.to_string());
         let wasm = unpack(packed, length)?;
-        instrument::check_size(&wasm, &self.limits, MADE).map_err(TaskError::Limit)?;
+        instrument::check_size(&wasm, &self.limits, 8).map_err(TaskError::Limit)?;
         check_digest(&wasm, wanted)?;
         let manifest = Manifest::of(&wasm)?;
         // Machine code made of it is going to be cached, so that it must be what it claims.
@@ -269,10 +266,6 @@ impl Runtime {
             }
             .into()),
         }
-    }
-
-    pub(super) fn limits(&self) -> &Limits {
-        &self.limits
     }
 
     pub(super) fn functions(&self) -> &HostFunctions {

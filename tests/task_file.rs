@@ -1,0 +1,180 @@
+//! Task files: `--config`, what flags add to it, what is wrong in it, and `audit`.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn dormouse(arguments: &[&str]) -> Output {
+    let base = std::env::var_os("XDG_CACHE_HOME").map(Into::into);
+    let home = std::env::var_os("HOME").map(std::path::PathBuf::from);
+    let base = base.unwrap_or_else(|| home.unwrap_or_default().join(".cache"));
+    Command::new(env!("CARGO_BIN_EXE_dormouse"))
+        .args(arguments)
+        .env("DORMOUSE_CACHE", base.join("dormouse/test-modules"))
+        .env("FROM_OUTSIDE", "yes")
+        .stdin(Stdio::null())
+        .output()
+        .expect("the binary runs")
+}
+
+#[track_caller]
+fn ends(output: &Output, code: i32, words: &[&str]) {
+    let text = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    for word in words {
+        assert!(text.contains(word), "{word:?} is missing in: {text}");
+    }
+    assert!(!text.contains("panicked"), "{text}");
+}
+
+fn file(folder: &Path, text: &str) -> String {
+    let guests = format!("{}/wasm/bin", env!("CARGO_MANIFEST_DIR"));
+    for name in ["c_args_env", "bug_hostile", "c_files"] {
+        let name = format!("{name}.wasm");
+        std::fs::copy(format!("{guests}/{name}"), folder.join(&name)).expect("a guest");
+    }
+    let path = folder.join("dormouse.toml");
+    std::fs::write(&path, text).expect("a task file");
+    path.display().to_string()
+}
+
+#[test]
+fn a_task_file_gives_what_is_in_it_and_nothing_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = file(
+        folder.path(),
+        "module = \"c_args_env.wasm\"\nargs = [\"one\", \"two words\"]\nenv-from = [\"FROM_OUTSIDE\"]\n\n[env]\nA = \"b=c\"\n",
+    );
+    let output = dormouse(&["run", "--config", &path]);
+    ends(
+        &output,
+        output.status.code().expect("a code"),
+        &["two words", "A=b=c", "FROM_OUTSIDE=yes"],
+    );
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("HOME="));
+    // Flags come after it; a module that is given takes the place of module and arguments.
+    let output = dormouse(&["run", "--config", &path, "--env", "B=d"]);
+    ends(
+        &output,
+        output.status.code().expect("a code"),
+        &["A=b=c", "B=d"],
+    );
+    let module = folder.path().join("c_args_env.wasm").display().to_string();
+    let output = dormouse(&["run", "--config", &path, &module, "three"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        text.contains("three") && !text.contains("two words"),
+        "{text}"
+    );
+}
+
+#[test]
+fn flags_replace_what_can_be_given_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = file(
+        folder.path(),
+        "module = \"bug_hostile.wasm\"\nargs = [\"sleep\"]\n[limits]\ntime = \"200ms\"\n",
+    );
+    ends(&dormouse(&["run", "--config", &path]), 80, &["time=200ms"]);
+    ends(
+        &dormouse(&["run", "--config", &path, "--limit", "time=400ms"]),
+        80,
+        &["time=400ms"],
+    );
+}
+
+#[test]
+fn mounts_and_memory_are_given() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(folder.path().join("work")).expect("a folder");
+    let text = "module = \"c_files.wasm\"\n[[mount]]\nhost = \"work\"\nguest = \"/work\"\n";
+    let path = file(folder.path(), text);
+    let real = dormouse(&["run", "--config", &path]);
+    ends(&real, 0, &[]);
+    let text = "module = \"c_files.wasm\"\n[[tmpfs]]\nguest = \"/work\"\nsize = \"1M\"\n";
+    let path = file(folder.path(), text);
+    let memory = dormouse(&["run", "--config", &path]);
+    ends(&memory, 0, &[]);
+    assert_eq!(real.stdout, memory.stdout);
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (text, words) in [
+        (
+            "modul = \"x\"",
+            &["dormouse.toml:1:1", "did you mean `module`"][..],
+        ),
+        (
+            "module = \"x\"\n[limits]\ncpuu = \"1s\"",
+            &["dormouse.toml:3:1", "did you mean `cpu`"],
+        ),
+        (
+            "module = \"x\"\n[limits]\ncpu = 5",
+            &["dormouse.toml:3:7", "500ms, 10s"],
+        ),
+        (
+            "module = \"x\"\nengine = \"v8\"",
+            &["dormouse.toml:2:10", "wasmtime"],
+        ),
+        (
+            "module = \"x\"\n[network]\nallow-connect = [\"nowhere\"]",
+            &["dormouse.toml:3:18"],
+        ),
+        (
+            "module = \"x\"\n[[mount]]\nhost = \"a\"",
+            &["dormouse.toml:2", "guest"],
+        ),
+        ("args = []", &["names no module"]),
+    ] {
+        let path = file(folder.path(), text);
+        ends(&dormouse(&["run", "--config", &path]), 64, words);
+    }
+    ends(
+        &dormouse(&["run", "--config", "/nowhere.toml"]),
+        66,
+        &["/nowhere.toml"],
+    );
+    let path = file(folder.path(), "module = \"c_files.wasm\"\ndigest = \"00\"");
+    ends(&dormouse(&["run", "--config", &path]), 72, &["BLAKE3"]);
+}
+
+#[test]
+fn an_audit_names_what_is_broad_and_its_code_tells() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = file(
+        folder.path(),
+        "module = \"x.wasm\"\nenv-from = [\"API_TOKEN\"]\n[env]\nDB_PASSWORD = \"hunter2\"\nX = \"ghp_0123456789abcdef0123\"\n\
+         [[mount]]\nhost = \"/\"\nguest = \"/\"\n[[mount]]\nhost = \"/etc\"\nguest = \"/etc\"\n\
+         [network]\nallow-connect = [\"*:443\"]\n[limits]\nfiles = \"none\"\n",
+    );
+    let all = [
+        "module-without-digest",
+        "mount-root",
+        "mount-system",
+        "secret-in-file",
+        "secret-value",
+        "secret-in-snapshot",
+        "connect-anywhere",
+        "no-cpu-limit",
+        "limit-lifted",
+    ];
+    ends(&dormouse(&["audit", &path]), 82, &all);
+    let output = dormouse(&["audit", "--json", &path]);
+    ends(&output, 82, &all);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(json["findings"][0]["severity"], "high");
+    let text = "module = \"x.wasm\"\ndigest = \"00\"\n[limits]\ncpu = \"10m\"\n";
+    let path = file(folder.path(), text);
+    ends(&dormouse(&["audit", &path]), 0, &["nothing found"]);
+    let path = file(folder.path(), "module = \"x.wasm\"\ndigest = \"00\"\n");
+    ends(
+        &dormouse(&["audit", "--fail-on", "high", &path]),
+        0,
+        &["no-cpu-limit"],
+    );
+}
