@@ -66,6 +66,10 @@ fn fixed(bytes: &[u8]) -> Value {
     if let Some(pending) = named.get_mut("pending").and_then(Value::as_object_mut) {
         pending.remove("wait");
     }
+    if let Some(usage) = named.get_mut("usage").and_then(Value::as_object_mut) {
+        usage.remove("cpu");
+        usage.remove("started");
+    }
     map
 }
 

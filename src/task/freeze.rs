@@ -131,6 +131,11 @@ impl Task {
             .map(|memory| memory.size)
             .max()
             .unwrap_or(0);
+        // No 32-bit memory has more than 65,536 pages of 64 KiB: that is no matter of limits.
+        if most > 1 << 32 {
+            let text = "a memory has another size than it can have";
+            return Err(TaskError::Mismatch(text.into()).into());
+        }
         if most > limits.value(Limit::Memory) {
             return Err(TaskError::Limit(limits.reached(Limit::Memory).with(most)).into());
         }
