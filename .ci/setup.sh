@@ -121,6 +121,12 @@ tests() {
   if ! command -v curl >/dev/null || ! command -v nc >/dev/null; then
     apt_install curl netcat-openbsd
   fi
+  # The soak lets the daemon's clock jump where it can.
+  if [ ! -e "/usr/lib/$(gcc -print-multiarch)/faketime/libfaketimeMT.so.1" ] && [ "$(id -u)" = 0 ] &&
+    command -v apt-get >/dev/null; then
+    say "faketime"
+    apt_install faketime || say "no faketime; the soak's clock does not jump"
+  fi
   if [ -x "$here/tests/setup.sh" ]; then "$here/tests/setup.sh"; fi
 }
 

@@ -170,3 +170,56 @@ fn a_stopped_daemon_goes_on_where_it_was() {
     }
     account(&Daemon::start(data.path(), &OPTIONS), &told);
 }
+
+/// The process in which Binaryen works had the store's lock as well, and kept it for a moment longer: a daemon that was
+/// killed meanwhile could not be started again at once.
+#[test]
+fn a_daemon_killed_while_it_rewrites_starts_again_at_once() {
+    let data = folder();
+    for _ in 0..3 {
+        let daemon = Daemon::start(data.path(), &[]);
+        let token = format!("Bearer {}", daemon.token);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let headers = [("authorization", token.as_str())];
+                let module = many_calls(20_000);
+                // It gets no answer.
+                let _ = daemon.ask_with(Method::PUT, "/v1/modules", &module, &headers);
+            });
+            std::thread::sleep(Duration::from_millis(700));
+            daemon.kill_now();
+        });
+        daemon.kill();
+    }
+    drop(Daemon::start(data.path(), &[]));
+}
+
+/// A module that takes Binaryen seconds.
+fn many_calls(calls: u32) -> Vec<u8> {
+    use wasm_encoder::{
+        CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection,
+        ImportSection, Instruction, Module, TypeSection, ValType,
+    };
+    let mut types = TypeSection::new();
+    types.ty().function([], [ValType::I32]);
+    types.ty().function([], []);
+    let mut imports = ImportSection::new();
+    let name = "sched_yield";
+    imports.import("wasi_snapshot_preview1", name, EntityType::Function(0));
+    let mut functions = FunctionSection::new();
+    functions.function(1);
+    let mut exports = ExportSection::new();
+    exports.export("_start", ExportKind::Func, 1);
+    let mut body = Function::new([(8, ValType::I32)]);
+    for call in 0..calls {
+        body.instruction(&Instruction::Call(0));
+        body.instruction(&Instruction::LocalSet(call % 8));
+    }
+    body.instruction(&Instruction::End);
+    let mut code = CodeSection::new();
+    code.function(&body);
+    let mut module = Module::new();
+    module.section(&types).section(&imports).section(&functions);
+    module.section(&exports).section(&code);
+    module.finish()
+}

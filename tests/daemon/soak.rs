@@ -45,8 +45,8 @@ struct World {
     data: PathBuf,
     clock: Clock,
     most: usize,
-    /// By guest: the digest that the daemon gave, and the output that is expected.
-    guests: BTreeMap<String, (String, String)>,
+    /// By guest: the digest that the daemon gave, and what is expected.
+    guests: BTreeMap<String, (String, Expected)>,
 }
 
 /// The daemon's clock, by libfaketime; where there is none it stays as it is.
@@ -227,8 +227,15 @@ fn start(clock: &Clock, data: &Path, engine: &str) -> Daemon {
     }
 }
 
-/// What an engine and a WASI that nobody here wrote print for a guest.
-fn oracle(name: &str) -> String {
+/// What a guest ends with and prints.
+#[derive(Clone, Default)]
+struct Expected {
+    code: i32,
+    output: String,
+}
+
+/// What an engine and a WASI that nobody here wrote make of a guest.
+fn oracle(name: &str) -> Expected {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
     let python = cache
@@ -237,8 +244,10 @@ fn oracle(name: &str) -> String {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("wasm/oracle.py");
     let output = Command::new(python).arg(script).arg(guest(name)).output();
     let output = output.expect("the oracle runs; `make setup` installs it");
-    assert!(output.status.success(), "{name}: {output:?}");
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    Expected {
+        code: output.status.code().expect("the oracle ends by itself"),
+        output: String::from_utf8_lossy(&output.stdout).into_owned(),
+    }
 }
 
 #[derive(Debug, Default)]
@@ -266,14 +275,17 @@ fn a_soak_accounts_for_every_task() {
     let names = GUESTS
         .iter()
         .take(if minutes.is_some() { GUESTS.len() } else { 3 });
-    let mut guests: BTreeMap<String, (String, String)> = names
+    let mut guests: BTreeMap<String, (String, Expected)> = names
         .map(|name| (name.to_string(), (daemon.upload(name), oracle(name))))
         .collect();
     for name in GUESTS {
         let first = guests[GUESTS[0]].clone();
         guests.entry(name.into()).or_insert(first);
     }
-    guests.insert(SLEEPER.into(), (daemon.upload(SLEEPER), String::new()));
+    guests.insert(
+        SLEEPER.into(),
+        (daemon.upload(SLEEPER), Expected::default()),
+    );
     let world = World {
         daemon: RwLock::new(daemon),
         data: data.path().into(),
@@ -368,9 +380,11 @@ fn account(world: &World, told: &BTreeSet<u64>) -> usize {
         let Some(last) = page.last() else { break };
         before = format!("&before={}", last["id"]);
         for task in &page {
+            let name = task["args"][0].as_str().expect("a name");
+            let code = world.guests[name].1.code;
             assert_eq!(
                 (&task["state"], &task["exit_code"]),
-                (&json!("exited"), &json!(0)),
+                (&json!("exited"), &json!(code)),
                 "{task}"
             );
             let id = task["id"].as_u64().expect("a number");
@@ -414,5 +428,5 @@ fn check_output(world: &World, id: u64, task: &Value) {
         return;
     }
     let (_, expected) = &world.guests[name];
-    assert_eq!(&output, expected, "task {id}, {name}");
+    assert_eq!(output, expected.output, "task {id}, {name}");
 }

@@ -11,6 +11,7 @@
 
 use std::ffi::c_int;
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use wasmedge_sdk::{Compiler, CompilerOptimizationLevel as Level};
@@ -124,6 +125,17 @@ fn in_child(work: impl FnOnce() -> Result<(), String>) -> io::Result<Outcome> {
     })
 }
 
+/// Closes what the parent has open, but for the pipe: a lock on a file, such as a daemon's on its store, lasts as long as
+/// one process has the file open, and a child may outlive its parent by a moment.
+fn close_others(pipe: c_int) {
+    for (first, last) in [(3, pipe - 1), (pipe + 1, c_int::MAX)] {
+        if first <= last {
+            // SAFETY: takes numbers alone; nothing in this process uses those descriptors any more.
+            unsafe { libc::close_range(first as libc::c_uint, last as libc::c_uint, 0) };
+        }
+    }
+}
+
 /// The child's life.
 fn run(work: impl FnOnce() -> Result<(), String>, mut writer: io::PipeWriter) -> ! {
     // SAFETY: each call gets valid numbers and pointers. Handlers of the parent must not run here,
@@ -144,6 +156,7 @@ fn run(work: impl FnOnce() -> Result<(), String>, mut writer: io::PipeWriter) ->
         };
         libc::setrlimit(libc::RLIMIT_CORE, &raw const none);
     }
+    close_others(writer.as_raw_fd());
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
     let code = match result {
         Ok(Ok(())) => 0,

@@ -11,6 +11,7 @@
 
 use std::ffi::c_int;
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 
 use super::Error;
 
@@ -118,6 +119,7 @@ fn live(
             libc::dup2(nowhere, stream);
         }
     }
+    close_others(writer.as_raw_fd());
     limit(libc::RLIMIT_CORE, 0);
     limit(libc::RLIMIT_CPU, seconds);
     // What the parent has is in it, and in a daemon that is much.
@@ -141,6 +143,17 @@ fn data() -> Option<u64> {
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = statm.split_whitespace().nth(5)?.parse().ok()?;
     Some(pages * rustix::param::page_size() as u64)
+}
+
+/// Closes what the parent has open, but for the pipe: a lock on a file, such as a daemon's on its store, lasts as long as
+/// one process has the file open, and a child may outlive its parent by a moment.
+fn close_others(pipe: c_int) {
+    for (first, last) in [(3, pipe - 1), (pipe + 1, c_int::MAX)] {
+        if first <= last {
+            // SAFETY: takes numbers alone; nothing in this process uses those descriptors any more.
+            unsafe { libc::close_range(first as libc::c_uint, last as libc::c_uint, 0) };
+        }
+    }
 }
 
 /// Calls with room for recursion: some passes go down the tree of a body by it, and a chain of a million
