@@ -73,7 +73,7 @@ fn a_computation_outlives_the_daemon() {
     let options = ["--checkpoint", "100ms"];
     let id = {
         let daemon = Daemon::start(data.path(), &options);
-        let id = submit(&daemon, 12);
+        let id = submit(&daemon, 60);
         daemon.until_that("it has been written down with some output", || {
             let task = daemon.task(id);
             (task["output_bytes"].as_u64() > Some(0)).then_some(())
@@ -97,7 +97,7 @@ fn a_computation_outlives_the_daemon() {
     assert!(daemon.task(id)["sleeps"].as_u64() > sleeps.as_u64());
     assert_eq!(daemon.task(id)["runs"], 1, "it never began anew");
     daemon.until(id, "exited");
-    assert_eq!(daemon.output(id), rounds(12));
+    assert_eq!(daemon.output(id), rounds(60));
 }
 
 /// Two threads at most, and four that never end: each has its turns.
