@@ -18,14 +18,14 @@ use support::{dormouse, ended, engines, finish, guest};
 
 const SECTIONS: [u32; 6] = [1, 2, 3, 4, 5, 6];
 
-/// Deterministic guests: each with a stack, memory, floats, tables or vectors alive at its first wait.
-const GUESTS: [&str; 8] = [
+/// Deterministic guests: each with a stack, memory, floats or tables alive at its first wait. None has a v128
+/// global, whose bytes have no place in JSON.
+const GUESTS: [&str; 7] = [
     "c_hello_sleep",
     "c_deep",
     "c_locals",
     "c_globals",
     "c_fnptr",
-    "wat_v128",
     "wat_table",
     "wat_multivalue",
 ];
