@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, JsonRejection, QueryRejection};
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, State};
+use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -65,12 +65,17 @@ macro_rules! refused_from {
         }
     )*};
 }
-refused_from!(JsonRejection, QueryRejection, BytesRejection);
+refused_from!(JsonRejection, PathRejection, QueryRejection, BytesRejection);
 
 /// JSON, or the problem with it in our own form.
 #[derive(FromRequest)]
 #[from_request(via(Json), rejection(Refused))]
 pub(super) struct Body<T>(pub(super) T);
+
+/// Part of the path, or the problem with it in our own form.
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Path), rejection(Refused))]
+pub(super) struct Path<T>(pub(super) T);
 
 /// A query, or the problem with it in our own form.
 #[derive(FromRequestParts)]

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -15,7 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use utoipa::IntoParams;
 
 use super::Served;
-use super::routes::{Asked, Refused, bad, find};
+use super::routes::{Asked, Path, Refused, bad, find};
 use super::wire::{Moved, Output};
 use crate::model::TaskId;
 use crate::scheduler::Piece;

@@ -86,7 +86,7 @@ pub fn run(
     let mut task = match Task::new(&runtime, &program, engines[0], setup, quiet) {
         Ok(task) => task,
         // A segment lies outside its memory or table.
-        Err(error) if error.kind() == ErrorKind::Trap => {
+        Err(error) if is_trap(&error) => {
             let ending = Ending::Trapped;
             let outcome = Outcome {
                 output: Vec::new(),
@@ -112,7 +112,7 @@ pub fn run(
         match task.step() {
             Ok(Step::Exited(code)) => break Ending::Exited(code),
             Ok(Step::Parked(_)) => suspends += 1,
-            Err(error) if error.kind() == ErrorKind::Trap => break Ending::Trapped,
+            Err(error) if is_trap(&error) => break Ending::Trapped,
             Err(error) => return Err(error.into()),
         }
         if snapshots < SNAPSHOTS && random.f64() < often {
@@ -144,4 +144,13 @@ fn reason(text: &str) -> String {
         .split(' ')
         .filter(|word| !word.contains('`') && !word.chars().any(|letter| letter.is_ascii_digit()));
     words.collect::<Vec<_>>().join(" ")
+}
+
+/// A guest that traps after a limit was told to it is said to have met the limit.
+fn is_trap(error: &dormouse::Error) -> bool {
+    match error.kind() {
+        ErrorKind::Trap => true,
+        ErrorKind::Limit => error.to_string().contains("the guest trapped"),
+        _ => false,
+    }
 }

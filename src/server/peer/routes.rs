@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::Router;
 use axum::body::Body as HttpBody;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -20,7 +20,7 @@ use super::link::Link;
 use super::migrate::{Migrated, Wishes};
 use super::{Peer, Peers};
 use crate::server::Served;
-use crate::server::routes::{Answer, Body, Shared, bad, find};
+use crate::server::routes::{Answer, Body, Path, Shared, bad, find};
 use crate::server::wire::{Dir, Problem};
 
 /// A guest that computes is waited for so long, where nobody says otherwise.
