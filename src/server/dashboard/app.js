@@ -358,7 +358,15 @@ function sure(text) {
   $("sure-text").textContent = text;
   $("sure").returnValue = "no";
   $("sure").showModal();
-  return new Promise((resolve) => $("sure").addEventListener("close", () => resolve($("sure").returnValue === "yes"), { once: true }));
+  return new Promise((resolve) => {
+    // The event of a question before may come while this one is open.
+    const closed = () => {
+      if ($("sure").open) return;
+      $("sure").removeEventListener("close", closed);
+      resolve($("sure").returnValue === "yes");
+    };
+    $("sure").addEventListener("close", closed);
+  });
 }
 
 // Output as it is written.
