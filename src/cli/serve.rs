@@ -21,12 +21,14 @@ use super::run::engine;
 use super::text::say;
 use crate::model::Limit;
 use crate::scheduler::{Daemon, Options};
+use crate::server::accept::Accepting;
 use crate::server::takeover::{Door, Sockets};
 use crate::server::{self, Peers, ServerOptions};
 use crate::store::{Error as StoreError, Sqlite};
 
-/// Requests that are being answered when another daemon has taken over have so long.
-const LAST_ANSWERS: Duration = Duration::from_millis(500);
+/// When another daemon has taken over, connections that were let in have so long to ask, and as long again to be
+/// answered. Everybody else waits for that.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
     let data = command.data.clone().unwrap_or_else(data_directory);
@@ -145,7 +147,9 @@ async fn run(
         let _ = stopped.await;
     };
     let peers = options.peers.clone();
-    let serving = tokio::spawn(server::serve(listener, daemon.clone(), options, until));
+    let (accepting, intake) = Accepting::new(listener);
+    let serving = server::serve_from(accepting, daemon.clone(), options, until);
+    let serving = tokio::spawn(serving);
     tokio::pin!(serving);
     let next = tokio::select! {
         _ = terminate.recv() => None,
@@ -163,7 +167,12 @@ async fn run(
             return Err(Failure::new(DAEMON, text));
         }
     };
-    drop(stop);
+    let mut stop = Some(stop);
+    match &next {
+        None => stop = None,
+        // Who has been let in is answered; who comes now is the next one's.
+        Some(_) => intake.stop(),
+    }
     if let Some(peers) = peers {
         peers.stop_listening();
     }
@@ -185,7 +194,9 @@ async fn run(
         kept: daemon.hand_over(),
     };
     listening::give(next, sockets).await?;
-    // What is being answered may go on for a moment.
+    // What has been asked is answered, and who was let in and has not asked yet has a moment to.
+    let _ = tokio::time::timeout(LAST_ANSWERS, intake.all_asked()).await;
+    drop(stop);
     let _ = tokio::time::timeout(LAST_ANSWERS, serving).await;
     Ok(true)
 }

@@ -1,5 +1,7 @@
 //! The daemon over HTTP: an API, metrics, and a dashboard. `wire` holds what travels; clients use it too.
 
+#[cfg(feature = "cli")]
+pub(crate) mod accept;
 mod api;
 mod auth;
 mod dashboard;
@@ -11,7 +13,6 @@ mod streams;
 pub(crate) mod takeover;
 pub mod wire;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -56,13 +57,20 @@ pub async fn serve(
     options: ServerOptions,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
+    serve_from(listener, daemon, options, stop).await
+}
+
+/// Like [`serve`], from whatever accepts connections.
+pub(crate) async fn serve_from<L: axum::serve::Listener<Addr: std::fmt::Debug>>(
+    listener: L,
+    daemon: Arc<Daemon>,
+    options: ServerOptions,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
     let app = router(daemon, options);
-    axum::serve(
-        listener,
-        app.into_make_service_with_connect_info::<SocketAddr>(),
-    )
-    .with_graceful_shutdown(stop)
-    .await
+    axum::serve(listener, app)
+        .with_graceful_shutdown(stop)
+        .await
 }
 
 /// What answers the requests.
