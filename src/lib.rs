@@ -27,6 +27,7 @@
 //! # }
 //! ```
 
+mod child;
 mod clock;
 mod engine;
 mod error;

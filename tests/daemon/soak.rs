@@ -209,6 +209,8 @@ fn start(clock: &Clock, data: &Path, engine: &str) -> Daemon {
             ("FAKETIME_NO_CACHE", "1"),
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
             ("DONT_FAKE_MONOTONIC", "1"),
+            // It guards these by a lock in shared memory, which stays locked when its holder is killed.
+            ("NO_FAKE_STAT", "1"),
         ]);
     }
     let options = [
