@@ -102,7 +102,11 @@ impl Engine for WasmEdge {
         let features = cpu
             .lines()
             .find(|line| line.starts_with("flags") || line.starts_with("Features"));
-        let levels = (compile::OPTIMIZED, compile::SOMEWHAT_OPTIMIZED);
+        let levels = (
+            compile::OPTIMIZED,
+            compile::SOMEWHAT_OPTIMIZED,
+            "slow versions as they are",
+        );
         (features, std::env::consts::ARCH, levels).hash(&mut hasher);
         let version = wasmedge_sys::utils::version_string();
         // It loads nothing that is called otherwise.

@@ -172,6 +172,11 @@ fn restore_names(sections: &mut Sections, scan: &Scan, original: &Scan) {
     let mut indices: Vec<(&u32, &String)> = scan.names.iter().collect();
     indices.sort_unstable();
     let mut names = NameMap::new();
+    let slow: Vec<u32> = indices
+        .iter()
+        .filter(|(_, name)| name.ends_with(SLOW))
+        .map(|(index, _)| **index)
+        .collect();
     for (index, name) in indices {
         // All versions of a function go by its own name.
         match original_function(name.trim_end_matches(SLOW).trim_end_matches(ENTER)) {
@@ -186,4 +191,9 @@ fn restore_names(sections: &mut Sections, scan: &Scan, original: &Scan) {
     let mut section = NameSection::new();
     section.functions(&names);
     sections.add_custom("name", &section.as_custom().data);
+    if !slow.is_empty() {
+        let mut content = Vec::new();
+        slow.encode(&mut content);
+        sections.add_custom(shape::SLOW_VERSIONS, &content);
+    }
 }

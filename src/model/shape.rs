@@ -17,6 +17,10 @@ pub const START: &str = "dormouse.start";
 /// Exported function that drops again the segments that a snapshot says were dropped.
 pub const REDROP: &str = "dormouse.redrop";
 
+/// Custom section: the indices of slow versions of functions, which run only after a resume. A vector of `u32`, encoded as in the
+/// wasm specification.
+pub const SLOW_VERSIONS: &str = "dormouse.slow";
+
 /// Imported function, module and name: a check at which a guest that computes may be suspended.
 pub const PREEMPT: (&str, &str) = ("dormouse", "preempt");
 

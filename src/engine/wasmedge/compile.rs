@@ -7,21 +7,40 @@
 use std::path::Path;
 
 use wasmedge_sdk::{Compiler, CompilerOptimizationLevel as Level};
+use wasmparser::{BinaryReader, Parser, Payload};
 
-use super::{Error, KIND, config};
+use super::{Error, KIND, config, library};
 use crate::child::{self, Limits, Outcome};
+use crate::model::shape;
 
 /// LLVM's time grows faster than a module. Above these sizes in bytes it is asked for less.
 pub(super) const OPTIMIZED: usize = 1 << 20;
 pub(super) const SOMEWHAT_OPTIMIZED: usize = 6 << 20;
 
-/// Levels to try, for a module of this size.
-fn levels(bytes: usize) -> &'static [Level] {
+/// One way to compile a module.
+#[derive(Clone, Copy, Debug)]
+enum Attempt {
+    /// All of it at one level.
+    Whole(Level),
+    /// At one level, but slow versions, which run after a resume alone, as they are.
+    ButSlow(Level),
+}
+
+use Attempt::{ButSlow, Whole};
+
+/// What to try, for a module of this size.
+fn attempts(bytes: usize) -> &'static [Attempt] {
     match bytes {
-        0..OPTIMIZED => &[Level::O2, Level::O1, Level::Os, Level::O0],
-        // Longer at level 2, but at level 0 the guest would take many times as long.
-        OPTIMIZED..SOMEWHAT_OPTIMIZED => &[Level::O1, Level::O2, Level::O0],
-        _ => &[Level::O0],
+        0..OPTIMIZED => &[
+            Whole(Level::O2),
+            Whole(Level::O1),
+            Whole(Level::Os),
+            Whole(Level::O0),
+        ],
+        // Slow versions would take LLVM three times as long as all the rest. At level 0 the guest would take three times
+        // as long, always.
+        OPTIMIZED..SOMEWHAT_OPTIMIZED => &[ButSlow(Level::O2), Whole(Level::O2), Whole(Level::O0)],
+        _ => &[Whole(Level::O0)],
     }
 }
 
@@ -38,14 +57,16 @@ pub(super) fn check(wasm: &[u8]) -> Result<(), Error> {
     }
 }
 
-/// Writes a shared library with the code of `wasm` to `library`.
-pub(super) fn compile(wasm: &[u8], library: &Path) -> Result<(), Error> {
+/// Writes a shared library with the code of `wasm` to `code`.
+pub(super) fn compile(wasm: &[u8], code: &Path) -> Result<(), Error> {
     let failed = |e: String| Error::Compile(KIND, e);
     let mut crashed = None;
-    for level in levels(wasm.len()) {
-        let work = || compile_here(wasm, library, *level).map(|()| Vec::new());
+    for attempt in attempts(wasm.len()) {
+        let work = || compile_here(wasm, code, *attempt).map(|()| Vec::new());
         match child::run(&Limits::default(), &work) {
             Ok(Outcome::Done(_)) => return Ok(()),
+            // LLVM cannot be told: it is out of reach, or does not know the option and ends the process.
+            Ok(Outcome::Failed(_) | Outcome::Left) if matches!(attempt, ButSlow(_)) => {}
             Ok(Outcome::Failed(reason)) => return Err(failed(reason)),
             Ok(Outcome::Left) => return Err(failed("the compiler ended itself".into())),
             // A fault of its own raised it.
@@ -56,7 +77,7 @@ pub(super) fn compile(wasm: &[u8], library: &Path) -> Result<(), Error> {
                 | libc::SIGILL
                 | libc::SIGFPE),
             )) => {
-                log::warn!("WasmEdge's compiler crashed at {level:?} (signal {signal})");
+                log::warn!("WasmEdge's compiler crashed at {attempt:?} (signal {signal})");
                 crashed = Some(signal);
             }
             Ok(Outcome::Killed(signal)) => {
@@ -71,14 +92,40 @@ pub(super) fn compile(wasm: &[u8], library: &Path) -> Result<(), Error> {
     )))
 }
 
-fn compile_here(wasm: &[u8], library: &Path, level: Level) -> Result<(), String> {
+fn compile_here(wasm: &[u8], code: &Path, attempt: Attempt) -> Result<(), String> {
+    if matches!(attempt, ButSlow(_)) {
+        let attributes = slow_versions(wasm)
+            .into_iter()
+            .flat_map(|function| ["optnone", "noinline"].map(|what| format!("f{function}:{what}")));
+        let options: Vec<String> = attributes
+            .map(|attribute| format!("-force-attribute={attribute}"))
+            .collect();
+        library::set_llvm_options(&options)?;
+    }
+    let (Whole(level) | ButSlow(level)) = attempt;
     let config = config(level, super::MOST_PAGES).map_err(|e| e.to_string())?;
     let compiler = Compiler::new(Some(&config)).map_err(|e| e.to_string())?;
-    let (Some(folder), Some(name)) = (library.parent(), library.file_name()) else {
-        return Err(format!("{} is no file name", library.display()));
+    let (Some(folder), Some(name)) = (code.parent(), code.file_name()) else {
+        return Err(format!("{} is no file name", code.display()));
     };
     let made = compiler
         .compile_from_bytes(wasm, name.to_string_lossy(), folder)
         .map_err(|e| e.to_string())?;
-    std::fs::rename(&made, library).map_err(|e| format!("{}: {e}", library.display()))
+    std::fs::rename(&made, code).map_err(|e| format!("{}: {e}", code.display()))
+}
+
+/// The functions that the module calls slow versions; none where it says nothing that can be read.
+fn slow_versions(wasm: &[u8]) -> Vec<u32> {
+    let mut sections = Parser::new(0).parse_all(wasm).filter_map(Result::ok);
+    let content = sections.find_map(|section| match section {
+        Payload::CustomSection(custom) if custom.name() == shape::SLOW_VERSIONS => {
+            Some(custom.data())
+        }
+        _ => None,
+    });
+    let mut reader = BinaryReader::new(content.unwrap_or_default(), 0);
+    let count = reader.read_var_u32().unwrap_or(0);
+    (0..count)
+        .map_while(|_| reader.read_var_u32().ok())
+        .collect()
 }

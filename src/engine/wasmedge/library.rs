@@ -19,12 +19,21 @@ pub(super) fn load() -> Result<(), String> {
     DONE.get_or_init(slots::fill).clone()
 }
 
+/// Gives LLVM, of which WasmEdge's compiler is made, options of its command line. They hold for the process, so this is
+/// called in a child; LLVM ends the process on an option that it does not know.
+///
+/// # Errors
+/// Where LLVM is part of libwasmedge, or cannot be reached.
+pub(super) fn set_llvm_options(options: &[String]) -> Result<(), String> {
+    slots::set_llvm_options(options)
+}
+
 #[cfg(all(
     target_os = "linux",
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
 mod slots {
-    use std::ffi::{CStr, c_char, c_void};
+    use std::ffi::{CStr, CString, c_char, c_int, c_void};
     use std::path::PathBuf;
     use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -161,6 +170,30 @@ mod slots {
         ))
     }
 
+    /// `void LLVMParseCommandLineOptions(int, const char *const *, const char *)` of LLVM's C interface (`llvm-c/Support.h`).
+    type ParseCommandLine = unsafe extern "C" fn(c_int, *const *const c_char, *const c_char);
+
+    pub(super) fn set_llvm_options(options: &[String]) -> Result<(), String> {
+        let program = [c"dormouse".to_owned()];
+        let options = options.iter().map(|o| CString::new(o.as_str()));
+        let options: Vec<CString> = program
+            .into_iter()
+            .map(Ok)
+            .chain(options)
+            .collect::<Result<_, _>>()
+            .map_err(|e| e.to_string())?;
+        let pointers: Vec<*const c_char> = options.iter().map(|o| o.as_ptr()).collect();
+        let count = c_int::try_from(pointers.len()).map_err(|e| e.to_string())?;
+        // The one that is loaded already: it is sought among what it needs, too.
+        let library = open()?;
+        // SAFETY: the type is the function's, as above.
+        let parse = unsafe { library.get::<ParseCommandLine>(b"LLVMParseCommandLineOptions") };
+        let parse = parse.map_err(|e| format!("LLVM is not in reach: {e}"))?;
+        // SAFETY: so many pointers to strings that end in a zero byte, and no overview to print.
+        unsafe { parse(count, pointers.as_ptr(), std::ptr::null()) };
+        Ok(())
+    }
+
     fn library_version(library: &Library) -> Result<String, String> {
         // SAFETY: `const char *WasmEdge_VersionGet(void)`, in every version; it returns a string
         // that lives as long as the library.
@@ -182,5 +215,9 @@ mod slots {
     /// The linker has seen to it.
     pub(super) fn fill() -> Result<(), String> {
         Ok(())
+    }
+
+    pub(super) fn set_llvm_options(_options: &[String]) -> Result<(), String> {
+        Err("LLVM is not in reach on this system".into())
     }
 }
