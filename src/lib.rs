@@ -60,8 +60,8 @@ pub use model::{
 pub use model::{TaskId, TaskState, TransferId};
 #[cfg(feature = "server")]
 pub use scheduler::{
-    Daemon, Fresh, Metrics, Moved, MovedTo, Options as DaemonOptions, Outputs, Piece, Restart,
-    Spec, Status, Submission, TaskInfo, next_occurrence,
+    Daemon, Fresh, Metrics, More, Moved, MovedTo, Options as DaemonOptions, Outputs, Piece,
+    Restart, Spec, Status, Submission, TaskInfo, next_occurrence,
 };
 pub use scheduler::{Ended, Policy, run};
 #[cfg(feature = "server")]

@@ -14,6 +14,8 @@ use dormouse::{
 mod forged;
 #[path = "regression/hostile.rs"]
 mod hostile;
+#[path = "regression/limits.rs"]
+mod limits;
 #[path = "regression/process.rs"]
 mod process;
 #[path = "all/support.rs"]

@@ -91,6 +91,7 @@ impl Host {
             limits: Limits::default().with([Setting {
                 limit: Limit::Memory,
                 value: 64 << 20,
+                period: None,
             }]),
             ..Restore::default()
         }

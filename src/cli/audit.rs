@@ -7,7 +7,7 @@ use serde_json::json;
 use super::config::Config;
 use super::exit::{AUDIT, Done, Failure};
 use super::text::{self, out};
-use crate::model::Limit;
+use crate::model::{Limit, Limits};
 
 /// The words of the command.
 #[derive(Debug, clap::Args)]
@@ -215,8 +215,13 @@ fn findings(config: &Config) -> Result<Vec<Finding>, Failure> {
     let settings = config.limits()?;
     let set = |limit| settings.iter().find(|setting| setting.limit == limit);
     if set(Limit::Cpu).is_none() && set(Limit::Time).is_none() {
-        let text = "it has no limit of CPU time, nor of time: add `cpu` or `time` to [limits]";
-        add(Severity::Medium, "no-cpu-limit", 0, text.into());
+        let text = format!(
+            "it sets no limit of CPU time, nor of time, so that only the generous default holds ({}, in a \
+             daemon {}): add `cpu` or `time` to [limits]",
+            Limits::default().setting(Limit::Cpu),
+            Limits::daemon().setting(Limit::Cpu)
+        );
+        add(Severity::Medium, "no-cpu-limit", 0, text);
     }
     for (name, value) in &file.limits {
         if value.get_ref().as_str() == Some("none") {

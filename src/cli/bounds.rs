@@ -8,11 +8,12 @@ use crate::model::{Limits, OnLimit, Reached, Setting};
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(super) struct Bounds {
     /// Limit what the guest may take: memory, table, stack, suspended-stack, cpu, time, files, file-size,
-    /// writes, output, tmpfs, snapshot, module or functions, such as cpu=10m, memory=512M or files=none.
+    /// writes, output, tmpfs, snapshot, module or functions, such as cpu=10m, memory=512M or files=none; cpu, writes
+    /// and output also for each period, such as cpu=1h/d.
     #[arg(long = "limit", value_name = "NAME=VALUE")]
     pub limits: Vec<Setting>,
     /// What becomes of a task that reaches a limit: end, or pause (it is suspended, to go on with a higher
-    /// one). If left out, end.
+    /// one). If left out, one with a period pauses it, and any other ends it.
     #[arg(long, value_name = "end|pause")]
     pub on_limit: Option<OnLimit>,
 }
@@ -20,8 +21,18 @@ pub(super) struct Bounds {
 impl Bounds {
     /// The limits by default, with what was given.
     pub(super) fn limits(&self) -> Limits {
-        let mut limits = Limits::default().with(self.limits.iter().copied());
-        limits.on_limit = self.on_limit.unwrap_or_default();
+        self.over(Limits::default())
+    }
+
+    /// Those of a daemon by default, with what was given.
+    #[cfg(feature = "server")]
+    pub(super) fn daemon(&self) -> Limits {
+        self.over(Limits::daemon())
+    }
+
+    fn over(&self, limits: Limits) -> Limits {
+        let mut limits = limits.with(self.limits.iter().copied());
+        limits.on_limit = self.on_limit;
         limits
     }
 }

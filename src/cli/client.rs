@@ -98,12 +98,7 @@ impl Client {
         path: &str,
         body: Option<&impl Serialize>,
     ) -> Result<T, Failure> {
-        let bytes = match body {
-            None => Vec::new(),
-            Some(body) => serde_json::to_vec(body).map_err(|error| {
-                Failure::new(USAGE, format!("cannot write the request: {error}"))
-            })?,
-        };
+        let bytes = encoded(body)?;
         let mut response = self.send(method, path, "application/json", bytes)?;
         let read = response.body_mut().with_config().limit(LARGEST).read_json();
         read.map_err(|error| self.garbled(&error))
@@ -115,9 +110,15 @@ impl Client {
     }
 
     /// Asks for something that is done with a task; gives the task, and whether it is done already.
-    pub(super) fn act(&self, id: &str, act: &str) -> Result<(Task, bool), Failure> {
+    pub(super) fn act(
+        &self,
+        id: &str,
+        act: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<(Task, bool), Failure> {
         let path = format!("/v1/tasks/{}/{act}", segment(id));
-        let mut response = self.send(Method::POST, &path, "application/json", Vec::new())?;
+        let bytes = encoded(body)?;
+        let mut response = self.send(Method::POST, &path, "application/json", bytes)?;
         let done = response.status() != StatusCode::ACCEPTED;
         let task = response.body_mut().read_json();
         Ok((task.map_err(|error| self.garbled(&error))?, done))
@@ -164,6 +165,14 @@ impl Client {
         let text = format!("cannot understand the daemon at {}: {error}", self.base);
         Failure::new(DAEMON, text)
     }
+}
+
+fn encoded(body: Option<&impl Serialize>) -> Result<Vec<u8>, Failure> {
+    let Some(body) = body else {
+        return Ok(Vec::new());
+    };
+    serde_json::to_vec(body)
+        .map_err(|error| Failure::new(USAGE, format!("cannot write the request: {error}")))
 }
 
 /// All bytes of an answer.

@@ -157,9 +157,10 @@ pub(super) fn drive(session: Session) -> Result<Done, Failure> {
     let wanted = Arc::new(Wanted::default());
     let (checkpoint, theirs) = (session.checkpoint, wanted.clone());
     let over = session.task.overseer();
-    let tick = match session.task.is_timed() {
-        true => TICK,
-        false => TICK * 10,
+    // Where a limit of time is far, nobody waits for the process to end.
+    let tick = match session.task.least_left() {
+        Some(left) if left < Duration::from_secs(60) => TICK,
+        _ => TICK * 10,
     };
     let (finished, result) = oneshot::channel();
     runtime()?.block_on(async {

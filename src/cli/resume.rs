@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use super::args::Resume;
+#[cfg(feature = "server")]
+use super::exit::USAGE;
 use super::exit::{Done, Failure};
 use super::guest::{self, Given, Session};
 use super::keys;
@@ -10,6 +12,8 @@ use super::progress::Bar;
 use super::run::{engine, read_module};
 use crate::error::{Error, ErrorKind};
 use crate::model::Limits;
+#[cfg(feature = "server")]
+use crate::scheduler::Policy;
 use crate::snapshot::{self, Opened, Unseal};
 use crate::task::{Restore, Runtime, RuntimeOptions, Snapshot, Task};
 use crate::wasi::RestoreOptions;
@@ -39,10 +43,44 @@ pub(super) fn at(path: &Path, error: Error) -> Failure {
     Failure::new(failure.code, message)
 }
 
+/// A flag that was given and means nothing for a task of a daemon's.
+#[cfg(feature = "server")]
+fn only_for_files(command: &Resume) -> Option<&'static str> {
+    let common = &command.common;
+    let given = [
+        ("--dir", !common.dirs.is_empty()),
+        ("--tcplisten", !common.tcplisten.is_empty()),
+        ("--allow-connect", !common.reach.allow_connect.is_empty()),
+        ("--allow-listen", !common.reach.allow_listen.is_empty()),
+        ("--engine", common.engine.is_some()),
+        ("--suspend", common.suspend != Policy::Never),
+        ("--checkpoint", common.checkpoint.is_some()),
+        ("--slim", common.slim),
+        ("--sign-key", common.sealing.sign_key.is_some()),
+        ("--encrypt-to", !common.sealing.encrypt_to.is_empty()),
+        ("--verify-key", !command.opening.verify_key.is_empty()),
+        ("--decrypt-key", !command.opening.decrypt_key.is_empty()),
+        ("--module", command.module.is_some()),
+        ("--output", command.output.is_some()),
+        ("--accept-changed-files", command.accept_changed_files),
+    ];
+    given
+        .iter()
+        .find(|(_, given)| *given)
+        .map(|(flag, _)| *flag)
+}
+
 pub(super) fn resume(command: Resume) -> Result<Done, Failure> {
     #[cfg(feature = "server")]
     if let Some(id) = super::tasks::is_task(&command.snapshot, &command.remote) {
-        return super::tasks::act(&command.remote, id, "resume", "");
+        if let Some(flag) = only_for_files(&command) {
+            let text = format!(
+                "{flag} is for a snapshot file, and {id} is a task of the daemon's, which goes on with what it \
+                 was submitted with; only --limit and --on-limit give it more"
+            );
+            return Err(Failure::new(USAGE, text));
+        }
+        return super::tasks::resume(&command.remote, id, &command.common.bounds);
     }
     let limits = command.common.bounds.limits();
     let keys = keys::unseal(&command.opening)?;

@@ -33,7 +33,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
     let data = command.data.clone().unwrap_or_else(data_directory);
     prepare(&data)?;
-    let mut limits = command.bounds.limits();
+    let mut limits = command.bounds.daemon();
     if let Some(size) = command.memory_limit {
         limits.set(Limit::Memory, Some(size.0));
     }

@@ -8,6 +8,7 @@ use serde_json::json;
 use ureq::http::Method;
 
 use super::args::{Export, Import, Logs, Named, Ps, Remote, Streams, Submit, Top};
+use super::bounds::Bounds;
 use super::client::{Client, bytes, segment};
 use super::exit::{DAEMON, Done, Failure, NO_INPUT, USAGE};
 use super::run::{dirs, environment, file_name, read_module, tmpfs};
@@ -233,10 +234,29 @@ pub(super) fn logs(command: &Logs) -> Result<Done, Failure> {
     OK
 }
 
-/// `pause`, `kill` and, for a task of the daemon's, `resume`.
+/// `pause` and `kill`.
 pub(super) fn act(remote: &Remote, id: &str, act: &str, late: &str) -> Result<Done, Failure> {
+    acted(remote, id, act, None, late)
+}
+
+/// `resume` of a task of the daemon's, with other limits.
+pub(super) fn resume(remote: &Remote, id: &str, bounds: &Bounds) -> Result<Done, Failure> {
+    let body = wire::Resume {
+        limits: wire::settings(&bounds.limits),
+        on_limit: bounds.on_limit.map(|on| on.to_string()),
+    };
+    acted(remote, id, "resume", Some(&body), "")
+}
+
+fn acted(
+    remote: &Remote,
+    id: &str,
+    act: &str,
+    body: Option<&wire::Resume>,
+    late: &str,
+) -> Result<Done, Failure> {
     let client = Client::new(remote.url.as_deref())?;
-    let (task, done) = client.act(id, act)?;
+    let (task, done) = client.act(id, act, body)?;
     match done {
         true => say!("task {} is {}", task.id, task.state),
         false => say!("task {} computes; {late}", task.id),

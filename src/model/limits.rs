@@ -1,14 +1,20 @@
 //! How much a task may take: the one list of limits, with their defaults and their words.
 //!
-//! A limit is given as `NAME=VALUE` everywhere: `cpu=10m`, `memory=512M`, `files=none`. What becomes of a
-//! task that reaches one is decided by [`OnLimit`], but for limits of which a program can be told
-//! ([`Limit::is_told`]).
+//! A limit is given as `NAME=VALUE` everywhere: `cpu=10m`, `memory=512M`, `files=none`; or as `NAME=VALUE/PERIOD`,
+//! where what is used adds up over months: `cpu=12h/d`. What becomes of a task that reaches one is decided by
+//! [`OnLimit`], but for limits of which a program can be told ([`Limit::is_told`]).
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+mod setting;
+mod used;
+
+pub use setting::{Setting, parse_bytes, parse_time};
+use setting::{show_bytes, show_time};
+pub use used::Used;
 
 /// What a limit's value is a number of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +28,7 @@ pub enum Unit {
 }
 
 macro_rules! limits {
-    ($($variant:ident $name:literal $unit:ident $default:expr, $what:literal;)*) => {
+    ($($variant:ident $name:literal $unit:ident $default:literal, $what:literal;)*) => {
         /// What can be limited.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "kebab-case")]
@@ -47,7 +53,8 @@ macro_rules! limits {
                 match self { $(Self::$variant => $what),* }
             }
 
-            fn default_value(self) -> u64 {
+            /// Its value where nobody says otherwise, as it is written.
+            fn default_value(self) -> &'static str {
                 match self { $(Self::$variant => $default),* }
             }
         }
@@ -58,21 +65,28 @@ macro_rules! limits {
 const NONE: u64 = u64::MAX;
 
 limits! {
-    Memory "memory" Bytes 1 << 30, "bytes of each of the guest's memories";
-    Table "table" Count 1 << 20, "elements of each of the guest's tables";
-    Stack "stack" Bytes 8 << 20, "bytes of native stack that the guest's calls may take";
-    SuspendedStack "suspended-stack" Bytes 32 << 20, "bytes that the guest's stack takes when it is suspended";
-    Cpu "cpu" Time NONE, "CPU time of the guest, over all suspends";
-    Time "time" Time NONE, "time since the task was first started, the time asleep counted in";
-    Files "files" Count 1024, "descriptors open at once";
-    FileSize "file-size" Bytes 4 << 30, "bytes of each file that the guest writes";
-    Writes "writes" Bytes NONE, "bytes written to files in all";
-    Output "output" Bytes NONE, "bytes written to standard output and standard error in all";
-    Tmpfs "tmpfs" Bytes 64 << 20, "bytes of each directory in memory";
-    Snapshot "snapshot" Bytes 8 << 30, "bytes of a snapshot, and of each of its sections unpacked";
-    Module "module" Bytes 256 << 20, "bytes of the module";
-    Functions "functions" Count 500_000, "functions of the module";
+    Memory "memory" Bytes "1G", "bytes of each of the guest's memories";
+    Table "table" Count "1048576", "elements of each of the guest's tables";
+    Stack "stack" Bytes "8M", "bytes of native stack that the guest's calls may take";
+    SuspendedStack "suspended-stack" Bytes "32M", "bytes that the guest's stack takes when it is suspended";
+    Cpu "cpu" Time "7d/14d", "CPU time of the guest";
+    Time "time" Time "none", "time since the task was first started, the time asleep counted in";
+    Files "files" Count "1024", "descriptors open at once";
+    FileSize "file-size" Bytes "4G", "bytes of each file that the guest writes";
+    Writes "writes" Bytes "1T/d", "bytes written to files";
+    Output "output" Bytes "1T/d", "bytes written to standard output and standard error";
+    Tmpfs "tmpfs" Bytes "64M", "bytes of each directory in memory";
+    Snapshot "snapshot" Bytes "8G", "bytes of a snapshot, and of each of its sections unpacked";
+    Module "module" Bytes "256M", "bytes of the module";
+    Functions "functions" Count "500000", "functions of the module";
 }
+
+/// What is different in a daemon, where nobody watches.
+const DAEMON: [(Limit, &str); 3] = [
+    (Limit::Cpu, "12h/d"),
+    (Limit::Writes, "64G/d"),
+    (Limit::Output, "4G/d"),
+];
 
 impl Limit {
     /// Whether the guest is told when it reaches the limit, by the error that a program expects there:
@@ -85,6 +99,12 @@ impl Limit {
     /// Whether it holds for a process and not for one task: the engine wants to know it at its start.
     pub fn is_of_process(self) -> bool {
         matches!(self, Self::Stack | Self::Module | Self::Functions)
+    }
+
+    /// Whether what is used of it adds up for as long as the task lives, so that a limit may be one for each
+    /// period.
+    pub fn adds_up(self) -> bool {
+        matches!(self, Self::Cpu | Self::Writes | Self::Output)
     }
 
     /// A value in words: `1G`, `10m`, `none`.
@@ -165,77 +185,45 @@ impl fmt::Display for OnLimit {
     }
 }
 
-/// A limit with a value, as `NAME=VALUE`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Setting {
-    /// Which.
-    pub limit: Limit,
-    /// Its value in the unit of the limit; `u64::MAX` is none.
-    pub value: u64,
-}
-
-impl FromStr for Setting {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (name, value) = text
-            .split_once('=')
-            .ok_or_else(|| format!("{text:?}: write NAME=VALUE, such as cpu=10m"))?;
-        let limit: Limit = name.trim().parse()?;
-        Self::new(limit, value)
-    }
-}
-
-impl Setting {
-    /// A limit with a value in words.
-    ///
-    /// # Errors
-    /// Says what a value looks like.
-    pub fn new(limit: Limit, value: &str) -> Result<Self, String> {
-        let examples = match limit.unit() {
-            Unit::Bytes => "512K, 256M or 1G",
-            Unit::Count => "a number",
-            Unit::Time => "500ms, 10s, 5m, 2h or 1d",
-        };
-        match limit.read(value) {
-            Some(value) => Ok(Self { limit, value }),
-            None => Err(format!(
-                "{limit}: {value:?} is no value; write {examples}, or none"
-            )),
-        }
-    }
-}
-
-impl fmt::Display for Setting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}", self.limit, self.limit.show(self.value))
-    }
-}
-
 /// All limits of one task, or of one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// By the place in [`Limit::ALL`].
     values: [u64; Limit::ALL.len()],
-    /// What becomes of a task that reaches one.
-    pub on_limit: OnLimit,
+    periods: [Option<u64>; Limit::ALL.len()],
+    /// What becomes of a task that reaches one. `None`: one with a period pauses it, since it may go on in the
+    /// next; any other ends it.
+    pub on_limit: Option<OnLimit>,
 }
 
 impl Default for Limits {
     /// The limits that hold where nobody says otherwise.
     fn default() -> Self {
-        let mut values = [NONE; Limit::ALL.len()];
-        for (value, limit) in values.iter_mut().zip(Limit::ALL) {
-            *value = limit.default_value();
-        }
-        Self {
-            values,
-            on_limit: OnLimit::default(),
-        }
+        let none = Self {
+            values: [NONE; Limit::ALL.len()],
+            periods: [None; Limit::ALL.len()],
+            on_limit: None,
+        };
+        none.with_words(
+            Limit::ALL
+                .iter()
+                .map(|limit| (*limit, limit.default_value())),
+        )
     }
 }
 
 impl Limits {
+    /// The limits that hold in a daemon where nobody says otherwise.
+    pub fn daemon() -> Self {
+        Self::default().with_words(DAEMON)
+    }
+
+    /// The same with those of our own tables, whose words a test reads.
+    fn with_words(self, words: impl IntoIterator<Item = (Limit, &'static str)>) -> Self {
+        let settings = words.into_iter();
+        self.with(settings.filter_map(|(limit, value)| Setting::new(limit, value).ok()))
+    }
+
     /// The value of a limit; `u64::MAX` where there is none.
     pub fn value(&self, limit: Limit) -> u64 {
         // The list and the places are made of one table.
@@ -247,19 +235,49 @@ impl Limits {
         Some(self.value(limit)).filter(|value| *value != NONE)
     }
 
-    /// Sets a limit; `None` lifts it.
+    /// The period for which the value of a limit is, in nanoseconds.
+    pub fn period(&self, limit: Limit) -> Option<u64> {
+        self.periods.get(limit as usize).copied().flatten()
+    }
+
+    /// Sets a limit, without a period; `None` lifts it.
     pub fn set(&mut self, limit: Limit, value: Option<u64>) {
-        if let Some(place) = self.values.get_mut(limit as usize) {
-            *place = value.unwrap_or(NONE);
-        }
+        let value = value.unwrap_or(NONE);
+        *self = self.with([Setting {
+            limit,
+            value,
+            period: None,
+        }]);
     }
 
     /// The same with these.
     pub fn with(mut self, settings: impl IntoIterator<Item = Setting>) -> Self {
         for setting in settings {
-            self.set(setting.limit, Some(setting.value));
+            let place = setting.limit as usize;
+            if let (Some(value), Some(period)) =
+                (self.values.get_mut(place), self.periods.get_mut(place))
+            {
+                (*value, *period) = (setting.value, setting.period);
+            }
         }
         self
+    }
+
+    /// A limit with its value.
+    pub fn setting(&self, limit: Limit) -> Setting {
+        Setting {
+            limit,
+            value: self.value(limit),
+            period: self.period(limit),
+        }
+    }
+
+    /// Whether a task that reaches this limit is to be paused.
+    pub fn pauses(&self, limit: Limit) -> bool {
+        match self.on_limit {
+            Some(on_limit) => on_limit == OnLimit::Pause,
+            None => self.period(limit).is_some(),
+        }
     }
 
     /// So far a task that is going to be paused may go beyond a limit.
@@ -276,10 +294,7 @@ impl Limits {
     /// What reaching a limit is called.
     pub fn reached(&self, limit: Limit) -> Reached {
         Reached {
-            setting: Setting {
-                limit,
-                value: self.value(limit),
-            },
+            setting: self.setting(limit),
             found: None,
             hard: false,
         }
@@ -325,6 +340,11 @@ impl fmt::Display for Reached {
             self.setting,
             limit.what()
         )?;
+        match self.setting.period {
+            Some(period) => write!(f, " in each {} since its start", show_time(period))?,
+            None if limit.adds_up() => f.write_str(" over all suspends")?,
+            None => {}
+        }
         if let Some(found) = self.found {
             write!(f, "; it would be {}", limit.show(found))?;
         }
@@ -337,62 +357,6 @@ impl fmt::Display for Reached {
 
 impl std::error::Error for Reached {}
 
-/// A number of bytes: with K, M, G or T, of 1024 each.
-pub fn parse_bytes(text: &str) -> Option<u64> {
-    let upper = text.trim().to_ascii_uppercase();
-    let plain = upper.trim_end_matches('B').trim_end_matches('I');
-    let (number, shift) = match plain.as_bytes().last() {
-        Some(b'K') => (&plain[..plain.len() - 1], 10),
-        Some(b'M') => (&plain[..plain.len() - 1], 20),
-        Some(b'G') => (&plain[..plain.len() - 1], 30),
-        Some(b'T') => (&plain[..plain.len() - 1], 40),
-        _ => (plain, 0),
-    };
-    let number: u64 = number.trim().replace('_', "").parse().ok()?;
-    number.checked_mul(1 << shift)
-}
-
-fn show_bytes(bytes: u64) -> String {
-    let units = [(40, "T"), (30, "G"), (20, "M"), (10, "K")];
-    let whole = |shift: u32| bytes > 0 && bytes.is_multiple_of(1 << shift);
-    match units.into_iter().find(|(shift, _)| whole(*shift)) {
-        Some((shift, unit)) => format!("{}{unit}", bytes >> shift),
-        None => bytes.to_string(),
-    }
-}
-
-/// A number with a unit, in nanoseconds.
-pub fn parse_time(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-    let (number, unit) = text.split_at(split);
-    let seconds = match unit.trim() {
-        "ms" => 0.001,
-        "s" => 1.0,
-        "m" | "min" => 60.0,
-        "h" => 3600.0,
-        "d" => 86400.0,
-        _ => return None,
-    };
-    let time = Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()?;
-    u64::try_from(time.as_nanos()).ok()
-}
-
-fn show_time(nanoseconds: u64) -> String {
-    let units = [
-        (86_400_000_000_000, "d"),
-        (3_600_000_000_000, "h"),
-        (60_000_000_000, "m"),
-        (1_000_000_000, "s"),
-        (1_000_000, "ms"),
-    ];
-    let whole = |unit: u64| nanoseconds > 0 && nanoseconds.is_multiple_of(unit);
-    match units.into_iter().find(|(unit, _)| whole(*unit)) {
-        Some((unit, name)) => format!("{}{name}", nanoseconds / unit),
-        None => format!("{:.3}s", nanoseconds as f64 * 1e-9),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -403,6 +367,9 @@ mod tests {
             "memory=512K",
             "memory=3",
             "cpu=10m",
+            "cpu=12h/d",
+            "cpu=90m/36h",
+            "output=1T/30s",
             "time=1500ms",
             "files=7",
             "tmpfs=none",
@@ -412,11 +379,12 @@ mod tests {
             assert_eq!(setting.to_string(), text);
         }
         for limit in Limit::ALL {
-            let default = Setting {
-                limit: *limit,
-                value: limit.default_value(),
-            };
-            assert_eq!(default.to_string().parse(), Ok(default));
+            for limits in [Limits::default(), Limits::daemon()] {
+                let default = limits.setting(*limit);
+                assert_eq!(default.to_string().parse(), Ok(default));
+            }
+            let words = format!("{limit}={}", limit.default_value());
+            assert_eq!(Limits::default().setting(*limit).to_string(), words);
             let json = serde_json::to_string(limit).expect("it encodes");
             assert_eq!(json, format!("{:?}", limit.name()));
         }
@@ -429,6 +397,11 @@ mod tests {
             "files=1K",
             "nothing=1",
             "time=-1s",
+            "time=1s/d",
+            "cpu=none/d",
+            "cpu=1s/",
+            "cpu=1s/10ms",
+            "cpu=/d",
         ] {
             assert!(wrong.parse::<Setting>().is_err(), "{wrong}");
         }

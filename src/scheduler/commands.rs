@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 
 use super::Error as Refused;
 use super::moving::Move;
-use super::spec::{Status, from_bytes, to_bytes};
+use super::spec::{More, Spec, Status, from_bytes, to_bytes};
 use crate::error::Error;
 use crate::model::{Event, TaskId, TaskState};
 use crate::store::{Change, Part, Row, Update};
@@ -17,8 +17,8 @@ pub(super) type Reply = oneshot::Sender<Result<(), Error>>;
 pub(super) enum Ask {
     /// Keep it until told otherwise.
     Pause,
-    /// Let it go on.
-    Resume,
+    /// Let it go on, with other limits.
+    Resume(More),
     /// End it.
     Kill,
     /// Have its state stored as it is now, and let it go on.
@@ -56,7 +56,7 @@ impl Command {
         match &self.ask {
             Ask::Settle => true,
             Ask::Pause => state == Some(TaskState::Paused),
-            Ask::Resume => state == Some(TaskState::Hibernated),
+            Ask::Resume(_) => state == Some(TaskState::Hibernated),
             Ask::Kill => state == Some(TaskState::Failed),
             Ask::Remove => state.is_none(),
             Ask::Move(step) => step.is_done(state),
@@ -66,7 +66,7 @@ impl Command {
     pub(super) fn not_while(&self, state: TaskState) -> Refused {
         let asked = match &self.ask {
             Ask::Pause => "paused",
-            Ask::Resume => "resumed",
+            Ask::Resume(_) => "resumed",
             Ask::Kill => "killed",
             Ask::Settle => "suspended",
             Ask::Remove => "removed; kill it first",
@@ -84,6 +84,7 @@ impl Command {
         let mut status: Status = from_bytes(&row.status)?;
         status.changed = now;
         let refused = || Error::from(self.not_while(row.state));
+        let mut spec = None;
         let (event, due, snapshot) = match &self.ask {
             Ask::Settle => return Ok(None),
             Ask::Move(step) => return step.change(row, now).map(Some),
@@ -106,8 +107,13 @@ impl Command {
                 status.watched = 0;
                 (Event::Pause, None, Part::Keep)
             }
-            Ask::Resume => {
+            Ask::Resume(more) => {
                 status.error = None;
+                if !more.is_empty() {
+                    let mut given: Spec = from_bytes(&row.spec)?;
+                    given.take(more);
+                    spec = Some(to_bytes(&given)?);
+                }
                 (Event::Resume, Some(status.wakes.unwrap_or(now)), Part::Keep)
             }
             Ask::Kill => {
@@ -126,6 +132,7 @@ impl Command {
             state,
             due,
             status: to_bytes(&status)?,
+            spec,
             snapshot,
             output: Vec::new(),
             output_limit: u64::MAX,

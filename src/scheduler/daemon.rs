@@ -22,7 +22,7 @@ use super::moving::Moving;
 use super::programs::Programs;
 use super::shared::Shared;
 use super::sockets::Kept;
-use super::spec::Spec;
+use super::spec::{More, Spec, check_limits};
 use super::workers::Pool;
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
@@ -71,7 +71,7 @@ impl Default for Options {
             max_workers: 64,
             hibernate_after: Duration::from_secs(1),
             max_warm_memory: 256 << 20,
-            limits: Limits::default(),
+            limits: Limits::daemon(),
             output_limit: 1 << 20,
             checkpoint: Duration::from_secs(10),
             retain: None,
@@ -207,7 +207,16 @@ impl Daemon {
     /// # Errors
     /// Where there is no such task, or it is not paused.
     pub async fn resume(&self, id: TaskId) -> Result<(), Error> {
-        self.ask(id, Ask::Resume).await
+        self.resume_with(id, More::default()).await
+    }
+
+    /// Lets a paused task go on with other limits, which it has from then on.
+    ///
+    /// # Errors
+    /// Where there is no such task, it is not paused, or a limit is none of a task's.
+    pub async fn resume_with(&self, id: TaskId, more: More) -> Result<(), Error> {
+        check_limits(&more.limits)?;
+        self.ask(id, Ask::Resume(more)).await
     }
 
     /// Ends a task.

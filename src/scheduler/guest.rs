@@ -24,7 +24,7 @@ use crate::model::{Digest, TaskId, TaskState, Wait};
 use crate::store::{Entry, Frozen, Part, Row, Store, Stream, Update};
 use crate::task::{
     Bindings, Config, HostDir, Input, ModuleRef, Restore, RestoreOptions, Setup, Snapshot, Step,
-    Task, TaskHandle, Watched,
+    Task, TaskError, TaskHandle, Watched,
 };
 
 /// How long a guest may go on when others are ready too.
@@ -193,6 +193,11 @@ impl Worker {
             }
             Err(error) => return self.set_aside(&row, &status, &error, TaskState::Paused),
         };
+        // It would only use up what is left until it is ended. Its snapshot is all there is of it.
+        if !is_new && let Some(reached) = task.exhausted() {
+            let error = TaskError::Limit(reached).into();
+            return self.set_aside(&row, &status, &error, TaskState::Paused);
+        }
         (self.started)(Report::Started {
             id,
             tail: tail.clone(),
@@ -291,6 +296,7 @@ impl Worker {
             state,
             due: None,
             status: to_bytes(&status)?,
+            spec: None,
             snapshot: Part::Keep,
             output: Vec::new(),
             output_limit: self.options.output_limit,
@@ -332,12 +338,14 @@ impl Worker {
             }
             return match self.freeze(&mut guest, TaskState::Hibernated) {
                 Ok(update) => {
-                    if far {
-                        self.keep(&guest, TaskState::Hibernated);
+                    // It may have reached a limit at this very moment, and be paused.
+                    let goes = far || update.state != TaskState::Hibernated;
+                    if goes {
+                        self.keep(&guest, update.state);
                     }
                     Report::Store {
                         update: Box::new(update),
-                        keeps: (!far).then_some(guest),
+                        keeps: (!goes).then_some(guest),
                     }
                 }
                 Err(error) => Report::Unable {
@@ -474,6 +482,7 @@ impl Worker {
             state,
             due: due.filter(|_| state == TaskState::Hibernated),
             status: to_bytes(&guest.status)?,
+            spec: None,
             snapshot,
             output,
             output_limit: self.options.output_limit,

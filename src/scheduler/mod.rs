@@ -66,7 +66,7 @@ pub use self::{
     output::Fresh,
     restart::Restart,
     shared::Moved,
-    spec::{Spec, Status},
+    spec::{More, Spec, Status},
 };
 #[cfg(feature = "server")]
 pub(crate) use crate::task::{HeldSocket, Role};

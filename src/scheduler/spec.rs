@@ -64,23 +64,20 @@ impl Spec {
         if let Some(bytes) = self.memory_limit {
             limits.set(Limit::Memory, Some(bytes));
         }
-        limits.on_limit = self.on_limit.unwrap_or(limits.on_limit);
+        limits.on_limit = self.on_limit.or(limits.on_limit);
         limits
     }
 
-    /// Refuses limits that no task can have for itself.
-    pub(super) fn check_limits(&self) -> Result<(), Error> {
-        match self
-            .limits
-            .iter()
-            .find(|setting| setting.limit.is_of_process())
-        {
-            Some(setting) => Err(Error::Request(format!(
-                "the limit {} is one of the daemon's, for all tasks: `dormouse serve --limit {setting}`",
-                setting.limit
-            ))),
-            None => Ok(()),
+    /// Takes other limits over.
+    pub(super) fn take(&mut self, more: &More) {
+        for setting in &more.limits {
+            if setting.limit == Limit::Memory {
+                self.memory_limit = None;
+            }
+            self.limits.retain(|old| old.limit != setting.limit);
+            self.limits.push(*setting);
         }
+        self.on_limit = more.on_limit.or(self.on_limit);
     }
 
     /// The directories in memory.
@@ -110,6 +107,33 @@ impl Spec {
             None => Ok(default),
             Some(name) => name.parse().map_err(Error::Request),
         }
+    }
+}
+
+/// Other limits for a task that is paused.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct More {
+    /// Limits that it has from now on.
+    pub limits: Vec<Setting>,
+    /// What becomes of it when it reaches one.
+    pub on_limit: Option<OnLimit>,
+}
+
+impl More {
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Refuses limits that no task can have for itself.
+pub(super) fn check_limits(limits: &[Setting]) -> Result<(), Error> {
+    let of_process = limits.iter().find(|setting| setting.limit.is_of_process());
+    match of_process {
+        Some(setting) => Err(Error::Request(format!(
+            "the limit {} is one of the daemon's, for all tasks: `dormouse serve --limit {setting}`",
+            setting.limit
+        ))),
+        None => Ok(()),
     }
 }
 

@@ -14,7 +14,7 @@ use utoipa::IntoParams;
 
 use super::Served;
 use super::wire::{
-    Module, Problem, Stats, Submit, Submitted, Task, Tasks, Timeline, read_time, time,
+    Module, Problem, Resume, Stats, Submit, Submitted, Task, Tasks, Timeline, read_time, time,
 };
 use crate::error::{Error, ErrorKind};
 use crate::model::{Digest, TaskId, TaskState};
@@ -241,11 +241,22 @@ pub(super) async fn pause(State(served): Shared, Path(id): Path<String>) -> Answ
     acted(&served, id, served.daemon.pause(id)).await
 }
 
-/// Lets a paused task go on.
-#[utoipa::path(post, path = "/v1/tasks/{id}/resume", responses((status = 200, body = Task)))]
-pub(super) async fn resume(State(served): Shared, Path(id): Path<String>) -> Answer<Response> {
+/// Lets a paused task go on. The body, which may be left out, gives it other limits.
+#[utoipa::path(post, path = "/v1/tasks/{id}/resume", request_body = Option<Resume>,
+    responses((status = 200, body = Task), (status = 400, body = Problem)))]
+pub(super) async fn resume(
+    State(served): Shared,
+    Path(id): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer<Response> {
+    let body = body?;
+    let given: Option<Resume> = match body.is_empty() {
+        true => None,
+        false => serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))?,
+    };
+    let more = given.unwrap_or_default().more().map_err(bad)?;
     let id = find(&served, &id).await?;
-    acted(&served, id, served.daemon.resume(id)).await
+    acted(&served, id, served.daemon.resume_with(id, more)).await
 }
 
 /// Ends a task. 202: a call of its host takes long, and it ends after that.

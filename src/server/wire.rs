@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::model::{Interest, Setting, Wait};
-use crate::scheduler::{Piece, Spec, TaskInfo};
+use crate::scheduler::{More, Piece, Spec, TaskInfo};
 use crate::store::Stream;
 
 /// A directory that a task may use.
@@ -224,7 +224,7 @@ fn dirs(given: Vec<(String, String)>) -> Vec<Dir> {
 pub(crate) fn settings(given: &[Setting]) -> BTreeMap<String, String> {
     let shown = given
         .iter()
-        .map(|setting| (setting.limit.to_string(), setting.limit.show(setting.value)));
+        .map(|setting| (setting.limit.to_string(), setting.shown()));
     shown.collect()
 }
 
@@ -235,11 +235,8 @@ impl Submit {
     /// Says which word is none.
     pub(super) fn spec(&self) -> Result<Spec, String> {
         let dirs = self.dirs.iter();
-        let limits = self.limits.iter();
         Ok(Spec {
-            limits: limits
-                .map(|(name, value)| Setting::new(name.parse()?, value))
-                .collect::<Result<_, String>>()?,
+            limits: read_settings(&self.limits)?,
             on_limit: self.on_limit.as_deref().map(str::parse).transpose()?,
             restart: self.restart.as_deref().map(str::parse).transpose()?,
             args: self.args.clone(),
@@ -262,6 +259,36 @@ impl Submit {
                 .collect(),
         })
     }
+}
+
+/// Other limits for a paused task that is to go on.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Resume {
+    /// Limits by name, such as `{"cpu": "20m"}`; the task has them from then on.
+    pub limits: BTreeMap<String, String>,
+    /// What becomes of the task when it reaches one: `end` or `pause`.
+    pub on_limit: Option<String>,
+}
+
+impl Resume {
+    /// What the scheduler is told.
+    ///
+    /// # Errors
+    /// Says which word is none.
+    pub(super) fn more(&self) -> Result<More, String> {
+        Ok(More {
+            limits: read_settings(&self.limits)?,
+            on_limit: self.on_limit.as_deref().map(str::parse).transpose()?,
+        })
+    }
+}
+
+fn read_settings(limits: &BTreeMap<String, String>) -> Result<Vec<Setting>, String> {
+    let settings = limits.iter();
+    settings
+        .map(|(name, value)| Setting::new(name.trim().parse()?, value))
+        .collect()
 }
 
 /// Tasks, the newest first.

@@ -46,6 +46,20 @@ pub struct UsageV1 {
     pub output: u64,
     /// Bytes written to files.
     pub writes: u64,
+    /// How much of it before the period of a limit in which it was written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<EarlierV1>,
+}
+
+/// What a task had taken before a period began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EarlierV1 {
+    /// CPU time in nanoseconds.
+    pub cpu: u64,
+    /// Bytes written to standard output and standard error.
+    pub output: u64,
+    /// Bytes written to files.
+    pub writes: u64,
 }
 
 /// The host call at which the guest has unwound.

@@ -219,6 +219,8 @@ pub struct Update {
     pub due: Option<u64>,
     /// What is known of it.
     pub status: Vec<u8>,
+    /// What it was submitted with from now on; `None` leaves it.
+    pub spec: Option<Vec<u8>>,
     /// Its snapshot.
     pub snapshot: Part,
     /// Output to append.

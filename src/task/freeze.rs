@@ -139,7 +139,8 @@ impl Task {
         if most > limits.value(Limit::Memory) {
             return Err(TaskError::Limit(limits.reached(Limit::Memory).with(most)).into());
         }
-        let usage = snapshot.meta.usage;
+        let created = snapshot.meta.created;
+        let usage = snapshot.meta.usage.map(|usage| (usage, created));
         let around = Around::new(restore.clock, limits, restore.handle, usage);
         let state: wasi::StateV1 = rmp_serde::from_slice(&snapshot.wasi)
             .map_err(|e| TaskError::Mismatch(format!("its WASI state is not valid: {e}")))?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{MARGIN, Task, TaskError};
+use super::{MARGIN, Task, TaskError, meter};
 use crate::engine::{self, Ending, EngineKind, GUEST_STACK};
 use crate::error::Error;
 use crate::model::{Limit, Reached};
@@ -66,6 +66,20 @@ impl Task {
         Some(Duration::from_nanos(left) + Duration::from_millis(1))
     }
 
+    /// The limit that a task which has just been resumed has used up already, and that pauses it.
+    #[cfg(feature = "server")]
+    pub(crate) fn exhausted(&self) -> Option<Reached> {
+        let limits = self.meter.limits();
+        let cpu = (Limit::Cpu, self.meter.cpu_that_counts());
+        let written = self.host.lock().wasi.written_that_counts();
+        let time = (Limit::Time, self.meter.age());
+        let all = [cpu, time].into_iter().chain(written);
+        let over =
+            |(limit, used): &(Limit, u64)| *used > limits.value(*limit) && limits.pauses(*limit);
+        let (limit, used) = all.into_iter().find(over)?;
+        Some(limits.reached(limit).with(used))
+    }
+
     /// Looks at the limit of time while the guest waits.
     ///
     /// # Errors
@@ -91,10 +105,10 @@ impl Task {
         }
     }
 
-    /// Whether the guest has a limit of time.
+    /// How long it is at least until the guest can have reached a limit of time.
     #[cfg(feature = "cli")]
-    pub(crate) fn is_timed(&self) -> bool {
-        self.meter.is_timed()
+    pub(crate) fn least_left(&self) -> Option<Duration> {
+        self.meter.least_left()
     }
 
     /// Sees from another thread whether the guest has reached a limit and must not go on.
@@ -108,11 +122,6 @@ impl Task {
     pub(super) fn usage(&self, wasi: &wasi::Ctx) -> UsageV1 {
         let (cpu, started) = self.meter.used();
         let (output, writes) = wasi.written();
-        UsageV1 {
-            cpu,
-            started,
-            output,
-            writes,
-        }
+        meter::usage(cpu, output, writes, started)
     }
 }

@@ -6,17 +6,18 @@
 //!                                             `- not yet: again        stopped where it goes on too long
 //! ```
 //!
-//! CPU time is that of the thread that the guest runs on, host calls counted in. It is looked at at each
-//! host call, and by one thread of the process (`watch`) for guests that make none.
+//! CPU time is that of the thread that the guest runs on, host calls counted in. It is looked at when the limit may
+//! have been reached, by the next host call or by one thread of the process (`watch`), whichever comes first.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::TaskHandle;
 use super::watch::{self, Watched};
 use crate::clock::Clock;
-use crate::model::{Limit, Limits, OnLimit, Reached};
+use crate::model::{Limit, Limits, Reached, Used};
+use crate::snapshot::{EarlierV1, UsageV1};
 
 /// What a task has taken and may take.
 #[derive(Debug)]
@@ -25,11 +26,15 @@ pub(super) struct Meter {
     clock: Arc<dyn Clock>,
     handle: TaskHandle,
     /// CPU time of the turns that are over, in nanoseconds.
-    cpu: AtomicU64,
+    cpu: Mutex<Used>,
     /// The thread's CPU time when the turn began.
     turn: AtomicU64,
     /// When the task was first started, in nanoseconds since the Unix epoch.
     started: u64,
+    /// When this was made: what `next` is counted from.
+    made: Instant,
+    /// No limit can have been reached before, in nanoseconds.
+    next: AtomicU64,
     reached: Mutex<Option<Reached>>,
     /// The guest must not go on.
     over: AtomicBool,
@@ -47,16 +52,19 @@ impl Meter {
         limits: Limits,
         clock: Arc<dyn Clock>,
         handle: TaskHandle,
-        cpu: u64,
-        started: u64,
+        usage: &UsageV1,
+        as_of: u64,
     ) -> Self {
+        let cpu = used(&limits, Limit::Cpu, usage, as_of);
         Self {
             limits,
             clock,
             handle,
-            cpu: AtomicU64::new(cpu),
+            cpu: Mutex::new(cpu),
             turn: AtomicU64::new(0),
-            started,
+            started: usage.started,
+            made: Instant::now(),
+            next: AtomicU64::new(0),
             reached: Mutex::default(),
             over: AtomicBool::new(false),
         }
@@ -66,19 +74,44 @@ impl Meter {
         &self.limits
     }
 
-    /// CPU time in nanoseconds, and when the task was first started.
-    pub(super) fn used(&self) -> (u64, u64) {
-        (self.cpu.load(Ordering::Relaxed), self.started)
+    /// CPU time, and when the task was first started.
+    pub(super) fn used(&self) -> (Used, u64) {
+        (*self.cpu(), self.started)
     }
 
-    pub(super) fn is_timed(&self) -> bool {
+    fn cpu(&self) -> MutexGuard<'_, Used> {
+        self.cpu.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// CPU time that counts, where it is so much in all.
+    fn counts(&self, total: u64) -> u64 {
+        let period = self.limits.period(Limit::Cpu);
+        let now = self.clock.realtime();
+        self.cpu().counts(total, period, self.started, now)
+    }
+
+    /// CPU time so far that counts.
+    #[cfg(feature = "server")]
+    pub(super) fn cpu_that_counts(&self) -> u64 {
+        let total = self.cpu().total;
+        self.counts(total)
+    }
+
+    fn is_timed(&self) -> bool {
         self.limits.get(Limit::Cpu).is_some() || self.limits.get(Limit::Time).is_some()
+    }
+
+    /// How long it is at least until a limit of time can be reached.
+    pub(super) fn least_left(&self) -> Option<Duration> {
+        let total = self.cpu().total;
+        self.patience(self.counts(total))
     }
 
     /// The guest begins to run on this thread.
     pub(super) fn begin(self: &Arc<Self>) -> Turn<'_> {
         self.turn.store(watch::thread_time(), Ordering::Relaxed);
-        let first = self.patience(self.cpu.load(Ordering::Relaxed));
+        let first = self.least_left();
+        self.look_again(first);
         Turn {
             meter: self,
             _watched: first.map(|first| Watched::new(self, first)),
@@ -87,22 +120,37 @@ impl Meter {
 
     /// Looks at the limits during a host call.
     pub(super) fn look(&self) {
-        if self.is_timed() && !self.is_over() {
+        let next = self.next.load(Ordering::Relaxed);
+        if next != u64::MAX && self.elapsed() >= next && self.is_timed() && !self.is_over() {
             self.look_at(watch::thread_time());
         }
+    }
+
+    /// A thread has no more CPU time than time passes.
+    fn look_again(&self, after: Option<Duration>) {
+        let after = after.and_then(|after| u64::try_from(after.as_nanos()).ok());
+        let next = after.map_or(u64::MAX, |after| self.elapsed().saturating_add(after));
+        self.next.store(next, Ordering::Relaxed);
+    }
+
+    fn elapsed(&self) -> u64 {
+        u64::try_from(self.made.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Looks at the limits when the guest's thread has had this much CPU time; gives how long it is
     /// until it makes sense to look again.
     pub(super) fn look_at(&self, thread: u64) -> Option<Duration> {
         let turn = thread.saturating_sub(self.turn.load(Ordering::Relaxed));
-        let cpu = self.cpu.load(Ordering::Relaxed).saturating_add(turn);
+        let total = self.cpu().total.saturating_add(turn);
+        let cpu = self.counts(total);
         self.check(Limit::Cpu, cpu);
         self.check(Limit::Time, self.age());
-        match self.is_over() {
+        let again = match self.is_over() {
             true => None,
             false => self.patience(cpu),
-        }
+        };
+        self.look_again(again);
+        again
     }
 
     /// Looks at the time alone, while the guest waits.
@@ -110,7 +158,7 @@ impl Meter {
         self.check(Limit::Time, self.age());
     }
 
-    fn age(&self) -> u64 {
+    pub(super) fn age(&self) -> u64 {
         self.clock.realtime().saturating_sub(self.started)
     }
 
@@ -147,7 +195,7 @@ impl Meter {
 
     /// The guest has reached a limit.
     pub(super) fn reach(&self, reached: Reached) {
-        let pauses = self.limits.on_limit == OnLimit::Pause && !reached.is_hard();
+        let pauses = self.limits.pauses(reached.setting.limit) && !reached.is_hard();
         *self.state() = Some(reached);
         if pauses {
             if !self.handle.is_asked() {
@@ -174,11 +222,40 @@ impl Meter {
     }
 }
 
+/// What has been used of a limit, as it was written down at a time.
+pub(super) fn used(limits: &Limits, limit: Limit, usage: &UsageV1, as_of: u64) -> Used {
+    let earlier = usage.earlier.unwrap_or_default();
+    let (total, earlier) = match limit {
+        Limit::Cpu => (usage.cpu, earlier.cpu),
+        Limit::Output => (usage.output, earlier.output),
+        Limit::Writes => (usage.writes, earlier.writes),
+        _ => (0, 0),
+    };
+    Used::at(total, earlier, limits.period(limit), usage.started, as_of)
+}
+
+/// What is written down of a task.
+pub(super) fn usage(cpu: Used, output: Used, writes: Used, started: u64) -> UsageV1 {
+    let earlier = EarlierV1 {
+        cpu: cpu.earlier,
+        output: output.earlier,
+        writes: writes.earlier,
+    };
+    UsageV1 {
+        cpu: cpu.total,
+        started,
+        output: output.total,
+        writes: writes.total,
+        earlier: Some(earlier).filter(|earlier| *earlier != EarlierV1::default()),
+    }
+}
+
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let begun = self.meter.turn.load(Ordering::Relaxed);
         let used = watch::thread_time().saturating_sub(begun);
-        self.meter.cpu.fetch_add(used, Ordering::Relaxed);
+        let mut cpu = self.meter.cpu();
+        cpu.total = cpu.total.saturating_add(used);
         // What a look after this would count again.
         self.meter.turn.store(u64::MAX, Ordering::Relaxed);
     }

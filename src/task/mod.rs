@@ -11,6 +11,7 @@
 //! [`Task::step`] runs the guest on the caller's thread until it exits or blocks. It never waits:
 //! waiting is the scheduler's.
 
+mod around;
 mod cache;
 mod error;
 mod freeze;
@@ -28,13 +29,13 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use self::around::Around;
 use self::host::SharedHost;
 use self::meter::Meter;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::Clock;
 use crate::engine::{self, Ending, EngineKind, asyncify};
 use crate::error::Error;
 use crate::model::{Limit, Limits, Wait};
-use crate::snapshot::UsageV1;
 use crate::wasi;
 
 pub use error::TaskError;
@@ -187,35 +188,6 @@ impl TaskHandle {
     }
 }
 
-/// What a task has around it, be it new or resumed.
-struct Around {
-    clock: Arc<dyn Clock>,
-    limits: Limits,
-    handle: TaskHandle,
-    usage: UsageV1,
-}
-
-impl Around {
-    fn new(
-        clock: Option<Arc<dyn Clock>>,
-        limits: Limits,
-        handle: TaskHandle,
-        usage: Option<UsageV1>,
-    ) -> Self {
-        let clock = clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
-        let new = || UsageV1 {
-            started: clock.realtime(),
-            ..UsageV1::default()
-        };
-        Self {
-            limits,
-            handle,
-            usage: usage.unwrap_or_else(new),
-            clock,
-        }
-    }
-}
-
 impl Task {
     /// A task that has not run yet.
     ///
@@ -248,11 +220,16 @@ impl Task {
         let module = program.module(runtime, kind, progress)?;
         let imports = &program.shape().imports;
         let functions = runtime.functions().clone();
-        let UsageV1 { cpu, started, .. } = around.usage;
+        let (usage, as_of) = (&around.usage, around.as_of);
         let (clock, handle) = (around.clock.clone(), around.handle.clone());
-        let meter = Arc::new(Meter::new(around.limits, clock, handle, cpu, started));
+        let meter = Arc::new(Meter::new(around.limits, clock, handle, usage, as_of));
         let mut wasi = wasi;
-        wasi.set_written(around.usage.output, around.usage.writes);
+        let written = |limit| meter::used(&around.limits, limit, usage, as_of);
+        wasi.set_written(
+            written(Limit::Output),
+            written(Limit::Writes),
+            usage.started,
+        );
         let host = SharedHost::new(
             wasi,
             imports,

@@ -22,13 +22,23 @@ struct Turns {
     watched: BTreeMap<u64, Entry>,
     /// The thread is there.
     watching: bool,
+    /// When it looks next by itself.
+    looks_at: Option<Instant>,
 }
 
 struct Entry {
     at: Instant,
     meter: Weak<Meter>,
     /// Where the system tells the CPU time of the guest's thread.
-    thread: Option<PathBuf>,
+    thread: Option<Arc<PathBuf>>,
+}
+
+thread_local! {
+    /// Where the system tells this thread's CPU time; asked for once.
+    static SCHEDSTAT: Option<Arc<PathBuf>> = {
+        let thread = std::fs::read_link("/proc/thread-self").ok();
+        thread.map(|thread| Arc::new(PathBuf::from("/proc").join(thread).join("schedstat")))
+    };
 }
 
 static WATCH: OnceLock<Watch> = OnceLock::new();
@@ -44,15 +54,12 @@ impl Watched {
         let number = turns.next;
         turns.next += 1;
         let at = Instant::now() + first.min(LONGEST);
-        let thread = std::fs::read_link("/proc/thread-self");
         let entry = Entry {
             at,
             meter: Arc::downgrade(meter),
-            thread: thread
-                .ok()
-                .map(|thread| PathBuf::from("/proc").join(thread).join("schedstat")),
+            thread: SCHEDSTAT.with(Clone::clone),
         };
-        let soonest = turns.watched.values().all(|other| at < other.at);
+        let soonest = turns.looks_at.is_some_and(|next| at < next);
         turns.watched.insert(number, entry);
         if !turns.watching {
             let spawned = std::thread::Builder::new()
@@ -93,13 +100,14 @@ impl Watch {
             for entry in turns.watched.values_mut().filter(due) {
                 // It is locked while it looks, so that the turn cannot end meanwhile.
                 let again = entry.meter.upgrade().and_then(|meter| {
-                    let time = entry.thread.as_ref().and_then(time_of);
+                    let time = entry.thread.as_ref().and_then(|path| time_of(path));
                     meter.look_at(time.unwrap_or(0))
                 });
                 entry.at = now + again.unwrap_or(LONGEST).min(LONGEST);
             }
             let next = turns.watched.values().map(|entry| entry.at).min();
             let patience = next.map_or(LONGEST, |next| next.saturating_duration_since(now));
+            turns.looks_at = Some(now + patience);
             let waited = self.changed.wait_timeout(turns, patience);
             turns = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -107,7 +115,7 @@ impl Watch {
 }
 
 /// CPU time of a thread in nanoseconds: the first number of its `schedstat`.
-fn time_of(schedstat: &PathBuf) -> Option<u64> {
+fn time_of(schedstat: &std::path::Path) -> Option<u64> {
     let text = std::fs::read_to_string(schedstat).ok()?;
     text.split_whitespace().next()?.parse().ok()
 }

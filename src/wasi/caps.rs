@@ -3,40 +3,57 @@
 //! Where a program expects an error at a limit it is told so and goes on; one that goes on asking has
 //! reached the limit in the end. Any other limit is reached at once, and whoever runs the guest decides.
 
+use std::sync::Arc;
+
 use super::abi::Result;
 use super::ctx::Ctx;
 use super::errno::Errno;
-use crate::model::{Limit, Limits, OnLimit, Reached};
+use crate::clock::Clock;
+use crate::model::{Limit, Limits, Reached, Used};
 
 /// A guest that is refused the same so often in a row does not listen.
 const PATIENCE: u64 = 1000;
 
 /// What a guest may take, and what it has taken.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Caps {
     limits: Limits,
+    clock: Arc<dyn Clock>,
+    /// When the guest was first started, in nanoseconds since the Unix epoch.
+    started: u64,
     /// Bytes written to the standard streams.
-    output: u64,
+    output: Used,
     /// Bytes written to files.
-    writes: u64,
+    writes: Used,
     reached: Option<Reached>,
     told: Option<Reached>,
     refusals: u64,
+    /// It did not listen, and was to be paused.
+    patient: bool,
 }
 
 impl Caps {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Limits, clock: Arc<dyn Clock>) -> Self {
         Self {
             limits,
-            ..Self::default()
+            started: clock.realtime(),
+            clock,
+            output: Used::default(),
+            writes: Used::default(),
+            reached: None,
+            told: None,
+            refusals: 0,
+            patient: true,
         }
     }
 
     /// Bytes are going to be written to a standard stream.
     pub(super) fn output(&mut self, bytes: u64) -> Result<()> {
-        let output = self.output.saturating_add(bytes);
-        self.check(Limit::Output, output, Errno::Fbig)?;
-        self.output = output;
+        let output = self.output.total.saturating_add(bytes);
+        let (period, now) = self.period(Limit::Output);
+        let counted = self.output.counts(output, period, self.started, now);
+        self.check(Limit::Output, counted, Errno::Fbig)?;
+        self.output.total = output;
         Ok(())
     }
 
@@ -47,11 +64,19 @@ impl Caps {
 
     /// Bytes are going to be written to a file, up to `end`.
     pub(super) fn write(&mut self, bytes: u64, end: u64) -> Result<()> {
-        let writes = self.writes.saturating_add(bytes);
+        let writes = self.writes.total.saturating_add(bytes);
         self.size(end)?;
-        self.check(Limit::Writes, writes, Errno::Fbig)?;
-        self.writes = writes;
+        let (period, now) = self.period(Limit::Writes);
+        let counted = self.writes.counts(writes, period, self.started, now);
+        self.check(Limit::Writes, counted, Errno::Fbig)?;
+        self.writes.total = writes;
         Ok(())
+    }
+
+    /// The limit's period, and the time where it has one.
+    fn period(&self, limit: Limit) -> (Option<u64>, u64) {
+        let period = self.limits.period(limit);
+        (period, period.map_or(0, |_| self.clock.realtime()))
     }
 
     /// A file is going to have this size.
@@ -64,7 +89,7 @@ impl Caps {
             return Ok(());
         }
         let reached = self.limits.reached(limit).with(wanted);
-        let pauses = self.limits.on_limit == OnLimit::Pause;
+        let pauses = self.limits.pauses(limit);
         match pauses && wanted <= self.limits.grace(limit) {
             true => {
                 self.reached = Some(reached);
@@ -89,7 +114,11 @@ impl Caps {
         self.refusals += 1;
         if self.refusals >= PATIENCE {
             self.refusals = 0;
-            self.reached = Some(reached.clone());
+            // One that is to be paused has as long again to come to a place where it can be.
+            self.reached = Some(match std::mem::take(&mut self.patient) {
+                true => reached.clone(),
+                false => reached.clone().hard(),
+            });
         }
         self.told = Some(reached);
     }
@@ -112,12 +141,33 @@ impl Ctx {
     }
 
     /// Bytes written to standard streams and to files since the guest was first started.
-    pub fn written(&self) -> (u64, u64) {
+    pub fn written(&self) -> (Used, Used) {
         (self.caps.output, self.caps.writes)
     }
 
-    /// Goes on counting from here.
-    pub fn set_written(&mut self, output: u64, writes: u64) {
+    /// What of it counts now.
+    #[cfg(feature = "server")]
+    pub fn written_that_counts(&mut self) -> [(Limit, u64); 2] {
+        let caps = &mut self.caps;
+        let (output, now) = caps.period(Limit::Output);
+        let (writes, later) = caps.period(Limit::Writes);
+        let started = caps.started;
+        let total = (caps.output.total, caps.writes.total);
+        [
+            (
+                Limit::Output,
+                caps.output.counts(total.0, output, started, now),
+            ),
+            (
+                Limit::Writes,
+                caps.writes.counts(total.1, writes, started, later),
+            ),
+        ]
+    }
+
+    /// Goes on counting from here, for a guest that was first started at this time.
+    pub fn set_written(&mut self, output: Used, writes: Used, started: u64) {
+        self.caps.started = started;
         (self.caps.output, self.caps.writes) = (output, writes);
     }
 }

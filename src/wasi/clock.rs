@@ -47,6 +47,11 @@ impl GuestClock {
         }
     }
 
+    /// The host's clock.
+    pub(super) fn host(&self) -> Arc<dyn Clock> {
+        self.host.clone()
+    }
+
     pub(super) fn save(&self) -> ClockV1 {
         ClockV1 {
             monotonic: self.now(ClockId::Monotonic),

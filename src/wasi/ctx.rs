@@ -156,7 +156,7 @@ impl Ctx {
             grants: bindings.grants,
             tmpfs: Vec::new(),
             table: Table::new(bindings.limits.value(Limit::Files)),
-            caps: Caps::new(bindings.limits),
+            caps: Caps::new(bindings.limits, clock.host()),
             clock,
             poll: None,
             received: 0,

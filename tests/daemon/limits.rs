@@ -1,8 +1,9 @@
 //! Tasks that take without end in one daemon: each ends with its limit named, and the daemon serves others.
 
-use serde_json::json;
+use serde_json::{Value, json};
+use ureq::http::Method;
 
-use crate::support::{Daemon, folder};
+use crate::support::{Daemon, folder, text};
 
 #[test]
 fn fifty_hostile_tasks_end_and_another_is_served() {
@@ -54,6 +55,73 @@ fn a_task_that_reaches_a_limit_can_be_paused() {
     );
 }
 
+/// What a paused task is given more of, it has in the next daemon too; and to resume it without more costs nothing.
+#[test]
+fn a_paused_task_gets_more_by_a_command_and_keeps_it() {
+    for engine in crate::support::engines() {
+        let data = folder();
+        let daemon = Daemon::start(data.path(), &["--engine", engine]);
+        let module = daemon.upload_as("bug_hostile", true);
+        let task = json!({
+            "module": module, "args": ["x", "spin"], "limits": {"cpu": "200ms"}, "on_limit": "pause",
+        });
+        let (status, task) = daemon.json(Method::POST, "/v1/tasks", &task);
+        assert_eq!(status, 201, "{task}");
+        let id = task["id"].as_u64().expect("a number");
+        let why = |task: &Value| task["error"].as_str().unwrap_or_default().to_string();
+        let task = daemon.until(id, "paused");
+        assert!(why(&task).contains("the limit cpu=200ms"), "{task:#}");
+        // It has used more than that: it goes on nowhere, and is there as it was.
+        for _ in 0..5 {
+            assert_eq!(daemon.act(id, "resume").0, 200);
+            let task = daemon.until(id, "paused");
+            assert!(why(&task).contains("the limit cpu=200ms"), "{task:#}");
+        }
+        let wrong = daemon.command(&["resume", &id.to_string(), "--limit", "stack=1M"]);
+        assert_eq!(wrong.status.code(), Some(64), "{}", text(&wrong.stderr));
+        let more = daemon.command(&["resume", &id.to_string(), "--limit", "cpu=500ms"]);
+        assert_eq!(more.status.code(), Some(0), "{}", text(&more.stderr));
+        let task = daemon.until_that("it is paused with the new limit", || {
+            let task = daemon.task(id);
+            (task["state"] == "paused" && why(&task).contains("cpu=500ms")).then_some(task)
+        });
+        assert_eq!(task["limits"], json!({"cpu": "500ms"}), "{task:#}");
+        daemon.kill();
+
+        let daemon = Daemon::start(data.path(), &["--engine", engine]);
+        assert_eq!(daemon.task(id)["limits"], json!({"cpu": "500ms"}));
+        assert_eq!(daemon.act(id, "resume").0, 200);
+        let task = daemon.until(id, "paused");
+        assert!(why(&task).contains("the limit cpu=500ms"), "{task:#}");
+        let end = json!({"limits": {"cpu": "700ms"}, "on_limit": "end"});
+        let (status, _) = daemon.json(Method::POST, &format!("/v1/tasks/{id}/resume"), &end);
+        assert_eq!(status, 200);
+        let task = daemon.until(id, "failed");
+        assert!(why(&task).contains("the limit cpu=700ms"), "{task:#}");
+    }
+}
+
+/// A period that is over is forgotten; what it was for is not.
+#[test]
+fn a_limit_for_a_period_pauses_and_the_next_period_lets_it_go_on() {
+    let data = folder();
+    let daemon = Daemon::start(data.path(), &[]);
+    let module = daemon.upload_as("bug_hostile", true);
+    let task = json!({"module": module, "args": ["x", "spin"], "limits": {"cpu": "300ms/6s"}});
+    let (_, task) = daemon.json(Method::POST, "/v1/tasks", &task);
+    let id = task["id"].as_u64().expect("a number");
+    let task = daemon.until(id, "paused");
+    let why = task["error"].as_str().expect("why");
+    assert!(why.contains("the limit cpu=300ms/6s was reached"), "{why}");
+    assert!(why.contains("in each 6s since its start"), "{why}");
+    std::thread::sleep(std::time::Duration::from_secs(7));
+    assert_eq!(daemon.act(id, "resume").0, 200);
+    daemon.until_that("it runs again", || {
+        (daemon.task(id)["state"] == "running").then_some(())
+    });
+    daemon.until(id, "paused");
+}
+
 #[test]
 fn a_task_that_fails_is_started_anew_and_one_that_ends_well_is_not() {
     let data = folder();
@@ -81,7 +149,7 @@ fn limits_of_the_process_are_refused_for_a_task() {
     let data = folder();
     let daemon = Daemon::start(data.path(), &[]);
     let task = json!({"module": daemon.upload("c_exit"), "args": ["x"], "limits": {"stack": "1M"}});
-    let (status, answer) = daemon.json(ureq::http::Method::POST, "/v1/tasks", &task);
+    let (status, answer) = daemon.json(Method::POST, "/v1/tasks", &task);
     assert_eq!(status, 400);
     assert!(
         answer["error"]

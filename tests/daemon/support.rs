@@ -271,3 +271,13 @@ pub fn free_address() -> String {
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
+
+/// The engines of the build.
+pub fn engines() -> Vec<&'static str> {
+    let all = [
+        ("wasmtime", cfg!(feature = "wasmtime")),
+        ("wasmedge", cfg!(feature = "wasmedge")),
+    ];
+    let built = all.iter().filter(|(_, built)| *built);
+    built.map(|(name, _)| *name).collect()
+}

@@ -7,7 +7,7 @@ use super::super::calendar;
 use super::super::commands::Ask;
 use super::super::driver::Message;
 use super::super::programs::blob;
-use super::super::spec::{Spec, Status, to_bytes};
+use super::super::spec::{Spec, Status, check_limits, to_bytes};
 use super::{Daemon, SUBMITTING, Submission, blocking};
 use crate::error::Error;
 use crate::model::{Digest, TaskId, TaskState};
@@ -121,7 +121,7 @@ impl Daemon {
         check_name(name.as_deref())?;
         let engine = spec.engine(self.shared.options.engine)?;
         spec.grants()?;
-        spec.check_limits()?;
+        check_limits(&spec.limits)?;
         if !engine.is_available() {
             let text = format!("this daemon was built without {engine}");
             return Err(Refused::Request(text).into());
@@ -169,7 +169,7 @@ impl Daemon {
         check_name(name.as_deref())?;
         spec.grants()?;
         self.check_open()?;
-        spec.check_limits()?;
+        check_limits(&spec.limits)?;
         let limits = spec.limits(&self.shared.options.limits);
         let (programs, bases, engine) = (
             self.programs.clone(),

@@ -138,7 +138,7 @@ impl Command {
             Ask::Pause => Ok(Want::Pause),
             Ask::Kill => Ok(Want::Kill),
             Ask::Settle => Ok(Want::Settle),
-            Ask::Resume => Err(self.not_while(state)),
+            Ask::Resume(_) => Err(self.not_while(state)),
             Ask::Remove => Err(self.not_while(state)),
         }
     }

@@ -124,6 +124,7 @@ impl Move {
                     state,
                     due,
                     status: to_bytes(&status)?,
+                    spec: None,
                     snapshot,
                     output: Vec::new(),
                     output_limit: u64::MAX,

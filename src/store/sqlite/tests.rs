@@ -41,6 +41,7 @@ fn update(id: u64, expected: u64) -> Update {
         state: TaskState::Hibernated,
         due: Some(70),
         status: b"asleep".to_vec(),
+        spec: None,
         snapshot: Part::Keep,
         output: Vec::new(),
         output_limit: 100,

@@ -256,6 +256,11 @@ impl Writer<'_> {
         let Some((next, bytes)) = changed.optional()? else {
             return Ok(Verdict::Conflict);
         };
+        if let Some(spec) = &update.spec {
+            self.transaction
+                .prepare_cached("UPDATE tasks SET spec = ?2 WHERE id = ?1")?
+                .execute(params![id, spec])?;
+        }
         if !update.output.is_empty() {
             self.append(id, next - update.output.len() as i64, &update.output)?;
             let excess = unsigned(bytes).saturating_sub(update.output_limit);
