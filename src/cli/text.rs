@@ -18,7 +18,7 @@ pub(super) fn line(text: fmt::Arguments<'_>) {
 
 /// Prints a line as it is, for programs.
 pub(super) fn print(text: &str) {
-    match writeln!(super::log::stdout(), "{text}") {
+    match super::log::stdout().write_all(format!("{text}\n").as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             let _ = FAILED.set(error);
         }
@@ -32,9 +32,11 @@ pub(super) fn failed() -> Option<&'static io::Error> {
 }
 
 /// Tells the user something, under our name. It is no reason to fail that nobody can hear it:
-/// `eprintln!` would panic, after a snapshot has been written as before.
+/// `eprintln!` would panic, after a snapshot has been written as before. It is one write: standard error has no
+/// buffer, and the log, which writes there too, would come in between the parts of a line.
 pub(super) fn tell(text: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "dormouse: {}", plain(text));
+    let line = format!("dormouse: {}\n", plain(text));
+    let _ = io::stderr().write_all(line.as_bytes());
 }
 
 /// Without what a terminal obeys: names come out of modules and snapshots, whoever has made them.

@@ -40,10 +40,9 @@ impl Side {
     }
 
     fn known(&self) -> Value {
-        self.daemon().until_that("it tells its peers", || {
-            let (status, known) = self.daemon().json(Method::GET, "/v1/peers", &Value::Null);
-            (status == 200).then_some(known)
-        })
+        let (status, known) = self.daemon().json(Method::GET, "/v1/peers", &Value::Null);
+        assert_eq!(status, 200, "{known}");
+        known
     }
 
     fn listens(&self) -> String {

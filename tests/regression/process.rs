@@ -48,6 +48,47 @@ fn the_log_goes_to_stderr() -> Result<(), String> {
     Ok(())
 }
 
+/// What one stream of a command holds, one write after another.
+fn writes(command: &mut std::process::Command, errors: bool) -> Vec<String> {
+    use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socketpair};
+    // A socket that keeps writes apart.
+    let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
+    let (ours, theirs) = socketpair(family, kind, SocketFlags::CLOEXEC, None).expect("a pair");
+    match errors {
+        true => command.stdout(Stdio::null()).stderr(theirs),
+        false => command.stdout(theirs).stderr(Stdio::null()),
+    };
+    let mut child = command.stdin(Stdio::null()).spawn().expect("it starts");
+    // The command holds the other end too.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let (mut found, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
+    while let Ok((_, length @ 1..)) = recv(&ours, &mut buffer[..], RecvFlags::empty()) {
+        found.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+    }
+    child.wait().expect("it is ours");
+    found
+}
+
+/// A daemon said its address and token in two writes, and a line of the log came in between: the token was taken to
+/// be longer than it was, and every request was refused.
+#[test]
+fn a_line_that_is_said_is_one_write() {
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    let snapshot = scratch.path().join("snapshot");
+    let mut run = dormouse();
+    run.args(["-vv", "run", "--suspend", "always", "--snapshot"]);
+    let said = writes(run.arg(&snapshot).arg(guest("c_hello_sleep")), true);
+    let ours = said.iter().any(|line| line.starts_with("dormouse: asleep"));
+    assert!(ours && said.len() > 1, "it says something: {said:?}");
+    let mut inspect = dormouse();
+    inspect.args(["-v", "inspect"]);
+    let told = writes(inspect.arg(&snapshot), false);
+    assert!(told.len() > 5, "it tells something: {told:?}");
+    for line in said.iter().chain(&told) {
+        assert!(line.ends_with('\n'), "{line:?} of {said:?} and {told:?}");
+    }
+}
+
 /// Where nobody could hear what dormouse had to say, it panicked, with the snapshot just written.
 #[test]
 fn a_deaf_stderr_is_no_panic() {
