@@ -17,7 +17,7 @@ use crate::scheduler::Policy;
 use crate::wasi::Rule;
 
 #[cfg(feature = "server")]
-pub(super) use moving::{Drain, Migrate, Peers, PeersCommand, Streams};
+pub(super) use moving::{Decide, Drain, Migrate, Moves, Peers, PeersCommand, Streams};
 
 /// Puts unmodified WASI programs to sleep: suspend to a file, resume anywhere.
 #[derive(Debug, Parser)]
@@ -80,6 +80,12 @@ pub(super) enum Command {
     /// The daemons that tasks can move to and come from.
     #[cfg(feature = "server")]
     Peers(Peers),
+    /// List moves that have not ended for both daemons, and say why.
+    #[cfg(feature = "server")]
+    Moves(Moves),
+    /// Say where a task is whose move is open while the other daemon does not come back.
+    #[cfg(feature = "server")]
+    Decide(Decide),
     /// Show what a daemon does, every second.
     #[cfg(feature = "server")]
     Top(Top),

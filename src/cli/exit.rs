@@ -56,7 +56,7 @@ Exit codes:
    76  the task cannot be suspended
    77  the daemon does not accept the token
    78  there is no such task, or its state does not allow what was asked
-   79  a task could not be moved; it stays where it was
+   79  a task could not be moved, and stays where it was; or the other daemon of a move does not answer
    80  a limit was reached
    81  the snapshot is not signed or encrypted as was asked, or no key opens it
    82  the audit has found something

@@ -14,6 +14,8 @@ mod keys;
 mod log;
 #[cfg(feature = "server")]
 mod migrate;
+#[cfg(feature = "server")]
+mod moves;
 mod progress;
 mod rehearse;
 mod resume;
@@ -120,6 +122,10 @@ pub fn main() -> ExitCode {
         Command::Drain(command) => migrate::drain(&command),
         #[cfg(feature = "server")]
         Command::Peers(command) => migrate::peers(&command),
+        #[cfg(feature = "server")]
+        Command::Moves(command) => moves::moves(&command),
+        #[cfg(feature = "server")]
+        Command::Decide(command) => moves::decide(&command),
         #[cfg(feature = "server")]
         Command::Top(command) => tasks::top(&command),
     };

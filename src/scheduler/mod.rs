@@ -62,7 +62,7 @@ pub use self::{
     error::Error,
     info::{Outputs, Piece, TaskInfo},
     metrics::Metrics,
-    moving::{Blob, Considered, Formats, Grants, Inquiry, MovedTo, Note, Offer, Standing},
+    moving::{Blob, Claim, Considered, Formats, Grants, Inquiry, MovedTo, Note, Offer, Standing},
     output::Fresh,
     restart::Restart,
     shared::Moved,

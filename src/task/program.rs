@@ -273,7 +273,7 @@ impl Runtime {
     }
 
     /// The engine of this kind, started at its first use.
-    fn engine(&self, kind: EngineKind) -> Result<Arc<dyn Engine>, Error> {
+    pub(crate) fn engine(&self, kind: EngineKind) -> Result<Arc<dyn Engine>, Error> {
         let mut engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(engine) = engines.iter().find(|engine| engine.kind() == kind) {
             return Ok(engine.clone());

@@ -48,6 +48,33 @@ pub(in crate::cli) struct Drain {
 }
 
 #[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Moves {
+    #[command(flatten)]
+    pub remote: Remote,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("what").required(true))]
+pub(in crate::cli) struct Decide {
+    #[command(flatten)]
+    pub remote: Remote,
+    /// The task is here, and goes on.
+    #[arg(long, group = "what")]
+    pub keep: bool,
+    /// The task is the other daemon's; what is here of it goes.
+    #[arg(long, group = "what")]
+    pub drop: bool,
+    /// Decide although the other daemon does not answer. If it comes back, the task may have run twice, or be lost.
+    #[arg(long)]
+    pub force: bool,
+    /// The task's number or name.
+    pub id: String,
+}
+
+#[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Peers {
     #[command(flatten)]
     pub remote: Remote,

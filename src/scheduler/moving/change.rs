@@ -25,6 +25,10 @@ pub(in super::super) enum Step {
     Take,
     /// What arrived is not ours.
     Drop,
+    /// An operator says that what was given to the other side is ours again; that side has to be told.
+    Recall,
+    /// The other side has it too, by an operator's decision: ours stands still.
+    Fork,
 }
 
 /// A step of a move of a task.
@@ -42,9 +46,10 @@ impl Move {
         match self.step {
             Step::Give => state == Some(TaskState::Moving),
             Step::Given | Step::Done => state == Some(TaskState::Moved),
-            Step::Keep | Step::Reclaim | Step::Take => {
+            Step::Keep | Step::Reclaim | Step::Recall | Step::Take => {
                 matches!(state, Some(TaskState::Hibernated | TaskState::Paused))
             }
+            Step::Fork => state == Some(TaskState::Paused),
             Step::Drop => state.is_none(),
         }
     }
@@ -53,7 +58,8 @@ impl Move {
     pub(in super::super) fn words(&self) -> &'static str {
         match self.step {
             Step::Give => "moved",
-            Step::Keep | Step::Reclaim => "kept",
+            Step::Keep | Step::Reclaim | Step::Recall => "kept",
+            Step::Fork => "set aside",
             Step::Given | Step::Done => "given up",
             Step::Take => "taken over",
             Step::Drop => "dropped",
@@ -76,7 +82,8 @@ impl Move {
         let (event, state) = match self.step {
             Step::Give => (Event::Give, TaskState::Moving),
             Step::Keep | Step::Take => back(Event::Hibernate),
-            Step::Reclaim => (Event::Rearm, back(Event::Rearm).1),
+            Step::Reclaim | Step::Recall => (Event::Rearm, back(Event::Rearm).1),
+            Step::Fork => (Event::Pause, TaskState::Paused),
             Step::Given => (Event::Given, TaskState::Moved),
             // It is there already.
             Step::Done => (Event::Given, TaskState::Moved),
@@ -87,6 +94,7 @@ impl Move {
             Step::Drop => row.state == TaskState::Arriving,
             Step::Take => row.state == TaskState::Arriving,
             Step::Keep => row.state == TaskState::Moving,
+            Step::Fork => row.state == TaskState::Paused,
             _ => row.state.after(event).is_some(),
         };
         if !fits {
@@ -106,7 +114,8 @@ impl Move {
             }
             Step::Given => status.moved_to = Some(self.moved_to(false)),
             Step::Done => status.moved_to = Some(self.moved_to(true)),
-            Step::Reclaim => status.moved_to = None,
+            Step::Reclaim | Step::Recall => status.moved_to = None,
+            Step::Fork => status.error = note.why.clone(),
             Step::Keep | Step::Take | Step::Drop => {}
         }
         let record = self.record(row.id, &note)?;
@@ -155,10 +164,12 @@ impl Move {
     fn record(&self, task: TaskId, note: &Note) -> Result<Record, Error> {
         let step = match self.step {
             Step::Give => TransferStep::Giving,
-            Step::Keep => TransferStep::Returned,
+            Step::Keep | Step::Recall => TransferStep::Returned,
             Step::Given => TransferStep::Given,
             Step::Take => TransferStep::Taken,
-            Step::Done | Step::Reclaim | Step::Drop => return Ok(Record::Forget(self.transfer)),
+            Step::Done | Step::Reclaim | Step::Drop | Step::Fork => {
+                return Ok(Record::Forget(self.transfer));
+            }
         };
         Ok(Record::Put(Transfer {
             id: self.transfer,
@@ -175,6 +186,7 @@ impl Move {
             address: self.note.address.clone(),
             task: self.note.theirs,
             settled,
+            transfer: Some(self.transfer),
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::model::{Limit, Limits};
 use crate::store::{
     Change, Entry, Frozen, Hand, Insert, Record, Row, Stream, Transfer, TransferStep, Verdict,
 };
-use crate::task::{TaskHandle, unpack};
+use crate::task::{Runtime, TaskHandle, unpack};
 
 /// What tasks of another daemon's may use here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +68,7 @@ impl Daemon {
             });
         }
         let (shared, grants) = (self.shared.clone(), grants.clone());
+        let programs = self.programs.clone();
         blocking(move || {
             let mut considered = Considered::default();
             let refused = &mut considered.refused;
@@ -77,7 +78,15 @@ impl Daemon {
                     env!("CARGO_PKG_VERSION")
                 )),
                 Ok(spec) => {
-                    refused.extend(spec_refused(&spec, &shared.options, &grants));
+                    refused.extend(spec_refused(&spec, &shared.options, programs.runtime(), &grants));
+                    // The task need not stand still while a module that is here is made ready for its engine.
+                    if refused.is_empty() && shared.store.has_blob(&inquiry.module)? {
+                        let ready = programs.get(&inquiry.module).and_then(|program| {
+                            let engine = spec.engine(shared.options.engine)?;
+                            program.compile(programs.runtime(), engine, &crate::task::quiet)
+                        });
+                        refused.extend(ready.err().map(|error| error.to_string()));
+                    }
                     let now = shared.clock.realtime();
                     let schedule = spec.every.as_deref().map(|every| calendar::next(every, now));
                     if let Some(Err(error)) = schedule {
@@ -213,7 +222,7 @@ impl Daemon {
         let shared = &self.shared;
         let spec: Spec = from_bytes(&offer.spec)?;
         // It may be another one than was asked about.
-        if let Some(why) = spec_refused(&spec, &shared.options, grants)
+        if let Some(why) = spec_refused(&spec, &shared.options, self.programs.runtime(), grants)
             .into_iter()
             .next()
         {
@@ -298,17 +307,23 @@ impl Daemon {
         Ok(Some(record.task))
     }
 
-    /// What is held stays where it came from.
+    /// What is held stays where it came from. Gives the task's number where it is ours already: by an operator's
+    /// decision, or because the other side has been set back to a time before it gave the task up.
     ///
     /// # Errors
     /// Where it cannot be stored.
-    pub(crate) async fn let_go(&self, transfer: TransferId, peer: Digest) -> Result<(), Error> {
+    pub(crate) async fn let_go(
+        &self,
+        transfer: TransferId,
+        peer: Digest,
+    ) -> Result<Option<TaskId>, Error> {
         match self.held(transfer, peer).await? {
             Some(record) if record.step == TransferStep::Held => {
                 self.step_of(transfer, Step::Drop, TransferStep::Held, None)
-                    .await
+                    .await?;
+                Ok(None)
             }
-            _ => Ok(()),
+            taken => Ok(taken.map(|record| record.task)),
         }
     }
 
@@ -338,10 +353,20 @@ fn dead(transfer: TransferId) -> Error {
 }
 
 /// Why a task of another daemon's cannot run here.
-fn spec_refused(spec: &Spec, options: &super::super::Options, grants: &Grants) -> Vec<String> {
+fn spec_refused(
+    spec: &Spec,
+    options: &super::super::Options,
+    runtime: &Runtime,
+    grants: &Grants,
+) -> Vec<String> {
     let mut refused = Vec::new();
     match spec.engine(options.engine) {
-        Ok(engine) if engine.is_available() => {}
+        Ok(engine) if engine.is_available() => {
+            // Its library may be missing.
+            if let Err(error) = runtime.engine(engine) {
+                refused.push(format!("the daemon there cannot use {engine}: {error}"));
+            }
+        }
         Ok(engine) => refused.push(format!("the daemon there was built without {engine}")),
         Err(error) => refused.push(error.to_string()),
     }

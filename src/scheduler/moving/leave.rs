@@ -17,17 +17,6 @@ use crate::task::{Asleep, HeldSocket};
 /// Bytes of output that are read from the store at once.
 const CHUNK: u64 = 1 << 20;
 
-/// How a move stands, as the side says that the task leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Standing {
-    /// Not decided yet.
-    Giving,
-    /// It is the other side's.
-    Given,
-    /// It stays here.
-    Kept,
-}
-
 impl Daemon {
     /// Keeps others from moving the task while this move is under way; `false` where one is.
     pub(crate) fn begin_move(&self, id: TaskId) -> bool {
@@ -272,24 +261,6 @@ impl Daemon {
         self.commit(vec![Change::Hand(hand)]).await.map(drop)
     }
 
-    /// How a move stands, for the side that the task was offered to.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub(crate) async fn standing(
-        &self,
-        transfer: TransferId,
-        peer: Digest,
-    ) -> Result<Standing, Error> {
-        let record = self.transfer(transfer).await?;
-        let ours = record.filter(|record| record.peer == peer);
-        Ok(match ours.map(|record| record.step) {
-            Some(TransferStep::Giving) => Standing::Giving,
-            Some(TransferStep::Given) => Standing::Given,
-            _ => Standing::Kept,
-        })
-    }
-
     /// Moves that have not ended for both sides.
     ///
     /// # Errors
@@ -326,12 +297,24 @@ impl Daemon {
         at: TransferStep,
         theirs: Option<u64>,
     ) -> Result<(), Error> {
+        let change = |note: &mut Note| note.theirs = theirs.unwrap_or(note.theirs);
+        self.step_with(transfer, step, at, change).await
+    }
+
+    /// The same, with a change of what is noted of the move.
+    pub(super) async fn step_with(
+        &self,
+        transfer: TransferId,
+        step: Step,
+        at: TransferStep,
+        change: impl FnOnce(&mut Note),
+    ) -> Result<(), Error> {
         let record = self.transfer(transfer).await?;
         let Some(record) = record.filter(|record| record.step == at) else {
             return Ok(());
         };
         let mut note: Note = from_bytes(&record.note)?;
-        note.theirs = theirs.unwrap_or(note.theirs);
+        change(&mut note);
         self.step(record.task, step, transfer, record.peer, note)
             .await
     }

@@ -25,6 +25,7 @@
 //! runs the task again, and the target, which held it durably before, asks and is told until it knows.
 
 mod change;
+mod decide;
 mod hold;
 mod leave;
 mod offer;
@@ -41,8 +42,8 @@ use super::guest::Worker;
 use crate::model::{TaskId, TransferId};
 
 pub(super) use change::{Move, Step};
+pub use decide::{Claim, Standing};
 pub use hold::{Blob, Considered, Grants};
-pub use leave::Standing;
 pub use offer::{Formats, Inquiry, Offer};
 use offer::{OfferedPiece, OfferedSnapshot};
 
@@ -61,6 +62,9 @@ pub struct MovedTo {
     pub task: u64,
     /// The other daemon has said that it knows.
     pub settled: bool,
+    /// The move.
+    #[serde(default)]
+    pub transfer: Option<TransferId>,
 }
 
 /// What is known of a move, beside what the store knows.
@@ -74,6 +78,12 @@ pub struct Note {
     pub paused: bool,
     /// The task's number at the other side, where it is known.
     pub theirs: u64,
+    /// When an operator decided where the task is, in nanoseconds since the Unix epoch.
+    #[serde(default)]
+    pub decided: Option<u64>,
+    /// Why the task is set aside.
+    #[serde(default)]
+    pub why: Option<String>,
 }
 
 /// What a daemon knows of moves that are under way.

@@ -194,9 +194,12 @@ impl Asked {
                 None => Answer::Unknown,
             },
             Request::Drop(transfer) => {
-                daemon.let_go(transfer, self.who).await?;
+                let taken = daemon.let_go(transfer, self.who).await?;
                 self.held.retain(|held| *held != transfer);
-                Answer::Done
+                match taken {
+                    None => Answer::Done,
+                    Some(id) => Answer::Taken(id.0),
+                }
             }
             Request::Settled(transfer) => {
                 daemon.settled(transfer, self.who).await?;
@@ -212,7 +215,11 @@ impl Asked {
                 }
             }
             Request::Standing(transfer) => {
-                Answer::Standing(daemon.standing(transfer, self.who).await?)
+                Answer::Standing(daemon.standing(transfer, self.who, None).await?)
+            }
+            Request::Stands(claim) => {
+                let transfer = claim.transfer;
+                Answer::Standing(daemon.standing(transfer, self.who, Some(claim)).await?)
             }
         })
     }

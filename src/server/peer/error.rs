@@ -63,6 +63,26 @@ pub enum PeerError {
     /// Another move of the task is under way.
     #[error("task {0} is being moved already")]
     UnderWay(u64),
+    /// There is nothing to decide.
+    #[error("task {0} is on no move that is open; `dormouse moves` lists those that are")]
+    Decided(u64),
+    /// The other side of a move does not answer.
+    #[error(
+        "daemon {daemon} at {address} does not settle the move of task {task}: {why}. Decide without it only if it does not \
+         come back: {risk}. --force decides"
+    )]
+    Silent {
+        /// The task.
+        task: u64,
+        /// The other daemon.
+        daemon: String,
+        /// Where it is.
+        address: String,
+        /// Why it does not.
+        why: String,
+        /// What may come of it.
+        risk: &'static str,
+    },
     /// No such peer.
     #[error("no peer is called {0:?}; `dormouse peers` lists them")]
     NoPeer(String),
@@ -84,7 +104,7 @@ impl From<PeerError> for Public {
         let kind = match error {
             PeerError::Request(_) | PeerError::NoPeer(_) => ErrorKind::Request,
             PeerError::File { .. } => ErrorKind::Store,
-            PeerError::UnderWay(_) => ErrorKind::Task,
+            PeerError::UnderWay(_) | PeerError::Decided(_) => ErrorKind::Task,
             _ => ErrorKind::Peer,
         };
         Self::new(kind, error)

@@ -13,10 +13,15 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::model::{Digest, TransferId};
-use crate::scheduler::{Blob, Considered, Formats, Inquiry, Standing};
+use crate::scheduler::{Blob, Claim, Considered, Formats, Inquiry, Standing};
 
 /// The version of what is said here. Both sides say which they know, and take the highest of both.
-pub(super) const VERSIONS: (u32, u32) = (1, 1);
+///
+/// 1: the first. 2: [`Request::Stands`].
+pub(super) const VERSIONS: (u32, u32) = (1, 2);
+
+/// The first version that knows [`Request::Stands`].
+pub(super) const STANDS: u32 = 2;
 
 /// The largest message, without its body.
 const MESSAGE: usize = 1 << 20;
@@ -73,6 +78,8 @@ pub(super) enum Request {
     Settled(TransferId),
     /// How a move stands that we were offered.
     Standing(TransferId),
+    /// The same, with what is needed where the other side remembers nothing of it. Since version 2.
+    Stands(Claim),
     /// This link carries a connection of a task that moved, from now on.
     Carry {
         /// The move.
@@ -244,9 +251,11 @@ mod tests {
         let ours = Hello::new("a", "");
         assert_eq!(ours.misfit(&Hello::new("b", "")), None);
         let mut newer = Hello::new("b", "");
-        newer.versions = (2, 3);
+        newer.versions = (3, 4);
         let text = ours.misfit(&newer).expect("they do not fit");
-        assert!(text.contains("versions 2 to 3"), "{text}");
+        assert!(text.contains("versions 3 to 4"), "{text}");
+        newer.versions = (2, 3);
+        assert_eq!(ours.misfit(&newer), None);
         let mut other = Hello::new("b", "");
         other.formats.snapshot += 1;
         assert!(ours.misfit(&other).is_some());

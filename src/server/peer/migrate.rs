@@ -132,7 +132,8 @@ impl Peers {
         inquiry: &Inquiry,
     ) -> Result<Option<Digest>, Error> {
         let request = Request::Inquire(inquiry.clone());
-        let considered = match link.ask(&request, &[], PATIENCE).await? {
+        // The other side may compile what it has for another engine.
+        let considered = match link.ask(&request, &[], COMPILES).await? {
             Answer::Considered(considered) => considered,
             answer => return Err(link.unexpected(answer).into()),
         };

@@ -22,6 +22,7 @@ mod routes;
 mod settle;
 mod tls;
 mod trust;
+mod undecided;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -37,6 +38,7 @@ pub(super) use routes::{Doc, routes};
 pub mod wire {
     pub use super::routes::{Drain, Gone, Known, Migrate, There};
     pub use super::trust::Peer;
+    pub use super::undecided::{Decide, Decided, Open};
 }
 
 use self::trust::Peer;
@@ -59,6 +61,8 @@ pub struct Peers {
     unsettled: Notify,
     /// Connections of tasks that came, until they are carried.
     ends: Arc<relay::Ends>,
+    /// Why moves are still open.
+    troubles: undecided::Troubles,
 }
 
 impl Peers {
@@ -76,6 +80,7 @@ impl Peers {
             accepting: std::sync::OnceLock::new(),
             unsettled: Notify::new(),
             ends: Arc::default(),
+            troubles: undecided::Troubles::default(),
         });
         tokio::spawn(settle::run(Arc::downgrade(&peers)));
         Ok(peers)

@@ -18,6 +18,7 @@ use utoipa::{OpenApi, ToSchema};
 
 use super::link::Link;
 use super::migrate::{Migrated, Wishes};
+use super::undecided::{self, Decide, Decided, Open};
 use super::{Peer, Peers};
 use crate::server::Served;
 use crate::server::routes::{Answer, Body, Path, Shared, bad, find};
@@ -118,8 +119,16 @@ impl From<Migrated> for There {
 /// These paths for OpenAPI.
 #[derive(OpenApi)]
 #[openapi(
-    paths(peers, add_peer, remove_peer, migrate, drain),
-    components(schemas(Known, Peer, Migrate, Drain, Gone, There))
+    paths(
+        peers,
+        add_peer,
+        remove_peer,
+        migrate,
+        drain,
+        super::undecided::moves,
+        super::undecided::decide
+    ),
+    components(schemas(Known, Peer, Migrate, Drain, Gone, There, Open, Decide, Decided))
 )]
 pub struct Doc;
 
@@ -129,9 +138,11 @@ pub(in crate::server) fn routes() -> Router<Arc<Served>> {
         .route("/v1/peers/{name}", axum::routing::delete(remove_peer))
         .route("/v1/tasks/{id}/migrate", post(migrate))
         .route("/v1/drain", post(drain))
+        .route("/v1/moves", get(undecided::moves))
+        .route("/v1/tasks/{id}/decide", post(undecided::decide))
 }
 
-fn known(served: &Served) -> Answer<&Arc<Peers>> {
+pub(super) fn known(served: &Served) -> Answer<&Arc<Peers>> {
     let without = || bad("this daemon was started without peers");
     served.peers.as_ref().ok_or_else(without)
 }

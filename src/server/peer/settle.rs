@@ -2,17 +2,21 @@
 //!
 //! ```text
 //!   Giving     nobody drives it: it stays here        -> Returned
-//!   Returned   tells the other side to drop it        -> (nothing)
+//!   Returned   tells the other side to drop it        -> (nothing), or set aside if that has taken it
 //!   Given      tells the other side to take it        -> (nothing), or back here if that has lost it
 //!   Held       asks the other side: given?            -> Taken, or (nothing), or asks again
 //! ```
+//!
+//! An operator of the other side may have decided meanwhile that the task is that side's. So a daemon that finds
+//! *Giving* when it starts tells the other side to drop the task before it goes on with it, once, and believes it if that
+//! says that it has taken it.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::link::{Link, PATIENCE};
-use super::message::{Answer, Request};
+use super::message::{Answer, Request, STANDS};
 use super::{PeerError, Peers};
 use crate::error::Error;
 use crate::scheduler::{Note, Standing};
@@ -28,9 +32,11 @@ const YOUNG: Duration = Duration::from_millis(50);
 /// Runs until the daemon has gone.
 pub(super) async fn run(peers: Weak<Peers>) {
     let mut pause = FIRST;
+    let mut starting = true;
     loop {
         let Some(peers) = peers.upgrade() else { return };
-        let left = match peers.settle().await {
+        let settled = peers.settle(std::mem::take(&mut starting)).await;
+        let left = match settled {
             Ok(left) => left,
             Err(error) => {
                 log::warn!("cannot look at moves that are open: {error}");
@@ -56,7 +62,7 @@ pub(super) async fn run(peers: Weak<Peers>) {
 
 impl Peers {
     /// Tries to end all open moves; gives how many are left.
-    async fn settle(self: &Arc<Self>) -> Result<usize, Error> {
+    async fn settle(self: &Arc<Self>, starting: bool) -> Result<usize, Error> {
         let mut left = 0;
         // A daemon that does not answer is not asked for each of its moves.
         let mut silent = HashSet::new();
@@ -69,6 +75,16 @@ impl Peers {
                 continue;
             };
             if transfer.step == TransferStep::Giving {
+                if starting && !silent.contains(&note.address) {
+                    match self.taken_there(&transfer, &note).await {
+                        Ok(true) => continue,
+                        Ok(false) => {}
+                        Err(error) => {
+                            log::debug!("move {} of task {}: {error}", transfer.id, transfer.task);
+                            silent.insert(note.address.clone());
+                        }
+                    }
+                }
                 log::info!("task {} stays here: its move was cut short", transfer.task);
                 self.daemon.keep(transfer.id).await?;
                 transfer.step = TransferStep::Returned;
@@ -78,10 +94,11 @@ impl Peers {
                 continue;
             }
             match self.settle_one(&transfer, &note).await {
-                Ok(true) => {}
+                Ok(true) => self.untold(transfer.id),
                 Ok(false) => left += 1,
                 Err(error) => {
                     log::debug!("move {} of task {}: {error}", transfer.id, transfer.task);
+                    self.trouble(transfer.id, error.to_string());
                     silent.insert(note.address);
                     left += 1;
                 }
@@ -90,8 +107,38 @@ impl Peers {
         Ok(left)
     }
 
+    /// Tells the other side to drop a task, before it goes on here. Where that says that it has taken the task, it is
+    /// that side's.
+    async fn taken_there(
+        self: &Arc<Self>,
+        transfer: &Transfer,
+        note: &Note,
+    ) -> Result<bool, Error> {
+        let id = transfer.id;
+        if note.address.is_empty() || self.trust.of(&transfer.peer).is_none() {
+            return Ok(false);
+        }
+        let mut link = Link::open(self, &note.address, Some(transfer.peer)).await?;
+        let Answer::Taken(theirs) = link.ask(&Request::Drop(id), &[], PATIENCE).await? else {
+            return Ok(false);
+        };
+        log::warn!(
+            "task {} was on its way to daemon {}, which has gone on with it as its task {theirs}: it is that one's",
+            transfer.task,
+            note.daemon
+        );
+        self.daemon.given(id, theirs).await?;
+        self.daemon.done(id).await?;
+        link.ask(&Request::Settled(id), &[], PATIENCE).await?;
+        Ok(true)
+    }
+
     /// Whether a move is over for both sides.
-    async fn settle_one(self: &Arc<Self>, transfer: &Transfer, note: &Note) -> Result<bool, Error> {
+    pub(super) async fn settle_one(
+        self: &Arc<Self>,
+        transfer: &Transfer,
+        note: &Note,
+    ) -> Result<bool, Error> {
         let id = transfer.id;
         if self.trust.of(&transfer.peer).is_none() {
             // Nobody will ever answer. What is ours stays so; what is not is not made so.
@@ -105,24 +152,55 @@ impl Peers {
         match transfer.step {
             TransferStep::Returned => match link.ask(&Request::Drop(id), &[], PATIENCE).await? {
                 Answer::Done => self.daemon.forget_move(id).await?,
+                Answer::Taken(theirs) => {
+                    let why = format!(
+                        "daemon {} at {} has this task too, as its task {theirs}, and goes on with it: it was decided \
+                         where it is while the two daemons did not reach each other; `dormouse resume {}` lets this \
+                         one go on as well",
+                        note.daemon, note.address, transfer.task
+                    );
+                    log::error!("task {} is there twice: {why}", transfer.task);
+                    self.daemon.fork(transfer, why).await?;
+                    link.ask(&Request::Settled(id), &[], PATIENCE).await?;
+                }
                 answer => return Err(link.unexpected(answer).into()),
             },
             TransferStep::Given => {
                 self.confirmed(&mut link, id).await?;
                 link.ask(&Request::Settled(id), &[], PATIENCE).await?;
             }
-            TransferStep::Held => match link.ask(&Request::Standing(id), &[], PATIENCE).await? {
+            TransferStep::Held => match self.standing(&mut link, transfer).await? {
                 Answer::Standing(Standing::Given) => {
                     self.daemon.take(id, transfer.peer).await?;
                 }
                 Answer::Standing(Standing::Kept) => {
                     self.daemon.let_go(id, transfer.peer).await?;
                 }
-                Answer::Standing(Standing::Giving) => return Ok(false),
+                Answer::Standing(Standing::Giving) => {
+                    self.untold(id);
+                    return Ok(false);
+                }
+                Answer::Standing(Standing::Unknown) => {
+                    let why = format!(
+                        "daemon {} at {} knows nothing of the task: it has lost what it knew",
+                        link.theirs.daemon, note.address
+                    );
+                    self.trouble(id, why);
+                    return Ok(false);
+                }
                 answer => return Err(link.unexpected(answer).into()),
             },
             TransferStep::Giving | TransferStep::Taken => {}
         }
         Ok(true)
+    }
+
+    /// Asks how a move stands by which we hold a task.
+    async fn standing(&self, link: &mut Link, held: &Transfer) -> Result<Answer, Error> {
+        let request = match link.theirs.versions.1 >= STANDS {
+            true => Request::Stands(self.daemon.claim(held).await?),
+            false => Request::Standing(held.id),
+        };
+        Ok(link.ask(&request, &[], PATIENCE).await?)
     }
 }

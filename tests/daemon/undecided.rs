@@ -1,0 +1,603 @@
+//! Moves whose other side has lost what it knew, cannot have the task, or does not come back.
+
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::RecvTimeoutError;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use ureq::http::Method;
+
+use crate::neighbour::Neighbour;
+use crate::side::{Side, assert_in_order, pair, rounds};
+use crate::support::{folder, text};
+
+const QUICK: [&str; 4] = ["--hibernate-after", "30ms", "--checkpoint", "50ms"];
+const ENDLESS: [&str; 3] = ["0.005", "0.06", "1000000"];
+
+impl Side {
+    fn moves(&self) -> Vec<Value> {
+        let (status, open) = self.daemon().json(Method::GET, "/v1/moves", &Value::Null);
+        assert_eq!(status, 200, "{open}");
+        open.as_array().expect("a list").clone()
+    }
+
+    /// The one task that is here and has a state like that.
+    fn states(&self) -> Vec<String> {
+        let state = |task: &Value| task["state"].as_str().expect("a state").to_string();
+        self.tasks().iter().map(state).collect()
+    }
+
+    /// The number of the one task that is here.
+    fn only(&self) -> u64 {
+        let tasks = self.tasks();
+        assert_eq!(tasks.len(), 1, "{tasks:#?}");
+        tasks[0]["id"].as_u64().expect("a number")
+    }
+
+    fn begin(&self, name: &str) -> u64 {
+        let id = self
+            .daemon()
+            .submit("ex_sleeper", &ENDLESS, json!({"name": name}));
+        self.goes_on(id);
+        id
+    }
+
+    /// Waits for more output of a task, and looks whether it is in order.
+    fn goes_on(&self, id: u64) -> usize {
+        let before = rounds(&self.daemon().output(id)).len();
+        let output = self.daemon().until_that("it goes on", || {
+            let output = self.daemon().output(id);
+            (rounds(&output).len() > before + 1).then_some(output)
+        });
+        assert_in_order(&output);
+        rounds(&output).len()
+    }
+
+    fn until_settled(&self) {
+        self.daemon()
+            .until_that("all moves end", || self.moves().is_empty().then_some(()));
+    }
+
+    /// What a command of the binary's says, and its exit code.
+    fn says(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let output = self.daemon().command(arguments);
+        let said = text(&output.stdout) + &text(&output.stderr);
+        (output.status.code(), said)
+    }
+}
+
+/// Starts to move a task, and does not wait for it.
+fn start_moving(source: &Side, id: u64) -> JoinHandle<Option<u16>> {
+    let address = source.daemon().address.clone();
+    let token = format!("Bearer {}", source.daemon().token);
+    std::thread::spawn(move || {
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(30)))
+            .build();
+        let answer = ureq::Agent::from(config)
+            .post(format!("http://{address}/v1/tasks/{id}/migrate"))
+            .header("authorization", token)
+            .send_json(json!({"to": "other"}));
+        answer.ok().map(|answer| answer.status().as_u16())
+    })
+}
+
+/// Starts to move a task, and stops the network behind a record; gives what ends when the move does, if the record
+/// came at all.
+fn stopped_at(
+    source: &Side,
+    target: &Side,
+    id: u64,
+    at: usize,
+) -> Result<JoinHandle<Option<u16>>, ()> {
+    let reached = target.gate.arm(at, true);
+    let moving = start_moving(source, id);
+    loop {
+        match reached.recv_timeout(Duration::from_millis(20)) {
+            Ok(()) => return Ok(moving),
+            Err(RecvTimeoutError::Timeout) if !moving.is_finished() => {}
+            Err(_) => {
+                target.gate.open();
+                return Err(());
+            }
+        }
+    }
+}
+
+/// A task that is on its way while the network is stopped.
+struct Halted {
+    /// Its number at the source.
+    id: u64,
+    moving: JoinHandle<Option<u16>>,
+}
+
+impl Halted {
+    /// The network works again, and the move ends as it can.
+    fn end(self, target: &Side) -> u64 {
+        target.gate.open();
+        self.moving.join().expect("it ends");
+        self.id
+    }
+}
+
+/// Moves a task until the two sides stand like that, and stops the network there.
+fn stopped_when(
+    source: &Side,
+    target: &Side,
+    mut id: u64,
+    stands: impl Fn(&str, &[String]) -> bool,
+) -> Halted {
+    // Not at the same record each time: what the other side has already is not sent again.
+    for at in (8..20).cycle().take(60) {
+        let Ok(moving) = stopped_at(source, target, id, at) else {
+            id = returned(source, target);
+            continue;
+        };
+        let started = Instant::now();
+        let mut since = None;
+        // What was delivered takes a moment, and then nothing changes.
+        while started.elapsed() < Duration::from_millis(300) {
+            let here = source.daemon().task(id)["state"].clone();
+            let now = stands(here.as_str().expect("a state"), &target.states());
+            since = since.filter(|_| now).or(now.then(Instant::now));
+            if since.is_some_and(|since| since.elapsed() > Duration::from_millis(80)) {
+                return Halted { id, moving };
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        target.gate.open();
+        moving.join().expect("it ends");
+        source.until_settled();
+        target.until_settled();
+        if source.tasks().is_empty() {
+            id = returned(source, target);
+        }
+    }
+    panic!("it never stood so");
+}
+
+/// Moves the task back that has gone; gives its number.
+fn returned(source: &Side, target: &Side) -> u64 {
+    let there = target.tasks()[0]["id"].as_u64().expect("a number");
+    let (status, gone) = target.migrate(there, "other");
+    assert_eq!(status, 200, "{gone}");
+    source.until_settled();
+    target.until_settled();
+    gone["to"]["task"].as_u64().expect("a number")
+}
+
+/// The target holds it, and the source has not been told.
+fn held(source: &Side, target: &Side, id: u64) -> Halted {
+    stopped_when(source, target, id, |here, there| {
+        here == "moving" && there == ["arriving"]
+    })
+}
+
+/// The source has given it up, and the target has not been told.
+fn given(source: &Side, target: &Side, id: u64) -> Halted {
+    stopped_when(source, target, id, |here, there| {
+        here == "moved" && there == ["arriving"]
+    })
+}
+
+/// The target has it, and the source has not been told.
+fn taken(source: &Side, target: &Side, id: u64) -> Halted {
+    stopped_when(source, target, id, |here, there| {
+        here == "moved" && there.len() == 1 && there[0] != "arriving" && !source.moves().is_empty()
+    })
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).expect("a directory").flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            std::fs::copy(entry.path(), to.join(entry.file_name())).expect("it is copied");
+        }
+    }
+}
+
+/// Removes all that a daemon knows of tasks; who it is stays.
+fn forget(data: &Path) {
+    for entry in std::fs::read_dir(data).expect("a directory").flatten() {
+        if entry
+            .file_name()
+            .to_string_lossy()
+            .starts_with("store.sqlite")
+        {
+            std::fs::remove_file(entry.path()).expect("it is removed");
+        }
+    }
+}
+
+/// Puts back what was there before.
+fn set_back(data: &Path, copied: &Path) {
+    forget(data);
+    copy(copied, data);
+}
+
+/// Wherever in a move the target loses what it held, the source goes on with the task.
+#[test]
+fn a_target_that_has_lost_what_it_held_gives_it_back() {
+    let [a, mut b] = pair(&QUICK);
+    let id = a.begin("walker");
+    let (mut last, mut reclaimed) = (0, 0);
+    for at in 1.. {
+        // An older copy of its directory, or nothing at all.
+        let older = (at % 2 == 0).then(folder);
+        if let Some(older) = &older {
+            b.kill();
+            copy(b.data.path(), older.path());
+            b.start();
+        }
+        let Ok(moving) = stopped_at(&a, &b, id, at) else {
+            break;
+        };
+        std::thread::sleep(Duration::from_millis(40));
+        b.daemon().kill_now();
+        b.gate.open();
+        moving.join().expect("it ends");
+        b.kill();
+        let unsettled = a.moves();
+        if a.daemon().task(id)["state"] == "moved" && unsettled.is_empty() {
+            // It has confirmed that it has the task: what is lost then is lost.
+            break;
+        }
+        reclaimed += usize::from(unsettled.iter().any(|open| open["step"] == "given"));
+        match &older {
+            Some(older) => set_back(b.data.path(), older.path()),
+            None => forget(b.data.path()),
+        }
+        b.start();
+        a.until_settled();
+        b.until_settled();
+        assert!(b.tasks().is_empty(), "record {at}: {:#?}", b.tasks());
+        let now = a.goes_on(id);
+        assert!(
+            now > last,
+            "record {at}: {now} rounds, and there were {last}"
+        );
+        last = now;
+    }
+    assert!(reclaimed > 0, "it was never lost after it had been given");
+}
+
+/// A target that is set back to when it held a task asks, and the source remembers that it gave the task up: what is in
+/// the copy goes on. It was dropped before, and was nowhere then.
+#[test]
+fn a_target_set_back_to_when_it_held_a_task_goes_on_with_it() {
+    let [a, mut b] = pair(&QUICK);
+    let id = a.begin("walker");
+    let halted = given(&a, &b, id);
+    b.kill();
+    let copied = folder();
+    copy(b.data.path(), copied.path());
+    let id = halted.end(&b);
+    b.start();
+    a.until_settled();
+    b.until_settled();
+    let there = b.only();
+    b.goes_on(there);
+    b.kill();
+    set_back(b.data.path(), copied.path());
+    b.start();
+    b.until_settled();
+    b.goes_on(there);
+    assert_eq!(a.daemon().task(id)["state"], "moved");
+}
+
+/// Nobody but an operator can say what becomes of a task whose source has lost what it knew.
+#[test]
+fn a_source_that_has_lost_what_it_knew_takes_no_task_along() {
+    let [mut a, b] = pair(&QUICK);
+    let id = a.begin("walker");
+    let halted = held(&a, &b, id);
+    let before = rounds(&b.daemon().output(b.only())).len();
+    a.kill();
+    halted.end(&b);
+    forget(a.data.path());
+    a.start();
+    let why = b.daemon().until_that("it says why", || {
+        let open = b.moves();
+        let why = open.first()?["why"].as_str()?.to_string();
+        why.contains("knows nothing of the task").then_some(why)
+    });
+    assert_eq!(b.states(), ["arriving"], "{why}");
+    let (code, said) = b.says(&["decide", "walker", "--keep"]);
+    assert_eq!(code, Some(79), "{said}");
+    assert!(said.contains("knows nothing of the task"), "{said}");
+    let (code, said) = b.says(&["decide", "walker", "--keep", "--force"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(b.goes_on(b.only()) > before);
+    assert!(a.tasks().is_empty());
+}
+
+/// The source does not come back for long; when it does, it learns that the task is not its own any more, before it runs
+/// it.
+#[test]
+fn an_operator_keeps_a_task_whose_source_is_gone() {
+    let [mut a, b] = pair(&QUICK);
+    let id = a.begin("walker");
+    assert_eq!(
+        b.says(&["decide", "1", "--keep"]).0,
+        Some(78),
+        "no such task"
+    );
+    assert_eq!(b.says(&["decide", "1"]).0, Some(64), "neither of the two");
+    let (code, said) = a.says(&["decide", "walker", "--keep"]);
+    assert_eq!(code, Some(78), "{said}");
+    assert!(said.contains("no move that is open"), "{said}");
+    let halted = held(&a, &b, id);
+    a.kill();
+    let id = halted.end(&b);
+    let (code, said) = b.says(&["moves"]);
+    assert_eq!(code, Some(0), "{said}");
+    for part in [
+        "task 1 (walker)",
+        "not said that it gives it up",
+        &a.gate.address,
+        "--keep",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let (code, said) = b.says(&["decide", "walker", "--keep"]);
+    assert_eq!(code, Some(79), "{said}");
+    for part in ["both run it", "--force", &a.gate.address] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert_eq!(b.states(), ["arriving"]);
+    let (code, said) = b.says(&["decide", "walker", "--keep", "--force"]);
+    assert_eq!(code, Some(0), "{said}");
+    b.goes_on(b.only());
+    a.start();
+    a.until_settled();
+    let left = a.daemon().task(id);
+    assert_eq!(left["state"], "moved", "{left}");
+    assert_eq!(left["moved_to"]["task"], b.only(), "{left}");
+    b.until_settled();
+    b.goes_on(b.only());
+}
+
+/// Where the two cannot speak when the source comes back, both run the task; as soon as they can, the source's is set
+/// aside and says so.
+#[test]
+fn a_task_that_is_there_twice_is_found_out() {
+    let [mut a, mut b] = pair(&QUICK);
+    let id = a.begin("walker");
+    let halted = held(&a, &b, id);
+    a.kill();
+    let id = halted.end(&b);
+    let (code, said) = b.says(&["decide", "walker", "--keep", "--force"]);
+    assert_eq!(code, Some(0), "{said}");
+    b.goes_on(b.only());
+    b.kill();
+    a.start();
+    a.goes_on(id);
+    assert_eq!(a.moves()[0]["step"], "returned");
+    b.start();
+    let task = a.daemon().until(id, "paused");
+    let why = task["error"].as_str().unwrap_or_default();
+    let resume = format!("resume {id}");
+    for part in ["has this task too", &b.gate.address, &resume] {
+        assert!(why.contains(part), "{part}: {task}");
+    }
+    a.until_settled();
+    b.goes_on(b.only());
+    // Who means it has both.
+    assert_eq!(a.daemon().act(id, "resume").0, 200);
+    a.goes_on(id);
+}
+
+#[test]
+fn an_operator_drops_a_task_and_its_source_goes_on_with_it() {
+    let [mut a, b] = pair(&QUICK);
+    let id = a.begin("walker");
+    let before = rounds(&a.daemon().output(id)).len();
+    let halted = held(&a, &b, id);
+    a.kill();
+    let id = halted.end(&b);
+    let (code, said) = b.says(&["decide", "walker", "--drop"]);
+    assert_eq!(code, Some(79), "{said}");
+    assert!(said.contains("it is lost"), "{said}");
+    let (code, said) = b.says(&["decide", "walker", "--drop", "--force"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(b.tasks().is_empty() && b.moves().is_empty());
+    a.start();
+    assert!(a.goes_on(id) > before);
+    a.until_settled();
+    assert!(b.tasks().is_empty());
+}
+
+/// The target of a task that was given up does not come back: the source's operator has it again, and the target drops
+/// it if it comes back after all.
+#[test]
+fn an_operator_takes_back_what_was_given_to_a_daemon_that_is_gone() {
+    let [a, mut b] = pair(&QUICK);
+    let id = a.begin("walker");
+    let halted = given(&a, &b, id);
+    b.kill();
+    let id = halted.end(&b);
+    let (_, said) = a.says(&["moves"]);
+    assert!(said.contains("has not confirmed that it has it"), "{said}");
+    let (code, said) = a.says(&["decide", "walker", "--keep"]);
+    assert_eq!(code, Some(79), "{said}");
+    let (code, said) = a.says(&["decide", "walker", "--keep", "--force"]);
+    assert_eq!(code, Some(0), "{said}");
+    a.goes_on(id);
+    b.start();
+    a.until_settled();
+    b.until_settled();
+    assert!(b.tasks().is_empty());
+    a.goes_on(id);
+}
+
+/// The same, and the target had taken it.
+#[test]
+fn what_was_taken_back_and_taken_over_is_set_aside_by_the_source() {
+    let [a, mut b] = pair(&QUICK);
+    let id = a.begin("walker");
+    let halted = taken(&a, &b, id);
+    b.kill();
+    let id = halted.end(&b);
+    let (code, said) = a.says(&["decide", "walker", "--keep", "--force"]);
+    assert_eq!(code, Some(0), "{said}");
+    a.goes_on(id);
+    b.start();
+    let task = a.daemon().until(id, "paused");
+    assert!(
+        task["error"].to_string().contains("has this task too"),
+        "{task}"
+    );
+    b.goes_on(b.only());
+}
+
+/// A task that is asleep in memory, as it was before it was to move.
+fn undisturbed(side: &Side, id: u64, before: &Value) {
+    let after = side.daemon().task(id);
+    for key in ["state", "version", "runs", "sleeps"] {
+        assert_eq!(after[key], before[key], "{key}: {after}");
+    }
+    assert!(side.moves().is_empty());
+}
+
+/// An engine that the other daemon lacks is said before anything stops, whether the module is there or not.
+#[cfg(feature = "wasmedge")]
+#[test]
+fn an_engine_that_is_missing_there_is_said_before_anything_stops() {
+    // A library of that name which is none of WasmEdge's.
+    let libraries = folder();
+    let libm = [
+        "/lib/x86_64-linux-gnu/libm.so.6",
+        "/lib/aarch64-linux-gnu/libm.so.6",
+    ];
+    let libm = libm
+        .iter()
+        .find(|path| Path::new(path).exists())
+        .expect("glibc's");
+    std::fs::copy(libm, libraries.path().join("libwasmedge.so.0")).expect("it is copied");
+    let folder = libraries.path().to_str().expect("UTF-8");
+    let a = Side::new(&["--hibernate-after", "60s"]);
+    let b = Side::new_in(&[("WASMEDGE_LIB_DIR", folder)], &["--engine", "wasmtime"]);
+    a.trusts("other", &b, json!({}));
+    b.trusts("other", &a, json!({}));
+    for known in [false, true] {
+        if known {
+            b.daemon().upload("ex_sleeper");
+        }
+        let more = json!({"engine": "wasmedge"});
+        let id = a.daemon().submit("ex_sleeper", &["0.1", "9", "9"], more);
+        let before = a.daemon().until(id, "parked");
+        let (code, said) = a.says(&["migrate", &id.to_string(), "other"]);
+        assert_eq!(code, Some(79), "{said}");
+        for part in ["cannot use wasmedge", "libwasmedge"] {
+            assert!(said.contains(part), "known {known}: {said}");
+        }
+        undisturbed(&a, id, &before);
+        assert!(b.tasks().is_empty());
+        assert_eq!(a.daemon().act(id, "kill").0, 200);
+    }
+    // Its own engine it has.
+    let more = json!({"engine": "wasmtime"});
+    let id = a.daemon().submit("ex_sleeper", &["0.1", "9", "9"], more);
+    a.daemon().until(id, "parked");
+    let (status, gone) = a.migrate(id, "other");
+    assert_eq!(status, 200, "{gone}");
+}
+
+/// A daemon of another version is refused before anything stops, and is told nothing.
+#[test]
+fn a_daemon_of_another_version_is_refused_before_anything_stops() {
+    let a = Side::new(&["--hibernate-after", "60s"]);
+    let id = a
+        .daemon()
+        .submit("ex_sleeper", &["0.1", "9", "9"], json!({}));
+    let before = a.daemon().until(id, "parked");
+    let hello = |versions: [u32; 2], formats: Value| {
+        json!({
+            "versions": versions, "daemon": "feedbeef", "tool": "9.9.9", "address": "", "formats": formats
+        })
+    };
+    let cases = [
+        (
+            hello([70, 71], json!({"snapshot": 1, "task": 1})),
+            "is dormouse 9.9.9, which speaks versions 70 to 71",
+        ),
+        (
+            hello([1, 1], json!({"snapshot": 9, "task": 1})),
+            "keeps tasks in snapshot format 9 and task form 1",
+        ),
+        (
+            hello([1, 1], json!({"snapshot": 1, "task": 7})),
+            "keeps tasks in snapshot format 1 and task form 7",
+        ),
+    ];
+    for (number, (hello, why)) in cases.into_iter().enumerate() {
+        let neighbour = Neighbour::new(hello);
+        let name = format!("n{number}");
+        let peer = json!({
+            "name": name, "fingerprint": neighbour.fingerprint, "address": neighbour.address
+        });
+        let (status, told) = a.daemon().json(Method::POST, "/v1/peers", &peer);
+        assert_eq!(status, 200, "{told}");
+        let (code, said) = a.says(&["migrate", &id.to_string(), &name]);
+        assert_eq!(code, Some(79), "{said}");
+        for part in [why, &neighbour.address, env!("CARGO_PKG_VERSION")] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        assert_eq!(
+            neighbour.asked.load(Ordering::Relaxed),
+            0,
+            "nothing else was said"
+        );
+        undisturbed(&a, id, &before);
+    }
+}
+
+/// The source had given the task up, and then was gone: whatever the target's operator says, one has it in the end.
+#[test]
+fn a_source_that_gave_a_task_up_heeds_what_was_decided_there() {
+    for keep in [true, false] {
+        let [mut a, b] = pair(&QUICK);
+        let id = a.begin("walker");
+        let halted = given(&a, &b, id);
+        a.kill();
+        let id = halted.end(&b);
+        let word = if keep { "--keep" } else { "--drop" };
+        let (code, said) = b.says(&["decide", "walker", word, "--force"]);
+        assert_eq!(code, Some(0), "{said}");
+        if keep {
+            b.goes_on(b.only());
+        }
+        a.start();
+        a.until_settled();
+        b.until_settled();
+        match keep {
+            true => {
+                assert_eq!(a.daemon().task(id)["state"], "moved");
+                b.goes_on(b.only());
+            }
+            false => {
+                a.goes_on(id);
+                assert!(b.tasks().is_empty());
+            }
+        }
+    }
+}
+
+/// The source's operator leaves a task to a daemon that does not answer; it takes the task when it is back.
+#[test]
+fn what_was_left_to_a_daemon_that_is_gone_goes_on_there() {
+    let [a, mut b] = pair(&QUICK);
+    let id = a.begin("walker");
+    let halted = given(&a, &b, id);
+    b.kill();
+    let id = halted.end(&b);
+    let (code, said) = a.says(&["decide", &id.to_string(), "--drop", "--force"]);
+    assert_eq!(code, Some(0), "{said}");
+    a.until_settled();
+    b.start();
+    b.until_settled();
+    b.goes_on(b.only());
+    assert_eq!(a.daemon().task(id)["state"], "moved");
+}
