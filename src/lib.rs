@@ -61,7 +61,7 @@ pub use model::{TaskId, TaskState, TransferId};
 #[cfg(feature = "server")]
 pub use scheduler::{
     Daemon, Fresh, Metrics, More, Moved, MovedTo, Options as DaemonOptions, Outputs, Piece,
-    Restart, Spec, Status, Submission, TaskInfo, next_occurrence,
+    Restart, Spec, Status, Submission, TaskInfo, World, next_occurrence,
 };
 pub use scheduler::{Ended, Policy, run};
 #[cfg(feature = "server")]
@@ -77,6 +77,6 @@ pub use task::{
     RuntimeOptions, Setup, Step, Task, TaskHandle, quiet,
 };
 pub use wasi::{
-    Bindings, Config, Grants, HeldSocket, HostDir, Input, Listener, Output, RestoreOptions, Role,
-    Rule, Sink, TmpDir,
+    Access, Bindings, Clocks, Config, Grants, HeldSocket, HostDir, Input, Listener, Output,
+    Randomness, RestoreOptions, Role, Rule, Sink, TmpDir,
 };

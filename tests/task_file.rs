@@ -32,7 +32,13 @@ fn ends(output: &Output, code: i32, words: &[&str]) {
 
 fn file(folder: &Path, text: &str) -> String {
     let guests = format!("{}/wasm/bin", env!("CARGO_MANIFEST_DIR"));
-    for name in ["c_args_env", "bug_hostile", "c_files"] {
+    for name in [
+        "c_args_env",
+        "bug_hostile",
+        "c_files",
+        "bug_grants",
+        "c_exit",
+    ] {
         let name = format!("{name}.wasm");
         std::fs::copy(format!("{guests}/{name}"), folder.join(&name)).expect("a guest");
     }
@@ -102,6 +108,81 @@ fn mounts_and_memory_are_given() {
 }
 
 #[test]
+fn a_mount_may_be_read_only_and_clocks_and_random_numbers_its_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(folder.path().join("a")).expect("a folder");
+    std::fs::write(folder.path().join("a/file"), "text").expect("a file");
+    let mount = "[[mount]]\nhost = \"a\"\nguest = \"/a\"\n";
+    let start = "module = \"bug_grants.wasm\"\nargs = [\"hold\", \"r\"]\n";
+    let path = file(folder.path(), &format!("{start}{mount}read-only = true\n"));
+    let output = dormouse(&["run", "--config", &path]);
+    ends(&output, 0, &["mkdir made: 69"]);
+    let path = file(folder.path(), &format!("{start}{mount}"));
+    ends(
+        &dormouse(&["run", "--config", &path]),
+        0,
+        &["mkdir made: 0"],
+    );
+
+    let start = "module = \"bug_grants.wasm\"\nargs = [\"world\"]\n";
+    let world = "clocks = \"virtual\"\nrandom = \"seed=7\"\n";
+    let path = file(folder.path(), &format!("{start}{world}"));
+    let output = dormouse(&["run", "--config", &path]);
+    ends(&output, 0, &["1000 946684800000002000 "]);
+    assert_eq!(dormouse(&["run", "--config", &path]).stdout, output.stdout);
+    // A flag replaces it.
+    let output = dormouse(&["run", "--config", &path, "--clocks", "host"]);
+    ends(&output, 0, &[]);
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("1000 9466848"));
+}
+
+/// What has been run once is known by its digest.
+#[test]
+fn a_module_can_be_named_by_its_digest() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = file(folder.path(), "module = \"c_exit.wasm\"\n");
+    let code = dormouse(&["run", "--config", &path]).status.code();
+    assert_ne!(code, Some(0));
+    let bytes = std::fs::read(folder.path().join("c_exit.wasm")).expect("a guest");
+    let digest = blake3::hash(&bytes).to_hex();
+    for text in [
+        format!("module = \"blake3:{digest}\"\n"),
+        format!("digest = \"{digest}\"\n"),
+    ] {
+        let path = file(folder.path(), &text);
+        assert_eq!(dormouse(&["run", "--config", &path]).status.code(), code);
+    }
+    let named = format!("blake3:{digest}");
+    assert_eq!(dormouse(&["run", &named]).status.code(), code);
+    let upper = format!("blake3:{}", digest.to_ascii_uppercase());
+    assert_eq!(dormouse(&["run", &upper]).status.code(), code);
+    let unknown = format!("blake3:{}", "0".repeat(64));
+    ends(&dormouse(&["run", &unknown]), 69, &["0000", "path once"]);
+    ends(
+        &dormouse(&["run", "blake3:12"]),
+        64,
+        &["64 hexadecimal digits"],
+    );
+    let other = ["run", "--digest", "00", &named];
+    ends(&dormouse(&other), 72, &["BLAKE3"]);
+}
+
+/// Whoever tries a file out must not think that it is scheduled now.
+#[test]
+fn run_says_what_it_leaves_out_of_a_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text =
+        "module = \"c_args_env.wasm\"\nrestart = \"always\"\n[schedule]\nevery = \"* * * * *\"\n";
+    let path = file(folder.path(), text);
+    let output = dormouse(&["run", "--config", &path]);
+    let words = [
+        "dormouse.toml:2: `restart` is for `dormouse submit`",
+        "dormouse.toml:4: `schedule.every` is for",
+    ];
+    ends(&output, output.status.code().expect("a code"), &words);
+}
+
+#[test]
 fn what_is_wrong_is_said_with_its_place() {
     let folder = tempfile::tempdir().expect("a folder");
     for (text, words) in [
@@ -129,6 +210,23 @@ fn what_is_wrong_is_said_with_its_place() {
             "module = \"x\"\n[[mount]]\nhost = \"a\"",
             &["dormouse.toml:2", "guest"],
         ),
+        (
+            "module = \"x\"\nclocks = \"stopped\"",
+            &["dormouse.toml:2:10", "neither host nor virtual"],
+        ),
+        (
+            "module = \"x\"\nrandom = \"7\"",
+            &["dormouse.toml:2:10", "seed=42"],
+        ),
+        (
+            "module = \"x\"\n[[mount]]\nhost = \"\"\nguest = \"/\"",
+            &["dormouse.toml:2:1", "a mount needs a `host`"],
+        ),
+        (
+            "module = \"x\"\n[limits]\ntime = \"1d/d\"",
+            &["dormouse.toml:3:8", "has a period"],
+        ),
+        ("digest = \"12\"", &["64 hexadecimal digits"]),
         ("args = []", &["names no module"]),
     ] {
         let path = file(folder.path(), text);
@@ -171,6 +269,18 @@ fn an_audit_names_what_is_broad_and_its_code_tells() {
     let text = "module = \"x.wasm\"\ndigest = \"00\"\n[limits]\ncpu = \"10m\"\n";
     let path = file(folder.path(), text);
     ends(&dormouse(&["audit", &path]), 0, &["nothing found"]);
+    let text = format!("{text}[[mount]]\nhost = \"/usr/share\"\nguest = \"/share\"\n");
+    let path = file(folder.path(), &text);
+    ends(
+        &dormouse(&["audit", &path]),
+        82,
+        &["mount-system", "mount-writable"],
+    );
+    let path = file(folder.path(), &format!("{text}read-only = true\n"));
+    ends(&dormouse(&["audit", &path]), 0, &["nothing found"]);
+    let text = format!("random = \"seed=1\"\n{text}read-only = true\n");
+    let path = file(folder.path(), &text);
+    ends(&dormouse(&["audit", &path]), 82, &["random-foreseeable"]);
     let path = file(folder.path(), "module = \"x.wasm\"\ndigest = \"00\"\n");
     ends(
         &dormouse(&["audit", "--fail-on", "high", &path]),

@@ -77,6 +77,7 @@ impl Host {
                 dirs: vec![HostDir {
                     guest: "/work".into(),
                     host: self.work(),
+                    access: dormouse::Access::Kept,
                 }],
                 listeners: vec![Listener {
                     address: ADDRESS.into(),

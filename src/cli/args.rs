@@ -2,6 +2,7 @@
 
 #[cfg(feature = "server")]
 mod moving;
+mod reach;
 
 use std::path::PathBuf;
 
@@ -14,10 +15,11 @@ use super::keys::{Keygen, Opening, Sealing};
 use crate::engine::EngineKind;
 use crate::instrument::Transform;
 use crate::scheduler::Policy;
-use crate::wasi::Rule;
 
 #[cfg(feature = "server")]
 pub(super) use moving::{Decide, Drain, Migrate, Moves, Peers, PeersCommand, Streams};
+
+pub(super) use reach::Reach;
 
 /// Puts unmodified WASI programs to sleep: suspend to a file, resume anywhere.
 #[derive(Debug, Parser)]
@@ -172,8 +174,8 @@ pub(super) struct Serve {
 pub(super) struct Submit {
     #[command(flatten)]
     pub remote: Remote,
-    /// Give the guest a directory of the daemon's machine.
-    #[arg(long = "dir", value_name = "HOST[::GUEST]")]
+    /// Give the guest a directory of the daemon's machine; with :ro at the end, to read only.
+    #[arg(long = "dir", value_name = "HOST[::GUEST][:ro]")]
     pub dirs: Vec<String>,
     /// Set an environment variable of the guest; NAME alone takes its value from here.
     #[arg(long, value_name = "NAME[=VALUE]")]
@@ -232,7 +234,7 @@ pub(super) struct Submit {
     /// Refuse a module whose BLAKE3 is another.
     #[arg(long, value_name = "BLAKE3")]
     pub digest: Option<String>,
-    /// The module, and everything after it goes to the guest.
+    /// The module, or blake3:DIGEST for one that is known here already; everything after it goes to the guest.
     #[arg(
         value_name = "MODULE",
         required_unless_present = "config",
@@ -301,8 +303,8 @@ pub(super) struct Import {
     pub opening: Opening,
     #[command(flatten)]
     pub remote: Remote,
-    /// Give the guest a directory of the daemon's machine.
-    #[arg(long = "dir", value_name = "HOST[::GUEST]")]
+    /// Give the guest a directory of the daemon's machine; with :ro at the end, to read only.
+    #[arg(long = "dir", value_name = "HOST[::GUEST][:ro]")]
     pub dirs: Vec<String>,
     /// Listen on an address of the daemon's machine, and give the guest the socket: from descriptor 3 on.
     #[arg(long, value_name = "ADDRESS")]
@@ -338,40 +340,6 @@ pub(super) struct Top {
     pub once: bool,
 }
 
-/// What a guest may reach over the network: nothing, if it is not said.
-#[derive(Debug, Default, clap::Args)]
-pub(super) struct Reach {
-    /// Let the guest connect to these, and send datagrams: a name, an address or a range, and ports, such
-    /// as example.com:443, 10.0.0.0/8:80-90 or [::1]:*.
-    #[arg(long, value_name = "HOST:PORTS")]
-    pub allow_connect: Vec<Rule>,
-    /// Let the guest bind sockets of its own to these, written in the same way.
-    #[arg(long, value_name = "HOST:PORTS")]
-    pub allow_listen: Vec<Rule>,
-}
-
-impl Reach {
-    /// The rules as they were written, each with its flag.
-    pub(super) fn flags(&self) -> impl Iterator<Item = (&'static str, &Rule)> {
-        let connect = self
-            .allow_connect
-            .iter()
-            .map(|rule| ("--allow-connect", rule));
-        connect.chain(
-            self.allow_listen
-                .iter()
-                .map(|rule| ("--allow-listen", rule)),
-        )
-    }
-
-    /// The rules as a daemon is told them: to connect, to listen.
-    #[cfg(feature = "server")]
-    pub(super) fn texts(&self) -> (Vec<String>, Vec<String>) {
-        let texts = |rules: &[Rule]| rules.iter().map(ToString::to_string).collect();
-        (texts(&self.allow_connect), texts(&self.allow_listen))
-    }
-}
-
 #[derive(Debug, clap::Args)]
 pub(super) struct Run {
     #[command(flatten)]
@@ -398,7 +366,7 @@ pub(super) struct Run {
     /// Refuse a module whose BLAKE3 is another.
     #[arg(long, value_name = "BLAKE3")]
     pub digest: Option<String>,
-    /// The module, and everything after it goes to the guest.
+    /// The module, or blake3:DIGEST for one that is known here already; everything after it goes to the guest.
     #[arg(
         value_name = "MODULE",
         required_unless_present = "config",
@@ -436,8 +404,9 @@ pub(super) struct Resume {
 pub(super) struct Common {
     #[command(flatten)]
     pub sealing: Sealing,
-    /// Give the guest a directory.
-    #[arg(long = "dir", value_name = "HOST[::GUEST]")]
+    /// Give the guest a directory; with :ro at the end, to read only. At a resume it is as it was, unless :ro or :rw is
+    /// said.
+    #[arg(long = "dir", value_name = "HOST[::GUEST][:ro]")]
     pub dirs: Vec<String>,
     /// Listen on an address, and give the guest the socket: from descriptor 3 on, before directories.
     #[arg(long, value_name = "ADDRESS")]

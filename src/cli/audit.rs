@@ -106,6 +106,9 @@ const SYSTEM: [&str; 12] = [
     "/var",
 ];
 
+/// Those of them that hold programs and what belongs to them, and no secrets.
+const PROGRAMS: [&str; 5] = ["/bin", "/lib", "/lib64", "/sbin", "/usr"];
+
 /// Parts of names of variables that hold secrets.
 const SECRET_NAMES: [&str; 9] = [
     "SECRET",
@@ -145,9 +148,11 @@ fn findings(config: &Config) -> Result<Vec<Finding>, Failure> {
             text,
         });
     };
+    let by_digest = |module: &str| module.starts_with(super::run::BY_DIGEST);
     match &file.module {
+        None if file.digest.is_some() => {}
         None => add(Severity::Low, "no-module", 0, "it names no module".into()),
-        Some(module) if file.digest.is_none() => add(
+        Some(module) if file.digest.is_none() && !by_digest(module.get_ref()) => add(
             Severity::Medium,
             "module-without-digest",
             config.line(module.span()),
@@ -159,13 +164,17 @@ fn findings(config: &Config) -> Result<Vec<Finding>, Failure> {
         let line = config.line(mount.span());
         let host = config.host(&mount.get_ref().host);
         let host = host.canonicalize().unwrap_or(host);
-        if let Some((severity, rule, what)) = broad(&host) {
-            add(
-                severity,
-                rule,
-                line,
-                format!("{} is {what}", host.display()),
+        let read_only = mount.get_ref().read_only;
+        if let Some((severity, rule, what)) = broad(&host, read_only) {
+            let text = format!("{} is {what}", host.display());
+            add(severity, rule, line, text);
+        }
+        if !read_only {
+            let text = format!(
+                "{} may be written to: add `read-only = true` if it need not be",
+                host.display()
             );
+            add(Severity::Low, "mount-writable", line, text);
         }
     }
     for (name, value) in &file.env {
@@ -212,6 +221,14 @@ fn findings(config: &Config) -> Result<Vec<Finding>, Failure> {
             );
         }
     }
+    if let Some(random) = &file.random
+        && random.get_ref() != "host"
+    {
+        let text =
+            "its random numbers can be foreseen: no key, token or password may be made of them";
+        let line = config.line(random.span());
+        add(Severity::Medium, "random-foreseeable", line, text.into());
+    }
     let settings = config.limits()?;
     let set = |limit| settings.iter().find(|setting| setting.limit == limit);
     if set(Limit::Cpu).is_none() && set(Limit::Time).is_none() {
@@ -250,7 +267,7 @@ fn findings(config: &Config) -> Result<Vec<Finding>, Failure> {
 }
 
 /// What is broad about a directory of the host's.
-fn broad(host: &Path) -> Option<(Severity, &'static str, &'static str)> {
+fn broad(host: &Path, read_only: bool) -> Option<(Severity, &'static str, &'static str)> {
     let homes = [Path::new("/home"), Path::new("/Users")];
     let home = std::env::var_os("HOME").map(std::path::PathBuf::from);
     let is_home = home.as_deref() == Some(host)
@@ -266,6 +283,16 @@ fn broad(host: &Path) -> Option<(Severity, &'static str, &'static str)> {
             Severity::High,
             "mount-home",
             "a home, with keys and settings in it",
+        ));
+    }
+    if read_only && PROGRAMS.iter().any(|system| host.starts_with(system)) {
+        return None;
+    }
+    if read_only && SYSTEM.iter().any(|system| host.starts_with(system)) {
+        return Some((
+            Severity::Medium,
+            "mount-system",
+            "one of the system's own folders, with settings and secrets in it",
         ));
     }
     if SYSTEM.iter().any(|system| host.starts_with(system)) {

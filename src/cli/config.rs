@@ -14,17 +14,19 @@ use toml::Spanned;
 
 use super::args::{Args, Command};
 use super::exit::{Failure, NO_INPUT, USAGE};
+use super::run::BY_DIGEST;
+use super::text::say;
 use crate::engine::EngineKind;
 use crate::model::limits::parse_bytes;
 use crate::model::{Limit, OnLimit, Setting};
 use crate::scheduler::Policy;
-use crate::wasi::Rule;
+use crate::wasi::{Clocks, Randomness, Rule};
 
 /// A task file, as it is written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct TaskFile {
-    /// Path of the module, from the file's own folder.
+    /// Path of the module, from the file's own folder, or `blake3:DIGEST`. Left out, it is the one of `digest`.
     pub module: Option<Spanned<String>>,
     /// BLAKE3 of the module as it is.
     pub digest: Option<Spanned<String>>,
@@ -38,6 +40,10 @@ pub(super) struct TaskFile {
     pub mount: Vec<Spanned<Mount>>,
     pub tmpfs: Vec<Tmpfs>,
     pub network: Network,
+    /// What its clocks tell.
+    pub clocks: Option<Spanned<String>>,
+    /// Where its random numbers come from.
+    pub random: Option<Spanned<String>>,
     pub limits: BTreeMap<Spanned<String>, Spanned<toml::Value>>,
     pub on_limit: Option<Spanned<String>>,
     pub suspend: Suspend,
@@ -47,10 +53,12 @@ pub(super) struct TaskFile {
 
 /// A directory of the host's.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Mount {
     pub host: String,
     pub guest: String,
+    #[serde(default)]
+    pub read_only: bool,
 }
 
 /// A directory in memory.
@@ -85,8 +93,8 @@ pub(super) struct Suspend {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Schedule {
-    pub at: Option<String>,
-    pub every: Option<String>,
+    pub at: Option<Spanned<String>>,
+    pub every: Option<Spanned<String>>,
 }
 
 /// A task file that was read.
@@ -174,6 +182,9 @@ pub(super) fn expand(args: &Args, words: &[OsString]) -> Result<Option<Vec<OsStr
     };
     let Some(path) = path else { return Ok(None) };
     let config = Config::read(path)?;
+    if name == "run" {
+        config.tell_what_run_leaves_out();
+    }
     // The module and its arguments are the last words.
     let (head, tail) = words.split_at(words.len().saturating_sub(given));
     let mut made = Vec::new();
@@ -197,10 +208,18 @@ pub(super) fn expand(args: &Args, words: &[OsString]) -> Result<Option<Vec<OsStr
             _ => made.push(word.clone()),
         }
     }
-    match (&config.file.module, tail.is_empty()) {
+    let module = match (&config.file.module, &config.file.digest) {
+        (Some(module), _) if module.get_ref().starts_with(BY_DIGEST) => {
+            Some(module.get_ref().into())
+        }
+        (Some(module), _) => Some(config.host(module.get_ref()).into()),
+        (None, Some(digest)) => Some(format!("{BY_DIGEST}{}", digest.get_ref()).into()),
+        (None, None) => None,
+    };
+    match (module, tail.is_empty()) {
         (_, false) => made.extend(tail.iter().cloned()),
         (Some(module), true) => {
-            made.push(config.host(module.get_ref()).into());
+            made.push(module);
             made.extend(config.file.args.iter().map(OsString::from));
         }
         (None, true) => {
@@ -212,19 +231,44 @@ pub(super) fn expand(args: &Args, words: &[OsString]) -> Result<Option<Vec<OsStr
 }
 
 impl Config {
+    /// `run` starts a task once, now: whoever tries a file out so must not think that it is scheduled.
+    fn tell_what_run_leaves_out(&self) {
+        let Schedule { at, every } = &self.file.schedule;
+        let given = [
+            ("restart", self.file.restart.as_ref()),
+            ("schedule.at", at.as_ref()),
+            ("schedule.every", every.as_ref()),
+        ];
+        for (key, word) in given {
+            if let Some(word) = word {
+                say!(
+                    "{}:{}: `{key}` is for `dormouse submit`; `run` starts the task once, now",
+                    self.path.display(),
+                    self.line(word.span())
+                );
+            }
+        }
+    }
+
     /// The file as flags, of `submit` or of `run`.
     fn flags(&self, submit: bool) -> Result<Vec<String>, Failure> {
         let file = &self.file;
         let mut flags = Vec::new();
         let mut add = |flag: &str, value: String| flags.push(format!("--{flag}={value}"));
         for mount in &file.mount {
-            let Mount { host, guest } = mount.get_ref();
-            let host = self.host(host).display().to_string();
-            if host.is_empty() || guest.is_empty() || host.contains("::") {
+            let Mount {
+                host: given,
+                guest,
+                read_only,
+            } = mount.get_ref();
+            let host = self.host(given).display().to_string();
+            if given.is_empty() || guest.is_empty() || host.contains("::") {
                 let text = "a mount needs a `host`, without `::` in it, and a `guest`";
                 return Err(self.wrong(mount.span(), text));
             }
-            add("dir", format!("{host}::{guest}"));
+            // Said in any case, so that no name is taken for it.
+            let access = if *read_only { "ro" } else { "rw" };
+            add("dir", format!("{host}::{guest}:{access}"));
         }
         for (name, value) in &file.env {
             add("env", format!("{name}={}", value.get_ref()));
@@ -261,6 +305,14 @@ impl Config {
                 add(flag, rule.get_ref().clone());
             }
         }
+        if let Some(clocks) = &file.clocks {
+            self.word::<Clocks>(clocks)?;
+            add("clocks", clocks.get_ref().clone());
+        }
+        if let Some(random) = &file.random {
+            self.word::<Randomness>(random)?;
+            add("random", random.get_ref().clone());
+        }
         for setting in self.limits()? {
             add("limit", setting.to_string());
         }
@@ -278,8 +330,17 @@ impl Config {
         if submit {
             let words = [
                 ("name", file.name.clone()),
-                ("at", file.schedule.at.clone()),
-                ("every", file.schedule.every.clone()),
+                (
+                    "at",
+                    file.schedule.at.as_ref().map(|word| word.get_ref().clone()),
+                ),
+                (
+                    "every",
+                    file.schedule
+                        .every
+                        .as_ref()
+                        .map(|word| word.get_ref().clone()),
+                ),
                 (
                     "restart",
                     file.restart.as_ref().map(|word| word.get_ref().clone()),

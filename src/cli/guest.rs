@@ -26,7 +26,7 @@ use crate::model::Wait;
 use crate::scheduler::{self, Ended, Policy};
 use crate::snapshot::{self, ModuleRef, Seal};
 use crate::task::{Snapshot, Task, TaskHandle};
-use crate::wasi::{Bindings, Grants, HostDir, Listener};
+use crate::wasi::{Bindings, Clocks, Grants, HostDir, Listener, Randomness};
 
 /// Signals this close together are one request: `timeout` and shells send them to the process and
 /// to its group.
@@ -61,6 +61,8 @@ pub(super) struct Given {
     pub(super) dirs: Vec<HostDir>,
     listeners: Vec<Listener>,
     grants: Grants,
+    clocks: Option<Clocks>,
+    random: Option<Randomness>,
     /// The flags that give the same again, for a shell.
     again: String,
 }
@@ -82,6 +84,8 @@ impl Given {
             again: again.collect(),
             dirs: super::run::dirs(&common.dirs)?,
             grants: Grants::new(reach.allow_connect.clone(), reach.allow_listen.clone()),
+            clocks: reach.clocks,
+            random: reach.random,
             listeners: common
                 .tcplisten
                 .iter()
@@ -105,6 +109,8 @@ impl Given {
         Ok(Bindings {
             listeners: shared.collect::<Result<_, Failure>>()?,
             grants: self.grants.clone(),
+            clocks: self.clocks,
+            random: self.random,
             ..bindings(self.dirs.clone())?
         })
     }

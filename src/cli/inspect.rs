@@ -1,5 +1,7 @@
 //! `dormouse inspect`: what a snapshot holds, without running anything.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::args::Inspect;
@@ -136,9 +138,32 @@ fn print(saved: &Snapshot, wasi: &StateV1, size: usize) {
             text::bytes(tmpfs.limit),
         );
     }
+    if let Some(used) = &meta.usage {
+        // To the millisecond, as limits are written.
+        let cpu = Duration::from_millis(used.cpu / 1_000_000);
+        out!(
+            "used       {} of CPU time, {} of output, {} written to files, since {}",
+            humantime::format_duration(cpu),
+            text::bytes(used.output),
+            text::bytes(used.writes),
+            text::time(used.started),
+        );
+    }
+    if let Some(own) = &wasi.own_time {
+        let passed = humantime::format_duration(Duration::from_nanos(own.passed));
+        out!("clocks     virtual, {passed} have passed");
+    }
+    if let Some(stream) = &wasi.seeded {
+        let used = text::bytes(stream.used);
+        out!("random     seed={}, {used} of it used", stream.seed);
+    }
     out!("files");
     for fd in &wasi.fds {
-        out!("  {:>3}  {}", fd.fd, describe(fd));
+        let read_only = match &fd.kind {
+            FdKindV1::Preopen(guest) if wasi.read_only.contains(guest) => ", to be read only",
+            _ => "",
+        };
+        out!("  {:>3}  {}{read_only}", fd.fd, describe(fd));
     }
 }
 
@@ -252,5 +277,14 @@ fn to_json(saved: &Snapshot, wasi: &StateV1, size: usize) -> Value {
         "memories": memories,
         "fds": fds,
         "tmpfs": tmpfs,
+        "used": meta.usage.map(|used| json!({
+            "cpu_seconds": used.cpu as f64 * 1e-9,
+            "output_bytes": used.output,
+            "written_bytes": used.writes,
+            "since": text::time(used.started),
+        })),
+        "read_only": wasi.read_only,
+        "virtual_seconds": wasi.own_time.map(|own| own.passed as f64 * 1e-9),
+        "seed": wasi.seeded.map(|stream| stream.seed),
     })
 }

@@ -42,6 +42,7 @@ fn dir_of(given: &str) -> Result<Dir, Failure> {
     Ok(Dir {
         host: host.into(),
         guest: guest.into(),
+        read_only: None,
     })
 }
 

@@ -25,6 +25,8 @@ mod serve;
 #[cfg(feature = "server")]
 mod tasks;
 mod text;
+#[cfg(feature = "server")]
+mod top;
 
 use std::process::ExitCode;
 
@@ -127,7 +129,7 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "server")]
         Command::Decide(command) => moves::decide(&command),
         #[cfg(feature = "server")]
-        Command::Top(command) => tasks::top(&command),
+        Command::Top(command) => top::top(&command),
     };
     let result = result.and_then(|done| match text::failed() {
         Some(error) => {

@@ -52,6 +52,8 @@ fn only_for_files(command: &Resume) -> Option<&'static str> {
         ("--tcplisten", !common.tcplisten.is_empty()),
         ("--allow-connect", !common.reach.allow_connect.is_empty()),
         ("--allow-listen", !common.reach.allow_listen.is_empty()),
+        ("--clocks", common.reach.clocks.is_some()),
+        ("--random", common.reach.random.is_some()),
         ("--engine", common.engine.is_some()),
         ("--suspend", common.suspend != Policy::Never),
         ("--checkpoint", common.checkpoint.is_some()),

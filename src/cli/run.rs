@@ -15,14 +15,18 @@ use crate::instrument::Transform;
 use crate::model::limits::parse_bytes;
 use crate::model::{Digest, Limit, Limits};
 use crate::task::{Runtime, RuntimeOptions, Setup, Task};
-use crate::wasi::{Config, HostDir, TmpDir};
+use crate::wasi::{Access, Config, HostDir, TmpDir};
 
 pub(super) fn run(command: Run) -> Result<Done, Failure> {
     let Some((module, arguments)) = command.command.split_first() else {
         return Err(Failure::new(USAGE, "give a module to run"));
     };
-    let source = read_module(Path::new(module))?;
-    check_digest(&source, command.digest.as_deref())?;
+    let known = by_digest(module)?;
+    let source = match known {
+        Some(_) => Vec::new(),
+        None => read_module(Path::new(module))?,
+    };
+    check_digest(|| Digest::of(&source), known, command.digest.as_deref())?;
     let limits = command.common.bounds.limits();
     let runtime = Runtime::new(RuntimeOptions {
         transform: command.common.transform,
@@ -35,7 +39,10 @@ pub(super) fn run(command: Run) -> Result<Done, Failure> {
     let seal = keys::seal(&command.common.sealing)?;
     let bar = Bar::new(&file_name(module));
     let progress = |stage: &str, number: usize, stages: usize| bar.stage(stage, number, stages);
-    let program = runtime.load(&source, &progress)?;
+    let program = match &known {
+        Some(digest) => runtime.load_known(digest)?,
+        None => runtime.load(&source, &progress)?,
+    };
     let setup = Setup {
         config: Config {
             args: std::iter::once(file_name(module))
@@ -121,10 +128,30 @@ pub(super) fn read_module(path: &Path) -> Result<Vec<u8>, Failure> {
     }
 }
 
+/// How a module is named by its digest.
+pub(super) const BY_DIGEST: &str = "blake3:";
+
+/// The digest of a module that is named by it; `None` for a path.
+pub(super) fn by_digest(module: &str) -> Result<Option<Digest>, Failure> {
+    let Some(digest) = module.strip_prefix(BY_DIGEST) else {
+        return Ok(None);
+    };
+    let digest = Digest::from_hex(&digest.to_ascii_lowercase());
+    digest.map(Some).ok_or_else(|| {
+        let text = format!("{module}: a digest has 64 hexadecimal digits, as `b3sum` prints them");
+        Failure::new(USAGE, text)
+    })
+}
+
 /// Fails where a module is not the one that is meant.
-pub(super) fn check_digest(source: &[u8], wanted: Option<&str>) -> Result<(), Failure> {
-    let found = Digest::of(source).to_string();
-    match wanted {
+pub(super) fn check_digest(
+    source: impl FnOnce() -> Digest,
+    known: Option<Digest>,
+    wanted: Option<&str>,
+) -> Result<(), Failure> {
+    let Some(wanted) = wanted else { return Ok(()) };
+    let found = known.unwrap_or_else(source).to_string();
+    match Some(wanted) {
         Some(wanted) if !wanted.eq_ignore_ascii_case(&found) => Err(Failure::new(
             MISMATCH,
             format!(
@@ -142,24 +169,43 @@ pub(super) fn engine(wanted: Option<EngineKind>) -> Result<EngineKind, Failure> 
         .ok_or_else(|| Failure::new(MISSING, "this build has no engine"))
 }
 
-/// Directories from `HOST[::GUEST]`, as in `wasmtime run`.
+/// Directories from `HOST[::GUEST][:ro]`, as in `wasmtime run` but for the end.
 pub(super) fn dirs(given: &[String]) -> Result<Vec<HostDir>, Failure> {
-    given
+    let dirs: Vec<HostDir> = given
         .iter()
         .map(|text| {
-            let (host, guest) = text.split_once("::").unwrap_or((text, text));
+            let ends = [(":ro", Access::ReadOnly), (":rw", Access::ReadWrite)];
+            let found = ends.iter().find_map(|(end, access)| {
+                let rest = text.strip_suffix(end)?;
+                Some((rest, *access))
+            });
+            let (plain, access) = found.unwrap_or((text, Access::Kept));
+            let (host, guest) = plain.split_once("::").unwrap_or((plain, plain));
             match host.is_empty() || guest.is_empty() {
                 true => Err(Failure::new(
                     USAGE,
-                    format!("--dir {text}: write HOST or HOST::GUEST"),
+                    format!("--dir {text}: write HOST or HOST::GUEST, with :ro at the end to let it only read"),
                 )),
                 false => Ok(HostDir {
                     guest: guest.into(),
                     host: host.into(),
+                    access,
                 }),
             }
         })
-        .collect()
+        .collect::<Result<_, _>>()?;
+    let doubled = |dir: &&HostDir| {
+        let same = dirs.iter().filter(|other| other.guest == dir.guest);
+        same.count() > 1
+    };
+    if let Some(dir) = dirs.iter().find(doubled) {
+        let text = format!(
+            "two directories are to be called {}: give one another name",
+            dir.guest
+        );
+        return Err(Failure::new(USAGE, text));
+    }
+    Ok(dirs)
 }
 
 /// Directories in memory from `GUEST[=SIZE]`.

@@ -1,20 +1,22 @@
 //! The commands that ask a daemon about tasks: submit, ps, logs, pause, resume, kill, rm, inspect,
-//! export, import, top.
+//! export, import.
 
 use std::io::{BufRead, BufReader, Write};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use serde_json::json;
 use ureq::http::Method;
 
-use super::args::{Export, Import, Logs, Named, Ps, Remote, Streams, Submit, Top};
+use super::args::{Export, Import, Logs, Named, Ps, Remote, Streams, Submit};
 use super::bounds::Bounds;
 use super::client::{Client, bytes, segment};
-use super::exit::{DAEMON, Done, Failure, NO_INPUT, USAGE};
+use super::exit::{DAEMON, Done, Failure, MISSING, NO_INPUT, NO_TASK, USAGE};
 use super::run::{dirs, environment, file_name, read_module, tmpfs};
 use super::text::{self, out, say};
+use crate::model::Digest;
 use crate::server::wire;
 use crate::snapshot;
+use crate::wasi::Access;
 
 const OK: Result<Done, Failure> = Ok(Done::Guest(0));
 
@@ -25,13 +27,19 @@ pub(super) fn submit(command: &Submit) -> Result<Done, Failure> {
     let Some((module, arguments)) = command.command.split_first() else {
         return Err(Failure::new(USAGE, "give a module to submit"));
     };
-    let source = read_module(std::path::Path::new(module))?;
-    super::run::check_digest(&source, command.digest.as_deref())?;
+    let known = super::run::by_digest(module)?;
+    let source = match known {
+        Some(_) => Vec::new(),
+        None => read_module(std::path::Path::new(module))?,
+    };
+    super::run::check_digest(|| Digest::of(&source), known, command.digest.as_deref())?;
     let client = Client::new(command.remote.url.as_deref())?;
     let (allow_connect, allow_listen) = command.reach.texts();
     let mut task = wire::Submit {
         allow_connect,
         allow_listen,
+        clocks: command.reach.clocks.map(|clocks| clocks.to_string()),
+        random: command.reach.random.map(|random| random.to_string()),
         args: std::iter::once(file_name(module))
             .chain(arguments.iter().cloned())
             .collect(),
@@ -59,16 +67,26 @@ pub(super) fn submit(command: &Submit) -> Result<Done, Failure> {
     };
     let bar = super::progress::Bar::new(&file_name(module));
     bar.stage("making it ready in the daemon", 0, 1);
-    let path = match command.preempt {
-        true => "/v1/modules?preempt=true",
-        false => "/v1/modules",
+    let query = match command.preempt {
+        true => "?preempt=true",
+        false => "",
     };
-    let mut uploaded = client.send(Method::PUT, path, "application/wasm", source)?;
+    let uploaded: wire::Module = match known {
+        Some(digest) => client
+            .get(&format!("/v1/modules/{digest}{query}"))
+            .map_err(|failure| match failure.code {
+                NO_TASK => Failure::new(MISSING, failure.message),
+                _ => failure,
+            })?,
+        None => {
+            let path = format!("/v1/modules{query}");
+            let mut uploaded = client.send(Method::PUT, &path, "application/wasm", source)?;
+            uploaded.body_mut().read_json().map_err(|error| {
+                Failure::new(DAEMON, format!("cannot understand the daemon: {error}"))
+            })?
+        }
+    };
     drop(bar);
-    let uploaded: wire::Module = uploaded
-        .body_mut()
-        .read_json()
-        .map_err(|error| Failure::new(DAEMON, format!("cannot understand the daemon: {error}")))?;
     task.module = uploaded.module;
     if command.count == 1 {
         let task: wire::Task = client.json(Method::POST, "/v1/tasks", Some(&task))?;
@@ -108,6 +126,11 @@ fn directories(given: &[String]) -> Result<Vec<wire::Dir>, Failure> {
         Ok(wire::Dir {
             host,
             guest: dir.guest,
+            read_only: match dir.access {
+                Access::Kept => None,
+                Access::ReadOnly => Some(true),
+                Access::ReadWrite => Some(false),
+            },
         })
     };
     dirs(given)?.into_iter().map(absolute).collect()
@@ -189,7 +212,7 @@ fn there(to: &wire::MovedTo) -> String {
     format!("task {} of daemon {} at {}", to.task, to.daemon, to.address)
 }
 
-fn cut(text: &str, most: usize) -> String {
+pub(super) fn cut(text: &str, most: usize) -> String {
     match text.chars().count() > most {
         true => text.chars().take(most - 1).chain(['…']).collect(),
         false => text.to_string(),
@@ -302,6 +325,8 @@ pub(super) fn inspect(remote: &Remote, id: &str, as_json: bool) -> Result<Done, 
         ("came from", task.came_from),
         ("moved to", task.moved_to.as_ref().map(there)),
         ("engine", task.engine),
+        ("clocks", task.clocks),
+        ("random", task.random),
         (
             "module",
             Some(task.module[..task.module.len().min(12)].to_string()),
@@ -326,7 +351,16 @@ pub(super) fn inspect(remote: &Remote, id: &str, as_json: bool) -> Result<Done, 
         out!("{:<10} {address}", "listens on");
     }
     for dir in task.dirs {
-        out!("{:<10} {} as {}", "directory", dir.host, dir.guest);
+        let read_only = match dir.read_only {
+            Some(true) => ", to be read only",
+            _ => "",
+        };
+        out!(
+            "{:<10} {} as {}{read_only}",
+            "directory",
+            dir.host,
+            dir.guest
+        );
     }
     for dir in task.tmpfs {
         out!(
@@ -368,6 +402,8 @@ pub(super) fn import(command: &Import) -> Result<Done, Failure> {
     let task = wire::Submit {
         allow_connect,
         allow_listen,
+        clocks: command.reach.clocks.map(|clocks| clocks.to_string()),
+        random: command.reach.random.map(|random| random.to_string()),
         dirs: directories(&command.dirs)?,
         listen: command.tcplisten.clone(),
         name: command.name.clone(),
@@ -390,82 +426,6 @@ pub(super) fn import(command: &Import) -> Result<Done, Failure> {
     }
     out!("{}", task.id);
     OK
-}
-
-pub(super) fn top(command: &Top) -> Result<Done, Failure> {
-    let client = Client::new(command.remote.url.as_deref())?;
-    let mut before: Option<wire::Stats> = None;
-    loop {
-        let stats: wire::Stats = client.get("/v1/stats")?;
-        let tasks: wire::Tasks = client.get("/v1/tasks?limit=15")?;
-        if !command.once {
-            // To the top left, and clear: what every terminal knows.
-            let mut stdout = super::log::stdout();
-            let cleared = stdout
-                .write_all(b"\x1b[H\x1b[2J")
-                .and_then(|()| stdout.flush());
-            if cleared.is_err() {
-                return OK;
-            }
-        }
-        show(&stats, before.as_ref(), &tasks);
-        if command.once || text::failed().is_some() {
-            return OK;
-        }
-        before = Some(stats);
-        std::thread::sleep(Duration::from_secs(1));
-    }
-}
-
-fn show(stats: &wire::Stats, before: Option<&wire::Stats>, tasks: &wire::Tasks) {
-    let up = humantime::format_duration(Duration::from_secs(stats.uptime as u64));
-    out!(
-        "dormouse {}, daemon {}, up {up}",
-        stats.version,
-        stats.daemon
-    );
-    let count = |state: &str| stats.tasks.get(state).copied().unwrap_or(0);
-    let states = [
-        "ready",
-        "running",
-        "parked",
-        "hibernated",
-        "paused",
-        "exited",
-        "failed",
-    ];
-    let counts = states.map(|state| format!("{} {state}", count(state)));
-    out!("tasks   {}", counts.join(", "));
-    let rate = |now: u64, then: Option<u64>| match (before, then) {
-        (Some(before), Some(then)) => {
-            now.saturating_sub(then) as f64 / (stats.uptime - before.uptime).max(0.001)
-        }
-        _ => now as f64 / stats.uptime.max(0.001),
-    };
-    out!(
-        "rates   {:.0} submitted/s, {:.0} wake-ups/s, {:.0} suspends/s",
-        rate(stats.submitted, before.map(|b| b.submitted)),
-        rate(stats.wakes, before.map(|b| b.wakes)),
-        rate(stats.suspends, before.map(|b| b.suspends)),
-    );
-    out!(
-        "memory  {}, of it {} of guests that wait in memory",
-        text::bytes(stats.memory),
-        text::bytes(stats.warm_memory)
-    );
-    out!(
-        "disk    {}, of it {} in {} modules and bases; snapshots are stored {:.0} times smaller",
-        text::bytes(stats.disk),
-        text::bytes(stats.blob_bytes),
-        stats.blobs,
-        stats.dedup_ratio
-    );
-    out!("");
-    for task in &tasks.tasks {
-        let wakes = task.wakes.as_deref().unwrap_or("-");
-        let program = cut(&task.args.join(" "), 50);
-        out!("{:>8}  {:<10}  {wakes:<24}  {program}", task.id, task.state);
-    }
 }
 
 /// Whether what was given names a task of the daemon's, and no file.

@@ -1,7 +1,7 @@
 //! What can go wrong between a daemon and those who ask it for something.
 
 use crate::error::{Error as Public, ErrorKind};
-use crate::model::{TaskId, TaskState};
+use crate::model::{Digest, TaskId, TaskState};
 
 /// What can go wrong.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +25,12 @@ pub enum Error {
     /// The module is not there.
     #[error("the daemon does not have module {0}; upload it first")]
     NoModule(String),
+    /// No module of this digest has been here.
+    #[error(
+        "no module with the digest {0} is known here, or none that was made ready as is asked for now (--preempt); \
+         submit it by its path once"
+    )]
+    Unknown(Digest),
     /// What was asked for is not well-formed.
     #[error("{0}")]
     Request(String),
@@ -47,6 +53,7 @@ impl From<Error> for Public {
         let kind = match error {
             Error::NoTask(_) | Error::State { .. } | Error::NoSnapshot(_) => ErrorKind::Task,
             Error::NameTaken(_) | Error::NoModule(_) | Error::Request(_) => ErrorKind::Request,
+            Error::Unknown(_) => ErrorKind::Missing,
             Error::Damaged(_) => ErrorKind::Store,
             Error::Closing | Error::Draining => ErrorKind::Busy,
         };

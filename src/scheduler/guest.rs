@@ -236,6 +236,7 @@ impl Worker {
         let dirs = spec.dirs.iter().map(|(host, guest)| HostDir {
             host: host.into(),
             guest: guest.clone(),
+            access: spec.access(guest),
         });
         let bindings = Bindings {
             stdin: Input::Null,
@@ -244,6 +245,8 @@ impl Worker {
             dirs: dirs.collect(),
             listeners: self.sockets.lend(row.id, &spec.listen)?,
             grants: spec.grants()?,
+            clocks: spec.clocks()?,
+            random: spec.random()?,
             held: self.sockets.give(row.id),
             ..Bindings::default()
         };

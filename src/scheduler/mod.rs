@@ -66,7 +66,7 @@ pub use self::{
     output::Fresh,
     restart::Restart,
     shared::Moved,
-    spec::{More, Spec, Status},
+    spec::{More, Spec, Status, World},
 };
 #[cfg(feature = "server")]
 pub(crate) use crate::task::{HeldSocket, Role};

@@ -59,6 +59,21 @@ impl Programs {
         Ok((self.keep(program), change))
     }
 
+    /// A program by the digest of its source, compiled, with what is to be stored.
+    pub(super) fn find(
+        &self,
+        source: &Digest,
+        preempt: bool,
+        engine: Engine,
+    ) -> Result<Option<(Arc<Program>, Change)>, Error> {
+        let Ok(program) = self.runtime.load_known_as(source, preempt) else {
+            return Ok(None);
+        };
+        program.compile(&self.runtime, engine, &quiet)?;
+        let change = blob(&program);
+        Ok(Some((self.keep(program), change)))
+    }
+
     /// Whether the store has it.
     pub(super) fn check(&self, digest: &Digest) -> Result<(), Error> {
         let known = {

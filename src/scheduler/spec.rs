@@ -9,7 +9,7 @@ use super::Error;
 use super::Restart;
 use super::moving::MovedTo;
 use crate::model::{Limit, Limits, OnLimit, Setting, Wait};
-use crate::task::{Engine, Grants, Rule, TmpDir};
+use crate::task::{Access, Clocks, Engine, Grants, Randomness, Rule, TmpDir};
 
 /// The form of both.
 pub(super) const FORM: u8 = 1;
@@ -55,6 +55,26 @@ pub struct Spec {
     /// When it is started anew.
     #[serde(default)]
     pub restart: Option<Restart>,
+    /// What else of its world is not as usual. Must stay the last field: it is left out where there is nothing.
+    #[serde(default, skip_serializing_if = "World::is_usual")]
+    pub world: World,
+}
+
+/// What a task's world is like.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct World {
+    /// Guest names of directories of which it is said whether they may only be read.
+    pub read_only: Vec<(String, bool)>,
+    /// What its clocks tell: `host` or `virtual`.
+    pub clocks: Option<String>,
+    /// Where its random numbers come from: `host`, or a seed such as `seed=42`.
+    pub random: Option<String>,
+}
+
+impl World {
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Spec {
@@ -80,6 +100,28 @@ impl Spec {
         self.on_limit = more.on_limit.or(self.on_limit);
     }
 
+    /// Whether it may write to a directory.
+    pub(super) fn access(&self, guest: &str) -> Access {
+        let said = self.world.read_only.iter().find(|(name, _)| name == guest);
+        match said {
+            None => Access::Kept,
+            Some((_, true)) => Access::ReadOnly,
+            Some((_, false)) => Access::ReadWrite,
+        }
+    }
+
+    /// What its clocks tell.
+    pub(super) fn clocks(&self) -> Result<Option<Clocks>, Error> {
+        let clocks = self.world.clocks.as_deref().map(str::parse);
+        clocks.transpose().map_err(Error::Request)
+    }
+
+    /// Where its random numbers come from.
+    pub(super) fn random(&self) -> Result<Option<Randomness>, Error> {
+        let random = self.world.random.as_deref().map(str::parse);
+        random.transpose().map_err(Error::Request)
+    }
+
     /// The directories in memory.
     pub(super) fn tmpfs(&self) -> Vec<TmpDir> {
         let dirs = self.tmpfs.iter().cloned();
@@ -99,6 +141,23 @@ impl Spec {
             rules(&self.allow_connect)?,
             rules(&self.allow_listen)?,
         ))
+    }
+
+    /// Refuses what no task can be given.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        self.grants()?;
+        self.clocks()?;
+        self.random()?;
+        check_limits(&self.limits)?;
+        let mut names: Vec<&String> = self.dirs.iter().map(|(_, guest)| guest).collect();
+        names.sort();
+        match names.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(Error::Request(format!(
+                "two directories are to be called {}",
+                pair[0]
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// The engine to run on.
@@ -206,6 +265,15 @@ mod tests {
         let bytes = to_bytes(&spec).expect("encodes");
         assert!(bytes.len() < 29, "{}", bytes.len());
         assert_eq!(from_bytes::<Spec>(&bytes).expect("decodes"), spec);
+        let unusual = Spec {
+            world: World {
+                clocks: Some("virtual".into()),
+                ..World::default()
+            },
+            ..spec
+        };
+        let longer = to_bytes(&unusual).expect("encodes");
+        assert_eq!(from_bytes::<Spec>(&longer).expect("decodes"), unusual);
         assert!(from_bytes::<Spec>(&[]).is_err());
         assert!(from_bytes::<Spec>(&[9, 1]).is_err());
         assert!(from_bytes::<Spec>(&bytes[..bytes.len() - 1]).is_err());

@@ -21,7 +21,7 @@ use super::{observe, routes, streams};
                        `Authorization: Bearer TOKEN`. Errors are JSON with one field, `error`."
     ),
     paths(
-        routes::list, routes::submit, routes::batch, routes::put_module, routes::show, routes::pause,
+        routes::list, routes::submit, routes::batch, routes::put_module, routes::find_module, routes::show, routes::pause,
         routes::resume, routes::kill, routes::remove, routes::export, routes::import, routes::stats,
         routes::timeline, streams::logs, streams::events, observe::metrics
     ),

@@ -96,6 +96,7 @@ pub fn router(daemon: Arc<Daemon>, options: ServerOptions) -> Router {
         .route("/v1/tasks/{id}/snapshot", get(routes::export))
         .route("/v1/snapshots", post(routes::import))
         .route("/v1/modules", put(routes::put_module))
+        .route("/v1/modules/{digest}", get(routes::find_module))
         .route("/v1/stats", get(routes::stats))
         .route("/v1/timeline", get(routes::timeline))
         .route("/v1/events", get(streams::events))

@@ -226,6 +226,27 @@ pub(super) async fn put_module(
     Ok(Json(Module { module }))
 }
 
+/// A module that the daemon has, by the BLAKE3 digest of the module as it was uploaded, or of its resumable form; gives
+/// the digest by which tasks name it.
+#[utoipa::path(get, path = "/v1/modules/{digest}", params(ModuleQuery),
+    responses((status = 200, body = Module), (status = 404, body = Problem)))]
+pub(super) async fn find_module(
+    State(served): Shared,
+    Path(digest): Path<String>,
+    Asked(query): Asked<ModuleQuery>,
+) -> Answer<Json<Module>> {
+    let digest = Digest::from_hex(&digest)
+        .ok_or_else(|| bad(format!("{digest:?} is no digest: 64 hexadecimal digits")))?;
+    let preempt = query.preempt.unwrap_or_default();
+    let found = served.daemon.find_module(digest, preempt).await;
+    let found = found.map_err(|error| match error.kind() {
+        ErrorKind::Missing => Refused(StatusCode::NOT_FOUND, error.to_string()),
+        _ => error.into(),
+    })?;
+    let module = found.to_string();
+    Ok(Json(Module { module }))
+}
+
 /// Shows a task. It is named by its number or its name.
 #[utoipa::path(get, path = "/v1/tasks/{id}", responses((status = 200, body = Task), (status = 404, body = Problem)))]
 pub(super) async fn show(State(served): Shared, Path(id): Path<String>) -> Answer<Json<Task>> {

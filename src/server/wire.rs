@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::model::{Interest, Setting, Wait};
-use crate::scheduler::{More, Piece, Spec, TaskInfo};
+use crate::scheduler::{More, Piece, Spec, TaskInfo, World};
 use crate::store::Stream;
 
 /// A directory that a task may use.
@@ -19,6 +19,9 @@ pub struct Dir {
     pub host: String,
     /// Its name for the guest.
     pub guest: String,
+    /// Whether the guest may only read there. Left out, it may write; at an import, as it could before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_only: Option<bool>,
 }
 
 /// A directory in memory, which travels in the task's snapshot.
@@ -71,6 +74,10 @@ pub struct Submit {
     pub on_limit: Option<String>,
     /// When it is started anew: `never`, `on-failure` or `always`.
     pub restart: Option<String>,
+    /// What its clocks tell: `host`, or `virtual` for a time of its own; left out, `host`.
+    pub clocks: Option<String>,
+    /// Where its random numbers come from: `host`, or a seed such as `seed=42`; left out, `host`.
+    pub random: Option<String>,
     /// In a batch: submit so many of it. No name then.
     pub count: Option<u32>,
 }
@@ -117,6 +124,12 @@ pub struct Task {
     /// How often it was, in a row.
     #[serde(default)]
     pub restarts: u32,
+    /// What its clocks tell, where that was said.
+    #[serde(default)]
+    pub clocks: Option<String>,
+    /// Where its random numbers come from, where that was said.
+    #[serde(default)]
+    pub random: Option<String>,
     /// The engine that it asks for.
     pub engine: Option<String>,
     /// Its schedule, a cron expression.
@@ -164,7 +177,7 @@ impl From<TaskInfo> for Task {
             module: info.module.to_string(),
             args: spec.args,
             env: spec.env.into_iter().map(|(name, _)| name).collect(),
-            dirs: dirs(spec.dirs),
+            dirs: dirs(spec.dirs, &spec.world.read_only),
             listen: spec.listen,
             allow_connect: spec.allow_connect,
             allow_listen: spec.allow_listen,
@@ -177,6 +190,8 @@ impl From<TaskInfo> for Task {
             limits: settings(&spec.limits),
             restart: spec.restart.map(|restart| restart.to_string()),
             restarts: status.restarts,
+            clocks: spec.world.clocks,
+            random: spec.world.random,
             engine: spec.engine,
             every: spec.every,
             submitted: time(status.submitted),
@@ -215,8 +230,15 @@ pub struct MovedTo {
     pub task: u64,
 }
 
-fn dirs(given: Vec<(String, String)>) -> Vec<Dir> {
-    let dir = |(host, guest)| Dir { host, guest };
+fn dirs(given: Vec<(String, String)>, read_only: &[(String, bool)]) -> Vec<Dir> {
+    let dir = |(host, guest): (String, String)| {
+        let said = read_only.iter().find(|(name, _)| *name == guest);
+        Dir {
+            read_only: said.map(|(_, read_only)| *read_only),
+            host,
+            guest,
+        }
+    };
     given.into_iter().map(dir).collect()
 }
 
@@ -239,6 +261,14 @@ impl Submit {
             limits: read_settings(&self.limits)?,
             on_limit: self.on_limit.as_deref().map(str::parse).transpose()?,
             restart: self.restart.as_deref().map(str::parse).transpose()?,
+            world: World {
+                read_only: dirs
+                    .clone()
+                    .filter_map(|dir| Some((dir.guest.clone(), dir.read_only?)))
+                    .collect(),
+                clocks: self.clocks.clone(),
+                random: self.random.clone(),
+            },
             args: self.args.clone(),
             env: self.env.clone().into_iter().collect(),
             dirs: dirs

@@ -63,6 +63,12 @@ pub enum TaskError {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// No module of this digest has been run here.
+    #[error(
+        "no module with the digest {0} is known here, or none that was made ready as is asked for now \
+         (--preempt, --transform); give the module's path once"
+    )]
+    Unknown(Digest),
     /// The caller asked for something that the task's state does not allow.
     #[error("{0}")]
     State(&'static str),
@@ -87,7 +93,7 @@ impl From<TaskError> for Error {
             TaskError::Stack(..) => ErrorKind::Trap,
             TaskError::Mismatch(_) => ErrorKind::Snapshot,
             TaskError::OtherModule { .. } | TaskError::OtherTransform { .. } => ErrorKind::Mismatch,
-            TaskError::ModuleMissing(_) => ErrorKind::Missing,
+            TaskError::ModuleMissing(_) | TaskError::Unknown(_) => ErrorKind::Missing,
             TaskError::Cache { .. } => ErrorKind::Write,
             TaskError::Killed => ErrorKind::Task,
             TaskError::State(_) | TaskError::HostFunction { .. } => ErrorKind::Internal,

@@ -17,6 +17,7 @@ mod error;
 mod freeze;
 mod functions;
 mod host;
+mod known;
 mod limits;
 mod meter;
 mod packed;
@@ -50,8 +51,8 @@ pub(crate) use crate::{
     engine::{EngineKind as Engine, GUEST_STACK as STACK},
     snapshot::{ModuleRef, VERSION as SNAPSHOT_VERSION, pack, unpack},
     wasi::{
-        Asleep, Bindings, Config, Grants, HeldSocket, HostDir, Input, Listener, Output,
-        RestoreOptions, Role, Rule, Sink, TmpDir, Watch, Watched,
+        Access, Asleep, Bindings, Clocks, Config, Grants, HeldSocket, HostDir, Input, Listener,
+        Output, Randomness, RestoreOptions, Role, Rule, Sink, TmpDir, Watch, Watched,
     },
 };
 

@@ -4,11 +4,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use serde::{Deserialize, Serialize};
-
 use super::cache::{self, Cache};
 use super::functions::HostFunctions;
 use super::host::wasi_function;
+use super::known::SourceEntry;
 use super::packed::{check_digest, has_connections, unpack};
 use super::{Snapshot, TaskError};
 use crate::engine::{self, Engine, EngineKind};
@@ -38,10 +37,10 @@ pub struct RuntimeOptions {
 
 /// What programs share: the cache, the engines, the host functions.
 pub struct Runtime {
-    cache: Cache,
+    pub(super) cache: Cache,
     functions: HostFunctions,
-    transform: Transform,
-    preempt: bool,
+    pub(super) transform: Transform,
+    pub(super) preempt: bool,
     pool: Option<u32>,
     pub(super) limits: Limits,
     engines: Mutex<Vec<Arc<dyn Engine>>>,
@@ -58,12 +57,6 @@ const STAGES: usize = instrument::STAGES + 1;
 
 /// Ends the name of the transform in a snapshot whose module has checks.
 const PREEMPTIBLE: &str = " with checks";
-
-/// Ties a source to its resumable module.
-#[derive(Serialize, Deserialize)]
-struct SourceEntry {
-    module: Digest,
-}
 
 impl Runtime {
     /// Opens the cache.
@@ -104,11 +97,7 @@ impl Runtime {
     ) -> Result<Arc<Program>, Error> {
         instrument::check_size(source, &self.limits, 1).map_err(TaskError::Limit)?;
         let entry = self.cache.source(&self.source_key(source, preempt));
-        let cached = || {
-            cache::get(&entry)
-                .and_then(|bytes| rmp_serde::from_slice::<SourceEntry>(&bytes).ok())
-                .and_then(|entry| self.cached(&entry.module))
-        };
+        let cached = || self.cached_source(&entry);
         if let Some(program) = cached() {
             return Ok(program);
         }
@@ -306,27 +295,7 @@ impl Runtime {
     }
 
     /// What a resumable module depends on.
-    fn source_key(&self, source: &[u8], preempt: bool) -> Digest {
-        let functions = format!("{:?}", self.functions.types());
-        Digest::of_parts([
-            env!("CARGO_PKG_VERSION").as_bytes(),
-            // Set by `build.rs`: the sources of what rewrites.
-            env!("DORMOUSE_INSTRUMENT").as_bytes(),
-            self.transform.to_string().as_bytes(),
-            functions.as_bytes(),
-            match has_connections(source) {
-                true => b"connections",
-                false => b"",
-            },
-            match preempt {
-                true => b"preempt",
-                false => b"",
-            },
-            Digest::of(source).as_bytes(),
-        ])
-    }
-
-    fn cached(&self, module: &Digest) -> Option<Arc<Program>> {
+    pub(super) fn cached(&self, module: &Digest) -> Option<Arc<Program>> {
         let manifest = self.cached_manifest(module)?;
         let packed = cache::get(&self.cache.module(module))?;
         let length = zstd::zstd_safe::get_frame_content_size(&packed).ok()??;

@@ -16,6 +16,7 @@ use super::caps::Caps;
 use super::clock::{self, GuestClock};
 use super::errno::Errno;
 use super::fd::{Descriptor, DirFd, Kind, Table};
+use super::random::Random;
 use super::sock::{Grants, SocketFd};
 use super::streams::{Bindings, HostDir, Stream, Streams, readiness};
 use super::tmpfs::{self, TmpDir};
@@ -58,6 +59,8 @@ pub struct Source<'a> {
 pub(super) struct Preopen {
     pub(super) guest: String,
     pub(super) dir: Dir,
+    /// The guest may not write there.
+    pub(super) read_only: bool,
     /// Its path without symbolic links, to find open files by where the system does not tell it.
     pub(super) root: PathBuf,
 }
@@ -74,6 +77,7 @@ pub struct Ctx {
     pub(super) table: Table,
     pub(super) caps: Caps,
     pub(super) clock: GuestClock,
+    pub(super) random: Random,
     /// The deadlines of the poll that has blocked, by subscription.
     pub(super) poll: Option<Vec<Option<Deadline>>>,
     /// How many bytes the receive that has blocked has got already.
@@ -91,7 +95,9 @@ impl Ctx {
         clock: Arc<dyn Clock>,
     ) -> std::result::Result<Self, Error> {
         let tmpfs = config.tmpfs.clone();
-        let mut ctx = Self::bare(config, bindings, GuestClock::new(clock))?;
+        let mut clock = GuestClock::new(clock);
+        clock.begin_own_time(bindings.clocks);
+        let mut ctx = Self::bare(config, bindings, clock)?;
         let streams = [Stream::Stdin, Stream::Stdout, Stream::Stderr];
         for (fd, stream) in (0..).zip(streams) {
             // The table is empty, so that the number is free.
@@ -112,7 +118,7 @@ impl Ctx {
                 ));
             }
         }
-        let now = ctx.clock.now(ClockId::Realtime);
+        let now = ctx.clock.told(ClockId::Realtime);
         for (number, dir) in (0..).zip(tmpfs) {
             let made = tmpfs::Shared::new(number, dir, now);
             if ctx.table.insert(Descriptor::memory(made.root())).is_err() {
@@ -158,6 +164,7 @@ impl Ctx {
             table: Table::new(bindings.limits.value(Limit::Files)),
             caps: Caps::new(bindings.limits, clock.host()),
             clock,
+            random: Random::new(bindings.random),
             poll: None,
             received: 0,
         })
@@ -267,11 +274,11 @@ impl Ctx {
             Function::ArgsGet => list(self.args.iter().cloned(), a, memory),
             Function::EnvironSizesGet => list_sizes(variables(), a, memory),
             Function::EnvironGet => list(variables(), a, memory),
-            Function::ClockResGet => clock::clock_res_get(a, memory),
-            Function::ClockTimeGet => clock::clock_time_get(&self.clock, a, memory),
+            Function::ClockResGet => clock::clock_res_get(&self.clock, a, memory),
+            Function::ClockTimeGet => clock::clock_time_get(&mut self.clock, a, memory),
             Function::RandomGet => {
                 let buffer = memory.bytes_mut(arg(a, 0), arg(a, 1))?;
-                getrandom::fill(buffer).map_err(|_| Errno::Io)
+                self.random.fill(buffer)
             }
             Function::FdClose => self.table.close(arg(a, 0)),
             Function::FdRenumber => self.table.renumber(arg(a, 0), arg(a, 1)),
@@ -357,6 +364,7 @@ impl Preopen {
             dir: open_listable(&dir.host)
                 .or_else(|_| Dir::open_ambient_dir(&dir.host, ambient_authority()))
                 .map_err(failed)?,
+            read_only: dir.access.is_read_only(false),
             guest: dir.guest,
         })
     }
@@ -373,9 +381,10 @@ impl Preopen {
                 preopen: self.guest.clone(),
                 path: ".".into(),
                 is_preopen: true,
+                read_only: self.read_only,
                 listing: None,
             }),
-            rights: rights::DIRECTORY,
+            rights: rights::as_allowed(rights::DIRECTORY, self.read_only),
             inheriting: rights::ALL,
             flags: 0,
         })

@@ -57,6 +57,17 @@ pub enum Error {
         /// The system's answer.
         source: io::Error,
     },
+    /// A file that the task has open for writing lies in a directory that may only be read now.
+    #[error(
+        "the task has {path} open for writing, and its directory is given to be read only; give it with \
+         --dir HOST::{guest}:rw"
+    )]
+    ReadOnly {
+        /// The guest's path.
+        path: String,
+        /// The guest's name for the directory.
+        guest: String,
+    },
     /// A file that the task has open is gone.
     #[error("the task has {path} open, which cannot be opened again: {source}")]
     FileMissing {
@@ -118,6 +129,7 @@ impl From<Error> for crate::error::Error {
             | Error::MissingListener { .. }
             | Error::MissingGrant { .. }
             | Error::BindAgain { .. }
+            | Error::ReadOnly { .. }
             | Error::OpenDir { .. } => ErrorKind::Missing,
             Error::FileMissing { .. } | Error::FileChanged { .. } => ErrorKind::File,
             Error::Limit(_) => ErrorKind::Limit,

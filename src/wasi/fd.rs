@@ -53,6 +53,8 @@ pub(super) struct DirFd {
     pub(super) path: String,
     /// It is that directory itself, and `fd_prestat_get` says so.
     pub(super) is_preopen: bool,
+    /// Nothing in it may be written to.
+    pub(super) read_only: bool,
     /// The listing that `fd_readdir` is in the middle of.
     pub(super) listing: Option<Vec<EntryV1>>,
 }
@@ -62,6 +64,8 @@ pub(super) struct FileFd {
     pub(super) file: File,
     pub(super) preopen: String,
     pub(super) path: String,
+    /// It lies in a directory that may only be read.
+    pub(super) read_only: bool,
     /// Reading may have to wait: it is a pipe or a device, opened by its name. Its host descriptor
     /// is non-blocking, so that only the guest waits.
     pub(super) waits: bool,

@@ -44,6 +44,9 @@ pub(super) fn call(
         }
         Function::FdFilestatSetTimes => {
             let times = timestamps(arg64(a, 1), arg64(a, 2), arg(a, 3))?;
+            if is_read_only(table.get(arg(a, 0))?) {
+                return Err(Errno::Rofs);
+            }
             let descriptor = table.with(arg(a, 0), rights::FD_FILESTAT_SET_TIMES)?;
             match host_fd(descriptor) {
                 Some(fd) => Ok(os::futimens(fd, &times)?),
@@ -171,6 +174,15 @@ fn stream_type(ctx: &Ctx, stream: Stream) -> u8 {
     match ctx.streams.fd(stream) {
         Some(fd) if rustix::termios::isatty(fd) => CHARACTER_DEVICE,
         _ => UNKNOWN,
+    }
+}
+
+/// Whether it lies in a directory that may only be read.
+fn is_read_only(descriptor: &Descriptor) -> bool {
+    match &descriptor.kind {
+        Kind::Dir(open) => open.read_only,
+        Kind::File(open) => open.read_only,
+        Kind::Stream(_) | Kind::Socket(_) | Kind::Memory(_) => false,
     }
 }
 

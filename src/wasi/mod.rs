@@ -20,6 +20,8 @@ mod function;
 mod identity;
 mod path;
 mod poll;
+mod random;
+mod read_only;
 mod restore;
 mod rights;
 mod save;
@@ -31,9 +33,11 @@ mod tests;
 mod tmpfs;
 mod transfer;
 
+pub use clock::Clocks;
 pub use ctx::{Config, Ctx, Outcome};
 pub use error::Error;
 pub use function::Function;
+pub use random::Randomness;
 pub use restore::RestoreOptions;
 pub use sock::{Asleep, Grants, HeldSocket, Listener, Role, Rule, Watch, Watched};
 #[cfg(any(feature = "cli", test))]
@@ -41,5 +45,5 @@ pub use sock::{PhaseV1, SocketV1};
 pub use state::StateV1;
 #[cfg(any(feature = "cli", test))]
 pub use state::{FdKindV1, FdV1};
-pub use streams::{Bindings, HostDir, Input, Output, Sink};
+pub use streams::{Access, Bindings, HostDir, Input, Output, Sink};
 pub use tmpfs::TmpDir;

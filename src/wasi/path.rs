@@ -11,7 +11,7 @@ use rustix::fs::OFlags;
 use super::abi::{Memory, Result, arg, arg64};
 use super::errno::Errno;
 use super::fd::{self, Descriptor, DirFd, FileFd, Kind, Table};
-use super::{Function, file, rights};
+use super::{Function, file, read_only, rights};
 
 pub(super) const SYMLINK_FOLLOW: u32 = 1;
 const CREAT: u32 = 1;
@@ -25,6 +25,7 @@ pub(super) fn call(
     a: &[u64],
     memory: &mut Memory<'_>,
 ) -> Result<()> {
+    read_only::check(table, function, a, memory)?;
     match function {
         Function::PathOpen => open(table, a, memory),
         Function::PathCreateDirectory => {
@@ -129,8 +130,13 @@ fn open(table: &mut Table, a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
     // Checked before anything is created.
     memory.check_result(arg(a, 8))?;
     table.check_room()?;
-    let dir = table.dir(arg(a, 0), request.right())?;
-    let kind = request.open(dir, &path)?;
+    let read_only = table.dir(arg(a, 0), 0)?.read_only;
+    let right = rights::as_allowed(request.right(), read_only);
+    let dir = table.dir(arg(a, 0), right)?;
+    let kind = match read_only {
+        true => request.open_to_read(dir, &path)?,
+        false => request.open(dir, &path)?,
+    };
     // As in Wasmtime, the rights asked for decide how a file is opened and nothing more: programs
     // ask for too few and never notice.
     let (rights, inheriting) = match &kind {
@@ -138,7 +144,7 @@ fn open(table: &mut Table, a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
         _ => (rights::file(request.reads(), request.writes()), 0),
     };
     let descriptor = Descriptor {
-        rights,
+        rights: rights::as_allowed(rights, read_only),
         inheriting,
         flags: request.flags,
         kind,
@@ -223,12 +229,58 @@ impl Asked {
         if self.must_be_dir() && self.changes_files() {
             return Err(Errno::Inval);
         }
-        let writes = self.opens_for_writing();
+        match self.open_with(dir, path, self.opens_for_writing()) {
+            // To create what is there already is no change.
+            Err(Errno::Rofs) if self.only_creates() => match self.open_with(dir, path, false) {
+                Err(Errno::Noent) => Err(Errno::Rofs),
+                opened => opened,
+            },
+            opened => opened,
+        }
+    }
+
+    /// It asks for a file that is made where there is none, and for no other change.
+    fn only_creates(&self) -> bool {
+        self.creates() && !self.exclusive() && !self.empties() && !self.writes()
+    }
+
+    /// The same in a directory that may only be read.
+    fn open_to_read(&self, dir: &DirFd, path: &str) -> Result<Kind> {
+        if self.must_be_dir() && self.changes_files() {
+            return Err(Errno::Inval);
+        }
+        if !self.opens_for_writing() {
+            return self.open_with(dir, path, false);
+        }
+        let found = match self.follow && !self.exclusive() {
+            true => dir.dir.metadata(path),
+            false => dir.dir.symlink_metadata(path),
+        };
+        match found {
+            Ok(_) if self.exclusive() && path.ends_with('/') => Err(Errno::Isdir),
+            Ok(_) if self.exclusive() => Err(Errno::Exist),
+            Ok(found) if found.is_symlink() => Err(Errno::Loop),
+            Ok(found) if found.is_dir() => Err(Errno::Isdir),
+            Ok(_) if self.only_creates() => self.open_with(dir, path, false),
+            // A pipe or a device, too: what it leads to is written to by whoever may write here.
+            Ok(_) => Err(Errno::Rofs),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.creates() => {
+                read_only::parent(&dir.dir, path)?;
+                match path.ends_with('/') {
+                    true => Err(Errno::Isdir),
+                    false => Err(Errno::Rofs),
+                }
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn open_with(&self, dir: &DirFd, path: &str, writes: bool) -> Result<Kind> {
         let mut options = OpenOptions::new();
         options
             .read(self.reads() || !writes)
             .write(writes)
-            .create(self.creates())
+            .create(writes && self.creates())
             .create_new(self.exclusive())
             .truncate(self.empties())
             .custom_flags(status_flags(self.flags).bits() as i32)
@@ -245,6 +297,7 @@ impl Asked {
                 preopen,
                 path,
                 is_preopen: false,
+                read_only: dir.read_only,
                 listing: None,
             }));
         }
@@ -254,6 +307,7 @@ impl Asked {
                 file,
                 preopen,
                 path,
+                read_only: dir.read_only,
                 waits: !metadata.is_file(),
             })),
         }

@@ -65,6 +65,9 @@ impl Ctx {
         memory.bytes(output, at(0, count, EVENT)?)?;
         memory.bytes(arg(a, 3), 4)?;
         let kept = self.poll.take().filter(|_| again);
+        if kept.is_none() {
+            self.clock.begins_to_wait();
+        }
         let subscriptions = (0..count)
             .map(|index| {
                 let kept = kept.as_ref().and_then(|list| list.get(index as usize));
@@ -72,10 +75,20 @@ impl Ctx {
             })
             .collect::<Result<Vec<_>>>()?;
 
-        let events: Vec<Event> = subscriptions.iter().filter_map(|s| self.event(s)).collect();
+        let deadlines = subscriptions.iter().filter_map(|s| match s.what {
+            What::Clock(deadline) => deadline,
+            What::Fd(_) => None,
+        });
+        let first = self.clock.first(deadlines);
+        let events = subscriptions.iter().filter_map(|s| self.event(s, first));
+        let events: Vec<Event> = events.collect();
         if events.is_empty() {
             return Ok(Some(self.block(&subscriptions)));
         }
+        self.clock.passed(Deadline {
+            clock: ClockId::Monotonic,
+            at: first,
+        });
         for (index, event) in (0..).zip(&events) {
             memory.write(at(output, index, EVENT)?, &event.encode())?;
         }
@@ -99,12 +112,8 @@ impl Ctx {
                     let timeout = memory.u64(address + 24)?;
                     let absolute = memory.u16(address + 40)? & ABSOLUTE != 0;
                     Some(match absolute {
-                        true => Deadline { clock, at: timeout },
-                        // As POSIX says, setting the wall clock does not change a relative sleep.
-                        false => Deadline {
-                            clock: ClockId::Monotonic,
-                            at: self.clock.now(ClockId::Monotonic).saturating_add(timeout),
-                        },
+                        true => self.clock.deadline(clock, timeout),
+                        false => self.clock.after(timeout),
                     })
                 }
             }),
@@ -124,8 +133,8 @@ impl Ctx {
         })
     }
 
-    /// What has happened to a subscription, if anything has.
-    fn event(&self, subscription: &Subscription) -> Option<Event> {
+    /// What has happened to a subscription, if anything has. No deadline counts after the first.
+    fn event(&self, subscription: &Subscription, first: u64) -> Option<Event> {
         let event = |errno, bytes, flags| {
             Some(Event {
                 userdata: subscription.userdata,
@@ -138,7 +147,11 @@ impl Ctx {
         match &subscription.what {
             // A clock that no guest can use.
             What::Clock(None) => event(Errno::Notsup, 0, 0),
-            What::Clock(Some(deadline)) if self.clock.until(*deadline) > 0 => None,
+            What::Clock(Some(deadline))
+                if self.clock.until(*deadline) > 0 || deadline.at > first =>
+            {
+                None
+            }
             What::Clock(Some(_)) => event(Errno::Success, 0, 0),
             What::Fd(wanted) => match self.fd_event(*wanted) {
                 Ok((false, ..)) => None,

@@ -18,10 +18,11 @@ use super::errno::Errno;
 use super::fd::{ALL_FLAGS, Descriptor, DirFd, FileFd, Kind, MOST_OPEN};
 use super::identity::{IdentityV1, proc_path};
 use super::path::status_flags;
+use super::random::Random;
 use super::save::guest_path;
 use super::sock::{HeldSocket, SocketFd};
 use super::state::{FdKindV1, FdV1, StateV1};
-use super::streams::Bindings;
+use super::streams::{Access, Bindings};
 use super::tmpfs;
 use super::{Error, rights};
 use crate::clock::Clock;
@@ -55,15 +56,29 @@ impl Ctx {
             tmpfs: Vec::new(),
         };
         let limits = bindings.limits;
-        let clock = GuestClock::restore(clock, state.clock);
+        let mut clock = GuestClock::restore(clock, state.clock);
+        clock.resume_own_time(bindings.clocks, state.own_time);
+        let random = Random::restore(bindings.random, state.seeded);
         let mut bindings = bindings;
+        let accesses: Vec<(String, Access)> = bindings
+            .dirs
+            .iter()
+            .map(|dir| (dir.guest.clone(), dir.access))
+            .collect();
         let held = std::mem::take(&mut bindings.held);
         let mut ctx = Self::bare(config, bindings, clock).map_err(|error| match error {
             Error::ZeroByte(_) => Error::Malformed("a text of the guest's contains a zero byte"),
             other => other,
         })?;
+        for preopen in &mut ctx.preopens {
+            let before = state.read_only.contains(&preopen.guest);
+            let given = accesses.iter().find(|(guest, _)| *guest == preopen.guest);
+            preopen.read_only = given.map_or(before, |(_, access)| access.is_read_only(before));
+        }
+        let read_only = state.read_only;
         ctx.poll = state.poll;
         ctx.received = state.received;
+        ctx.random = random;
         let most = limits.value(Limit::Tmpfs);
         ctx.tmpfs = (0..)
             .zip(state.tmpfs)
@@ -74,7 +89,10 @@ impl Ctx {
             if u64::from(saved.fd) >= MOST_OPEN {
                 return Err(Error::Malformed("a descriptor has an impossible number"));
             }
-            let (number, descriptor) = (saved.fd, ctx.descriptor(saved, &deleted, &held, options)?);
+            let (number, descriptor) = (
+                saved.fd,
+                ctx.descriptor(saved, &read_only, &deleted, &held, options)?,
+            );
             ctx.table
                 .insert_at(number, descriptor)
                 .map_err(|errno| match errno {
@@ -88,7 +106,8 @@ impl Ctx {
 
     fn descriptor(
         &self,
-        saved: FdV1,
+        mut saved: FdV1,
+        read_only: &[String],
         deleted: &[File],
         held: &[HeldSocket],
         options: RestoreOptions,
@@ -108,6 +127,17 @@ impl Ctx {
             return Err(Error::Malformed(
                 "a descriptor has rights that it cannot have",
             ));
+        }
+        if let FdKindV1::Preopen(guest)
+        | FdKindV1::Dir { preopen: guest, .. }
+        | FdKindV1::File { preopen: guest, .. } = &saved.kind
+        {
+            let now = self.preopen(guest)?.read_only;
+            // What was taken away with the leave to write comes back with it.
+            if read_only.contains(guest) && !now {
+                saved.rights |= rights::CHANGES & own;
+            }
+            saved.rights = rights::as_allowed(saved.rights, now);
         }
         if saved.flags & !ALL_FLAGS != 0 {
             return Err(Error::Malformed(
@@ -155,9 +185,10 @@ impl Ctx {
                 };
                 Kind::Dir(DirFd {
                     dir: open_below(&self.preopen(&preopen)?.dir, &path).map_err(missing)?,
-                    preopen,
                     path,
                     is_preopen: false,
+                    read_only: self.preopen(&preopen)?.read_only,
+                    preopen,
                     listing: saved.listing,
                 })
             }
@@ -172,8 +203,16 @@ impl Ctx {
                 open.read(access.0)
                     .write(access.1)
                     .custom_flags(status_flags(saved.flags).bits() as i32);
-                let directory = &self.preopen(&preopen)?.dir;
+                let granted = self.preopen(&preopen)?;
+                let directory = &granted.dir;
                 let name = guest_path(&preopen, &path);
+                let read_only = granted.read_only;
+                if access.1 && read_only {
+                    return Err(Error::ReadOnly {
+                        path: name,
+                        guest: preopen,
+                    });
+                }
                 let (file, waits) = open_again(directory, &path, &open, options, &identity)
                     .map_err(|failure| failure.named(name))?;
                 if !waits {
@@ -183,6 +222,7 @@ impl Ctx {
                     file,
                     preopen,
                     path,
+                    read_only,
                     waits,
                 })
             }
@@ -217,6 +257,7 @@ impl Ctx {
                     file,
                     preopen: String::new(),
                     path: "(deleted)".into(),
+                    read_only: false,
                     waits: false,
                 })
             }

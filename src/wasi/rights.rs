@@ -24,6 +24,7 @@ pub(super) const PATH_READLINK: u64 = 1 << 15;
 pub(super) const PATH_RENAME_SOURCE: u64 = 1 << 16;
 pub(super) const PATH_RENAME_TARGET: u64 = 1 << 17;
 pub(super) const PATH_FILESTAT_GET: u64 = 1 << 18;
+const PATH_FILESTAT_SET_SIZE: u64 = 1 << 19;
 pub(super) const PATH_FILESTAT_SET_TIMES: u64 = 1 << 20;
 pub(super) const FD_FILESTAT_GET: u64 = 1 << 21;
 pub(super) const FD_FILESTAT_SET_SIZE: u64 = 1 << 22;
@@ -80,6 +81,29 @@ pub(super) const CONNECTION: u64 = STREAM | SOCK_SHUTDOWN;
 
 /// What a socket can be asked for that may become anything.
 pub(super) const SOCKET: u64 = CONNECTION | SOCK_ACCEPT;
+
+/// What a directory that may only be read, and what lies in it, cannot be asked for. A guest may still ask to open
+/// files for writing, to be told that the file system is read-only.
+pub(super) const CHANGES: u64 = PATH_CREATE_DIRECTORY
+    | PATH_CREATE_FILE
+    | PATH_LINK_SOURCE
+    | PATH_LINK_TARGET
+    | PATH_RENAME_SOURCE
+    | PATH_RENAME_TARGET
+    | PATH_FILESTAT_SET_SIZE
+    | PATH_FILESTAT_SET_TIMES
+    | FD_FILESTAT_SET_TIMES
+    | PATH_SYMLINK
+    | PATH_REMOVE_DIRECTORY
+    | PATH_UNLINK_FILE;
+
+/// What there is of some rights where nothing may be written.
+pub(super) fn as_allowed(rights: u64, read_only: bool) -> u64 {
+    match read_only {
+        true => rights & !CHANGES,
+        false => rights,
+    }
+}
 
 /// What a file that is not open for writing cannot be asked for.
 const WRITING: u64 = FD_WRITE | FD_ALLOCATE | FD_FILESTAT_SET_SIZE;

@@ -72,6 +72,14 @@ impl Ctx {
             poll: self.poll.clone(),
             received: self.received,
             tmpfs: self.tmpfs.iter().map(tmpfs::Shared::save).collect(),
+            read_only: self
+                .preopens
+                .iter()
+                .filter(|preopen| preopen.read_only)
+                .map(|preopen| preopen.guest.clone())
+                .collect(),
+            own_time: self.clock.own_time(),
+            seeded: self.random.save(),
         })
     }
 

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::clock::ClockV1;
+use super::clock::{ClockV1, OwnTimeV1};
 use super::identity::IdentityV1;
+use super::random::SeededV1;
 use super::sock::SocketV1;
 use super::streams::Stream;
 use super::tmpfs::TmpfsV1;
@@ -30,6 +31,15 @@ pub struct StateV1 {
     /// Directories in memory.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tmpfs: Vec<TmpfsV1>,
+    /// Guest names of directories that may only be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub read_only: Vec<String>,
+    /// The clock of a guest that does not see the host's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_time: Option<OwnTimeV1>,
+    /// The random numbers of a guest that does not get the host's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seeded: Option<SeededV1>,
 }
 
 #[allow(

@@ -10,7 +10,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno as Os;
 
 use super::abi::Result;
+use super::clock::Clocks;
 use super::errno::Errno;
+use super::random::Randomness;
 use super::sock::{Grants, HeldSocket, Listener};
 use super::transfer::{retry, write_all};
 use crate::model::{Interest, Limits};
@@ -58,6 +60,31 @@ pub struct HostDir {
     pub guest: String,
     /// Its path on the host.
     pub host: PathBuf,
+    /// Whether the guest may write there.
+    pub access: Access,
+}
+
+/// Whether a guest may write to a directory of the host's, and to what lies in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Access {
+    /// As it was when the guest was suspended. A new guest may write.
+    #[default]
+    Kept,
+    /// It may only read.
+    ReadOnly,
+    /// It may write.
+    ReadWrite,
+}
+
+impl Access {
+    /// Whether it may only read, where it was so or not before.
+    pub(super) fn is_read_only(self, before: bool) -> bool {
+        match self {
+            Self::Kept => before,
+            Self::ReadOnly => true,
+            Self::ReadWrite => false,
+        }
+    }
 }
 
 /// Everything of the host's that a guest is given.
@@ -77,6 +104,10 @@ pub struct Bindings {
     pub limits: Limits,
     /// What it may connect to, and where it may listen.
     pub grants: Grants,
+    /// What its clocks tell. `None`: at a resume what they told before, else the host's time.
+    pub clocks: Option<Clocks>,
+    /// Where its random numbers come from. `None`: at a resume as before, else the host.
+    pub random: Option<Randomness>,
     /// At a resume: sockets that were kept for the guest while it slept. Those that its snapshot does not
     /// name are closed.
     pub held: Vec<HeldSocket>,

@@ -144,6 +144,67 @@ fn a_task_that_fails_is_started_anew_and_one_that_ends_well_is_not() {
     assert_eq!(daemon.until(well, "exited")["runs"], 1);
 }
 
+/// Grants of a task file's through the API: over hibernation, and what is none is refused.
+#[test]
+fn directories_are_read_only_and_modules_known_by_their_digest() {
+    let data = folder();
+    let work = folder();
+    std::fs::write(work.path().join("file"), "text").expect("a file");
+    let daemon = Daemon::start(data.path(), &["--hibernate-after", "0s"]);
+    let module = crate::support::guest("bug_grants").display().to_string();
+    let dir = format!("{}::/a:ro", work.path().display());
+    let submit = |module: &str, what: &[&str]| {
+        let flags = [
+            "submit", "--clocks", "virtual", "--random", "seed=1", "--dir", &dir, module,
+        ];
+        let output = daemon.command(&[&flags[..], what].concat());
+        (
+            output.status.code(),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
+    };
+    let unknown = format!("blake3:{}", "1".repeat(64));
+    let (code, _, said) = submit(&unknown, &["hold", "r"]);
+    assert_eq!(code, Some(69), "{said}");
+    let (code, id, said) = submit(&module, &["hold", "r"]);
+    assert_eq!(code, Some(0), "{said}");
+    let id: u64 = id.trim().parse().expect("a number");
+    let task = daemon.until(id, "exited");
+    assert_eq!(task["dirs"][0]["read_only"], true, "{task:#}");
+    assert_eq!(
+        (&task["clocks"], &task["random"]),
+        (&json!("virtual"), &json!("seed=1"))
+    );
+    assert!(task["sleeps"].as_u64() > Some(0), "{task:#}");
+    assert_eq!(daemon.output(id).matches("mkdir made: 69").count(), 2);
+    assert_eq!(
+        std::fs::read_dir(work.path()).expect("a listing").count(),
+        1
+    );
+
+    let bytes = std::fs::read(&module).expect("a guest");
+    let digest = format!("blake3:{}", blake3::hash(&bytes).to_hex());
+    let (code, known, said) = submit(&digest, &["world"]);
+    assert_eq!(code, Some(0), "{said}");
+    let known: u64 = known.trim().parse().expect("a number");
+    let first = daemon.until(known, "exited");
+    assert_eq!(first["module"], task["module"]);
+    assert!(daemon.output(known).starts_with("1000 946684800000002000 "));
+    // By what the daemon itself calls it, too.
+    let resumable = format!("blake3:{}", task["module"].as_str().expect("a digest"));
+    assert_eq!(submit(&resumable, &["world"]).0, Some(0));
+
+    for (key, value) in [("clocks", "stopped"), ("random", "42")] {
+        let mut task = json!({"module": task["module"], "args": ["x"]});
+        task[key] = json!(value);
+        assert_eq!(daemon.json(Method::POST, "/v1/tasks", &task).0, 400);
+    }
+    let twice = json!([{"host": "/tmp", "guest": "/a"}, {"host": "/", "guest": "/a"}]);
+    let task = json!({"module": task["module"], "args": ["x"], "dirs": twice});
+    assert_eq!(daemon.json(Method::POST, "/v1/tasks", &task).0, 400);
+}
+
 #[test]
 fn limits_of_the_process_are_refused_for_a_task() {
     let data = folder();

@@ -343,6 +343,7 @@ fn no_forged_byte_is_a_panic() -> Result<(), dormouse::Error> {
                 let dirs = vec![HostDir {
                     guest: "/work".into(),
                     host: work.clone(),
+                    access: dormouse::Access::Kept,
                 }];
                 let restore = Restore {
                     bindings: Bindings {

@@ -409,7 +409,7 @@ fn a_directory_moved_out_is_no_way_up() {
     assert!(lines(&output).is_empty());
 }
 
-fn in_a_mount_namespace(script: &str) -> Output {
+pub fn in_a_mount_namespace(script: &str) -> Output {
     let mut command = Command::new("unshare");
     let user = Command::new("id").arg("-u").output().expect("id runs");
     if user.stdout != b"0\n" {

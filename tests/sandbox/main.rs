@@ -7,6 +7,7 @@ mod escapes;
 #[path = "../../fuzz/targets/forge.rs"]
 #[allow(dead_code, reason = "the fuzzers use more of it")]
 mod forge;
+mod grants;
 mod modules;
 mod rights;
 mod sealed;

@@ -7,7 +7,7 @@ use super::super::calendar;
 use super::super::commands::Ask;
 use super::super::driver::Message;
 use super::super::programs::blob;
-use super::super::spec::{Spec, Status, check_limits, to_bytes};
+use super::super::spec::{Spec, Status, to_bytes};
 use super::{Daemon, SUBMITTING, Submission, blocking};
 use crate::error::Error;
 use crate::model::{Digest, TaskId, TaskState};
@@ -34,6 +34,27 @@ impl Daemon {
         let (program, change) = blocking(move || programs.add(&source, preempt, engine)).await?;
         self.commit(vec![change]).await?;
         Ok(program.digest())
+    }
+
+    /// A module that is here already, by the digest of its source or of its resumable form; gives the digest by which
+    /// tasks name it.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub async fn find_module(&self, digest: Digest, preempt: bool) -> Result<Digest, Error> {
+        let (programs, engine) = (self.programs.clone(), self.shared.options.engine);
+        let find = move || {
+            let found = programs.find(&digest, preempt, engine)?;
+            Ok((found.is_none() && programs.check(&digest).is_ok(), found))
+        };
+        match blocking(find).await? {
+            (_, Some((program, change))) => {
+                self.commit(vec![change]).await?;
+                Ok(program.digest())
+            }
+            (true, None) => Ok(digest),
+            (false, None) => Err(Refused::Unknown(digest).into()),
+        }
     }
 
     /// Submits tasks; when this returns, they are stored. Gives their numbers, or for each the reason
@@ -120,8 +141,7 @@ impl Daemon {
         }
         check_name(name.as_deref())?;
         let engine = spec.engine(self.shared.options.engine)?;
-        spec.grants()?;
-        check_limits(&spec.limits)?;
+        spec.check()?;
         if !engine.is_available() {
             let text = format!("this daemon was built without {engine}");
             return Err(Refused::Request(text).into());
@@ -167,9 +187,8 @@ impl Daemon {
         name: Option<String>,
     ) -> Result<TaskId, Error> {
         check_name(name.as_deref())?;
-        spec.grants()?;
+        spec.check()?;
         self.check_open()?;
-        check_limits(&spec.limits)?;
         let limits = spec.limits(&self.shared.options.limits);
         let (programs, bases, engine) = (
             self.programs.clone(),

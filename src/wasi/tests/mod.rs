@@ -252,6 +252,7 @@ fn bindings(host: &TempDir, stdin: Input, output: &Arc<Mutex<Vec<u8>>>) -> Bindi
         dirs: vec![HostDir {
             guest: "/".into(),
             host: host.path().into(),
+            access: crate::wasi::Access::Kept,
         }],
         ..Bindings::default()
     }

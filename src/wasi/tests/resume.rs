@@ -49,6 +49,7 @@ fn a_directory_that_was_renamed_itself_is_found() {
         dirs: vec![HostDir {
             guest: "/".into(),
             host: host.into(),
+            access: crate::wasi::Access::Kept,
         }],
         ..Bindings::default()
     };
@@ -214,6 +215,7 @@ fn all_missing_directories_are_told_at_once() {
     let dirs = names.map(|name| HostDir {
         guest: name.into(),
         host: guest.host.path().into(),
+        access: crate::wasi::Access::Kept,
     });
     let bindings = Bindings {
         dirs: dirs.into(),

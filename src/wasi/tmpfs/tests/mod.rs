@@ -373,6 +373,7 @@ fn bindings(host: Option<&tempfile::TempDir>) -> Bindings {
     let dir = |host: &tempfile::TempDir| HostDir {
         guest: "/".into(),
         host: host.path().into(),
+        access: crate::wasi::Access::Kept,
     };
     Bindings {
         dirs: host.map(dir).into_iter().collect(),

@@ -1,0 +1,87 @@
+//! `dormouse top`: what a daemon does.
+
+use std::io::Write;
+use std::time::Duration;
+
+use super::args::Top;
+use super::client::Client;
+use super::exit::{Done, Failure};
+use super::tasks::cut;
+use super::text::{self, out};
+use crate::server::wire;
+
+pub(super) fn top(command: &Top) -> Result<Done, Failure> {
+    let client = Client::new(command.remote.url.as_deref())?;
+    let mut before: Option<wire::Stats> = None;
+    loop {
+        let stats: wire::Stats = client.get("/v1/stats")?;
+        let tasks: wire::Tasks = client.get("/v1/tasks?limit=15")?;
+        if !command.once {
+            // To the top left, and clear: what every terminal knows.
+            let mut stdout = super::log::stdout();
+            let cleared = stdout
+                .write_all(b"\x1b[H\x1b[2J")
+                .and_then(|()| stdout.flush());
+            if cleared.is_err() {
+                return Ok(Done::Guest(0));
+            }
+        }
+        show(&stats, before.as_ref(), &tasks);
+        if command.once || text::failed().is_some() {
+            return Ok(Done::Guest(0));
+        }
+        before = Some(stats);
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+fn show(stats: &wire::Stats, before: Option<&wire::Stats>, tasks: &wire::Tasks) {
+    let up = humantime::format_duration(Duration::from_secs(stats.uptime as u64));
+    out!(
+        "dormouse {}, daemon {}, up {up}",
+        stats.version,
+        stats.daemon
+    );
+    let count = |state: &str| stats.tasks.get(state).copied().unwrap_or(0);
+    let states = [
+        "ready",
+        "running",
+        "parked",
+        "hibernated",
+        "paused",
+        "exited",
+        "failed",
+    ];
+    let counts = states.map(|state| format!("{} {state}", count(state)));
+    out!("tasks   {}", counts.join(", "));
+    let rate = |now: u64, then: Option<u64>| match (before, then) {
+        (Some(before), Some(then)) => {
+            now.saturating_sub(then) as f64 / (stats.uptime - before.uptime).max(0.001)
+        }
+        _ => now as f64 / stats.uptime.max(0.001),
+    };
+    out!(
+        "rates   {:.0} submitted/s, {:.0} wake-ups/s, {:.0} suspends/s",
+        rate(stats.submitted, before.map(|b| b.submitted)),
+        rate(stats.wakes, before.map(|b| b.wakes)),
+        rate(stats.suspends, before.map(|b| b.suspends)),
+    );
+    out!(
+        "memory  {}, of it {} of guests that wait in memory",
+        text::bytes(stats.memory),
+        text::bytes(stats.warm_memory)
+    );
+    out!(
+        "disk    {}, of it {} in {} modules and bases; snapshots are stored {:.0} times smaller",
+        text::bytes(stats.disk),
+        text::bytes(stats.blob_bytes),
+        stats.blobs,
+        stats.dedup_ratio
+    );
+    out!("");
+    for task in &tasks.tasks {
+        let wakes = task.wakes.as_deref().unwrap_or("-");
+        let program = cut(&task.args.join(" "), 50);
+        out!("{:>8}  {:<10}  {wakes:<24}  {program}", task.id, task.state);
+    }
+}
