@@ -227,6 +227,14 @@ fn what_is_wrong_is_said_with_its_place() {
             &["dormouse.toml:3:8", "has a period"],
         ),
         ("digest = \"12\"", &["64 hexadecimal digits"]),
+        (
+            "module = \"x\"\n[env]\n\"A=B\" = \"c\"",
+            &["dormouse.toml:3:9", "no name of a variable"],
+        ),
+        (
+            "module = \"x\"\nrestart = \"sometimes\"",
+            &["dormouse.toml:2:11", "on-failure"],
+        ),
         ("args = []", &["names no module"]),
     ] {
         let path = file(folder.path(), text);
@@ -266,6 +274,9 @@ fn an_audit_names_what_is_broad_and_its_code_tells() {
     ends(&output, 82, &all);
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(json["findings"][0]["severity"], "high");
+    // What `run` would refuse is no file to say "nothing found" of.
+    let path = file(folder.path(), "module = \"x\"\nengine = \"v8\"");
+    ends(&dormouse(&["audit", &path]), 64, &["dormouse.toml:2:10"]);
     let text = "module = \"x.wasm\"\ndigest = \"00\"\n[limits]\ncpu = \"10m\"\n";
     let path = file(folder.path(), text);
     ends(&dormouse(&["audit", &path]), 0, &["nothing found"]);

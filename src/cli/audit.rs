@@ -55,6 +55,7 @@ struct Finding {
 
 pub(super) fn audit(command: &Audit) -> Result<Done, Failure> {
     let config = Config::read(&command.file)?;
+    config.check()?;
     let mut found = findings(&config)?;
     found.sort_by_key(|finding| (std::cmp::Reverse(finding.severity), finding.line));
     if command.json {

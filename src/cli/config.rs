@@ -250,6 +250,12 @@ impl Config {
         }
     }
 
+    /// Refuses words that are wrong.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        self.flags(true)?;
+        self.flags(false).map(drop)
+    }
+
     /// The file as flags, of `submit` or of `run`.
     fn flags(&self, submit: bool) -> Result<Vec<String>, Failure> {
         let file = &self.file;
@@ -271,6 +277,10 @@ impl Config {
             add("dir", format!("{host}::{guest}:{access}"));
         }
         for (name, value) in &file.env {
+            if name.is_empty() || name.contains('=') {
+                let text = format!("{name:?} is no name of a variable");
+                return Err(self.wrong(value.span(), text));
+            }
             add("env", format!("{name}={}", value.get_ref()));
         }
         for name in &file.env_from {
@@ -326,6 +336,10 @@ impl Config {
         }
         if let Some(digest) = &file.digest {
             add("digest", digest.get_ref().clone());
+        }
+        #[cfg(feature = "server")]
+        if let Some(restart) = &file.restart {
+            self.word::<crate::scheduler::Restart>(restart)?;
         }
         if submit {
             let words = [

@@ -363,8 +363,8 @@ fn run(mut session: Session, wanted: &Wanted) -> Result<Done, Failure> {
                     Err(error) => say!("no checkpoint: {error}; the task goes on"),
                 }
                 handle.clear();
-                // What was asked meanwhile.
-                if wanted.leave.load(Ordering::SeqCst) {
+                // What was asked meanwhile, by the user or by a limit.
+                if wanted.leave.load(Ordering::SeqCst) || session.task.reached().is_some() {
                     handle.suspend();
                 }
                 continue;

@@ -95,6 +95,11 @@ impl Ctx {
         clock: Arc<dyn Clock>,
     ) -> std::result::Result<Self, Error> {
         let tmpfs = config.tmpfs.clone();
+        let most = bindings.limits.value(Limit::Tmpfs);
+        if let Some(size) = tmpfs.iter().map(|dir| dir.limit).find(|size| *size > most) {
+            let reached = bindings.limits.reached(Limit::Tmpfs);
+            return Err(Error::Limit(reached.with(size)));
+        }
         let mut clock = GuestClock::new(clock);
         clock.begin_own_time(bindings.clocks);
         let mut ctx = Self::bare(config, bindings, clock)?;

@@ -1,5 +1,7 @@
 //! Bugs in what a guest may take, and in what it is given.
 
+use dormouse::{ErrorKind, Limits, Snapshot};
+
 use super::dormouse;
 use super::support::guest;
 
@@ -30,4 +32,91 @@ fn a_guest_that_never_listens_and_cannot_be_paused_ends() {
     ]);
     assert_eq!(output.status.code(), Some(80), "{}", text(&output));
     assert!(text(&output).contains("files=20"), "{}", text(&output));
+}
+
+/// A resume took both for the first, so that what was to be read only could be written to.
+#[test]
+fn two_directories_of_one_name_are_refused() {
+    let module = guest("c_exit").display().to_string();
+    let output = dormouse(&["run", "--dir", "/tmp::/a", "--dir", "/::/a:ro", &module]);
+    assert_eq!(output.status.code(), Some(64), "{}", text(&output));
+    assert!(
+        text(&output).contains("are to be called /a"),
+        "{}",
+        text(&output)
+    );
+}
+
+/// Without a limit, a write far behind a file's end asked for memory that there is not, and ended the process.
+#[test]
+fn a_file_in_memory_that_no_memory_can_hold_is_an_error_of_the_guests() {
+    let module = guest("bug_grants").display().to_string();
+    let run = [
+        "run",
+        "--limit",
+        "tmpfs=none",
+        "--tmpfs",
+        "/a",
+        &module,
+        "far",
+    ];
+    let output = dormouse(&run);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    // 51 is ENOSPC.
+    let expected = "create f: 0\nset size f: 51\nwrite far f: 51\nwrite f: 0\n";
+    assert_eq!(printed, expected);
+}
+
+/// The next file got no number: the sum overflowed.
+#[test]
+fn a_snapshot_whose_directory_in_memory_has_used_up_its_numbers_is_refused() {
+    let folder = tempfile::tempdir().expect("a scratch directory");
+    let path = folder.path().join("snapshot");
+    let name = path.display().to_string();
+    let module = guest("bug_grants").display().to_string();
+    let sleep = ["--suspend", "always", "--snapshot", &name];
+    let output = dormouse(&[&["run", "--tmpfs", "/a"], &sleep[..], &[&module, "hold"]].concat());
+    assert_eq!(output.status.code(), Some(75), "{}", text(&output));
+    let bytes = std::fs::read(&path).expect("it is there");
+    let mut snapshot = Snapshot::decode(&bytes, &Limits::default()).expect("it is ours");
+    let key = b"\xa4next";
+    let found = snapshot
+        .wasi
+        .windows(key.len())
+        .position(|bytes| bytes == key);
+    let at = found.expect("a number") + key.len();
+    assert_eq!(snapshot.wasi[at], 3, "root, `made`, and the next");
+    // The largest number that there is.
+    snapshot
+        .wasi
+        .splice(at..=at, [0xcf].into_iter().chain([0xff; 8]));
+    std::fs::write(&path, snapshot.encode().expect("it encodes")).expect("it can be written");
+    let output = dormouse(&["resume", &name]);
+    assert_eq!(output.status.code(), Some(67), "{}", text(&output));
+}
+
+/// What the library and the API were told of a directory in memory was not held against the limit.
+#[test]
+fn a_directory_in_memory_is_no_larger_than_its_limit() {
+    let runtime = dormouse::Runtime::new(dormouse::RuntimeOptions::default()).expect("a runtime");
+    let wasm = std::fs::read(guest("c_exit")).expect("a guest");
+    let program = runtime
+        .load(&wasm, &dormouse::quiet)
+        .expect("it can be run");
+    let engine = dormouse::EngineKind::available().next().expect("an engine");
+    let setup = dormouse::Setup {
+        config: dormouse::Config {
+            tmpfs: vec![dormouse::TmpDir {
+                guest: "/t".into(),
+                limit: 1 << 40,
+            }],
+            ..dormouse::Config::default()
+        },
+        ..dormouse::Setup::default()
+    };
+    let task = dormouse::Task::new(&runtime, &program, engine, setup, &dormouse::quiet);
+    let error = task.expect_err("it is too much");
+    assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
+    assert!(error.to_string().contains("tmpfs=64M"), "{error}");
 }

@@ -332,6 +332,11 @@ impl Tmpfs {
 
     fn resize(&mut self, inode: u64, size: u64) -> Result<()> {
         let before = self.bytes(inode)?.len() as u64;
+        let grows = usize::try_from(size.saturating_sub(before)).map_err(|_| Errno::Nospc)?;
+        // Where there is no limit, or one beyond the machine's memory.
+        if let Body::File(bytes) = &mut self.node_mut(inode)?.body {
+            bytes.try_reserve(grows).map_err(|_| Errno::Nospc)?;
+        }
         match size.checked_sub(before) {
             Some(more) => self.charge(more)?,
             None => self.give_back(before - size),

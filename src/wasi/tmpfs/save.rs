@@ -9,6 +9,9 @@ use crate::model::{Limit, Limits};
 use crate::wasi::Error;
 use crate::wasi::state::{EntryV1, FdKindV1};
 
+/// No guest lives long enough to make so many files.
+const MOST_INODES: u64 = 1 << 62;
+
 /// A directory in memory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TmpfsV1 {
@@ -106,6 +109,11 @@ impl Shared {
             limit: saved.limit.min(most),
             used: 0,
         };
+        if fs.next > MOST_INODES {
+            return Err(malformed(
+                "a directory in memory has used up its numbers for files",
+            ));
+        }
         let mut names = Vec::new();
         for node in saved.nodes {
             if node.inode == 0 || node.inode >= fs.next {

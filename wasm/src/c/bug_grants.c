@@ -133,10 +133,22 @@ static void world(void) {
     printf("read %s\n", reads > 1 ? "often" : "once");
 }
 
+// Asks for a file as large as none can be in memory.
+static void far(void) {
+    __wasi_fd_t fd;
+    say("create", "f", open_at(DIR, "f", 1, __WASI_OFLAGS_CREAT, WRITE, &fd));
+    say("set size", "f", __wasi_fd_filestat_set_size(fd, (uint64_t)1 << 60));
+    __wasi_ciovec_t v = {(const uint8_t *)"x", 1};
+    __wasi_size_t n;
+    say("write far", "f", __wasi_fd_pwrite(fd, &v, 1, (uint64_t)1 << 60, &n));
+    say("write", "f", __wasi_fd_write(fd, &v, 1, &n));
+}
+
 int main(int argc, char **argv) {
     setvbuf(stdout, NULL, _IONBF, 0);
     const char *what = argc > 1 ? argv[1] : "";
     if (!strcmp(what, "write")) write_calls();
     if (!strcmp(what, "hold")) hold(argc > 2 ? argv[2] : "r");
     if (!strcmp(what, "world")) world();
+    if (!strcmp(what, "far")) far();
 }
