@@ -105,7 +105,7 @@ impl Engine for WasmEdge {
         let levels = (
             compile::OPTIMIZED,
             compile::SOMEWHAT_OPTIMIZED,
-            "slow versions as they are",
+            "of the code, slow versions as they are",
         );
         (features, std::env::consts::ARCH, levels).hash(&mut hasher);
         let version = wasmedge_sys::utils::version_string();

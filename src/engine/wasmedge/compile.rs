@@ -7,13 +7,14 @@
 use std::path::Path;
 
 use wasmedge_sdk::{Compiler, CompilerOptimizationLevel as Level};
-use wasmparser::{BinaryReader, Parser, Payload};
+use wasmparser::{BinaryReader, Parser, Payload, TypeRef};
 
 use super::{Error, KIND, config, library};
 use crate::child::{self, Limits, Outcome};
 use crate::model::shape;
 
-/// LLVM's time grows faster than a module. Above these sizes in bytes it is asked for less.
+/// LLVM's time grows faster than the code. Above these sizes in bytes it is asked for less: of all bodies, and of those that
+/// are no slow versions.
 pub(super) const OPTIMIZED: usize = 1 << 20;
 pub(super) const SOMEWHAT_OPTIMIZED: usize = 6 << 20;
 
@@ -28,18 +29,20 @@ enum Attempt {
 
 use Attempt::{ButSlow, Whole};
 
-/// What to try, for a module of this size.
-fn attempts(bytes: usize) -> &'static [Attempt] {
-    match bytes {
-        0..OPTIMIZED => &[
+/// What to try for a module.
+fn attempts(code: &Code) -> &'static [Attempt] {
+    if code.bytes < OPTIMIZED {
+        return &[
             Whole(Level::O2),
             Whole(Level::O1),
             Whole(Level::Os),
             Whole(Level::O0),
-        ],
+        ];
+    }
+    match code.bytes - code.slow_bytes {
         // Slow versions would take LLVM three times as long as all the rest. At level 0 the guest would take three times
-        // as long, always.
-        OPTIMIZED..SOMEWHAT_OPTIMIZED => &[ButSlow(Level::O2), Whole(Level::O2), Whole(Level::O0)],
+        // as long and more, always.
+        0..SOMEWHAT_OPTIMIZED => &[ButSlow(Level::O2), Whole(Level::O2), Whole(Level::O0)],
         _ => &[Whole(Level::O0)],
     }
 }
@@ -61,8 +64,9 @@ pub(super) fn check(wasm: &[u8]) -> Result<(), Error> {
 pub(super) fn compile(wasm: &[u8], code: &Path) -> Result<(), Error> {
     let failed = |e: String| Error::Compile(KIND, e);
     let mut crashed = None;
-    for attempt in attempts(wasm.len()) {
-        let work = || compile_here(wasm, code, *attempt).map(|()| Vec::new());
+    let bodies = Code::of(wasm);
+    for attempt in attempts(&bodies) {
+        let work = || compile_here(wasm, &bodies, code, *attempt).map(|()| Vec::new());
         match child::run(&Limits::default(), &work) {
             Ok(Outcome::Done(_)) => return Ok(()),
             // LLVM cannot be told: it is out of reach, or does not know the option and ends the process.
@@ -92,10 +96,11 @@ pub(super) fn compile(wasm: &[u8], code: &Path) -> Result<(), Error> {
     )))
 }
 
-fn compile_here(wasm: &[u8], code: &Path, attempt: Attempt) -> Result<(), String> {
+fn compile_here(wasm: &[u8], bodies: &Code, code: &Path, attempt: Attempt) -> Result<(), String> {
     if matches!(attempt, ButSlow(_)) {
-        let attributes = slow_versions(wasm)
-            .into_iter()
+        let attributes = bodies
+            .slow
+            .iter()
             .flat_map(|function| ["optnone", "noinline"].map(|what| format!("f{function}:{what}")));
         let options: Vec<String> = attributes
             .map(|attribute| format!("-force-attribute={attribute}"))
@@ -114,18 +119,93 @@ fn compile_here(wasm: &[u8], code: &Path, attempt: Attempt) -> Result<(), String
     std::fs::rename(&made, code).map_err(|e| format!("{}: {e}", code.display()))
 }
 
-/// The functions that the module calls slow versions; none where it says nothing that can be read.
-fn slow_versions(wasm: &[u8]) -> Vec<u32> {
-    let mut sections = Parser::new(0).parse_all(wasm).filter_map(Result::ok);
-    let content = sections.find_map(|section| match section {
-        Payload::CustomSection(custom) if custom.name() == shape::SLOW_VERSIONS => {
-            Some(custom.data())
+/// What the functions of a module are.
+#[derive(Debug, Default, PartialEq)]
+struct Code {
+    /// Bytes of all bodies.
+    bytes: usize,
+    /// Bytes of those that are slow versions.
+    slow_bytes: usize,
+    /// Indices of the slow versions, as the module says.
+    slow: Vec<u32>,
+}
+
+impl Code {
+    /// Of a module that is valid; what cannot be read counts for nothing.
+    fn of(wasm: &[u8]) -> Self {
+        let mut code = Self::default();
+        let mut sizes = Vec::new();
+        let mut imported = 0;
+        for section in Parser::new(0).parse_all(wasm).map_while(Result::ok) {
+            match section {
+                Payload::ImportSection(imports) => {
+                    let imports = imports.into_imports().map_while(Result::ok);
+                    imported = imports
+                        .filter(|import| matches!(import.ty, TypeRef::Func(_)))
+                        .count();
+                }
+                Payload::CodeSectionEntry(body) => {
+                    let range = body.range();
+                    sizes.push((range.end - range.start) as usize);
+                }
+                Payload::CustomSection(custom) if custom.name() == shape::SLOW_VERSIONS => {
+                    let mut reader = BinaryReader::new(custom.data(), 0);
+                    let count = reader.read_var_u32().unwrap_or(0);
+                    let indices = (0..count).map_while(|_| reader.read_var_u32().ok());
+                    code.slow = indices.collect();
+                }
+                _ => {}
+            }
         }
-        _ => None,
-    });
-    let mut reader = BinaryReader::new(content.unwrap_or_default(), 0);
-    let count = reader.read_var_u32().unwrap_or(0);
-    (0..count)
-        .map_while(|_| reader.read_var_u32().ok())
-        .collect()
+        code.bytes = sizes.iter().sum();
+        let size = |function: &u32| sizes.get((*function as usize).checked_sub(imported)?);
+        code.slow_bytes = code.slow.iter().filter_map(size).sum();
+        code
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_versions_are_told_from_the_rest() {
+        use wasm_encoder::{
+            CodeSection, CustomSection, EntityType, Function, FunctionSection, ImportSection,
+            Module, TypeSection,
+        };
+        let (mut types, mut imports) = (TypeSection::new(), ImportSection::new());
+        let (mut functions, mut code) = (FunctionSection::new(), CodeSection::new());
+        types.ty().function([], []);
+        imports.import("m", "f", EntityType::Function(0));
+        for nops in [1, 3, 2] {
+            functions.function(0);
+            let mut body = Function::new([]);
+            (0..nops).for_each(|_| {
+                body.instructions().nop();
+            });
+            body.instructions().end();
+            code.function(&body);
+        }
+        let of = |slow: &[u8]| {
+            let mut module = Module::new();
+            let sections = module.section(&types).section(&imports);
+            let sections = sections.section(&functions).section(&code);
+            sections.section(&CustomSection {
+                name: shape::SLOW_VERSIONS.into(),
+                data: slow.into(),
+            });
+            Code::of(&module.finish())
+        };
+        // A body is its locals (one byte here), its instructions and its end.
+        let expected = Code {
+            bytes: 3 + 5 + 4,
+            slow_bytes: 5 + 4,
+            slow: vec![2, 3],
+        };
+        assert_eq!(of(&[2, 2, 3]), expected);
+        assert_eq!(of(&[]).slow_bytes, 0);
+        // Numbers that no function has, and fewer than it says.
+        assert_eq!(of(&[9, 0, 2, 100]).slow_bytes, 5);
+    }
 }
