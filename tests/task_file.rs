@@ -235,6 +235,10 @@ fn what_is_wrong_is_said_with_its_place() {
             "module = \"x\"\nrestart = \"sometimes\"",
             &["dormouse.toml:2:11", "on-failure"],
         ),
+        (
+            "module = \"x\"\nenv-from = [\"NOT_THERE_AT_ALL\"]",
+            &["dormouse.toml:2:13", "no variable NOT_THERE_AT_ALL"],
+        ),
         ("args = []", &["names no module"]),
     ] {
         let path = file(folder.path(), text);

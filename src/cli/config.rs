@@ -185,6 +185,12 @@ pub(super) fn expand(args: &Args, words: &[OsString]) -> Result<Option<Vec<OsStr
     if name == "run" {
         config.tell_what_run_leaves_out();
     }
+    for variable in &config.file.env_from {
+        if std::env::var_os(variable.get_ref()).is_none() {
+            let text = format!("there is no variable {} here", variable.get_ref());
+            return Err(config.wrong(variable.span(), text));
+        }
+    }
     // The module and its arguments are the last words.
     let (head, tail) = words.split_at(words.len().saturating_sub(given));
     let mut made = Vec::new();

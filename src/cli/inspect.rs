@@ -139,11 +139,9 @@ fn print(saved: &Snapshot, wasi: &StateV1, size: usize) {
         );
     }
     if let Some(used) = &meta.usage {
-        // To the millisecond, as limits are written.
-        let cpu = Duration::from_millis(used.cpu / 1_000_000);
         out!(
-            "used       {} of CPU time, {} of output, {} written to files, since {}",
-            humantime::format_duration(cpu),
+            "used       {:.3} s of CPU time, {} of output, {} written to files, since {}",
+            used.cpu as f64 * 1e-9,
             text::bytes(used.output),
             text::bytes(used.writes),
             text::time(used.started),

@@ -1,6 +1,7 @@
 //! The commands that ask a daemon about tasks: submit, ps, logs, pause, resume, kill, rm, inspect,
 //! export, import.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::time::SystemTime;
 
@@ -325,6 +326,11 @@ pub(super) fn inspect(remote: &Remote, id: &str, as_json: bool) -> Result<Done, 
         ("came from", task.came_from),
         ("moved to", task.moved_to.as_ref().map(there)),
         ("engine", task.engine),
+        (
+            "limits",
+            Some(listed(&task.limits)).filter(|limits| !limits.is_empty()),
+        ),
+        ("restart", task.restart),
         ("clocks", task.clocks),
         ("random", task.random),
         (
@@ -371,6 +377,11 @@ pub(super) fn inspect(remote: &Remote, id: &str, as_json: bool) -> Result<Done, 
         );
     }
     OK
+}
+
+fn listed(limits: &BTreeMap<String, String>) -> String {
+    let limits = limits.iter().map(|(name, value)| format!("{name}={value}"));
+    limits.collect::<Vec<_>>().join(" ")
 }
 
 pub(super) fn export(command: &Export) -> Result<Done, Failure> {

@@ -170,7 +170,7 @@ impl Meter {
 
     fn patience(&self, cpu: u64) -> Option<Duration> {
         let left = |limit, used: u64| {
-            let value = match used > self.limits.value(limit) {
+            let value = match used > self.limits.value(limit) && self.limits.pauses(limit) {
                 // It is being paused.
                 true => self.limits.grace(limit),
                 false => self.limits.get(limit)?,

@@ -36,20 +36,33 @@ struct Program {
     module: &'static str,
     arguments: &'static [&'static str],
     stdin: &'static str,
+    ways: &'static [&'static str],
 }
 
-const PROGRAMS: [Program; 2] = [
+const WAYS: &[&str] = &["rehearse", "chain", "tmpfs::rehearse", "tmpfs::chain"];
+
+const PROGRAMS: [Program; 3] = [
     Program {
         name: "sqlite",
         module: "sqlite.wasm",
         arguments: &["/work/sheep.db"],
         stdin: SQL,
+        ways: WAYS,
     },
     Program {
         name: "cpython",
         module: "python.wasm",
         arguments: &["/script/job.py"],
         stdin: "dormouse\nmany\nthe end\n",
+        ways: WAYS,
+    },
+    Program {
+        name: "cpython-files",
+        module: "python.wasm",
+        arguments: &["/script/files.py"],
+        stdin: "",
+        // A rehearsal stops at each of thousands of reads, and takes minutes.
+        ways: &["tmpfs::chain"],
     },
 ];
 
@@ -58,14 +71,14 @@ pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     for program in PROGRAMS {
         for engine in engines() {
-            for way in ["rehearse", "chain", "tmpfs::rehearse", "tmpfs::chain"] {
+            for way in program.ways {
                 let name = format!("program::{}::{engine}::{way}", program.name);
                 let memory = way.starts_with("tmpfs");
                 let trial = Trial::test(name, move || match way.ends_with("rehearse") {
                     true => rehearse(program, engine, memory).map_err(Failed::from),
                     false => chain(program, engine, memory).map_err(Failed::from),
                 });
-                let slow = program.name == "cpython" && engine == "wasmedge";
+                let slow = program.module == "python.wasm" && engine == "wasmedge";
                 trials.push(trial.with_ignored_flag(slow && !all));
             }
         }

@@ -120,3 +120,26 @@ fn a_directory_in_memory_is_no_larger_than_its_limit() {
     assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
     assert!(error.to_string().contains("tmpfs=64M"), "{error}");
 }
+
+/// It went on for as long as one may that is to be paused.
+#[test]
+fn a_task_that_is_resumed_with_nothing_left_ends_at_once() {
+    let folder = tempfile::tempdir().expect("a scratch directory");
+    let path = folder.path().join("snapshot").display().to_string();
+    let module = guest("ex_spin").display().to_string();
+    let pause = ["--preempt", "--limit", "cpu=1s", "--on-limit", "pause"];
+    let run = [
+        &["run", "--snapshot", &path],
+        &pause[..],
+        &[&module, "1000"],
+    ]
+    .concat();
+    let output = dormouse(&run);
+    assert_eq!(output.status.code(), Some(75), "{}", text(&output));
+    assert!(!output.stdout.is_empty(), "a second is enough for a line");
+    let output = dormouse(&["resume", "--limit", "cpu=900ms", "--on-limit", "end", &path]);
+    assert_eq!(output.status.code(), Some(80), "{}", text(&output));
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    // Forty or so before.
+    assert!(printed.lines().count() < 10, "{printed}");
+}
