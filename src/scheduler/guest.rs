@@ -24,7 +24,7 @@ use crate::model::{Digest, TaskId, TaskState, Wait};
 use crate::store::{Entry, Frozen, Part, Row, Store, Stream, Update};
 use crate::task::{
     Bindings, Config, HostDir, Input, ModuleRef, Restore, RestoreOptions, Setup, Snapshot, Step,
-    Task, TaskError, TaskHandle, Watched,
+    Task, TaskHandle, Watched,
 };
 
 /// How long a guest may go on when others are ready too.
@@ -156,7 +156,9 @@ impl Worker {
     /// Keeps the sockets of a guest that has just been written down and is about to go.
     fn keep(&self, guest: &Guest, state: TaskState) {
         let asleep = guest.task.asleep();
-        self.sockets.keep(guest.id, asleep, guest.status.wakes);
+        // Nobody may ever knock, and its time is over all the same.
+        let ends = guest.status.wakes.into_iter().chain(guest.task.deadline());
+        self.sockets.keep(guest.id, asleep, ends.min());
         if matches!(state, TaskState::Paused | TaskState::Moving) {
             self.sockets.pause(guest.id);
         }
@@ -193,11 +195,6 @@ impl Worker {
             }
             Err(error) => return self.set_aside(&row, &status, &error, TaskState::Paused),
         };
-        // It would only use up what is left until it is ended. Its snapshot is all there is of it.
-        if !is_new && let Some(reached) = task.exhausted() {
-            let error = TaskError::Limit(reached).into();
-            return self.set_aside(&row, &status, &error, TaskState::Paused);
-        }
         (self.started)(Report::Started {
             id,
             tail: tail.clone(),
@@ -208,7 +205,7 @@ impl Worker {
             self.metrics.wake_latency.observe(late as f64 * 1e-9);
             self.metrics.wakes.inc();
         }
-        Ok(self.run(Box::new(Guest {
+        let guest = Box::new(Guest {
             id,
             version: row.version,
             task,
@@ -219,7 +216,13 @@ impl Worker {
             status,
             program: row.module,
             base,
-        })))
+        });
+        // One that is to be paused would only use up what is left until it is ended. It is written down again,
+        // with its sockets.
+        Ok(match !is_new && guest.task.exhausted() {
+            true => self.work(Job::Freeze(guest, TaskState::Paused)),
+            false => self.run(guest),
+        })
     }
 
     /// A task from what is stored of it.

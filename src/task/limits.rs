@@ -66,9 +66,9 @@ impl Task {
         Some(Duration::from_nanos(left) + Duration::from_millis(1))
     }
 
-    /// The limit that a task which has just been resumed has used up already, and that pauses it.
+    /// Whether a task that has just been resumed has used up a limit already that pauses it.
     #[cfg(feature = "server")]
-    pub(crate) fn exhausted(&self) -> Option<Reached> {
+    pub(crate) fn exhausted(&self) -> bool {
         let limits = self.meter.limits();
         let cpu = (Limit::Cpu, self.meter.cpu_that_counts());
         let written = self.host.lock().wasi.written_that_counts();
@@ -76,8 +76,11 @@ impl Task {
         let all = [cpu, time].into_iter().chain(written);
         let over =
             |(limit, used): &(Limit, u64)| *used > limits.value(*limit) && limits.pauses(*limit);
-        let (limit, used) = all.into_iter().find(over)?;
-        Some(limits.reached(limit).with(used))
+        let found = all.into_iter().find(over);
+        if let Some((limit, _)) = found {
+            self.meter.reach(limits.reached(limit));
+        }
+        found.is_some()
     }
 
     /// Looks at the limit of time while the guest waits.

@@ -101,6 +101,56 @@ fn a_paused_task_gets_more_by_a_command_and_keeps_it() {
     }
 }
 
+/// It was looked at only when somebody knocked, and its time had been over for long.
+#[test]
+fn a_sleeping_server_ends_at_its_limit_of_time() {
+    let data = folder();
+    let address = crate::support::free_address();
+    let daemon = Daemon::start(data.path(), &["--hibernate-after", "100ms"]);
+    let more = json!({"listen": [address], "limits": {"time": "1s"}});
+    let id = daemon.submit("ex_greeter", &[], more);
+    let task = daemon.until(id, "failed");
+    assert!(task["sleeps"].as_u64() > Some(0), "{task:#}");
+    assert!(
+        task["error"].as_str().expect("why").contains("time=1s"),
+        "{task:#}"
+    );
+}
+
+/// What is kept of a paused task is its connections too, however often it is resumed with nothing left.
+#[test]
+fn a_task_that_stays_paused_keeps_its_connections() {
+    use std::io::{BufRead, BufReader, Write};
+    let data = folder();
+    let address = crate::support::free_address();
+    let daemon = Daemon::start(data.path(), &["--hibernate-after", "100ms"]);
+    let more = json!({"listen": [address], "limits": {"time": "2s"}, "on_limit": "pause"});
+    let id = daemon.submit("ex_greeter", &[], more);
+    daemon.until(id, "hibernated");
+    let stream = std::net::TcpStream::connect(&address).expect("somebody listens");
+    let patience = Some(std::time::Duration::from_secs(30));
+    stream.set_read_timeout(patience).expect("a socket");
+    let mut stream = BufReader::new(stream);
+    let mut ask = |what: &str| {
+        writeln!(stream.get_mut(), "{what}").expect("it is sent");
+        let mut answer = String::new();
+        stream.read_line(&mut answer).expect("an answer");
+        answer
+    };
+    assert_eq!(ask("before"), "1: before\n");
+    daemon.until(id, "paused");
+    for _ in 0..3 {
+        assert_eq!(daemon.act(id, "resume").0, 200);
+        let task = daemon.until(id, "paused");
+        let why = task["error"].as_str().expect("why");
+        assert!(why.starts_with("the limit time=2s was reached"), "{why}");
+    }
+    let end = json!({"limits": {"time": "1d"}});
+    let (status, _) = daemon.json(Method::POST, &format!("/v1/tasks/{id}/resume"), &end);
+    assert_eq!(status, 200);
+    assert_eq!(ask("after"), "2: after\n");
+}
+
 /// A period that is over is forgotten; what it was for is not.
 #[test]
 fn a_limit_for_a_period_pauses_and_the_next_period_lets_it_go_on() {
