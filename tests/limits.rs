@@ -190,6 +190,8 @@ fn a_task_can_be_paused_instead_and_goes_on_with_a_higher_limit() {
                 engine,
                 "--limit",
                 "time=300ms",
+                "--limit",
+                "files=100",
                 &module,
                 "sleep",
             ],
@@ -200,6 +202,10 @@ fn a_task_can_be_paused_instead_and_goes_on_with_a_higher_limit() {
             75,
             &["paused: the limit time=300ms", "asleep until"],
         );
+        // What is to be given again, but for what was not enough.
+        let hint = String::from_utf8_lossy(&output.stderr).into_owned();
+        let again = format!("dormouse resume --limit files=100 --on-limit pause {path}");
+        assert!(hint.contains(&again), "{hint}");
         // The time since the start counts, not that of this process.
         let again = dormouse(&["resume", "--engine", engine, "--limit", "time=300ms", &path]);
         ends(&again, 80, &["the limit time=300ms was reached"]);

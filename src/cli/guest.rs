@@ -19,10 +19,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::args::Common;
+use super::bounds::Bounds;
 use super::exit::{Done, Failure, INTERNAL, INTERRUPTED, MISSING, SUSPENDED, WRITE};
 use super::text::{self, say};
 use crate::error::Error;
-use crate::model::Wait;
+use crate::model::{Reached, Wait};
 use crate::scheduler::{self, Ended, Policy};
 use crate::snapshot::{self, ModuleRef, Seal};
 use crate::task::{Snapshot, Task, TaskHandle};
@@ -65,6 +66,7 @@ pub(super) struct Given {
     random: Option<Randomness>,
     /// The flags that give the same again, for a shell.
     again: String,
+    bounds: Bounds,
 }
 
 impl Given {
@@ -82,6 +84,7 @@ impl Given {
         let reach = &common.reach;
         Ok(Self {
             again: again.collect(),
+            bounds: common.bounds.clone(),
             dirs: super::run::dirs(&common.dirs)?,
             grants: Grants::new(reach.allow_connect.clone(), reach.allow_listen.clone()),
             clocks: reach.clocks,
@@ -92,6 +95,20 @@ impl Given {
                 .map(|address| listen(address))
                 .collect::<Result<_, _>>()?,
         })
+    }
+
+    /// The flags that give the same again, but for the limit that was reached: to give that again would be to no end.
+    fn again(&self, reached: Option<&Reached>) -> String {
+        let reached = reached.map(|reached| reached.setting.limit);
+        let limits = self.bounds.limits.iter();
+        let limits = limits.filter(|setting| Some(setting.limit) != reached);
+        let limits = limits.map(|setting| format!(" --limit {setting}"));
+        let on_limit = self.bounds.on_limit.iter();
+        let on_limit = on_limit.map(|on_limit| format!(" --on-limit {on_limit}"));
+        std::iter::once(self.again.clone())
+            .chain(limits)
+            .chain(on_limit)
+            .collect()
     }
 
     /// For one instance: listening sockets are shared by those that follow it.
@@ -422,7 +439,7 @@ fn suspend(session: &mut Session) -> Result<(), Error> {
     say!(
         "{}; resume with: dormouse resume{} {}",
         sleeping(&snapshot.meta.wait, snapshot.meta.wakes),
-        session.given.again,
+        session.given.again(session.task.reached().as_ref()),
         quoted(&runnable(&session.snapshot)),
     );
     Ok(())

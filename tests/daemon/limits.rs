@@ -269,4 +269,15 @@ fn limits_of_the_process_are_refused_for_a_task() {
             .contains("serve --limit stack=1M"),
         "{answer}"
     );
+    // A directory in memory counts as what it may hold.
+    let mut task = json!({"module": daemon.upload("c_exit"), "args": ["x"]});
+    task["tmpfs"] = json!([{"guest": "/t", "size": 1u64 << 40}]);
+    let (status, answer) = daemon.json(Method::POST, "/v1/tasks", &task);
+    assert_eq!(status, 400);
+    assert!(
+        answer["error"].as_str().expect("why").contains("tmpfs=64M"),
+        "{answer}"
+    );
+    task["limits"] = json!({"tmpfs": "2T"});
+    assert_eq!(daemon.json(Method::POST, "/v1/tasks", &task).0, 201);
 }

@@ -10,7 +10,7 @@ use super::super::programs::blob;
 use super::super::spec::{Spec, Status, to_bytes};
 use super::{Daemon, SUBMITTING, Submission, blocking};
 use crate::error::Error;
-use crate::model::{Digest, TaskId, TaskState};
+use crate::model::{Digest, Limit, TaskId, TaskState};
 use crate::store::{Change, Insert, Verdict};
 use crate::task::{ModuleRef, Snapshot};
 
@@ -142,6 +142,12 @@ impl Daemon {
         check_name(name.as_deref())?;
         let engine = spec.engine(self.shared.options.engine)?;
         spec.check()?;
+        let limits = spec.limits(&self.shared.options.limits);
+        let most = limits.value(Limit::Tmpfs);
+        if let Some((_, size)) = spec.tmpfs.iter().find(|(_, size)| *size > most) {
+            let reached = limits.reached(Limit::Tmpfs).with(*size);
+            return Err(Refused::Request(reached.to_string()).into());
+        }
         if !engine.is_available() {
             let text = format!("this daemon was built without {engine}");
             return Err(Refused::Request(text).into());
