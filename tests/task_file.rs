@@ -100,6 +100,11 @@ fn mounts_and_memory_are_given() {
     let path = file(folder.path(), text);
     let real = dormouse(&["run", "--config", &path]);
     ends(&real, 0, &[]);
+    // A name may hold what divides name and size on the command line.
+    let text = "module = \"c_exit.wasm\"\n[[tmpfs]]\nguest = \"/a=b\"\n";
+    let path = file(folder.path(), text);
+    let output = dormouse(&["run", "--config", &path]);
+    assert_ne!(output.status.code(), Some(64), "{output:?}");
     let text = "module = \"c_files.wasm\"\n[[tmpfs]]\nguest = \"/work\"\nsize = \"1M\"\n";
     let path = file(folder.path(), text);
     let memory = dormouse(&["run", "--config", &path]);

@@ -72,7 +72,7 @@ pub(super) fn audit(command: &Audit) -> Result<Done, Failure> {
             .collect();
         text::print(&format!(
             "{:#}",
-            json!({ "file": command.file, "findings": list })
+            json!({ "file": command.file.to_string_lossy(), "findings": list })
         ));
     } else {
         for Finding {

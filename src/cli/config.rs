@@ -18,7 +18,7 @@ use super::run::BY_DIGEST;
 use super::text::say;
 use crate::engine::EngineKind;
 use crate::model::limits::parse_bytes;
-use crate::model::{Limit, OnLimit, Setting};
+use crate::model::{Limit, Limits, OnLimit, Setting};
 use crate::scheduler::Policy;
 use crate::wasi::{Clocks, Randomness, Rule};
 
@@ -305,6 +305,12 @@ impl Config {
                     return Err(self.wrong(size.span(), "this is no size; write 512K, 256M or 1G"));
                 }
                 Some(size) => add("tmpfs", format!("{}={}", dir.guest, size.get_ref())),
+                // A `=` in the name is none before a size.
+                None if dir.guest.contains('=') => {
+                    let limits = Limits::default().with(self.limits()?);
+                    let size = limits.value(Limit::Tmpfs);
+                    add("tmpfs", format!("{}={size}", dir.guest));
+                }
                 None => add("tmpfs", dir.guest.clone()),
             }
         }

@@ -143,3 +143,20 @@ fn a_task_that_is_resumed_with_nothing_left_ends_at_once() {
     // Forty or so before.
     assert!(printed.lines().count() < 10, "{printed}");
 }
+
+/// JSON has no bytes that are no text, and the path was put into it as it is.
+#[test]
+fn a_task_file_whose_name_is_no_text_can_be_audited() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().expect("a scratch directory");
+    let path = folder
+        .path()
+        .join(std::ffi::OsStr::from_bytes(b"\xff.toml"));
+    std::fs::write(&path, "module = \"x.wasm\"\n").expect("a file");
+    let mut command = super::support::dormouse();
+    command.args(["audit", "--json"]).arg(&path);
+    let output = super::support::finish(&mut command, std::process::Stdio::null());
+    assert_eq!(output.status.code(), Some(82), "{}", text(&output));
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(printed.contains("module-without-digest"), "{printed}");
+}
