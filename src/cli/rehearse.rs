@@ -54,7 +54,10 @@ pub(super) fn rehearse(
                     let held = task.asleep().sockets;
                     drop(task);
                     task = thaw(runtime, &bytes, engine, given, held, limits)?;
-                    scheduler::wait(&mut task).await?;
+                    tokio::select! {
+                        () = scheduler::time_ends(&task) => task.check_time()?,
+                        ready = scheduler::wait(&mut task) => ready?,
+                    }
                 }
                 Step::Exited(code) => {
                     let names: Vec<String> = engines.iter().map(ToString::to_string).collect();

@@ -160,3 +160,26 @@ fn a_task_file_whose_name_is_no_text_can_be_audited() {
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(printed.contains("module-without-digest"), "{printed}");
 }
+
+/// It waited for the whole of a wait, whatever the limit of time said.
+#[test]
+fn a_rehearsal_ends_at_the_limit_of_time() {
+    let module = guest("bug_hostile").display().to_string();
+    let mut command = std::process::Command::new("timeout");
+    command.args(["-k", "5", "60", env!("CARGO_BIN_EXE_dormouse")]);
+    command.args([
+        "run",
+        "--rehearse",
+        "--limit",
+        "time=300ms",
+        &module,
+        "sleep",
+    ]);
+    command.env(
+        "DORMOUSE_CACHE",
+        super::support::cache().join("test-modules"),
+    );
+    let output = super::support::finish(&mut command, std::process::Stdio::null());
+    assert_eq!(output.status.code(), Some(80), "{}", text(&output));
+    assert!(text(&output).contains("time=300ms"), "{}", text(&output));
+}
