@@ -174,6 +174,7 @@ impl Daemon {
             options: options.clone(),
             following: following.clone(),
             sockets: shared.sockets.clone(),
+            waiting: Arc::default(),
             started: Box::new(report(&outbox)),
         };
         let pool = Pool::start(workers, most, worker(), report(&outbox)).map_err(threads)?;

@@ -8,6 +8,7 @@
 //! ```
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use super::bases::Bases;
@@ -17,7 +18,7 @@ use super::programs::Programs;
 use super::restart::{Restart, SETTLED};
 use super::sockets::Sockets;
 use super::spec::{Spec, Status, from_bytes, to_bytes};
-use super::{Options, calendar};
+use super::{Options, calendar, reactor};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
 use crate::model::{Digest, TaskId, TaskState, Wait};
@@ -119,6 +120,8 @@ pub(super) struct Worker {
     pub(super) options: Arc<Options>,
     pub(super) following: Following,
     pub(super) sockets: Arc<Sockets>,
+    /// How many jobs wait for a thread.
+    pub(super) waiting: Arc<AtomicUsize>,
     pub(super) started: Box<dyn Fn(Report) + Send + Sync>,
 }
 
@@ -340,7 +343,10 @@ impl Worker {
                 .remaining()
                 .is_some_and(|left| left >= self.options.hibernate_after);
             if !far && !old {
-                return Report::Parked(guest);
+                match started.elapsed() < SLICE && reactor::linger(&guest.task, &self.waiting) {
+                    true => continue,
+                    false => return Report::Parked(guest),
+                }
             }
             return match self.freeze(&mut guest, TaskState::Hibernated) {
                 Ok(update) => {

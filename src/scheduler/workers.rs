@@ -9,6 +9,7 @@
 //! running longest suspend at their next check, if they have any, and go to the end of the queue.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -80,6 +81,7 @@ impl Pool {
     pub(super) fn send(&self, job: Job) {
         let mut state = self.shared.state();
         state.jobs.push_back((job, Instant::now()));
+        self.shared.worker.waiting.fetch_add(1, Ordering::Relaxed);
         drop(state);
         self.shared.changed.notify_one();
     }
@@ -185,6 +187,7 @@ impl Shared {
                 return None;
             }
             if let Some((job, _)) = state.jobs.pop_front() {
+                self.worker.waiting.fetch_sub(1, Ordering::Relaxed);
                 return Some(job);
             }
             state.idle += 1;
