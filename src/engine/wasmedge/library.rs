@@ -170,7 +170,9 @@ mod slots {
         ))
     }
 
-    /// `void LLVMParseCommandLineOptions(int, const char *const *, const char *)` of LLVM's C interface (`llvm-c/Support.h`).
+    /// `void LLVMParseCommandLineOptions(int, const char *const *, const char *)` of LLVM's C interface
+    /// (`llvm-c/Support.h`).
+    // SAFETY: no call, a type; it is the function's own.
     type ParseCommandLine = unsafe extern "C" fn(c_int, *const *const c_char, *const c_char);
 
     pub(super) fn set_llvm_options(options: &[String]) -> Result<(), String> {
