@@ -23,7 +23,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 
 use super::commands::Command;
-use super::guest::{Guest, Job, Report};
+use super::guest::Guest;
+use super::job::{Job, Report};
 use super::queue::Queue;
 use super::shared::Shared;
 use super::workers::{Pool, RELIEF};

@@ -27,6 +27,8 @@ mod handover;
 #[cfg(feature = "server")]
 mod info;
 #[cfg(feature = "server")]
+mod job;
+#[cfg(feature = "server")]
 mod journal;
 #[cfg(feature = "server")]
 mod metrics;

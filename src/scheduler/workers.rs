@@ -13,7 +13,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::guest::{Job, Report, Worker};
+use super::guest::Worker;
+use super::job::{Job, Report};
 use crate::model::TaskId;
 use crate::task::{STACK, TaskHandle};
 

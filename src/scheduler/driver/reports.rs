@@ -1,7 +1,8 @@
 //! What the driver makes of the workers' reports, and of waits that are over.
 
 use super::super::Error as Refused;
-use super::super::guest::{Guest, Job, Report};
+use super::super::guest::Guest;
+use super::super::job::{Job, Report};
 use super::{AGAIN, Driver, Message, Want};
 use crate::model::{Event, TaskId, TaskState};
 use crate::store::Due;
