@@ -29,6 +29,15 @@ impl Side {
         self.tasks().iter().map(state).collect()
     }
 
+    /// Waits until a task is paused with a reason, and gives that.
+    fn set_aside(&self, id: u64) -> String {
+        self.daemon().until_that("it is set aside", || {
+            let task = self.daemon().task(id);
+            let why = task["error"].as_str().map(String::from);
+            why.filter(|_| task["state"] == "paused")
+        })
+    }
+
     /// The number of the one task that is here.
     fn only(&self) -> u64 {
         let tasks = self.tasks();
@@ -376,11 +385,10 @@ fn a_task_that_is_there_twice_is_found_out() {
     a.goes_on(id);
     assert_eq!(a.moves()[0]["step"], "returned");
     b.start();
-    let task = a.daemon().until(id, "paused");
-    let why = task["error"].as_str().unwrap_or_default();
+    let why = a.set_aside(id);
     let resume = format!("resume {id}");
     for part in ["has this task too", &b.gate.address, &resume] {
-        assert!(why.contains(part), "{part}: {task}");
+        assert!(why.contains(part), "{part}: {why}");
     }
     a.until_settled();
     b.goes_on(b.only());
@@ -444,11 +452,8 @@ fn what_was_taken_back_and_taken_over_is_set_aside_by_the_source() {
     assert_eq!(code, Some(0), "{said}");
     a.goes_on(id);
     b.start();
-    let task = a.daemon().until(id, "paused");
-    assert!(
-        task["error"].to_string().contains("has this task too"),
-        "{task}"
-    );
+    let why = a.set_aside(id);
+    assert!(why.contains("has this task too"), "{why}");
     b.goes_on(b.only());
 }
 
