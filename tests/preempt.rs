@@ -91,7 +91,8 @@ fn step(mut task: Task, end: impl FnOnce(&TaskHandle)) -> (Task, Result<Step, do
     let (done, result) = channel();
     std::thread::spawn(move || {
         let result = task.step();
-        done.send((task, result))
+        // Nobody waits for it only when the test has failed.
+        let _ = done.send((task, result));
     });
     end(&handle);
     let ended = result.recv_timeout(PATIENCE);

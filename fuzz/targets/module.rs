@@ -39,7 +39,7 @@ pub fn rewrite(wasm: &[u8]) {
         assert!(again.is_err(), "a resumable module was rewritten again");
     }
     // The way of rewriting does not decide what is refused.
-    if wasm.len() % 8 == 0 {
+    if wasm.len().is_multiple_of(8) {
         let plain = fuzzing::rewrite(&runtimes.plain, wasm);
         assert_eq!(plain.is_ok(), first.is_ok(), "{:?}", first.err());
         if let Ok(resumable) = plain {

@@ -87,7 +87,6 @@ impl Host {
             },
             options: RestoreOptions {
                 accept_changed_files: true,
-                ..RestoreOptions::default()
             },
             limits: Limits::default().with([Setting {
                 limit: Limit::Memory,

@@ -54,11 +54,14 @@ pub struct HostFunction {
     pub blocks: bool,
 }
 
+/// What offers a function: from its module, name and parameters.
+pub type Offer<'a> = dyn Fn(&str, &str, &[ValType]) -> Option<HostFunction> + 'a;
+
 /// How to instrument.
 pub struct Options<'a> {
     /// The functions that the host offers, by module and name. Where there are several of one name, that
     /// with these parameters.
-    pub host: &'a dyn Fn(&str, &str, &[ValType]) -> Option<HostFunction>,
+    pub host: &'a Offer<'a>,
     /// Which rewriting.
     pub transform: Transform,
     /// Whether loops and calls carry a check, so that a guest which computes can be suspended too.

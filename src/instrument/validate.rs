@@ -6,7 +6,7 @@ use wasmparser::{
 
 use super::callgraph::CallGraph;
 use super::scan::Scan;
-use super::{Error, HostFunction, depth};
+use super::{Error, depth};
 use crate::model;
 use crate::model::shape::{self, Import};
 
@@ -58,10 +58,7 @@ pub(super) fn well_formed(wasm: &[u8]) -> Result<(), Error> {
 }
 
 /// Checks imports, exports and memories, and gives the imported functions in order.
-pub(super) fn interface(
-    scan: &Scan,
-    host: &dyn Fn(&str, &str, &[model::ValType]) -> Option<HostFunction>,
-) -> Result<Vec<Import>, Error> {
+pub(super) fn interface(scan: &Scan, host: &super::Offer<'_>) -> Result<Vec<Import>, Error> {
     if scan
         .exports
         .iter()
@@ -94,7 +91,7 @@ pub(super) fn interface(
 fn host_import(
     scan: &Scan,
     import: &super::scan::Import,
-    host: &dyn Fn(&str, &str, &[model::ValType]) -> Option<HostFunction>,
+    host: &super::Offer<'_>,
 ) -> Result<Import, Error> {
     let unknown = |kind| Error::UnknownImport {
         kind,

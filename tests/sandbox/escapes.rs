@@ -108,7 +108,7 @@ fn no_name_leads_out() {
             format!("unlink 3 {way}/secret"),
             format!("rename 3 {way}/secret 3 stolen"),
             format!("rename 3 file 3 {way}/file"),
-            format!("rename 3 file 4 ../outside/file"),
+            "rename 3 file 4 ../outside/file".to_string(),
             format!("link 3 {way}/secret 3 stolen"),
             format!("softlink 3 {way}/secret 3 stolen"),
             format!("softlink 3 file 3 {way}/file"),

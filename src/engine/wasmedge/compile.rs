@@ -16,7 +16,7 @@ use crate::model::shape;
 /// LLVM's time grows faster than the code. Above these sizes in bytes it is asked for less: of all bodies, and of those that
 /// are no slow versions.
 pub(super) const OPTIMIZED: usize = 1 << 20;
-pub(super) const SOMEWHAT_OPTIMIZED: usize = 6 << 20;
+pub(super) const SOMEWHAT_OPTIMIZED: usize = 2 << 20;
 
 /// One way to compile a module.
 #[derive(Clone, Copy, Debug)]

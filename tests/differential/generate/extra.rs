@@ -143,7 +143,7 @@ impl Body<'_> {
             35 => self.several(depth),
             36 => self.choose(depth),
             37 if self.quiet => self.takes(depth),
-            38 => self.from_segment(),
+            38 => self.segment_use(),
             39 if self.quiet => self.refill(),
             _ => {
                 let signature = self.random.usize(..self.plan.signatures.len());
@@ -410,7 +410,7 @@ impl Body<'_> {
     }
 
     /// Copies out of the passive segment of data, or drops it.
-    fn from_segment(&mut self) {
+    fn segment_use(&mut self) {
         if self.random.u8(..8) == 0 {
             self.push(I::DataDrop(0));
             return;
