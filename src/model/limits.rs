@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 mod setting;
 mod used;
 
-pub use setting::{Setting, parse_bytes, parse_time};
+pub use setting::{Setting, duration, parse_bytes, parse_time};
 use setting::{show_bytes, show_time};
 pub use used::Used;
 

@@ -12,7 +12,7 @@ mod value;
 mod wait;
 
 pub use digest::Digest;
-pub use limits::{Limit, Limits, OnLimit, Reached, Setting, Used};
+pub use limits::{Limit, Limits, OnLimit, Reached, Setting, Used, duration};
 pub use shape::Shape;
 #[cfg(feature = "server")]
 pub use task::{Event, TaskId, TaskState};

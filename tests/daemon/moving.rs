@@ -384,40 +384,24 @@ impl Walk {
         let (source, target) = (self.at, 1 - self.at);
         let id = self.owned(source)[0];
         let reached = self.sides[target].gate.arm(at, deliver);
-        let told = std::thread::scope(|scope| {
-            let side = &self.sides[source];
-            let address = side.daemon().address.clone();
-            let token = format!("Bearer {}", side.daemon().token);
-            let moving = scope.spawn(move || {
-                let config = ureq::Agent::config_builder()
-                    .http_status_as_error(false)
-                    .timeout_global(Some(Duration::from_secs(30)))
-                    .build();
-                let answer = ureq::Agent::from(config)
-                    .post(format!("http://{address}/v1/tasks/{id}/migrate"))
-                    .header("authorization", token)
-                    .send_json(json!({"to": "other"}));
-                answer.ok().map(|answer| answer.status().as_u16())
-            });
-            let met = loop {
-                match reached.recv_timeout(Duration::from_millis(20)) {
-                    Ok(()) => break true,
-                    Err(RecvTimeoutError::Timeout) if !moving.is_finished() => {}
-                    Err(_) => break false,
-                }
-            };
-            if met {
-                std::thread::sleep(pause);
-                match fault {
-                    Fault::Cut => {}
-                    Fault::KillSource => self.sides[source].daemon().kill_now(),
-                    Fault::KillTarget => self.sides[target].daemon().kill_now(),
-                }
+        let moving = self.sides[source].start_moving(id);
+        let met = loop {
+            match reached.recv_timeout(Duration::from_millis(20)) {
+                Ok(()) => break true,
+                Err(RecvTimeoutError::Timeout) if !moving.is_finished() => {}
+                Err(_) => break false,
             }
-            let count = self.sides[target].gate.open();
-            (moving.join().expect("it ends"), met, count)
-        });
-        let (status, met, count) = told;
+        };
+        if met {
+            std::thread::sleep(pause);
+            match fault {
+                Fault::Cut => {}
+                Fault::KillSource => self.sides[source].daemon().kill_now(),
+                Fault::KillTarget => self.sides[target].daemon().kill_now(),
+            }
+        }
+        let count = self.sides[target].gate.open();
+        let status = moving.join().expect("it ends");
         match (met, fault) {
             (false, _) | (true, Fault::Cut) => {}
             (true, Fault::KillSource) => self.sides[source].restart(),

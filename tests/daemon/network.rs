@@ -147,13 +147,7 @@ fn cut_connections_look_as_they_do_to_a_native_server() {
     let arguments = ["echo", &address, &count.to_string()];
     let id = daemon.submit("net_probe", &arguments, json!({"allow_listen": [address]}));
     daemon.until(id, "hibernated");
-    let asleep = || {
-        std::thread::sleep(Duration::from_millis(30));
-        daemon.until_that("it sleeps", || {
-            let task = daemon.task(id);
-            (task["state"] == "hibernated" && task["memory"] == 0).then_some(())
-        });
-    };
+    let asleep = || daemon.until_asleep(id, Duration::from_millis(30));
     for (client, expected) in CLIENTS.iter().zip(&expected) {
         let seen = client(&address, &asleep);
         assert!(
@@ -274,13 +268,7 @@ fn an_http_server_answers_as_its_native_build_does() {
         let more = json!({"listen": [address], "engine": engine});
         let id = daemon.submit("ex_http", &[], more);
         daemon.until(id, "hibernated");
-        let asleep = || {
-            std::thread::sleep(Duration::from_millis(30));
-            daemon.until_that("it sleeps", || {
-                let task = daemon.task(id);
-                (task["state"] == "hibernated" && task["memory"] == 0).then_some(())
-            });
-        };
+        let asleep = || daemon.until_asleep(id, Duration::from_millis(30));
         drop(connect(&address));
         assert_eq!(requests(&address, &asleep), expected, "{engine}");
         assert!(daemon.task(id)["sleeps"].as_u64() >= Some(9));
@@ -327,13 +315,7 @@ fn a_chat_room_sleeps_while_nobody_speaks() {
     let more = json!({"allow_listen": [address]});
     let id = daemon.submit("ex_chat", &[&address], more);
     daemon.until(id, "hibernated");
-    let asleep = || {
-        std::thread::sleep(Duration::from_millis(60));
-        daemon.until_that("it sleeps", || {
-            let task = daemon.task(id);
-            (task["state"] == "hibernated" && task["memory"] == 0).then_some(())
-        });
-    };
+    let asleep = || daemon.until_asleep(id, Duration::from_millis(60));
     let names = ["ann", "ben", "cleo", "dan"];
     let mut members: Vec<Member> = Vec::new();
     for name in names {

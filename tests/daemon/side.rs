@@ -1,5 +1,8 @@
 //! Daemons that move tasks to each other, for tests.
 
+use std::thread::JoinHandle;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use ureq::http::Method;
 
@@ -18,6 +21,23 @@ pub struct Side {
 impl Side {
     pub fn new(options: &[&str]) -> Self {
         Self::new_in(&[], options)
+    }
+
+    /// Starts to move a task, and does not wait for it.
+    pub fn start_moving(&self, id: u64) -> JoinHandle<Option<u16>> {
+        let address = self.daemon().address.clone();
+        let token = format!("Bearer {}", self.daemon().token);
+        std::thread::spawn(move || {
+            let config = ureq::Agent::config_builder()
+                .http_status_as_error(false)
+                .timeout_global(Some(Duration::from_secs(30)))
+                .build();
+            let answer = ureq::Agent::from(config)
+                .post(format!("http://{address}/v1/tasks/{id}/migrate"))
+                .header("authorization", token)
+                .send_json(json!({"to": "other"}));
+            answer.ok().map(|answer| answer.status().as_u16())
+        })
     }
 
     /// With variables of the environment.

@@ -227,6 +227,15 @@ impl Daemon {
         })
     }
 
+    /// Waits for so long, and then until a task is in the store alone.
+    pub fn until_asleep(&self, id: u64, after: Duration) {
+        std::thread::sleep(after);
+        self.until_that("it sleeps", || {
+            let task = self.task(id);
+            (task["state"] == "hibernated" && task["memory"] == 0).then_some(())
+        });
+    }
+
     /// Waits until there is a value.
     pub fn until_that<T>(&self, what: &str, look: impl Fn() -> Option<T>) -> T {
         let started = Instant::now();

@@ -77,23 +77,6 @@ impl Side {
     }
 }
 
-/// Starts to move a task, and does not wait for it.
-fn start_moving(source: &Side, id: u64) -> JoinHandle<Option<u16>> {
-    let address = source.daemon().address.clone();
-    let token = format!("Bearer {}", source.daemon().token);
-    std::thread::spawn(move || {
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(30)))
-            .build();
-        let answer = ureq::Agent::from(config)
-            .post(format!("http://{address}/v1/tasks/{id}/migrate"))
-            .header("authorization", token)
-            .send_json(json!({"to": "other"}));
-        answer.ok().map(|answer| answer.status().as_u16())
-    })
-}
-
 /// Starts to move a task, and stops the network behind a record; gives what ends when the move does, if the record
 /// came at all.
 fn stopped_at(
@@ -103,7 +86,7 @@ fn stopped_at(
     at: usize,
 ) -> Result<JoinHandle<Option<u16>>, ()> {
     let reached = target.gate.arm(at, true);
-    let moving = start_moving(source, id);
+    let moving = source.start_moving(id);
     loop {
         match reached.recv_timeout(Duration::from_millis(20)) {
             Ok(()) => return Ok(moving),

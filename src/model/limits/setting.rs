@@ -141,12 +141,9 @@ pub(super) fn show_bytes(bytes: u64) -> String {
     }
 }
 
-/// A number with a unit, in nanoseconds.
-pub fn parse_time(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-    let (number, unit) = text.split_at(split);
-    let seconds = match unit.trim() {
+/// So many of a unit of time.
+pub fn duration(number: &str, unit: &str) -> Option<Duration> {
+    let seconds = match unit {
         "ms" => 0.001,
         "s" => 1.0,
         "m" | "min" => 60.0,
@@ -154,7 +151,15 @@ pub fn parse_time(text: &str) -> Option<u64> {
         "d" => 86400.0,
         _ => return None,
     };
-    let time = Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()?;
+    Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()
+}
+
+/// A number with a unit, in nanoseconds.
+pub fn parse_time(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+    let (number, unit) = text.split_at(split);
+    let time = duration(number, unit.trim())?;
     u64::try_from(time.as_nanos()).ok()
 }
 
