@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use ureq::http::Method;
 
 use crate::side::{Side, assert_in_order, pair, rounds};
-use crate::support::{folder, guest, text};
+use crate::support::{folder, free_address, guest, text};
 
 #[test]
 fn a_task_moves_with_all_that_belongs_to_it() {
@@ -290,9 +290,7 @@ fn a_connection_survives_moves_with_proxy() {
     let grants = json!({"listen": ["127.0.0.1:*"]});
     a.trusts("other", &b, grants.clone());
     b.trusts("other", &a, grants);
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
-    let address = free.local_addr().expect("it is bound").to_string();
-    drop(free);
+    let address = free_address();
     let connect = || {
         let stream = std::net::TcpStream::connect(&address).expect("somebody listens");
         let patience = Some(Duration::from_secs(20));

@@ -10,7 +10,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::support::{
-    ask, dormouse, engines, free_address, free_datagram_address, guest, printed, said, until,
+    ask, dormouse, engines, free_address, free_address_of, free_datagram_address, guest, printed,
+    said, until,
 };
 
 /// Serves every connection with a function, on a thread of its own; gives the address.
@@ -187,10 +188,8 @@ fn names_and_services_are_looked_up() {
 fn a_guest_serves_on_a_socket_of_its_own() {
     let folder = tempfile::tempdir().expect("a folder");
     for engine in engines() {
-        for ip in ["127.0.0.1", "[::1]"] {
-            let free = TcpListener::bind(format!("{ip}:0")).expect("loopback");
-            let address = free.local_addr().expect("it is bound").to_string();
-            drop(free);
+        for ip in ["127.0.0.1", "::1"] {
+            let address = free_address_of(ip);
             let child = dormouse(folder.path())
                 .args([
                     "run",
