@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -51,7 +52,10 @@ class Kept:
     def __init__(self, fresh):
         self.path = os.path.join(CACHE, "kept.json")
         self.data = {}
-        if not fresh and os.path.exists(self.path):
+        if fresh:
+            # Code that is there already would be found in no time.
+            shutil.rmtree(os.path.join(CACHE, "modules"), ignore_errors=True)
+        elif os.path.exists(self.path):
             with open(self.path) as file:
                 self.data = json.load(file)
 
@@ -104,7 +108,7 @@ def compile_code(runner, kept, module, variant, engine, rewritten):
             kept.put(key, {"wrong": wrong})
         return None, wrong
     # What was compiled before took the time that it took then.
-    if lines[0]["cached"] and old:
+    if lines[0]["cached"]:
         return old, None
     return kept.put(key, lines[0]), None
 
@@ -158,8 +162,8 @@ def main():
     wanted = [name for name in options.programs.split(",") if name]
     programs = [program for program in PROGRAMS if not wanted or program[1] in wanted]
 
-    os.makedirs(os.path.join(CACHE, "modules"), exist_ok=True)
     kept = Kept(options.fresh)
+    os.makedirs(os.path.join(CACHE, "modules"), exist_ok=True)
     results = {"facts": facts(options.rounds, options.core), "programs": []}
     # Everything is rewritten and compiled before anything is measured.
     for label, name, arguments in programs:
