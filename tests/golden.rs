@@ -1,8 +1,8 @@
 //! Snapshots of released formats: each must go on as recorded, on every engine, whatever has changed
 //! since. `snapshots/golden/v1/` holds them, with what they are to write and to end with.
 //!
-//! Where a guest has a directory, what was in it at the suspend lies beside the snapshot, in NAME.files; what it is
-//! to read from standard input at the resume is in the index. Left out are modules of megabytes: Go's, CPython.
+//! Where a guest has a directory, what was in it at the suspend lies beside the snapshots, in GUEST.files, the same for
+//! both engines; what it is to read from standard input at the resume is in the index. Left out are modules of megabytes: Go's, CPython.
 //!
 //! New ones are recorded by `cargo test --test golden record -- --ignored`, which never touches those
 //! that are there.
@@ -54,9 +54,9 @@ fn dormouse(folder: &Path, arguments: &[&str], input: Option<&str>) -> Output {
     output
 }
 
-/// The files of a guest's directory, beside its snapshot.
+/// The files of a guest's directory, beside its snapshots, which are named GUEST.ENGINE.snapshot.
 fn files(snapshot: &Path) -> PathBuf {
-    snapshot.with_extension("files")
+    snapshot.with_extension("").with_extension("files")
 }
 
 /// A folder's files and folders, elsewhere.
@@ -77,6 +77,22 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// Folders without anything in them, which git does not keep.
+fn empty(root: &Path, folder: &Path) -> Vec<String> {
+    let inside = std::fs::read_dir(folder).expect("a folder");
+    let inside: Vec<PathBuf> = inside
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    if inside.is_empty() && folder != root {
+        let name = folder.strip_prefix(root).expect("it lies there");
+        return vec![name.to_str().expect("UTF-8").into()];
+    }
+    let folders = inside
+        .iter()
+        .filter(|path| path.is_dir() && !path.is_symlink());
+    folders.flat_map(|path| empty(root, path)).collect()
+}
+
 /// What a resumed guest has written and ended with.
 fn goes_on(snapshot: &Path, engine: &str, recorded: &Value) -> Value {
     let folder = tempfile::tempdir().expect("a folder");
@@ -86,9 +102,12 @@ fn goes_on(snapshot: &Path, engine: &str, recorded: &Value) -> Value {
     let dir = format!("{}::/work", work.display());
     if recorded["dir"] == true {
         std::fs::create_dir(&work).expect("a folder");
-        // git keeps no empty one.
         if files(snapshot).is_dir() {
             copy(&files(snapshot), &work);
+        }
+        let empty = recorded["empty"].as_array().into_iter().flatten();
+        for folder in empty.filter_map(Value::as_str) {
+            std::fs::create_dir_all(work.join(folder)).expect("a folder");
         }
         arguments.extend(["--dir", &dir]);
     }
@@ -117,7 +136,10 @@ fn recorded() -> BTreeMap<String, Value> {
 #[test]
 fn every_golden_snapshot_goes_on_as_recorded() {
     let recorded = recorded();
-    assert!(recorded.len() > 20, "there are hardly any golden snapshots");
+    assert!(
+        recorded.len() > 100,
+        "there are hardly any golden snapshots"
+    );
     for (name, expected) in &recorded {
         for engine in engines() {
             let found = goes_on(&golden().join(name), engine, expected);
@@ -200,12 +222,18 @@ fn record() {
             }
             let is_empty =
                 std::fs::read_dir(scratch.path()).is_ok_and(|mut all| all.next().is_none());
-            if !is_empty {
+            let is_first = !files(&path).exists();
+            if !is_empty && is_first {
                 copy(scratch.path(), &files(&path));
             }
             if std::fs::metadata(&path).map_or(0, |metadata| metadata.len()) > MOST {
                 std::fs::remove_file(&path).expect("it was written");
                 continue;
+            }
+            let mut entry = entry.clone();
+            let empty = empty(scratch.path(), scratch.path());
+            if !empty.is_empty() {
+                entry["empty"] = json!(empty);
             }
             // What depends on the time or on the machine is no standard to hold others to.
             let told: Vec<Value> = engines()
@@ -220,7 +248,9 @@ fn record() {
                 false => {
                     println!("{name}: {told:?}");
                     std::fs::remove_file(&path).expect("it was written");
-                    let _ = std::fs::remove_dir_all(files(&path));
+                    if is_first {
+                        let _ = std::fs::remove_dir_all(files(&path));
+                    }
                 }
             }
         }
