@@ -39,8 +39,9 @@ Each program runs as four modules in turn, some of them in several ways, on the 
   snapshot. Frames that were on the stack run their slow version until they return. Compared is the time after the resume with
   the plain module's time for the same work;
 - *with --preempt*: ours, with a check in every loop and every cycle of calls;
-- *in slices of 10 ms*: the same module, suspended at a check and gone on with in the same instance every 10 ms, as in a daemon in
-  which other computations wait. What it costs is in the frames that were on the stack, which run their slow version.
+- *in slices of 10 ms*: the same module, suspended at a check and gone on with in the same instance every 10 ms: the worst case. A
+  daemon ends no turn before 100 ms, and none while it may start another thread. What it costs is in the frames that were on
+  the stack, which run their slow version.
 
 The time is taken inside the guest around its work, so that compiling and starting are not in it, on a clock that counts the
 processor's time of its thread, so that other work on the machine disturbs only its caches. Ratios are to the plain
