@@ -21,8 +21,9 @@ keep() {
       2>&1 | tail -1
     rm -rf "$here/corpus/$name"
     mkdir -p "$here/corpus/$name"
-    # The smallest first, and no more than replaying takes seconds.
-    for input in $(ls -rS "$small" | head -n "${KEPT:-150}"); do
+    # Of all sizes, and no more than replaying takes seconds: every n-th of them.
+    count=$(ls "$small" | wc -l)
+    for input in $(ls -rS "$small" | awk -v step=$(((count + ${KEPT:-100} - 1) / ${KEPT:-100})) 'step < 2 || NR % step == 0'); do
       cp "$small/$input" "$here/corpus/$name/${input:0:16}"
     done
     rm -rf "$small"
