@@ -23,7 +23,7 @@ keep() {
     mkdir -p "$here/corpus/$name"
     # Of all sizes, and no more than replaying takes seconds: every n-th of them.
     count=$(ls "$small" | wc -l)
-    for input in $(ls -rS "$small" | awk -v step=$(((count + ${KEPT:-100} - 1) / ${KEPT:-100})) 'step < 2 || NR % step == 0'); do
+    for input in $(ls -rS "$small" | awk -v step=$(((count + ${KEPT:-100} - 1) / ${KEPT:-100})) 'NR % step == 0'); do
       cp "$small/$input" "$here/corpus/$name/${input:0:16}"
     done
     rm -rf "$small"

@@ -14,18 +14,17 @@ macro_rules! fuzz {
 pub(crate) use fuzz;
 
 use std::sync::Once;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
-/// A mutator is at work, which catches the panics of the library that it uses.
-static MUTATES: AtomicBool = AtomicBool::new(false);
+use crate::targets::CATCHES;
 
-/// libFuzzer's hook takes every panic for a finding, caught or not: a mutator's are kept from it.
-fn spare_mutators() {
+/// libFuzzer's hook takes every panic for a finding: those that are caught are kept from it.
+fn spare_what_is_caught() {
     static DONE: Once = Once::new();
     DONE.call_once(|| {
         let hook = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            if !MUTATES.load(Ordering::Relaxed) {
+            if !CATCHES.load(Ordering::Relaxed) {
                 hook(info);
             }
         }));
@@ -46,10 +45,8 @@ pub fn mutate(name: &str, data: &mut [u8], size: usize, most: usize, seed: u32) 
         bytes.truncate(size);
     };
     let target = crate::targets::target(name);
-    spare_mutators();
-    MUTATES.store(true, Ordering::Relaxed);
+    spare_what_is_caught();
     let mutated = (target.mutate)(data[..size].to_vec(), most, &mut random, &mut base);
-    MUTATES.store(false, Ordering::Relaxed);
     let size = mutated.len().min(most);
     data[..size].copy_from_slice(&mutated[..size]);
     size

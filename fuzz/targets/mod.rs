@@ -13,7 +13,12 @@ mod smith;
 mod thaw;
 mod wasi;
 
+use std::sync::atomic::AtomicBool;
+
 pub use forge::Base;
+
+/// A mutator's library is at work, whose panics are caught.
+pub static CATCHES: AtomicBool = AtomicBool::new(false);
 
 /// Something to fuzz.
 #[allow(dead_code, reason = "libFuzzer has its own corpora")]

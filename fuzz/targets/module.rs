@@ -2,10 +2,11 @@
 //! cannot do, so that what should have been refused shows.
 
 use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
 
 use dormouse::{Runtime, RuntimeOptions, Transform, fuzzing};
 
-use super::Base;
+use super::{Base, CATCHES};
 
 struct Runtimes {
     _folder: tempfile::TempDir,
@@ -66,10 +67,12 @@ pub fn mutate(
         let mut mutator = wasm_mutate::WasmMutate::default();
         mutator.seed(random.u64(..)).fuel(1000);
         // It expects modules of toolchains, and panics at some others.
+        CATCHES.store(true, Ordering::Relaxed);
         let mutated = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let mut mutants = mutator.run(&data).ok()?;
             mutants.next()?.ok()
         }));
+        CATCHES.store(false, Ordering::Relaxed);
         if let Ok(Some(mutant)) = mutated
             && mutant.len() <= most
         {
