@@ -220,15 +220,15 @@ fn record() {
                 println!("{name}: {:?}", output.status.code());
                 continue;
             }
+            if std::fs::metadata(&path).map_or(0, |metadata| metadata.len()) > MOST {
+                std::fs::remove_file(&path).expect("it was written");
+                continue;
+            }
             let is_empty =
                 std::fs::read_dir(scratch.path()).is_ok_and(|mut all| all.next().is_none());
             let is_first = !files(&path).exists();
             if !is_empty && is_first {
                 copy(scratch.path(), &files(&path));
-            }
-            if std::fs::metadata(&path).map_or(0, |metadata| metadata.len()) > MOST {
-                std::fs::remove_file(&path).expect("it was written");
-                continue;
             }
             let mut entry = entry.clone();
             let empty = empty(scratch.path(), scratch.path());
