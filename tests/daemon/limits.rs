@@ -105,7 +105,7 @@ fn a_paused_task_gets_more_by_a_command_and_keeps_it() {
 #[test]
 fn a_sleeping_server_ends_at_its_limit_of_time() {
     let data = folder();
-    let address = crate::support::free_address();
+    let address = crate::ports::free_address();
     let daemon = Daemon::start(data.path(), &["--hibernate-after", "100ms"]);
     let more = json!({"listen": [address], "limits": {"time": "1s"}});
     let id = daemon.submit("ex_greeter", &[], more);
@@ -122,7 +122,7 @@ fn a_sleeping_server_ends_at_its_limit_of_time() {
 fn a_task_that_stays_paused_keeps_its_connections() {
     use std::io::{BufRead, BufReader, Write};
     let data = folder();
-    let address = crate::support::free_address();
+    let address = crate::ports::free_address();
     let daemon = Daemon::start(data.path(), &["--hibernate-after", "100ms"]);
     let more = json!({"listen": [address], "limits": {"time": "2s"}, "on_limit": "pause"});
     let id = daemon.submit("ex_greeter", &[], more);

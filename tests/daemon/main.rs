@@ -14,6 +14,8 @@ mod moving;
 mod neighbour;
 mod netns;
 mod network;
+#[path = "../sockets/ports.rs"]
+mod ports;
 mod run;
 mod side;
 mod soak;

@@ -1,13 +1,13 @@
 //! Tasks that move from one daemon to another.
 
-use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use ureq::http::Method;
 
-use crate::side::{Side, assert_in_order, pair, rounds};
-use crate::support::{folder, free_address, guest, text};
+use crate::ports::free_address;
+use crate::side::{Side, assert_in_order, comes, pair, rounds};
+use crate::support::{folder, guest, text};
 
 #[test]
 fn a_task_moves_with_all_that_belongs_to_it() {
@@ -383,13 +383,7 @@ impl Walk {
         let id = self.owned(source)[0];
         let reached = self.sides[target].gate.arm(at, deliver);
         let moving = self.sides[source].start_moving(id);
-        let met = loop {
-            match reached.recv_timeout(Duration::from_millis(20)) {
-                Ok(()) => break true,
-                Err(RecvTimeoutError::Timeout) if !moving.is_finished() => {}
-                Err(_) => break false,
-            }
-        };
+        let met = comes(&reached, &moving);
         if met {
             std::thread::sleep(pause);
             match fault {

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{Daemon, folder, free_address, text};
+use crate::ports::{free_address, free_datagram_address};
+use crate::support::{Daemon, folder, text};
 
 /// A native server; it is killed when this goes.
 struct Native(Child);
@@ -380,9 +381,7 @@ fn a_chat_room_sleeps_while_nobody_speaks() {
 #[test]
 fn a_datagram_wakes_a_server() {
     let data = folder();
-    let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("loopback");
-    let address = socket.local_addr().expect("it is bound").to_string();
-    drop(socket);
+    let address = free_datagram_address("127.0.0.1");
     let daemon = Daemon::start(data.path(), &["--hibernate-after", "20ms"]);
     let more = json!({"allow_listen": [address]});
     let id = daemon.submit("net_probe", &["udp-echo", &address, "12"], more);

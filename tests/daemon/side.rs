@@ -1,5 +1,6 @@
 //! Daemons that move tasks to each other, for tests.
 
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -147,5 +148,16 @@ pub fn rounds(output: &str) -> Vec<&str> {
 pub fn assert_in_order(output: &str) {
     for (number, line) in rounds(output).into_iter().enumerate() {
         assert_eq!(line, format!("round {number}"), "{output}");
+    }
+}
+
+/// Waits for the record that a gate was armed for; `false` where the move ended before it came.
+pub fn comes(reached: &Receiver<()>, moving: &JoinHandle<Option<u16>>) -> bool {
+    loop {
+        match reached.recv_timeout(Duration::from_millis(20)) {
+            Ok(()) => return true,
+            Err(RecvTimeoutError::Timeout) if !moving.is_finished() => {}
+            Err(_) => return false,
+        }
     }
 }

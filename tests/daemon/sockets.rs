@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{Daemon, folder, free_address, text};
+use crate::ports::free_address;
+use crate::support::{Daemon, folder, text};
 
 fn connect(address: &str) -> BufReader<TcpStream> {
     let stream = TcpStream::connect(address).expect("somebody listens");

@@ -271,18 +271,6 @@ impl Drop for Daemon {
     }
 }
 
-/// A TCP port that nobody uses.
-pub fn free_address() -> String {
-    let socket =
-        socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
-    let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
-    // It does not listen: a process that another test starts just now has a copy of the socket until its `execve`,
-    // and would take connections.
-    socket.bind(&any.into()).expect("loopback");
-    let address = socket.local_addr().expect("it is bound");
-    address.as_socket().expect("IPv4").to_string()
-}
-
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

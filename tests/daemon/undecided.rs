@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::RecvTimeoutError;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use serde_json::{Value, json};
 use ureq::http::Method;
 
 use crate::neighbour::Neighbour;
-use crate::side::{Side, assert_in_order, pair, rounds};
+use crate::side::{Side, assert_in_order, comes, pair, rounds};
 use crate::support::{folder, text};
 
 const QUICK: [&str; 4] = ["--hibernate-after", "30ms", "--checkpoint", "50ms"];
@@ -87,16 +86,11 @@ fn stopped_at(
 ) -> Result<JoinHandle<Option<u16>>, ()> {
     let reached = target.gate.arm(at, true);
     let moving = source.start_moving(id);
-    loop {
-        match reached.recv_timeout(Duration::from_millis(20)) {
-            Ok(()) => return Ok(moving),
-            Err(RecvTimeoutError::Timeout) if !moving.is_finished() => {}
-            Err(_) => {
-                target.gate.open();
-                return Err(());
-            }
-        }
+    if comes(&reached, &moving) {
+        return Ok(moving);
     }
+    target.gate.open();
+    Err(())
 }
 
 /// A task that is on its way while the network is stopped.

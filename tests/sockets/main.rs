@@ -2,6 +2,7 @@
 
 mod extension;
 mod grants;
+mod ports;
 mod preview1;
 mod resume;
 mod support;

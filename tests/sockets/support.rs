@@ -1,12 +1,13 @@
 //! Runs the binary with guests that have sockets.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use socket2::{Domain, Socket, Type};
+
+pub use crate::ports::{free_address, free_address_of, free_datagram_address};
 
 /// Whatever is waited for has come by then, or never does.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -20,35 +21,6 @@ pub fn engines() -> Vec<&'static str> {
         true => vec!["wasmtime", "wasmedge"],
         false => vec!["wasmtime"],
     }
-}
-
-/// A TCP port that nobody uses.
-pub fn free_address() -> String {
-    free_address_of("127.0.0.1")
-}
-
-/// A TCP port of this address that nobody uses.
-pub fn free_address_of(ip: &str) -> String {
-    let any = SocketAddr::new(ip.parse().expect("an address"), 0);
-    let socket = Socket::new(Domain::for_address(any), Type::STREAM, None).expect("a socket");
-    // It does not listen: a process that another test starts just now has a copy of the socket until its `execve`,
-    // and would take connections.
-    socket.bind(&any.into()).expect("loopback");
-    let address = socket.local_addr().expect("it is bound");
-    address
-        .as_socket()
-        .expect("an internet address")
-        .to_string()
-}
-
-/// A UDP port that nobody uses.
-pub fn free_datagram_address(ip: &str) -> String {
-    let socket = UdpSocket::bind(format!("{ip}:0")).expect("loopback");
-    let address = socket.local_addr().expect("it is bound");
-    // A process that another test starts just now has a copy of the socket until its `execve`. Connected, that
-    // copy takes no datagram from anybody else, which would be lost with it.
-    socket.connect(address).expect("an address");
-    address.to_string()
 }
 
 /// Sends a datagram as soon as somebody is there for it, once, and gives the answer.
