@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::ports::{free_address, free_datagram_address};
+use crate::ports::free_address;
 use crate::support::{Daemon, folder, text};
 
 /// A native server; it is killed when this goes.
@@ -381,7 +381,7 @@ fn a_chat_room_sleeps_while_nobody_speaks() {
 #[test]
 fn a_datagram_wakes_a_server() {
     let data = folder();
-    let address = free_datagram_address("127.0.0.1");
+    let address = free_address();
     let daemon = Daemon::start(data.path(), &["--hibernate-after", "20ms"]);
     let more = json!({"allow_listen": [address]});
     let id = daemon.submit("net_probe", &["udp-echo", &address, "12"], more);

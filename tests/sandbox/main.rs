@@ -9,6 +9,9 @@ mod escapes;
 mod forge;
 mod grants;
 mod modules;
+#[path = "../sockets/ports.rs"]
+#[allow(dead_code, reason = "the tests of sockets use more of it")]
+mod ports;
 mod rights;
 mod sealed;
 #[path = "../all/support.rs"]

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::escapes::Host;
 use crate::forge::{self, INSTANCE, WASI};
+use crate::ports::{free_port, is_in};
 use crate::support::{ended, stderr};
 use crate::{lines, sleep, steps, wake};
 
@@ -149,9 +150,7 @@ fn listeners_are_those_that_are_given() {
 #[test]
 fn sockets_need_a_grant() {
     let forged = Forged::new(&["sleep 300", "write 5 x"]);
-    let free = UdpSocket::bind("127.0.0.1:0").expect("a port");
-    let port = free.local_addr().expect("it is bound").port();
-    drop(free);
+    let port = free_port();
     let heard = UdpSocket::bind("127.0.0.1:0").expect("a port");
     heard.set_nonblocking(true).expect("a socket");
     let peer = heard.local_addr().expect("it is bound").port();
@@ -201,15 +200,13 @@ fn peer_port(socket: &UdpSocket) -> u16 {
 #[test]
 fn no_address_is_taken_without_a_grant() {
     let forged = Forged::new(&["sleep 3000"]);
-    let free = UdpSocket::bind("127.0.0.1:0").expect("a port");
-    let address = free.local_addr().expect("it is bound");
-    drop(free);
+    let port = free_port();
     let mut sections = forged.honest.clone();
     forge::change(&mut sections, WASI, |state| {
         let fd = fd(state, 5);
         fd["kind"] = json!({ "Socket": {
             "key": 1, "v6": false, "datagram": true, "phase": "Open", "bound": false,
-            "local": { "V4": [[127, 0, 0, 1], address.port()] }, "peer": null,
+            "local": { "V4": [[127, 0, 0, 1], port] }, "peer": null,
         } });
         fd["rights"] = json!(0);
     });
@@ -221,11 +218,11 @@ fn no_address_is_taken_without_a_grant() {
     let mut taken = false;
     for _ in 0..15 {
         std::thread::sleep(std::time::Duration::from_millis(100));
-        taken |= UdpSocket::bind(address).is_err();
+        taken |= is_in("udp", port);
     }
     let _ = child.kill();
     let _ = child.wait();
-    assert!(!taken, "{address} was taken");
+    assert!(!taken, "port {port} was taken");
 }
 
 /// More memory than the module can have, and other types of numbers.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-pub use crate::ports::{free_address, free_address_of, free_datagram_address};
+pub use crate::ports::{free_address, free_address_of};
 
 /// Whatever is waited for has come by then, or never does.
 pub const PATIENCE: Duration = Duration::from_secs(60);
