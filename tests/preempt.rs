@@ -253,6 +253,7 @@ fn suspended_anywhere_is_as_uninterrupted() {
         (3, Transform::Plain),
     ] {
         let count = interrupted("wat_compute", &[], transform, seed)
+            + interrupted("wat_loops", &[], transform, seed)
             + interrupted("c_compute", &["12"], transform, seed);
         assert!(count > 10, "suspended {count} times only");
     }
@@ -386,7 +387,7 @@ fn checkpoints_outlive_the_process() {
 
 #[test]
 fn rehearsals_suspend_computations() {
-    for name in ["wat_compute", "c_compute"] {
+    for name in ["wat_compute", "wat_loops", "c_compute"] {
         let output = started(&["--preempt", "--rehearse"], name, &[])
             .wait_with_output()
             .expect("it ends");
@@ -406,4 +407,34 @@ fn checks_need_a_rewriting() {
     let output = output.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(64));
     assert!(String::from_utf8_lossy(&output.stderr).contains("--preempt"));
+}
+
+/// A frame that was suspended in a loop goes on in a function that begins at the loop: with checks there is one for every
+/// loop of this guest in which it may be suspended, and a slow version goes there by a tail call.
+#[test]
+fn loops_have_functions_where_there_are_checks() {
+    let tail_calls = |options: &[&str]| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let made = folder.path().join("made.wasm");
+        let mut command = support::dormouse();
+        command.arg("build").args(options).arg("-o").arg(&made);
+        let output = command.arg(guest("wat_loops")).output().expect("it starts");
+        assert!(output.status.success(), "{output:?}");
+        let wasm = std::fs::read(made).expect("it is there");
+        let mut count = 0;
+        for payload in wasmparser::Parser::new(0).parse_all(&wasm) {
+            let wasmparser::Payload::CodeSectionEntry(body) = payload.expect("it is valid") else {
+                continue;
+            };
+            let operators = body.get_operators_reader().expect("it has code");
+            let calls = operators
+                .into_iter()
+                .filter(|operator| matches!(operator, Ok(wasmparser::Operator::ReturnCall { .. })));
+            count += calls.count();
+        }
+        count
+    };
+    assert_eq!(tail_calls(&[]), 0);
+    // One in `_start`, six in `$nest`, and two of what it prints with.
+    assert_eq!(tail_calls(&["--preempt"]), 9);
 }

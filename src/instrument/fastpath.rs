@@ -20,33 +20,40 @@
 //! frames call `F$enter` in its place, which has the test and goes on to one of the two.
 //!
 //! A check (`preempt.rs`) is a call that may suspend like any other, and in a fast version not even
-//! made: `branch.rs`.
+//! made: `branch.rs`. With checks a frame may be restored in the middle of a long loop, from where fast
+//! versions for its rest are entered: `osr.rs`.
 
 mod branch;
+mod fast;
 mod fold;
 mod liveness;
+mod osr;
+mod versions;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ops::Range;
 
-use wasm_encoder::{CodeSection, Encode, Instruction, NameMap, NameSection, SectionId};
 use wasmparser::{
     ExternalKind, FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, Parser,
     ValType, ValidPayload, Validator, ValidatorResources, WasmFeatures,
 };
 
-use self::branch::{Branch, Check};
+use self::branch::Check;
+use self::fast::Fast;
 use self::fold::Op;
+use self::versions::{Module, Versions};
 
 use super::Error;
 use super::callgraph::CallGraph;
-use super::prepare::content;
 use super::scan::Scan;
 use super::sections::Sections;
 use crate::model::shape;
 
 /// Ends the names of slow versions.
 pub(super) const SLOW: &str = "$slow";
+
+/// In the names of functions that go on from a loop, in front of a number.
+pub(super) const OSR: &str = "$osr";
 
 /// Ends the names of functions that go on to one of two versions.
 pub(super) const ENTER: &str = "$enter";
@@ -80,20 +87,18 @@ pub(super) fn split(wasm: &[u8], blocks: impl Fn(&str, &str) -> bool) -> Result<
     let entered = entered_from_outside(&scan);
     let mut versions = Versions::default();
     for function in &instrumented {
-        let body = &bodies[(function - scan.imported_functions) as usize];
-        let slow = (scan.functions.len() + versions.slow.len()) as u32;
-        let entry = entered.contains(function).then(|| Entry {
-            params: params(&scan, *function),
-            slow,
-        });
-        if let Some(bytes) = fast_body(wasm, body, state, &graph, entry, check)? {
-            versions.slow.push(*function);
-            versions.fast.insert(*function, bytes);
-        }
+        let place = (function - scan.imported_functions) as usize;
+        let Some(fast) = Fast::of(wasm, &bodies[place], state, &graph, check)? else {
+            continue;
+        };
+        // A body with segments of data goes through Binaryen once more, which takes no tail calls.
+        let entries = match check.is_some() && !scan.bodies[place].data {
+            true => osr::entries(&fast),
+            false => Vec::new(),
+        };
+        versions.add(&scan, *function, &fast, &entries, &entered)?;
     }
-    let first = (scan.functions.len() + versions.slow.len()) as u32;
-    let direct = versions.slow.iter().filter(|f| !entered.contains(f));
-    versions.enter = direct.copied().zip(first..).collect();
+    versions.enter(&scan, &entered);
 
     let mut sections = Sections::split(wasm)?;
     let module = Module {
@@ -137,51 +142,6 @@ fn state(scan: &Scan) -> Result<u32, Error> {
         (*kind == ExternalKind::Global && name == shape::ASYNCIFY_STATE).then_some(*index)
     });
     state.ok_or(Error::Binaryen)
-}
-
-/// What is made of the instrumented functions.
-#[derive(Default)]
-struct Versions {
-    /// The fast body of each function that has two.
-    fast: HashMap<u32, Vec<u8>>,
-    /// The same functions, in the order of their slow versions.
-    slow: Vec<u32>,
-    /// Of those without a test at their start, the function that has it.
-    enter: HashMap<u32, u32>,
-}
-
-/// The test at the start of a function.
-struct Entry {
-    params: u32,
-    slow: u32,
-}
-
-impl Entry {
-    fn encode(&self, state: u32, out: &mut Vec<u8>) {
-        for instruction in [
-            Instruction::GlobalGet(state),
-            Instruction::I32Const(REWINDING),
-            Instruction::I32Eq,
-            Instruction::If(wasm_encoder::BlockType::Empty),
-        ] {
-            instruction.encode(out);
-        }
-        self.call(self.slow, out);
-        Instruction::Return.encode(out);
-        Instruction::End.encode(out);
-    }
-
-    fn call(&self, function: u32, out: &mut Vec<u8>) {
-        for param in 0..self.params {
-            Instruction::LocalGet(param).encode(out);
-        }
-        Instruction::Call(function).encode(out);
-    }
-}
-
-fn params(scan: &Scan, function: u32) -> u32 {
-    scan.func_type(scan.functions[function as usize])
-        .map_or(0, |ty| ty.params().len() as u32)
 }
 
 /// Functions that something else than a direct call may enter: the host, or an indirect call.
@@ -241,6 +201,10 @@ impl<'a> Defined<'a> {
             let start = reader.original_position();
             let operator = reader.read()?;
             let arity = operator.operator_arity(&validator.visitor(start));
+            let operands = u32::from(matches!(operator, Operator::If { .. }));
+            let frame = validator.get_control_frame(0);
+            let alone = validator.operand_stack_height() == operands
+                && frame.is_some_and(|frame| !frame.unreachable);
             validator.op(start, &operator)?;
             ops.push(Op {
                 operator,
@@ -248,6 +212,7 @@ impl<'a> Defined<'a> {
                 end: reader.original_position() as usize,
                 // The validator has just used it.
                 arity: arity.unwrap_or_default(),
+                alone,
             });
         }
         let types = (0..validator.len_locals()).filter_map(|i| validator.get_local_type(i));
@@ -271,218 +236,4 @@ fn reads(body: &FunctionBody<'_>, global: u32) -> Result<bool, Error> {
         }
     }
     Ok(false)
-}
-
-/// The fast version of a body, or `None` where a call has no test that can be recognised.
-fn fast_body(
-    wasm: &[u8],
-    defined: &Defined<'_>,
-    state: u32,
-    graph: &CallGraph,
-    entry: Option<Entry>,
-    check: Option<Check>,
-) -> Result<Option<Vec<u8>>, Error> {
-    let (ops, types) = defined.decode().map_err(Error::malformed)?;
-    let Some(tests) = tests(&ops, state, graph) else {
-        return Ok(None);
-    };
-    let folded = fold::fold(&ops, state, &tests);
-    let dead = liveness::dead(&ops, &folded).unwrap_or_default();
-
-    let range = defined.range();
-    let start = ops.first().map_or(range.end, |op| op.start);
-    let mut out = wasm[range.start..start].to_vec();
-    if let Some(entry) = entry {
-        entry.encode(state, &mut out);
-    }
-    let mut copied = start;
-    let mut place = 0;
-    while place < ops.len() {
-        let rest = &ops[place..];
-        if let Some(check) = check.filter(|check| check.is_called_by(&ops[place])) {
-            let branch = Branch::of(&rest[1..]);
-            let read = place + 2;
-            let Some(branch) = branch.filter(|_| tests.binary_search(&read).is_ok()) else {
-                return Ok(None);
-            };
-            out.extend_from_slice(&wasm[copied..ops[place].start]);
-            let dead = dead.get(&(read + 3)).map_or(&[][..], Vec::as_slice);
-            check.encode(&branch, state, dead, &types, &mut out);
-            place += 1 + Branch::LENGTH;
-            copied = ops[place - 1].end;
-            continue;
-        }
-        if let [op, read, ..] = rest
-            && reads_state(read, state)
-            && tests.binary_search(&(place + 1)).is_ok()
-            && let Some(branch) = Branch::of(rest)
-            && let Some(dead) = dead.get(&(place + 4)).filter(|dead| !dead.is_empty())
-        {
-            out.extend_from_slice(&wasm[copied..op.start]);
-            branch.encode(state, dead, &types, &mut out);
-            place += Branch::LENGTH;
-            copied = ops[place - 1].end;
-            continue;
-        }
-        if reads_state(&ops[place], state) && tests.binary_search(&place).is_err() {
-            out.extend_from_slice(&wasm[copied..ops[place].start]);
-            Instruction::I32Const(0).encode(&mut out);
-            copied = ops[place].end;
-        }
-        place += 1;
-    }
-    out.extend_from_slice(&wasm[copied..range.end]);
-    Ok(Some(out))
-}
-
-fn reads_state(op: &Op<'_>, state: u32) -> bool {
-    matches!(op.operator, Operator::GlobalGet { global_index } if global_index == state)
-}
-
-/// Where the tests behind calls that may suspend read the state; `None` where such a call has none
-/// that can be recognised.
-fn tests(ops: &[Op<'_>], state: u32, graph: &CallGraph) -> Option<Vec<usize>> {
-    let mut tests = Vec::new();
-    for (place, op) in ops.iter().enumerate() {
-        let suspends = match op.operator {
-            Operator::Call { function_index } => graph.may_suspend(function_index),
-            Operator::CallIndirect {
-                type_index,
-                table_index,
-            } => graph.indirect_may_suspend(type_index, table_index),
-            _ => false,
-        };
-        if suspends {
-            tests.push(place + 1 + test_behind(&ops[place + 1..], state)?);
-        }
-    }
-    Some(tests)
-}
-
-/// How far behind a call its test is, with nothing but the call's result put away in between.
-fn test_behind(rest: &[Op<'_>], state: u32) -> Option<usize> {
-    let put_away = rest.iter().take_while(|op| {
-        matches!(
-            op.operator,
-            Operator::LocalSet { .. } | Operator::Drop | Operator::I32Const { .. }
-        )
-    });
-    let place = put_away.count();
-    match rest.get(place..)? {
-        [read, number, equal, ..]
-            if reads_state(read, state)
-                && matches!(number.operator, Operator::I32Const { value: UNWINDING })
-                && matches!(equal.operator, Operator::I32Eq) =>
-        {
-            Some(place)
-        }
-        _ => None,
-    }
-}
-
-/// Asyncify's output.
-struct Module<'a> {
-    wasm: &'a [u8],
-    scan: &'a Scan,
-    bodies: &'a [Defined<'a>],
-    state: u32,
-    check: Option<Check>,
-}
-
-impl Module<'_> {
-    /// Puts fast versions in place, and at the end the slow ones and those that choose.
-    fn write(
-        &self,
-        sections: &mut Sections,
-        instrumented: &[u32],
-        versions: &Versions,
-    ) -> Result<(), Error> {
-        let scan = self.scan;
-        let added = versions.slow.len() + versions.enter.len();
-        let last = (scan.functions.len() + added) as u32;
-        let mut enter = versions.enter.clone();
-        enter.extend(self.check.map(|check| (check.import, last)));
-        let mut code = CodeSection::new();
-        for (function, body) in (scan.imported_functions..).zip(self.bodies) {
-            if let Some(fast) = versions.fast.get(&function) {
-                code.raw(fast);
-            } else if instrumented.binary_search(&function).is_ok() {
-                code.raw(&self.restoring_body(function, &enter)?);
-            } else {
-                code.raw(&self.wasm[body.range()]);
-            }
-        }
-        let mut added = Vec::new();
-        for (slow, function) in (scan.functions.len() as u32..).zip(&versions.slow) {
-            code.raw(&self.restoring_body(*function, &enter)?);
-            added.push((slow, *function, SLOW));
-        }
-        let slow_of: HashMap<u32, u32> = added.iter().map(|(slow, f, _)| (*f, *slow)).collect();
-        let mut entered: Vec<(u32, u32)> = versions.enter.iter().map(|(f, e)| (*e, *f)).collect();
-        entered.sort_unstable();
-        for (index, function) in entered {
-            let entry = Entry {
-                params: params(scan, function),
-                slow: slow_of[&function],
-            };
-            let mut body = vec![0];
-            entry.encode(self.state, &mut body);
-            entry.call(function, &mut body);
-            Instruction::End.encode(&mut body);
-            code.raw(&body);
-            added.push((index, function, ENTER));
-        }
-        if let Some(check) = self.check {
-            code.raw(&check.restoring(self.state));
-            added.push((last, check.import, ENTER));
-        }
-        let mut types = Vec::new();
-        for (_, function, _) in &added {
-            scan.functions[*function as usize].encode(&mut types);
-        }
-        sections.replace(SectionId::Code, content(&code));
-        sections.append(SectionId::Function, added.len() as u32, &types)?;
-        name(sections, scan, &added);
-        Ok(())
-    }
-
-    /// A body of asyncify's that calls functions by way of those that have the test at the start.
-    fn restoring_body(&self, function: u32, enter: &HashMap<u32, u32>) -> Result<Vec<u8>, Error> {
-        let body = &self.bodies[(function - self.scan.imported_functions) as usize];
-        let range = body.range();
-        let mut copied = range.start;
-        let mut out = Vec::with_capacity(range.len());
-        let mut reader = body.body.get_operators_reader().map_err(Error::malformed)?;
-        while !reader.eof() {
-            let before = reader.original_position() as usize;
-            if let Operator::Call { function_index } = reader.read().map_err(Error::malformed)?
-                && let Some(enter) = enter.get(&function_index)
-            {
-                out.extend_from_slice(&self.wasm[copied..before]);
-                Instruction::Call(*enter).encode(&mut out);
-                copied = reader.original_position() as usize;
-            }
-        }
-        out.extend_from_slice(&self.wasm[copied..range.end]);
-        Ok(out)
-    }
-}
-
-/// Names the functions added, each after the one it belongs to.
-fn name(sections: &mut Sections, scan: &Scan, added: &[(u32, u32, &str)]) {
-    let mut known: Vec<(u32, String)> = scan.names.iter().map(|(i, n)| (*i, n.clone())).collect();
-    for (index, function, ending) in added {
-        if let Some(name) = scan.names.get(function) {
-            known.push((*index, format!("{name}{ending}")));
-        }
-    }
-    known.sort_unstable();
-    let mut names = NameMap::new();
-    for (index, name) in &known {
-        names.append(*index, name);
-    }
-    sections.remove(SectionId::Custom);
-    let mut section = NameSection::new();
-    section.functions(&names);
-    sections.add_custom("name", &section.as_custom().data);
 }

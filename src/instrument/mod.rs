@@ -197,6 +197,7 @@ pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, 
             };
             let split = fastpath::split(&asyncify()?, named)?;
             kept.push(format!("*{}", fastpath::SLOW));
+            kept.push(format!("*{}*", fastpath::OSR));
             // Asyncify has optimized what it made, and the slow versions are that.
             let slow = opaque::slow(&split)?;
             let without = opaque::take_out(&split, &slow, opaque::Round::Slow)?;

@@ -5,7 +5,7 @@ use wasm_encoder::{Encode, ExportKind, NameMap, NameSection, SectionId};
 use wasmparser::ExternalKind;
 
 use super::Error;
-use super::fastpath::{ENTER, SLOW};
+use super::fastpath::SLOW;
 use super::opaque;
 use super::prepare::original_function;
 use super::scan::Scan;
@@ -179,7 +179,8 @@ fn restore_names(sections: &mut Sections, scan: &Scan, original: &Scan) {
         .collect();
     for (index, name) in indices {
         // All versions of a function go by its own name.
-        match original_function(name.trim_end_matches(SLOW).trim_end_matches(ENTER)) {
+        let own = name.split_once('$').map_or(&**name, |(own, _)| own);
+        match original_function(own) {
             Some(function) => match original.names.get(&function) {
                 Some(name) => names.append(*index, name),
                 None => continue,

@@ -290,13 +290,14 @@ struct Body<'a> {
     code: Vec<I<'static>>,
     /// Open blocks, by whether a branch may go there without a value.
     labels: Vec<bool>,
-    loops: u32,
+    /// Of open loops, their places among the labels, and the locals that count how often they go on.
+    heads: Vec<(usize, u32)>,
     /// How much may still be made.
     room: usize,
 }
 
 /// Loops within loops at most.
-const LOOPS: u32 = 2;
+const LOOPS: usize = 3;
 /// A reference to an exception.
 const EXCEPTION: ValType = ValType::Ref(RefType {
     nullable: true,
@@ -328,7 +329,7 @@ impl<'a> Body<'a> {
             results: results.clone(),
             code: Vec::new(),
             labels: Vec::new(),
-            loops: 0,
+            heads: Vec::new(),
             room: random.usize(40..300),
             random,
         }
@@ -351,7 +352,7 @@ impl<'a> Body<'a> {
         for ty in self.results.clone() {
             self.value(ty, 3);
         }
-        let counters = [ValType::I32; LOOPS as usize];
+        let counters = [ValType::I32; LOOPS];
         let kept = self.plan.references.then_some(EXCEPTION);
         let declared = self.locals[self.params..]
             .iter()
@@ -442,10 +443,10 @@ impl<'a> Body<'a> {
                 self.labels.pop();
                 self.push(I::End);
             }
-            13..16 if self.loops < LOOPS => {
-                let counter = self.locals.len() as u32 + self.loops;
+            13..16 if self.heads.len() < LOOPS => {
+                let counter = (self.locals.len() + self.heads.len()) as u32;
                 let times = self.random.i32(1..5);
-                self.loops += 1;
+                self.heads.push((self.labels.len(), counter));
                 self.code.extend([
                     I::I32Const(times),
                     I::LocalSet(counter),
@@ -462,7 +463,7 @@ impl<'a> Body<'a> {
                     I::BrIf(0),
                     I::End,
                 ]);
-                self.loops -= 1;
+                self.heads.pop();
             }
             16..18 => {
                 self.push(I::Block(BlockType::Empty));
@@ -504,7 +505,27 @@ impl<'a> Body<'a> {
         }
     }
 
+    /// Goes to the head of an open loop, if that may go on.
+    fn go_on(&mut self) {
+        let (place, counter) = self.heads[self.random.usize(..self.heads.len())];
+        let head = (self.labels.len() - place) as u32;
+        let may = [I::LocalGet(counter), I::I32Const(1), I::I32GtS];
+        self.push(I::Block(BlockType::Empty));
+        self.code.extend(may.clone());
+        self.push(I::LocalGet(counter));
+        self.code.extend(may);
+        self.code.extend([I::I32Sub, I::LocalSet(counter)]);
+        match self.random.bool() {
+            true => self.push(I::BrIf(head)),
+            false => self.push(I::BrTable(Cow::Owned(vec![0, head]), 0)),
+        }
+        self.push(I::End);
+    }
+
     fn branch(&mut self, depth: usize) {
+        if !self.heads.is_empty() && self.random.u8(..3) == 0 {
+            return self.go_on();
+        }
         let open: Vec<usize> = (0..self.labels.len())
             .filter(|depth| self.labels[self.labels.len() - 1 - depth])
             .collect();

@@ -47,6 +47,14 @@ impl Branch {
         }
     }
 
+    /// The same, where labels lie in other depths.
+    pub(super) fn at(self, depth: impl Fn(u32) -> u32) -> Self {
+        Self {
+            depth: depth(self.depth),
+            ..self
+        }
+    }
+
     /// The same, but on the way out zeroes what does not matter, so that it need not be kept.
     pub(super) fn encode(&self, state: u32, dead: &[u32], types: &[ValType], out: &mut Vec<u8>) {
         Instruction::GlobalGet(state).encode(out);

@@ -15,6 +15,8 @@ pub(super) struct Op<'a> {
     pub end: usize,
     /// How many operands it takes and gives.
     pub arity: (u32, u32),
+    /// Control may come here, and there are no operands in the function but an `if`'s condition.
+    pub alone: bool,
 }
 
 /// What is known of an instruction.

@@ -220,7 +220,7 @@ impl Body<'_> {
 
     /// The local that keeps a reference to an exception.
     fn kept(&self) -> u32 {
-        self.locals.len() as u32 + LOOPS
+        self.locals.len() as u32 + LOOPS as u32
     }
 
     /// A body with handlers for one tag, for all, or both.
