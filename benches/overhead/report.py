@@ -40,8 +40,8 @@ Each program runs as four modules in turn, some of them in several ways, on the 
   the plain module's time for the same work;
 - *with --preempt*: ours, with a check in every loop and every cycle of calls;
 - *in slices of 10 ms*: the same module, suspended at a check and gone on with in the same instance every 10 ms: the worst case. A
-  daemon ends no turn before 100 ms, and none while it may start another thread. What it costs is in the frames that were on
-  the stack, which run their slow version.
+  daemon ends no turn before 100 ms, and none while it may start another thread. Frames that were on the stack run their slow
+  version until they return or come to the head of a loop.
 
 The time is taken inside the guest around its work, so that compiling and starting are not in it, on a clock that counts the
 processor's time of its thread, so that other work on the machine disturbs only its caches. Ratios are to the plain

@@ -14,10 +14,12 @@ pub(super) fn build(command: &Build) -> Result<Done, Failure> {
         preempt: preempt(command.preempt, command.transform)?,
         ..RuntimeOptions::default()
     })?;
-    let bar = Bar::new(&command.module.display().to_string());
-    let (program, report) = runtime.instrument(&source, &|stage, number, stages| {
-        bar.stage(stage, number, stages);
-    })?;
+    let module = command.module.display().to_string();
+    let bar = Bar::new(&module);
+    let progress = |stage: &str, number: usize, stages: usize| bar.stage(stage, number, stages);
+    let (program, report) = runtime
+        .instrument(&source, &progress)
+        .map_err(|error| Failure::of_module(&module, error))?;
     drop(bar);
     std::fs::write(&command.output, program.wasm()?).map_err(|error| {
         let path = command.output.display();

@@ -77,6 +77,15 @@ impl Failure {
             message: message.into(),
         }
     }
+
+    /// Says of a module that was refused which it is.
+    pub(super) fn of_module(module: &str, failure: impl Into<Self>) -> Self {
+        let mut failure = failure.into();
+        if failure.code == MODULE {
+            failure.message = format!("{module}: {}", failure.message);
+        }
+        failure
+    }
 }
 
 impl From<Error> for Failure {

@@ -41,7 +41,9 @@ pub(super) fn run(command: Run) -> Result<Done, Failure> {
     let progress = |stage: &str, number: usize, stages: usize| bar.stage(stage, number, stages);
     let program = match &known {
         Some(digest) => runtime.load_known(digest)?,
-        None => runtime.load(&source, &progress)?,
+        None => runtime
+            .load(&source, &progress)
+            .map_err(|error| Failure::of_module(module, error))?,
     };
     let setup = Setup {
         config: Config {

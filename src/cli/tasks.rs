@@ -81,7 +81,9 @@ pub(super) fn submit(command: &Submit) -> Result<Done, Failure> {
             })?,
         None => {
             let path = format!("/v1/modules{query}");
-            let mut uploaded = client.send(Method::PUT, &path, "application/wasm", source)?;
+            let mut uploaded = client
+                .send(Method::PUT, &path, "application/wasm", source)
+                .map_err(|failure| Failure::of_module(module, failure))?;
             uploaded.body_mut().read_json().map_err(|error| {
                 Failure::new(DAEMON, format!("cannot understand the daemon: {error}"))
             })?

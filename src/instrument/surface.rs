@@ -5,7 +5,7 @@ use wasm_encoder::{Encode, ExportKind, NameMap, NameSection, SectionId};
 use wasmparser::ExternalKind;
 
 use super::Error;
-use super::fastpath::SLOW;
+use super::fastpath::{OSR, SLOW};
 use super::opaque;
 use super::prepare::original_function;
 use super::scan::Scan;
@@ -172,11 +172,14 @@ fn restore_names(sections: &mut Sections, scan: &Scan, original: &Scan) {
     let mut indices: Vec<(&u32, &String)> = scan.names.iter().collect();
     indices.sort_unstable();
     let mut names = NameMap::new();
-    let slow: Vec<u32> = indices
-        .iter()
-        .filter(|(_, name)| name.ends_with(SLOW))
-        .map(|(index, _)| **index)
-        .collect();
+    let named = |is: &dyn Fn(&str) -> bool| -> Vec<u32> {
+        let found = indices.iter().filter(|(_, name)| is(name));
+        found.map(|(index, _)| **index).collect()
+    };
+    let versions = [
+        (shape::SLOW_VERSIONS, named(&|name| name.ends_with(SLOW))),
+        (shape::OSR_VERSIONS, named(&|name| name.contains(OSR))),
+    ];
     for (index, name) in indices {
         // All versions of a function go by its own name.
         let own = name.split_once('$').map_or(&**name, |(own, _)| own);
@@ -192,9 +195,11 @@ fn restore_names(sections: &mut Sections, scan: &Scan, original: &Scan) {
     let mut section = NameSection::new();
     section.functions(&names);
     sections.add_custom("name", &section.as_custom().data);
-    if !slow.is_empty() {
-        let mut content = Vec::new();
-        slow.encode(&mut content);
-        sections.add_custom(shape::SLOW_VERSIONS, &content);
+    for (section, functions) in versions {
+        if !functions.is_empty() {
+            let mut content = Vec::new();
+            functions.encode(&mut content);
+            sections.add_custom(section, &content);
+        }
     }
 }

@@ -20,6 +20,8 @@ pub const REDROP: &str = "dormouse.redrop";
 /// Custom section: the indices of slow versions of functions, which run only after a resume. A vector of `u32`, encoded as in the
 /// wasm specification.
 pub const SLOW_VERSIONS: &str = "dormouse.slow";
+/// Custom section: the indices of functions that go on from a loop after a resume, in the same encoding.
+pub const OSR_VERSIONS: &str = "dormouse.osr";
 
 /// Imported function, module and name: a check at which a guest that computes may be suspended.
 pub const PREEMPT: (&str, &str) = ("dormouse", "preempt");

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::{Failed, Trial};
 
-use crate::support::{check, dormouse, ended, engines, finish, guest, resume, says, suspend};
+use crate::support::{
+    cache, check, dormouse, ended, engines, finish, guest, resume, says, suspend,
+};
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
@@ -34,7 +36,13 @@ pub fn trials() -> Vec<Trial> {
 
 /// A guest that has greeted and naps for three seconds.
 fn napping(options: &[&str]) -> (Child, BufReader<ChildStdout>) {
-    let mut child = dormouse()
+    // These tests may run under `nohup` themselves.
+    let mut command = std::process::Command::new("env");
+    command
+        .arg("--default-signal=HUP")
+        .arg(dormouse().get_program());
+    let mut child = command
+        .env("DORMOUSE_CACHE", cache().join("test-modules"))
         .arg("run")
         .args(options)
         .arg(guest("ex_nap"))

@@ -4,6 +4,7 @@
 //! on SQLite at level 1, for one), its linker's state belongs to the process, and it takes signal
 //! handlers for itself. A child has all that to itself, and where it crashes another level is tried.
 
+use std::cmp::Reverse;
 use std::path::Path;
 
 use wasmedge_sdk::{Compiler, CompilerOptimizationLevel as Level};
@@ -14,16 +15,20 @@ use crate::child::{self, Limits, Outcome};
 use crate::model::shape;
 
 /// LLVM's time grows faster than the code. Above these sizes in bytes it is asked for less: of all bodies, and of those that
-/// are no slow versions.
+/// run without a resume.
 pub(super) const OPTIMIZED: usize = 1 << 20;
 pub(super) const SOMEWHAT_OPTIMIZED: usize = 2 << 20;
+
+/// Of functions that go on from a loop, so many bytes are optimized in any case, the longest first: an interpreter's loop is
+/// long, and the program stays in it.
+const LOOPS_OPTIMIZED: usize = 512 << 10;
 
 /// One way to compile a module.
 #[derive(Clone, Copy, Debug)]
 enum Attempt {
     /// All of it at one level.
     Whole(Level),
-    /// At one level, but slow versions, which run after a resume alone, as they are.
+    /// At one level, but what runs after a resume alone as it is.
     ButSlow(Level),
 }
 
@@ -39,7 +44,7 @@ fn attempts(code: &Code) -> &'static [Attempt] {
             Whole(Level::O0),
         ];
     }
-    match code.bytes - code.slow_bytes {
+    match code.first_bytes {
         // Slow versions would take LLVM three times as long as all the rest. At level 0 the guest would take three times
         // as long and more, always.
         0..SOMEWHAT_OPTIMIZED => &[ButSlow(Level::O2), Whole(Level::O2), Whole(Level::O0)],
@@ -124,16 +129,16 @@ fn compile_here(wasm: &[u8], bodies: &Code, code: &Path, attempt: Attempt) -> Re
 struct Code {
     /// Bytes of all bodies.
     bytes: usize,
-    /// Bytes of those that are slow versions.
-    slow_bytes: usize,
-    /// Indices of the slow versions, as the module says.
+    /// Bytes of those that run without a resume.
+    first_bytes: usize,
+    /// Indices of functions that are not optimized in a large module: slow versions, and most of those that go on from a loop.
     slow: Vec<u32>,
 }
 
 impl Code {
     /// Of a module that is valid; what cannot be read counts for nothing.
     fn of(wasm: &[u8]) -> Self {
-        let mut code = Self::default();
+        let (mut slow, mut loops) = (Vec::new(), Vec::new());
         let mut sizes = Vec::new();
         let mut imported = 0;
         for section in Parser::new(0).parse_all(wasm).map_while(Result::ok) {
@@ -148,19 +153,43 @@ impl Code {
                     let range = body.range();
                     sizes.push((range.end - range.start) as usize);
                 }
-                Payload::CustomSection(custom) if custom.name() == shape::SLOW_VERSIONS => {
+                Payload::CustomSection(custom) => {
+                    let versions = match custom.name() {
+                        shape::SLOW_VERSIONS => &mut slow,
+                        shape::OSR_VERSIONS => &mut loops,
+                        _ => continue,
+                    };
                     let mut reader = BinaryReader::new(custom.data(), 0);
                     let count = reader.read_var_u32().unwrap_or(0);
-                    let indices = (0..count).map_while(|_| reader.read_var_u32().ok());
-                    code.slow = indices.collect();
+                    *versions = (0..count)
+                        .map_while(|_| reader.read_var_u32().ok())
+                        .collect();
                 }
                 _ => {}
             }
         }
-        code.bytes = sizes.iter().sum();
-        let size = |function: &u32| sizes.get((*function as usize).checked_sub(imported)?);
-        code.slow_bytes = code.slow.iter().filter_map(size).sum();
-        code
+        let size = |function: &u32| -> usize {
+            let place = (*function as usize).checked_sub(imported);
+            place
+                .and_then(|place| sizes.get(place).copied())
+                .unwrap_or(0)
+        };
+        let bytes: usize = sizes.iter().sum();
+        let later: usize = slow.iter().chain(&loops).map(size).sum();
+        loops.sort_by_key(|function| Reverse(size(function)));
+        let mut room = LOOPS_OPTIMIZED;
+        loops.retain(|function| {
+            let fits = size(function) <= room;
+            room -= if fits { size(function) } else { 0 };
+            !fits
+        });
+        slow.extend(loops);
+        Self {
+            bytes,
+            // A module may name a function twice.
+            first_bytes: bytes.saturating_sub(later),
+            slow,
+        }
     }
 }
 
@@ -200,12 +229,12 @@ mod tests {
         // A body is its locals (one byte here), its instructions and its end.
         let expected = Code {
             bytes: 3 + 5 + 4,
-            slow_bytes: 5 + 4,
+            first_bytes: 3,
             slow: vec![2, 3],
         };
         assert_eq!(of(&[2, 2, 3]), expected);
-        assert_eq!(of(&[]).slow_bytes, 0);
+        assert_eq!(of(&[]).first_bytes, 12);
         // Numbers that no function has, and fewer than it says.
-        assert_eq!(of(&[9, 0, 2, 100]).slow_bytes, 5);
+        assert_eq!(of(&[9, 0, 2, 100]).first_bytes, 7);
     }
 }
