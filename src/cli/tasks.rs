@@ -83,7 +83,10 @@ pub(super) fn submit(command: &Submit) -> Result<Done, Failure> {
             let path = format!("/v1/modules{query}");
             let mut uploaded = client
                 .send(Method::PUT, &path, "application/wasm", source)
-                .map_err(|failure| Failure::of_module(module, failure))?;
+                .map_err(|failure| match failure.code {
+                    USAGE => Failure::new(USAGE, format!("{module}: {}", failure.message)),
+                    _ => failure,
+                })?;
             uploaded.body_mut().read_json().map_err(|error| {
                 Failure::new(DAEMON, format!("cannot understand the daemon: {error}"))
             })?

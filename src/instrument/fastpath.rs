@@ -56,7 +56,7 @@ pub(super) const SLOW: &str = "$slow";
 pub(super) const OSR: &str = "$osr";
 
 /// Ends the names of functions that go on to one of two versions.
-pub(super) const ENTER: &str = "$enter";
+const ENTER: &str = "$enter";
 
 /// Asyncify's numbers for its states.
 const UNWINDING: i32 = 1;

@@ -19,8 +19,8 @@ use crate::model::shape;
 pub(super) const OPTIMIZED: usize = 1 << 20;
 pub(super) const SOMEWHAT_OPTIMIZED: usize = 2 << 20;
 
-/// Of functions that go on from a loop, so many bytes are optimized in any case, the longest first: an interpreter's loop is
-/// long, and the program stays in it.
+/// Of functions that go on from a loop, so many bytes are optimized in any case, the longest first, and that one however long:
+/// an interpreter's loop is long, and the program stays in it.
 const LOOPS_OPTIMIZED: usize = 512 << 10;
 
 /// One way to compile a module.
@@ -28,7 +28,7 @@ const LOOPS_OPTIMIZED: usize = 512 << 10;
 enum Attempt {
     /// All of it at one level.
     Whole(Level),
-    /// At one level, but what runs after a resume alone as it is.
+    /// At one level, but most of what runs after a resume alone as it is.
     ButSlow(Level),
 }
 
@@ -177,7 +177,7 @@ impl Code {
         let bytes: usize = sizes.iter().sum();
         let later: usize = slow.iter().chain(&loops).map(size).sum();
         loops.sort_by_key(|function| Reverse(size(function)));
-        let mut room = LOOPS_OPTIMIZED;
+        let mut room = LOOPS_OPTIMIZED.max(loops.first().map_or(0, size));
         loops.retain(|function| {
             let fits = size(function) <= room;
             room -= if fits { size(function) } else { 0 };
@@ -236,5 +236,38 @@ mod tests {
         assert_eq!(of(&[]).first_bytes, 12);
         // Numbers that no function has, and fewer than it says.
         assert_eq!(of(&[9, 0, 2, 100]).first_bytes, 7);
+    }
+
+    #[test]
+    fn the_longest_loops_are_optimized() {
+        use wasm_encoder::{
+            CodeSection, CustomSection, Function, FunctionSection, Module, TypeSection,
+        };
+        let (mut types, mut functions) = (TypeSection::new(), FunctionSection::new());
+        types.ty().function([], []);
+        let mut code = CodeSection::new();
+        for nops in [1, LOOPS_OPTIMIZED, LOOPS_OPTIMIZED - 10, 2] {
+            functions.function(0);
+            let mut body = Function::new([]);
+            (0..nops).for_each(|_| {
+                body.instructions().nop();
+            });
+            body.instructions().end();
+            code.function(&body);
+        }
+        let of = |loops: &[u8]| {
+            let mut module = Module::new();
+            module.section(&types).section(&functions).section(&code);
+            module.section(&CustomSection {
+                name: shape::OSR_VERSIONS.into(),
+                data: loops.into(),
+            });
+            Code::of(&module.finish())
+        };
+        // The longest, though it is longer than there is room for.
+        assert_eq!(of(&[3, 1, 2, 3]).slow, vec![2, 3]);
+        // What is left for a short one behind a long one.
+        assert_eq!(of(&[2, 3, 2]).slow, Vec::<u32>::new());
+        assert_eq!(of(&[3, 1, 2, 3]).first_bytes, 3);
     }
 }

@@ -11,6 +11,10 @@ use super::fold::{self, Op};
 use super::liveness;
 use super::{CallGraph, Defined, Error, UNWINDING};
 
+/// Zeroes for each instruction at most: with many locals and many calls they would be most of the code. What compilers
+/// write has less than one.
+const ZEROS: usize = 4;
+
 /// A body that can be written so.
 pub(super) struct Fast<'a> {
     wasm: &'a [u8],
@@ -47,7 +51,11 @@ impl<'a> Fast<'a> {
             return Ok(None);
         }
         let folded = fold::fold(&ops, state, &tests);
-        let dead = liveness::dead(&ops, &folded).unwrap_or_default();
+        let mut dead = liveness::dead(&ops, &folded).unwrap_or_default();
+        let zeros: usize = dead.values().map(Vec::len).sum();
+        if zeros > ops.len() * ZEROS {
+            dead.clear();
+        }
         Ok(Some(Self {
             wasm,
             ops,

@@ -32,16 +32,22 @@ use crate::instrument::Error;
 /// [WebAssembly JavaScript Interface]: https://webassembly.github.io/spec/js-api/#limits
 const MOST_PARAMS: usize = 1000;
 
-/// What a block around a loop takes, and an argument where one goes on to the next function, in bytes.
+/// What a block around a loop takes, what a loop around takes beside, and an argument where one goes on to another
+/// function, in bytes.
 const BLOCK: usize = 4;
+const GO_ON: usize = 16;
 const ARGUMENT: usize = 3;
 
 /// All functions of a body for its loops are not longer than so many times the body, and so many bytes.
 const GROWTH: usize = 3;
 const SPARE: usize = 2 << 10;
 
+/// A body has so many at most, and they so many blocks around their loops.
+const MOST: usize = 16;
+const MOST_AROUND: usize = 1000;
+
 /// A loop that has a function.
-pub(super) struct Entry {
+pub(super) struct LoopEntry {
     /// Where the loop stands in the body.
     pub place: usize,
     /// The blocks around it, from the outermost on: their places and, of loops, which entry is theirs.
@@ -54,6 +60,8 @@ struct Block {
     /// Which blocks are around it: the next one, and the next loop.
     parent: Option<usize>,
     outer_loop: Option<usize>,
+    /// How many blocks are around it.
+    depth: usize,
     /// How many bytes itself and those around take, where it is around a loop.
     written: usize,
     /// No operand lies on the stack below it or those around it.
@@ -61,7 +69,7 @@ struct Block {
 }
 
 /// The loops of a body in which it may be suspended, and that can be entered from outside.
-pub(super) fn entries(fast: &Fast<'_>) -> Vec<Entry> {
+pub(super) fn entries(fast: &Fast<'_>) -> Vec<LoopEntry> {
     let fits = fast.types.len() <= MOST_PARAMS
         && fast.types.iter().all(|ty| ty.is_defaultable())
         && !fast.ops.iter().any(|op| is_foreign(&op.operator));
@@ -72,14 +80,21 @@ pub(super) fn entries(fast: &Fast<'_>) -> Vec<Entry> {
     // The longest first, and so outer ones before those within, which need them.
     loops.sort_by_key(|(_, length)| Reverse(*length));
     let mut room = fast.length(0) * GROWTH + SPARE;
-    let mut entries: Vec<Entry> = Vec::new();
+    let mut entries: Vec<LoopEntry> = Vec::new();
     // Which entry is for which block.
     let mut known: HashMap<usize, usize> = HashMap::new();
     for (number, _) in loops {
+        if entries.len() == MOST {
+            break;
+        }
         let block = &blocks[number];
         let outer = block.outer_loop;
+        // What its own arguments take in the slow version is in it too.
         let length = fast.length(block.place) + block.written;
-        if length > room || outer.is_some_and(|outer| !known.contains_key(&outer)) {
+        if length > room
+            || block.depth > MOST_AROUND
+            || outer.is_some_and(|outer| !known.contains_key(&outer))
+        {
             continue;
         }
         room -= length;
@@ -88,7 +103,7 @@ pub(super) fn entries(fast: &Fast<'_>) -> Vec<Entry> {
         let mut around: Vec<_> = around.collect();
         around.reverse();
         known.insert(number, entries.len());
-        entries.push(Entry {
+        entries.push(LoopEntry {
             place: block.place,
             around,
         });
@@ -129,17 +144,19 @@ fn blocks(fast: &Fast<'_>) -> (Vec<Block>, Vec<(usize, usize)>) {
                 };
                 let alone = op.alone && around.is_none_or(|block| block.alone);
                 let call = match op.operator {
-                    Operator::Loop { .. } => fast.types.len() * ARGUMENT,
+                    Operator::Loop { .. } => GO_ON + fast.types.len() * ARGUMENT,
                     _ => 0,
                 };
-                open.push(blocks.len());
-                blocks.push(Block {
+                let block = Block {
                     place,
                     parent,
                     outer_loop,
+                    depth: open.len(),
                     written: around.map_or(0, |block| block.written) + BLOCK + call,
                     alone,
-                });
+                };
+                open.push(blocks.len());
+                blocks.push(block);
             }
             Operator::End => {
                 // The last one is the body's own.
@@ -158,7 +175,7 @@ fn blocks(fast: &Fast<'_>) -> (Vec<Block>, Vec<(usize, usize)>) {
     (blocks, loops)
 }
 
-/// Goes on to the function for a loop, if nothing is being restored.
+/// At the head of a loop in a slow version: goes on to the function for the loop, if nothing is being restored.
 pub(super) fn leave(state: u32, locals: usize, function: u32, out: &mut Vec<u8>) {
     Instruction::GlobalGet(state).encode(out);
     Instruction::I32Eqz.encode(out);
@@ -175,7 +192,7 @@ fn arguments(locals: usize, out: &mut Vec<u8>) {
 }
 
 /// The body of the function for a loop; `first` is that for the first of the entries.
-pub(super) fn body(fast: &Fast<'_>, entry: &Entry, first: u32) -> Result<Vec<u8>, Error> {
+pub(super) fn body(fast: &Fast<'_>, entry: &LoopEntry, first: u32) -> Result<Vec<u8>, Error> {
     // All locals are parameters.
     let mut out = vec![0];
     let mut labels = Labels::default();
@@ -196,7 +213,7 @@ pub(super) fn body(fast: &Fast<'_>, entry: &Entry, first: u32) -> Result<Vec<u8>
         labels.open();
         around.push(*outer);
     }
-    // What is open since, and how much of it is within the loop or behind it.
+    // How many blocks are open that begin with the loop or behind it.
     let mut inner = 0;
     let mut place = entry.place;
     while place < fast.ops.len() {
@@ -207,7 +224,7 @@ pub(super) fn body(fast: &Fast<'_>, entry: &Entry, first: u32) -> Result<Vec<u8>
             }
             // The loop was in the first branch, and the second is not run.
             Operator::Else if inner == 0 => {
-                place = end(fast, place);
+                place = end(fast, place)?;
                 continue;
             }
             Operator::End if inner > 0 => {
@@ -235,17 +252,17 @@ pub(super) fn body(fast: &Fast<'_>, entry: &Entry, first: u32) -> Result<Vec<u8>
 }
 
 /// Where the block ends whose `else` this is.
-fn end(fast: &Fast<'_>, otherwise: usize) -> usize {
+fn end(fast: &Fast<'_>, otherwise: usize) -> Result<usize, Error> {
     let mut open = 0;
     for (place, op) in fast.ops.iter().enumerate().skip(otherwise + 1) {
         match op.operator {
             Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => open += 1,
-            Operator::End if open == 0 => return place,
+            Operator::End if open == 0 => return Ok(place),
             Operator::End => open -= 1,
             _ => {}
         }
     }
-    fast.ops.len()
+    Err(Error::Binaryen)
 }
 
 /// The labels that are open: which of those written are the body's.

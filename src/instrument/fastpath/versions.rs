@@ -45,8 +45,8 @@ impl Added {
 
 enum Version {
     Slow {
-        /// The places of loops, and the functions for them.
-        loops: Vec<(usize, u32)>,
+        /// The functions for loops, by the places of these.
+        loops: HashMap<usize, u32>,
         locals: usize,
     },
     /// Goes on from a loop, at full speed.
@@ -64,13 +64,13 @@ impl Versions {
         scan: &Scan,
         function: u32,
         fast: &Fast<'_>,
-        entries: &[osr::Entry],
+        entries: &[osr::LoopEntry],
         entered: &HashSet<u32>,
     ) -> Result<(), Error> {
         let slow = (scan.functions.len() + self.added.len()) as u32;
         let mut bytes = fast.locals().to_vec();
         if entered.contains(&function) {
-            Entry::of(scan, function, slow).encode(fast.state, &mut bytes);
+            StartTest::of(scan, function, slow).encode(fast.state, &mut bytes);
         }
         fast.write_from(0, |depth| depth, &mut bytes);
         self.fast.insert(function, bytes);
@@ -115,12 +115,12 @@ impl Versions {
 }
 
 /// The test at the start of a function.
-struct Entry {
+struct StartTest {
     params: u32,
     slow: u32,
 }
 
-impl Entry {
+impl StartTest {
     fn of(scan: &Scan, function: u32, slow: u32) -> Self {
         let ty = scan.func_type(scan.functions[function as usize]);
         let params = ty.map_or(0, |ty| ty.params().len() as u32);
@@ -176,7 +176,7 @@ impl Module<'_> {
             if let Some(fast) = versions.fast.get(&function) {
                 code.raw(fast);
             } else if instrumented.binary_search(&function).is_ok() {
-                code.raw(&self.restoring_body(function, &enter, &[], 0)?);
+                code.raw(&self.restoring_body(function, &enter, &HashMap::new(), 0)?);
             } else {
                 code.raw(&self.wasm[body.range()]);
             }
@@ -202,7 +202,7 @@ impl Module<'_> {
         let mut entered: Vec<(u32, u32)> = versions.enter.iter().map(|(f, e)| (*e, *f)).collect();
         entered.sort_unstable();
         for (index, function) in entered {
-            let entry = Entry::of(scan, function, slow_of[&function]);
+            let entry = StartTest::of(scan, function, slow_of[&function]);
             let mut body = vec![0];
             entry.encode(self.state, &mut body);
             entry.call(function, &mut body);
@@ -236,7 +236,7 @@ impl Module<'_> {
         &self,
         function: u32,
         enter: &HashMap<u32, u32>,
-        loops: &[(usize, u32)],
+        loops: &HashMap<usize, u32>,
         locals: usize,
     ) -> Result<Vec<u8>, Error> {
         let body = &self.bodies[(function - self.scan.imported_functions) as usize];
@@ -257,7 +257,7 @@ impl Module<'_> {
                 out.extend_from_slice(&self.wasm[copied..before]);
                 Instruction::Call(*enter).encode(&mut out);
                 copied = behind;
-            } else if let Some((_, osr)) = loops.iter().find(|(head, _)| *head == place) {
+            } else if let Some(osr) = loops.get(&place) {
                 out.extend_from_slice(&self.wasm[copied..behind]);
                 osr::leave(self.state, locals, *osr, &mut out);
                 copied = behind;
