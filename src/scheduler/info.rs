@@ -40,22 +40,8 @@ impl TaskInfo {
         if let Some((wait, wakes)) = view.as_ref().and_then(|view| view.wait.clone()) {
             (status.wait, status.wakes) = (Some(wait), wakes);
         }
-        let state = match (view, row.state) {
-            // One that was woken by a time that it no longer waits for is not run.
-            (
-                _,
-                state @ (TaskState::Paused
-                | TaskState::Exited
-                | TaskState::Failed
-                | TaskState::Moving
-                | TaskState::Arriving
-                | TaskState::Moved),
-            ) => state,
-            (Some(view), _) => view.state,
-            // It is only not its turn yet.
-            (None, TaskState::Hibernated) if late && status.watched == 0 => TaskState::Ready,
-            (None, state) => state,
-        };
+        let turn = late && status.watched == 0;
+        let state = state(view.map(|view| view.state), row.state, turn);
         Ok(Self {
             id: row.id,
             name: row.name,
@@ -68,6 +54,25 @@ impl TaskInfo {
             output_bytes: row.log_bytes,
             memory,
         })
+    }
+}
+
+/// How a task stands, by the view of it, if it has one, and its row; `turn` says that it is its turn.
+///
+/// The row was read before the view. A state that comes from the store is the row's, for what is told beside it is the row's
+/// too: a task is not paused without the reason.
+fn state(view: Option<TaskState>, row: TaskState, turn: bool) -> TaskState {
+    use TaskState::{
+        Arriving, Exited, Failed, Hibernated, Moved, Moving, Parked, Paused, Ready, Running,
+    };
+    let live = view.filter(|state| matches!(state, Ready | Running | Parked));
+    match (live, row) {
+        // One that was woken by a time that it no longer waits for is not run.
+        (_, state @ (Paused | Exited | Failed | Moving | Arriving | Moved)) => state,
+        (Some(state), _) => state,
+        // It is only not its turn yet.
+        (None, Hibernated) if turn => Ready,
+        (None, state) => state,
     }
 }
 
@@ -93,4 +98,22 @@ pub struct Outputs {
     pub tail: u64,
     /// Bytes that the task had written since then.
     pub written: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It was paused after its row had been read, which has no reason yet.
+    #[test]
+    fn a_task_is_not_paused_without_the_reason() {
+        let row = TaskState::Hibernated;
+        assert_eq!(state(Some(TaskState::Paused), row, true), TaskState::Ready);
+        assert_eq!(
+            state(Some(TaskState::Running), row, true),
+            TaskState::Running
+        );
+        assert_eq!(state(None, TaskState::Paused, true), TaskState::Paused);
+        assert_eq!(state(None, row, false), row);
+    }
 }
