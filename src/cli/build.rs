@@ -1,7 +1,7 @@
 //! `dormouse build`: the instrumentation alone, with a report.
 
 use super::args::Build;
-use super::exit::{Done, Failure, WRITE};
+use super::exit::{Done, Failure, MODULE, WRITE};
 use super::progress::Bar;
 use super::run::{preempt, read_module};
 use super::text::{self, out};
@@ -19,7 +19,7 @@ pub(super) fn build(command: &Build) -> Result<Done, Failure> {
     let progress = |stage: &str, number: usize, stages: usize| bar.stage(stage, number, stages);
     let (program, report) = runtime
         .instrument(&source, &progress)
-        .map_err(|error| Failure::of_module(&module, error))?;
+        .map_err(|error| Failure::from(error).about(MODULE, &module))?;
     drop(bar);
     std::fs::write(&command.output, program.wasm()?).map_err(|error| {
         let path = command.output.display();

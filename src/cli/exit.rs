@@ -78,13 +78,12 @@ impl Failure {
         }
     }
 
-    /// Says of a module that was refused which it is.
-    pub(super) fn of_module(module: &str, failure: impl Into<Self>) -> Self {
-        let mut failure = failure.into();
-        if failure.code == MODULE {
-            failure.message = format!("{module}: {}", failure.message);
+    /// Says what it is about, if this is its code.
+    pub(super) fn about(mut self, code: Code, what: &str) -> Self {
+        if self.code == code {
+            self.message = format!("{what}: {}", self.message);
         }
-        failure
+        self
     }
 }
 

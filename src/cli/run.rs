@@ -43,7 +43,7 @@ pub(super) fn run(command: Run) -> Result<Done, Failure> {
         Some(digest) => runtime.load_known(digest)?,
         None => runtime
             .load(&source, &progress)
-            .map_err(|error| Failure::of_module(module, error))?,
+            .map_err(|error| Failure::from(error).about(MODULE, module))?,
     };
     let setup = Setup {
         config: Config {

@@ -83,10 +83,7 @@ pub(super) fn submit(command: &Submit) -> Result<Done, Failure> {
             let path = format!("/v1/modules{query}");
             let mut uploaded = client
                 .send(Method::PUT, &path, "application/wasm", source)
-                .map_err(|failure| match failure.code {
-                    USAGE => Failure::new(USAGE, format!("{module}: {}", failure.message)),
-                    _ => failure,
-                })?;
+                .map_err(|failure| failure.about(USAGE, module))?;
             uploaded.body_mut().read_json().map_err(|error| {
                 Failure::new(DAEMON, format!("cannot understand the daemon: {error}"))
             })?

@@ -33,6 +33,7 @@ mod versions;
 use std::collections::HashSet;
 use std::ops::Range;
 
+use wasm_encoder::{Encode, Instruction};
 use wasmparser::{
     ExternalKind, FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, Parser,
     ValType, ValidPayload, Validator, ValidatorResources, WasmFeatures,
@@ -142,6 +143,13 @@ fn state(scan: &Scan) -> Result<u32, Error> {
         (*kind == ExternalKind::Global && name == shape::ASYNCIFY_STATE).then_some(*index)
     });
     state.ok_or(Error::Binaryen)
+}
+
+/// Gives the first locals to a call.
+fn arguments(count: u32, out: &mut Vec<u8>) {
+    for local in 0..count {
+        Instruction::LocalGet(local).encode(out);
+    }
 }
 
 /// Functions that something else than a direct call may enter: the host, or an indirect call.

@@ -13,7 +13,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use wasm_encoder::reencode::{self, Reencode, RoundtripReencoder};
+use wasm_encoder::reencode::{self, Reencode};
 use wasm_encoder::{
     CodeSection, ConstExpr, ElementSection, Elements, Encode, ExportKind, Function, GlobalSection,
     GlobalType, Instruction, SectionId, TypeSection, ValType,
@@ -22,7 +22,7 @@ use wasmparser::{ExternalKind, FunctionBody, Operator, Parser, Payload};
 
 use super::Error;
 use super::callgraph::CallGraph;
-use super::prepare::{append, content};
+use super::prepare::{add_type, append, content};
 use super::scan::{Body, Scan};
 use super::sections::Sections;
 
@@ -183,11 +183,7 @@ pub(super) fn put_back(
         let (params, results) = ty
             .as_ref()
             .map_or((&[][..], &[][..]), |ty| (ty.params(), ty.results()));
-        let convert = |types: &[wasmparser::ValType]| -> Result<Vec<ValType>, Error> {
-            let types = types.iter().map(|ty| RoundtripReencoder.val_type(*ty));
-            types.collect::<Result<_, _>>().map_err(lost)
-        };
-        types.ty().function(convert(params)?, convert(results)?);
+        add_type(&mut types, params, results)?;
     }
     append(
         &mut sections,

@@ -7,6 +7,7 @@
 //! - Of the exports only `_start` and `memory` stay, and one by which a test is known again: nothing else is ever called, and asyncify's
 //!   own names become free in a module that has been through asyncify before.
 
+use wasm_encoder::reencode::{Reencode, RoundtripReencoder};
 use wasm_encoder::{
     CodeSection, ConstExpr, Encode, ExportKind, ExportSection, Function, GlobalSection, GlobalType,
     Instruction, NameMap, NameSection, Section, SectionId, TypeSection, ValType,
@@ -147,6 +148,20 @@ pub(super) fn content(section: &impl Section) -> Vec<u8> {
         .read_var_u32()
         .map_or(0, |_| reader.bytes_remaining());
     framed.split_off(framed.len() - rest)
+}
+
+/// Adds a function type of another module.
+pub(super) fn add_type(
+    types: &mut TypeSection,
+    params: &[wasmparser::ValType],
+    results: &[wasmparser::ValType],
+) -> Result<(), Error> {
+    let convert = |types: &[wasmparser::ValType]| -> Result<Vec<_>, Error> {
+        let types = types.iter().map(|ty| RoundtripReencoder.val_type(*ty));
+        types.collect::<Result<_, _>>().map_err(|_| Error::Binaryen)
+    };
+    types.ty().function(convert(params)?, convert(results)?);
+    Ok(())
 }
 
 /// Appends the entries of an encoded section to the module's own.

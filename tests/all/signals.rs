@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::{Failed, Trial};
 
-use crate::support::{
-    cache, check, dormouse, ended, engines, finish, guest, resume, says, suspend,
-};
+use crate::support::{check, dormouse, ended, engines, finish, guest, resume, says, suspend};
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
@@ -37,12 +35,12 @@ pub fn trials() -> Vec<Trial> {
 /// A guest that has greeted and naps for three seconds.
 fn napping(options: &[&str]) -> (Child, BufReader<ChildStdout>) {
     // These tests may run under `nohup` themselves.
-    let mut command = std::process::Command::new("env");
-    command
+    let ours = dormouse();
+    let variables = ours.get_envs();
+    let mut child = std::process::Command::new("env")
         .arg("--default-signal=HUP")
-        .arg(dormouse().get_program());
-    let mut child = command
-        .env("DORMOUSE_CACHE", cache().join("test-modules"))
+        .arg(ours.get_program())
+        .envs(variables.filter_map(|(name, value)| Some((name, value?))))
         .arg("run")
         .args(options)
         .arg(guest("ex_nap"))

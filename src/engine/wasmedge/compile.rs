@@ -125,7 +125,7 @@ fn compile_here(wasm: &[u8], bodies: &Code, code: &Path, attempt: Attempt) -> Re
 }
 
 /// What the functions of a module are.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, PartialEq)]
 struct Code {
     /// Bytes of all bodies.
     bytes: usize,
@@ -195,37 +195,44 @@ impl Code {
 
 #[cfg(test)]
 mod tests {
+    use wasm_encoder::{
+        CodeSection, CustomSection, EntityType, Function, FunctionSection, ImportSection, Module,
+        TypeSection,
+    };
+
     use super::*;
 
-    #[test]
-    fn slow_versions_are_told_from_the_rest() {
-        use wasm_encoder::{
-            CodeSection, CustomSection, EntityType, Function, FunctionSection, ImportSection,
-            Module, TypeSection,
-        };
+    /// What is found in a module of functions with so many instructions, and perhaps an imported one in front, whose custom
+    /// section names some of them.
+    fn of(imports_one: bool, nops: &[usize], section: &str, named: &[u8]) -> Code {
         let (mut types, mut imports) = (TypeSection::new(), ImportSection::new());
         let (mut functions, mut code) = (FunctionSection::new(), CodeSection::new());
         types.ty().function([], []);
-        imports.import("m", "f", EntityType::Function(0));
-        for nops in [1, 3, 2] {
+        if imports_one {
+            imports.import("m", "f", EntityType::Function(0));
+        }
+        for nops in nops {
             functions.function(0);
             let mut body = Function::new([]);
-            (0..nops).for_each(|_| {
+            (0..*nops).for_each(|_| {
                 body.instructions().nop();
             });
             body.instructions().end();
             code.function(&body);
         }
-        let of = |slow: &[u8]| {
-            let mut module = Module::new();
-            let sections = module.section(&types).section(&imports);
-            let sections = sections.section(&functions).section(&code);
-            sections.section(&CustomSection {
-                name: shape::SLOW_VERSIONS.into(),
-                data: slow.into(),
-            });
-            Code::of(&module.finish())
-        };
+        let mut module = Module::new();
+        let sections = module.section(&types).section(&imports);
+        let sections = sections.section(&functions).section(&code);
+        sections.section(&CustomSection {
+            name: section.into(),
+            data: named.into(),
+        });
+        Code::of(&module.finish())
+    }
+
+    #[test]
+    fn slow_versions_are_told_from_the_rest() {
+        let of = |slow: &[u8]| of(true, &[1, 3, 2], shape::SLOW_VERSIONS, slow);
         // A body is its locals (one byte here), its instructions and its end.
         let expected = Code {
             bytes: 3 + 5 + 4,
@@ -240,30 +247,8 @@ mod tests {
 
     #[test]
     fn the_longest_loops_are_optimized() {
-        use wasm_encoder::{
-            CodeSection, CustomSection, Function, FunctionSection, Module, TypeSection,
-        };
-        let (mut types, mut functions) = (TypeSection::new(), FunctionSection::new());
-        types.ty().function([], []);
-        let mut code = CodeSection::new();
-        for nops in [1, LOOPS_OPTIMIZED, LOOPS_OPTIMIZED - 10, 2] {
-            functions.function(0);
-            let mut body = Function::new([]);
-            (0..nops).for_each(|_| {
-                body.instructions().nop();
-            });
-            body.instructions().end();
-            code.function(&body);
-        }
-        let of = |loops: &[u8]| {
-            let mut module = Module::new();
-            module.section(&types).section(&functions).section(&code);
-            module.section(&CustomSection {
-                name: shape::OSR_VERSIONS.into(),
-                data: loops.into(),
-            });
-            Code::of(&module.finish())
-        };
+        let nops = [1, LOOPS_OPTIMIZED, LOOPS_OPTIMIZED - 10, 2];
+        let of = |loops: &[u8]| of(false, &nops, shape::OSR_VERSIONS, loops);
         // The longest, though it is longer than there is room for.
         assert_eq!(of(&[3, 1, 2, 3]).slow, vec![2, 3]);
         // What is left for a short one behind a long one.

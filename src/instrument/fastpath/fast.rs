@@ -120,11 +120,11 @@ impl<'a> Fast<'a> {
         place + 1
     }
 
-    /// Writes all from a place on.
-    pub fn write_from(&self, start: usize, depth: impl Fn(u32) -> u32 + Copy, out: &mut Vec<u8>) {
-        let mut place = start;
+    /// Writes all instructions.
+    pub fn write_all(&self, out: &mut Vec<u8>) {
+        let mut place = 0;
         while place < self.ops.len() {
-            place = self.write(place, depth, out);
+            place = self.write(place, |depth| depth, out);
         }
     }
 

@@ -19,6 +19,29 @@ pub(super) struct Op<'a> {
     pub alone: bool,
 }
 
+/// Whether an instruction moves control in a way that is not followed here: none of these is left in what Binaryen has
+/// rewritten.
+pub(super) fn is_foreign(operator: &Operator<'_>) -> bool {
+    matches!(
+        operator,
+        Operator::ReturnCall { .. }
+            | Operator::ReturnCallIndirect { .. }
+            | Operator::ReturnCallRef { .. }
+            | Operator::TryTable { .. }
+            | Operator::Try { .. }
+            | Operator::Catch { .. }
+            | Operator::CatchAll
+            | Operator::Delegate { .. }
+            | Operator::Throw { .. }
+            | Operator::ThrowRef
+            | Operator::Rethrow { .. }
+            | Operator::BrOnNull { .. }
+            | Operator::BrOnNonNull { .. }
+            | Operator::BrOnCast { .. }
+            | Operator::BrOnCastFail { .. }
+    )
+}
+
 /// What is known of an instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fact {

@@ -17,7 +17,7 @@ use std::collections::HashMap;
 
 use wasmparser::Operator;
 
-use super::fold::{Fact, Folded, Op};
+use super::fold::{Fact, Folded, Op, is_foreign};
 
 /// A set of locals.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -212,29 +212,8 @@ impl Pass<'_> {
             Operator::LocalSet { local_index } | Operator::LocalTee { local_index } => {
                 self.live.remove(*local_index);
             }
-            other => {
-                let leaves = matches!(
-                    other,
-                    Operator::ReturnCall { .. }
-                        | Operator::ReturnCallIndirect { .. }
-                        | Operator::ReturnCallRef { .. }
-                        | Operator::TryTable { .. }
-                        | Operator::Try { .. }
-                        | Operator::Catch { .. }
-                        | Operator::CatchAll
-                        | Operator::Delegate { .. }
-                        | Operator::Throw { .. }
-                        | Operator::ThrowRef
-                        | Operator::Rethrow { .. }
-                        | Operator::BrOnNull { .. }
-                        | Operator::BrOnNonNull { .. }
-                        | Operator::BrOnCast { .. }
-                        | Operator::BrOnCastFail { .. }
-                );
-                if leaves {
-                    return None;
-                }
-            }
+            other if is_foreign(other) => return None,
+            _ => {}
         }
         Some(())
     }

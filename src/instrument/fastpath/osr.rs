@@ -24,7 +24,9 @@ use wasm_encoder::reencode::{Reencode, RoundtripReencoder};
 use wasm_encoder::{BlockType, Encode, Instruction};
 use wasmparser::Operator;
 
+use super::arguments;
 use super::fast::Fast;
+use super::fold::is_foreign;
 use crate::instrument::Error;
 
 /// As many parameters as every engine takes ([WebAssembly JavaScript Interface], limits).
@@ -57,6 +59,7 @@ pub(super) struct LoopEntry {
 /// A block, loop or `if`.
 struct Block {
     place: usize,
+    is_loop: bool,
     /// Which blocks are around it: the next one, and the next loop.
     parent: Option<usize>,
     outer_loop: Option<usize>,
@@ -111,20 +114,6 @@ pub(super) fn entries(fast: &Fast<'_>) -> Vec<LoopEntry> {
     entries
 }
 
-/// Labels or branches that are not known here.
-fn is_foreign(operator: &Operator<'_>) -> bool {
-    matches!(
-        operator,
-        Operator::Try { .. }
-            | Operator::TryTable { .. }
-            | Operator::Delegate { .. }
-            | Operator::BrOnNull { .. }
-            | Operator::BrOnNonNull { .. }
-            | Operator::BrOnCast { .. }
-            | Operator::BrOnCastFail { .. }
-    )
-}
-
 /// All blocks in their order, and of those that are loops with a test in them the number and the length.
 fn blocks(fast: &Fast<'_>) -> (Vec<Block>, Vec<(usize, usize)>) {
     let mut blocks: Vec<Block> = Vec::new();
@@ -135,20 +124,19 @@ fn blocks(fast: &Fast<'_>) -> (Vec<Block>, Vec<(usize, usize)>) {
             Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => {
                 let parent = open.last().copied();
                 let around = parent.map(|parent| &blocks[parent]);
-                let is_loop = |block: &&Block| {
-                    matches!(fast.ops[block.place].operator, Operator::Loop { .. })
-                };
-                let outer_loop = match around.filter(is_loop) {
+                let is_loop = matches!(op.operator, Operator::Loop { .. });
+                let outer_loop = match around.filter(|block| block.is_loop) {
                     Some(_) => parent,
                     None => around.and_then(|block| block.outer_loop),
                 };
                 let alone = op.alone && around.is_none_or(|block| block.alone);
-                let call = match op.operator {
-                    Operator::Loop { .. } => GO_ON + fast.types.len() * ARGUMENT,
-                    _ => 0,
+                let call = match is_loop {
+                    true => GO_ON + fast.types.len() * ARGUMENT,
+                    false => 0,
                 };
                 let block = Block {
                     place,
+                    is_loop,
                     parent,
                     outer_loop,
                     depth: open.len(),
@@ -162,11 +150,10 @@ fn blocks(fast: &Fast<'_>) -> (Vec<Block>, Vec<(usize, usize)>) {
                 // The last one is the body's own.
                 let Some(number) = open.pop() else { continue };
                 let block = &blocks[number];
-                let start = &fast.ops[block.place];
                 let suspends = fast.tests.partition_point(|test| *test < block.place)
                     < fast.tests.partition_point(|test| *test < place);
-                if matches!(start.operator, Operator::Loop { .. }) && suspends && block.alone {
-                    loops.push((number, op.end - start.start));
+                if block.is_loop && suspends && block.alone {
+                    loops.push((number, op.end - fast.ops[block.place].start));
                 }
             }
             _ => {}
@@ -180,15 +167,9 @@ pub(super) fn leave(state: u32, locals: usize, function: u32, out: &mut Vec<u8>)
     Instruction::GlobalGet(state).encode(out);
     Instruction::I32Eqz.encode(out);
     Instruction::If(BlockType::Empty).encode(out);
-    arguments(locals, out);
+    arguments(locals as u32, out);
     Instruction::ReturnCall(function).encode(out);
     Instruction::End.encode(out);
-}
-
-fn arguments(locals: usize, out: &mut Vec<u8>) {
-    for local in 0..locals as u32 {
-        Instruction::LocalGet(local).encode(out);
-    }
 }
 
 /// The body of the function for a loop; `first` is that for the first of the entries.
@@ -237,7 +218,7 @@ pub(super) fn body(fast: &Fast<'_>, entry: &LoopEntry, first: u32) -> Result<Vec
                     if let Some(outer) = outer {
                         Instruction::Br(1).encode(&mut out);
                         Instruction::End.encode(&mut out);
-                        arguments(fast.types.len(), &mut out);
+                        arguments(fast.types.len() as u32, &mut out);
                         Instruction::Call(first + outer as u32).encode(&mut out);
                         Instruction::Return.encode(&mut out);
                         labels.close_extra();

@@ -3,17 +3,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use wasm_encoder::reencode::{Reencode, RoundtripReencoder};
 use wasm_encoder::{
     CodeSection, Encode, Instruction, NameMap, NameSection, SectionId, TypeSection,
 };
-use wasmparser::{Operator, ValType};
+use wasmparser::Operator;
 
 use super::branch::Check;
 use super::fast::Fast;
-use super::{Defined, ENTER, OSR, REWINDING, SLOW, osr};
+use super::{Defined, ENTER, OSR, REWINDING, SLOW, arguments, osr};
 use crate::instrument::Error;
-use crate::instrument::prepare::{append, content};
+use crate::instrument::prepare::{add_type, append, content};
 use crate::instrument::scan::Scan;
 use crate::instrument::sections::Sections;
 
@@ -72,7 +71,7 @@ impl Versions {
         if entered.contains(&function) {
             StartTest::of(scan, function, slow).encode(fast.state, &mut bytes);
         }
-        fast.write_from(0, |depth| depth, &mut bytes);
+        fast.write_all(&mut bytes);
         self.fast.insert(function, bytes);
         let loops = entries.iter().map(|entry| entry.place);
         self.added.push(Added {
@@ -86,15 +85,9 @@ impl Versions {
             return Ok(());
         }
         let ty = self.types.len();
-        let convert = |types: &[ValType]| -> Result<Vec<_>, Error> {
-            let types = types.iter().map(|ty| RoundtripReencoder.val_type(*ty));
-            types.collect::<Result<_, _>>().map_err(|_| Error::Binaryen)
-        };
         let results = scan.func_type(scan.functions[function as usize]);
         let results = results.map_or(&[][..], |ty| ty.results());
-        self.types
-            .ty()
-            .function(convert(&fast.types)?, convert(results)?);
+        add_type(&mut self.types, &fast.types, results)?;
         for entry in entries {
             let body = osr::body(fast, entry, slow + 1)?;
             let version = Version::Osr { body, ty };
@@ -142,9 +135,7 @@ impl StartTest {
     }
 
     fn call(&self, function: u32, out: &mut Vec<u8>) {
-        for param in 0..self.params {
-            Instruction::LocalGet(param).encode(out);
-        }
+        arguments(self.params, out);
         Instruction::Call(function).encode(out);
     }
 }
@@ -159,7 +150,7 @@ pub(super) struct Module<'a> {
 }
 
 impl Module<'_> {
-    /// Puts fast versions in place, and at the end the slow ones and those that choose.
+    /// Puts fast versions in place, and all others where the top of this file says.
     pub fn write(
         &self,
         sections: &mut Sections,
