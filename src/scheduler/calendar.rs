@@ -1,50 +1,229 @@
-//! When a task starts that has a schedule. Cron expressions are in the daemon's local time, as cron's
-//! own are.
+//! When a task starts that has a schedule: expressions are those of crontab(5), in local time, and
+//! over changes of that time they follow cron(8).
+//!
+//! ```text
+//!   local time   01:00 ------ 02:00 | 03:00 ------      spring: the hour from 02:00 is skipped
+//!                                   `- fixed times of that hour run here, once
+//!   local time   01:00 ------ 02:00 | 01:00 ------ 02:00 ------      autumn: it comes twice
+//!                fixed times and    | only expressions
+//!                expressions with * | with *
+//! ```
+//!
+//! A schedule has *fixed times* where neither its minutes nor its hours (nor its seconds) hold a `*`.
 
-use chrono::{DateTime, Local};
-use croner::Cron;
+mod parse;
+
+use std::sync::OnceLock;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::{Offset, TimeZone};
 
 use super::Error;
 
-/// The first time after `now` at which a cron expression holds; both in nanoseconds since the Unix
-/// epoch. `None` where there is none any more.
+const DAY: i64 = 86_400;
+
+/// Greater changes are corrections of the clock, says cron(8): the new time counts at once.
+const CHANGE: i64 = 3 * 3600;
+
+/// In seconds; a store has no later times.
+const LAST: i64 = i64::MAX / 1_000_000_000;
+
+/// The times at which a task starts. In each set the bit `n` says that `n` is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Schedule {
+    seconds: u64,
+    minutes: u64,
+    hours: u64,
+    days: u64,
+    months: u64,
+    /// Sunday is 0.
+    weekdays: u64,
+    /// A day matches by its number or by its weekday; else only by both.
+    either_day: bool,
+    /// No times with a `*`.
+    fixed: bool,
+}
+
+impl Schedule {
+    /// The first time after `now`, both in nanoseconds since the Unix epoch. `None` where there is
+    /// none any more.
+    pub(super) fn after(&self, now: u64, zone: &TimeZone) -> Option<u64> {
+        // A change of the offset right at the next second counts as one that lies ahead.
+        let mut since = i64::try_from(now / 1_000_000_000).ok()?;
+        let mut from = since + 1;
+        loop {
+            let moment = Timestamp::from_second(since).ok()?;
+            let offset = seconds(zone.to_offset(moment));
+            let change = zone.following(moment).next();
+            let change = change.map(|next| (next.timestamp().as_second(), seconds(next.offset())));
+            let (end, offset_then) = change.unwrap_or((LAST, offset));
+            let mut local = from + offset;
+            if self.fixed {
+                local = local.max(repeated_until(zone, since)?);
+            }
+            if let Some(found) = self.local(local, end.min(LAST) + offset) {
+                return u64::try_from(found - offset)
+                    .ok()?
+                    .checked_mul(1_000_000_000);
+            }
+            if end >= LAST {
+                return None;
+            }
+            let skipped = (end + offset)..(end + offset_then);
+            if self.fixed
+                && skipped.end - skipped.start < CHANGE
+                && self.local(skipped.start, skipped.end).is_some()
+            {
+                return u64::try_from(end).ok()?.checked_mul(1_000_000_000);
+            }
+            (since, from) = (end, end);
+        }
+    }
+
+    /// The first of its times in `from..end`, all in seconds of local time.
+    fn local(&self, from: i64, end: i64) -> Option<i64> {
+        let mut from = from;
+        while from < end {
+            let day = from.div_euclid(DAY);
+            let date = date(day)?;
+            if self.months & bit(date.month()) == 0 {
+                let next = date.last_of_month().tomorrow().ok()?;
+                from = number(next) * DAY;
+                continue;
+            }
+            if self.has(date)
+                && let Some(time) = self.time(from.rem_euclid(DAY))
+            {
+                return Some(day * DAY + time).filter(|found| *found < end);
+            }
+            from = (day + 1) * DAY;
+        }
+        None
+    }
+
+    fn has(&self, date: Date) -> bool {
+        let day = self.days & bit(date.day()) != 0;
+        let weekday = self.weekdays & bit(date.weekday().to_sunday_zero_offset()) != 0;
+        match self.either_day {
+            true => day || weekday,
+            false => day && weekday,
+        }
+    }
+
+    /// The first time of a day that is not before `from`, in seconds.
+    fn time(&self, from: i64) -> Option<i64> {
+        let (hour, minute, second) = (from / 3600, from / 60 % 60, from % 60);
+        let in_minute = |hour: i64, minute: i64, from: i64| {
+            next(self.seconds, from).map(|second| hour * 3600 + minute * 60 + second)
+        };
+        let in_hour = |hour: i64, from: i64| {
+            let minute = next(self.minutes, from)?;
+            in_minute(hour, minute, 0)
+        };
+        let has = |set: u64, value: i64| next(set, value) == Some(value);
+        if has(self.hours, hour) {
+            let this_minute = match has(self.minutes, minute) {
+                true => in_minute(hour, minute, second),
+                false => None,
+            };
+            if let Some(found) = this_minute.or_else(|| in_hour(hour, minute + 1)) {
+                return Some(found);
+            }
+        }
+        in_hour(next(self.hours, hour + 1)?, 0)
+    }
+
+    /// The time from which to look for the next start, where the last one was for the time `last`: the
+    /// clock may have been set back since. As cron(8) has it, fixed times do not come again where it
+    /// was less than three hours, and those with a `*` do. By less than a minute, none does.
+    pub(super) fn look_from(&self, now: u64, last: Option<u64>) -> u64 {
+        let within = match self.fixed {
+            true => CHANGE.unsigned_abs() * 1_000_000_000,
+            false => 60_000_000_000,
+        };
+        match last {
+            Some(last) if last > now && last - now < within => last,
+            _ => now,
+        }
+    }
+}
+
+/// The smallest member of a set that is not below `from`.
+fn next(set: u64, from: i64) -> Option<i64> {
+    let rest = set & u64::MAX.checked_shl(u32::try_from(from).ok()?)?;
+    (rest != 0).then(|| i64::from(rest.trailing_zeros()))
+}
+
+fn bit(number: i8) -> u64 {
+    u32::try_from(number)
+        .ok()
+        .and_then(|number| 1u64.checked_shl(number))
+        .unwrap_or(0)
+}
+
+fn seconds(offset: Offset) -> i64 {
+    i64::from(offset.seconds())
+}
+
+/// The day of this number, counted from 1970.
+fn date(day: i64) -> Option<Date> {
+    let noon = Timestamp::from_second(day.checked_mul(DAY)?).ok()?;
+    Some(Offset::UTC.to_datetime(noon).date())
+}
+
+fn number(date: Date) -> i64 {
+    let midnight = date.at(0, 0, 0, 0);
+    let moment = Offset::UTC.to_timestamp(midnight);
+    moment
+        .map_or(i64::MAX, Timestamp::as_second)
+        .div_euclid(DAY)
+}
+
+/// Until when local time repeats what it has shown, where it was set back a little before `moment`.
+fn repeated_until(zone: &TimeZone, moment: i64) -> Option<i64> {
+    // What precedes is strictly before.
+    let after = Timestamp::from_second(moment + 1).ok()?;
+    let Some(change) = zone.preceding(after).next() else {
+        return Some(i64::MIN);
+    };
+    let at = change.timestamp().as_second();
+    let before = Timestamp::from_second(at - 1).ok()?;
+    let (before, now) = (seconds(zone.to_offset(before)), seconds(change.offset()));
+    Some(match (1..CHANGE).contains(&(before - now)) {
+        true => at + before,
+        false => i64::MIN,
+    })
+}
+
+/// The local time zone, as `TZ` or `/etc/localtime` had it when this was first called: a daemon does
+/// that as it starts.
+pub(super) fn zone() -> &'static TimeZone {
+    static ZONE: OnceLock<TimeZone> = OnceLock::new();
+    ZONE.get_or_init(|| match TimeZone::try_system() {
+        Ok(zone) => {
+            let name = zone.iana_name().unwrap_or("a local time without a name");
+            log::info!("schedules follow {name}");
+            zone
+        }
+        Err(error) => {
+            let named = std::env::var_os("TZ").map(|name| format!("TZ={name:?}: "));
+            let named = named.unwrap_or_default();
+            log::warn!("{named}no time zone is known, schedules follow UTC: {error}");
+            TimeZone::UTC
+        }
+    })
+}
+
+/// The first time after `now` at which a cron expression holds, in the local time zone; both in
+/// nanoseconds since the Unix epoch. `None` where there is none any more.
 ///
 /// # Errors
 /// Where the expression is not one.
-pub fn next(expression: &str, now: u64) -> Result<Option<u64>, Error> {
-    let cron: Cron = expression.parse().map_err(|error| {
-        Error::Request(format!(
-            "{expression:?} is no cron expression ({error}); write five fields such as \
-             \"*/5 * * * *\", or @hourly, @daily, @weekly, @monthly"
-        ))
-    })?;
-    let now = DateTime::from_timestamp_nanos(i64::try_from(now).unwrap_or(i64::MAX));
-    // The search ends at the year 5000: an expression such as 30 February never holds.
-    let Ok(found) = cron.find_next_occurrence(&now.with_timezone(&Local), false) else {
-        return Ok(None);
-    };
-    let nanoseconds = found.timestamp_nanos_opt();
-    Ok(nanoseconds.and_then(|time| u64::try_from(time).ok()))
+pub fn next_occurrence(expression: &str, now: u64) -> Result<Option<u64>, Error> {
+    let schedule: Schedule = expression.parse()?;
+    Ok(schedule.after(now, zone()))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SECOND: u64 = 1_000_000_000;
-
-    #[test]
-    fn the_next_minute_is_at_most_a_minute_away() {
-        let now = 1_800_000_000 * SECOND + 5;
-        let found = next("* * * * *", now).expect("parses").expect("holds");
-        assert!(found > now && found <= now + 60 * SECOND);
-        assert_eq!(found % (60 * SECOND), 0);
-    }
-
-    #[test]
-    fn what_never_holds_has_no_time_and_nonsense_is_refused() {
-        assert_eq!(next("0 0 30 2 *", 0).expect("parses"), None);
-        assert!(next("whenever", 0).is_err());
-        assert!(next("", 0).is_err());
-    }
-}
+mod tests;

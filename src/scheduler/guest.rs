@@ -387,7 +387,7 @@ impl Worker {
             }
         }
         let every = guest.spec.every.as_deref().filter(|_| !killed);
-        let next = every.and_then(|every| calendar::next(every, now).ok().flatten());
+        let next = every.and_then(|every| calendar::next_occurrence(every, now).ok().flatten());
         let restart = guest.spec.restart.unwrap_or_default();
         let next = match restart.applies(failed) && !killed {
             true => {

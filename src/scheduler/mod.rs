@@ -59,7 +59,7 @@ use crate::task::{Step, Task};
 
 #[cfg(feature = "server")]
 pub use self::{
-    calendar::next as next_occurrence,
+    calendar::next_occurrence,
     daemon::{Daemon, Options, Submission},
     error::Error,
     info::{Outputs, Piece, TaskInfo},

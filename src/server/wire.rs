@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use chrono::{DateTime, SecondsFormat, Utc};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -458,7 +458,8 @@ pub struct Problem {
 /// Nanoseconds since the Unix epoch, to milliseconds.
 pub(super) fn time(nanoseconds: u64) -> String {
     let nanoseconds = i64::try_from(nanoseconds).unwrap_or(i64::MAX);
-    DateTime::<Utc>::from_timestamp_nanos(nanoseconds).to_rfc3339_opts(SecondsFormat::Millis, true)
+    let time = Timestamp::from_nanosecond(nanoseconds.into()).unwrap_or(Timestamp::MAX);
+    format!("{time:.3}")
 }
 
 /// Nanoseconds since the Unix epoch.
@@ -468,8 +469,8 @@ pub(super) fn read_time(text: &str) -> Result<u64, String> {
             "{text:?} is no time; write RFC 3339, such as 2030-01-31T12:00:00Z, up to the year 2262"
         )
     };
-    let time = DateTime::parse_from_rfc3339(text).map_err(|_| wrong())?;
-    let nanoseconds = time.timestamp_nanos_opt().ok_or_else(wrong)?;
+    let time: Timestamp = text.parse().map_err(|_| wrong())?;
+    let nanoseconds = i64::try_from(time.as_nanosecond()).map_err(|_| wrong())?;
     u64::try_from(nanoseconds).map_err(|_| wrong())
 }
 

@@ -103,7 +103,7 @@ fn a_guest_that_computes_delays_nobody_and_can_be_killed() {
 fn a_schedule_starts_a_task_again_and_again() {
     let data = folder();
     let daemon = Daemon::start(data.path(), &[]);
-    // Every second: croner takes six fields.
+    // Every second: of six fields the first is the second.
     let id = daemon.submit(
         "c_args_env",
         &[],

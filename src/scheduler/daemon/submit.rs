@@ -159,7 +159,7 @@ impl Daemon {
         }
         let due = match (&spec.every, at) {
             (Some(every), at) => {
-                let first = calendar::next(every, at.unwrap_or(now))?;
+                let first = calendar::next_occurrence(every, at.unwrap_or(now))?;
                 first.ok_or_else(|| Refused::Request(format!("{every:?} never holds")))?
             }
             (None, at) => at.unwrap_or(now),

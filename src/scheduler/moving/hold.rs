@@ -88,7 +88,7 @@ impl Daemon {
                         refused.extend(ready.err().map(|error| error.to_string()));
                     }
                     let now = shared.clock.realtime();
-                    let schedule = spec.every.as_deref().map(|every| calendar::next(every, now));
+                    let schedule = spec.every.as_deref().map(|every| calendar::next_occurrence(every, now));
                     if let Some(Err(error)) = schedule {
                         refused.push(error.to_string());
                     }
