@@ -48,16 +48,16 @@ pub mod fuzzing;
 #[cfg(feature = "cli")]
 pub mod cli;
 
-pub use clock::{Clock, SimClock, SystemClock};
+pub use clock::{Clock, Mark, Marks, SimClock, SystemClock};
 pub use engine::EngineKind;
 pub use error::{Error, ErrorKind};
 pub use instrument::{InstrumentedFunction, Manifest, Report, Transform};
 pub use model::{
-    ClockId, Deadline, Digest, FdInterest, Interest, Limit, Limits, OnLimit, Reached, Setting,
-    ValType, Value, Wait,
+    ClockId, Deadline, Digest, Ends, FdInterest, Interest, Limit, Limits, OnLimit, Reached,
+    Setting, ValType, Value, Wait,
 };
 #[cfg(feature = "server")]
-pub use model::{TaskId, TaskState, TransferId};
+pub use model::{TaskId, TaskState, TransferId, When};
 #[cfg(feature = "server")]
 pub use scheduler::{
     Daemon, Fresh, Metrics, More, Moved, MovedTo, Options as DaemonOptions, Outputs, Piece,
@@ -70,7 +70,7 @@ pub use snapshot::{Snapshot, read as read_snapshot, write as write_snapshot};
 #[cfg(feature = "server")]
 pub use store::{
     Change, Due, Entry, Error as StoreError, Filter, Frozen, Hand, Insert, Lease, Logged, Part,
-    Record, Row, Sizes, Sqlite, Store, Stream, Transfer, TransferStep, Update, Verdict,
+    Record, Row, Sizes, Sqlite, Stamp, Store, Stream, Transfer, TransferStep, Update, Verdict,
 };
 pub use task::{
     HostCall, HostFunctions, HostFuture, HostReply, Program, Progress, Restore, Runtime,

@@ -96,7 +96,7 @@ fn fixed(bytes: &[u8]) -> Value {
         without(pending, &["wait"]);
     }
     if let Some(usage) = field(&mut map, "usage") {
-        without(usage, &["cpu", "started"]);
+        without(usage, &["as_of", "cpu", "started"]);
     }
     map
 }

@@ -198,8 +198,8 @@ pub(super) struct Submit {
     /// When to start: 2030-01-31T12:00:00Z (UTC), or +10m from now.
     #[arg(long, value_name = "TIME", conflicts_with = "every")]
     pub at: Option<String>,
-    /// Start again and again, by a cron expression in the daemon's local time. A run that is not over
-    /// yet delays the next.
+    /// Start again and again, by an expression of crontab(5) in the daemon's local time, such as
+    /// "*/5 * * * *" or @daily. A run that is not over yet delays the next.
     #[arg(long, value_name = "CRON")]
     pub every: Option<String>,
     /// The engine: wasmtime or wasmedge.

@@ -49,6 +49,7 @@ pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
         engine: engine(command.engine)?,
         identity: secret_file(&data, "daemon-id", 4)?,
         cache: None,
+        clock: None,
     };
     let token = secret_file(&data, "token", 16)?;
     let grace = command.grace.into();

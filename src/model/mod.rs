@@ -19,4 +19,4 @@ pub use task::{Event, TaskId, TaskState};
 #[cfg(feature = "server")]
 pub use transfer::TransferId;
 pub use value::{ValType, Value};
-pub use wait::{ClockId, Deadline, FdInterest, Interest, Wait};
+pub use wait::{ClockId, Deadline, Ends, FdInterest, Interest, Wait, When};

@@ -20,6 +20,61 @@ pub struct Deadline {
     pub at: u64,
 }
 
+/// When a wait ends by itself: at the first of the two.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ends {
+    /// After so many nanoseconds, whatever becomes of the wall clock.
+    pub after: Option<u64>,
+    /// When the wall clock shows this, in nanoseconds since the Unix epoch.
+    pub at: Option<u64>,
+}
+
+/// When a task is to go on: at the first of the two, or when something else happens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct When {
+    /// By the daemon's steady clock, which nobody sets.
+    pub steady: Option<u64>,
+    /// By the wall clock, in nanoseconds since the Unix epoch.
+    pub wall: Option<u64>,
+}
+
+impl When {
+    /// At no time.
+    pub const NEVER: Self = Self {
+        steady: None,
+        wall: None,
+    };
+
+    /// At a time of the steady clock.
+    pub const fn steady(at: u64) -> Self {
+        Self {
+            steady: Some(at),
+            wall: None,
+        }
+    }
+
+    /// At a time of the wall clock.
+    pub const fn wall(at: u64) -> Self {
+        Self {
+            steady: None,
+            wall: Some(at),
+        }
+    }
+
+    /// Whether no time is named.
+    pub fn is_never(&self) -> bool {
+        *self == Self::NEVER
+    }
+
+    /// When that is by the steady clock, where the wall clock is so far ahead of it.
+    pub fn at(&self, ahead: i64) -> Option<u64> {
+        let wall = self
+            .wall
+            .map(|at| at.saturating_add_signed(ahead.saturating_neg()));
+        self.steady.into_iter().chain(wall).min()
+    }
+}
+
 /// The direction in which a file descriptor should become ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Interest {

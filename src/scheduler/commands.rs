@@ -4,9 +4,11 @@ use tokio::sync::oneshot;
 
 use super::Error as Refused;
 use super::moving::Move;
+use super::schedule::{is_misplaced, scheduled};
 use super::spec::{More, Spec, Status, from_bytes, to_bytes};
+use super::time::Time;
 use crate::error::Error;
-use crate::model::{Event, TaskId, TaskState};
+use crate::model::{Event, TaskId, TaskState, When};
 use crate::store::{Change, Part, Row, Update};
 
 /// Answers a command: it has been done, durably.
@@ -23,6 +25,8 @@ pub(super) enum Ask {
     Kill,
     /// Have its state stored as it is now, and let it go on.
     Settle,
+    /// The wall clock has been set: judge anew when its schedule has it start.
+    Reschedule,
     /// Take it out of the list, with its output.
     Remove,
     /// A step of its move to or from another daemon.
@@ -37,7 +41,7 @@ pub(super) struct Command {
 }
 
 /// A change with the state and the due time that it leads to; no state where the task goes.
-pub(super) type Planned = (Change, Option<TaskState>, Option<u64>);
+pub(super) type Planned = (Change, Option<TaskState>, When);
 
 impl Command {
     pub(super) fn refuse(self, error: Refused) {
@@ -54,7 +58,7 @@ impl Command {
     /// Whether a task that has been stored in this state is as asked for; `None` where it is gone.
     pub(super) fn is_done(&self, state: Option<TaskState>) -> bool {
         match &self.ask {
-            Ask::Settle => true,
+            Ask::Settle | Ask::Reschedule => true,
             Ask::Pause => state == Some(TaskState::Paused),
             Ask::Resume(_) => state == Some(TaskState::Hibernated),
             Ask::Kill => state == Some(TaskState::Failed),
@@ -69,6 +73,7 @@ impl Command {
             Ask::Resume(_) => "resumed",
             Ask::Kill => "killed",
             Ask::Settle => "suspended",
+            Ask::Reschedule => "scheduled anew",
             Ask::Remove => "removed; kill it first",
             Ask::Move(step) => step.words(),
         };
@@ -80,14 +85,17 @@ impl Command {
     }
 
     /// The change of a stored task, or `None` where it is as asked for.
-    pub(super) fn change(&self, row: &Row, now: u64) -> Result<Option<Planned>, Error> {
+    pub(super) fn change(&self, row: &Row, time: &Time) -> Result<Option<Planned>, Error> {
         let mut status: Status = from_bytes(&row.status)?;
-        status.changed = now;
+        if matches!(self.ask, Ask::Reschedule) {
+            return reschedule(row, status, time);
+        }
+        status.changed = time.wall();
         let refused = || Error::from(self.not_while(row.state));
         let mut spec = None;
         let (event, due, snapshot) = match &self.ask {
-            Ask::Settle => return Ok(None),
-            Ask::Move(step) => return step.change(row, now).map(Some),
+            Ask::Settle | Ask::Reschedule => return Ok(None),
+            Ask::Move(step) => return step.change(row, time).map(Some),
             Ask::Remove if status.moved_to.as_ref().is_some_and(|to| !to.settled) => {
                 return Err(refused());
             }
@@ -96,33 +104,34 @@ impl Command {
                     id: row.id,
                     expected: row.version,
                 };
-                return Ok(Some((change, None, None)));
+                return Ok(Some((change, None, When::NEVER)));
             }
             Ask::Remove => return Err(refused()),
             Ask::Pause if row.state == TaskState::Paused => return Ok(None),
             Ask::Pause => {
-                // One that never ran is to start when it would have.
-                status.wakes = status.wakes.or(row.due);
+                status.keep_due(row.due);
                 status.listens.clear();
                 status.watched = 0;
-                (Event::Pause, None, Part::Keep)
+                (Event::Pause, When::NEVER, Part::Keep)
             }
             Ask::Resume(more) => {
                 status.error = None;
+                // The clock may have been set while it was paused.
+                let ahead = status.wall.is_some_and(|at| at > time.wall());
+                if ahead && let Ok(Some(next)) = scheduled(row, &status, time) {
+                    status.wall = Some(next);
+                }
                 if !more.is_empty() {
                     let mut given: Spec = from_bytes(&row.spec)?;
                     given.take(more);
                     spec = Some(to_bytes(&given)?);
                 }
-                (Event::Resume, Some(status.wakes.unwrap_or(now)), Part::Keep)
+                (Event::Resume, status.when_or(time.now()), Part::Keep)
             }
             Ask::Kill => {
                 status.error = Some("the task was killed".into());
-                status.wait = None;
-                status.wakes = None;
-                status.listens.clear();
-                status.watched = 0;
-                (Event::Fail, None, Part::Clear)
+                status.clear_wait();
+                (Event::Fail, When::NEVER, Part::Clear)
             }
         };
         let state = row.state.after(event).ok_or_else(refused)?;
@@ -139,4 +148,24 @@ impl Command {
         };
         Ok(Some((Change::Update(update), Some(state), due)))
     }
+}
+
+fn reschedule(row: &Row, mut status: Status, time: &Time) -> Result<Option<Planned>, Error> {
+    if !is_misplaced(row, time)? {
+        return Ok(None);
+    }
+    status.wall = scheduled(row, &status, time)?;
+    let due = status.when();
+    let update = Update {
+        id: row.id,
+        expected: row.version,
+        state: row.state,
+        due,
+        status: to_bytes(&status)?,
+        spec: None,
+        snapshot: Part::Keep,
+        output: Vec::new(),
+        output_limit: u64::MAX,
+    };
+    Ok(Some((Change::Update(update), Some(row.state), due)))
 }

@@ -23,6 +23,7 @@ use super::programs::Programs;
 use super::shared::Shared;
 use super::sockets::Kept;
 use super::spec::{More, Spec, check_limits};
+use super::time::Time;
 use super::workers::Pool;
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
@@ -61,6 +62,8 @@ pub struct Options {
     pub identity: String,
     /// Where resumable modules and machine code are; `None` is the user's cache directory.
     pub cache: Option<std::path::PathBuf>,
+    /// The clock; `None` is the system's.
+    pub clock: Option<Arc<dyn Clock>>,
 }
 
 impl Default for Options {
@@ -78,6 +81,7 @@ impl Default for Options {
             engine: Engine::available().next().unwrap_or(Engine::Wasmtime),
             identity: "embedded".into(),
             cache: None,
+            clock: None,
         }
     }
 }
@@ -122,7 +126,10 @@ impl Daemon {
         options: Options,
         kept: Vec<Kept>,
     ) -> Result<Arc<Self>, Error> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let clock = options.clock.clone();
+        let clock = clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
+        // It is that of this moment.
+        super::calendar::zone();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = options.workers.unwrap_or(cores).max(1);
         let runtime = Runtime::new(RuntimeOptions {
@@ -132,7 +139,8 @@ impl Daemon {
             ..RuntimeOptions::default()
         })?;
         let holder = format!("process {}", std::process::id());
-        let lease = store.claim(&holder, clock.realtime(), LEASE)?;
+        let time = Arc::new(Time::new(clock, store.number()?, store.stamp()?));
+        let lease = store.claim(&holder, &time.stamp(), LEASE)?;
         let metrics = Arc::new(Metrics::new());
         for (state, count) in store.counts()? {
             metrics.add(state, i64::try_from(count).unwrap_or(i64::MAX));
@@ -140,8 +148,8 @@ impl Daemon {
         let threads = |error: std::io::Error| {
             Error::from(Refused::Request(format!("cannot start a thread: {error}")))
         };
-        let (journal, _) = Journal::start(store.clone(), lease, clock.clone(), metrics.clone())
-            .map_err(threads)?;
+        let (journal, _) =
+            Journal::start(store.clone(), lease, time.clone(), metrics.clone()).map_err(threads)?;
         let programs = Arc::new(Programs::new(runtime, store.clone()));
         let bases = Arc::new(Bases::new(store.clone(), journal.clone()));
         let most = options.max_workers;
@@ -152,7 +160,7 @@ impl Daemon {
             store.clone(),
             journal,
             metrics.clone(),
-            clock.clone(),
+            time.clone(),
             options.clone(),
             following.clone(),
         ));
@@ -170,7 +178,7 @@ impl Daemon {
             programs: programs.clone(),
             bases: bases.clone(),
             metrics: metrics.clone(),
-            clock: clock.clone(),
+            time: time.clone(),
             options: options.clone(),
             following: following.clone(),
             sockets: shared.sockets.clone(),
@@ -247,9 +255,9 @@ impl Daemon {
         &self.shared.metrics
     }
 
-    /// The time, in nanoseconds since the Unix epoch.
+    /// The wall clock's time, in nanoseconds since the Unix epoch.
     pub fn now(&self) -> u64 {
-        self.shared.clock.realtime()
+        self.shared.time.wall()
     }
 
     /// How it is set up.
@@ -278,7 +286,8 @@ impl Daemon {
 
     /// Removes tasks that have been over for too long, and blobs that nobody refers to.
     pub(super) async fn tidy(&self) -> Result<(), Error> {
-        let now = self.now();
+        // By the steady clock: a wall clock that is far ahead for a moment must not remove anything.
+        let now = self.shared.time.now();
         if let Some(retain) = self.shared.options.retain {
             let before = now.saturating_sub(u64::try_from(retain.as_nanos()).unwrap_or(u64::MAX));
             loop {
@@ -296,7 +305,8 @@ impl Daemon {
         let (store, lease) = (self.shared.store.clone(), self.lease);
         // What was put within the last hour may be about to be referred to.
         let before = now.saturating_sub(3_600_000_000_000);
-        let removed = blocking(move || Ok(store.prune(&lease, now, before)?)).await?;
+        let stamp = self.shared.time.stamp();
+        let removed = blocking(move || Ok(store.prune(&lease, &stamp, before)?)).await?;
         if removed > 0 {
             log::info!("{removed} blobs that no task refers to were removed");
             self.bases.forget();

@@ -11,6 +11,7 @@
 //! nowhere in memory.
 
 mod asking;
+mod clock;
 mod reports;
 mod storing;
 
@@ -28,7 +29,7 @@ use super::job::{Job, Report};
 use super::queue::Queue;
 use super::shared::Shared;
 use super::workers::{Pool, RELIEF};
-use crate::model::{Event, TaskId, TaskState};
+use crate::model::{Event, TaskId, TaskState, When};
 use crate::store::{Due, Error as StoreError, Row, Verdict};
 use crate::task::TaskHandle;
 
@@ -56,7 +57,7 @@ const AGAIN: u64 = 10_000_000_000;
 
 /// What the driver is told.
 pub(super) enum Message {
-    Added(Vec<(TaskId, Option<u64>)>),
+    Added(Vec<(TaskId, When)>),
     Command(Command),
     Report(Report),
     WaitOver(Box<Guest>),
@@ -67,7 +68,13 @@ pub(super) enum Message {
         id: TaskId,
         row: Result<Option<Row>, String>,
     },
-    Window(Result<Vec<Due>, String>),
+    Window {
+        /// How often the clock had been set when it was asked for.
+        steps: u64,
+        found: Result<Vec<Due>, String>,
+    },
+    /// What the store has of due times fits the wall clock again.
+    Shifted,
     Close(oneshot::Sender<()>),
 }
 
@@ -76,7 +83,7 @@ pub(super) struct Answered {
     id: TaskId,
     result: Result<Verdict, StoreError>,
     state: Option<TaskState>,
-    due: Option<u64>,
+    due: When,
     keeps: Option<Box<Guest>>,
 }
 
@@ -144,12 +151,16 @@ pub(super) struct Driver {
     live: HashMap<TaskId, Live>,
     /// Tasks that are asleep while their sockets are watched, with the time at which they wake by
     /// themselves. In the store they are due at once, so that the next daemon looks at them.
-    watched: HashMap<TaskId, Option<u64>>,
+    watched: HashMap<TaskId, When>,
     /// Those of them that somebody has knocked at, and when.
     knocked: HashMap<TaskId, u64>,
     /// The last entry of the index that was read.
     cursor: Option<Due>,
     reading: bool,
+    /// How often the wall clock has been set.
+    steps: u64,
+    /// The store is being told of it.
+    shifting: bool,
     storing: usize,
     /// How many tasks are loaded.
     loaded: usize,
@@ -174,6 +185,8 @@ impl Driver {
             knocked: HashMap::new(),
             cursor: None,
             reading: false,
+            steps: 0,
+            shifting: false,
             storing: 0,
             loaded: 0,
             closing: None,
@@ -186,7 +199,10 @@ impl Driver {
         for id in self.shared.sockets.all_watched() {
             self.watch(id);
         }
+        // It may have been set while no daemon ran, or the time zone may be another one.
+        self.judge_schedules();
         loop {
+            self.look_at_clock();
             self.read_window();
             self.wake();
             self.dispatch();
@@ -217,7 +233,7 @@ impl Driver {
 
     /// How long there is nothing to do without a message.
     fn patience(&self) -> Duration {
-        let now = self.shared.clock.realtime();
+        let now = self.shared.time.now();
         let mut longest = Duration::from_secs(1);
         if let Some(left) = self.pool.interrupt(self.shared.options.checkpoint) {
             longest = longest.min(left.max(RELIEF));
@@ -238,6 +254,7 @@ impl Driver {
             Message::Added(added) => {
                 for (id, due) in added {
                     self.sleep(id, due);
+                    self.judge_again(id, due);
                 }
             }
             Message::Command(command) => self.command(command),
@@ -246,7 +263,8 @@ impl Driver {
             Message::Knock(id) => self.knock(id),
             Message::Answered(answered) => self.answered(*answered),
             Message::Loaded { id, row } => self.loaded(id, row),
-            Message::Window(found) => self.window(found),
+            Message::Window { steps, found } => self.window(steps, found),
+            Message::Shifted => self.shifting = false,
             Message::Close(closed) => self.close(closed),
         }
     }
@@ -255,25 +273,34 @@ impl Driver {
 
     /// Reads more of the store's index, where the queue does not reach far enough.
     fn read_window(&mut self) {
-        let now = self.shared.clock.realtime();
+        let now = self.shared.time.now();
         let far = self.queue.horizon() > now + HORIZON / 2;
-        if self.reading || far || self.queue.soon() > WINDOW / 2 || self.closing.is_some() {
+        if self.reading
+            || self.shifting
+            || far
+            || self.queue.soon() > WINDOW / 2
+            || self.closing.is_some()
+        {
             return;
         }
         self.reading = true;
         let until = now + HORIZON;
         self.queue.extend(until);
         let (shared, outbox, cursor) = (self.shared.clone(), self.outbox.clone(), self.cursor);
+        let steps = self.steps;
         tokio::task::spawn_blocking(move || {
             let found = shared.store.due(cursor, until, WINDOW);
             let found = found.map_err(|error| error.to_string());
             // The driver has gone.
-            let _ = outbox.send(Message::Window(found));
+            let _ = outbox.send(Message::Window { steps, found });
         });
     }
 
-    fn window(&mut self, found: Result<Vec<Due>, String>) {
+    fn window(&mut self, steps: u64, found: Result<Vec<Due>, String>) {
         self.reading = false;
+        if steps != self.steps {
+            return;
+        }
         match found {
             Ok(found) => {
                 if let Some(last) = found.last() {
@@ -298,16 +325,13 @@ impl Driver {
     }
 
     fn wake(&mut self) {
-        let now = self.shared.clock.realtime();
+        let now = self.shared.time.now();
         while self.can_wake()
             && let Some(due) = self.queue.wake(now)
         {
             // One whose sockets are watched is due for another daemon, which does not watch them.
-            if self
-                .watched
-                .get(&due.id)
-                .is_some_and(|at| *at != Some(due.at))
-            {
+            let later = |when: &When| self.shared.time.due(*when).is_none_or(|at| at > now);
+            if self.watched.get(&due.id).is_some_and(later) {
                 continue;
             }
             // One that is live is told of its own time when it has been stored.
@@ -356,8 +380,8 @@ impl Driver {
     }
 
     /// Notes when a task is due, unless something is being done with it.
-    fn sleep(&mut self, id: TaskId, due: Option<u64>) {
-        if let Some(at) = due
+    fn sleep(&mut self, id: TaskId, due: When) {
+        if let Some(at) = self.shared.time.due(due)
             && !self.live.contains_key(&id)
         {
             self.queue.sleep(Due { at, id });
@@ -381,7 +405,7 @@ impl Driver {
     /// A socket that a task waits for is ready, or is not kept any more.
     fn knock(&mut self, id: TaskId) {
         if self.watched.remove(&id).is_some() {
-            let at = self.shared.clock.realtime();
+            let at = self.shared.time.now();
             self.knocked.insert(id, at);
             self.queue.insist(Due { at, id });
         }

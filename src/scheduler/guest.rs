@@ -19,10 +19,11 @@ use super::programs::Programs;
 use super::restart::{Restart, SETTLED};
 use super::sockets::Sockets;
 use super::spec::{Spec, Status, from_bytes, to_bytes};
-use super::{Options, calendar, reactor};
+use super::time::Time;
+use super::{Options, reactor, schedule};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
-use crate::model::{Digest, TaskId, TaskState, Wait};
+use crate::model::{Digest, TaskId, TaskState, Wait, When};
 use crate::store::{Entry, Frozen, Part, Row, Store, Stream, Update};
 use crate::task::{
     Bindings, Config, HostDir, Input, ModuleRef, Restore, RestoreOptions, Setup, Snapshot, Step,
@@ -59,7 +60,7 @@ pub(super) struct Worker {
     pub(super) programs: Arc<Programs>,
     pub(super) bases: Arc<Bases>,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) time: Arc<Time>,
     pub(super) options: Arc<Options>,
     pub(super) following: Following,
     pub(super) sockets: Arc<Sockets>,
@@ -103,16 +104,27 @@ impl Worker {
     fn keep(&self, guest: &Guest, state: TaskState) {
         let asleep = guest.task.asleep();
         // Nobody may ever knock, and its time is over all the same.
-        let ends = guest.status.wakes.into_iter().chain(guest.task.deadline());
-        self.sockets.keep(guest.id, asleep, ends.min());
+        let limit = self.limit_of_time(&guest.task).into_iter();
+        let when = guest.status.when();
+        let ends = When {
+            steady: limit.chain(when.steady).min(),
+            ..when
+        };
+        self.sockets.keep(guest.id, asleep, ends);
         if matches!(state, TaskState::Paused | TaskState::Moving) {
             self.sockets.pause(guest.id);
         }
     }
 
+    /// When the task's limit of time is reached, by the steady clock.
+    fn limit_of_time(&self, task: &Task) -> Option<u64> {
+        let left = u64::try_from(task.time_left()?.as_nanos()).ok()?;
+        Some(self.time.now().saturating_add(left))
+    }
+
     fn load(&self, id: TaskId, handle: TaskHandle, knocked: Option<u64>) -> Result<Report, Error> {
         let started = Instant::now();
-        let now = self.clock.realtime();
+        let now = self.time.now();
         let Some((row, frozen)) = self.store.load(id)? else {
             return Ok(Report::Stale { id, due: None });
         };
@@ -127,11 +139,12 @@ impl Worker {
         let spec: Spec = from_bytes(&row.spec)?;
         let mut status: Status = from_bytes(&row.status)?;
         let limit = self.options.output_limit;
-        let tail = Tail::new(id, limit, self.clock.clone(), self.following.clone());
+        let tail = Tail::new(id, limit, self.time.clone(), self.following.clone());
         let base = frozen.as_ref().and_then(|frozen| frozen.base);
         let is_new = frozen.is_none();
         if is_new {
             status.runs += 1;
+            schedule::begin_run(&mut status, &self.time);
         }
         let task = match self.revive(&row, &spec, frozen, &tail, handle) {
             Ok(task) => task,
@@ -146,7 +159,7 @@ impl Worker {
             tail: tail.clone(),
         });
         self.metrics.resume.observe(started.elapsed().as_secs_f64());
-        let late = self.clock.realtime().saturating_sub(due);
+        let late = self.time.now().saturating_sub(due);
         if base.is_some() || row.snapshot_bytes > 0 {
             self.metrics.wake_latency.observe(late as f64 * 1e-9);
             self.metrics.wakes.inc();
@@ -200,7 +213,7 @@ impl Worker {
             ..Bindings::default()
         };
         let limits = spec.limits(&self.options.limits);
-        let clock = Some(self.clock.clone());
+        let clock: Option<Arc<dyn Clock>> = Some(self.time.clone());
         let runtime = self.programs.runtime();
         let Some(frozen) = frozen else {
             let setup = Setup {
@@ -241,12 +254,12 @@ impl Worker {
     ) -> Result<Report, Error> {
         let mut status = status.clone();
         status.error = Some(format!("cannot be resumed: {error}"));
-        status.changed = self.clock.realtime();
+        status.changed = self.time.wall();
         let update = Update {
             id: row.id,
             expected: row.version,
             state,
-            due: None,
+            due: When::NEVER,
             status: to_bytes(&status)?,
             spec: None,
             snapshot: Part::Keep,
@@ -328,11 +341,13 @@ impl Worker {
         self.metrics
             .suspend
             .observe(started.elapsed().as_secs_f64());
-        let now = self.clock.realtime();
+        let now = self.time.now();
+        let ends = guest.task.ends();
         guest.stored = Instant::now();
-        guest.status.changed = now;
+        guest.status.changed = self.time.wall();
         guest.status.wait = Some(snapshot.meta.wait);
-        guest.status.wakes = snapshot.meta.wakes;
+        guest.status.wakes = ends.after.map(|after| now.saturating_add(after));
+        guest.status.wall = ends.at;
         guest.status.sleeps += 1;
         // It goes on when somebody gives it more.
         let reached = guest.task.reached();
@@ -350,29 +365,26 @@ impl Worker {
                 Watched::Socket(_) => None,
             })
             .collect();
-        let due = match (&guest.status.wait, snapshot.meta.wakes) {
-            (_, Some(wakes)) => wakes,
+        let mut due = match (&guest.status.wait, guest.status.when()) {
+            (_, when) if !when.is_never() => when,
             // Nobody knocks while the daemon is down: the next one looks at it at once.
-            (Some(Wait::Poll { .. }), None) if guest.status.watched > 0 => now,
-            (Some(Wait::Poll { .. }), None) => now.saturating_add(LOOK_AGAIN),
-            _ => now,
+            (Some(Wait::Poll { .. }), _) if guest.status.watched > 0 => When::steady(now),
+            (Some(Wait::Poll { .. }), _) => When::steady(now.saturating_add(LOOK_AGAIN)),
+            _ => When::steady(now),
         };
-        let deadline = guest.task.deadline();
-        let due = deadline.map_or(due, |deadline| due.min(deadline));
-        self.update(guest, state, Some(due), Part::Set(frozen))
+        let limit = self.limit_of_time(&guest.task);
+        due.steady = limit.into_iter().chain(due.steady).min();
+        self.update(guest, state, due, Part::Set(frozen))
     }
 
     /// What to store of a guest that is over.
     fn ended(&self, mut guest: Box<Guest>, how: Result<u32, Error>) -> Report {
         let killed = guest.task.handle().is_killed();
-        let now = self.clock.realtime();
+        let now = self.time.now();
         let failed = !matches!(how, Ok(0));
         let mut state = TaskState::Exited;
-        guest.status.changed = now;
-        guest.status.wait = None;
-        guest.status.wakes = None;
-        guest.status.listens.clear();
-        guest.status.watched = 0;
+        guest.status.changed = self.time.wall();
+        guest.status.clear_wait();
         match how {
             Ok(code) => {
                 guest.status.exit_code = Some(code);
@@ -386,27 +398,29 @@ impl Worker {
                 guest.status.error = Some(error.to_string());
             }
         }
-        let every = guest.spec.every.as_deref().filter(|_| !killed);
-        let next = every.and_then(|every| calendar::next_occurrence(every, now).ok().flatten());
+        let next = match killed {
+            true => None,
+            false => schedule::after_run(&guest.spec, &mut guest.status, &self.time),
+        };
         let restart = guest.spec.restart.unwrap_or_default();
-        let next = match restart.applies(failed) && !killed {
+        // Its schedule may have it start before it is started anew.
+        guest.status.wall = next;
+        guest.status.wakes = match restart.applies(failed) && !killed {
             true => {
-                if now.saturating_sub(guest.task.started()) > SETTLED {
+                if guest.task.age() > SETTLED {
                     guest.status.restarts = 0;
                 }
                 let wait = Restart::wait(guest.status.restarts).as_nanos() as u64;
                 guest.status.restarts = guest.status.restarts.saturating_add(1);
-                let again = now.saturating_add(wait);
-                // Its schedule may have it earlier.
-                Some(next.map_or(again, |next| next.min(again)))
+                Some(now.saturating_add(wait))
             }
-            false => next,
+            false => None,
         };
-        if next.is_some() {
+        let when = guest.status.when();
+        if !when.is_never() {
             state = TaskState::Hibernated;
-            guest.status.wakes = next;
         }
-        match self.update(&guest, state, next, Part::Clear) {
+        match self.update(&guest, state, when, Part::Clear) {
             Ok(update) => Report::Store {
                 update: Box::new(update),
                 keeps: None,
@@ -422,7 +436,7 @@ impl Worker {
         &self,
         guest: &Guest,
         state: TaskState,
-        due: Option<u64>,
+        due: When,
         snapshot: Part,
     ) -> Result<Update, Error> {
         match state {
@@ -435,7 +449,10 @@ impl Worker {
             id: guest.id,
             expected: guest.version,
             state,
-            due: due.filter(|_| state == TaskState::Hibernated),
+            due: match state {
+                TaskState::Hibernated => due,
+                _ => When::NEVER,
+            },
             status: to_bytes(&guest.status)?,
             spec: None,
             snapshot,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Error;
 use super::sockets::Kept;
-use crate::model::TaskId;
+use crate::model::{TaskId, When};
 use crate::task::{Asleep, HeldSocket, Role, Watch};
 
 /// What belongs to one task. The descriptors are those of the listeners, then those of the sockets. A form
@@ -21,6 +21,9 @@ struct KeptV1 {
     sockets: Option<Vec<(u64, Role)>>,
     watches: Vec<Watch>,
     wakes: Option<u64>,
+    /// The same by the wall clock.
+    #[serde(default)]
+    wall: Option<u64>,
 }
 
 impl Kept {
@@ -32,7 +35,8 @@ impl Kept {
             listeners: addresses,
             sockets: None,
             watches: Vec::new(),
-            wakes: self.wakes,
+            wakes: self.ends.steady,
+            wall: self.ends.wall,
         };
         if let Some(asleep) = self.asleep {
             let sockets = asleep.sockets.into_iter();
@@ -74,7 +78,10 @@ impl Kept {
             id: TaskId(data.task),
             listeners,
             asleep,
-            wakes: data.wakes,
+            ends: When {
+                steady: data.wakes,
+                wall: data.wall,
+            },
         })
     }
 }
@@ -106,14 +113,14 @@ mod tests {
                     interest: Interest::Read,
                 }],
             }),
-            wakes: Some(5),
+            ends: When::steady(5),
         };
         let (data, descriptors) = kept.into_parts().expect("it can be written");
         let own = |fd: &Arc<OwnedFd>| fd.try_clone().expect("a descriptor");
         let descriptors: Vec<OwnedFd> = descriptors.iter().map(own).collect();
         assert!(Kept::from_parts(&data, Vec::new()).is_err());
         let back = Kept::from_parts(&data, descriptors).expect("it can be read");
-        assert_eq!((back.id, back.wakes), (TaskId(7), Some(5)));
+        assert_eq!((back.id, back.ends), (TaskId(7), When::steady(5)));
         assert_eq!(back.listeners[0].0, "127.0.0.1:80");
         let asleep = back.asleep.expect("it sleeps");
         assert_eq!(

@@ -34,9 +34,13 @@ pub struct TaskInfo {
 impl TaskInfo {
     pub(super) fn of(row: Row, shared: &Shared) -> Result<Self, Error> {
         let view = shared.view(row.id);
-        let late = row.due.is_some_and(|due| due <= shared.clock.realtime());
+        let late = row.due.is_some_and(|due| due <= shared.time.now());
         let mut status: Status = from_bytes(&row.status)?;
         let memory = view.as_ref().map_or(0, |view| view.memory);
+        status.wakes = shared
+            .time
+            .due(status.when())
+            .map(|at| shared.time.to_wall(at));
         if let Some((wait, wakes)) = view.as_ref().and_then(|view| view.wait.clone()) {
             (status.wait, status.wakes) = (Some(wait), wakes);
         }

@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::metrics::Metrics;
-use crate::clock::Clock;
+use super::time::Time;
 use crate::store::{Change, Error, Lease, Store, Verdict};
 
 /// A transaction takes at most so many changes.
@@ -46,14 +46,14 @@ impl Journal {
     pub(super) fn start(
         store: Arc<dyn Store>,
         lease: Lease,
-        clock: Arc<dyn Clock>,
+        time: Arc<Time>,
         metrics: Arc<Metrics>,
     ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
         let (groups, queue) = channel();
         let writer = Writer {
             store,
             lease,
-            clock,
+            time,
             metrics,
         };
         let thread = std::thread::Builder::new()
@@ -96,7 +96,7 @@ impl Journal {
 struct Writer {
     store: Arc<dyn Store>,
     lease: Lease,
-    clock: Arc<dyn Clock>,
+    time: Arc<Time>,
     metrics: Arc<Metrics>,
 }
 
@@ -133,9 +133,7 @@ impl Writer {
             .flat_map(|group| group.changes.iter().cloned())
             .collect();
         let started = Instant::now();
-        let result = self
-            .store
-            .commit(&self.lease, self.clock.realtime(), &changes);
+        let result = self.store.commit(&self.lease, &self.time.stamp(), &changes);
         self.metrics.committed(changes.len(), started.elapsed());
         let error = match result {
             Ok(verdicts) => {

@@ -45,11 +45,15 @@ mod reactor;
 #[cfg(feature = "server")]
 mod restart;
 #[cfg(feature = "server")]
+mod schedule;
+#[cfg(feature = "server")]
 mod shared;
 #[cfg(feature = "server")]
 mod sockets;
 #[cfg(feature = "server")]
 mod spec;
+#[cfg(feature = "server")]
+mod time;
 #[cfg(feature = "server")]
 mod upkeep;
 #[cfg(feature = "server")]

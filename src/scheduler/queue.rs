@@ -58,6 +58,13 @@ impl Queue {
         self.horizon = self.horizon.min(horizon);
     }
 
+    /// Nothing is known any more of who is due when.
+    pub(super) fn forget_dues(&mut self) {
+        self.soon.clear();
+        self.known.clear();
+        self.horizon = 0;
+    }
+
     /// Notes when a task is due. Beyond the horizon, the store's index will tell.
     pub(super) fn sleep(&mut self, due: Due) {
         if due.at <= self.horizon {

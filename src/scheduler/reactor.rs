@@ -14,9 +14,11 @@ use crate::task::{Task, TaskError};
 /// tokio's timers count milliseconds, so that a shorter sleep would last too long.
 const TIMER_GRAIN: Duration = Duration::from_millis(1);
 
-/// Timers do not count while the machine sleeps, and a wall clock can be set: long waits look at
-/// the clock again.
+/// Timers do not count while the machine sleeps: long waits look at the clock again.
 const LONGEST_NAP: Duration = Duration::from_secs(10);
+
+/// A wall clock can be set: who waits for a time of it looks again so often.
+const WALL_NAP: Duration = Duration::from_secs(1);
 
 /// Completes when the task's wait is over. Harmless to drop and to call again.
 pub(crate) async fn ready(task: &mut Task) -> Result<(), Error> {
@@ -58,7 +60,11 @@ async fn poll(task: &mut Task) {
         .filter_map(|(fd, interest)| watch(fd, interest))
         .collect();
     while !task.is_ready() {
-        let left = task.remaining().unwrap_or(LONGEST_NAP).min(LONGEST_NAP);
+        let longest = match task.ends().at {
+            Some(_) => WALL_NAP,
+            None => LONGEST_NAP,
+        };
+        let left = task.remaining().unwrap_or(longest).min(longest);
         if left < TIMER_GRAIN {
             std::thread::sleep(left);
             continue;

@@ -11,7 +11,7 @@ use super::journal::Journal;
 use super::metrics::Metrics;
 use super::output::{Following, Tail};
 use super::sockets::Sockets;
-use crate::clock::Clock;
+use super::time::Time;
 use crate::model::{TaskId, TaskState, Wait};
 use crate::store::Store;
 
@@ -23,7 +23,7 @@ pub(super) struct Shared {
     pub(super) store: Arc<dyn Store>,
     pub(super) journal: Journal,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) time: Arc<Time>,
     pub(super) options: Arc<Options>,
     pub(super) following: Following,
     pub(super) sockets: Arc<Sockets>,
@@ -50,7 +50,7 @@ impl Shared {
         store: Arc<dyn Store>,
         journal: Journal,
         metrics: Arc<Metrics>,
-        clock: Arc<dyn Clock>,
+        time: Arc<Time>,
         options: Arc<Options>,
         following: Following,
     ) -> Self {
@@ -58,7 +58,7 @@ impl Shared {
             store,
             journal,
             metrics,
-            clock,
+            time,
             options,
             following,
             sockets: Arc::default(),

@@ -23,7 +23,7 @@ use tokio::sync::watch;
 
 use super::Error;
 use super::reactor;
-use crate::model::TaskId;
+use crate::model::{TaskId, When};
 use crate::task::{Asleep, HeldSocket, Listener, Role, Watch, Watched};
 
 /// A task with a socket that cannot be watched is woken so often.
@@ -51,8 +51,8 @@ struct Open {
 struct Sleeper {
     sockets: Vec<HeldSocket>,
     watches: Vec<Watch>,
-    /// When the wait ends by itself, in nanoseconds since the Unix epoch.
-    wakes: Option<u64>,
+    /// When the wait ends by itself.
+    ends: When,
     /// Whoever watches the sockets hears when this goes.
     closed: watch::Sender<()>,
 }
@@ -66,8 +66,8 @@ pub(crate) struct Kept {
     pub(crate) listeners: Vec<(String, Arc<OwnedFd>)>,
     /// The sockets that its snapshot names, and those that it waits for; `None` where it does not sleep.
     pub(crate) asleep: Option<Asleep>,
-    /// When its wait ends by itself, in nanoseconds since the Unix epoch.
-    pub(crate) wakes: Option<u64>,
+    /// When its wait ends by itself.
+    pub(crate) ends: When,
 }
 
 impl Sockets {
@@ -103,13 +103,13 @@ impl Sockets {
     }
 
     /// Keeps what a task has that is written down now, and lets go of what was kept before.
-    pub(super) fn keep(&self, id: TaskId, asleep: Asleep, wakes: Option<u64>) {
+    pub(super) fn keep(&self, id: TaskId, asleep: Asleep, ends: When) {
         let mut state = self.state();
         if asleep.sockets.is_empty() && asleep.watches.is_empty() {
             state.asleep.remove(&id);
             return;
         }
-        state.asleep.insert(id, Sleeper::new(asleep, wakes));
+        state.asleep.insert(id, Sleeper::new(asleep, ends));
     }
 
     /// Gives back what was kept for a task.
@@ -134,7 +134,7 @@ impl Sockets {
                     sockets: sleeper.sockets,
                     watches: Vec::new(),
                 };
-                state.asleep.insert(id, Sleeper::new(asleep, None));
+                state.asleep.insert(id, Sleeper::new(asleep, When::NEVER));
             }
         }
     }
@@ -165,10 +165,10 @@ impl Sockets {
     }
 
     /// Whether somebody may wake a task that sleeps, and when it wakes by itself.
-    pub(super) fn watched(&self, id: TaskId) -> Option<Option<u64>> {
+    pub(super) fn watched(&self, id: TaskId) -> Option<When> {
         let state = self.state();
         let sleeper = state.asleep.get(&id)?;
-        (!sleeper.watches.is_empty()).then_some(sleeper.wakes)
+        (!sleeper.watches.is_empty()).then_some(sleeper.ends)
     }
 
     /// The tasks that somebody may wake.
@@ -230,7 +230,7 @@ impl Sockets {
         }
         for (id, sleeper) in state.asleep {
             let one = kept.entry(id).or_insert_with_key(|id| Kept::new(*id));
-            one.wakes = sleeper.wakes;
+            one.ends = sleeper.ends;
             one.asleep = Some(Asleep {
                 sockets: sleeper.sockets,
                 watches: sleeper.watches,
@@ -247,7 +247,7 @@ impl Sockets {
             state.listeners.insert(address, open);
         }
         if let Some(asleep) = kept.asleep {
-            let sleeper = Sleeper::new(asleep, kept.wakes);
+            let sleeper = Sleeper::new(asleep, kept.ends);
             state.asleep.insert(kept.id, sleeper);
         }
     }
@@ -275,11 +275,11 @@ impl Open {
 }
 
 impl Sleeper {
-    fn new(asleep: Asleep, wakes: Option<u64>) -> Self {
+    fn new(asleep: Asleep, ends: When) -> Self {
         Self {
             sockets: asleep.sockets,
             watches: asleep.watches,
-            wakes,
+            ends,
             closed: watch::channel(()).0,
         }
     }
@@ -291,7 +291,7 @@ impl Kept {
             id,
             listeners: Vec::new(),
             asleep: None,
-            wakes: None,
+            ends: When::NEVER,
         }
     }
 }

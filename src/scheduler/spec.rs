@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::Error;
 use super::Restart;
 use super::moving::MovedTo;
-use crate::model::{Limit, Limits, OnLimit, Setting, Wait};
+use crate::model::{Limit, Limits, OnLimit, Setting, Wait, When};
 use crate::task::{Access, Clocks, Engine, Grants, Randomness, Rule, TmpDir};
 
 /// The form of both.
@@ -205,7 +205,7 @@ pub struct Status {
     pub changed: u64,
     /// What it waits for, if it has run.
     pub wait: Option<Wait>,
-    /// When that ends, or when it is to start.
+    /// When that ends, or when it is to start, by the daemon's steady clock.
     pub wakes: Option<u64>,
     /// How often it was started.
     pub runs: u64,
@@ -232,6 +232,48 @@ pub struct Status {
     /// How often it was started anew in a row.
     #[serde(default)]
     pub restarts: u32,
+    /// The same as `wakes` by the wall clock; the first of the two counts.
+    #[serde(default)]
+    pub wall: Option<u64>,
+    /// For which time of its schedule it was last started, by the wall clock.
+    #[serde(default)]
+    pub last: Option<u64>,
+    /// Its schedule begins after this time of the wall clock.
+    #[serde(default)]
+    pub begins: Option<u64>,
+}
+
+impl Status {
+    /// When it is to go on by itself.
+    pub(super) fn when(&self) -> When {
+        When {
+            steady: self.wakes,
+            wall: self.wall,
+        }
+    }
+
+    /// The same, or now.
+    pub(super) fn when_or(&self, now: u64) -> When {
+        let when = self.when();
+        match when.is_never() {
+            true => When::steady(now),
+            false => when,
+        }
+    }
+
+    /// One that never ran is to start when it would have.
+    pub(super) fn keep_due(&mut self, due: Option<u64>) {
+        if self.when().is_never() {
+            self.wakes = due;
+        }
+    }
+
+    /// It waits for nothing any more.
+    pub(super) fn clear_wait(&mut self) {
+        (self.wait, self.wakes, self.wall) = (None, None, None);
+        self.listens.clear();
+        self.watched = 0;
+    }
 }
 
 pub(super) fn to_bytes(value: &impl Serialize) -> Result<Vec<u8>, Error> {

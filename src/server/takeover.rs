@@ -317,7 +317,7 @@ mod tests {
                 id: crate::model::TaskId(3),
                 listeners: std::iter::repeat_with(socket).take(count).collect(),
                 asleep: None,
-                wakes: None,
+                ends: crate::model::When::NEVER,
             };
             let sockets = Sockets {
                 listeners: Vec::new(),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::container::{self, Content, Section};
 use super::{Error, Run, pages};
+use crate::clock::Marks;
 use crate::model::{Digest, Limits, Value, Wait};
 
 /// What can be known of a snapshot without decoding the guest's state.
@@ -49,6 +50,18 @@ pub struct UsageV1 {
     /// How much of it before the period of a limit in which it was written down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub earlier: Option<EarlierV1>,
+    /// When it was written down, where that is known better than by the wall clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<AsOfV1>,
+}
+
+/// A moment by a clock that goes on from a task's start, and that nobody sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AsOfV1 {
+    /// Nanoseconds since the Unix epoch, as far as the wall clock was right at the task's start.
+    pub at: u64,
+    /// By clocks that nobody sets.
+    pub marks: Marks,
 }
 
 /// What a task had taken before a period began.

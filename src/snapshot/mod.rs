@@ -17,7 +17,9 @@ mod seal;
 
 #[cfg(feature = "server")]
 pub use container::VERSION;
-pub use data::{EarlierV1, InstanceV1, MemoryV1, MetaV1, ModuleRef, PendingV1, Snapshot, UsageV1};
+pub use data::{
+    AsOfV1, EarlierV1, InstanceV1, MemoryV1, MetaV1, ModuleRef, PendingV1, Snapshot, UsageV1,
+};
 #[cfg(feature = "server")]
 pub use delta::{pack, unpack};
 pub use error::Error;

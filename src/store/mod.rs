@@ -15,7 +15,8 @@
 mod error;
 mod sqlite;
 
-use crate::model::{Digest, TaskId, TaskState, TransferId};
+use crate::clock::Mark;
+use crate::model::{Digest, TaskId, TaskState, TransferId, When};
 
 pub use error::Error;
 pub use sqlite::Sqlite;
@@ -29,6 +30,20 @@ pub struct Lease {
     pub lasts: u64,
 }
 
+/// When something is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// By the steady clock, which nobody sets, in nanoseconds.
+    pub now: u64,
+    /// How far the wall clock is ahead of it: what is due by the wall clock is so much earlier by the
+    /// steady one.
+    pub ahead: i64,
+    /// What the wall clock shows, in nanoseconds since the Unix epoch.
+    pub realtime: u64,
+    /// How long the machine has been running.
+    pub machine: Option<Mark>,
+}
+
 /// A task as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
@@ -38,7 +53,7 @@ pub struct Row {
     pub version: u64,
     /// Where it stands.
     pub state: TaskState,
-    /// When it is to go on, in nanoseconds since the Unix epoch; `None` where no time does that.
+    /// When it is to go on, by the steady clock; `None` where no time does that.
     pub due: Option<u64>,
     /// A name that no other task of the store has.
     pub name: Option<String>,
@@ -119,6 +134,8 @@ pub enum Change {
     },
     /// A step of a move to or from another store.
     Hand(Hand),
+    /// The wall clock has been set: what is due by it is due at another time of the steady clock.
+    Shift,
 }
 
 /// A step of a move: a change of the task, and what is remembered of the move. Where the change is refused,
@@ -193,7 +210,7 @@ pub struct Insert {
     /// Where it stands.
     pub state: TaskState,
     /// When it is to go on.
-    pub due: Option<u64>,
+    pub due: When,
     /// Its name.
     pub name: Option<String>,
     /// Digest of its module's blob, which must be there or come before in the batch.
@@ -216,7 +233,7 @@ pub struct Update {
     /// Where it stands.
     pub state: TaskState,
     /// When it is to go on.
-    pub due: Option<u64>,
+    pub due: When,
     /// What is known of it.
     pub status: Vec<u8>,
     /// What it was submitted with from now on; `None` leaves it.
@@ -243,7 +260,7 @@ pub enum Verdict {
 /// A task that is to go on at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Due {
-    /// When, in nanoseconds since the Unix epoch.
+    /// When, by the steady clock.
     pub at: u64,
     /// Which.
     pub id: TaskId,
@@ -293,15 +310,22 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// [`Error::Leased`] where somebody does.
-    fn claim(&self, holder: &str, now: u64, lasts: u64) -> Result<Lease, Error>;
+    fn claim(&self, holder: &str, now: &Stamp, lasts: u64) -> Result<Lease, Error>;
+
+    /// A number that no other store has.
+    fn number(&self) -> Result<u64, Error>;
+
+    /// When something was last stored; `None` where nothing ever was.
+    fn stamp(&self) -> Result<Option<Stamp>, Error>;
 
     /// Makes all of a batch durable, and says what became of each change. Renews the lease, also where
-    /// the batch is empty. `now` is in nanoseconds since the Unix epoch.
+    /// the batch is empty.
     ///
     /// # Errors
     /// [`Error::Lost`] where the lease has another holder; [`Error::Full`] where the disk is full. Then
     /// nothing was changed.
-    fn commit(&self, lease: &Lease, now: u64, changes: &[Change]) -> Result<Vec<Verdict>, Error>;
+    fn commit(&self, lease: &Lease, now: &Stamp, changes: &[Change])
+    -> Result<Vec<Verdict>, Error>;
 
     /// A task.
     fn task(&self, id: TaskId) -> Result<Option<Row>, Error>;
@@ -317,6 +341,9 @@ pub trait Store: Send + Sync {
 
     /// The tasks that are due after `after` and not later than `until`, the earliest first.
     fn due(&self, after: Option<Due>, until: u64, limit: usize) -> Result<Vec<Due>, Error>;
+
+    /// Tasks that are due by the wall clock, among others, with numbers beyond `after`.
+    fn walled(&self, after: TaskId, limit: usize) -> Result<Vec<TaskId>, Error>;
 
     /// How many tasks are due in each of `count` spans of `step` nanoseconds from `from` on.
     fn due_counts(&self, from: u64, step: u64, count: usize) -> Result<Vec<u64>, Error>;
@@ -334,7 +361,7 @@ pub trait Store: Send + Sync {
     fn has_blob(&self, digest: &Digest) -> Result<bool, Error>;
 
     /// Removes blobs that no task refers to and that were put before `before`; gives how many.
-    fn prune(&self, lease: &Lease, now: u64, before: u64) -> Result<u64, Error>;
+    fn prune(&self, lease: &Lease, now: &Stamp, before: u64) -> Result<u64, Error>;
 
     /// Tasks that are over since before `before`, the oldest first.
     fn finished(&self, before: u64, limit: usize) -> Result<Vec<(TaskId, u64)>, Error>;

@@ -17,13 +17,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::{
-    Change, Due, Error, Filter, Frozen, Lease, Logged, Row, Sizes, Store, TaskId, TaskState,
+    Change, Due, Error, Filter, Frozen, Lease, Logged, Row, Sizes, Stamp, Store, TaskId, TaskState,
     Transfer, Verdict,
 };
 use crate::model::{Digest, TransferId};
 
 /// The store's format that this build writes, and the newest that it reads.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// Bytes of pages that a connection keeps in memory: the writer, and each reader.
 const WRITER_CACHE: u32 = 32 << 20;
@@ -117,7 +117,7 @@ impl Sqlite {
 }
 
 impl Store for Sqlite {
-    fn claim(&self, holder: &str, now: u64, lasts: u64) -> Result<Lease, Error> {
+    fn claim(&self, holder: &str, now: &Stamp, lasts: u64) -> Result<Lease, Error> {
         {
             // Whoever held the lease before held the lock too, and has died.
             let mut lock = held(&self.lock);
@@ -132,7 +132,20 @@ impl Store for Sqlite {
         write::claim(&mut self.writer(), holder, now, lasts)
     }
 
-    fn commit(&self, lease: &Lease, now: u64, changes: &[Change]) -> Result<Vec<Verdict>, Error> {
+    fn number(&self) -> Result<u64, Error> {
+        self.read(read::number)
+    }
+
+    fn stamp(&self) -> Result<Option<Stamp>, Error> {
+        self.read(read::stamp)
+    }
+
+    fn commit(
+        &self,
+        lease: &Lease,
+        now: &Stamp,
+        changes: &[Change],
+    ) -> Result<Vec<Verdict>, Error> {
         write::commit(
             &mut self.writer(),
             &mut held(&self.blobs),
@@ -162,6 +175,10 @@ impl Store for Sqlite {
         self.read(|reader| read::due(reader, after, until, limit))
     }
 
+    fn walled(&self, after: TaskId, limit: usize) -> Result<Vec<TaskId>, Error> {
+        self.read(|reader| read::walled(reader, after, limit))
+    }
+
     fn due_counts(&self, from: u64, step: u64, count: usize) -> Result<Vec<u64>, Error> {
         self.read(|reader| read::due_counts(reader, from, step, count))
     }
@@ -182,7 +199,7 @@ impl Store for Sqlite {
         self.read(|reader| read::has_blob(reader, digest))
     }
 
-    fn prune(&self, lease: &Lease, now: u64, before: u64) -> Result<u64, Error> {
+    fn prune(&self, lease: &Lease, now: &Stamp, before: u64) -> Result<u64, Error> {
         let removed = write::prune(&mut self.writer(), lease, now, before)?;
         held(&self.blobs).clear();
         Ok(removed)
@@ -245,6 +262,7 @@ fn migrate(connection: &Connection, directory: &Path) -> Result<(), Error> {
     let steps = [
         include_str!("sqlite/schema.sql"),
         include_str!("sqlite/format2.sql"),
+        include_str!("sqlite/format3.sql"),
     ];
     for step in steps.iter().skip(found as usize) {
         connection.execute_batch(&format!("BEGIN IMMEDIATE;{step}COMMIT;"))?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::TaskHandle;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, Marks, Steady, SystemClock, passed_since};
 use crate::model::Limits;
 use crate::snapshot::UsageV1;
 
@@ -13,8 +13,10 @@ pub(super) struct Around {
     pub(super) limits: Limits,
     pub(super) handle: TaskHandle,
     pub(super) usage: UsageV1,
-    /// When that was written down, in nanoseconds since the Unix epoch.
+    /// When that was written down, by the clock `age`.
     pub(super) as_of: u64,
+    /// Goes on from the wall clock's time when the task was first started, and is never set.
+    pub(super) age: Steady,
 }
 
 impl Around {
@@ -25,7 +27,7 @@ impl Around {
         usage: Option<(UsageV1, u64)>,
     ) -> Self {
         let clock = clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
-        let (usage, as_of) = usage.unwrap_or_else(|| {
+        let (usage, written) = usage.unwrap_or_else(|| {
             let started = clock.realtime();
             let new = UsageV1 {
                 started,
@@ -33,7 +35,14 @@ impl Around {
             };
             (new, started)
         });
+        let (as_of, marks) = match usage.as_of {
+            Some(as_of) => (as_of.at, as_of.marks),
+            None => (written, Marks::default()),
+        };
+        let asleep = passed_since(written, marks, &*clock);
+        let age = Steady::new(clock.clone(), as_of.saturating_add(asleep));
         Self {
+            age,
             limits,
             handle,
             usage,

@@ -7,6 +7,8 @@ use super::{Around, Program, Progress, Runtime, Task, TaskError, TaskHandle};
 use crate::clock::Clock;
 use crate::engine::{self, EngineKind, asyncify};
 use crate::error::Error;
+#[cfg(feature = "server")]
+use crate::model::Ends;
 use crate::model::{Limit, Limits, ValType, Value, Wait, shape};
 use crate::snapshot::{self, InstanceV1, MemoryV1, MetaV1, PendingV1, Snapshot};
 use crate::wasi;
@@ -197,6 +199,13 @@ impl Task {
 
 #[cfg(feature = "server")]
 impl Snapshot {
+    /// When the guest's wait ends by itself.
+    pub(crate) fn ends(&self, clock: Arc<dyn Clock>) -> Result<Ends, Error> {
+        let state: wasi::StateV1 = rmp_serde::from_slice(&self.wasi)
+            .map_err(|e| TaskError::Mismatch(format!("its WASI state is not valid: {e}")))?;
+        Ok(state.ends(&self.meta.wait, clock))
+    }
+
     /// The guest's arguments.
     pub(crate) fn arguments(&self) -> Result<Vec<String>, Error> {
         let state: wasi::StateV1 = rmp_serde::from_slice(&self.wasi)

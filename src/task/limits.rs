@@ -54,15 +54,10 @@ impl Task {
         Some(self.meter.limits().reached(Limit::Memory).with(most))
     }
 
-    /// When the limit of time ends the task, in nanoseconds since the Unix epoch.
-    pub fn deadline(&self) -> Option<u64> {
-        self.meter.deadline()
-    }
-
     /// How long it is until the limit of time is reached.
     pub fn time_left(&self) -> Option<Duration> {
         // Beyond it by a millisecond: it is reached then.
-        let left = self.deadline()?.saturating_sub(self.clock.realtime());
+        let left = self.meter.time_left()?;
         Some(Duration::from_nanos(left) + Duration::from_millis(1))
     }
 
@@ -92,10 +87,10 @@ impl Task {
         self.over().map_or(Ok(()), |over| Err(over.into()))
     }
 
-    /// When the task was first started, in nanoseconds since the Unix epoch.
+    /// How long ago the task was first started, in nanoseconds.
     #[cfg(feature = "server")]
-    pub(crate) fn started(&self) -> u64 {
-        self.meter.used().1
+    pub(crate) fn age(&self) -> u64 {
+        self.meter.age()
     }
 
     /// Refuses a snapshot of so many bytes that is too large.
@@ -125,6 +120,6 @@ impl Task {
     pub(super) fn usage(&self, wasi: &wasi::Ctx) -> UsageV1 {
         let (cpu, started) = self.meter.used();
         let (output, writes) = wasi.written();
-        meter::usage(cpu, output, writes, started)
+        meter::usage(cpu, output, writes, started, self.meter.clock())
     }
 }

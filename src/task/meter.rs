@@ -15,15 +15,15 @@ use std::time::{Duration, Instant};
 
 use super::TaskHandle;
 use super::watch::{self, Watched};
-use crate::clock::Clock;
+use crate::clock::Steady;
 use crate::model::{Limit, Limits, Reached, Used};
-use crate::snapshot::{EarlierV1, UsageV1};
+use crate::snapshot::{AsOfV1, EarlierV1, UsageV1};
 
 /// What a task has taken and may take.
 #[derive(Debug)]
 pub(super) struct Meter {
     limits: Limits,
-    clock: Arc<dyn Clock>,
+    age: Steady,
     handle: TaskHandle,
     /// CPU time of the turns that are over, in nanoseconds.
     cpu: Mutex<Used>,
@@ -50,7 +50,7 @@ pub(super) struct Turn<'a> {
 impl Meter {
     pub(super) fn new(
         limits: Limits,
-        clock: Arc<dyn Clock>,
+        age: Steady,
         handle: TaskHandle,
         usage: &UsageV1,
         as_of: u64,
@@ -58,7 +58,7 @@ impl Meter {
         let cpu = used(&limits, Limit::Cpu, usage, as_of);
         Self {
             limits,
-            clock,
+            age,
             handle,
             cpu: Mutex::new(cpu),
             turn: AtomicU64::new(0),
@@ -86,7 +86,7 @@ impl Meter {
     /// CPU time that counts, where it is so much in all.
     fn counts(&self, total: u64) -> u64 {
         let period = self.limits.period(Limit::Cpu);
-        let now = self.clock.realtime();
+        let now = self.age.now();
         self.cpu().counts(total, period, self.started, now)
     }
 
@@ -158,14 +158,19 @@ impl Meter {
         self.check(Limit::Time, self.age());
     }
 
-    pub(super) fn age(&self) -> u64 {
-        self.clock.realtime().saturating_sub(self.started)
+    /// Its clock, and how long ago it was first started by it, in nanoseconds.
+    pub(super) fn clock(&self) -> &Steady {
+        &self.age
     }
 
-    /// When the time is over, in nanoseconds since the Unix epoch.
-    pub(super) fn deadline(&self) -> Option<u64> {
+    pub(super) fn age(&self) -> u64 {
+        self.age.now().saturating_sub(self.started)
+    }
+
+    /// Nanoseconds until the time is over.
+    pub(super) fn time_left(&self) -> Option<u64> {
         let limit = self.limits.get(Limit::Time)?;
-        Some(self.started.saturating_add(limit))
+        Some(limit.saturating_sub(self.age()))
     }
 
     fn patience(&self, cpu: u64) -> Option<Duration> {
@@ -235,7 +240,7 @@ pub(super) fn used(limits: &Limits, limit: Limit, usage: &UsageV1, as_of: u64) -
 }
 
 /// What is written down of a task.
-pub(super) fn usage(cpu: Used, output: Used, writes: Used, started: u64) -> UsageV1 {
+pub(super) fn usage(cpu: Used, output: Used, writes: Used, started: u64, age: &Steady) -> UsageV1 {
     let earlier = EarlierV1 {
         cpu: cpu.earlier,
         output: output.earlier,
@@ -247,6 +252,12 @@ pub(super) fn usage(cpu: Used, output: Used, writes: Used, started: u64) -> Usag
         output: output.total,
         writes: writes.total,
         earlier: Some(earlier).filter(|earlier| *earlier != EarlierV1::default()),
+        as_of: Some(age.clock().marks())
+            .filter(|marks| !marks.is_empty())
+            .map(|marks| AsOfV1 {
+                at: age.now(),
+                marks,
+            }),
     }
 }
 

@@ -36,7 +36,7 @@ use self::meter::Meter;
 use crate::clock::Clock;
 use crate::engine::{self, Ending, EngineKind, asyncify};
 use crate::error::Error;
-use crate::model::{Limit, Limits, Wait};
+use crate::model::{Ends, Limit, Limits, Wait};
 use crate::wasi;
 
 pub use error::TaskError;
@@ -222,14 +222,15 @@ impl Task {
         let imports = &program.shape().imports;
         let functions = runtime.functions().clone();
         let (usage, as_of) = (&around.usage, around.as_of);
-        let (clock, handle) = (around.clock.clone(), around.handle.clone());
-        let meter = Arc::new(Meter::new(around.limits, clock, handle, usage, as_of));
+        let (age, handle) = (around.age.clone(), around.handle.clone());
+        let meter = Arc::new(Meter::new(around.limits, age, handle, usage, as_of));
         let mut wasi = wasi;
         let written = |limit| meter::used(&around.limits, limit, usage, as_of);
         wasi.set_written(
             written(Limit::Output),
             written(Limit::Writes),
             usage.started,
+            around.age.clone(),
         );
         let host = SharedHost::new(
             wasi,
@@ -361,6 +362,13 @@ impl Task {
     pub fn wakes_at(&self) -> Option<u64> {
         let host = self.host.lock();
         host.wasi.wakes_at(&host.pending.as_ref()?.wait)
+    }
+
+    /// When the wait ends by itself, by each of the two clocks.
+    pub fn ends(&self) -> Ends {
+        let host = self.host.lock();
+        let wait = host.pending.as_ref().map(|pending| &pending.wait);
+        wait.map_or_else(Ends::default, |wait| host.wasi.ends(wait))
     }
 
     /// Whether the wait is over, as far as can be told without waiting.

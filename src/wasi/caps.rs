@@ -3,12 +3,10 @@
 //! Where a program expects an error at a limit it is told so and goes on; one that goes on asking has
 //! reached the limit in the end. Any other limit is reached at once, and whoever runs the guest decides.
 
-use std::sync::Arc;
-
 use super::abi::Result;
 use super::ctx::Ctx;
 use super::errno::Errno;
-use crate::clock::Clock;
+use crate::clock::Steady;
 use crate::model::{Limit, Limits, Reached, Used};
 
 /// A guest that is refused the same so often in a row does not listen.
@@ -18,7 +16,7 @@ const PATIENCE: u64 = 1000;
 #[derive(Debug)]
 pub(super) struct Caps {
     limits: Limits,
-    clock: Arc<dyn Clock>,
+    age: Steady,
     /// When the guest was first started, in nanoseconds since the Unix epoch.
     started: u64,
     /// Bytes written to the standard streams.
@@ -33,11 +31,11 @@ pub(super) struct Caps {
 }
 
 impl Caps {
-    pub(super) fn new(limits: Limits, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(limits: Limits, age: Steady) -> Self {
         Self {
             limits,
-            started: clock.realtime(),
-            clock,
+            started: age.now(),
+            age,
             output: Used::default(),
             writes: Used::default(),
             reached: None,
@@ -76,7 +74,7 @@ impl Caps {
     /// The limit's period, and the time where it has one.
     fn period(&self, limit: Limit) -> (Option<u64>, u64) {
         let period = self.limits.period(limit);
-        (period, period.map_or(0, |_| self.clock.realtime()))
+        (period, period.map_or(0, |_| self.age.now()))
     }
 
     /// A file is going to have this size.
@@ -166,8 +164,8 @@ impl Ctx {
     }
 
     /// Goes on counting from here, for a guest that was first started at this time.
-    pub fn set_written(&mut self, output: Used, writes: Used, started: u64) {
-        self.caps.started = started;
+    pub fn set_written(&mut self, output: Used, writes: Used, started: u64, age: Steady) {
+        (self.caps.started, self.caps.age) = (started, age);
         (self.caps.output, self.caps.writes) = (output, writes);
     }
 }

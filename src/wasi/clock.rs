@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::abi::{Memory, Result, arg};
 use super::errno::Errno;
-use crate::clock::Clock;
-use crate::model::{ClockId, Deadline};
+#[cfg(feature = "server")]
+use super::state::StateV1;
+use crate::clock::{Clock, Marks, Steady, passed_since};
+use crate::model::{ClockId, Deadline, Ends, Wait};
 
 /// Where the guest's clocks stood at a suspend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +20,9 @@ pub struct ClockV1 {
     pub monotonic: u64,
     /// The wall clock in nanoseconds since the Unix epoch.
     pub realtime: u64,
+    /// The moment by clocks that nobody sets.
+    #[serde(default, skip_serializing_if = "Marks::is_empty")]
+    pub marks: Marks,
 }
 
 /// What a guest's clocks tell.
@@ -90,9 +95,9 @@ impl GuestClock {
         }
     }
 
-    /// Goes on from a suspend: the time asleep has passed, as far as the wall clock tells.
+    /// Goes on from a suspend: the time asleep has passed, as far as it can be known.
     pub(super) fn restore(host: Arc<dyn Clock>, saved: ClockV1) -> Self {
-        let asleep = host.realtime().saturating_sub(saved.realtime);
+        let asleep = passed_since(saved.realtime, saved.marks, &*host);
         Self {
             own: None,
             guest_base: saved.monotonic.saturating_add(asleep),
@@ -101,15 +106,16 @@ impl GuestClock {
         }
     }
 
-    /// The host's clock.
-    pub(super) fn host(&self) -> Arc<dyn Clock> {
-        self.host.clone()
+    /// A clock that goes on from the host's wall clock, and is never set.
+    pub(super) fn age(&self) -> Steady {
+        Steady::new(self.host.clone(), self.host.realtime())
     }
 
     pub(super) fn save(&self) -> ClockV1 {
         ClockV1 {
             monotonic: self.now(ClockId::Monotonic),
             realtime: self.now(ClockId::Realtime),
+            marks: self.host.marks(),
         }
     }
 
@@ -230,6 +236,41 @@ impl GuestClock {
     }
 }
 
+/// Deadlines as a wait's end.
+pub(super) fn ends(clock: &GuestClock, deadlines: impl Iterator<Item = Deadline> + Clone) -> Ends {
+    let first = |id| {
+        let of_clock = deadlines.clone().filter(move |d: &Deadline| d.clock == id);
+        of_clock.min_by_key(|deadline| deadline.at)
+    };
+    Ends {
+        after: first(ClockId::Monotonic).map(|deadline| clock.until(deadline)),
+        at: first(ClockId::Realtime).map(|deadline| deadline.at),
+    }
+}
+
+/// All deadlines of a wait. Which is the first of them may change when the wall clock is set.
+pub(super) fn deadlines<'a>(
+    wait: &Wait,
+    poll: Option<&'a [Option<Deadline>]>,
+) -> impl Iterator<Item = Deadline> + Clone + use<'a> {
+    let first = match wait {
+        Wait::Poll { deadline, .. } => *deadline,
+        Wait::Yield | Wait::Host { .. } => None,
+    };
+    // What is kept of a poll belongs to it where it waits for a time at all.
+    let polled = poll.filter(|_| first.is_some()).into_iter().flatten();
+    polled.flatten().copied().chain(first)
+}
+
+#[cfg(feature = "server")]
+impl StateV1 {
+    /// When the guest's wait ends by itself, as seen from a clock now.
+    pub fn ends(&self, wait: &Wait, clock: Arc<dyn Clock>) -> Ends {
+        let clock = GuestClock::restore(clock, self.clock);
+        ends(&clock, deadlines(wait, self.poll.as_deref()))
+    }
+}
+
 /// The clock of this number, if a guest can use it. CPU-time clocks mean nothing across hosts.
 pub(super) fn clock_id(number: u32) -> Option<ClockId> {
     match number {
@@ -278,5 +319,23 @@ mod tests {
 
         let set_back = GuestClock::restore(Arc::new(SimClock::at(5)), saved);
         assert_eq!(set_back.now(ClockId::Monotonic), saved.monotonic);
+    }
+
+    /// A clock that was set counted as time asleep, or made that count for nothing.
+    #[test]
+    fn setting_the_wall_clock_leaves_the_time_asleep_alone() {
+        let host = Arc::new(SimClock::booted(1_000_000, 7));
+        let saved = GuestClock::new(host.clone()).save();
+        for set_to in [5, 900_000_000] {
+            host.advance(70);
+            host.set_realtime(set_to);
+            let later = GuestClock::restore(host.clone(), saved);
+            let asleep = host.monotonic();
+            assert_eq!(later.now(ClockId::Monotonic), saved.monotonic + asleep);
+        }
+        // After the machine has been started anew, the wall clock is all there is.
+        let anew = Arc::new(SimClock::booted(saved.realtime + 70, 8));
+        let later = GuestClock::restore(anew, saved);
+        assert_eq!(later.now(ClockId::Monotonic), saved.monotonic + 70);
     }
 }

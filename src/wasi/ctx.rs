@@ -22,7 +22,7 @@ use super::streams::{Bindings, HostDir, Stream, Streams, readiness};
 use super::tmpfs::{self, TmpDir};
 use super::{Error, Function, dir, file, path, rights};
 use crate::clock::Clock;
-use crate::model::{ClockId, Deadline, FdInterest, Interest, Limit, Wait};
+use crate::model::{ClockId, Deadline, Ends, FdInterest, Interest, Limit, Wait};
 
 /// What a guest is started with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -167,7 +167,7 @@ impl Ctx {
             grants: bindings.grants,
             tmpfs: Vec::new(),
             table: Table::new(bindings.limits.value(Limit::Files)),
-            caps: Caps::new(bindings.limits, clock.host()),
+            caps: Caps::new(bindings.limits, clock.age()),
             clock,
             random: Random::new(bindings.random),
             poll: None,
@@ -308,14 +308,24 @@ impl Ctx {
         }
     }
 
-    /// How long it is until the wait's deadline; zero once it has passed, `None` where it has none.
+    /// How long it is until the wait's first deadline; zero once it has passed, `None` where it has none.
     pub fn remaining(&self, wait: &Wait) -> Option<Duration> {
-        deadline(wait).map(|deadline| Duration::from_nanos(self.clock.until(deadline)))
+        let left = self.deadlines(wait).map(|d| self.clock.until(d));
+        left.min().map(Duration::from_nanos)
     }
 
-    /// When the wait ends by its deadline, in nanoseconds since the Unix epoch.
+    /// When the wait ends by its first deadline, in nanoseconds since the Unix epoch.
     pub fn wakes_at(&self, wait: &Wait) -> Option<u64> {
-        deadline(wait).map(|deadline| self.clock.on_wall(deadline))
+        self.deadlines(wait).map(|d| self.clock.on_wall(d)).min()
+    }
+
+    /// When the wait ends, by each of the two clocks.
+    pub fn ends(&self, wait: &Wait) -> Ends {
+        clock::ends(&self.clock, self.deadlines(wait))
+    }
+
+    fn deadlines(&self, wait: &Wait) -> impl Iterator<Item = Deadline> + Clone {
+        clock::deadlines(wait, self.poll.as_deref())
     }
 
     /// The host's descriptors that end the wait.
@@ -401,13 +411,6 @@ fn open_listable(path: &Path) -> std::io::Result<Dir> {
     let flags = OFlags::DIRECTORY.bits() as i32;
     let file = File::options().read(true).custom_flags(flags).open(path)?;
     Ok(Dir::from_std_file(file))
-}
-
-fn deadline(wait: &Wait) -> Option<Deadline> {
-    match wait {
-        Wait::Poll { deadline, .. } => *deadline,
-        Wait::Yield | Wait::Host { .. } => None,
-    }
 }
 
 fn interests(wait: &Wait) -> &[FdInterest] {

@@ -25,7 +25,7 @@ const HANGUP: u16 = 1;
 /// How many subscriptions one call takes: each costs the host memory and system calls.
 const MAX_SUBSCRIPTIONS: u32 = 1 << 16;
 /// A wall clock can be set, so that a long wait looks at it again.
-const LONGEST_NAP: Duration = Duration::from_secs(10);
+const LONGEST_NAP: Duration = Duration::from_secs(1);
 
 /// A subscription, decoded.
 struct Subscription {

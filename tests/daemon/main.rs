@@ -5,8 +5,10 @@
 //! `DORMOUSE_SOAK_MINUTES` says how long the soak takes, some seconds if left out; `make soak` sets it.
 
 mod api;
+mod clock;
 mod compute;
 mod crash;
+mod faketime;
 mod full;
 mod gate;
 mod limits;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use ureq::http::Method;
 
+use crate::faketime::Clock;
 use crate::full::{Small, fill};
 use crate::support::{Daemon, folder, guest};
 
@@ -47,37 +48,6 @@ struct World {
     most: usize,
     /// By guest: the digest that the daemon gave, and what is expected.
     guests: BTreeMap<String, (String, Expected)>,
-}
-
-/// The daemon's clock, by libfaketime; where there is none it stays as it is.
-struct Clock {
-    library: Option<PathBuf>,
-    file: PathBuf,
-    offset: RwLock<i64>,
-}
-
-impl Clock {
-    fn new(folder: &Path) -> Self {
-        let clock = Self {
-            library: ["x86_64", "aarch64"]
-                .map(|arch| format!("/usr/lib/{arch}-linux-gnu/faketime/libfaketimeMT.so.1").into())
-                .into_iter()
-                .find(|path: &PathBuf| path.exists()),
-            file: folder.join("clock"),
-            offset: RwLock::new(0),
-        };
-        clock.jump(0);
-        clock
-    }
-
-    fn jump(&self, seconds: i64) {
-        let mut offset = self.offset.write().unwrap_or_else(PoisonError::into_inner);
-        *offset += seconds;
-        // Renamed, so that it is never read half.
-        let next = self.file.with_extension("next");
-        std::fs::write(&next, format!("{:+}\n", *offset)).expect("it can be written");
-        std::fs::rename(next, &self.file).expect("it can be renamed");
-    }
 }
 
 impl World {
@@ -196,23 +166,11 @@ fn engines() -> Vec<&'static str> {
 }
 
 fn start(clock: &Clock, data: &Path, engine: &str) -> Daemon {
-    let file = clock.file.display().to_string();
-    let mut environment = Vec::new();
-    let library = clock
-        .library
-        .as_ref()
-        .map(|path| path.display().to_string());
-    if let Some(library) = &library {
-        environment.extend([
-            ("LD_PRELOAD", library.as_str()),
-            ("FAKETIME_TIMESTAMP_FILE", &file),
-            ("FAKETIME_NO_CACHE", "1"),
-            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-            ("DONT_FAKE_MONOTONIC", "1"),
-            // It guards these by a lock in shared memory, which stays locked when its holder is killed.
-            ("NO_FAKE_STAT", "1"),
-        ]);
-    }
+    let environment = clock.environment();
+    let environment: Vec<(&str, &str)> = environment
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
     let options = [
         "--engine",
         engine,
@@ -333,14 +291,14 @@ fn a_soak_accounts_for_every_task() {
                     std::fs::remove_file(&filler).expect("it is removed");
                     counts.full_disks += 1;
                 }
-                5 | 6 if world.clock.library.is_some() => {
+                5 | 6 if world.clock.is_there() => {
                     let far = [1, 60, 3600, 86_400][random.usize(..4)];
-                    // Back by seconds only: sleepers would wait for hours otherwise, and rightly.
-                    let seconds = match random.bool() {
-                        true => random.i64(0..far),
-                        false => -random.i64(0..5),
-                    };
-                    world.clock.jump(seconds);
+                    // Sleepers sleep as long as they would have, whatever the clock shows.
+                    let seconds = random.i64(0..far);
+                    world.clock.jump(match random.bool() {
+                        true => seconds,
+                        false => -seconds,
+                    });
                     counts.jumps += 1;
                 }
                 _ => {}
@@ -355,7 +313,7 @@ fn a_soak_accounts_for_every_task() {
         "{:.1} minutes, {counts:?}, {all} tasks",
         length.as_secs_f64() / 60.0
     );
-    if world.clock.library.is_none() {
+    if !world.clock.is_there() {
         println!("no libfaketime: the clock did not jump");
     }
 }

@@ -65,9 +65,7 @@ fn list(shared: &Shared, filter: Filter) -> Result<(Vec<TaskInfo>, Option<TaskId
 fn live(shared: &Shared, filter: &Filter) -> Result<(Vec<TaskInfo>, Option<TaskId>), Error> {
     let mut ids = shared.ids(&filter.states);
     if filter.states.contains(&TaskState::Ready) {
-        let late = shared
-            .store
-            .due(None, shared.clock.realtime(), filter.limit)?;
+        let late = shared.store.due(None, shared.time.now(), filter.limit)?;
         ids.extend(late.into_iter().map(|due| due.id));
     }
     ids.sort_unstable_by_key(|id| std::cmp::Reverse(*id));
@@ -193,6 +191,7 @@ impl Daemon {
     /// Where the store cannot be read.
     pub async fn timeline(&self, from: u64, step: u64, count: usize) -> Result<Vec<u64>, Error> {
         let store = self.shared.store.clone();
+        let from = self.shared.time.to_steady(from);
         blocking(move || Ok(store.due_counts(from, step, count)?)).await
     }
 

@@ -10,7 +10,7 @@ use super::super::programs::blob;
 use super::super::spec::{Spec, Status, to_bytes};
 use super::{Daemon, SUBMITTING, Submission, blocking};
 use crate::error::Error;
-use crate::model::{Digest, Limit, TaskId, TaskState};
+use crate::model::{Digest, Limit, TaskId, TaskState, When};
 use crate::store::{Change, Insert, Verdict};
 use crate::task::{ModuleRef, Snapshot};
 
@@ -70,12 +70,11 @@ impl Daemon {
         let wanted = u32::try_from(submissions.len().min(SUBMITTING)).unwrap_or(u32::MAX);
         // Closed never.
         let _permit = self.submitting.acquire_many(wanted).await;
-        let now = self.shared.clock.realtime();
         let mut inserts = Vec::with_capacity(submissions.len());
         let mut results: Vec<Result<TaskId, Error>> = Vec::with_capacity(submissions.len());
         let mut checked: Option<Digest> = None;
         for submission in submissions {
-            let insert = self.plan(submission, now, &mut checked);
+            let insert = self.plan(submission, &mut checked);
             match insert {
                 Ok(insert) => {
                     results.push(Ok(insert.id));
@@ -122,12 +121,7 @@ impl Daemon {
         }
     }
 
-    fn plan(
-        &self,
-        submission: Submission,
-        now: u64,
-        checked: &mut Option<Digest>,
-    ) -> Result<Insert, Error> {
+    fn plan(&self, submission: Submission, checked: &mut Option<Digest>) -> Result<Insert, Error> {
         let Submission {
             module,
             spec,
@@ -157,23 +151,28 @@ impl Daemon {
             let text = "an argument or a variable holds a zero byte";
             return Err(Refused::Request(text.into()).into());
         }
+        let time = &self.shared.time;
+        let now = time.wall();
         let due = match (&spec.every, at) {
             (Some(every), at) => {
                 let first = calendar::next_occurrence(every, at.unwrap_or(now))?;
-                first.ok_or_else(|| Refused::Request(format!("{every:?} never holds")))?
+                let never = || Refused::Request(format!("{every:?} never holds"));
+                When::wall(first.ok_or_else(never)?)
             }
-            (None, at) => at.unwrap_or(now),
+            (None, Some(at)) => When::wall(at),
+            (None, None) => When::steady(time.now()),
         };
         let status = Status {
             submitted: now,
             changed: now,
-            wakes: (due > now).then_some(due),
+            wall: due.wall.filter(|at| *at > now),
+            begins: at.filter(|at| spec.every.is_some() && *at > now),
             ..Status::default()
         };
         Ok(Insert {
             id: TaskId(self.next.fetch_add(1, Ordering::Relaxed)),
             state: TaskState::Hibernated,
-            due: Some(due),
+            due,
             name,
             module,
             spec: to_bytes(&spec)?,
@@ -211,24 +210,31 @@ impl Daemon {
             Ok::<_, Error>((snapshot, blob(&program), frozen))
         };
         let (snapshot, module, frozen) = blocking(work).await?;
-        let now = self.shared.clock.realtime();
+        let time = &self.shared.time;
+        let now = time.wall();
         if spec.args.is_empty() {
             spec.args = snapshot.arguments()?;
         }
         let id = TaskId(self.next.fetch_add(1, Ordering::Relaxed));
-        let due = snapshot.meta.wakes.unwrap_or(now);
+        let ends = snapshot.ends(time.clone())?;
+        let when = When {
+            steady: ends.after.map(|after| time.now().saturating_add(after)),
+            wall: ends.at,
+        };
         let status = Status {
             submitted: now,
             changed: now,
             wait: Some(snapshot.meta.wait),
-            wakes: snapshot.meta.wakes,
+            wakes: when.steady,
+            wall: when.wall,
             forked_from: snapshot.meta.origin,
             ..Status::default()
         };
+        let due = status.when_or(time.now());
         let insert = Insert {
             id,
             state: TaskState::Hibernated,
-            due: Some(due),
+            due,
             name: name.clone(),
             module: snapshot.meta.module,
             spec: to_bytes(&spec)?,
@@ -242,7 +248,7 @@ impl Daemon {
         }
         self.shared.metrics.add(TaskState::Hibernated, 1);
         self.shared.tell(id, Some(TaskState::Hibernated));
-        self.send(Message::Added(vec![(id, Some(due))]));
+        self.send(Message::Added(vec![(id, due)]));
         Ok(id)
     }
 

@@ -6,7 +6,7 @@ use super::super::Error as Refused;
 use super::super::commands::{Ask, Command};
 use super::super::moving::Step;
 use super::{Driver, Live, Message, Want};
-use crate::model::{Event, TaskId, TaskState};
+use crate::model::{Event, TaskId, TaskState, When};
 use crate::store::Row;
 
 impl Driver {
@@ -25,6 +25,10 @@ impl Driver {
         };
         if live.busy || live.loading {
             return live.waiting.push(command);
+        }
+        // It is running: its schedule is looked at when it ends.
+        if matches!(command.ask, Ask::Reschedule) {
+            return command.done();
         }
         let want = match command.want(live.state) {
             Ok(want) => want,
@@ -75,7 +79,7 @@ impl Driver {
         };
         live.state = row.state;
         self.shared.enter(id, row.state);
-        match command.change(&row, self.shared.clock.realtime()) {
+        match command.change(&row, &self.shared.time) {
             Ok(Some((change, state, due))) => {
                 match state {
                     Some(TaskState::Hibernated) => {}
@@ -95,12 +99,12 @@ impl Driver {
             // It is as it should be.
             Ok(None) => {
                 command.done();
-                self.release(id, row.due);
+                self.release(id, row.due.map_or(When::NEVER, When::steady));
             }
             Err(refused) => {
                 // Whoever asked has gone.
                 let _ = command.reply.send(Err(refused));
-                self.release(id, row.due);
+                self.release(id, row.due.map_or(When::NEVER, When::steady));
             }
         }
     }
@@ -118,7 +122,9 @@ impl Driver {
                     self.step(id, Event::Start);
                     self.asked(guest);
                 }
-                None if live.state == TaskState::Ready && !live.busy => self.release(id, None),
+                None if live.state == TaskState::Ready && !live.busy => {
+                    self.release(id, When::NEVER)
+                }
                 None => {}
             }
         }
@@ -137,7 +143,7 @@ impl Command {
             Ask::Move(_) => Err(self.not_while(state)),
             Ask::Pause => Ok(Want::Pause),
             Ask::Kill => Ok(Want::Kill),
-            Ask::Settle => Ok(Want::Settle),
+            Ask::Settle | Ask::Reschedule => Ok(Want::Settle),
             Ask::Resume(_) => Err(self.not_while(state)),
             Ask::Remove => Err(self.not_while(state)),
         }

@@ -4,7 +4,7 @@ use super::super::Error as Refused;
 use super::super::guest::Guest;
 use super::super::job::{Job, Report};
 use super::{AGAIN, Driver, Message, Want};
-use crate::model::{Event, TaskId, TaskState};
+use crate::model::{Event, TaskId, TaskState, When};
 use crate::store::Due;
 
 impl Driver {
@@ -20,7 +20,9 @@ impl Driver {
                         .for_each(|command| self.command(command));
                 }
             }
-            Report::Stale { id, due } => self.release(id, due),
+            Report::Stale { id, due } => {
+                self.release(id, due.map_or(When::NEVER, When::steady));
+            }
             Report::Parked(guest) => self.park(guest),
             Report::Preempted(guest) => self.preempted(guest),
             Report::Asked(guest) => self.asked(guest),
@@ -46,8 +48,8 @@ impl Driver {
     pub(super) fn later(&mut self, id: TaskId) {
         // What was kept belongs to a snapshot that is not stored.
         self.shared.sockets.drop_kept(id);
-        let at = self.shared.clock.realtime() + AGAIN;
-        self.release(id, None);
+        let at = self.shared.time.now() + AGAIN;
+        self.release(id, When::NEVER);
         self.queue.insist(Due { at, id });
     }
 
@@ -160,7 +162,7 @@ impl Driver {
             command.refuse(Refused::Request(text));
         }
         if self.closing.is_some() {
-            self.release(id, None);
+            self.release(id, When::NEVER);
         } else {
             self.park(guest);
         }

@@ -4,7 +4,7 @@ use super::super::commands::{Ask, Command};
 use super::super::guest::Guest;
 use super::super::moving::{Move, Step};
 use super::{Answered, Driver, Message, Want};
-use crate::model::{Event, TaskId, TaskState};
+use crate::model::{Event, TaskId, TaskState, When};
 use crate::store::{Change, Error as StoreError, Update, Verdict};
 
 impl Driver {
@@ -45,7 +45,7 @@ impl Driver {
         id: TaskId,
         change: Change,
         state: Option<TaskState>,
-        due: Option<u64>,
+        due: When,
         keeps: Option<Box<Guest>>,
     ) {
         self.storing += 1;
@@ -83,11 +83,11 @@ impl Driver {
             Ok(_) => {
                 log::error!("task {id}: was changed by somebody else; this copy is given up");
                 self.shared.sockets.drop_kept(id);
-                return self.release(id, None);
+                return self.release(id, When::NEVER);
             }
             Err(StoreError::Lost) => {
                 self.shared.lost();
-                return self.release(id, None);
+                return self.release(id, When::NEVER);
             }
             Err(error) => {
                 log::error!("task {id}: cannot be stored, goes on from its last snapshot: {error}");
@@ -114,6 +114,7 @@ impl Driver {
             Some(state) => {
                 self.arrive(id, state);
                 self.release(id, due);
+                self.judge_again(id, due);
             }
             // Removed.
             None => self.forget(id),
@@ -162,7 +163,7 @@ impl Driver {
     }
 
     /// Nothing is being done with the task any more: what is stored is all there is.
-    pub(super) fn release(&mut self, id: TaskId, due: Option<u64>) {
+    pub(super) fn release(&mut self, id: TaskId, due: When) {
         let Some(live) = self.live.remove(&id) else {
             return;
         };

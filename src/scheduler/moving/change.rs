@@ -3,9 +3,10 @@
 use super::super::Error as Refused;
 use super::super::commands::Planned;
 use super::super::spec::{Status, from_bytes, to_bytes};
+use super::super::time::Time;
 use super::{MovedTo, Note};
 use crate::error::Error;
-use crate::model::{Digest, Event, TaskId, TaskState, TransferId};
+use crate::model::{Digest, Event, TaskId, TaskState, TransferId, When};
 use crate::store::{Change, Hand, Part, Record, Row, Transfer, TransferStep, Update};
 
 /// A step of a move.
@@ -67,9 +68,9 @@ impl Move {
     }
 
     /// The change of a stored task.
-    pub(in super::super) fn change(&self, row: &Row, now: u64) -> Result<Planned, Error> {
+    pub(in super::super) fn change(&self, row: &Row, time: &Time) -> Result<Planned, Error> {
         let mut status: Status = from_bytes(&row.status)?;
-        status.changed = now;
+        status.changed = time.wall();
         let mut note = self.note.clone();
         let back = |event| match note.paused {
             true => (Event::Pause, TaskState::Paused),
@@ -107,8 +108,7 @@ impl Move {
         match self.step {
             Step::Give => {
                 note.paused = row.state == TaskState::Paused;
-                // One that never ran is to start when it would have.
-                status.wakes = status.wakes.or(row.due);
+                status.keep_due(row.due);
                 status.listens.clear();
                 status.watched = 0;
             }
@@ -119,8 +119,10 @@ impl Move {
             Step::Keep | Step::Take | Step::Drop => {}
         }
         let record = self.record(row.id, &note)?;
-        let due = status.wakes.unwrap_or(now);
-        let due = (state == TaskState::Hibernated).then_some(due);
+        let due = match state {
+            TaskState::Hibernated => status.when_or(time.now()),
+            _ => When::NEVER,
+        };
         let (change, state) = match self.step {
             Step::Drop => {
                 let (id, expected) = (row.id, row.version);

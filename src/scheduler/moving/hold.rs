@@ -14,7 +14,7 @@ use super::super::programs::blob;
 use super::super::spec::{Spec, Status, from_bytes, to_bytes};
 use super::{Inquiry, Note, Offer, Step};
 use crate::error::Error;
-use crate::model::{Digest, TaskId, TaskState, TransferId};
+use crate::model::{Digest, TaskId, TaskState, TransferId, When};
 use crate::model::{Limit, Limits};
 use crate::store::{
     Change, Entry, Frozen, Hand, Insert, Record, Row, Stream, Transfer, TransferStep, Verdict,
@@ -87,7 +87,7 @@ impl Daemon {
                         });
                         refused.extend(ready.err().map(|error| error.to_string()));
                     }
-                    let now = shared.clock.realtime();
+                    let now = shared.time.wall();
                     let schedule = spec.every.as_deref().map(|every| calendar::next_occurrence(every, now));
                     if let Some(Err(error)) = schedule {
                         refused.push(error.to_string());
@@ -231,6 +231,8 @@ impl Daemon {
         let mut status: Status = from_bytes(&offer.status)?;
         status.came_from = Some(offer.origin);
         status.moved_to = None;
+        // It has travelled as a time of the wall clock.
+        status.wakes = status.wakes.map(|at| shared.time.to_steady(at));
         let frozen = offer.snapshot.map(|snapshot| Frozen {
             base: snapshot.base,
             bytes: snapshot.bytes,
@@ -248,7 +250,7 @@ impl Daemon {
             snapshot_bytes: 0,
         };
         let limit = shared.options.output_limit;
-        let tail = Tail::new(id, limit, shared.clock.clone(), shared.following.clone());
+        let tail = Tail::new(id, limit, shared.time.clone(), shared.following.clone());
         let worker = &self.moving.worker;
         worker.revive(&row, &spec, frozen.clone(), &tail, TaskHandle::default())?;
         // It was only to see that they can be had. The source may need them again, on the same machine.
@@ -265,7 +267,7 @@ impl Daemon {
         let insert = Insert {
             id,
             state: TaskState::Arriving,
-            due: None,
+            due: When::NEVER,
             name: row.name,
             module: row.module,
             spec: row.spec,

@@ -7,10 +7,10 @@ use super::super::Error as Refused;
 use super::super::commands::Ask;
 use super::super::daemon::{Daemon, blocking};
 use super::super::sockets::Kept;
-use super::super::spec::{Spec, from_bytes, to_bytes};
+use super::super::spec::{Spec, Status, from_bytes, to_bytes};
 use super::{Inquiry, Move, Note, Offer, OfferedPiece, OfferedSnapshot, Step};
 use crate::error::Error;
-use crate::model::{Digest, Limit, TaskId, TaskState, TransferId};
+use crate::model::{Digest, Limit, TaskId, TaskState, TransferId, When};
 use crate::store::{Change, Hand, Record, Stream, Transfer, TransferStep};
 use crate::task::{Asleep, HeldSocket};
 
@@ -170,6 +170,9 @@ impl Daemon {
                     bytes: logged.entry.bytes,
                 }));
             }
+            let mut status: Status = from_bytes(&row.status)?;
+            // The other side has a steady clock of its own.
+            status.wakes = status.wakes.map(|at| shared.time.to_wall(at));
             let wanted = from_bytes::<Spec>(&row.spec)?.proxy_streams;
             Ok(Offer {
                 transfer,
@@ -181,7 +184,7 @@ impl Daemon {
                 name: row.name,
                 module: row.module,
                 spec,
-                status: row.status,
+                status: to_bytes(&status)?,
                 paused: note.paused,
                 snapshot: frozen.map(|frozen| OfferedSnapshot {
                     base: frozen.base,
@@ -207,7 +210,7 @@ impl Daemon {
                 sockets,
                 watches: Vec::new(),
             }),
-            wakes: None,
+            ends: When::NEVER,
         });
     }
 

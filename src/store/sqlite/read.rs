@@ -2,8 +2,11 @@
 
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params, types::Value};
 
-use super::super::{Due, Entry, Filter, Frozen, Logged, Row, Stream, Transfer, TransferStep};
+use super::super::{
+    Due, Entry, Filter, Frozen, Logged, Row, Stamp, Stream, Transfer, TransferStep,
+};
 use super::{signed, state_number, state_of, unsigned};
+use crate::clock::Mark;
 use crate::model::{Digest, TaskId, TaskState, TransferId};
 
 const COLUMNS: &str = "t.id, t.version, t.state, t.due, t.name,
@@ -95,6 +98,47 @@ pub(super) fn due(
             })
         })?
         .collect()
+}
+
+pub(super) fn walled(
+    reader: &Connection,
+    after: TaskId,
+    limit: usize,
+) -> rusqlite::Result<Vec<TaskId>> {
+    reader
+        .prepare_cached("SELECT task FROM walls WHERE task > ?1 ORDER BY task LIMIT ?2")?
+        .query_map([signed(after.0), limit as i64], |sql| {
+            Ok(TaskId(unsigned(sql.get(0)?)))
+        })?
+        .collect()
+}
+
+pub(super) fn number(reader: &Connection) -> rusqlite::Result<u64> {
+    reader
+        .prepare_cached("SELECT number FROM lease")?
+        .query_row([], |sql| Ok(sql.get::<_, i64>(0)?.cast_unsigned()))
+}
+
+pub(super) fn stamp(reader: &Connection) -> rusqlite::Result<Option<Stamp>> {
+    reader
+        .prepare_cached("SELECT now, ahead, realtime, boot, booted FROM lease")?
+        .query_row([], |sql| {
+            let Some(realtime) = sql.get::<_, Option<i64>>(2)? else {
+                return Ok(None);
+            };
+            let boot: Option<i64> = sql.get(3)?;
+            let booted: Option<i64> = sql.get(4)?;
+            let machine = boot.zip(booted).map(|(boot, at)| Mark {
+                of: boot.cast_unsigned(),
+                at: unsigned(at),
+            });
+            Ok(Some(Stamp {
+                now: unsigned(sql.get(0)?),
+                ahead: sql.get(1)?,
+                realtime: unsigned(realtime),
+                machine,
+            }))
+        })
 }
 
 pub(super) fn due_counts(

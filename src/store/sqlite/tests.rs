@@ -2,6 +2,8 @@
 
 use super::super::{Entry, Hand, Insert, Part, Record, Stream, TransferStep, Update};
 use super::*;
+use crate::clock::Mark;
+use crate::model::When;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -9,15 +11,27 @@ fn digest(text: &str) -> Digest {
     Digest::of(text.as_bytes())
 }
 
+/// A time at which the steady clock and the wall clock are the same.
+fn at(now: u64) -> Stamp {
+    Stamp {
+        now,
+        ahead: 0,
+        realtime: now,
+        machine: None,
+    }
+}
+
 /// A store with a module and the lease.
 fn store(directory: &Path) -> (Sqlite, Lease) {
     let store = Sqlite::open(directory).expect("opens");
-    let lease = store.claim("a test", 1, SECOND).expect("nobody has it");
+    let lease = store
+        .claim("a test", &at(1), SECOND)
+        .expect("nobody has it");
     let module = Change::Blob {
         digest: digest("module"),
         bytes: b"module".to_vec(),
     };
-    store.commit(&lease, 1, &[module]).expect("commits");
+    store.commit(&lease, &at(1), &[module]).expect("commits");
     (store, lease)
 }
 
@@ -25,7 +39,7 @@ fn insert(id: u64, due: Option<u64>, name: Option<&str>) -> Change {
     Change::Insert(Insert {
         id: TaskId(id),
         state: TaskState::Ready,
-        due,
+        due: due.map_or(When::NEVER, When::steady),
         name: name.map(String::from),
         module: digest("module"),
         spec: b"spec".to_vec(),
@@ -39,7 +53,7 @@ fn update(id: u64, expected: u64) -> Update {
         id: TaskId(id),
         expected,
         state: TaskState::Hibernated,
-        due: Some(70),
+        due: When::steady(70),
         status: b"asleep".to_vec(),
         spec: None,
         snapshot: Part::Keep,
@@ -75,7 +89,7 @@ fn what_is_committed_is_there_after_opening_again() {
             ..update(7, 1)
         });
         let batch = [insert(7, Some(3), Some("x")), base, asleep];
-        let verdicts = store.commit(&lease, 2, &batch).expect("commits");
+        let verdicts = store.commit(&lease, &at(2), &batch).expect("commits");
         assert_eq!(verdicts, [Verdict::Done; 3]);
     }
     let store = Sqlite::open(folder.path()).expect("opens again");
@@ -98,7 +112,7 @@ fn a_change_of_another_version_changes_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let (store, lease) = store(folder.path());
     store
-        .commit(&lease, 2, &[insert(1, None, None)])
+        .commit(&lease, &at(2), &[insert(1, None, None)])
         .expect("commits");
     let late = Update {
         output: vec![line("twice")],
@@ -109,7 +123,7 @@ fn a_change_of_another_version_changes_nothing() {
         expected: 9,
     };
     let batch = [Change::Update(late), remove, Change::Update(update(2, 1))];
-    let verdicts = store.commit(&lease, 2, &batch).expect("commits");
+    let verdicts = store.commit(&lease, &at(2), &batch).expect("commits");
     assert_eq!(verdicts, [Verdict::Conflict; 3]);
     let row = store.task(TaskId(1)).expect("reads").expect("is there");
     assert_eq!((row.version, row.state), (1, TaskState::Ready));
@@ -121,7 +135,7 @@ fn a_name_belongs_to_one_task() {
     let folder = tempfile::tempdir().expect("a folder");
     let (store, lease) = store(folder.path());
     let batch = [insert(1, None, Some("x")), insert(2, None, Some("x"))];
-    let verdicts = store.commit(&lease, 2, &batch).expect("commits");
+    let verdicts = store.commit(&lease, &at(2), &batch).expect("commits");
     assert_eq!(verdicts, [Verdict::Done, Verdict::NameTaken]);
     assert_eq!(store.task(TaskId(2)).expect("reads"), None);
 }
@@ -130,9 +144,9 @@ fn a_name_belongs_to_one_task() {
 fn who_has_lost_the_lease_changes_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let (store, old) = store(folder.path());
-    let new = store.claim("another", 2, SECOND).expect("takes over");
+    let new = store.claim("another", &at(2), SECOND).expect("takes over");
     assert!(new.epoch > old.epoch);
-    let late = store.commit(&old, 3, &[insert(1, None, None)]);
+    let late = store.commit(&old, &at(3), &[insert(1, None, None)]);
     assert!(matches!(late, Err(Error::Lost)), "{late:?}");
     assert_eq!(store.task(TaskId(1)).expect("reads"), None);
 }
@@ -156,7 +170,7 @@ fn due_tasks_come_in_order_and_in_pages() {
         .zip(times)
         .map(|(id, at)| insert(id, Some(at), None))
         .collect();
-    store.commit(&lease, 2, &batch).expect("commits");
+    store.commit(&lease, &at(2), &batch).expect("commits");
     let due = |at, id| Due { at, id: TaskId(id) };
     let first = store.due(None, 25, 2).expect("reads");
     assert_eq!(first, [due(10, 2), due(10, 4)]);
@@ -170,7 +184,7 @@ fn old_output_goes_first() {
     let folder = tempfile::tempdir().expect("a folder");
     let (store, lease) = store(folder.path());
     store
-        .commit(&lease, 2, &[insert(1, None, None)])
+        .commit(&lease, &at(2), &[insert(1, None, None)])
         .expect("commits");
     for version in 1..=30 {
         let text = format!("{version:010}");
@@ -178,7 +192,7 @@ fn old_output_goes_first() {
             output: vec![line(&text)],
             ..update(1, version)
         });
-        store.commit(&lease, 2, &[change]).expect("commits");
+        store.commit(&lease, &at(2), &[change]).expect("commits");
     }
     let kept = store.output(TaskId(1), 0, 10_000).expect("reads");
     assert_eq!(kept.len(), 10, "100 bytes are kept");
@@ -196,7 +210,7 @@ fn only_blobs_without_tasks_are_pruned() {
         bytes: text.as_bytes().to_vec(),
     };
     let batch = [blob("used"), blob("unused"), insert(1, None, None)];
-    store.commit(&lease, 2, &batch).expect("commits");
+    store.commit(&lease, &at(2), &batch).expect("commits");
     let frozen = Frozen {
         base: Some(digest("used")),
         bytes: Vec::new(),
@@ -206,9 +220,9 @@ fn only_blobs_without_tasks_are_pruned() {
         ..update(1, 1)
     });
     store
-        .commit(&lease, 3, &[asleep, blob("fresh")])
+        .commit(&lease, &at(3), &[asleep, blob("fresh")])
         .expect("commits");
-    assert_eq!(store.prune(&lease, 4, 3).expect("prunes"), 1);
+    assert_eq!(store.prune(&lease, &at(4), 3).expect("prunes"), 1);
     for (text, there) in [
         ("module", true),
         ("used", true),
@@ -278,7 +292,7 @@ fn a_step_of_a_move_is_whole() {
         TransferStep::Held,
         vec![line("x"), line("y")],
     );
-    let verdicts = store.commit(&lease, 2, &[held]).expect("commits");
+    let verdicts = store.commit(&lease, &at(2), &[held]).expect("commits");
     assert_eq!(verdicts, [Verdict::Done]);
     let id = TransferId([7; 16]);
     assert_eq!(
@@ -301,7 +315,7 @@ fn a_step_of_a_move_is_whole() {
         TransferStep::Taken,
         Vec::new(),
     );
-    let verdicts = store.commit(&lease, 3, &[late]).expect("commits");
+    let verdicts = store.commit(&lease, &at(3), &[late]).expect("commits");
     assert_eq!(verdicts, [Verdict::Conflict]);
     assert_eq!(
         store.open_transfers().expect("reads"),
@@ -312,7 +326,7 @@ fn a_step_of_a_move_is_whole() {
         TransferStep::Taken,
         Vec::new(),
     );
-    store.commit(&lease, 4, &[taken]).expect("commits");
+    store.commit(&lease, &at(4), &[taken]).expect("commits");
     assert!(store.open_transfers().expect("reads").is_empty());
     let forget = Change::Hand(Hand {
         change: None,
@@ -320,17 +334,86 @@ fn a_step_of_a_move_is_whole() {
         clear_output: false,
         record: Record::Forget(id),
     });
-    store.commit(&lease, 5, &[forget]).expect("commits");
+    store.commit(&lease, &at(5), &[forget]).expect("commits");
     assert_eq!(store.transfer(id).expect("reads"), None);
     // What has moved away leaves its name to who comes.
     let moved = Change::Update(Update {
         state: TaskState::Moved,
-        due: None,
+        due: When::NEVER,
         ..update(1, 2)
     });
     let verdicts = store
-        .commit(&lease, 6, &[moved, insert(2, None, Some("a"))])
+        .commit(&lease, &at(6), &[moved, insert(2, None, Some("a"))])
         .expect("commits");
     assert_eq!(verdicts, [Verdict::Done, Verdict::Done]);
     assert_eq!(store.named("a").expect("reads"), Some(TaskId(2)));
+}
+
+/// What is due by the wall clock follows it when it is set; a sleep does not.
+#[test]
+fn a_wall_clock_that_is_set_moves_what_waits_for_it_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, lease) = store(folder.path());
+    let due = |id, due| match insert(id, None, None) {
+        Change::Insert(insert) => Change::Insert(Insert { due, ..insert }),
+        other => other,
+    };
+    let both = When {
+        steady: Some(1500),
+        wall: Some(1300),
+    };
+    let batch = [
+        due(1, When::steady(1400)),
+        due(2, When::wall(1200)),
+        due(3, both),
+        due(4, When::wall(i64::MAX as u64)),
+    ];
+    store.commit(&lease, &at(1000), &batch).expect("commits");
+    let dues = |store: &Sqlite| -> Vec<Option<u64>> {
+        let row = |id| store.task(TaskId(id)).expect("reads").expect("is there");
+        (1..=4).map(|id| row(id).due).collect()
+    };
+    let last = Some(i64::MAX as u64);
+    assert_eq!(dues(&store), [Some(1400), Some(1200), Some(1300), last]);
+    let set = |ahead: i64| Stamp {
+        ahead,
+        realtime: 1000u64.saturating_add_signed(ahead),
+        machine: Some(Mark {
+            of: u64::MAX - 1,
+            at: 5,
+        }),
+        ..at(1000)
+    };
+    // Back by 700, and then ahead by more than there is.
+    let shift = |ahead| store.commit(&lease, &set(ahead), &[Change::Shift]);
+    shift(-700).expect("shifts");
+    assert_eq!(dues(&store), [Some(1400), Some(1900), Some(1500), last]);
+    shift(5000).expect("shifts");
+    let far = last.map(|last| last - 5000);
+    assert_eq!(dues(&store), [Some(1400), Some(0), Some(0), far]);
+    // What is stored while the clock is ahead, is so by that.
+    let later = Change::Update(Update {
+        due: When::wall(9000),
+        ..update(2, 1)
+    });
+    store.commit(&lease, &set(5000), &[later]).expect("commits");
+    assert_eq!(dues(&store).get(1), Some(&Some(4000)));
+    let three = [2, 3, 4].map(TaskId);
+    assert_eq!(store.walled(TaskId(0), 9).expect("reads"), three);
+    let sleeps = Change::Update(update(2, 2));
+    let remove = Change::Remove {
+        id: TaskId(3),
+        expected: 1,
+    };
+    store
+        .commit(&lease, &set(5000), &[sleeps, remove])
+        .expect("commits");
+    assert_eq!(store.walled(TaskId(0), 9).expect("reads"), [TaskId(4)]);
+    assert_eq!(store.stamp().expect("reads"), Some(set(5000)));
+    let other = tempfile::tempdir().expect("a folder");
+    let other = Sqlite::open(other.path()).expect("opens");
+    assert_ne!(
+        other.number().expect("reads"),
+        store.number().expect("reads")
+    );
 }

@@ -2,29 +2,50 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::types::Value;
+use rusqlite::{
+    Connection, OptionalExtension, Params, Transaction, TransactionBehavior, params,
+    params_from_iter,
+};
 
 use super::super::{
-    Change, Entry, Error, Frozen, Hand, Insert, Lease, Part, Record, Stream, TransferStep, Update,
-    Verdict,
+    Change, Entry, Error, Frozen, Hand, Insert, Lease, Part, Record, Stamp, Stream, TransferStep,
+    Update, Verdict,
 };
 use super::{signed, state_number, unsigned};
-use crate::model::{Digest, TaskId};
+use crate::model::{Digest, TaskId, When};
 
 /// Row numbers of blobs, by digest.
 type Blobs = HashMap<Digest, i64>;
 
+/// What the lease has of the time at which it was renewed.
+const STAMP: &str = "expires = ?1, now = ?2, ahead = ?3, realtime = ?4, boot = ?5, booted = ?6";
+
+/// The values for it, and one more.
+fn stamped(now: &Stamp, lasts: u64, last: Value) -> impl Params {
+    let boot = now.machine.map(|mark| mark.of.cast_signed());
+    params_from_iter([
+        Value::from(signed(now.now.saturating_add(lasts))),
+        signed(now.now).into(),
+        now.ahead.into(),
+        signed(now.realtime).into(),
+        boot.into(),
+        now.machine.map(|mark| signed(mark.at)).into(),
+        last,
+    ])
+}
+
 pub(super) fn claim(
     connection: &mut Connection,
     holder: &str,
-    now: u64,
+    now: &Stamp,
     lasts: u64,
 ) -> Result<Lease, Error> {
     let epoch: i64 = connection
-        .prepare_cached(
-            "UPDATE lease SET epoch = epoch + 1, holder = ?1, expires = ?2 RETURNING epoch",
-        )?
-        .query_row(params![holder, signed(now.saturating_add(lasts))], |row| {
+        .prepare_cached(&format!(
+            "UPDATE lease SET epoch = epoch + 1, holder = ?7, {STAMP} RETURNING epoch"
+        ))?
+        .query_row(stamped(now, lasts, holder.to_string().into()), |row| {
             row.get(0)
         })?;
     Ok(Lease {
@@ -37,7 +58,7 @@ pub(super) fn commit(
     connection: &mut Connection,
     blobs: &mut Blobs,
     lease: &Lease,
-    now: u64,
+    now: &Stamp,
     changes: &[Change],
 ) -> Result<Vec<Verdict>, Error> {
     let transaction = begin(connection, lease, now)?;
@@ -50,7 +71,7 @@ pub(super) fn commit(
             transaction: &transaction,
             blobs,
             new: &mut new,
-            now,
+            now: *now,
             last: &mut last,
         };
         verdicts.push(writer.change(change)?);
@@ -68,7 +89,7 @@ pub(super) fn commit(
 pub(super) fn prune(
     connection: &mut Connection,
     lease: &Lease,
-    now: u64,
+    now: &Stamp,
     before: u64,
 ) -> Result<u64, Error> {
     let transaction = begin(connection, lease, now)?;
@@ -85,15 +106,12 @@ pub(super) fn prune(
 fn begin<'a>(
     connection: &'a mut Connection,
     lease: &Lease,
-    now: u64,
+    now: &Stamp,
 ) -> Result<Transaction<'a>, Error> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let held = transaction
-        .prepare_cached("UPDATE lease SET expires = ?2 WHERE epoch = ?1")?
-        .execute(params![
-            signed(lease.epoch),
-            signed(now.saturating_add(lease.lasts))
-        ])?;
+        .prepare_cached(&format!("UPDATE lease SET {STAMP} WHERE epoch = ?7"))?
+        .execute(stamped(now, lease.lasts, signed(lease.epoch).into()))?;
     match held {
         0 => Err(Error::Lost),
         _ => Ok(transaction),
@@ -104,7 +122,7 @@ struct Writer<'a> {
     transaction: &'a Transaction<'a>,
     blobs: &'a Blobs,
     new: &'a mut Blobs,
-    now: u64,
+    now: Stamp,
     /// The highest number of a task that was inserted.
     last: &'a mut u64,
 }
@@ -123,7 +141,23 @@ impl Writer<'_> {
                 Ok(Verdict::Done)
             }
             Change::Hand(hand) => self.hand(hand),
+            Change::Shift => self.shift(),
         }
+    }
+
+    fn shift(&self) -> Result<Verdict, Error> {
+        // SQLite would make a real number of a sum that does not fit.
+        self.transaction
+            .prepare_cached(
+                "UPDATE tasks SET due = (
+                   SELECT min(coalesce(steady, ?2), CASE
+                     WHEN ?1 < 0 AND wall > ?2 + ?1 THEN ?2
+                     ELSE max(0, wall - ?1) END)
+                   FROM walls WHERE task = tasks.id)
+                 WHERE id IN (SELECT task FROM walls)",
+            )?
+            .execute(params![self.now.ahead, i64::MAX])?;
+        Ok(Verdict::Done)
     }
 
     fn hand(&mut self, hand: &Hand) -> Result<Verdict, Error> {
@@ -199,19 +233,35 @@ impl Writer<'_> {
             .execute(params![
                 signed(insert.id.0),
                 state_number(insert.state),
-                insert.due.map(signed),
+                insert.due.at(self.now.ahead).map(signed),
                 module,
                 base,
                 insert.name,
-                signed(self.now),
+                signed(self.now.now),
                 insert.spec,
                 insert.status,
                 insert.snapshot.as_ref().map(|frozen| &frozen.bytes),
             ])?;
-        Ok(match added {
-            0 => Verdict::NameTaken,
-            _ => Verdict::Done,
-        })
+        if added == 0 {
+            return Ok(Verdict::NameTaken);
+        }
+        self.note_wall(signed(insert.id.0), &insert.due)?;
+        Ok(Verdict::Done)
+    }
+
+    /// Remembers what the due time of a task is computed from, where that is the wall clock.
+    fn note_wall(&self, id: i64, due: &When) -> Result<(), Error> {
+        match due.wall {
+            Some(wall) => self
+                .transaction
+                .prepare_cached("INSERT OR REPLACE INTO walls VALUES (?1, ?2, ?3)")?
+                .execute(params![id, due.steady.map(signed), signed(wall)])?,
+            None => self
+                .transaction
+                .prepare_cached("DELETE FROM walls WHERE task = ?1")?
+                .execute([id])?,
+        };
+        Ok(())
     }
 
     fn update(&mut self, update: &Update) -> Result<Verdict, Error> {
@@ -225,11 +275,11 @@ impl Writer<'_> {
             id,
             signed(update.expected),
             state_number(update.state),
-            update.due.map(signed),
+            update.due.at(self.now.ahead).map(signed),
             &update.status,
             update.output.len() as i64,
             signed(log_bytes),
-            signed(self.now),
+            signed(self.now.now),
         );
         const SET: &str =
             "UPDATE tasks SET version = version + 1, state = ?3, due = ?4, status = ?5,
@@ -256,6 +306,7 @@ impl Writer<'_> {
         let Some((next, bytes)) = changed.optional()? else {
             return Ok(Verdict::Conflict);
         };
+        self.note_wall(id, &update.due)?;
         if let Some(spec) = &update.spec {
             self.transaction
                 .prepare_cached("UPDATE tasks SET spec = ?2 WHERE id = ?1")?
@@ -323,6 +374,7 @@ impl Writer<'_> {
         self.transaction
             .prepare_cached("DELETE FROM output WHERE task = ?1")?
             .execute([signed(id.0)])?;
+        self.note_wall(signed(id.0), &When::NEVER)?;
         Ok(Verdict::Done)
     }
 
@@ -334,9 +386,10 @@ impl Writer<'_> {
                 "INSERT INTO blobs (digest, put, bytes) VALUES (?1, ?2, ?3)
                  ON CONFLICT (digest) DO UPDATE SET put = excluded.put RETURNING id",
             )?
-            .query_row(params![digest.as_bytes(), signed(self.now), bytes], |row| {
-                row.get(0)
-            })?;
+            .query_row(
+                params![digest.as_bytes(), signed(self.now.now), bytes],
+                |row| row.get(0),
+            )?;
         self.new.insert(*digest, id);
         Ok(())
     }

@@ -109,6 +109,33 @@ fn a_relative_timer_does_not_start_again() {
     assert_eq!(guest.left(&wait), 1000);
 }
 
+/// The deadline that was the first when the wait began was the only one that was looked at.
+#[test]
+fn the_first_deadline_is_another_when_the_wall_clock_is_set() {
+    let mut guest = Guest::new();
+    let noon = 1_700_000_000_000_000_000;
+    let timers = [
+        Clock(REALTIME, noon + 1000, ABSOLUTE),
+        Clock(MONOTONIC, 2000, 0),
+    ];
+    let wait = guest.blocks(&timers, None);
+    assert_eq!(guest.left(&wait), 1000);
+    let ends = guest.ctx.ends(&wait);
+    assert_eq!((ends.after, ends.at), (Some(2000), Some(noon + 1000)));
+    guest.clock.set_realtime(noon - 5000);
+    assert_eq!(guest.left(&wait), 2000);
+    let state = guest.state().unwrap();
+    guest.go_on(state, RestoreOptions::default()).unwrap();
+    assert_eq!(
+        guest.left(&wait),
+        2000,
+        "it sleeps as long as it would have"
+    );
+    guest.clock.advance(2000);
+    assert!(guest.ctx.is_ready(&wait));
+    assert_eq!(guest.events(&timers, Some(&wait)), [(101, 0, 0, 0, 0)]);
+}
+
 #[test]
 fn several_timers_keep_their_deadlines_over_a_suspend() {
     let mut guest = Guest::new();
