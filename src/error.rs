@@ -63,6 +63,12 @@ impl Error {
         }
     }
 
+    /// What a module has said of it, where it is an error of that module's.
+    #[cfg(feature = "server")]
+    pub(crate) fn cause<T: std::error::Error + 'static>(&self) -> Option<&T> {
+        self.source.downcast_ref()
+    }
+
     /// The sort of error.
     pub fn kind(&self) -> ErrorKind {
         self.kind

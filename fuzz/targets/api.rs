@@ -200,7 +200,7 @@ const WORDS: [&str; 24] = [
     "\"every\":\"* * * * * *\"",
     "\"at\":\"2030-01-31T12:00:00Z\"",
     "\"engine\":\"wasmedge\"",
-    "\"memory_limit\":1",
+    "\"limits\":{\"memory\":\"1\"}",
     "\"count\":2",
     "content-type: application/json",
 ];
@@ -239,7 +239,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let json = "content-type: application/json\n\n";
     let task = format!(
         "{{\"module\":\"{digest}\",\"args\":[\"a\"],\"env\":{{\"A\":\"b\"}},\"name\":\"n\",\
-         \"dirs\":[{{\"host\":\"/tmp\",\"guest\":\"/tmp\"}}],\"memory_limit\":1000000}}"
+         \"dirs\":[{{\"host\":\"/tmp\",\"guest\":\"/tmp\"}}],\"limits\":{{\"memory\":\"1M\"}}}}"
     );
     let mut seeds: Vec<Vec<u8>> = [
         "GET /v1/tasks?limit=3&state=ready,paused&before=9".to_string(),

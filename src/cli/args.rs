@@ -147,9 +147,6 @@ pub(super) struct Serve {
     /// Memory for guests that wait in memory; beyond it they are put to sleep.
     #[arg(long, value_name = "SIZE", default_value = "256M")]
     pub max_warm_memory: Size,
-    /// How large a memory of a guest may get, where the task does not say: --limit memory=SIZE.
-    #[arg(long, value_name = "SIZE")]
-    pub memory_limit: Option<Size>,
     #[command(flatten)]
     pub bounds: Bounds,
     /// How much output of each task is kept; the oldest goes first.
@@ -205,9 +202,6 @@ pub(super) struct Submit {
     /// The engine: wasmtime or wasmedge.
     #[arg(long)]
     pub engine: Option<EngineKind>,
-    /// How large a memory of the guest may get: --limit memory=SIZE.
-    #[arg(long, value_name = "SIZE")]
-    pub memory_limit: Option<Size>,
     /// Put a check into loops and calls, so that the guest can be suspended while it computes.
     #[arg(long)]
     pub preempt: bool,

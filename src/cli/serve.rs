@@ -19,7 +19,6 @@ use super::client::data_directory;
 use super::exit::{DAEMON, Done, Failure, INTERNAL, USAGE, WRITE};
 use super::run::engine;
 use super::text::say;
-use crate::model::Limit;
 use crate::scheduler::{Daemon, Options};
 use crate::server::accept::Accepting;
 use crate::server::takeover::{Door, Sockets};
@@ -33,16 +32,12 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
     let data = command.data.clone().unwrap_or_else(data_directory);
     prepare(&data)?;
-    let mut limits = command.bounds.daemon();
-    if let Some(size) = command.memory_limit {
-        limits.set(Limit::Memory, Some(size.0));
-    }
     let options = Options {
         workers: command.workers,
         max_workers: command.max_workers,
         hibernate_after: command.hibernate_after.into(),
         max_warm_memory: command.max_warm_memory.0,
-        limits,
+        limits: command.bounds.daemon(),
         output_limit: command.output_limit.0,
         checkpoint: command.checkpoint.into(),
         retain: command.retain.map(Duration::from),

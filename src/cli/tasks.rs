@@ -51,14 +51,13 @@ pub(super) fn submit(command: &Submit) -> Result<Done, Failure> {
             .into_iter()
             .map(|dir| wire::Tmpfs {
                 guest: dir.guest,
-                size: dir.limit,
+                size: Some(wire::Size::Bytes(dir.limit)),
             })
             .collect(),
         name: command.name.clone(),
         engine: command.engine.map(|engine| engine.to_string()),
         at: command.at.as_deref().map(start).transpose()?,
         every: command.every.clone(),
-        memory_limit: command.memory_limit.map(|size| size.0),
         limits: wire::settings(&command.bounds.limits),
         on_limit: command.bounds.on_limit.map(|on| on.to_string()),
         restart: command.restart.map(|restart| restart.to_string()),
@@ -375,7 +374,7 @@ pub(super) fn inspect(remote: &Remote, id: &str, as_json: bool) -> Result<Done, 
             "{:<10} {} of {}",
             "in memory",
             dir.guest,
-            text::bytes(dir.size)
+            text::bytes(dir.size.and_then(|size| size.bytes()).unwrap_or(0))
         );
     }
     OK

@@ -34,6 +34,14 @@ pub enum Error {
     /// What was asked for is not well-formed.
     #[error("{0}")]
     Request(String),
+    /// A field of what was submitted holds what it cannot.
+    #[error("{error}")]
+    Field {
+        /// Which, such as `every`, `limits.cpu` or `dirs[0].guest`.
+        field: String,
+        /// Why.
+        error: String,
+    },
     /// What is stored cannot be read.
     #[error("a stored task is damaged: {0}")]
     Damaged(String),
@@ -48,11 +56,36 @@ pub enum Error {
     Draining,
 }
 
+impl Error {
+    /// The same error, of this field.
+    pub(super) fn at(self, field: impl Into<String>) -> Self {
+        match self {
+            Self::Request(error) => Self::Field {
+                field: field.into(),
+                error,
+            },
+            other => other,
+        }
+    }
+
+    /// The field of the submission that is wrong, where it is one.
+    pub fn field(&self) -> Option<&str> {
+        match self {
+            Self::Field { field, .. } => Some(field),
+            Self::NameTaken(_) => Some("name"),
+            Self::NoModule(_) => Some("module"),
+            _ => None,
+        }
+    }
+}
+
 impl From<Error> for Public {
     fn from(error: Error) -> Self {
         let kind = match error {
             Error::NoTask(_) | Error::State { .. } | Error::NoSnapshot(_) => ErrorKind::Task,
-            Error::NameTaken(_) | Error::NoModule(_) | Error::Request(_) => ErrorKind::Request,
+            Error::NameTaken(_) | Error::NoModule(_) | Error::Request(_) | Error::Field { .. } => {
+                ErrorKind::Request
+            }
             Error::Unknown(_) => ErrorKind::Missing,
             Error::Damaged(_) => ErrorKind::Store,
             Error::Closing | Error::Draining => ErrorKind::Busy,

@@ -3,12 +3,14 @@
 //! Both are MessagePack arrays behind a byte that says which form they have, because a million tasks
 //! would pay for names. A form that has been released is never edited.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::Error;
 use super::Restart;
 use super::moving::MovedTo;
-use crate::model::{Limit, Limits, OnLimit, Setting, Wait, When};
+use crate::model::{Limits, OnLimit, Setting, Wait, When};
 use crate::task::{Access, Clocks, Engine, Grants, Randomness, Rule, TmpDir};
 
 /// The form of both.
@@ -27,8 +29,6 @@ pub struct Spec {
     pub engine: Option<String>,
     /// A cron expression by which the task starts again and again.
     pub every: Option<String>,
-    /// How large each of the guest's memories may get, in bytes.
-    pub memory_limit: Option<u64>,
     /// Go on even if files that the task has open were changed in the meantime.
     pub accept_changed_files: bool,
     /// Addresses to listen on; the guest finds the sockets from descriptor 3 on.
@@ -81,9 +81,6 @@ impl Spec {
     /// The limits of the task, over those of the daemon.
     pub(in crate::scheduler) fn limits(&self, daemon: &Limits) -> Limits {
         let mut limits = daemon.with(self.limits.iter().copied());
-        if let Some(bytes) = self.memory_limit {
-            limits.set(Limit::Memory, Some(bytes));
-        }
         limits.on_limit = self.on_limit.or(limits.on_limit);
         limits
     }
@@ -91,9 +88,6 @@ impl Spec {
     /// Takes other limits over.
     pub(super) fn take(&mut self, more: &More) {
         for setting in &more.limits {
-            if setting.limit == Limit::Memory {
-                self.memory_limit = None;
-            }
             self.limits.retain(|old| old.limit != setting.limit);
             self.limits.push(*setting);
         }
@@ -133,38 +127,70 @@ impl Spec {
     /// # Errors
     /// Where a rule is none.
     pub(super) fn grants(&self) -> Result<Grants, Error> {
-        let rules = |texts: &[String]| {
-            let rules = texts.iter().map(|text| text.parse::<Rule>());
-            rules.collect::<Result<Vec<_>, _>>().map_err(Error::Request)
+        let rules = |texts: &[String], field: &str| {
+            let rules = texts.iter().enumerate().map(|(place, text)| {
+                let rule = text.parse::<Rule>();
+                rule.map_err(|error| Error::Request(error).at(format!("{field}[{place}]")))
+            });
+            rules.collect::<Result<Vec<_>, _>>()
         };
         Ok(Grants::new(
-            rules(&self.allow_connect)?,
-            rules(&self.allow_listen)?,
+            rules(&self.allow_connect, "allow_connect")?,
+            rules(&self.allow_listen, "allow_listen")?,
         ))
     }
 
     /// Refuses what no task can be given.
     pub(super) fn check(&self) -> Result<(), Error> {
         self.grants()?;
-        self.clocks()?;
-        self.random()?;
+        self.clocks().map_err(|error| error.at("clocks"))?;
+        self.random().map_err(|error| error.at("random"))?;
         check_limits(&self.limits)?;
-        let mut names: Vec<&String> = self.dirs.iter().map(|(_, guest)| guest).collect();
-        names.sort();
-        match names.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(pair) => Err(Error::Request(format!(
-                "two directories are to be called {}",
-                pair[0]
-            ))),
-            None => Ok(()),
+        self.check_listen()?;
+        self.check_dirs()
+    }
+
+    fn check_listen(&self) -> Result<(), Error> {
+        for (place, address) in self.listen.iter().enumerate() {
+            let parts = address.rsplit_once(':');
+            let fits = |(host, port): (&str, &str)| !host.is_empty() && port.parse::<u16>().is_ok();
+            if !parts.is_some_and(fits) {
+                let text = format!("{address:?} is no address; write 127.0.0.1:8080 or [::1]:8080");
+                return Err(Error::Request(text).at(format!("listen[{place}]")));
+            }
         }
+        Ok(())
+    }
+
+    /// Every directory has both its names, and the guest's is of one directory, in memory or not.
+    fn check_dirs(&self) -> Result<(), Error> {
+        let mut names = BTreeSet::new();
+        let dirs = self.dirs.iter().enumerate();
+        let dirs = dirs.map(|(place, (host, guest))| (format!("dirs[{place}]"), Some(host), guest));
+        let tmpfs = self.tmpfs.iter().enumerate();
+        let tmpfs = tmpfs.map(|(place, (guest, _))| (format!("tmpfs[{place}]"), None, guest));
+        for (field, host, guest) in dirs.chain(tmpfs) {
+            if host.is_some_and(String::is_empty) {
+                let text = "a directory of the host's has no path".into();
+                return Err(Error::Request(text).at(format!("{field}.host")));
+            }
+            let text = match (guest.is_empty(), names.insert(guest)) {
+                (true, _) => "a directory has no name for the guest".into(),
+                (false, false) => format!("two directories are to be called {guest}"),
+                (false, true) => continue,
+            };
+            return Err(Error::Request(text).at(format!("{field}.guest")));
+        }
+        Ok(())
     }
 
     /// The engine to run on.
     pub(super) fn engine(&self, default: Engine) -> Result<Engine, Error> {
         match &self.engine {
             None => Ok(default),
-            Some(name) => name.parse().map_err(Error::Request),
+            Some(name) => name
+                .parse()
+                .map_err(|error| Error::Request(error).at("engine")),
         }
     }
 }
@@ -188,10 +214,13 @@ impl More {
 pub(super) fn check_limits(limits: &[Setting]) -> Result<(), Error> {
     let of_process = limits.iter().find(|setting| setting.limit.is_of_process());
     match of_process {
-        Some(setting) => Err(Error::Request(format!(
-            "the limit {} is one of the daemon's, for all tasks: `dormouse serve --limit {setting}`",
-            setting.limit
-        ))),
+        Some(setting) => {
+            let limit = setting.limit;
+            let text = format!(
+                "the limit {limit} is one of the daemon's, for all tasks: `dormouse serve --limit {setting}`"
+            );
+            Err(Error::Request(text).at(format!("limits.{limit}")))
+        }
         None => Ok(()),
     }
 }

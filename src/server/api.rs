@@ -7,10 +7,10 @@ use utoipa::{Modify, OpenApi};
 
 use super::peer::Doc;
 use super::wire::{
-    Dir, Module, Moved, MovedTo, Output, Problem, Stats, Submit, Submitted, Task, Tasks, Timeline,
-    Tmpfs,
+    Dir, LimitInfo, Module, Moved, MovedTo, Output, Problem, Size, Stats, Submit, Submitted, Task,
+    Tasks, Timeline, Tmpfs,
 };
-use super::{observe, routes, streams};
+use super::{limits, observe, routes, streams};
 
 /// The document.
 #[derive(OpenApi)]
@@ -23,10 +23,10 @@ use super::{observe, routes, streams};
     paths(
         routes::list, routes::submit, routes::batch, routes::put_module, routes::find_module, routes::show, routes::pause,
         routes::resume, routes::kill, routes::remove, routes::export, routes::import, routes::stats,
-        routes::timeline, streams::logs, streams::events, observe::metrics
+        routes::timeline, limits::limits, streams::logs, streams::events, observe::metrics
     ),
     components(schemas(
-        Dir, Module, Moved, MovedTo, Output, Problem, Stats, Submit, Submitted, Task, Tasks, Timeline, Tmpfs
+        Dir, LimitInfo, Module, Moved, MovedTo, Output, Problem, Size, Stats, Submit, Submitted, Task, Tasks, Timeline, Tmpfs
     )),
     modifiers(&Token)
 )]

@@ -5,6 +5,7 @@ pub(crate) mod accept;
 mod api;
 mod auth;
 mod dashboard;
+mod limits;
 mod observe;
 mod peer;
 mod routes;
@@ -98,6 +99,7 @@ pub fn router(daemon: Arc<Daemon>, options: ServerOptions) -> Router {
         .route("/v1/modules", put(routes::put_module))
         .route("/v1/modules/{digest}", get(routes::find_module))
         .route("/v1/stats", get(routes::stats))
+        .route("/v1/limits", get(limits::limits))
         .route("/v1/timeline", get(routes::timeline))
         .route("/v1/events", get(streams::events))
         .route("/metrics", get(observe::metrics))

@@ -14,7 +14,8 @@ use utoipa::IntoParams;
 
 use super::Served;
 use super::wire::{
-    Module, Problem, Resume, Stats, Submit, Submitted, Task, Tasks, Timeline, read_time, time,
+    Module, Problem, Resume, Stats, Submit, Submitted, Task, Tasks, Timeline, Wrong, read_time,
+    time,
 };
 use crate::error::{Error, ErrorKind};
 use crate::model::{Digest, TaskId, TaskState};
@@ -32,11 +33,36 @@ pub(super) type Shared = State<Arc<Served>>;
 pub(super) type Answer<T> = Result<T, Refused>;
 
 /// A request that failed.
-pub(super) struct Refused(StatusCode, String);
+pub(super) struct Refused {
+    status: StatusCode,
+    text: String,
+    field: Option<String>,
+}
+
+impl Refused {
+    fn new(status: StatusCode, text: impl Into<String>) -> Self {
+        Self {
+            status,
+            text: text.into(),
+            field: None,
+        }
+    }
+}
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        problem(self.0, &self.1)
+        let (error, field) = (self.text, self.field);
+        (self.status, Json(Problem { error, field })).into_response()
+    }
+}
+
+impl From<Wrong> for Refused {
+    fn from(wrong: Wrong) -> Self {
+        let field = Some(wrong.field);
+        Self {
+            field,
+            ..bad(wrong.error)
+        }
     }
 }
 
@@ -52,7 +78,13 @@ impl From<Error> for Refused {
             ErrorKind::Store | ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::BAD_REQUEST,
         };
-        Self(status, text)
+        let cause = error.cause::<crate::scheduler::Error>();
+        let field = cause.and_then(|cause| cause.field()).map(String::from);
+        Self {
+            status,
+            text,
+            field,
+        }
     }
 }
 
@@ -60,7 +92,7 @@ macro_rules! refused_from {
     ($($rejection:ty),*) => {$(
         impl From<$rejection> for Refused {
             fn from(rejection: $rejection) -> Self {
-                Self(rejection.status(), rejection.body_text())
+                Self::new(rejection.status(), rejection.body_text())
             }
         }
     )*};
@@ -83,12 +115,11 @@ pub(super) struct Path<T>(pub(super) T);
 pub(super) struct Asked<T>(pub(super) T);
 
 pub(super) fn problem(status: StatusCode, text: &str) -> Response {
-    let error = text.to_string();
-    (status, Json(Problem { error })).into_response()
+    Refused::new(status, text).into_response()
 }
 
 pub(super) fn bad(text: impl Into<String>) -> Refused {
-    Refused(StatusCode::BAD_REQUEST, text.into())
+    Refused::new(StatusCode::BAD_REQUEST, text)
 }
 
 pub(super) async fn find(served: &Served, id: &str) -> Answer<TaskId> {
@@ -131,38 +162,64 @@ pub(super) async fn list(
     Ok(Json(Tasks { tasks, next }))
 }
 
-fn submission(submit: &Submit) -> Answer<Submission> {
-    let module = Digest::from_hex(&submit.module).ok_or_else(|| {
-        bad("`module` is not the digest of a module; PUT /v1/modules uploads one and gives it")
-    })?;
+fn bad_field(field: &str, text: impl Into<String>) -> Refused {
+    let field = Some(field.into());
+    Refused { field, ..bad(text) }
+}
+
+/// What the scheduler is told, but for the module.
+fn fields(served: &Served, submit: &Submit) -> Answer<Submission> {
+    let at = submit.at.as_deref().map(read_time);
     Ok(Submission {
-        module: Some(module),
-        spec: submit.spec().map_err(bad)?,
+        module: None,
+        spec: submit.spec(&served.daemon.options().limits)?,
         name: submit.name.clone(),
-        at: submit
-            .at
-            .as_deref()
-            .map(read_time)
-            .transpose()
-            .map_err(bad)?,
+        at: at.transpose().map_err(|error| bad_field("at", error))?,
     })
 }
 
+fn submission(served: &Served, submit: &Submit) -> Answer<Submission> {
+    let module = Digest::from_hex(&submit.module);
+    let wrong = || {
+        let text =
+            "`module` is not the digest of a module; PUT /v1/modules uploads one and gives it";
+        bad_field("module", text)
+    };
+    Ok(Submission {
+        module: Some(module.ok_or_else(wrong)?),
+        ..fields(served, submit)?
+    })
+}
+
+/// How to submit.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SubmitQuery {
+    /// Look at everything but the module, and submit nothing: 204 where nothing is wrong.
+    dry_run: Option<bool>,
+}
+
 /// Submits a task. When the answer comes, it is stored.
-#[utoipa::path(post, path = "/v1/tasks", request_body = Submit,
-    responses((status = 201, body = Task), (status = 400, body = Problem)))]
+#[utoipa::path(post, path = "/v1/tasks", params(SubmitQuery), request_body = Submit,
+    responses((status = 201, body = Task), (status = 204), (status = 400, body = Problem)))]
 pub(super) async fn submit(
     State(served): Shared,
+    Asked(query): Asked<SubmitQuery>,
     Body(body): Body<Submit>,
-) -> Answer<(StatusCode, Json<Task>)> {
+) -> Answer<Response> {
     if body.count.is_some() {
-        return Err(bad("`count` is for POST /v1/batch"));
+        return Err(bad_field("count", "`count` is for POST /v1/batch"));
     }
-    let mut results = served.daemon.submit(vec![submission(&body)?]).await?;
+    if query.dry_run == Some(true) {
+        served.daemon.check(&fields(&served, &body)?).await?;
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let submission = submission(&served, &body)?;
+    let mut results = served.daemon.submit(vec![submission]).await?;
     match results.pop() {
         Some(result) => {
-            let info = served.daemon.task(result?).await?;
-            Ok((StatusCode::CREATED, Json(info.into())))
+            let task: Task = served.daemon.task(result?).await?.into();
+            Ok((StatusCode::CREATED, Json(task)).into_response())
         }
         None => Err(bad("nothing was submitted")),
     }
@@ -187,7 +244,7 @@ pub(super) async fn batch(
     let mut submissions = Vec::new();
     for item in &body {
         let count = item.count.unwrap_or(1) as usize;
-        submissions.extend(std::iter::repeat_n(submission(item)?, count));
+        submissions.extend(std::iter::repeat_n(submission(&served, item)?, count));
     }
     let results = served.daemon.submit(submissions).await?;
     let told = results.into_iter().map(|result| match result {
@@ -211,8 +268,8 @@ pub(super) struct ModuleQuery {
     preempt: Option<bool>,
 }
 
-/// Uploads a module, the bytes of a .wasm file. It is made resumable and compiled, which takes seconds
-/// for a large one, and kept while tasks name it.
+/// Uploads a module, the bytes of a .wasm file. It is made resumable and compiled, once, which takes
+/// seconds for one of a megabyte and minutes for one of 20, and kept while tasks name it.
 #[utoipa::path(put, path = "/v1/modules", params(ModuleQuery), request_body(content = Vec<u8>, content_type = "application/wasm"),
     responses((status = 200, body = Module), (status = 400, body = Problem)))]
 pub(super) async fn put_module(
@@ -240,7 +297,7 @@ pub(super) async fn find_module(
     let preempt = query.preempt.unwrap_or_default();
     let found = served.daemon.find_module(digest, preempt).await;
     let found = found.map_err(|error| match error.kind() {
-        ErrorKind::Missing => Refused(StatusCode::NOT_FOUND, error.to_string()),
+        ErrorKind::Missing => Refused::new(StatusCode::NOT_FOUND, error.to_string()),
         _ => error.into(),
     })?;
     let module = found.to_string();
@@ -275,7 +332,7 @@ pub(super) async fn resume(
         true => None,
         false => serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))?,
     };
-    let more = given.unwrap_or_default().more().map_err(bad)?;
+    let more = given.unwrap_or_default().more()?;
     let id = find(&served, &id).await?;
     acted(&served, id, served.daemon.resume_with(id, more)).await
 }
@@ -316,7 +373,7 @@ pub(super) async fn export(State(served): Shared, Path(id): Path<String>) -> Ans
     let id = find(&served, &id).await?;
     let exported = tokio::time::timeout(PATIENCE, served.daemon.export(id));
     let bytes = exported.await.map_err(|_| {
-        Refused(
+        Refused::new(
             StatusCode::CONFLICT,
             format!("task {id} computes, and can be exported when it blocks"),
         )
@@ -346,7 +403,8 @@ pub(super) async fn import(
         None => Submit::default(),
         Some(text) => serde_json::from_str(text).map_err(|e| bad(format!("`task`: {e}")))?,
     };
-    let (spec, name) = (submit.spec().map_err(bad)?, submit.name);
+    let spec = submit.spec(&served.daemon.options().limits)?;
+    let name = submit.name;
     let id = served.daemon.import(body?.to_vec(), spec, name).await?;
     let info = served.daemon.task(id).await?;
     Ok((StatusCode::CREATED, Json(info.into())))

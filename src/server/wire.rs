@@ -1,5 +1,7 @@
 //! What travels over HTTP, as JSON. Times are RFC 3339 in UTC.
 
+mod submit;
+
 use std::collections::BTreeMap;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -8,79 +10,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::model::{Interest, Setting, Wait};
-use crate::scheduler::{More, Piece, Spec, TaskInfo, World};
+use crate::scheduler::{Piece, TaskInfo};
 use crate::store::Stream;
 
-/// A directory that a task may use.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Dir {
-    /// Path on the daemon's machine.
-    pub host: String,
-    /// Its name for the guest.
-    pub guest: String,
-    /// Whether the guest may only read there. Left out, it may write; at an import, as it could before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub read_only: Option<bool>,
-}
-
-/// A directory in memory, which travels in the task's snapshot.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Tmpfs {
-    /// Its name for the guest.
-    pub guest: String,
-    /// How many bytes it may hold, names and nodes counted in.
-    pub size: u64,
-}
-
-/// A task to submit.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Submit {
-    /// Digest that the upload of the module gave.
-    pub module: String,
-    /// Arguments; the first is by custom the module's file name.
-    pub args: Vec<String>,
-    /// Environment variables.
-    pub env: BTreeMap<String, String>,
-    /// Directories.
-    pub dirs: Vec<Dir>,
-    /// A name that no other task has: letters, digits, `.`, `_`, `-`, and not a number.
-    pub name: Option<String>,
-    /// `wasmtime` or `wasmedge`; left out, the daemon's own choice.
-    pub engine: Option<String>,
-    /// When to start, RFC 3339; left out, now.
-    pub at: Option<String>,
-    /// A cron expression in the daemon's local time: the task starts again and again.
-    pub every: Option<String>,
-    /// How large each of the guest's memories may get, in bytes.
-    pub memory_limit: Option<u64>,
-    /// Go on even if files that the task has open were changed in the meantime.
-    pub accept_changed_files: bool,
-    /// Addresses to listen on, such as `127.0.0.1:8080`: the guest finds the sockets from descriptor 3 on.
-    pub listen: Vec<String>,
-    /// What the guest may connect to: `HOST:PORTS`, such as `example.com:443` or `10.0.0.0/8:80-90`.
-    pub allow_connect: Vec<String>,
-    /// Where the guest may bind sockets of its own, `HOST:PORTS`.
-    pub allow_listen: Vec<String>,
-    /// Directories in memory.
-    pub tmpfs: Vec<Tmpfs>,
-    /// Connections are carried to where the task moves; else they are reset then.
-    pub proxy_streams: bool,
-    /// Limits by name, such as `{"cpu": "10m", "memory": "512M", "files": "none"}`.
-    pub limits: BTreeMap<String, String>,
-    /// What becomes of the task when it reaches one: `end` or `pause`.
-    pub on_limit: Option<String>,
-    /// When it is started anew: `never`, `on-failure` or `always`.
-    pub restart: Option<String>,
-    /// What its clocks tell: `host`, or `virtual` for a time of its own; left out, `host`.
-    pub clocks: Option<String>,
-    /// Where its random numbers come from: `host`, or a seed such as `seed=42`; left out, `host`.
-    pub random: Option<String>,
-    /// In a batch: submit so many of it. No name then.
-    pub count: Option<u32>,
-}
+pub(super) use submit::Wrong;
+pub use submit::{Dir, Resume, Size, Submit, Tmpfs};
 
 /// A task.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -118,6 +52,9 @@ pub struct Task {
     /// Limits that it was given, by name.
     #[serde(default)]
     pub limits: BTreeMap<String, String>,
+    /// What becomes of it when it reaches one, where that was said: `end` or `pause`.
+    #[serde(default)]
+    pub on_limit: Option<String>,
     /// When it is started anew.
     #[serde(default)]
     pub restart: Option<String>,
@@ -184,10 +121,14 @@ impl From<TaskInfo> for Task {
             tmpfs: spec
                 .tmpfs
                 .into_iter()
-                .map(|(guest, size)| Tmpfs { guest, size })
+                .map(|(guest, size)| Tmpfs {
+                    guest,
+                    size: Some(Size::Bytes(size)),
+                })
                 .collect(),
             proxy_streams: spec.proxy_streams,
             limits: settings(&spec.limits),
+            on_limit: spec.on_limit.map(|on_limit| on_limit.to_string()),
             restart: spec.restart.map(|restart| restart.to_string()),
             restarts: status.restarts,
             clocks: spec.world.clocks,
@@ -250,77 +191,6 @@ pub(crate) fn settings(given: &[Setting]) -> BTreeMap<String, String> {
     shown.collect()
 }
 
-impl Submit {
-    /// What the scheduler is told.
-    ///
-    /// # Errors
-    /// Says which word is none.
-    pub(super) fn spec(&self) -> Result<Spec, String> {
-        let dirs = self.dirs.iter();
-        Ok(Spec {
-            limits: read_settings(&self.limits)?,
-            on_limit: self.on_limit.as_deref().map(str::parse).transpose()?,
-            restart: self.restart.as_deref().map(str::parse).transpose()?,
-            world: World {
-                read_only: dirs
-                    .clone()
-                    .filter_map(|dir| Some((dir.guest.clone(), dir.read_only?)))
-                    .collect(),
-                clocks: self.clocks.clone(),
-                random: self.random.clone(),
-            },
-            args: self.args.clone(),
-            env: self.env.clone().into_iter().collect(),
-            dirs: dirs
-                .map(|dir| (dir.host.clone(), dir.guest.clone()))
-                .collect(),
-            engine: self.engine.clone(),
-            every: self.every.clone(),
-            memory_limit: self.memory_limit,
-            accept_changed_files: self.accept_changed_files,
-            proxy_streams: self.proxy_streams,
-            listen: self.listen.clone(),
-            allow_connect: self.allow_connect.clone(),
-            allow_listen: self.allow_listen.clone(),
-            tmpfs: self
-                .tmpfs
-                .iter()
-                .map(|dir| (dir.guest.clone(), dir.size))
-                .collect(),
-        })
-    }
-}
-
-/// Other limits for a paused task that is to go on.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Resume {
-    /// Limits by name, such as `{"cpu": "20m"}`; the task has them from then on.
-    pub limits: BTreeMap<String, String>,
-    /// What becomes of the task when it reaches one: `end` or `pause`.
-    pub on_limit: Option<String>,
-}
-
-impl Resume {
-    /// What the scheduler is told.
-    ///
-    /// # Errors
-    /// Says which word is none.
-    pub(super) fn more(&self) -> Result<More, String> {
-        Ok(More {
-            limits: read_settings(&self.limits)?,
-            on_limit: self.on_limit.as_deref().map(str::parse).transpose()?,
-        })
-    }
-}
-
-fn read_settings(limits: &BTreeMap<String, String>) -> Result<Vec<Setting>, String> {
-    let settings = limits.iter();
-    settings
-        .map(|(name, value)| Setting::new(name.trim().parse()?, value))
-        .collect()
-}
-
 /// Tasks, the newest first.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Tasks {
@@ -339,6 +209,17 @@ pub struct Submitted {
     /// Why it was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+/// A limit that a task can have.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct LimitInfo {
+    /// Its name.
+    pub name: String,
+    /// What it limits.
+    pub what: String,
+    /// Its value in this daemon where a task does not say otherwise, such as `12h/d` or `none`.
+    pub value: String,
 }
 
 /// A module that the daemon has.
@@ -453,6 +334,9 @@ pub struct Moved {
 pub struct Problem {
     /// What is wrong, where, and what to do.
     pub error: String,
+    /// Which field of the request it is, such as `every`, `limits.cpu` or `dirs[0].host`; left out where it is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
 }
 
 /// Nanoseconds since the Unix epoch, to milliseconds.

@@ -208,9 +208,19 @@ impl Snapshot {
 
     /// The guest's arguments.
     pub(crate) fn arguments(&self) -> Result<Vec<String>, Error> {
-        let state: wasi::StateV1 = rmp_serde::from_slice(&self.wasi)
-            .map_err(|e| TaskError::Mismatch(format!("its WASI state is not valid: {e}")))?;
-        Ok(state.args)
+        Ok(self.wasi_state()?.args)
+    }
+
+    /// Guest names of the directories that the guest may only read.
+    #[cfg(feature = "server")]
+    pub(crate) fn read_only(&self) -> Result<Vec<String>, Error> {
+        Ok(self.wasi_state()?.read_only)
+    }
+
+    fn wasi_state(&self) -> Result<wasi::StateV1, Error> {
+        let state = rmp_serde::from_slice(&self.wasi);
+        let invalid = |e| TaskError::Mismatch(format!("its WASI state is not valid: {e}"));
+        Ok(state.map_err(invalid)?)
     }
 }
 

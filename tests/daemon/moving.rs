@@ -18,7 +18,7 @@ fn a_task_moves_with_all_that_belongs_to_it() {
     b.trusts("other", &a, grants);
     let more = json!({
         "name": "walker", "env": {"COLOUR": "blue"}, "dirs": [{"host": dir, "guest": "/work"}],
-        "memory_limit": 1 << 26
+        "limits": {"memory": "64M"}
     });
     let id = a.daemon().submit("ex_sleeper", &["0.2", "0.3", "12"], more);
     a.daemon().until_that("it has begun", || {

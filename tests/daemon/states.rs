@@ -230,7 +230,7 @@ fn a_trap_and_a_full_memory_fail_the_task_alone() {
         "{task}"
     );
     // It wants more than it may have, and is told so by its own allocator.
-    let id = daemon.submit("c_memory", &[], json!({"memory_limit": 131_072}));
+    let id = daemon.submit("c_memory", &[], json!({"limits": {"memory": "128K"}}));
     daemon.until_that("it ends", || {
         let task = daemon.task(id);
         ["exited", "failed"]

@@ -128,40 +128,14 @@ impl Daemon {
             name,
             at,
         } = submission;
-        let module = module.ok_or_else(|| Refused::Request("the task names no module".into()))?;
+        let no_module = || Refused::Request("the task names no module".into()).at("module");
+        let module = module.ok_or_else(no_module)?;
         if *checked != Some(module) {
             self.programs.check(&module)?;
             *checked = Some(module);
         }
-        check_name(name.as_deref())?;
-        let engine = spec.engine(self.shared.options.engine)?;
-        spec.check()?;
-        let limits = spec.limits(&self.shared.options.limits);
-        let most = limits.value(Limit::Tmpfs);
-        if let Some((_, size)) = spec.tmpfs.iter().find(|(_, size)| *size > most) {
-            let reached = limits.reached(Limit::Tmpfs).with(*size);
-            return Err(Refused::Request(reached.to_string()).into());
-        }
-        if !engine.is_available() {
-            let text = format!("this daemon was built without {engine}");
-            return Err(Refused::Request(text).into());
-        }
-        let zero = spec.env.iter().flat_map(|(name, value)| [name, value]);
-        if spec.args.iter().chain(zero).any(|text| text.contains('\0')) {
-            let text = "an argument or a variable holds a zero byte";
-            return Err(Refused::Request(text.into()).into());
-        }
-        let time = &self.shared.time;
-        let now = time.wall();
-        let due = match (&spec.every, at) {
-            (Some(every), at) => {
-                let first = calendar::next_occurrence(every, at.unwrap_or(now))?;
-                let never = || Refused::Request(format!("{every:?} never holds"));
-                When::wall(first.ok_or_else(never)?)
-            }
-            (None, Some(at)) => When::wall(at),
-            (None, None) => When::steady(time.now()),
-        };
+        let due = self.check_fields(&spec, name.as_deref(), at)?;
+        let now = self.shared.time.wall();
         let status = Status {
             submitted: now,
             changed: now,
@@ -179,6 +153,63 @@ impl Daemon {
             status: to_bytes(&status)?,
             snapshot: None,
         })
+    }
+
+    /// Refuses what no task can be given, whatever its module is; gives when it would be due.
+    fn check_fields(
+        &self,
+        spec: &Spec,
+        name: Option<&str>,
+        at: Option<u64>,
+    ) -> Result<When, Refused> {
+        check_name(name)?;
+        let engine = spec.engine(self.shared.options.engine)?;
+        spec.check()?;
+        let limits = spec.limits(&self.shared.options.limits);
+        let most = limits.value(Limit::Tmpfs);
+        if let Some(place) = spec.tmpfs.iter().position(|(_, size)| *size > most) {
+            let reached = limits.reached(Limit::Tmpfs).with(spec.tmpfs[place].1);
+            return Err(Refused::Request(reached.to_string()).at(format!("tmpfs[{place}].size")));
+        }
+        if !engine.is_available() {
+            let text = format!("this daemon was built without {engine}");
+            return Err(Refused::Request(text).at("engine"));
+        }
+        let zero = "this holds a zero byte, which no program can be given";
+        if spec.args.iter().any(|text| text.contains('\0')) {
+            return Err(Refused::Request(zero.into()).at("args"));
+        }
+        let mut variables = spec.env.iter().flat_map(|(name, value)| [name, value]);
+        if variables.any(|text| text.contains('\0')) {
+            return Err(Refused::Request(zero.into()).at("env"));
+        }
+        let time = &self.shared.time;
+        match (&spec.every, at) {
+            (Some(every), at) => {
+                let after = at.unwrap_or(time.wall());
+                let first = calendar::next_occurrence(every, after).map_err(|e| e.at("every"))?;
+                let never = || Refused::Request(format!("{every:?} never holds")).at("every");
+                Ok(When::wall(first.ok_or_else(never)?))
+            }
+            (None, Some(at)) => Ok(When::wall(at)),
+            (None, None) => Ok(When::steady(time.now())),
+        }
+    }
+
+    /// Refuses a submission as [`submit`](Self::submit) would, but for its module, and submits nothing.
+    ///
+    /// # Errors
+    /// Says what is wrong, and where.
+    pub async fn check(&self, submission: &Submission) -> Result<(), Error> {
+        let Submission { spec, name, at, .. } = submission;
+        self.check_open()?;
+        self.check_fields(spec, name.as_deref(), *at)?;
+        match name {
+            Some(name) if self.find(name).await.is_ok() => {
+                Err(Refused::NameTaken(name.clone()).into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A new task from a snapshot, which goes on as soon as its wait is over.
@@ -215,6 +246,13 @@ impl Daemon {
         if spec.args.is_empty() {
             spec.args = snapshot.arguments()?;
         }
+        // A directory stays as it was where nothing is said of it, and whoever looks at the task is to see that.
+        let kept = snapshot.read_only()?.into_iter().filter(|guest| {
+            let mut said = spec.world.read_only.iter();
+            spec.dirs.iter().any(|(_, name)| name == guest) && !said.any(|(name, _)| name == guest)
+        });
+        let kept: Vec<(String, bool)> = kept.map(|guest| (guest, true)).collect();
+        spec.world.read_only.extend(kept);
         let id = TaskId(self.next.fetch_add(1, Ordering::Relaxed));
         let ends = snapshot.ends(time.clone())?;
         let when = When {
@@ -285,9 +323,12 @@ pub(in super::super) fn check_name(name: Option<&str>) -> Result<(), Refused> {
     let fits = !name.is_empty() && name.len() <= 100 && name.chars().all(plain);
     match fits && name.parse::<u64>().is_err() {
         true => Ok(()),
-        false => Err(Refused::Request(format!(
-            "{name:?} cannot be a name; take letters, digits, '.', '_' and '-', at most 100 bytes, \
-             and not a number"
-        ))),
+        false => {
+            let text = format!(
+                "{name:?} cannot be a name; take letters, digits, '.', '_' and '-', at most 100 bytes, \
+                 and not a number"
+            );
+            Err(Refused::Request(text).at("name"))
+        }
     }
 }

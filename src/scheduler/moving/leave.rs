@@ -10,7 +10,7 @@ use super::super::sockets::Kept;
 use super::super::spec::{Spec, Status, from_bytes, to_bytes};
 use super::{Inquiry, Move, Note, Offer, OfferedPiece, OfferedSnapshot, Step};
 use crate::error::Error;
-use crate::model::{Digest, Limit, TaskId, TaskState, TransferId, When};
+use crate::model::{Digest, Limit, Setting, TaskId, TaskState, TransferId, When};
 use crate::store::{Change, Hand, Record, Stream, Transfer, TransferStep};
 use crate::task::{Asleep, HeldSocket};
 
@@ -344,7 +344,7 @@ impl Daemon {
 fn relocated(
     mut spec: Spec,
     dirs: &[(String, String)],
-    memory_limit: Option<u64>,
+    memory: Option<u64>,
 ) -> Result<Spec, Error> {
     for (host, guest) in dirs {
         let known = spec.dirs.iter_mut().find(|(_, name)| name == guest);
@@ -354,6 +354,14 @@ fn relocated(
         };
         known.0.clone_from(host);
     }
-    spec.memory_limit = spec.memory_limit.or(memory_limit);
+    let limit = Limit::Memory;
+    let said = spec.limits.iter().any(|setting| setting.limit == limit);
+    if let Some(value) = memory.filter(|_| !said) {
+        spec.limits.push(Setting {
+            limit,
+            value,
+            period: None,
+        });
+    }
     Ok(spec)
 }
