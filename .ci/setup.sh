@@ -73,21 +73,22 @@ trixie_install() {
   fi
 }
 
-# The driver is puppeteer-core, which brings no browser of its own.
+# The driver is puppeteer-core, which brings no browser of its own; axe-core has the rules of accessibility.
 browser() {
-  local version=25.16.0 folder=$cache/tools/dashboard
+  local folder=$cache/tools/dashboard packages=(puppeteer-core@25.16.0 axe-core@4.14.1)
+  local mark=$folder/.complete-${packages[*]/#*@/}; mark=${mark// /-}
   if ! command -v chromium >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     say "chromium"
     apt_install chromium || { as_root apt-get update -qq && apt_install chromium; } || say "no chromium; the dashboard is not tested"
   fi
-  if command -v npm >/dev/null && [ ! -e "$folder/.complete-$version" ]; then
-    say "puppeteer-core $version"
+  if command -v npm >/dev/null && [ ! -e "$mark" ]; then
+    say "${packages[*]}"
     rm -rf "$folder"
     mkdir -p "$folder"
-    if npm install --silent --no-audit --no-fund --prefix "$folder" "puppeteer-core@$version" >/dev/null; then
-      touch "$folder/.complete-$version"
+    if npm install --silent --no-audit --no-fund --prefix "$folder" "${packages[@]}" >/dev/null; then
+      touch "$mark"
     else
-      say "no puppeteer-core; the dashboard is not tested"
+      say "no driver for Chromium; the dashboard is not tested"
     fi
   fi
 }

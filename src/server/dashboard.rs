@@ -10,7 +10,7 @@ use axum::routing::get;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                       img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-const FILES: [(&str, &str, &str); 4] = [
+const FILES: [(&str, &str, &str); 9] = [
     (
         "/",
         "text/html; charset=utf-8",
@@ -25,6 +25,31 @@ const FILES: [(&str, &str, &str); 4] = [
         "/app.js",
         "text/javascript; charset=utf-8",
         include_str!("dashboard/app.js"),
+    ),
+    (
+        "/api.js",
+        "text/javascript; charset=utf-8",
+        include_str!("dashboard/api.js"),
+    ),
+    (
+        "/fields.js",
+        "text/javascript; charset=utf-8",
+        include_str!("dashboard/fields.js"),
+    ),
+    (
+        "/form.js",
+        "text/javascript; charset=utf-8",
+        include_str!("dashboard/form.js"),
+    ),
+    (
+        "/task.js",
+        "text/javascript; charset=utf-8",
+        include_str!("dashboard/task.js"),
+    ),
+    (
+        "/text.js",
+        "text/javascript; charset=utf-8",
+        include_str!("dashboard/text.js"),
     ),
     (
         "/icon.svg",
