@@ -111,13 +111,16 @@ bench-migrate: setup
 	python3 benches/migrate/migrate.py $(CARGO_TARGET_DIR)/release/dormouse
 
 SLEEPERS ?= 1000000
+# The other systems are given sleepers for so long, or until memory or process numbers run out.
+MINUTES_EACH ?= 5
 bench-scale: setup
 	benches/scale/compare/setup.sh
 	cargo build --release --no-default-features --features $(FEATURES)
 	python3 benches/scale/scale.py $(CARGO_TARGET_DIR)/release/dormouse --tasks $(SLEEPERS) --out $(CACHE)/scale/dormouse.json
-	set -e; cd benches/scale; compare() { python3 compare/compare.py --systems $$1 --tasks $$2 --out $(CACHE)/scale/$$3.json; }; \
-	compare tokio $(SLEEPERS) tokio; compare process,dbos,restate 1000 small; compare restate 10000 restate; \
-	python3 table.py $(addprefix $(CACHE)/scale/,$(addsuffix .json,dormouse tokio small restate))
+	set -e; cd benches/scale; compare() { python3 compare/compare.py "$$@"; }; out=$(CACHE)/scale; \
+	compare --systems tokio --tasks $(SLEEPERS) --out $$out/tokio.json; \
+	compare --systems process,dbos,restate --minutes $(MINUTES_EACH) --out $$out/others.json; \
+	python3 table.py $$out/dormouse.json $$out/tokio.json $$out/others.json
 
 bench-sockets: setup
 	cargo build --release --no-default-features --features $(FEATURES)

@@ -36,6 +36,7 @@ def own(found):
         "p50_ms": found["lateness_p50_ms"],
         "p99_ms": found["lateness_p99_ms"],
         "rate": found["lateness_rate"],
+        "limited_by": "asked for",
         "survives": "yes",
     }
 
@@ -48,12 +49,12 @@ def figure(value):
 
 def table(rows):
     lines = [
-        "| system | sleepers | starts/s | memory each | disk each | wake-ups/s offered | lateness p50, p99 | survives kill -9 |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| system | sleepers | limited by | starts/s | memory each | disk each | wake-ups/s offered | lateness p50, p99 | survives kill -9 |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
         lines.append(
-            f"| {NAMES[row['system']]} | {row['tasks']:,} | {figure(row['starts_per_second'])} | {figure(row['memory'])} B "
+            f"| {NAMES[row['system']]} | {row['tasks']:,} | {row['limited_by']} | {figure(row['starts_per_second'])} | {figure(row['memory'])} B "
             f"| {figure(row['disk'])} B | {figure(row['rate'])} | {figure(row['p50_ms'])}, {figure(row['p99_ms'])} ms | {row['survives']} |"
         )
     return "\n".join(lines)

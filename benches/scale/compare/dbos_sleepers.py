@@ -1,6 +1,9 @@
 """The same sleep as DBOS workflows, with SQLite: asynchronous, which takes it the least.
 
-usage: dbos_sleepers.py FOLDER TASKS SECONDS   prints JSON when all are asleep, and again when all woke
+usage: dbos_sleepers.py FOLDER LENGTH WAKERS SECONDS
+
+Starts workflows that sleep for LENGTH seconds and tells every hundred how many, until it reads "stop". Prints what they cost; at
+"wake" starts WAKERS more, which wake within SECONDS, and prints how late they did.
 """
 
 import asyncio
@@ -8,12 +11,19 @@ import json
 import os
 import pathlib
 import sys
+import threading
 import time
 
 from dbos import DBOS
 
-folder, tasks, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+folder, length, wakers, seconds = sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 late = []
+stop, wake = threading.Event(), threading.Event()
+
+
+def listen():
+    for line in sys.stdin:
+        {"stop": stop, "wake": wake}[line.strip()].set()
 
 
 def resident():
@@ -22,29 +32,42 @@ def resident():
             return int(line.split()[1]) * 1024
 
 
+def tell(**found):
+    print(json.dumps(found), flush=True)
+
+
 @DBOS.workflow()
 async def sleeper(length):
     """Sleeps, and notes how late it woke."""
     due = time.time() + length
     await DBOS.sleep_async(length)
-    late.append(time.time() - due)
+    late.append((time.time() - due) * 1e3)
 
 
 async def main():
+    threading.Thread(target=listen, daemon=True).start()
     before, started = resident(), time.time()
     handles = []
-    for number in range(tasks):
-        handles.append(await DBOS.start_workflow_async(sleeper, seconds * (1 + number / tasks)))
-    took = time.time() - started
+    while not stop.is_set():
+        handles.append(await DBOS.start_workflow_async(sleeper, length))
+        if len(handles) % 100 == 0:
+            tell(started=len(handles))
+            # What reads and answers may be a moment behind.
+            await asyncio.sleep(0)
+    took, tasks = time.time() - started, len(handles)
     await asyncio.sleep(2)
-    asleep = {"starts_per_second": tasks / took, "memory": (resident() - before) // tasks}
-    print(json.dumps(asleep), flush=True)
-    for handle in handles:
+    tell(tasks=tasks, starts_per_second=tasks / took, memory=(resident() - before) / tasks)
+    await asyncio.to_thread(wake.wait)
+    # All are started before the first is due: at no more than fifty a second.
+    first = wakers / 50
+    begun = time.time()
+    woken = []
+    for number in range(wakers):
+        due = begun + first + seconds * number / wakers
+        woken.append(await DBOS.start_workflow_async(sleeper, due - time.time()))
+    for handle in woken:
         await handle.get_result()
-    late.sort()
-    quantile = lambda q: late[int((len(late) - 1) * q)] * 1e3
-    woke = {"p50_ms": quantile(0.5), "p99_ms": quantile(0.99), "max_ms": quantile(1.0), "rate": tasks / seconds}
-    print(json.dumps(woke), flush=True)
+    tell(late=late)
 
 
 DBOS(
