@@ -252,9 +252,12 @@ impl Driver {
     fn take(&mut self, message: Message) {
         match message {
             Message::Added(added) => {
+                let unsettled = self.shared.time.is_unsettled();
                 for (id, due) in added {
                     self.sleep(id, due);
-                    self.judge_again(id, due);
+                    if unsettled {
+                        self.judge_again(id, due);
+                    }
                 }
             }
             Message::Command(command) => self.command(command),

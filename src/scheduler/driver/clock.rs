@@ -62,9 +62,9 @@ impl Driver {
         });
     }
 
-    /// A time that has just been stored may have been computed before the clock was set.
+    /// A time that has just been stored may have been computed before the clock was set, or elsewhere.
     pub(super) fn judge_again(&self, id: TaskId, due: When) {
-        if due.wall.is_some() && self.shared.time.is_unsettled() {
+        if due.wall.is_some() {
             // The driver has gone.
             let _ = self.outbox.send(Message::Command(Command::to_judge(id)));
         }

@@ -112,13 +112,22 @@ impl Driver {
         }
         match state {
             Some(state) => {
+                let arrives = self.arrives(id);
                 self.arrive(id, state);
                 self.release(id, due);
-                self.judge_again(id, due);
+                if arrives || self.shared.time.is_unsettled() {
+                    self.judge_again(id, due);
+                }
             }
             // Removed.
             None => self.forget(id),
         }
+    }
+
+    /// Whether a task comes from another daemon, which may be in another time zone.
+    fn arrives(&self, id: TaskId) -> bool {
+        let state = self.live.get(&id).map(|live| live.state);
+        state == Some(TaskState::Arriving)
     }
 
     /// Follows the transitions that lead to a stored state.
