@@ -16,6 +16,8 @@ mod forged;
 mod hostile;
 #[path = "regression/limits.rs"]
 mod limits;
+#[path = "regression/paths.rs"]
+mod paths;
 #[path = "regression/process.rs"]
 mod process;
 #[path = "all/support.rs"]

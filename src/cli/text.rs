@@ -88,7 +88,7 @@ pub(super) fn wait(wait: &Wait, wakes: Option<u64>) -> String {
                 });
             }
             match parts.is_empty() {
-                true => "nothing that ever happens".into(),
+                true => "a reader of a named pipe".into(),
                 false => parts.join(" or "),
             }
         }

@@ -65,6 +65,7 @@ async fn poll(task: &mut Task) {
             None => LONGEST_NAP,
         };
         let left = task.remaining().unwrap_or(longest).min(longest);
+        let left = task.look_again().map_or(left, |look| left.min(look));
         if left < TIMER_GRAIN {
             std::thread::sleep(left);
             continue;

@@ -375,7 +375,7 @@ fn wait(wait: &Wait) -> String {
                 parts.push("time".into());
             }
             match parts.is_empty() {
-                true => "nothing that ever happens".into(),
+                true => "a reader of a named pipe".into(),
                 false => parts.join(" or "),
             }
         }

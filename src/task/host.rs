@@ -227,6 +227,8 @@ impl Host {
         );
         // An answer to a datagram goes out first: the socket knows whom it answers, a file does not.
         let force = force && (self.unwind_always || function != wasi::Function::SockSendTo);
+        // An open waits for named pipes alone: where it does not wait, it is no place to stop at.
+        let force = force && function != wasi::Function::PathOpen;
         if force && !harmless {
             return UNTRIED;
         }

@@ -358,6 +358,12 @@ impl Task {
         host.wasi.remaining(&host.pending.as_ref()?.wait)
     }
 
+    /// How long the wait may be left alone, where no descriptor tells that it is over.
+    pub fn look_again(&self) -> Option<Duration> {
+        let host = self.host.lock();
+        host.wasi.look_again(&host.pending.as_ref()?.wait)
+    }
+
     /// When the wait ends by its deadline, in nanoseconds since the Unix epoch.
     pub fn wakes_at(&self) -> Option<u64> {
         let host = self.host.lock();

@@ -7,8 +7,8 @@ use super::errno::Errno;
 /// A value or an errno.
 pub(super) type Result<T> = std::result::Result<T, Errno>;
 
-/// How many buffers one read or write takes, as on Linux (`UIO_MAXIOV`).
-const MAX_BUFFERS: u32 = 1024;
+/// How many buffers one system call takes on Linux (`UIO_MAXIOV`).
+pub(super) const MAX_BUFFERS: usize = 1024;
 
 /// The guest's memory.
 pub(super) struct Memory<'a>(pub(super) &'a mut [u8]);
@@ -73,31 +73,56 @@ impl Memory<'_> {
         self.write(address, &value.to_le_bytes())
     }
 
-    /// The buffers of a `ciovec` or `iovec` list, each as address and length; all lie in memory.
+    /// The first buffers of a `ciovec` or `iovec` list, each as address and length: as many as one
+    /// system call takes. The specification limits no list, and a transfer may always be a short one.
     pub(super) fn buffers(&self, list: u32, count: u32) -> Result<Vec<(u32, u32)>> {
-        if count > MAX_BUFFERS {
-            return Err(Errno::Inval);
+        self.first_buffers(list, count, MAX_BUFFERS)
+            .map(|(buffers, _)| buffers)
+    }
+
+    /// The first buffers that are not empty, at most so many, and whether they are all of them. All
+    /// lie in memory, and the sum of their lengths fits a `u32`, in which a call reports it. Empty
+    /// ones are left out, since a transfer of only those would look like the end of a file.
+    pub(super) fn first_buffers(
+        &self,
+        list: u32,
+        count: u32,
+        most: usize,
+    ) -> Result<(Vec<(u32, u32)>, bool)> {
+        if count == 0 {
+            return Ok((Vec::new(), true));
         }
-        (0..count)
-            .map(|index| {
-                let entry = at(list, index, 8)?;
-                let (address, length) = (self.u32(entry)?, self.u32(at(entry, 1, 4)?)?);
-                self.bytes(address, length)?;
-                Ok((address, length))
-            })
-            .collect()
+        let entries = self.bytes(list, count.checked_mul(8).ok_or(Errno::Fault)?)?;
+        let (mut taken, mut total) = (Vec::new(), 0u32);
+        for entry in entries.as_chunks::<8>().0 {
+            let [a, b, c, d, e, f, g, h] = *entry;
+            let address = u32::from_le_bytes([a, b, c, d]);
+            let length = u32::from_le_bytes([e, f, g, h]);
+            self.bytes(address, length)?;
+            if length == 0 {
+                continue;
+            }
+            match total.checked_add(length) {
+                Some(sum) if taken.len() < most => total = sum,
+                _ => return Ok((taken, false)),
+            }
+            taken.push((address, length));
+        }
+        Ok((taken, true))
     }
 
     /// The bytes of all buffers, where they lie: buffers may overlap, so that copies of them could
     /// be far larger than the memory. Their sum fits the `u32` that a call reports.
     pub(super) fn slices(&self, list: u32, count: u32) -> Result<Vec<IoSlice<'_>>> {
-        let mut total = 0u32;
-        let buffers = self.buffers(list, count)?.into_iter();
+        self.each(&self.buffers(list, count)?)
+    }
+
+    /// The bytes of buffers, where they lie.
+    pub(super) fn each(&self, buffers: &[(u32, u32)]) -> Result<Vec<IoSlice<'_>>> {
+        let bytes = |(address, length): &(u32, u32)| self.bytes(*address, *length);
         buffers
-            .map(|(address, length)| {
-                total = total.checked_add(length).ok_or(Errno::Inval)?;
-                Ok(IoSlice::new(self.bytes(address, length)?))
-            })
+            .iter()
+            .map(|buffer| bytes(buffer).map(IoSlice::new))
             .collect()
     }
 

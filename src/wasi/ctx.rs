@@ -16,6 +16,7 @@ use super::caps::Caps;
 use super::clock::{self, GuestClock};
 use super::errno::Errno;
 use super::fd::{Descriptor, DirFd, Kind, Table};
+use super::pipe::{Opening, is_for_a_reader};
 use super::random::Random;
 use super::sock::{Grants, SocketFd};
 use super::streams::{Bindings, HostDir, Stream, Streams, readiness};
@@ -80,6 +81,8 @@ pub struct Ctx {
     pub(super) random: Random,
     /// The deadlines of the poll that has blocked, by subscription.
     pub(super) poll: Option<Vec<Option<Deadline>>>,
+    /// The named pipe that the open that has blocked is for.
+    pub(super) opening: Option<Opening>,
     /// How many bytes the receive that has blocked has got already.
     pub(super) received: u32,
 }
@@ -171,6 +174,7 @@ impl Ctx {
             clock,
             random: Random::new(bindings.random),
             poll: None,
+            opening: None,
             received: 0,
         })
     }
@@ -254,6 +258,7 @@ impl Ctx {
                 self.poll_oneoff(a, memory, woken.is_some())
             }
             Function::FdRead => self.fd_read(a, memory, woken),
+            Function::PathOpen => self.path_open(a, memory, woken),
             Function::FdWrite => self.fd_write(a, memory, woken),
             Function::SockAccept => self.sock_accept(a, true, memory, woken),
             Function::SockAcceptV1 => self.sock_accept(a, false, memory, woken),
@@ -346,6 +351,7 @@ impl Ctx {
         match wait {
             Wait::Yield => true,
             Wait::Host { .. } => false,
+            wait if is_for_a_reader(wait) => self.reader_is_there(),
             Wait::Poll { .. } => {
                 self.remaining(wait).is_some_and(|left| left.is_zero())
                     || interests(wait)
@@ -401,6 +407,7 @@ impl Preopen {
             }),
             rights: rights::as_allowed(rights::DIRECTORY, self.read_only),
             inheriting: rights::ALL,
+            given_up: 0,
             flags: 0,
         })
     }

@@ -31,6 +31,8 @@ pub(super) struct Descriptor {
     pub(super) kind: Kind,
     pub(super) rights: u64,
     pub(super) inheriting: u64,
+    /// Rights that the guest has given up, here or in what it opened this from.
+    pub(super) given_up: u64,
     pub(super) flags: u16,
 }
 
@@ -117,6 +119,21 @@ impl Table {
         }
     }
 
+    /// The file behind a descriptor that has the right to read or write, at an offset of the guest's choice.
+    pub(super) fn positioned(&self, fd: u32, right: u64) -> Result<&FileFd> {
+        self.seekable(fd, right)?;
+        self.seekable(fd, rights::FD_SEEK)
+    }
+
+    /// The right by which a descriptor may tell its offset: that to change it includes this one.
+    pub(super) fn telling(&self, fd: u32) -> u64 {
+        let seeks = |open: &Descriptor| open.rights & rights::FD_SEEK != 0;
+        match self.get(fd).is_ok_and(seeks) {
+            true => rights::FD_SEEK,
+            false => rights::FD_TELL,
+        }
+    }
+
     /// The same for calls with an offset, which a stream has not.
     pub(super) fn seekable(&self, fd: u32, right: u64) -> Result<&FileFd> {
         match self.get(fd)?.kind {
@@ -181,6 +198,7 @@ impl Descriptor {
                 Stream::Stdout | Stream::Stderr => rights::STREAM & !rights::FD_READ,
             },
             inheriting: 0,
+            given_up: 0,
             flags: match stream {
                 Stream::Stdin => 0,
                 Stream::Stdout | Stream::Stderr => APPEND,
@@ -194,7 +212,20 @@ impl Descriptor {
             kind: Kind::Memory(open),
             rights: rights::DIRECTORY,
             inheriting: rights::ALL,
+            given_up: 0,
             flags: 0,
+        }
+    }
+
+    /// What was opened from it: `rights` are those of its kind.
+    pub(super) fn opened(&self, kind: Kind, rights: u64, flags: u16) -> Self {
+        let is_dir = rights & rights::PATH_OPEN != 0;
+        Self {
+            kind,
+            rights: rights & self.inheriting,
+            inheriting: if is_dir { self.inheriting } else { 0 },
+            given_up: rights::ALL & !self.inheriting,
+            flags,
         }
     }
 
@@ -206,6 +237,7 @@ impl Descriptor {
     fn need(&self, right: u64) -> Result<&Self> {
         match self.rights & right == right {
             true => Ok(self),
+            false if self.given_up & right != 0 => Err(Errno::Notcapable),
             false => Err(rights::missing(right)),
         }
     }

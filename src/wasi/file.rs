@@ -25,7 +25,7 @@ pub(super) fn call(
         Function::FdAllocate => {
             // Wasmtime does not offer it, because file systems differ in it.
             table.file(arg(a, 0), 0)?;
-            Err(Errno::Notsup)
+            allocates(table.get(arg(a, 0))?)
         }
         Function::FdDatasync => sync(table, arg(a, 0), rights::FD_DATASYNC, |fd| {
             os::fdatasync(fd)
@@ -57,7 +57,7 @@ pub(super) fn call(
         Function::FdPwrite => transfer::pwrite(table, &mut ctx.caps, a, memory),
         Function::FdSeek => seek(table, a, memory),
         Function::FdTell => {
-            let open = table.seekable(arg(a, 0), rights::FD_TELL)?;
+            let open = table.seekable(arg(a, 0), table.telling(arg(a, 0)))?;
             memory.write_u64(arg(a, 1), os::tell(&open.file)?)
         }
         _ => Err(Errno::Nosys),
@@ -72,9 +72,25 @@ fn seek(table: &Table, a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
         2 => SeekFrom::End(offset),
         _ => return Err(Errno::Inval),
     };
-    let open = table.seekable(arg(a, 0), rights::FD_SEEK)?;
+    let open = table.seekable(arg(a, 0), seek_right(table, a))?;
     memory.bytes(arg(a, 3), 8)?;
     memory.write_u64(arg(a, 3), os::seek(&open.file, from)?)
+}
+
+/// The right that an `fd_seek` must have: one that leaves the offset as it is only tells it.
+pub(super) fn seek_right(table: &Table, a: &[u64]) -> u64 {
+    match (arg64(a, 1), arg(a, 2)) {
+        (0, 1) => table.telling(arg(a, 0)),
+        _ => rights::FD_SEEK,
+    }
+}
+
+/// What `fd_allocate` answers.
+pub(super) fn allocates(descriptor: &Descriptor) -> Result<()> {
+    match descriptor.given_up & rights::FD_ALLOCATE {
+        0 => Err(Errno::Notsup),
+        _ => Err(Errno::Notcapable),
+    }
 }
 
 fn advise(table: &Table, a: &[u64]) -> Result<()> {
@@ -128,6 +144,7 @@ fn set_rights(table: &mut Table, a: &[u64]) -> Result<()> {
     if base & !descriptor.rights != 0 || inheriting & !descriptor.inheriting != 0 {
         return Err(Errno::Notcapable);
     }
+    descriptor.given_up |= descriptor.rights & !base;
     descriptor.rights = base;
     descriptor.inheriting = inheriting;
     Ok(())

@@ -122,12 +122,14 @@ impl Function {
         )
     }
 
-    /// Whether a call may ever block. Output blocks only where there are sockets.
+    /// Whether a call may ever block. Output blocks only where there are sockets, and an open only at a
+    /// named pipe.
     pub fn may_block(self, sockets: bool) -> bool {
         match self {
             Self::PollOneoff
             | Self::EpollOneoff
             | Self::FdRead
+            | Self::PathOpen
             | Self::SchedYield
             | Self::SockAccept
             | Self::SockAcceptV1

@@ -3,15 +3,15 @@
 
 use std::path::Path;
 
-use cap_fs_ext::{DirExt, FollowSymlinks, OpenOptionsFollowExt, SystemTimeSpec};
-use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
-use cap_std::time::{Duration, SystemTime};
+use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt};
+use cap_std::fs::{Dir, FileTypeExt, OpenOptions, OpenOptionsExt};
 use rustix::fs::OFlags;
 
 use super::abi::{Memory, Result, arg, arg64};
 use super::errno::Errno;
-use super::fd::{self, Descriptor, DirFd, FileFd, Kind, Table};
-use super::{Function, file, read_only, rights};
+use super::fd::{self, DirFd, FileFd, Kind, Table};
+use super::pipe::{self, Opening};
+use super::{Function, file, names, read_only, rights};
 
 pub(super) const SYMLINK_FOLLOW: u32 = 1;
 const CREAT: u32 = 1;
@@ -27,21 +27,20 @@ pub(super) fn call(
 ) -> Result<()> {
     read_only::check(table, function, a, memory)?;
     match function {
-        Function::PathOpen => open(table, a, memory),
         Function::PathCreateDirectory => {
             let path = path(memory, a, 1)?;
             let open = table.dir(arg(a, 0), rights::PATH_CREATE_DIRECTORY)?;
-            Ok(open.dir.create_dir(path)?)
+            names::create_dir(&open.dir, &path)
         }
         Function::PathRemoveDirectory => {
             let path = path(memory, a, 1)?;
             let open = table.dir(arg(a, 0), rights::PATH_REMOVE_DIRECTORY)?;
-            Ok(open.dir.remove_dir(path)?)
+            names::remove_dir(&open.dir, &path)
         }
         Function::PathUnlinkFile => {
             let path = path(memory, a, 1)?;
             let open = table.dir(arg(a, 0), rights::PATH_UNLINK_FILE)?;
-            Ok(open.dir.remove_file_or_symlink(path)?)
+            names::unlink(&open.dir, &path)
         }
         Function::PathFilestatGet => {
             let path = path(memory, a, 2)?;
@@ -57,18 +56,18 @@ pub(super) fn call(
             }
             let from = table.dir(arg(a, 0), rights::PATH_LINK_SOURCE)?;
             let to = table.dir(arg(a, 4), rights::PATH_LINK_TARGET)?;
-            Ok(from.dir.hard_link(old, &to.dir, new)?)
+            names::link(&from.dir, &old, &to.dir, &new)
         }
         Function::PathRename => {
             let (old, new) = (path(memory, a, 1)?, path(memory, a, 4)?);
             let from = table.dir(arg(a, 0), rights::PATH_RENAME_SOURCE)?;
             let to = table.dir(arg(a, 3), rights::PATH_RENAME_TARGET)?;
-            Ok(from.dir.rename(old, &to.dir, new)?)
+            names::rename(&from.dir, &old, &to.dir, &new)
         }
         Function::PathSymlink => {
             let (target, link) = (path(memory, a, 0)?, path(memory, a, 3)?);
             let open = table.dir(arg(a, 2), rights::PATH_SYMLINK)?;
-            Ok(DirExt::symlink(&open.dir, target, link)?)
+            names::symlink(&target, &open.dir, &link)
         }
         Function::PathReadlink => {
             let path = path(memory, a, 1)?;
@@ -93,64 +92,64 @@ pub(super) fn path(memory: &Memory<'_>, a: &[u64], index: usize) -> Result<Strin
 }
 
 fn stat(dir: &Dir, path: &str, follow: bool) -> Result<[u8; 64]> {
-    Ok(file::filestat(&match follow {
-        true => dir.metadata(path)?,
-        false => dir.symlink_metadata(path)?,
-    }))
+    Ok(file::filestat(
+        &match follow || names::names_directory(path) {
+            true => dir.metadata(path)?,
+            false => dir.symlink_metadata(path)?,
+        },
+    ))
 }
 
 fn set_times(table: &Table, a: &[u64], memory: &Memory<'_>) -> Result<()> {
     let path = path(memory, a, 2)?;
-    let (access, modification, flags) = (arg64(a, 4), arg64(a, 5), arg(a, 6));
-    // Checks the flags.
-    file::timestamps(access, modification, flags)?;
-    let time = |value: u64, set: u32, now: u32| {
-        if flags & now != 0 {
-            Some(SystemTimeSpec::SymbolicNow)
-        } else if flags & set != 0 {
-            let since = Duration::from_nanos(value);
-            Some(SystemTimeSpec::from(SystemTime::from_std(
-                std::time::SystemTime::UNIX_EPOCH + since,
-            )))
-        } else {
-            None
-        }
-    };
-    let (access, modification) = (time(access, 1, 2), time(modification, 4, 8));
+    let times = file::timestamps(arg64(a, 4), arg64(a, 5), arg(a, 6))?;
     let open = table.dir(arg(a, 0), rights::PATH_FILESTAT_SET_TIMES)?;
-    match arg(a, 1) & SYMLINK_FOLLOW != 0 {
-        true => Ok(DirExt::set_times(&open.dir, path, access, modification)?),
-        false => Ok(open.dir.set_symlink_times(path, access, modification)?),
-    }
+    let follow = arg(a, 1) & SYMLINK_FOLLOW != 0;
+    names::set_times(&open.dir, &path, follow, &times)
 }
 
-fn open(table: &mut Table, a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
+/// `path_open`. `opened` is the named pipe that this very call has waited for; gives what it waits for.
+pub(super) fn open(
+    table: &mut Table,
+    a: &[u64],
+    memory: &mut Memory<'_>,
+    opened: Option<cap_std::fs::File>,
+) -> Result<Option<Opening>> {
     let path = path(memory, a, 2)?;
     let request = Asked::read(a)?;
     // Checked before anything is created.
     memory.check_result(arg(a, 8))?;
     table.check_room()?;
-    let read_only = table.dir(arg(a, 0), 0)?.read_only;
-    let right = rights::as_allowed(request.right(), read_only);
-    let dir = table.dir(arg(a, 0), right)?;
-    let kind = match read_only {
-        true => request.open_to_read(dir, &path)?,
-        false => request.open(dir, &path)?,
+    let number = arg(a, 0);
+    let read_only = table.dir(number, 0)?.read_only;
+    request.check(table, number, read_only)?;
+    let dir = table.dir(number, 0)?;
+    let kind = match (opened, read_only) {
+        (Some(file), _) => request.kind(dir, &path, file)?,
+        (None, true) => request.open_to_read(dir, &path)?,
+        (None, false) => match request.open(dir, &path)? {
+            Opened::Is(kind) => kind,
+            Opened::Waits(opening) => return Ok(Some(opening)),
+        },
     };
     // As in Wasmtime, the rights asked for decide how a file is opened and nothing more: programs
     // ask for too few and never notice.
-    let (rights, inheriting) = match &kind {
-        Kind::Dir(_) => (rights::DIRECTORY, rights::ALL),
-        _ => (rights::file(request.reads(), request.writes()), 0),
+    let rights = match &kind {
+        Kind::Dir(_) => rights::DIRECTORY,
+        _ => rights::file(request.reads(), request.writes()),
     };
-    let descriptor = Descriptor {
-        rights: rights::as_allowed(rights, read_only),
-        inheriting,
-        flags: request.flags,
-        kind,
-    };
+    let rights = rights::as_allowed(rights, read_only);
+    let descriptor = table.get(number)?.opened(kind, rights, request.flags);
     let fd = table.insert(descriptor)?;
-    memory.write_u32(arg(a, 8), fd)
+    memory.write_u32(arg(a, 8), fd)?;
+    Ok(None)
+}
+
+/// What an open comes to.
+enum Opened {
+    Is(Kind),
+    /// It is a named pipe to write to, and nobody reads from it yet.
+    Waits(Opening),
 }
 
 /// What `path_open` asks for.
@@ -158,6 +157,8 @@ pub(super) struct Asked {
     pub(super) follow: bool,
     oflags: u32,
     rights: u64,
+    /// What descriptors opened from the new one are to have.
+    inheriting: u64,
     pub(super) flags: u16,
 }
 
@@ -173,16 +174,33 @@ impl Asked {
                 follow: lookup & SYMLINK_FOLLOW != 0,
                 oflags,
                 rights: arg64(a, 5),
+                inheriting: arg64(a, 6),
                 flags,
             }),
         }
     }
 
-    /// The right that the directory must have.
-    pub(super) fn right(&self) -> u64 {
-        match self.creates() {
-            true => rights::PATH_OPEN | rights::PATH_CREATE_FILE,
-            false => rights::PATH_OPEN,
+    /// Fails where the directory lacks a right that this takes, or would have to pass on one that
+    /// it does not pass on.
+    pub(super) fn check(&self, table: &Table, number: u32, read_only: bool) -> Result<()> {
+        let mut right = rights::PATH_OPEN;
+        if self.creates() {
+            right |= rights::PATH_CREATE_FILE;
+        }
+        if self.empties() {
+            right |= rights::PATH_FILESTAT_SET_SIZE;
+        }
+        if self.flags & (fd::SYNC | fd::RSYNC) != 0 {
+            right |= rights::FD_SYNC;
+        }
+        let descriptor = table.with(number, rights::as_allowed(right, read_only))?;
+        // That to flush a file includes that to flush its data.
+        let flushes = descriptor.rights & (rights::FD_DATASYNC | rights::FD_SYNC) != 0;
+        let asked = (self.rights | self.inheriting) & rights::ALL;
+        let passed_on = asked & !descriptor.inheriting == 0;
+        match passed_on && (flushes || self.flags & fd::DSYNC == 0) {
+            true => Ok(()),
+            false => Err(Errno::Notcapable),
         }
     }
 
@@ -211,8 +229,7 @@ impl Asked {
     /// Whether the system is asked to open for writing. cap-std creates and empties only what it opens
     /// for writing, as Wasmtime does. The rights of the descriptor still keep the guest from it.
     pub(super) fn opens_for_writing(&self) -> bool {
-        let changes = self.oflags & (CREAT | TRUNC) != 0;
-        changes || (self.writes() && !self.must_be_dir())
+        self.oflags & (CREAT | TRUNC) != 0 || self.writes()
     }
 
     pub(super) fn reads(&self) -> bool {
@@ -225,17 +242,50 @@ impl Asked {
         self.rights & rights::FD_WRITE != 0
     }
 
-    fn open(&self, dir: &DirFd, path: &str) -> Result<Kind> {
+    fn open(&self, dir: &DirFd, path: &str) -> Result<Opened> {
         if self.must_be_dir() && self.changes_files() {
             return Err(Errno::Inval);
         }
-        match self.open_with(dir, path, self.opens_for_writing()) {
+        if self.opens_for_writing() && !self.exclusive() && self.is_pipe(dir, path) {
+            return self.open_pipe(dir, path);
+        }
+        let kind = match self.open_with(dir, path, self.opens_for_writing()) {
             // To create what is there already is no change.
             Err(Errno::Rofs) if self.only_creates() => match self.open_with(dir, path, false) {
                 Err(Errno::Noent) => Err(Errno::Rofs),
                 opened => opened,
             },
             opened => opened,
+        };
+        kind.map(Opened::Is)
+    }
+
+    /// Whether it is a named pipe. Another program may put one there right after this: then it is opened as a file
+    /// is, which never waits.
+    fn is_pipe(&self, dir: &DirFd, path: &str) -> bool {
+        let found = match self.follow {
+            true => dir.dir.metadata(path),
+            false => dir.dir.symlink_metadata(path),
+        };
+        let found = found.as_ref().map(|found| found.file_type());
+        // It looks like a file with a directory's path, too, for which the kernel has an errno.
+        found.is_ok_and(|ty| ty.is_fifo()) && !names::names_directory(path)
+    }
+
+    /// Opens a named pipe. Neither is it made nor emptied, and it is opened for just what was asked: whoever writes to
+    /// it alone waits for a reader, and whoever has both ends waits for nobody.
+    fn open_pipe(&self, dir: &DirFd, path: &str) -> Result<Opened> {
+        if self.must_be_dir() {
+            return Err(Errno::Notdir);
+        }
+        let mut options = self.options(self.writes());
+        options.create(false).truncate(false);
+        match dir.dir.open_with(path, &options) {
+            Ok(file) => self.kind(dir, path, file).map(Opened::Is),
+            Err(error) if pipe::has_no_reader(&error) && self.flags & fd::NONBLOCK == 0 => {
+                Opening::new(&dir.dir, path, options).map(Opened::Waits)
+            }
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -275,7 +325,7 @@ impl Asked {
         }
     }
 
-    fn open_with(&self, dir: &DirFd, path: &str, writes: bool) -> Result<Kind> {
+    fn options(&self, writes: bool) -> OpenOptions {
         let mut options = OpenOptions::new();
         options
             .read(self.reads() || !writes)
@@ -288,7 +338,16 @@ impl Asked {
                 true => FollowSymlinks::Yes,
                 false => FollowSymlinks::No,
             });
-        let file = dir.dir.open_with(path, &options)?;
+        options
+    }
+
+    fn open_with(&self, dir: &DirFd, path: &str, writes: bool) -> Result<Kind> {
+        let file = dir.dir.open_with(path, &self.options(writes))?;
+        self.kind(dir, path, file)
+    }
+
+    /// What has been opened.
+    fn kind(&self, dir: &DirFd, path: &str, file: cap_std::fs::File) -> Result<Kind> {
         let (preopen, path) = (dir.preopen.clone(), join(&dir.path, path));
         let metadata = file.metadata()?;
         if metadata.is_dir() {

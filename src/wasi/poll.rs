@@ -231,6 +231,7 @@ impl Ctx {
             })
             .collect();
         let left = self.remaining(wait).unwrap_or(LONGEST_NAP).min(LONGEST_NAP);
+        let left = self.look_again(wait).map_or(left, |look| left.min(look));
         let timeout = Timespec {
             tv_sec: left.as_secs() as i64,
             tv_nsec: left.subsec_nanos().into(),

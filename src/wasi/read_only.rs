@@ -44,12 +44,12 @@ pub(super) fn check(
                 return Ok(());
             };
             let path = path(memory, a, 1)?;
-            let end = end(&open.dir, &path)?;
-            match (end, function) {
-                (End::Name, _) => parent(&open.dir, &path)?,
-                // What cap-std makes of a slash or a dot at the end.
+            let path = path.trim_end_matches('/');
+            match (end(&open.dir, path)?, function) {
+                (End::Name, _) => parent(&open.dir, path)?,
                 (_, Function::PathUnlinkFile) => return Err(Errno::Isdir),
-                (_, _) => return Err(Errno::Inval),
+                (End::Dot, _) => return Err(Errno::Inval),
+                (End::DotDot, _) => return Err(Errno::Notempty),
             }
             Err(Errno::Rofs)
         }
@@ -87,7 +87,7 @@ pub(super) fn check(
             let mut dots = false;
             for (open, path) in [(from, old), (to, new)] {
                 let path = path.trim_end_matches('/');
-                dots |= end(&open.dir, path)? == End::Dot;
+                dots |= end(&open.dir, path)? != End::Name;
                 parent(&open.dir, path)?;
             }
             match from.preopen == to.preopen {
@@ -121,18 +121,17 @@ fn pair(table: &Table, from: u32, to: u32) -> Result<Option<(&DirFd, &DirFd)>> {
 #[derive(PartialEq, Eq)]
 enum End {
     Name,
-    /// `.` or `..`
     Dot,
-    /// A slash behind the name of a directory.
-    Slash,
+    DotDot,
 }
 
-/// What a path ends with; fails where that leads out, or a name with a slash is none of a directory's.
+/// What a path without a slash at its end ends with; fails where that leads out.
 fn end(dir: &Dir, path: &str) -> Result<End> {
     let last = path.rsplit('/').next().unwrap_or_default();
     let end = match last {
-        "" => End::Slash,
-        "." | ".." => End::Dot,
+        "" => return Err(ESCAPE),
+        "." => End::Dot,
+        ".." => End::DotDot,
         _ => return Ok(End::Name),
     };
     match dir.metadata(path)?.is_dir() {

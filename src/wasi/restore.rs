@@ -135,7 +135,7 @@ impl Ctx {
             let now = self.preopen(guest)?.read_only;
             // What was taken away with the leave to write comes back with it.
             if read_only.contains(guest) && !now {
-                saved.rights |= rights::CHANGES & own;
+                saved.rights |= rights::CHANGES & own & !saved.given_up;
             }
             saved.rights = rights::as_allowed(saved.rights, now);
         }
@@ -147,6 +147,7 @@ impl Ctx {
         Ok(Descriptor {
             rights: saved.rights,
             inheriting: saved.inheriting,
+            given_up: saved.given_up,
             flags: saved.flags,
             kind: self.kind(saved, deleted, held, options)?,
         })

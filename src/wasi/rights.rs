@@ -1,7 +1,8 @@
 //! Rights of file descriptors.
 //!
-//! They are kept, reported and narrowed as the specification says. A missing right gives the errno
-//! that Wasmtime gives, which leaves the refusal to the operating system.
+//! They are kept, reported and narrowed as the specification says. A right that a descriptor never
+//! had gives the errno that Wasmtime gives, which leaves the refusal to the operating system; one that the guest has
+//! given up, or that what it opened from does not pass on, gives `ENOTCAPABLE`.
 
 use super::errno::Errno;
 
@@ -24,7 +25,7 @@ pub(super) const PATH_READLINK: u64 = 1 << 15;
 pub(super) const PATH_RENAME_SOURCE: u64 = 1 << 16;
 pub(super) const PATH_RENAME_TARGET: u64 = 1 << 17;
 pub(super) const PATH_FILESTAT_GET: u64 = 1 << 18;
-const PATH_FILESTAT_SET_SIZE: u64 = 1 << 19;
+pub(super) const PATH_FILESTAT_SET_SIZE: u64 = 1 << 19;
 pub(super) const PATH_FILESTAT_SET_TIMES: u64 = 1 << 20;
 pub(super) const FD_FILESTAT_GET: u64 = 1 << 21;
 pub(super) const FD_FILESTAT_SET_SIZE: u64 = 1 << 22;

@@ -59,6 +59,7 @@ impl Ctx {
                 kind,
                 rights: descriptor.rights,
                 inheriting: descriptor.inheriting,
+                given_up: descriptor.given_up,
                 flags: descriptor.flags,
                 listing,
             });

@@ -50,6 +50,14 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn no_rights(rights: &u64) -> bool {
+    *rights == 0
+}
+
 /// An open descriptor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FdV1 {
@@ -61,6 +69,9 @@ pub struct FdV1 {
     pub rights: u64,
     /// Rights that descriptors opened from it can have.
     pub inheriting: u64,
+    /// Rights that the guest has given up. They do not come back with a directory's leave to write.
+    #[serde(default, skip_serializing_if = "no_rights")]
+    pub given_up: u64,
     /// `fdflags` of the specification.
     pub flags: u16,
     /// The listing that the guest is in the middle of, where it is a directory.

@@ -97,7 +97,7 @@ impl Ctx {
 }
 
 pub(super) fn pread(table: &Table, a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
-    let open = table.seekable(arg(a, 0), rights::FD_READ)?;
+    let open = table.positioned(arg(a, 0), rights::FD_READ)?;
     let buffers = memory.buffers(arg(a, 1), arg(a, 2))?;
     memory.check_result(arg(a, 4))?;
     let mut at = arg64(a, 3);
@@ -115,7 +115,7 @@ pub(super) fn pwrite(
     a: &[u64],
     memory: &mut Memory<'_>,
 ) -> Result<()> {
-    let open = table.seekable(arg(a, 0), rights::FD_WRITE)?;
+    let open = table.positioned(arg(a, 0), rights::FD_WRITE)?;
     memory.check_result(arg(a, 4))?;
     let mut buffers = memory.slices(arg(a, 1), arg(a, 2))?;
     let start = arg64(a, 3);

@@ -119,6 +119,7 @@ impl Ctx {
         };
         let accepted = SocketFd::new(stream, v6, false, PhaseV1::Connected);
         let mut descriptor = accepted.descriptor(flags);
+        descriptor.given_up = rights::CONNECTION & !inheriting;
         descriptor.rights &= inheriting;
         let connection = self.table.insert(descriptor)?;
         memory.write_u32(place, connection)?;

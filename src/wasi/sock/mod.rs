@@ -223,6 +223,7 @@ impl SocketFd {
             kind: Kind::Socket(Box::new(self)),
             rights,
             inheriting,
+            given_up: 0,
             flags,
         }
     }

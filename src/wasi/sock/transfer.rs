@@ -9,7 +9,7 @@ use super::SocketFd;
 use super::address;
 use super::grants::Refusal;
 use crate::model::{Interest, Wait};
-use crate::wasi::abi::{Memory, Result, arg};
+use crate::wasi::abi::{MAX_BUFFERS, Memory, Result, arg};
 use crate::wasi::ctx::Ctx;
 use crate::wasi::errno::Errno;
 use crate::wasi::rights;
@@ -22,6 +22,9 @@ const TRUNCATED: u16 = 1 << 0;
 
 /// Several buffers are filled by way of one of so many bytes; no datagram is larger.
 const SCRATCH: usize = 64 << 10;
+/// How many buffers one receive fills, and one datagram is taken from. None of them is empty, so
+/// that a datagram which does not fit them is too large anyway.
+const MOST_BUFFERS: usize = SCRATCH;
 
 /// What has been received.
 struct Received {
@@ -45,7 +48,7 @@ impl Ctx {
         self.socket(number, rights::FD_READ)?;
         memory.check_result(arg(a, 4))?;
         memory.bytes(arg(a, 5), 2)?;
-        let buffers = memory.buffers(arg(a, 1), arg(a, 2))?;
+        let buffers = buffers(memory, a)?;
         let received = match self.receive(number, &buffers, arg(a, 3), memory, woken)? {
             Ok(received) => received,
             Err(wait) => return Ok(Some(wait)),
@@ -73,7 +76,7 @@ impl Ctx {
         memory.check_result(count)?;
         memory.bytes(oflags, 2)?;
         address::check_sender(memory, arg(a, 3), port)?;
-        let buffers = memory.buffers(arg(a, 1), arg(a, 2))?;
+        let buffers = buffers(memory, a)?;
         let received = match self.receive(number, &buffers, arg(a, 4), memory, woken)? {
             Ok(received) => received,
             Err(wait) => return Ok(Some(wait)),
@@ -93,7 +96,7 @@ impl Ctx {
         memory: &mut Memory<'_>,
         woken: Option<&Wait>,
     ) -> Result<Option<Wait>> {
-        let buffers = memory.buffers(arg(a, 1), arg(a, 2))?;
+        let buffers = buffers(memory, a)?;
         memory.check_result(arg(a, 3))?;
         match self.receive(arg(a, 0), &buffers, 0, memory, woken)? {
             Ok(received) => memory.write_u32(arg(a, 3), received.count).map(|()| None),
@@ -114,10 +117,8 @@ impl Ctx {
         if flags & !(PEEK | WAITALL) != 0 {
             return Err(Errno::Inval);
         }
-        let mut total = 0u32;
-        for (_, length) in buffers {
-            total = total.checked_add(*length).ok_or(Errno::Inval)?;
-        }
+        // It was checked to fit.
+        let total: u32 = buffers.iter().map(|(_, length)| length).sum();
         let before = std::mem::take(&mut self.received);
         let socket = self.socket_mut(number)?;
         if let Some(errno) = socket.late.take() {
@@ -221,9 +222,9 @@ impl Ctx {
         let number = arg(a, 0);
         let socket = self.socket(number, rights::FD_WRITE)?;
         memory.check_result(result)?;
-        let count = {
-            let buffers = memory.slices(arg(a, 1), arg(a, 2))?;
-            socket.send(&buffers, to)
+        let count = match socket.datagram {
+            true => socket.send_datagram(a, memory, to),
+            false => socket.send(&memory.slices(arg(a, 1), arg(a, 2))?, to),
         };
         match count {
             Err(Errno::Again) => {
@@ -286,6 +287,29 @@ impl SocketFd {
         Ok((count, truncated, from))
     }
 
+    /// A datagram goes out whole, whatever number of buffers it lies in.
+    fn send_datagram(
+        &self,
+        a: &[u64],
+        memory: &Memory<'_>,
+        to: Option<SocketAddr>,
+    ) -> Result<usize> {
+        let (buffers, all) = memory.first_buffers(arg(a, 1), arg(a, 2), MOST_BUFFERS)?;
+        let slices = memory.each(&buffers)?;
+        if all && slices.len() <= MAX_BUFFERS {
+            return self.send(&slices, to);
+        }
+        let length: usize = slices.iter().map(|slice| slice.len()).sum();
+        if !all || length > SCRATCH {
+            return Err(Errno::Msgsize);
+        }
+        let whole: Vec<u8> = slices
+            .iter()
+            .flat_map(|slice| slice.iter().copied())
+            .collect();
+        self.send(&[std::io::IoSlice::new(&whole)], to)
+    }
+
     fn send(&self, buffers: &[std::io::IoSlice<'_>], to: Option<SocketAddr>) -> Result<usize> {
         let Some(fd) = self.fd() else {
             return Err(self.lost(Errno::Pipe));
@@ -306,6 +330,12 @@ impl SocketFd {
             }
         }
     }
+}
+
+/// The buffers to receive into. With more than that a receive is a short one.
+fn buffers(memory: &Memory<'_>, a: &[u64]) -> Result<Vec<(u32, u32)>> {
+    let (buffers, _) = memory.first_buffers(arg(a, 1), arg(a, 2), MOST_BUFFERS)?;
+    Ok(buffers)
 }
 
 /// What is left of buffers behind the bytes that are done.

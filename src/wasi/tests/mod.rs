@@ -2,6 +2,8 @@
 
 mod files;
 mod garbage;
+mod given_up;
+mod kernel;
 mod poll;
 mod resume;
 mod sandbox;

@@ -66,7 +66,7 @@ fn fd_call(
             memory.write_u32(arg(a, 3), count)
         }
         Function::FdPread => {
-            let open = open_file(table, number, rights::FD_READ)?;
+            let open = positioned(table, number, rights::FD_READ)?;
             let buffers = memory.buffers(arg(a, 1), arg(a, 2))?;
             memory.check_result(arg(a, 4))?;
             let count = read(open, offset(arg64(a, 3))?, &buffers, memory, now)?;
@@ -105,7 +105,7 @@ fn fd_call(
             memory.write_u32(arg(a, 3), count)
         }
         Function::FdPwrite => {
-            let open = open_file(table, number, rights::FD_WRITE)?;
+            let open = positioned(table, number, rights::FD_WRITE)?;
             memory.check_result(arg(a, 4))?;
             let mut at = offset(arg64(a, 3))?;
             let count = {
@@ -137,7 +137,7 @@ fn fd_call(
             if arg(a, 2) > 2 || (arg(a, 2) == 0 && by < 0) {
                 return Err(Errno::Inval);
             }
-            let open = open_file(table, number, rights::FD_SEEK)?;
+            let open = open_file(table, number, file::seek_right(table, a))?;
             let base = match arg(a, 2) {
                 0 => 0,
                 1 => open.offset,
@@ -149,7 +149,7 @@ fn fd_call(
             memory.write_u64(arg(a, 3), at)
         }
         Function::FdTell => {
-            let at = open_file(table, number, rights::FD_TELL)?.offset;
+            let at = open_file(table, number, table.telling(number))?.offset;
             memory.write_u64(arg(a, 1), at)
         }
         Function::FdAdvise => {
@@ -161,7 +161,7 @@ fn fd_call(
         }
         Function::FdAllocate => {
             open_file(table, number, 0)?;
-            Err(Errno::Notsup)
+            file::allocates(table.get(number)?)
         }
         Function::FdDatasync => table.with(number, rights::FD_DATASYNC).map(drop),
         Function::FdSync => table.with(number, rights::FD_SYNC).map(drop),
@@ -281,7 +281,9 @@ fn open(table: &mut Table, a: &[u64], memory: &mut Memory<'_>, now: u64) -> Resu
     // Checked before anything is created.
     memory.check_result(arg(a, 8))?;
     table.check_room()?;
-    let dir = open_dir(table, arg(a, 0), asked.right())?;
+    open_dir(table, arg(a, 0), 0)?;
+    asked.check(table, arg(a, 0), false)?;
+    let dir = open_dir(table, arg(a, 0), 0)?;
     if asked.must_be_dir() && asked.changes_files() {
         return Err(Errno::Inval);
     }
@@ -312,16 +314,12 @@ fn open(table: &mut Table, a: &[u64], memory: &mut Memory<'_>, now: u64) -> Resu
         }
     };
     let is_dir = fs.lock().is_dir(inode);
-    let (rights, inheriting) = match is_dir {
-        true => (rights::DIRECTORY, rights::ALL),
-        false => (rights::file(asked.reads(), asked.writes()), 0),
+    let rights = match is_dir {
+        true => rights::DIRECTORY,
+        false => rights::file(asked.reads(), asked.writes()),
     };
-    let fd = table.insert(Descriptor {
-        kind: Kind::Memory(MemoryFd::new(&fs, inode, false)),
-        rights,
-        inheriting,
-        flags: asked.flags,
-    })?;
+    let kind = Kind::Memory(MemoryFd::new(&fs, inode, false));
+    let fd = table.insert(table.get(arg(a, 0))?.opened(kind, rights, asked.flags))?;
     memory.write_u32(arg(a, 8), fd)
 }
 
@@ -369,6 +367,12 @@ fn open_file(table: &Table, number: u32, right: u64) -> Result<&MemoryFd> {
         }
         _ => Err(Errno::Badf),
     }
+}
+
+/// The same, with the right to choose an offset, too.
+fn positioned(table: &Table, number: u32, right: u64) -> Result<&MemoryFd> {
+    open_file(table, number, right)?;
+    open_file(table, number, rights::FD_SEEK)
 }
 
 fn file_mut(table: &mut Table, number: u32) -> Result<&mut MemoryFd> {

@@ -44,7 +44,7 @@ impl Tmpfs {
     }
 
     pub(super) fn create_dir(&mut self, from: u64, path: &str, now: u64) -> Result<()> {
-        let place = self.walk(from, path.trim_end_matches('/'), false)?;
+        let place = self.walk_to_name(from, path)?;
         let (parent, name) = self.free(place)?;
         let body = Body::Dir {
             entries: BTreeMap::new(),
@@ -54,7 +54,7 @@ impl Tmpfs {
     }
 
     pub(super) fn symlink(&mut self, target: &str, from: u64, path: &str, now: u64) -> Result<()> {
-        let place = self.walk(from, path, false)?;
+        let place = self.walk_to_name(from, path)?;
         if place.slash && place.node.is_none() {
             return Err(Errno::Noent);
         }
@@ -64,9 +64,8 @@ impl Tmpfs {
     }
 
     pub(super) fn link(&mut self, old: (u64, &str), new: (u64, &str), now: u64) -> Result<()> {
-        let inode = self.walk(old.0, old.1, false)?;
-        let place = self.walk(new.0, new.1, false)?;
-        let inode = inode.existing()?;
+        let inode = self.walk(old.0, old.1, false)?.existing()?;
+        let place = self.walk_to_name(new.0, new.1)?;
         if place.slash && place.node.is_none() {
             return Err(Errno::Noent);
         }
@@ -84,29 +83,27 @@ impl Tmpfs {
     }
 
     pub(super) fn unlink(&mut self, from: u64, path: &str, now: u64) -> Result<()> {
-        let place = self.walk(from, path, false)?;
-        let inode = place.existing()?;
-        match place.name {
-            Last::Name(name) if !self.is_dir(inode) => self.forget(place.parent, &name, now),
-            _ => Err(Errno::Isdir),
+        let place = self.walk_to_name(from, path)?;
+        let Last::Name(name) = &place.name else {
+            return Err(Errno::Isdir);
+        };
+        match self.is_dir(place.existing()?) {
+            true => Err(Errno::Isdir),
+            false if place.slash => Err(Errno::Notdir),
+            false => self.forget(place.parent, name, now),
         }
     }
 
     pub(super) fn remove_dir(&mut self, from: u64, path: &str, now: u64) -> Result<()> {
         // A link to a directory is none.
-        let place = self.walk(from, path, false)?;
-        let inode = place.existing()?;
-        // What cap-std makes of a slash at the end.
-        if place.slash {
-            return Err(Errno::Inval);
-        }
-        let name = match place.name {
+        let place = self.walk_to_name(from, path)?;
+        let name = match &place.name {
             Last::Name(name) => name,
-            // cap-std makes `.` of `..`, too.
             Last::Dot => return Err(Errno::Inval),
+            Last::DotDot => return Err(Errno::Notempty),
         };
-        match self.entries(inode)?.is_empty() {
-            true => self.forget(place.parent, &name, now),
+        match self.entries(place.existing()?)?.is_empty() {
+            true => self.forget(place.parent, name, now),
             false => Err(Errno::Notempty),
         }
     }
@@ -125,14 +122,14 @@ impl Tmpfs {
     }
 
     pub(super) fn rename(&mut self, old: (u64, &str), new: (u64, &str), now: u64) -> Result<()> {
-        let from = self.walk(old.0, old.1.trim_end_matches('/'), false)?;
-        let to = self.walk(new.0, new.1.trim_end_matches('/'), false)?;
+        let from = self.walk_to_name(old.0, old.1)?;
+        let to = self.walk_to_name(new.0, new.1)?;
         let (Last::Name(old_name), Last::Name(new_name)) = (from.name, to.name) else {
             return Err(Errno::Busy);
         };
         let inode = from.node.ok_or(Errno::Noent)?;
         let moves_dir = self.is_dir(inode);
-        if !moves_dir && (old.1.ends_with('/') || new.1.ends_with('/')) {
+        if !moves_dir && (from.slash || to.slash) {
             return Err(Errno::Notdir);
         }
         if moves_dir && self.is_below(to.parent, inode) {

@@ -28,8 +28,8 @@ pub(super) struct Place {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Last {
     Name(String),
-    /// `.` or `..`
     Dot,
+    DotDot,
 }
 
 impl Place {
@@ -42,6 +42,21 @@ impl Tmpfs {
     /// Follows a path from a directory; the last link only where asked for, or before a slash.
     pub(super) fn walk(&self, from: u64, path: &str, follow: bool) -> Result<Place> {
         self.go(from, path, follow, false)
+    }
+
+    /// Follows a path to its last name and no further: with a slash behind it or without.
+    pub(super) fn walk_to_name(&self, from: u64, path: &str) -> Result<Place> {
+        if path.len() >= LONGEST_PATH {
+            return Err(Errno::Nametoolong);
+        }
+        match path.trim_end_matches('/') {
+            "" => Err(ESCAPE),
+            name => {
+                let place = self.go(from, name, false, false)?;
+                let slash = path.ends_with('/');
+                Ok(Place { slash, ..place })
+            }
+        }
     }
 
     /// The same for a file that is made where there is none, which no path with a slash at its end
@@ -74,7 +89,7 @@ impl Tmpfs {
                     if above.is_empty() {
                         return Err(ESCAPE);
                     }
-                    last = Last::Dot;
+                    last = Last::DotDot;
                 }
                 _ if makes && slash && left.is_empty() => return Err(Errno::Isdir),
                 name if name.len() > LONGEST_NAME => return Err(Errno::Nametoolong),

@@ -196,6 +196,37 @@ static void pipes(void) {
     get(fd);
 }
 
+// A named pipe opened to write to, as the second argument says: what is asked of preview1, and what came of it.
+static const char *way;
+static void writer(void) {
+    __wasi_fd_t fd;
+    int create = !strcmp(way, "fopen"), nonblocking = !strcmp(way, "nonblock"), both = !strcmp(way, "both");
+    int oflags = create ? __WASI_OFLAGS_CREAT | __WASI_OFLAGS_TRUNC : !strcmp(way, "directory") ? __WASI_OFLAGS_DIRECTORY : 0;
+    say("opens", 0);
+    int e = open_at("pipe", oflags, both ? READ | WRITE : WRITE, nonblocking ? __WASI_FDFLAGS_NONBLOCK : 0, &fd);
+    say("open", e);
+    if (e) return;
+    say("write", put(fd, "from the guest"));
+    say("close", __wasi_fd_close(fd));
+}
+
+// Times of a pipe, which nobody opens for that.
+static void pipe_times(void) {
+    say("followed", __wasi_path_filestat_set_times(WORK, __WASI_LOOKUPFLAGS_SYMLINK_FOLLOW, "pipe", 0, 5000000007, __WASI_FSTFLAGS_MTIM));
+    say("not followed", __wasi_path_filestat_set_times(WORK, 0, "pipe", 0, 6000000007, __WASI_FSTFLAGS_MTIM));
+}
+
+static void rename_slash(void) {
+    __wasi_fd_close(made("f", 0));
+    __wasi_fd_close(made("g", 0));
+    (void)!__wasi_path_symlink("g", WORK, "l");
+    say("to a new name", __wasi_path_rename(WORK, "f", WORK, "new/"));
+    say("a link over a file", __wasi_path_rename(WORK, "l", WORK, "f/"));
+    say("with two", __wasi_path_rename(WORK, "f", WORK, "new//"));
+    say("over a file", __wasi_path_rename(WORK, "f", WORK, "g/"));
+    say("from a slash", __wasi_path_rename(WORK, "f/", WORK, "new"));
+}
+
 static void renumber(void) {
     __wasi_fd_t fd = made("a", 0);
     say("renumber", __wasi_fd_renumber(0, fd));
@@ -213,7 +244,9 @@ int main(int argc, char **argv) {
     } cases[] = {{"readonly", readonly}, {"flags", flags},       {"pointers", pointers}, {"full", full},
                  {"dirs", dirs},         {"streams", streams},   {"many", many},         {"huge", huge},
                  {"append", append},     {"moved", moved},       {"gone", gone},         {"pipe", pipes},
-                 {"closed", closed},     {"renumber", renumber}};
+                 {"closed", closed},     {"renumber", renumber}, {"writer", writer},     {"pipe_times", pipe_times},
+                 {"rename_slash", rename_slash}};
+    way = argc > 2 ? argv[2] : "";
     for (size_t i = 0; argc > 1 && i < sizeof cases / sizeof *cases; i++)
         if (!strcmp(argv[1], cases[i].name)) {
             cases[i].run();
