@@ -13,6 +13,7 @@
 use std::ffi::c_int;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::AsRawFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -23,6 +24,28 @@ const TRIES: usize = 10;
 /// A child whose threads all sleep, and use no time, at so many looks in a row waits for something that never comes.
 const LOOKS: u32 = 8;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
+
+/// Those that are at work.
+static CHILDREN: Mutex<Vec<c_int>> = Mutex::new(Vec::new());
+
+fn children() -> MutexGuard<'static, Vec<c_int>> {
+    CHILDREN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Stops all work in child processes, where this process is about to end.
+pub(crate) fn kill_all() {
+    for child in children().iter() {
+        // SAFETY: takes numbers. A child leaves the list before it is waited for, so that its number is still its own.
+        unsafe { libc::kill(*child, libc::SIGKILL) };
+    }
+}
+
+/// Ends this process at once: libraries with threads of their own may crash where they are told of the end.
+#[cfg(feature = "cli")]
+pub(crate) fn leave(code: u8) -> ! {
+    // SAFETY: takes a number, and does not return.
+    unsafe { libc::_exit(c_int::from(code)) }
+}
 
 /// What the child says at first.
 const DONE: u8 = 0;
@@ -71,16 +94,19 @@ fn once(
     work: &dyn Fn() -> Result<Vec<u8>, String>,
 ) -> io::Result<Option<Outcome>> {
     let (reader, writer) = io::pipe()?;
+    let parent = std::process::id();
+    let mut working = children();
     // SAFETY: the child has this thread alone, and never returns from here. What it can wait for in vain is above.
     let child = unsafe { libc::fork() };
     match child {
         -1 => return Err(io::Error::last_os_error()),
         0 => {
             drop(reader);
-            live(limits, work, writer);
+            live(limits, work, writer, parent);
         }
-        _ => {}
+        _ => working.push(child),
     }
+    drop(working);
     drop(writer);
     let mut said = Vec::new();
     let read = listen(reader, child, &mut said);
@@ -88,6 +114,7 @@ fn once(
         // SAFETY: takes numbers; `child` is ours and not waited for yet.
         unsafe { libc::kill(child, libc::SIGKILL) };
     }
+    children().retain(|other| *other != child);
     let mut status = 0;
     // SAFETY: `child` is ours, and `status` a place for a number.
     while unsafe { libc::waitpid(child, &raw mut status, 0) } == -1 {
@@ -158,7 +185,12 @@ fn asleep(process: c_int) -> Option<u64> {
 }
 
 /// The child's life.
-fn live(limits: &Limits, work: &dyn Fn() -> Result<Vec<u8>, String>, mut writer: PipeWriter) -> ! {
+fn live(
+    limits: &Limits,
+    work: &dyn Fn() -> Result<Vec<u8>, String>,
+    mut writer: PipeWriter,
+    parent: u32,
+) -> ! {
     // SAFETY: each call gets valid numbers and pointers. Handlers of the parent must not run here, and nothing is
     // printed over what the guest prints.
     unsafe {
@@ -167,6 +199,10 @@ fn live(limits: &Limits, work: &dyn Fn() -> Result<Vec<u8>, String>, mut writer:
         }
         #[cfg(target_os = "linux")]
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        // It may have ended before it could be told of.
+        if libc::getppid() as u32 != parent {
+            libc::_exit(1);
+        }
         let nowhere = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR);
         for stream in 0..=2 {
             libc::dup2(nowhere, stream);

@@ -51,6 +51,47 @@ pub enum ErrorKind {
     Internal,
 }
 
+/// All sorts, with the words by which the HTTP API names them.
+const NAMES: [(ErrorKind, &str); 18] = [
+    (ErrorKind::Module, "module"),
+    (ErrorKind::Snapshot, "snapshot"),
+    (ErrorKind::Version, "version"),
+    (ErrorKind::Missing, "missing"),
+    (ErrorKind::File, "file"),
+    (ErrorKind::Mismatch, "mismatch"),
+    (ErrorKind::Write, "write"),
+    (ErrorKind::Suspend, "suspend"),
+    (ErrorKind::Trap, "trap"),
+    (ErrorKind::Read, "read"),
+    (ErrorKind::Store, "store"),
+    (ErrorKind::Busy, "busy"),
+    (ErrorKind::Task, "task"),
+    (ErrorKind::Request, "request"),
+    (ErrorKind::Peer, "peer"),
+    (ErrorKind::Trust, "trust"),
+    (ErrorKind::Limit, "limit"),
+    (ErrorKind::Internal, "internal"),
+];
+
+impl ErrorKind {
+    /// The sort as one word.
+    pub fn name(self) -> &'static str {
+        let found = NAMES.iter().find(|(kind, _)| *kind == self);
+        // A test holds that every sort has a name.
+        found.map_or("internal", |(_, name)| name)
+    }
+}
+
+impl std::str::FromStr for ErrorKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = NAMES.iter().find(|(_, name)| *name == text);
+        let kind = found.map(|(kind, _)| *kind);
+        kind.ok_or_else(|| format!("no sort of error is called {text:?}"))
+    }
+}
+
 impl Error {
     /// An error of this kind.
     pub(crate) fn new(
@@ -84,5 +125,22 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.source()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sort_has_a_name_of_its_own() {
+        // Debug's names are the compiler's own list of the sorts: none can be forgotten unseen.
+        for (kind, name) in NAMES {
+            assert_eq!(format!("{kind:?}").to_lowercase(), name);
+            assert_eq!(kind.name(), name);
+            assert_eq!(name.parse(), Ok(kind));
+        }
+        let last = ErrorKind::Internal as usize;
+        assert_eq!(NAMES.len(), last + 1);
     }
 }

@@ -19,7 +19,7 @@ pub use crate::wasi::StateV1;
 /// # Errors
 /// Says why the module cannot be made resumable.
 pub fn rewrite(runtime: &Runtime, wasm: &[u8]) -> Result<Vec<u8>, Error> {
-    Ok(runtime.rewrite(wasm, false, &|_, _, _| {})?.wasm)
+    Ok(runtime.rewrite(wasm, false, &crate::task::quiet)?.wasm)
 }
 
 /// Checks a resumable module as it comes out of a snapshot.

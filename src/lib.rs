@@ -60,8 +60,8 @@ pub use model::{
 pub use model::{TaskId, TaskState, TransferId, When};
 #[cfg(feature = "server")]
 pub use scheduler::{
-    Daemon, Fresh, Metrics, More, Moved, MovedTo, Options as DaemonOptions, Outputs, Piece,
-    Restart, Spec, Status, Submission, TaskInfo, World, next_occurrence,
+    Daemon, Fresh, History, Metrics, More, Moved, MovedTo, Options as DaemonOptions, Outputs,
+    Piece, Restart, Run, Spec, Status, Submission, TaskInfo, World, next_occurrence,
 };
 pub use scheduler::{Ended, Policy, run};
 #[cfg(feature = "server")]
@@ -73,8 +73,8 @@ pub use store::{
     Record, Row, Sizes, Sqlite, Stamp, Store, Stream, Transfer, TransferStep, Update, Verdict,
 };
 pub use task::{
-    HostCall, HostFunctions, HostFuture, HostReply, Program, Progress, Restore, Runtime,
-    RuntimeOptions, Setup, Step, Task, TaskHandle, quiet,
+    HostCall, HostFunctions, HostFuture, HostReply, Observer, Program, Progress, Restore, Runtime,
+    RuntimeOptions, Setup, Step, Task, TaskHandle, Work, quiet,
 };
 pub use wasi::{
     Access, Bindings, Clocks, Config, Grants, HeldSocket, HostDir, Input, Listener, Output,

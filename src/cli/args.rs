@@ -3,6 +3,8 @@
 #[cfg(feature = "server")]
 mod moving;
 mod reach;
+#[cfg(feature = "server")]
+mod tasks;
 
 use std::path::PathBuf;
 
@@ -12,6 +14,9 @@ use super::bounds::Bounds;
 #[cfg(feature = "server")]
 use super::bounds::Size;
 use super::keys::{Keygen, Opening, Sealing};
+#[cfg(feature = "server")]
+use super::time::At;
+use super::time::{Span, period};
 use crate::engine::EngineKind;
 use crate::instrument::Transform;
 use crate::scheduler::Policy;
@@ -21,6 +26,9 @@ pub(super) use moving::{Decide, Drain, Migrate, Moves, Peers, PeersCommand, Stre
 
 pub(super) use reach::Reach;
 
+#[cfg(feature = "server")]
+pub(super) use tasks::{Logs, Ps, Runs, Several, Sort, Which};
+
 /// Puts unmodified WASI programs to sleep: suspend to a file, resume anywhere.
 #[derive(Debug, Parser)]
 #[command(version, after_help = super::exit::TABLE, args_override_self = true)]
@@ -28,6 +36,10 @@ pub(super) struct Args {
     /// Say on stderr what is being done; twice, also every WASI call.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// Write JSON: what a command gives, to stdout; messages and errors, and how a guest of `run` or `resume` ended, to
+    /// stderr, one on a line.
+    #[arg(long, global = true)]
+    pub json: bool,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -58,15 +70,21 @@ pub(super) enum Command {
     /// Print what a task has written.
     #[cfg(feature = "server")]
     Logs(Logs),
-    /// Stop a task at its next call that may block, and keep it until `resume`.
+    /// Stop tasks at their next call that may block, and keep them until `resume`.
     #[cfg(feature = "server")]
-    Pause(Named),
-    /// End a task.
+    Pause(Several),
+    /// End tasks.
     #[cfg(feature = "server")]
-    Kill(Named),
-    /// Take a task that is over or paused out of the list, with its output.
+    Kill(Several),
+    /// Take tasks that are over or paused out of the list, with their output.
     #[cfg(feature = "server")]
-    Rm(Named),
+    Rm(Several),
+    /// Start tasks now that wait for their first or next start: those of a schedule, which goes on, and those of --at.
+    #[cfg(feature = "server")]
+    Start(Several),
+    /// List the last runs of a task: when, how long, how they ended, and how much they wrote.
+    #[cfg(feature = "server")]
+    Runs(Runs),
     /// Write a copy of a task as a snapshot file, which `resume` takes on any machine.
     #[cfg(feature = "server")]
     Export(Export),
@@ -104,6 +122,31 @@ impl Command {
     }
 }
 
+/// A schedule; when it holds, only its daemon knows.
+#[cfg(feature = "server")]
+fn every(text: &str) -> Result<String, String> {
+    let checked = crate::scheduler::next_occurrence(text, 0);
+    checked
+        .map(|_| text.to_string())
+        .map_err(|error| error.to_string())
+}
+
+/// `submit --count` submits no more; a store is tried with a million.
+#[cfg(feature = "server")]
+const MOST_COPIES: i64 = 10_000_000;
+
+/// How many threads there can be: each has a stack of its own.
+#[cfg(feature = "server")]
+fn threads() -> clap::builder::RangedI64ValueParser<u16> {
+    clap::value_parser!(u16).range(1..=1024)
+}
+
+/// A task's name, before anything is done for it.
+#[cfg(feature = "server")]
+fn name(text: &str) -> Result<String, String> {
+    crate::model::check_name(text).map(|()| text.to_string())
+}
+
 /// Which daemon to ask.
 #[cfg(feature = "server")]
 #[derive(Debug, clap::Args)]
@@ -136,14 +179,14 @@ pub(super) struct Serve {
     #[arg(long = "host", value_name = "NAME")]
     pub hosts: Vec<String>,
     /// Threads for guests. If left out, one for each core; more are started while all compute.
-    #[arg(long, value_name = "COUNT")]
-    pub workers: Option<usize>,
+    #[arg(long, value_name = "COUNT", value_parser = threads())]
+    pub workers: Option<u16>,
     /// At most so many threads for guests; beyond it, computations with checks take turns.
-    #[arg(long, value_name = "COUNT", default_value_t = 64)]
-    pub max_workers: usize,
+    #[arg(long, value_name = "COUNT", default_value_t = 64, value_parser = threads())]
+    pub max_workers: u16,
     /// A wait of at least so long is slept through in the store, a shorter one in memory.
     #[arg(long, value_name = "DURATION", default_value = "1s")]
-    pub hibernate_after: humantime::Duration,
+    pub hibernate_after: Span,
     /// Memory for guests that wait in memory; beyond it they are put to sleep.
     #[arg(long, value_name = "SIZE", default_value = "256M")]
     pub max_warm_memory: Size,
@@ -154,16 +197,16 @@ pub(super) struct Serve {
     pub output_limit: Size,
     /// A task that waits in memory again and again is stored at least so often.
     #[arg(long, value_name = "DURATION", default_value = "10s")]
-    pub checkpoint: humantime::Duration,
+    pub checkpoint: Span,
     /// Tasks that are over are removed after so long. If left out, they are kept.
     #[arg(long, value_name = "DURATION")]
-    pub retain: Option<humantime::Duration>,
+    pub retain: Option<Span>,
     /// The engine for tasks that do not name one: wasmtime or wasmedge.
     #[arg(long)]
     pub engine: Option<EngineKind>,
     /// How long to wait at the end for guests that compute.
     #[arg(long, value_name = "DURATION", default_value = "10s")]
-    pub grace: humantime::Duration,
+    pub grace: Span,
 }
 
 #[cfg(feature = "server")]
@@ -189,15 +232,16 @@ pub(super) struct Submit {
     /// carries them to where the task is.
     #[arg(long, value_name = "POLICY", default_value = "reset")]
     pub streams: Streams,
-    /// A name for the task.
-    #[arg(long)]
+    /// A name for the task: it begins with a letter or a digit, goes on with letters, digits, '.', '_' and '-', has at
+    /// most 100 bytes, and is more than digits.
+    #[arg(long, value_parser = name)]
     pub name: Option<String>,
     /// When to start: 2030-01-31T12:00:00Z (UTC), or +10m from now.
     #[arg(long, value_name = "TIME", conflicts_with = "every")]
-    pub at: Option<String>,
+    pub at: Option<At>,
     /// Start again and again, by an expression of crontab(5) in the daemon's local time, such as
     /// "*/5 * * * *" or @daily. A run that is not over yet delays the next.
-    #[arg(long, value_name = "CRON")]
+    #[arg(long, value_name = "CRON", value_parser = every)]
     pub every: Option<String>,
     /// The engine: wasmtime or wasmedge.
     #[arg(long)]
@@ -219,6 +263,7 @@ pub(super) struct Submit {
         long,
         value_name = "NUMBER",
         default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..=MOST_COPIES),
         conflicts_with = "name"
     )]
     pub count: u32,
@@ -234,46 +279,8 @@ pub(super) struct Submit {
         required_unless_present = "config",
         num_args = 1..,
         trailing_var_arg = true,
-        allow_hyphen_values = true,
     )]
     pub command: Vec<String>,
-}
-
-#[cfg(feature = "server")]
-#[derive(Debug, clap::Args)]
-pub(super) struct Ps {
-    #[command(flatten)]
-    pub remote: Remote,
-    /// Only tasks in these states, separated by commas.
-    #[arg(long, value_name = "STATES")]
-    pub state: Option<String>,
-    /// At most so many.
-    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
-    pub limit: usize,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[cfg(feature = "server")]
-#[derive(Debug, clap::Args)]
-pub(super) struct Logs {
-    #[command(flatten)]
-    pub remote: Remote,
-    /// The task's number or name.
-    pub id: String,
-    /// Go on until the task is over.
-    #[arg(short, long)]
-    pub follow: bool,
-}
-
-#[cfg(feature = "server")]
-#[derive(Debug, clap::Args)]
-pub(super) struct Named {
-    #[command(flatten)]
-    pub remote: Remote,
-    /// The task's number or name.
-    pub id: String,
 }
 
 #[cfg(feature = "server")]
@@ -311,8 +318,9 @@ pub(super) struct Import {
     /// carries them to where the task is.
     #[arg(long, value_name = "POLICY", default_value = "reset")]
     pub streams: Streams,
-    /// A name for the task.
-    #[arg(long)]
+    /// A name for the task: it begins with a letter or a digit, goes on with letters, digits, '.', '_' and '-', has at
+    /// most 100 bytes, and is more than digits.
+    #[arg(long, value_parser = name)]
     pub name: Option<String>,
     /// The engine: wasmtime or wasmedge.
     #[arg(long)]
@@ -366,7 +374,6 @@ pub(super) struct Run {
         required_unless_present = "config",
         num_args = 1..,
         trailing_var_arg = true,
-        allow_hyphen_values = true,
     )]
     pub command: Vec<String>,
 }
@@ -380,9 +387,21 @@ pub(super) struct Resume {
     #[cfg(feature = "server")]
     #[command(flatten)]
     pub remote: Remote,
-    /// The snapshot; if the task is suspended again, it is written to the same place. Or the number or
-    /// name of a paused task of a daemon's.
-    pub snapshot: PathBuf,
+    /// The snapshot; if the task is suspended again, it is written to the same place. Or a paused task of a daemon's, by
+    /// number or name. What has a '/' in it or begins with '.' is a file; digits alone are a task's number; anything else
+    /// is the file of that name here, if there is one, else the task of that name.
+    #[cfg_attr(
+        feature = "server",
+        arg(value_name = "FILE|ID", required_unless_present_any = ["state", "name"], conflicts_with_all = ["state", "name"])
+    )]
+    #[cfg_attr(
+        not(feature = "server"),
+        arg(value_name = "FILE", required = true, num_args = 1)
+    )]
+    pub snapshots: Vec<PathBuf>,
+    #[cfg(feature = "server")]
+    #[command(flatten)]
+    pub which: Which,
     /// The module as it was given to `run`, for a snapshot that does not contain it.
     #[arg(long, value_name = "MODULE")]
     pub module: Option<PathBuf>,
@@ -417,8 +436,8 @@ pub(super) struct Common {
     pub suspend: Policy,
     /// Write a snapshot so often, and go on: at the next call that may block, or of a guest that was
     /// started with --preempt wherever it computes.
-    #[arg(long, value_name = "DURATION")]
-    pub checkpoint: Option<humantime::Duration>,
+    #[arg(long, value_name = "DURATION", value_parser = period)]
+    pub checkpoint: Option<Span>,
     /// How to make the module resumable: two-version (fast), plain (Binaryen's own output), or none
     /// (left as it is, so that it cannot be suspended).
     #[arg(long, value_name = "NAME", default_value_t)]
@@ -435,11 +454,11 @@ pub(super) struct Inspect {
     #[cfg(feature = "server")]
     #[command(flatten)]
     pub remote: Remote,
-    /// The snapshot, or the number or name of a task of a daemon's.
+    /// The snapshot; or a task of a daemon's, by number or name. What has a '/' in it or begins with '.' is a file; digits
+    /// alone are a task's number; anything else is the file of that name here, if there is one, else the task of that
+    /// name.
+    #[arg(value_name = "FILE|ID")]
     pub snapshot: PathBuf,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -14,9 +14,6 @@ use crate::model::{Limit, Limits};
 pub(super) struct Audit {
     /// The task file.
     pub file: std::path::PathBuf,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
     /// Exit with 82 if something at least so bad is found: low, medium or high.
     #[arg(long, value_name = "SEVERITY", default_value = "medium")]
     pub fail_on: Severity,
@@ -58,7 +55,7 @@ pub(super) fn audit(command: &Audit) -> Result<Done, Failure> {
     config.check()?;
     let mut found = findings(&config)?;
     found.sort_by_key(|finding| (std::cmp::Reverse(finding.severity), finding.line));
-    if command.json {
+    if text::as_json() {
         let list: Vec<_> = found
             .iter()
             .map(|finding| {
@@ -70,10 +67,7 @@ pub(super) fn audit(command: &Audit) -> Result<Done, Failure> {
                 })
             })
             .collect();
-        text::print(&format!(
-            "{:#}",
-            json!({ "file": command.file.to_string_lossy(), "findings": list })
-        ));
+        text::result(&json!({ "file": command.file.to_string_lossy(), "findings": list }));
     } else {
         for Finding {
             severity,

@@ -16,15 +16,31 @@ pub(super) fn build(command: &Build) -> Result<Done, Failure> {
     })?;
     let module = command.module.display().to_string();
     let bar = Bar::new(&module);
-    let progress = |stage: &str, number: usize, stages: usize| bar.stage(stage, number, stages);
     let (program, report) = runtime
-        .instrument(&source, &progress)
+        .instrument(&source, &bar)
         .map_err(|error| Failure::from(error).about(MODULE, &module))?;
-    drop(bar);
+    // Nothing else listens to signals from then on.
+    let _making = bar.finish();
     std::fs::write(&command.output, program.wasm()?).map_err(|error| {
         let path = command.output.display();
         Failure::new(WRITE, format!("cannot write {path}: {error}"))
     })?;
+    if text::as_json() {
+        let functions = report.instrumented.iter();
+        let functions = functions
+            .filter(|_| command.functions)
+            .map(|function| serde_json::json!({ "name": function.name, "path": function.path }));
+        text::result(&serde_json::json!({
+            "output": command.output.to_string_lossy(),
+            "functions": report.functions,
+            "instrumented": report.instrumented.len(),
+            "blocking": report.blocking,
+            "source_bytes": report.source_bytes,
+            "resumable_bytes": report.resumable_bytes,
+            "instrumented_functions": command.functions.then(|| functions.collect::<Vec<_>>()),
+        }));
+        return Ok(Done::Guest(0));
+    }
     out!(
         "functions  {} of {} may be on the stack at a suspend",
         report.instrumented.len(),

@@ -13,6 +13,7 @@ use ureq::http::{Method, Request, Response, StatusCode, Uri};
 use ureq::{Agent, Body};
 
 use super::exit::{Code, DAEMON, DENIED, Failure, NO_TASK, NOT_MOVED, USAGE, WRITE};
+use crate::error::ErrorKind;
 use crate::server::wire::{Problem, Task};
 
 /// Nobody answers: a daemon on the same machine does at once.
@@ -153,12 +154,22 @@ impl Client {
         if status.is_success() {
             return Ok(response);
         }
-        let problem = response.body_mut().read_json();
-        let text = problem.map_or_else(
-            |_| format!("the daemon at {} answered {status}", self.base),
-            |problem: Problem| problem.error,
-        );
-        Err(Failure::new(code(status), text))
+        let problem: Result<Problem, _> = response.body_mut().read_json();
+        Err(match problem {
+            Ok(problem) => {
+                let kind = problem.kind.as_deref().map(str::parse::<ErrorKind>);
+                let code = match kind {
+                    // As where the same fault is found here.
+                    Some(Ok(kind)) => Code::from(kind),
+                    _ => code(status),
+                };
+                Failure::new(code, problem.error)
+            }
+            Err(_) => {
+                let text = format!("the daemon at {} answered {status}", self.base);
+                Failure::new(code(status), text)
+            }
+        })
     }
 
     fn garbled(&self, error: &dyn std::fmt::Display) -> Failure {
@@ -185,6 +196,7 @@ pub(super) fn bytes(mut response: Response<Body>) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
+/// The exit code where an answer does not say which sort of error it is.
 fn code(status: StatusCode) -> Code {
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => DENIED,

@@ -31,7 +31,7 @@ pub(super) struct TaskFile {
     /// BLAKE3 of the module as it is.
     pub digest: Option<Spanned<String>>,
     pub args: Vec<String>,
-    pub name: Option<String>,
+    pub name: Option<Spanned<String>>,
     pub engine: Option<Spanned<String>>,
     /// Variables and their values.
     pub env: BTreeMap<String, Spanned<String>>,
@@ -346,6 +346,10 @@ impl Config {
             self.word::<EngineKind>(engine)?;
             add("engine", engine.get_ref().clone());
         }
+        if let Some(name) = &file.name {
+            crate::model::check_name(name.get_ref())
+                .map_err(|error| self.wrong(name.span(), error))?;
+        }
         if let Some(digest) = &file.digest {
             add("digest", digest.get_ref().clone());
         }
@@ -353,9 +357,16 @@ impl Config {
         if let Some(restart) = &file.restart {
             self.word::<crate::scheduler::Restart>(restart)?;
         }
+        #[cfg(feature = "server")]
+        if let Some(at) = &file.schedule.at {
+            self.word::<super::time::At>(at)?;
+        }
         if submit {
             let words = [
-                ("name", file.name.clone()),
+                (
+                    "name",
+                    file.name.as_ref().map(|word| word.get_ref().clone()),
+                ),
                 (
                     "at",
                     file.schedule.at.as_ref().map(|word| word.get_ref().clone()),

@@ -8,6 +8,12 @@ use crate::error::{Error, ErrorKind};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Code(u8);
 
+impl Code {
+    pub(super) fn number(self) -> u8 {
+        self.0
+    }
+}
+
 impl From<Code> for ExitCode {
     fn from(code: Code) -> Self {
         Self::from(code.0)
@@ -34,8 +40,10 @@ pub(super) const NOT_MOVED: Code = Code(79);
 pub(super) const LIMIT: Code = Code(80);
 pub(super) const UNTRUSTED: Code = Code(81);
 pub(super) const AUDIT: Code = Code(82);
+pub(super) const HUNG_UP: Code = Code(129);
 pub(super) const INTERRUPTED: Code = Code(130);
 pub(super) const TRAP: Code = Code(134);
+pub(super) const TERMINATED: Code = Code(143);
 
 /// The table, as `--help` prints it.
 pub(super) const TABLE: &str = "\
@@ -60,8 +68,10 @@ Exit codes:
    80  a limit was reached
    81  the snapshot is not signed or encrypted as was asked, or no key opens it
    82  the audit has found something
+  129  SIGHUP before the guest had started: nothing was kept
   130  interrupted (Ctrl-C)
-  134  the guest trapped";
+  134  the guest trapped
+  143  SIGTERM before the guest had started: nothing was kept";
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -87,9 +97,9 @@ impl Failure {
     }
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        let code = match error.kind() {
+impl From<ErrorKind> for Code {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
             ErrorKind::Module => MODULE,
             ErrorKind::Snapshot => SNAPSHOT,
             ErrorKind::Version => VERSION,
@@ -107,8 +117,13 @@ impl From<Error> for Failure {
             ErrorKind::Limit => LIMIT,
             ErrorKind::Trust => UNTRUSTED,
             ErrorKind::Internal => INTERNAL,
-        };
-        Self::new(code, error.to_string())
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::new(error.kind().into(), error.to_string())
     }
 }
 

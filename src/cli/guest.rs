@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 use super::args::Common;
 use super::bounds::Bounds;
 use super::exit::{Done, Failure, INTERNAL, INTERRUPTED, MISSING, SUSPENDED, WRITE};
+use super::making::Making;
 use super::text::{self, say};
 use crate::error::Error;
 use crate::model::{Reached, Wait};
@@ -55,6 +56,8 @@ pub(super) struct Session {
     pub(super) given: Given,
     /// How the snapshot is signed and encrypted.
     pub(super) seal: Seal,
+    /// What has listened to signals until now.
+    pub(super) making: Option<Making>,
 }
 
 /// What a guest is given beside the process's own streams.
@@ -175,7 +178,7 @@ struct Wanted {
 }
 
 /// Runs the guest until it ends or has been suspended.
-pub(super) fn drive(session: Session) -> Result<Done, Failure> {
+pub(super) fn drive(mut session: Session) -> Result<Done, Failure> {
     let handle = session.task.handle();
     let wanted = Arc::new(Wanted::default());
     let (checkpoint, theirs) = (session.checkpoint, wanted.clone());
@@ -189,6 +192,7 @@ pub(super) fn drive(session: Session) -> Result<Done, Failure> {
     runtime()?.block_on(async {
         // Before the guest starts: from its first output on, a signal must suspend it.
         let mut signals = Signals::new()?;
+        drop(session.making.take());
         let mut asked = None;
         let mut told = false;
         let mut due = checkpoint.map(|period| Instant::now() + period);
@@ -278,7 +282,7 @@ async fn until(time: Option<Instant>) {
 }
 
 /// Completes at the signal; never, where it is not listened to.
-async fn heard(signal: Option<&mut tokio::signal::unix::Signal>) {
+pub(super) async fn heard(signal: Option<&mut tokio::signal::unix::Signal>) {
     match signal {
         Some(signal) => drop(signal.recv().await),
         None => std::future::pending().await,
@@ -286,7 +290,7 @@ async fn heard(signal: Option<&mut tokio::signal::unix::Signal>) {
 }
 
 /// Whether SIGHUP was ignored when this process began, as far as the system tells.
-fn ignores_hangup() -> bool {
+pub(super) fn ignores_hangup() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
@@ -436,13 +440,31 @@ fn write(session: &mut Session) -> Result<Snapshot, Error> {
 /// Writes the snapshot and says so.
 fn suspend(session: &mut Session) -> Result<(), Error> {
     let snapshot = write(session)?;
-    say!(
-        "{}; resume with: dormouse resume{} {}",
-        sleeping(&snapshot.meta.wait, snapshot.meta.wakes),
+    let (wait, wakes) = (&snapshot.meta.wait, snapshot.meta.wakes);
+    let resume = format!(
+        "dormouse resume{} {}",
         session.given.again(session.task.reached().as_ref()),
         quoted(&runnable(&session.snapshot)),
     );
+    match text::as_json() {
+        true => text::event(&serde_json::json!({
+            "ended": "suspended",
+            "code": SUSPENDED.number(),
+            "snapshot": session.snapshot.to_string_lossy(),
+            "waits_for": text::wait(wait, wakes),
+            "wakes": wakes.map(text::time),
+            "resume": resume,
+        })),
+        false => say!("{}; resume with: {resume}", sleeping(wait, wakes)),
+    }
     Ok(())
+}
+
+/// Tells a program how the guest ended. How it was suspended has been told.
+pub(super) fn tell_end(done: Done) {
+    if let (Done::Guest(code), true) = (done, text::as_json()) {
+        text::event(&serde_json::json!({ "ended": "exited", "code": code }));
+    }
 }
 
 fn sleeping(wait: &Wait, wakes: Option<u64>) -> String {
@@ -452,12 +474,12 @@ fn sleeping(wait: &Wait, wakes: Option<u64>) -> String {
     }
 }
 
-/// A path that is not taken for a flag.
+/// A path that is taken for no flag and no task.
 fn runnable(path: &Path) -> String {
     let path = path.display().to_string();
-    match path.starts_with('-') {
-        true => format!("./{path}"),
-        false => path,
+    match path.contains('/') {
+        true => path,
+        false => format!("./{path}"),
     }
 }
 

@@ -16,8 +16,8 @@ use crate::wasi::{FdKindV1, FdV1, PhaseV1, SocketV1, StateV1};
 
 pub(super) fn inspect(command: &Inspect) -> Result<Done, Failure> {
     #[cfg(feature = "server")]
-    if let Some(id) = super::tasks::is_task(&command.snapshot, &command.remote) {
-        return super::tasks::inspect(&command.remote, id, command.json);
+    if let Some(id) = super::tasks::is_task(&command.snapshot, &command.remote)? {
+        return super::tasks::inspect(&command.remote, id);
     }
     let keys = keys::unseal(&command.opening)?;
     let opened = read_file(&command.snapshot, &keys, &Limits::default())?;
@@ -28,8 +28,8 @@ pub(super) fn inspect(command: &Inspect) -> Result<Done, Failure> {
     };
     let Some(size) = opened.snapshot.as_ref().map(Vec::len) else {
         // Who has signed it can be told, and nothing else.
-        match command.json {
-            true => text::print(&format!("{:#}", seal.json())),
+        match text::as_json() {
+            true => text::result(&seal.json()),
             false => seal.print(),
         }
         return Ok(Done::Guest(0));
@@ -39,11 +39,11 @@ pub(super) fn inspect(command: &Inspect) -> Result<Done, Failure> {
         let error = snapshot::Error::Malformed(error.to_string());
         at(&command.snapshot, error.into())
     })?;
-    match command.json {
+    match text::as_json() {
         true => {
             let mut json = to_json(&saved, &wasi, size);
             json["seal"] = seal.json();
-            text::print(&format!("{json:#}"));
+            text::result(&json);
         }
         false => {
             seal.print();

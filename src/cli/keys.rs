@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::exit::{Done, Failure, WRITE};
-use super::text::{out, say};
+use super::text::{self, out, say};
 use crate::snapshot::{self, KeyKind, Opened, Seal, Unseal};
 
 /// How snapshots are written: as they are, or signed and encrypted.
@@ -57,12 +57,21 @@ pub(super) fn keygen(command: &Keygen) -> Result<Done, Failure> {
     }
     create(&command.file, &secret, 0o600)?;
     create(&beside, &public, 0o644)?;
+    let key = match command.kind {
+        KeyKind::Sign => public.lines().last().unwrap_or_default(),
+        KeyKind::Encrypt => public.trim_end(),
+    };
+    if text::as_json() {
+        text::result(&serde_json::json!({
+            "secret_key": command.file.to_string_lossy(),
+            "public_key": beside.to_string_lossy(),
+            "key": key,
+        }));
+        return Ok(Done::Guest(0));
+    }
     out!("secret key  {}", command.file.display());
     out!("public key  {}", beside.display());
-    match command.kind {
-        KeyKind::Sign => out!("{}", public.lines().last().unwrap_or_default()),
-        KeyKind::Encrypt => out!("{}", public.trim_end()),
-    }
+    out!("{key}");
     Ok(Done::Guest(0))
 }
 

@@ -1,7 +1,6 @@
 //! `dormouse migrate`, `drain` and `peers`: tasks that move from one daemon to another.
 
 use std::io::{BufRead, BufReader};
-use std::time::Duration;
 
 use serde_json::json;
 use ureq::http::Method;
@@ -19,10 +18,14 @@ pub(super) fn migrate(command: &Migrate) -> Result<Done, Failure> {
     let asked = wire::Migrate {
         to: command.to.clone(),
         dirs: dirs?,
-        patience: Some(Duration::from(command.patience).as_secs_f64()),
+        patience: Some(command.patience.0.as_secs_f64()),
     };
     let path = format!("/v1/tasks/{}/migrate", segment(&command.id));
     let gone: wire::Gone = client.json(Method::POST, &path, Some(&asked))?;
+    if text::as_json() {
+        text::result(&gone);
+        return Ok(Done::Guest(0));
+    }
     if let Some(to) = &gone.to {
         say!("{}", told(gone.task, to));
         out!("{}", to.task);
@@ -70,16 +73,20 @@ pub(super) fn drain(command: &Drain) -> Result<Done, Failure> {
     let asked = wire::Drain {
         to: command.to.clone(),
         cancel: command.cancel,
-        patience: Some(Duration::from(command.patience).as_secs_f64()),
+        patience: Some(command.patience.0.as_secs_f64()),
     };
     let body = serde_json::to_vec(&asked)
         .map_err(|error| Failure::new(USAGE, format!("cannot write the request: {error}")))?;
     let mut response = client.send(Method::POST, "/v1/drain", "application/json", body)?;
     if command.cancel {
-        say!("the daemon takes tasks again");
+        match text::as_json() {
+            true => text::result(&json!({ "draining": false })),
+            false => say!("the daemon takes tasks again"),
+        }
         return Ok(Done::Guest(0));
     }
     let (mut moved, mut bytes, mut stay) = (0_u64, 0_u64, Vec::new());
+    let mut all = Vec::new();
     let reader = response.body_mut().with_config().limit(u64::MAX).reader();
     for line in BufReader::new(reader).lines() {
         let broken = |error: &dyn std::fmt::Display| {
@@ -87,6 +94,9 @@ pub(super) fn drain(command: &Drain) -> Result<Done, Failure> {
         };
         let line = line.map_err(|error| broken(&error))?;
         let gone: wire::Gone = serde_json::from_str(&line).map_err(|error| broken(&error))?;
+        if text::as_json() {
+            all.push(gone.clone());
+        }
         let number = moved + stay.len() as u64 + 1;
         let of = gone.of.unwrap_or(number);
         match (gone.to, gone.error) {
@@ -102,15 +112,19 @@ pub(super) fn drain(command: &Drain) -> Result<Done, Failure> {
             }
         }
     }
-    out!(
-        "moved {moved} tasks, {}; {} stay",
-        text::bytes(bytes),
-        stay.len()
-    );
-    for (task, error) in &stay {
-        out!("{task:>8}  {error}");
+    if text::as_json() {
+        text::result(&json!({ "draining": true, "moved": moved, "bytes": bytes, "tasks": all }));
+    } else {
+        out!(
+            "moved {moved} tasks, {}; {} stay",
+            text::bytes(bytes),
+            stay.len()
+        );
+        for (task, error) in &stay {
+            out!("{task:>8}  {error}");
+        }
+        say!("the daemon takes no tasks from now on; stop it, or `dormouse drain --cancel`");
     }
-    say!("the daemon takes no tasks from now on; stop it, or `dormouse drain --cancel`");
     match stay.len() {
         0 => Ok(Done::Guest(0)),
         _ => Ok(Done::Own(NOT_MOVED)),
@@ -120,8 +134,7 @@ pub(super) fn drain(command: &Drain) -> Result<Done, Failure> {
 pub(super) fn peers(command: &Peers) -> Result<Done, Failure> {
     let client = Client::new(command.remote.url.as_deref())?;
     match &command.command {
-        None => list(&client, false),
-        Some(PeersCommand::Ls { json }) => list(&client, *json),
+        None | Some(PeersCommand::Ls) => list(&client),
         Some(PeersCommand::Add {
             name,
             fingerprint,
@@ -139,24 +152,30 @@ pub(super) fn peers(command: &Peers) -> Result<Done, Failure> {
                 connect: connect.clone(),
             };
             let peer: wire::Peer = client.json(Method::POST, "/v1/peers", Some(&peer))?;
-            say!(
-                "{} may send tasks here, and tasks may be sent there",
-                peer.name
-            );
+            match text::as_json() {
+                true => text::result(&peer),
+                false => say!(
+                    "{} may send tasks here, and tasks may be sent there",
+                    peer.name
+                ),
+            }
             Ok(Done::Guest(0))
         }
         Some(PeersCommand::Rm { name }) => {
             let path = format!("/v1/peers/{}", segment(name));
             client.send(Method::DELETE, &path, "application/json", Vec::new())?;
+            if text::as_json() {
+                text::result(&json!({ "name": name, "removed": true }));
+            }
             Ok(Done::Guest(0))
         }
     }
 }
 
-fn list(client: &Client, as_json: bool) -> Result<Done, Failure> {
+fn list(client: &Client) -> Result<Done, Failure> {
     let known: wire::Known = client.get("/v1/peers")?;
-    if as_json {
-        text::print(&format!("{:#}", json!(known)));
+    if text::as_json() {
+        text::result(&known);
         return Ok(Done::Guest(0));
     }
     out!("fingerprint  {}", known.fingerprint);

@@ -9,22 +9,33 @@ mod client;
 mod config;
 mod exit;
 mod guest;
+mod hints;
 mod inspect;
 mod keys;
 mod log;
+#[cfg(feature = "server")]
+mod logs;
+mod making;
 #[cfg(feature = "server")]
 mod migrate;
 #[cfg(feature = "server")]
 mod moves;
 mod progress;
+#[cfg(feature = "server")]
+mod ps;
 mod rehearse;
 mod resume;
 mod run;
 #[cfg(feature = "server")]
+mod runs;
+#[cfg(feature = "server")]
 mod serve;
+#[cfg(feature = "server")]
+mod several;
 #[cfg(feature = "server")]
 mod tasks;
 mod text;
+mod time;
 #[cfg(feature = "server")]
 mod top;
 
@@ -35,6 +46,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use self::args::{Args, Command};
 use self::exit::Failure;
+#[cfg(feature = "server")]
+use self::several::Act;
 
 /// As many descriptors as a guest may have, and some for us: a guest that has taken all that there
 /// are could not be suspended.
@@ -56,15 +69,23 @@ fn raise_descriptors(wanted: u64) {
     }
 }
 
+/// What the command line knows, for tests and for programs that make completions or manuals of it.
+pub fn command() -> clap::Command {
+    <Args as clap::CommandFactory>::command()
+}
+
 /// Runs the command line of this process and gives its exit code.
 pub fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().collect();
     let parsed = Args::try_parse_from(&words);
     let parsed = match parsed.as_ref().map(|args| config::expand(args, &words)) {
         Ok(Ok(Some(words))) => Args::try_parse_from(words),
-        Ok(Err(Failure { code, message })) => {
-            text::say!("{message}");
-            return code.into();
+        Ok(Err(failure)) => {
+            if words.iter().any(|word| word == "--json") {
+                text::set_json();
+            }
+            text::failure(&failure);
+            return failure.code.into();
         }
         Ok(Ok(None)) | Err(_) => parsed,
     };
@@ -73,13 +94,31 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Help and version are no errors; clap knows where each goes. A closed pipe is no
             // reason for another message.
-            let _ = error.print();
+            match error.use_stderr() && words.iter().any(|word| word == "--json") {
+                true => {
+                    text::set_json();
+                    let text = error.render().to_string();
+                    text::failure(&Failure::new(exit::USAGE, text.trim_end()));
+                }
+                false => {
+                    let text = error.render().to_string();
+                    match text::is_plain(&text) {
+                        true => drop(error.print()),
+                        // It repeats what was given.
+                        false => text::complain(&text),
+                    }
+                }
+            }
             return match error.use_stderr() {
                 true => exit::USAGE.into(),
                 false => ExitCode::SUCCESS,
             };
         }
     };
+    if args.json {
+        text::set_json();
+    }
+    hints::behind_the_module(&args.command, &words);
     log::start(args.verbose, args.command.is_daemon());
     raise_descriptors(match args.command.is_daemon() {
         true => MANY_DESCRIPTORS,
@@ -97,23 +136,19 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "server")]
         Command::Submit(command) => tasks::submit(&command),
         #[cfg(feature = "server")]
-        Command::Ps(command) => tasks::ps(&command),
+        Command::Ps(command) => ps::ps(&command),
         #[cfg(feature = "server")]
-        Command::Logs(command) => tasks::logs(&command),
+        Command::Logs(command) => logs::logs(&command),
         #[cfg(feature = "server")]
-        Command::Pause(command) => tasks::act(
-            &command.remote,
-            &command.id,
-            "pause",
-            "it is paused when it blocks",
-        ),
+        Command::Pause(command) => several::several(&command, &Act::Pause),
         #[cfg(feature = "server")]
-        Command::Kill(command) => {
-            let late = "it ends at its next call to the host";
-            tasks::act(&command.remote, &command.id, "kill", late)
-        }
+        Command::Kill(command) => several::several(&command, &Act::Kill),
         #[cfg(feature = "server")]
-        Command::Rm(command) => tasks::remove(&command),
+        Command::Rm(command) => several::several(&command, &Act::Remove),
+        #[cfg(feature = "server")]
+        Command::Start(command) => several::several(&command, &Act::Start),
+        #[cfg(feature = "server")]
+        Command::Runs(command) => runs::runs(&command),
         #[cfg(feature = "server")]
         Command::Export(command) => tasks::export(&command),
         #[cfg(feature = "server")]
@@ -140,9 +175,9 @@ pub fn main() -> ExitCode {
     });
     match result {
         Ok(code) => exit::of_guest(code),
-        Err(Failure { code, message }) => {
-            text::say!("{message}");
-            code.into()
+        Err(failure) => {
+            text::failure(&failure);
+            failure.code.into()
         }
     }
 }

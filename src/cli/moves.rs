@@ -1,6 +1,5 @@
 //! `dormouse moves` and `decide`: moves that are open, and where a task is whose other daemon does not come back.
 
-use serde_json::json;
 use ureq::http::Method;
 
 use super::args::{Decide, Moves};
@@ -12,8 +11,8 @@ use crate::server::peers as wire;
 pub(super) fn moves(command: &Moves) -> Result<Done, Failure> {
     let client = Client::new(command.remote.url.as_deref())?;
     let open: Vec<wire::Open> = client.get("/v1/moves")?;
-    if command.json {
-        text::print(&format!("{:#}", json!(open)));
+    if text::as_json() {
+        text::result(&open);
         return Ok(Done::Guest(0));
     }
     for one in &open {
@@ -61,6 +60,10 @@ pub(super) fn decide(command: &Decide) -> Result<Done, Failure> {
     };
     let path = format!("/v1/tasks/{}/decide", segment(&command.id));
     let decided: wire::Decided = client.json(Method::POST, &path, Some(&wanted))?;
+    if text::as_json() {
+        text::result(&decided);
+        return Ok(Done::Guest(0));
+    }
     let id = decided.task;
     match (decided.kept, decided.forced) {
         (true, false) => say!("the other daemon has answered: task {id} is here, and goes on"),

@@ -3,9 +3,7 @@
 use std::path::Path;
 
 use super::args::Resume;
-#[cfg(feature = "server")]
-use super::exit::USAGE;
-use super::exit::{Done, Failure};
+use super::exit::{Done, Failure, USAGE};
 use super::guest::{self, Given, Session};
 use super::keys;
 use super::progress::Bar;
@@ -74,20 +72,57 @@ fn only_for_files(command: &Resume) -> Option<&'static str> {
 
 pub(super) fn resume(command: Resume) -> Result<Done, Failure> {
     #[cfg(feature = "server")]
-    if let Some(id) = super::tasks::is_task(&command.snapshot, &command.remote) {
-        if let Some(flag) = only_for_files(&command) {
-            let text = format!(
-                "{flag} is for a snapshot file, and {id} is a task of the daemon's, which goes on with what it \
-                 was submitted with; only --limit and --on-limit give it more"
-            );
-            return Err(Failure::new(USAGE, text));
-        }
-        return super::tasks::resume(&command.remote, id, &command.common.bounds);
+    if let Some(ids) = tasks(&command)? {
+        let (remote, bounds) = (&command.remote, &command.common.bounds);
+        return super::tasks::resume(remote, &ids, &command.which, bounds);
     }
+    let done = resume_file(command)?;
+    guest::tell_end(done);
+    Ok(done)
+}
+
+/// The tasks of a daemon's that are to go on; `None` where a file is.
+#[cfg(feature = "server")]
+fn tasks(command: &Resume) -> Result<Option<Vec<String>>, Failure> {
+    let mut ids = Vec::new();
+    for given in &command.snapshots {
+        match super::tasks::is_task(given, &command.remote)? {
+            Some(id) => ids.push(id.to_string()),
+            None if command.snapshots.len() > 1 => {
+                let text = format!(
+                    "{} is a file, and only tasks of a daemon's can be resumed several at once ({})",
+                    given.display(),
+                    super::tasks::WHICH
+                );
+                return Err(Failure::new(USAGE, text));
+            }
+            None => return Ok(None),
+        }
+    }
+    if let Some(flag) = only_for_files(command) {
+        let what = match ids.first() {
+            Some(id) => format!(
+                "{id} is a task of the daemon's, which goes on with what it was submitted with"
+            ),
+            None => "tasks of the daemon's go on with what they were submitted with".into(),
+        };
+        let text = format!(
+            "{flag} is for a snapshot file, and {what}; only --limit and --on-limit give more"
+        );
+        return Err(Failure::new(USAGE, text));
+    }
+    Ok(Some(ids))
+}
+
+/// Goes on with a snapshot file, in this process.
+fn resume_file(command: Resume) -> Result<Done, Failure> {
+    let Some(snapshot) = command.snapshots.into_iter().next() else {
+        return Err(Failure::new(USAGE, "give a snapshot to resume"));
+    };
     let limits = command.common.bounds.limits();
     let keys = keys::unseal(&command.opening)?;
-    let opened = read_file(&command.snapshot, &keys, &limits)?;
-    let saved = decode(&command.snapshot, &opened, &limits)?;
+    let opened = read_file(&snapshot, &keys, &limits)?;
+    let saved = decode(&snapshot, &opened, &limits)?;
     let mut seal = keys::seal(&command.common.sealing)?;
     if opened.encrypted {
         seal = seal.or_for(&keys);
@@ -96,16 +131,15 @@ pub(super) fn resume(command: Resume) -> Result<Done, Failure> {
     if let Some(origin) = &saved.meta.origin {
         super::text::say!("this is a copy of task {origin}, which may go on in its daemon as well");
     }
-    let at_file = |error| at(&command.snapshot, error);
+    let at_file = |error| at(&snapshot, error);
     let runtime = Runtime::new(RuntimeOptions {
         transform: command.common.transform,
         limits,
         ..RuntimeOptions::default()
     })?;
-    let bar = Bar::new(&command.snapshot.display().to_string());
-    let progress = |stage: &str, number: usize, stages: usize| bar.stage(stage, number, stages);
+    let bar = Bar::new(&snapshot.display().to_string());
     let program = match &command.module {
-        Some(module) => runtime.load_beside(&read_module(module)?, &saved, &progress),
+        Some(module) => runtime.load_beside(&read_module(module)?, &saved, &bar),
         None => runtime.load_snapshot(&saved),
     }
     .map_err(at_file)?;
@@ -119,16 +153,16 @@ pub(super) fn resume(command: Resume) -> Result<Done, Failure> {
         ..Restore::default()
     };
     let engine = engine(command.common.engine)?;
-    let task =
-        Task::thaw(&runtime, &program, engine, &saved, restore, &progress).map_err(at_file)?;
-    drop(bar);
+    let task = Task::thaw(&runtime, &program, engine, &saved, restore, &bar).map_err(at_file)?;
+    let making = bar.finish();
     guest::drive(Session {
         task,
         policy: command.common.suspend,
-        checkpoint: command.common.checkpoint.map(Into::into),
-        snapshot: command.output.unwrap_or(command.snapshot),
+        checkpoint: command.common.checkpoint.map(|span| span.0),
+        snapshot: command.output.unwrap_or(snapshot),
         slim: command.common.slim,
         given,
         seal,
+        making,
     })
 }

@@ -18,6 +18,12 @@ use crate::task::{Runtime, RuntimeOptions, Setup, Task};
 use crate::wasi::{Access, Config, HostDir, TmpDir};
 
 pub(super) fn run(command: Run) -> Result<Done, Failure> {
+    let done = run_module(command)?;
+    guest::tell_end(done);
+    Ok(done)
+}
+
+fn run_module(command: Run) -> Result<Done, Failure> {
     let Some((module, arguments)) = command.command.split_first() else {
         return Err(Failure::new(USAGE, "give a module to run"));
     };
@@ -38,11 +44,10 @@ pub(super) fn run(command: Run) -> Result<Done, Failure> {
     let given = Given::new(&command.common)?;
     let seal = keys::seal(&command.common.sealing)?;
     let bar = Bar::new(&file_name(module));
-    let progress = |stage: &str, number: usize, stages: usize| bar.stage(stage, number, stages);
     let program = match &known {
         Some(digest) => runtime.load_known(digest)?,
         None => runtime
-            .load(&source, &progress)
+            .load(&source, &bar)
             .map_err(|error| Failure::from(error).about(MODULE, module))?,
     };
     let setup = Setup {
@@ -57,12 +62,12 @@ pub(super) fn run(command: Run) -> Result<Done, Failure> {
         limits,
         ..Setup::default()
     };
-    let task = Task::new(&runtime, &program, engine, setup, &progress)?;
+    let task = Task::new(&runtime, &program, engine, setup, &bar)?;
     if command.rehearse {
         // Compiled before the guest starts, so that its time is not the guest's.
         let mut engines = rehearse::engines(engine, command.common.engine.is_some());
         let mut unable = Vec::new();
-        engines.retain(|other| match program.compile(&runtime, *other, &progress) {
+        engines.retain(|other| match program.compile(&runtime, *other, &bar) {
             Err(error) if *other != engine => {
                 unable.push(error);
                 false
@@ -70,21 +75,25 @@ pub(super) fn run(command: Run) -> Result<Done, Failure> {
             // The first one's has been compiled for the task.
             _ => true,
         });
-        drop(bar);
+        let making = bar.finish();
         for error in unable {
             super::text::say!("rehearsing without it: {error}");
         }
-        return rehearse::rehearse(&runtime, task, &engines, &given, limits);
+        let done = rehearse::rehearse(&runtime, task, &engines, &given, limits);
+        // Nothing else listens to signals meanwhile.
+        drop(making);
+        return done;
     }
-    drop(bar);
+    let making = bar.finish();
     guest::drive(Session {
         task,
         policy: command.common.suspend,
-        checkpoint: command.common.checkpoint.map(Into::into),
+        checkpoint: command.common.checkpoint.map(|span| span.0),
         snapshot: command.snapshot,
         slim: command.common.slim,
         given,
         seal,
+        making,
     })
 }
 

@@ -18,7 +18,7 @@ use super::args::Serve;
 use super::client::data_directory;
 use super::exit::{DAEMON, Done, Failure, INTERNAL, USAGE, WRITE};
 use super::run::engine;
-use super::text::say;
+use super::text::{self, say};
 use crate::scheduler::{Daemon, Options};
 use crate::server::accept::Accepting;
 use crate::server::takeover::{Door, Sockets};
@@ -33,21 +33,21 @@ pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
     let data = command.data.clone().unwrap_or_else(data_directory);
     prepare(&data)?;
     let options = Options {
-        workers: command.workers,
-        max_workers: command.max_workers,
-        hibernate_after: command.hibernate_after.into(),
+        workers: command.workers.map(usize::from),
+        max_workers: command.max_workers.into(),
+        hibernate_after: command.hibernate_after.0,
         max_warm_memory: command.max_warm_memory.0,
         limits: command.bounds.daemon(),
         output_limit: command.output_limit.0,
-        checkpoint: command.checkpoint.into(),
-        retain: command.retain.map(Duration::from),
+        checkpoint: command.checkpoint.0,
+        retain: command.retain.map(|span| span.0),
         engine: engine(command.engine)?,
         identity: secret_file(&data, "daemon-id", 4)?,
         cache: None,
         clock: None,
     };
     let token = secret_file(&data, "token", 16)?;
-    let grace = command.grace.into();
+    let grace = command.grace.0;
     let mut inherited = Inherited::new(&data, command.takeover, grace)?;
     let store = Arc::new(open_store(&data, command.takeover)?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -73,13 +73,24 @@ pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
         }
         let url = format!("http://{token}@{address}");
         private(&data.join("url"), url.as_bytes())?;
-        say!("serving {} on http://{address}", data.display());
-        say!("dashboard  http://{address}/#token={token}");
-        if command.data.is_some() {
-            say!("clients    export DORMOUSE_URL={url}");
-        }
-        if let Some(reached) = reached {
-            say!("peers      {reached}, fingerprint {}", peers.fingerprint());
+        if text::as_json() {
+            text::result(&serde_json::json!({
+                "data": data.to_string_lossy(),
+                "address": address,
+                "url": url,
+                "dashboard": format!("http://{address}/#token={token}"),
+                "peers": reached,
+                "fingerprint": reached.map(|_| peers.fingerprint().to_string()),
+            }));
+        } else {
+            say!("serving {} on http://{address}", data.display());
+            say!("dashboard  http://{address}/#token={token}");
+            if command.data.is_some() {
+                say!("clients    export DORMOUSE_URL={url}");
+            }
+            if let Some(reached) = reached {
+                say!("peers      {reached}, fingerprint {}", peers.fingerprint());
+            }
         }
         if !address.ip().is_loopback() {
             say!(
@@ -102,6 +113,8 @@ pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
     }
     // Guests that compute do not hold up the end.
     runtime.shutdown_timeout(Duration::from_millis(200));
+    // Nor does a module that is being made ready.
+    crate::task::remove_unfinished();
     result.map(|_| Done::Guest(0))
 }
 

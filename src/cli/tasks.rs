@@ -1,20 +1,20 @@
-//! The commands that ask a daemon about tasks: submit, ps, logs, pause, resume, kill, rm, inspect,
-//! export, import.
+//! The commands that give a daemon a task, or get one from it: submit, import, export, resume, inspect.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
-use std::time::SystemTime;
+use std::path::Path;
 
 use serde_json::json;
 use ureq::http::Method;
 
-use super::args::{Export, Import, Logs, Named, Ps, Remote, Streams, Submit};
+use super::args::{Export, Import, Remote, Streams, Submit, Which};
 use super::bounds::Bounds;
 use super::client::{Client, bytes, segment};
-use super::exit::{DAEMON, Done, Failure, MISSING, NO_INPUT, NO_TASK, USAGE};
+use super::exit::{Code, DAEMON, Done, Failure, MODULE, NO_INPUT, NO_TASK, USAGE};
 use super::run::{dirs, environment, file_name, read_module, tmpfs};
+use super::several::{self, Act};
 use super::text::{self, out, say};
-use crate::model::Digest;
+use crate::error::ErrorKind;
+use crate::model::{Digest, check_name};
 use crate::server::wire;
 use crate::snapshot;
 use crate::wasi::Access;
@@ -31,7 +31,7 @@ pub(super) fn submit(command: &Submit) -> Result<Done, Failure> {
     let known = super::run::by_digest(module)?;
     let source = match known {
         Some(_) => Vec::new(),
-        None => read_module(std::path::Path::new(module))?,
+        None => read_module(Path::new(module))?,
     };
     super::run::check_digest(|| Digest::of(&source), known, command.digest.as_deref())?;
     let client = Client::new(command.remote.url.as_deref())?;
@@ -56,7 +56,7 @@ pub(super) fn submit(command: &Submit) -> Result<Done, Failure> {
             .collect(),
         name: command.name.clone(),
         engine: command.engine.map(|engine| engine.to_string()),
-        at: command.at.as_deref().map(start).transpose()?,
+        at: command.at.map(|at| at.to_string()),
         every: command.every.clone(),
         limits: wire::settings(&command.bounds.limits),
         on_limit: command.bounds.on_limit.map(|on| on.to_string()),
@@ -65,24 +65,18 @@ pub(super) fn submit(command: &Submit) -> Result<Done, Failure> {
         proxy_streams: command.streams == Streams::Proxy,
         ..wire::Submit::default()
     };
-    let bar = super::progress::Bar::new(&file_name(module));
-    bar.stage("making it ready in the daemon", 0, 1);
+    let bar = super::progress::Bar::elsewhere(&file_name(module));
     let query = match command.preempt {
         true => "?preempt=true",
         false => "",
     };
     let uploaded: wire::Module = match known {
-        Some(digest) => client
-            .get(&format!("/v1/modules/{digest}{query}"))
-            .map_err(|failure| match failure.code {
-                NO_TASK => Failure::new(MISSING, failure.message),
-                _ => failure,
-            })?,
+        Some(digest) => client.get(&format!("/v1/modules/{digest}{query}"))?,
         None => {
             let path = format!("/v1/modules{query}");
             let mut uploaded = client
                 .send(Method::PUT, &path, "application/wasm", source)
-                .map_err(|failure| failure.about(USAGE, module))?;
+                .map_err(|failure| failure.about(MODULE, module))?;
             uploaded.body_mut().read_json().map_err(|error| {
                 Failure::new(DAEMON, format!("cannot understand the daemon: {error}"))
             })?
@@ -92,24 +86,39 @@ pub(super) fn submit(command: &Submit) -> Result<Done, Failure> {
     task.module = uploaded.module;
     if command.count == 1 {
         let task: wire::Task = client.json(Method::POST, "/v1/tasks", Some(&task))?;
-        out!("{}", task.id);
+        tell(&task);
         return OK;
     }
     let mut left = command.count;
+    let mut ids = Vec::new();
     while left > 0 {
         task.count = Some(left.min(BATCH));
         left -= left.min(BATCH);
         let told: Vec<wire::Submitted> = client.json(Method::POST, "/v1/batch", Some(&[&task]))?;
         for submitted in told {
             match (submitted.id, submitted.error) {
+                (Some(id), _) if text::as_json() => ids.push(json!({ "id": id })),
                 (Some(id), _) => out!("{id}"),
                 (None, error) => {
-                    return Err(Failure::new(USAGE, error.unwrap_or_default()));
+                    let kind = submitted.kind.as_deref().map(str::parse::<ErrorKind>);
+                    let code = kind.and_then(Result::ok).map_or(USAGE, Code::from);
+                    return Err(Failure::new(code, error.unwrap_or_default()));
                 }
             }
         }
     }
+    if text::as_json() {
+        text::result(&ids);
+    }
     OK
+}
+
+/// Tells of a new task.
+fn tell(task: &wire::Task) {
+    match text::as_json() {
+        true => text::result(task),
+        false => out!("{}", task.id),
+    }
 }
 
 /// The host's side as the daemon finds it, whatever its own directory is.
@@ -138,170 +147,33 @@ fn directories(given: &[String]) -> Result<Vec<wire::Dir>, Failure> {
     dirs(given)?.into_iter().map(absolute).collect()
 }
 
-/// A time as RFC 3339: given so, or as `+10m` from now.
-fn start(text: &str) -> Result<String, Failure> {
-    let time = match text.strip_prefix('+') {
-        Some(later) => humantime::parse_duration(later.trim())
-            .ok()
-            .and_then(|later| SystemTime::now().checked_add(later)),
-        None => humantime::parse_rfc3339_weak(text).ok(),
-    };
-    let time = time.ok_or_else(|| {
-        let text = format!("--at {text}: write 2030-01-31T12:00:00Z (UTC), or +10m from now");
-        Failure::new(USAGE, text)
-    })?;
-    Ok(humantime::format_rfc3339_millis(time).to_string())
-}
-
-pub(super) fn ps(command: &Ps) -> Result<Done, Failure> {
-    let client = Client::new(command.remote.url.as_deref())?;
-    let states = match &command.state {
-        Some(states) => format!("&state={}", states.replace(' ', "")),
-        None => String::new(),
-    };
-    let mut tasks: Vec<wire::Task> = Vec::new();
-    let mut before = String::new();
-    while tasks.len() < command.limit {
-        let limit = (command.limit - tasks.len()).min(1000);
-        let path = format!("/v1/tasks?limit={limit}{states}{before}");
-        let page: wire::Tasks = client.get(&path)?;
-        tasks.extend(page.tasks);
-        let Some(next) = page.next else { break };
-        before = format!("&before={next}");
-    }
-    if command.json {
-        text::print(&format!("{:#}", json!(tasks)));
-        return OK;
-    }
-    out!(
-        "{:>8}  {:<10}  {:<24}  {:<14}  {:>9}  PROGRAM",
-        "ID",
-        "STATE",
-        "WAKES",
-        "NAME",
-        "SNAPSHOT"
-    );
-    for task in tasks {
-        let wakes = match (task.exit_code, task.wakes) {
-            _ if task.moved_to.is_some() => task
-                .moved_to
-                .as_ref()
-                .map_or_else(String::new, |to| format!("{} at {}", to.task, to.address)),
-            (_, Some(wakes)) => wakes,
-            (Some(code), None) => format!("exit code {code}"),
-            (None, None) => task
-                .error
-                .clone()
-                .map_or("-".into(), |error| cut(&error, 24)),
-        };
-        let name = task.name.unwrap_or_else(|| "-".into());
-        let size = match task.snapshot_bytes {
-            0 => "-".into(),
-            size => text::bytes(size),
-        };
-        let program = cut(&task.args.join(" "), 60);
-        out!(
-            "{:>8}  {:<10}  {wakes:<24}  {name:<14}  {size:>9}  {program}",
-            task.id,
-            task.state
-        );
-    }
-    OK
-}
-
 /// Where a task is now.
-fn there(to: &wire::MovedTo) -> String {
+pub(super) fn there(to: &wire::MovedTo) -> String {
     format!("task {} of daemon {} at {}", to.task, to.daemon, to.address)
 }
 
-pub(super) fn cut(text: &str, most: usize) -> String {
-    match text.chars().count() > most {
-        true => text.chars().take(most - 1).chain(['…']).collect(),
-        false => text.to_string(),
-    }
-}
-
-pub(super) fn logs(command: &Logs) -> Result<Done, Failure> {
-    let client = Client::new(command.remote.url.as_deref())?;
-    let follow = match command.follow {
-        true => "?follow=true",
-        false => "",
-    };
-    let path = format!("/v1/tasks/{}/logs{follow}", segment(&command.id));
-    let mut response = client.send(Method::GET, &path, "application/json", Vec::new())?;
-    let reader = response.body_mut().with_config().limit(u64::MAX).reader();
-    let mut stdout = super::log::stdout();
-    for line in BufReader::new(reader).lines() {
-        let broken = |error: &dyn std::fmt::Display| {
-            Failure::new(DAEMON, format!("the daemon's answer broke off: {error}"))
-        };
-        let line = line.map_err(|error| broken(&error))?;
-        let output: wire::Output = serde_json::from_str(&line).map_err(|error| broken(&error))?;
-        let written = match output.stream {
-            crate::store::Stream::Stdout => stdout
-                .write_all(&output.bytes())
-                .and_then(|()| stdout.flush()),
-            crate::store::Stream::Stderr => std::io::stderr().write_all(&output.bytes()),
-        };
-        if written.is_err() {
-            // Who reads has seen enough.
-            return OK;
-        }
-    }
-    let task: wire::Task = client.get(&format!("/v1/tasks/{}", segment(&command.id)))?;
-    if let Some(to) = &task.moved_to {
-        say!(
-            "task {} has moved, with its output: it is {} now",
-            task.id,
-            there(to)
-        );
-    }
-    OK
-}
-
-/// `pause` and `kill`.
-pub(super) fn act(remote: &Remote, id: &str, act: &str, late: &str) -> Result<Done, Failure> {
-    acted(remote, id, act, None, late)
-}
-
-/// `resume` of a task of the daemon's, with other limits.
-pub(super) fn resume(remote: &Remote, id: &str, bounds: &Bounds) -> Result<Done, Failure> {
-    let body = wire::Resume {
+/// `resume` of tasks of the daemon's, with other limits.
+pub(super) fn resume(
+    remote: &Remote,
+    ids: &[String],
+    which: &Which,
+    bounds: &Bounds,
+) -> Result<Done, Failure> {
+    let more = wire::Resume {
         limits: wire::settings(&bounds.limits),
         on_limit: bounds.on_limit.map(|on| on.to_string()),
     };
-    acted(remote, id, "resume", Some(&body), "")
-}
-
-fn acted(
-    remote: &Remote,
-    id: &str,
-    act: &str,
-    body: Option<&wire::Resume>,
-    late: &str,
-) -> Result<Done, Failure> {
-    let client = Client::new(remote.url.as_deref())?;
-    let (task, done) = client.act(id, act, body)?;
-    match done {
-        true => say!("task {} is {}", task.id, task.state),
-        false => say!("task {} computes; {late}", task.id),
-    }
-    OK
-}
-
-pub(super) fn remove(command: &Named) -> Result<Done, Failure> {
-    let client = Client::new(command.remote.url.as_deref())?;
-    let path = format!("/v1/tasks/{}", segment(&command.id));
-    client.send(Method::DELETE, &path, "application/json", Vec::new())?;
-    OK
+    several::given(remote, ids, which, &Act::Resume(more)).map_err(neither)
 }
 
 /// `inspect` of a task of the daemon's.
-pub(super) fn inspect(remote: &Remote, id: &str, as_json: bool) -> Result<Done, Failure> {
+pub(super) fn inspect(remote: &Remote, id: &str) -> Result<Done, Failure> {
     let client = Client::new(remote.url.as_deref())?;
-    let task: wire::Task = client.get(&format!("/v1/tasks/{}", segment(id)))?;
-    if as_json {
-        text::print(&format!("{:#}", json!(task)));
+    let task: wire::Task = client
+        .get(&format!("/v1/tasks/{}", segment(id)))
+        .map_err(neither)?;
+    if text::as_json() {
+        text::result(&task);
         return OK;
     }
     let fields = [
@@ -393,6 +265,10 @@ pub(super) fn export(command: &Export) -> Result<Done, Failure> {
     let response = client.send(Method::GET, &path, "application/json", Vec::new())?;
     let bytes = bytes(response)?;
     snapshot::write(&command.output, &seal.close(bytes)?)?;
+    if text::as_json() {
+        text::result(&json!({ "task": command.id, "snapshot": command.output.to_string_lossy() }));
+        return OK;
+    }
     say!(
         "a copy of task {} is in {}; the task goes on in the daemon",
         command.id,
@@ -436,20 +312,44 @@ pub(super) fn import(command: &Import) -> Result<Done, Failure> {
     if let Some(origin) = &task.forked_from {
         say!("this is a copy of task {origin}, which may go on as well");
     }
-    out!("{}", task.id);
+    tell(&task);
     OK
 }
 
-/// Whether what was given names a task of the daemon's, and no file.
-pub(super) fn is_task<'a>(given: &'a std::path::Path, remote: &Remote) -> Option<&'a str> {
-    let text = given.to_str()?;
-    let plain = |c: char| c.is_alphanumeric() || "._-".contains(c);
-    let number = text.parse::<u64>().is_ok();
-    let name = !text.is_empty() && text.chars().all(plain) && !text.starts_with('.');
-    match given.exists() {
-        true => None,
-        // A name that looks like a file's is one, unless there is a daemon to ask.
-        false if number || (name && Client::new(remote.url.as_deref()).is_ok()) => Some(text),
-        false => None,
+/// What `inspect` and `resume` are given: said by their help and by messages.
+pub(super) const WHICH: &str = "what has a '/' in it or begins with '.' is a file; digits alone are a task's number; \
+     anything else is the file of that name here, if there is one, else the task of that name";
+
+/// The task of the daemon's that was given; `None` for a file.
+///
+/// # Errors
+/// Where it can be neither.
+pub(super) fn is_task<'a>(given: &'a Path, remote: &Remote) -> Result<Option<&'a str>, Failure> {
+    let Some(text) = given.to_str().filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    if text.chars().all(|c| c.is_ascii_digit()) {
+        return Ok(Some(text));
+    }
+    // No name has a '/' in it or begins with '.'.
+    if check_name(text).is_err() || given.exists() {
+        return Ok(None);
+    }
+    // Where no daemon is known, a file is what is missing.
+    Client::new(remote.url.as_deref()).map_err(|failure| match failure.code {
+        DAEMON => Failure::new(
+            NO_INPUT,
+            format!("there is no file {text} here, and no daemon is known that could have a task of that name ({WHICH})"),
+        ),
+        _ => failure,
+    })?;
+    Ok(Some(text))
+}
+
+/// Names the rule where there is no such task.
+fn neither(failure: Failure) -> Failure {
+    match failure.code == NO_TASK && failure.message.starts_with("there is no task") {
+        true => Failure::new(NO_TASK, format!("{} ({WHICH})", failure.message)),
+        false => failure,
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::args::Top;
 use super::client::Client;
 use super::exit::{Done, Failure};
-use super::tasks::cut;
+use super::ps::cut;
 use super::text::{self, out};
 use crate::server::wire;
 
@@ -16,6 +16,16 @@ pub(super) fn top(command: &Top) -> Result<Done, Failure> {
     loop {
         let stats: wire::Stats = client.get("/v1/stats")?;
         let tasks: wire::Tasks = client.get("/v1/tasks?limit=15")?;
+        if text::as_json() {
+            let both = serde_json::json!({ "stats": stats, "tasks": tasks.tasks });
+            // One on a line.
+            let written = text::print(&text::escaped(&both.to_string()));
+            if command.once || !written {
+                return Ok(Done::Guest(0));
+            }
+            std::thread::sleep(Duration::from_secs(1));
+            continue;
+        }
         if !command.once {
             // To the top left, and clear: what every terminal knows.
             let mut stdout = super::log::stdout();

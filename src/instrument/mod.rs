@@ -68,6 +68,8 @@ pub struct Options<'a> {
     pub preempt: bool,
     /// Told at the start of every stage, with its number from 0 to [`STAGES`].
     pub progress: &'a dyn Fn(&'static str, usize),
+    /// Told before the rewriting begins how many bytes of code are going to be instrumented: the time is theirs.
+    pub code: &'a dyn Fn(u64),
 }
 
 /// How many stages an instrumentation has.
@@ -167,6 +169,11 @@ pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, 
     let instrumented: Vec<u32> = defined.filter(|f| graph.may_suspend(*f)).collect();
 
     (options.progress)("rewriting", 2);
+    (options.code)(size::code_bytes(
+        &lowered,
+        scan.imported_functions,
+        &instrumented,
+    ));
     let blocking: Vec<String> = imports
         .iter()
         .filter(|import| import.blocks)

@@ -27,3 +27,18 @@ pub fn check_size(wasm: &[u8], limits: &Limits, times: u64) -> Result<(), Reache
     }
     Ok(())
 }
+
+/// Bytes of the bodies of some functions, by their numbers in rising order.
+pub(super) fn code_bytes(wasm: &[u8], imported: u32, chosen: &[u32]) -> u64 {
+    let payloads = Parser::new(0).parse_all(wasm).map_while(Result::ok);
+    let bodies = payloads.filter_map(|payload| match payload {
+        Payload::CodeSectionEntry(body) => {
+            let range = body.range();
+            Some(range.end - range.start)
+        }
+        _ => None,
+    });
+    let numbered = (imported..).zip(bodies);
+    let those = numbered.filter(|(number, _)| chosen.binary_search(number).is_ok());
+    those.map(|(_, bytes)| bytes).sum()
+}

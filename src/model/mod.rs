@@ -15,7 +15,7 @@ pub use digest::Digest;
 pub use limits::{Limit, Limits, OnLimit, Reached, Setting, Used, duration};
 pub use shape::Shape;
 #[cfg(feature = "server")]
-pub use task::{Event, TaskId, TaskState};
+pub use task::{Event, TaskId, TaskState, check_name, check_pattern};
 #[cfg(feature = "server")]
 pub use transfer::TransferId;
 pub use value::{ValType, Value};

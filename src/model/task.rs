@@ -35,6 +35,38 @@ impl fmt::Display for TaskId {
     }
 }
 
+/// What a task's name looks like, as messages and documents say it.
+pub const NAME_RULE: &str = "a name begins with a letter or a digit, goes on with letters, digits, '.', '_' and '-', \
+     has at most 100 bytes, and is more than digits";
+
+/// Refuses a name that could be taken for a number, a file or a flag, or that does not fit into a line.
+///
+/// # Errors
+/// Says what a name looks like.
+pub fn check_name(name: &str) -> Result<(), String> {
+    let plain = |c: char| c.is_alphanumeric() || "._-".contains(c);
+    let begins = name.starts_with(char::is_alphanumeric);
+    let digits = name.chars().all(char::is_numeric);
+    match begins && !digits && name.len() <= 100 && name.chars().all(plain) {
+        true => Ok(()),
+        false => Err(format!("{name:?} cannot be a task's name: {NAME_RULE}")),
+    }
+}
+
+/// Refuses a pattern that no name can be like: one is a name in which `*` stands for any characters and `?` for one.
+///
+/// # Errors
+/// Says what a pattern looks like.
+pub fn check_pattern(pattern: &str) -> Result<(), String> {
+    let plain = |c: char| c.is_alphanumeric() || "._-*?".contains(c);
+    match !pattern.is_empty() && pattern.len() <= 200 && pattern.chars().all(plain) {
+        true => Ok(()),
+        false => Err(format!(
+            "{pattern:?} is like no task's name: write one with '*' for any characters and '?' for one, such as 'web-*'"
+        )),
+    }
+}
+
 /// Where a task stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -184,6 +216,64 @@ mod tests {
         Event::Give,
         Event::Given,
     ];
+
+    #[test]
+    fn names_are_no_numbers_no_files_and_no_flags() {
+        let longest = "n".repeat(100);
+        for name in [
+            "a",
+            "7a",
+            "nap",
+            "web-1.2_b",
+            "x.wasm",
+            "übung",
+            "日本",
+            "1.5",
+            &longest,
+        ] {
+            assert_eq!(check_name(name), Ok(()), "{name}");
+        }
+        let longer = "n".repeat(101);
+        let wrong = [
+            "",
+            ".",
+            "..",
+            "...",
+            "......",
+            ".nap",
+            "-",
+            "-1",
+            "-nap",
+            "--preempt",
+            "_nap",
+            "7",
+            "007",
+            "99999999999999999999999999",
+            "٣",
+            "१२",
+            "a/b",
+            "/",
+            "a b",
+            " a",
+            "a\n",
+            "a\0",
+            "\u{1b}[2J",
+            "a\u{202e}b",
+            "a*",
+            "a?",
+            "a:b",
+            "a\u{200d}",
+            &longer,
+        ];
+        for name in wrong {
+            let error = check_name(name).expect_err(name);
+            assert!(
+                error.contains(NAME_RULE) && !error.chars().any(char::is_control),
+                "{error}"
+            );
+            assert!(!error.contains('\u{202e}'), "{error}");
+        }
+    }
 
     #[test]
     fn every_state_can_be_reached_and_left() {

@@ -3,6 +3,7 @@
 use tokio::sync::oneshot;
 
 use super::Error as Refused;
+use super::history::Run;
 use super::moving::Move;
 use super::schedule::{is_misplaced, scheduled};
 use super::spec::{More, Spec, Status, from_bytes, to_bytes};
@@ -21,6 +22,8 @@ pub(super) enum Ask {
     Pause,
     /// Let it go on, with other limits.
     Resume(More),
+    /// Start it now, where it waits for its start.
+    Start,
     /// End it.
     Kill,
     /// Have its state stored as it is now, and let it go on.
@@ -60,7 +63,7 @@ impl Command {
         match &self.ask {
             Ask::Settle | Ask::Reschedule => true,
             Ask::Pause => state == Some(TaskState::Paused),
-            Ask::Resume(_) => state == Some(TaskState::Hibernated),
+            Ask::Resume(_) | Ask::Start => state == Some(TaskState::Hibernated),
             Ask::Kill => state == Some(TaskState::Failed),
             Ask::Remove => state.is_none(),
             Ask::Move(step) => step.is_done(state),
@@ -71,6 +74,7 @@ impl Command {
         let asked = match &self.ask {
             Ask::Pause => "paused",
             Ask::Resume(_) => "resumed",
+            Ask::Start => "started; only one that waits for its first start or its next can be",
             Ask::Kill => "killed",
             Ask::Settle => "suspended",
             Ask::Reschedule => "scheduled anew",
@@ -128,13 +132,33 @@ impl Command {
                 }
                 (Event::Resume, status.when_or(time.now()), Part::Keep)
             }
+            // What has a snapshot is in the middle of a run.
+            Ask::Start if row.state != TaskState::Hibernated || row.snapshot_bytes > 0 => {
+                return Err(refused());
+            }
+            Ask::Start => {
+                (status.wakes, status.wall) = (None, None);
+                (Event::Rearm, When::steady(time.now()), Part::Keep)
+            }
             Ask::Kill => {
+                if row.snapshot_bytes > 0 {
+                    status.history.add(Run {
+                        number: status.runs,
+                        ended: time.wall(),
+                        error: Some("the task was killed".into()),
+                        ..Run::default()
+                    });
+                }
                 status.error = Some("the task was killed".into());
                 status.clear_wait();
                 (Event::Fail, When::NEVER, Part::Clear)
             }
         };
-        let state = row.state.after(event).ok_or_else(refused)?;
+        let state = match &self.ask {
+            // It stays as it is, and is due.
+            Ask::Start => row.state,
+            _ => row.state.after(event).ok_or_else(refused)?,
+        };
         let update = Update {
             id: row.id,
             expected: row.version,

@@ -228,6 +228,14 @@ impl Daemon {
         self.ask(id, Ask::Resume(more)).await
     }
 
+    /// Starts a task now that waits for its first start or for the next one of its schedule, which goes on.
+    ///
+    /// # Errors
+    /// Where there is no such task, a run of it is under way, or it is over or paused.
+    pub async fn start_now(&self, id: TaskId) -> Result<(), Error> {
+        self.ask(id, Ask::Start).await
+    }
+
     /// Ends a task.
     ///
     /// # Errors

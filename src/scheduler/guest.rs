@@ -12,10 +12,11 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use super::bases::Bases;
+use super::history::Run;
 use super::job::{Job, Report};
 use super::metrics::Metrics;
 use super::output::{Following, Tail};
-use super::programs::Programs;
+use super::programs::{Programs, told};
 use super::restart::{Restart, SETTLED};
 use super::sockets::Sockets;
 use super::spec::{Spec, Status, from_bytes, to_bytes};
@@ -145,6 +146,9 @@ impl Worker {
         if is_new {
             status.runs += 1;
             schedule::begin_run(&mut status, &self.time);
+            // One that is started once need not carry it through all of its sleeps: its snapshot says it.
+            let again = spec.every.is_some() || spec.restart.is_some();
+            status.history.started = again.then(|| self.time.wall());
         }
         let task = match self.revive(&row, &spec, frozen, &tail, handle) {
             Ok(task) => task,
@@ -227,7 +231,7 @@ impl Worker {
                 limits,
                 handle,
             };
-            return Task::new(runtime, &program, engine, setup, &crate::task::quiet);
+            return Task::new(runtime, &program, engine, setup, &told(&row.module));
         };
         let snapshot = Snapshot::unflatten(&self.bases.unpack(&frozen)?)?;
         let restore = Restore {
@@ -239,8 +243,8 @@ impl Worker {
             limits,
             handle,
         };
-        let quiet = &crate::task::quiet;
-        Task::thaw(runtime, &program, engine, &snapshot, restore, quiet)
+        let told = &told(&row.module);
+        Task::thaw(runtime, &program, engine, &snapshot, restore, told)
     }
 
     /// The host lacks what the task needs. Its snapshot is all there is of it, so that it is kept, and
@@ -255,6 +259,14 @@ impl Worker {
         let mut status = status.clone();
         status.error = Some(format!("cannot be resumed: {error}"));
         status.changed = self.time.wall();
+        if state == TaskState::Failed {
+            status.history.add(Run {
+                number: status.runs,
+                ended: status.changed,
+                error: status.error.clone(),
+                ..Run::default()
+            });
+        }
         let update = Update {
             id: row.id,
             expected: row.version,
@@ -398,6 +410,15 @@ impl Worker {
                 guest.status.error = Some(error.to_string());
             }
         }
+        let wall = self.time.wall();
+        guest.status.history.add(Run {
+            number: guest.status.runs,
+            started: Some(wall.saturating_sub(guest.task.age())),
+            ended: wall,
+            exit_code: guest.status.exit_code,
+            error: guest.status.error.clone(),
+            output: Some(guest.task.output_bytes()),
+        });
         let next = match killed {
             true => None,
             false => schedule::after_run(&guest.spec, &mut guest.status, &self.time),

@@ -25,6 +25,8 @@ mod guest;
 #[cfg(feature = "server")]
 mod handover;
 #[cfg(feature = "server")]
+mod history;
+#[cfg(feature = "server")]
 mod info;
 #[cfg(feature = "server")]
 mod job;
@@ -66,6 +68,7 @@ pub use self::{
     calendar::next_occurrence,
     daemon::{Daemon, Options, Submission},
     error::Error,
+    history::{History, Run},
     info::{Outputs, Piece, TaskInfo},
     metrics::Metrics,
     moving::{Blob, Claim, Considered, Formats, Grants, Inquiry, MovedTo, Note, Offer, Standing},

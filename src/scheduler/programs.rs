@@ -9,7 +9,7 @@ use super::Error as Refused;
 use crate::error::Error;
 use crate::model::Digest;
 use crate::store::{Change, Store};
-use crate::task::{Engine, Program, Runtime, quiet};
+use crate::task::{Engine, Logged, Program, Runtime};
 
 /// How many are kept ready to run.
 const KEPT: NonZeroUsize = NonZeroUsize::new(64).expect("it is not zero");
@@ -53,8 +53,9 @@ impl Programs {
         preempt: bool,
         engine: Engine,
     ) -> Result<(Arc<Program>, Change), Error> {
-        let program = self.runtime.load_as(source, preempt, &quiet)?;
-        program.compile(&self.runtime, engine, &quiet)?;
+        let told = told(&Digest::of(source));
+        let program = self.runtime.load_as(source, preempt, &told)?;
+        program.compile(&self.runtime, engine, &told)?;
         let change = blob(&program);
         Ok((self.keep(program), change))
     }
@@ -69,7 +70,7 @@ impl Programs {
         let Ok(program) = self.runtime.load_known_as(source, preempt) else {
             return Ok(None);
         };
-        program.compile(&self.runtime, engine, &quiet)?;
+        program.compile(&self.runtime, engine, &told(source))?;
         let change = blob(&program);
         Ok(Some((self.keep(program), change)))
     }
@@ -95,6 +96,11 @@ impl Programs {
         ready.put(program.digest(), program.clone());
         program
     }
+}
+
+/// What the log is told of work on a module.
+pub(super) fn told(module: &Digest) -> Logged {
+    Logged(format!("module {}", module.short()))
 }
 
 /// How the store keeps a program.

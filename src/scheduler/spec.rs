@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::Error;
 use super::Restart;
+use super::history::History;
 use super::moving::MovedTo;
 use crate::model::{Limits, OnLimit, Setting, Wait, When};
 use crate::task::{Access, Clocks, Engine, Grants, Randomness, Rule, TmpDir};
@@ -270,6 +271,9 @@ pub struct Status {
     /// Its schedule begins after this time of the wall clock.
     #[serde(default)]
     pub begins: Option<u64>,
+    /// Its last runs. Must stay the last field: it is left out where there is nothing.
+    #[serde(default, skip_serializing_if = "History::is_empty")]
+    pub history: History,
 }
 
 impl Status {

@@ -48,5 +48,6 @@ impl Modify for Token {
 pub(super) async fn document() -> Json<Document> {
     let mut document = Api::openapi();
     document.merge(Doc::openapi());
+    document.merge(super::runs::Doc::openapi());
     Json(document)
 }

@@ -9,7 +9,9 @@ mod limits;
 mod observe;
 mod peer;
 mod routes;
+mod runs;
 mod streams;
+mod tail;
 #[cfg(feature = "cli")]
 pub(crate) mod takeover;
 pub mod wire;
@@ -93,6 +95,8 @@ pub fn router(daemon: Arc<Daemon>, options: ServerOptions) -> Router {
         .route("/v1/tasks/{id}/pause", post(routes::pause))
         .route("/v1/tasks/{id}/resume", post(routes::resume))
         .route("/v1/tasks/{id}/kill", post(routes::kill))
+        .route("/v1/tasks/{id}/start", post(runs::start))
+        .route("/v1/tasks/{id}/runs", get(runs::runs))
         .route("/v1/tasks/{id}/logs", get(streams::logs))
         .route("/v1/tasks/{id}/snapshot", get(routes::export))
         .route("/v1/snapshots", post(routes::import))

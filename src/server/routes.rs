@@ -37,6 +37,7 @@ pub(super) struct Refused {
     status: StatusCode,
     text: String,
     field: Option<String>,
+    kind: Option<ErrorKind>,
 }
 
 impl Refused {
@@ -45,14 +46,19 @@ impl Refused {
             status,
             text: text.into(),
             field: None,
+            kind: None,
         }
     }
 }
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let (error, field) = (self.text, self.field);
-        (self.status, Json(Problem { error, field })).into_response()
+        let problem = Problem {
+            error: self.text,
+            field: self.field,
+            kind: self.kind.map(|kind| kind.name().to_string()),
+        };
+        (self.status, Json(problem)).into_response()
     }
 }
 
@@ -84,6 +90,7 @@ impl From<Error> for Refused {
             status,
             text,
             field,
+            kind: Some(error.kind()),
         }
     }
 }
@@ -119,7 +126,10 @@ pub(super) fn problem(status: StatusCode, text: &str) -> Response {
 }
 
 pub(super) fn bad(text: impl Into<String>) -> Refused {
-    Refused::new(StatusCode::BAD_REQUEST, text)
+    Refused {
+        kind: Some(ErrorKind::Request),
+        ..Refused::new(StatusCode::BAD_REQUEST, text)
+    }
 }
 
 pub(super) async fn find(served: &Served, id: &str) -> Answer<TaskId> {
@@ -132,6 +142,8 @@ pub(super) async fn find(served: &Served, id: &str) -> Answer<TaskId> {
 pub(super) struct ListQuery {
     /// Only tasks in these states, separated by commas.
     state: Option<String>,
+    /// Only tasks with a name like this: `*` stands for any characters, `?` for one.
+    name: Option<String>,
     /// Only tasks with lower numbers: `next` of the page before.
     before: Option<u64>,
     /// At most so many, 100 if left out, 1000 at most.
@@ -150,9 +162,13 @@ pub(super) async fn list(
         .collect::<Result<_, _>>()
         .map_err(bad)?;
     let limit = query.limit.unwrap_or(100).clamp(1, MOST_LISTED);
+    if let Some(name) = &query.name {
+        crate::model::check_pattern(name).map_err(bad)?;
+    }
     let before = query.before.map(TaskId);
     let filter = Filter {
         states,
+        name: query.name,
         before,
         limit,
     };
@@ -251,10 +267,12 @@ pub(super) async fn batch(
         Ok(id) => Submitted {
             id: Some(id.0),
             error: None,
+            kind: None,
         },
         Err(error) => Submitted {
             id: None,
             error: Some(error.to_string()),
+            kind: Some(error.kind().name().into()),
         },
     });
     Ok(Json(told.collect()))
@@ -297,7 +315,10 @@ pub(super) async fn find_module(
     let preempt = query.preempt.unwrap_or_default();
     let found = served.daemon.find_module(digest, preempt).await;
     let found = found.map_err(|error| match error.kind() {
-        ErrorKind::Missing => Refused::new(StatusCode::NOT_FOUND, error.to_string()),
+        ErrorKind::Missing => Refused {
+            status: StatusCode::NOT_FOUND,
+            ..error.into()
+        },
         _ => error.into(),
     })?;
     let module = found.to_string();
@@ -344,7 +365,7 @@ pub(super) async fn kill(State(served): Shared, Path(id): Path<String>) -> Answe
     acted(&served, id, served.daemon.kill(id)).await
 }
 
-async fn acted(
+pub(super) async fn acted(
     served: &Served,
     id: TaskId,
     done: impl Future<Output = Result<(), Error>>,
@@ -373,10 +394,11 @@ pub(super) async fn export(State(served): Shared, Path(id): Path<String>) -> Ans
     let id = find(&served, &id).await?;
     let exported = tokio::time::timeout(PATIENCE, served.daemon.export(id));
     let bytes = exported.await.map_err(|_| {
-        Refused::new(
-            StatusCode::CONFLICT,
-            format!("task {id} computes, and can be exported when it blocks"),
-        )
+        let text = format!("task {id} computes, and can be exported when it blocks");
+        Refused {
+            kind: Some(ErrorKind::Task),
+            ..Refused::new(StatusCode::CONFLICT, text)
+        }
     })??;
     let kind = (header::CONTENT_TYPE, "application/octet-stream");
     Ok(([kind], bytes).into_response())

@@ -16,7 +16,8 @@ use utoipa::IntoParams;
 
 use super::Served;
 use super::routes::{Asked, Path, Refused, bad, find};
-use super::wire::{Moved, Output};
+use super::tail::LastLines;
+use super::wire::{Moved, Output, read_time};
 use crate::model::TaskId;
 use crate::scheduler::Piece;
 
@@ -29,6 +30,10 @@ const CHUNK: u64 = 1 << 20;
 pub(super) struct OutputQuery {
     /// From this piece on.
     from: Option<u64>,
+    /// Only the last so many lines of what is kept.
+    tail: Option<usize>,
+    /// Only what was written since then, RFC 3339.
+    since: Option<String>,
     /// Go on until the task is over.
     follow: Option<bool>,
     /// `json`: a line of JSON for each piece. `raw`: the bytes.
@@ -50,12 +55,15 @@ pub(super) async fn logs(
         Some("raw") => true,
         Some(other) => return Err(bad(format!("`format` is json or raw, not {other:?}"))),
     };
+    let since = query.since.as_deref().map(read_time).transpose();
     let (lines, body) = mpsc::channel(16);
     let writer = Writer {
         served,
         id,
         raw,
         lines,
+        since: since.map_err(bad)?.unwrap_or(0),
+        tail: query.tail,
     };
     let follow = query.follow.unwrap_or(false);
     tokio::spawn(writer.write(query.from.unwrap_or(0), follow));
@@ -72,6 +80,10 @@ struct Writer {
     id: TaskId,
     raw: bool,
     lines: mpsc::Sender<Result<Vec<u8>, Infallible>>,
+    /// Only what was written at that time or later, in nanoseconds since the Unix epoch.
+    since: u64,
+    /// At first only so many lines.
+    tail: Option<usize>,
 }
 
 impl Writer {
@@ -82,20 +94,29 @@ impl Writer {
         let mut fresh = daemon.follow();
         let mut moves = daemon.watch();
         let mut from = from;
+        let mut last = self.tail.map(LastLines::new);
         let (tail, written) = loop {
             let Ok(outputs) = daemon.output(self.id, from, CHUNK).await else {
                 return;
             };
             from = outputs.next;
-            for piece in outputs.pieces {
-                if !self.send(piece).await {
-                    return;
+            let pieces = outputs.pieces.into_iter();
+            for piece in pieces.filter(|piece| piece.entry.time >= self.since) {
+                match &mut last {
+                    Some(last) => last.push(piece),
+                    None if !self.send(piece).await => return,
+                    None => {}
                 }
             }
             if !outputs.more {
                 break (outputs.tail, outputs.written);
             }
         };
+        for piece in last.into_iter().flat_map(LastLines::pieces) {
+            if !self.send(piece).await {
+                return;
+            }
+        }
         if !follow {
             return;
         }

@@ -1,18 +1,20 @@
 //! What travels over HTTP, as JSON. Times are RFC 3339 in UTC.
 
+mod output;
+mod runs;
 mod submit;
 
 use std::collections::BTreeMap;
 
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::model::{Interest, Setting, Wait};
-use crate::scheduler::{Piece, TaskInfo};
-use crate::store::Stream;
+use crate::scheduler::TaskInfo;
 
+pub use output::Output;
+pub use runs::{Run, Runs};
 pub(super) use submit::Wrong;
 pub use submit::{Dir, Resume, Size, Submit, Tmpfs};
 
@@ -209,6 +211,9 @@ pub struct Submitted {
     /// Why it was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Which sort of error that is, as in the answer to a request that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
 }
 
 /// A limit that a task can have.
@@ -227,52 +232,6 @@ pub struct LimitInfo {
 pub struct Module {
     /// By this, tasks name it.
     pub module: String,
-}
-
-/// A piece of output: `text` where it is UTF-8, else `base64`.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct Output {
-    /// Counts the task's stored pieces from 0; left out where it is not stored yet.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub place: Option<u64>,
-    /// `stdout` or `stderr`.
-    #[schema(value_type = String)]
-    pub stream: Stream,
-    /// When it was written.
-    pub time: String,
-    /// What was written.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub text: Option<String>,
-    /// What was written, in base64.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub base64: Option<String>,
-}
-
-impl From<Piece> for Output {
-    fn from(piece: Piece) -> Self {
-        let (text, base64) = match String::from_utf8(piece.entry.bytes) {
-            Ok(text) => (Some(text), None),
-            Err(error) => (None, Some(BASE64_STANDARD.encode(error.as_bytes()))),
-        };
-        Self {
-            place: piece.place,
-            stream: piece.entry.stream,
-            time: time(piece.entry.time),
-            text,
-            base64,
-        }
-    }
-}
-
-impl Output {
-    /// What was written. Empty where the base64 is none.
-    pub fn bytes(&self) -> Vec<u8> {
-        match (&self.text, &self.base64) {
-            (Some(text), _) => text.clone().into_bytes(),
-            (None, Some(base64)) => BASE64_STANDARD.decode(base64).unwrap_or_default(),
-            (None, None) => Vec::new(),
-        }
-    }
 }
 
 /// What the daemon does and holds.
@@ -337,6 +296,10 @@ pub struct Problem {
     /// Which field of the request it is, such as `every`, `limits.cpu` or `dirs[0].host`; left out where it is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+    /// Which sort of error it is, in one word: `module`, `limit`, `missing`, `task`, `request`, `store` and so on. Left out
+    /// where the request itself could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
 }
 
 /// Nanoseconds since the Unix epoch, to milliseconds.

@@ -271,6 +271,8 @@ pub struct Due {
 pub struct Filter {
     /// Only those in one of these states; empty is all.
     pub states: Vec<TaskState>,
+    /// Only those with a name like this: `*` stands for any characters, `?` for one, and nothing else is special.
+    pub name: Option<String>,
     /// Only numbers below this one: a list begins with the newest.
     pub before: Option<TaskId>,
     /// At most so many.

@@ -11,14 +11,41 @@
 //! Machine code is run as it is found, so the directory is readable by its owner alone, and one
 //! that belongs to somebody else is refused.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::TaskError;
+use crate::child;
 use crate::error::Error;
 use crate::model::Digest;
+
+/// Files that are being made, and are to go if the process ends before they are.
+static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+fn unfinished() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes what this process has begun to make and not finished, where it is about to end, and stops the child processes
+/// that make it.
+pub(crate) fn remove_unfinished() {
+    child::kill_all();
+    for path in std::mem::take(&mut *unfinished()) {
+        // It may have got its name just now.
+        let _ = fs::remove_file(path);
+    }
+}
+
+/// Ends this process at once, and leaves nothing half-made behind.
+#[cfg(feature = "cli")]
+pub(crate) fn leave(code: u8) -> ! {
+    remove_unfinished();
+    child::leave(code)
+}
 
 /// A directory of our own.
 #[derive(Clone, Debug)]
@@ -86,12 +113,16 @@ impl Cache {
     }
 
     /// A name in the cache's directory for a file that is being made.
-    pub(super) fn temporary(&self) -> Result<tempfile::TempPath, Error> {
+    pub(super) fn temporary(&self) -> Result<Temporary, Error> {
+        let mut held = unfinished();
         let made = tempfile::Builder::new()
             .prefix(".new-")
             .tempfile_in(&self.root);
-        made.map(tempfile::NamedTempFile::into_temp_path)
-            .map_err(|source| self.failed(&self.root, source))
+        let path = made
+            .map(tempfile::NamedTempFile::into_temp_path)
+            .map_err(|source| self.failed(&self.root, source))?;
+        held.insert(path.to_path_buf());
+        Ok(Temporary(Some(path)))
     }
 
     /// Waits until nobody else makes this file: it takes minutes of all cores for a large module,
@@ -109,21 +140,24 @@ impl Cache {
             waiting();
             let _ = file.lock();
         }
+        unfinished().insert(path.clone());
         Lock { path, _file: file }
     }
 
     /// Writes a file so that other processes see all of it or nothing.
     pub(super) fn put(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
         let temporary = self.temporary()?;
-        fs::write(&temporary, bytes).map_err(|source| self.failed(path, source))?;
+        fs::write(&*temporary, bytes).map_err(|source| self.failed(path, source))?;
         self.keep(temporary, path)
     }
 
     /// Gives a finished temporary file its name.
-    pub(super) fn keep(&self, temporary: tempfile::TempPath, path: &Path) -> Result<(), Error> {
-        temporary
-            .persist(path)
-            .map_err(|e| self.failed(path, e.error))
+    pub(super) fn keep(&self, mut temporary: Temporary, path: &Path) -> Result<(), Error> {
+        let Some(file) = temporary.0.take() else {
+            return Ok(());
+        };
+        unfinished().remove(&*file);
+        file.persist(path).map_err(|e| self.failed(path, e.error))
     }
 
     fn failed(&self, path: &Path, source: io::Error) -> Error {
@@ -132,7 +166,27 @@ impl Cache {
     }
 }
 
-/// A file that is being made.
+/// A file that is being made, which goes unless it is kept.
+pub(super) struct Temporary(Option<tempfile::TempPath>);
+
+impl std::ops::Deref for Temporary {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        // Only `keep` takes the path, and with it this.
+        self.0.as_deref().unwrap_or(Path::new(""))
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if let Some(path) = self.0.take() {
+            unfinished().remove(&*path);
+        }
+    }
+}
+
+/// Says that a file is being made, as long as it lives.
 pub(super) struct Lock {
     path: PathBuf,
     _file: Option<File>,
@@ -140,6 +194,7 @@ pub(super) struct Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
+        unfinished().remove(&self.path);
         // Whoever waits for the removed file and whoever makes a new one do the same work twice.
         let _ = fs::remove_file(&self.path);
     }

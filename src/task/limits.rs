@@ -93,6 +93,12 @@ impl Task {
         self.meter.age()
     }
 
+    /// Bytes that it has written to standard output and standard error since then.
+    #[cfg(feature = "server")]
+    pub(crate) fn output_bytes(&self) -> u64 {
+        self.host.lock().wasi.written().0.total
+    }
+
     /// Refuses a snapshot of so many bytes that is too large.
     #[cfg(any(feature = "cli", feature = "server"))]
     pub(crate) fn check_snapshot(&self, size: u64) -> Result<(), Error> {

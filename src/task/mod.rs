@@ -22,6 +22,7 @@ mod limits;
 mod meter;
 mod packed;
 mod program;
+pub(crate) mod progress;
 mod watch;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,7 +43,15 @@ use crate::wasi;
 pub use error::TaskError;
 pub use freeze::Restore;
 pub use functions::{HostCall, HostFunctions, HostFuture, HostReply};
-pub use program::{Program, Progress, Runtime, RuntimeOptions, quiet};
+pub use program::{Program, Runtime, RuntimeOptions};
+pub use progress::{Observer, Progress, Work, quiet};
+
+#[cfg(feature = "cli")]
+pub(crate) use cache::leave;
+#[cfg(feature = "server")]
+pub(crate) use cache::remove_unfinished;
+#[cfg(feature = "server")]
+pub(crate) use progress::Logged;
 
 pub use crate::snapshot::Snapshot;
 // The scheduler's, which knows tasks alone.

@@ -9,6 +9,7 @@ use super::functions::HostFunctions;
 use super::host::wasi_function;
 use super::known::SourceEntry;
 use super::packed::{check_digest, has_connections, unpack};
+use super::progress::{Progress, Telling, Work};
 use super::{Snapshot, TaskError};
 use crate::engine::{self, Engine, EngineKind};
 use crate::error::Error;
@@ -45,12 +46,6 @@ pub struct Runtime {
     pub(super) limits: Limits,
     engines: Mutex<Vec<Arc<dyn Engine>>>,
 }
-
-/// Told what is being done, with the stage and the number of stages.
-pub type Progress<'a> = &'a dyn Fn(&str, usize, usize);
-
-/// No one wants to know.
-pub fn quiet(_: &str, _: usize, _: usize) {}
 
 /// Instrumenting, then compiling.
 const STAGES: usize = instrument::STAGES + 1;
@@ -102,7 +97,7 @@ impl Runtime {
             return Ok(program);
         }
         let _lock = self.cache.lock(&entry, || {
-            progress("waiting for another process", 0, STAGES)
+            progress.stage("waiting for another process", 0, STAGES)
         });
         match cached() {
             Some(program) => Ok(program),
@@ -157,13 +152,17 @@ impl Runtime {
         progress: Progress<'_>,
     ) -> Result<Instrumented, Error> {
         let connections = has_connections(source);
+        let telling = Telling::new(progress, Work::Rewriting);
         let options = instrument::Options {
             host: &|module, name, params| self.host_function(module, name, params, connections),
             transform: self.transform,
             preempt,
-            progress: &|stage, number| progress(stage, number, STAGES),
+            progress: &|stage, number| progress.stage(stage, number, STAGES),
+            code: &|bytes| telling.begins(bytes),
         };
-        Ok(instrument::instrument(source, &options)?)
+        let done = instrument::instrument(source, &options)?;
+        telling.ended();
+        Ok(done)
     }
 
     /// The module of a snapshot: from the snapshot itself, else from the cache.
@@ -439,7 +438,7 @@ impl Program {
         let load = || unsafe { engine.load(&code, &self.shape) };
         let cached = || code.exists().then(load).and_then(Result::ok);
         let make = || {
-            let stage = |text: &str| progress(text, STAGES - 1, STAGES);
+            let stage = |text: &str| progress.stage(text, STAGES - 1, STAGES);
             let _lock = runtime
                 .cache
                 .lock(&code, || stage("waiting for another process"));
@@ -447,10 +446,14 @@ impl Program {
                 return Ok(module);
             }
             stage(&format!("compiling with {kind}"));
+            let telling = Telling::new(progress, Work::Compiling(kind));
+            telling.begins(self.length);
             let temporary = runtime.cache.temporary()?;
             engine.compile(self.wasm()?, &temporary)?;
             runtime.cache.keep(temporary, &code)?;
-            Ok::<_, Error>(load()?)
+            let loaded = load()?;
+            telling.ended();
+            Ok::<_, Error>(loaded)
         };
         // Not there, or damaged.
         let module = cached().map_or_else(make, Ok)?;

@@ -82,7 +82,7 @@ fn what_cannot_be_says_why() {
             78,
             "there is no task 99",
         ),
-        (&["submit", "/dev/null"], 64, "module"),
+        (&["submit", "/dev/null"], 65, "module"),
         (&["submit", "nowhere.wasm"], 66, "nowhere.wasm"),
         (
             &["submit", "--every", "sometimes", wasm],
@@ -94,7 +94,11 @@ fn what_cannot_be_says_why() {
             64,
             "write 2030-01-31T12:00:00Z",
         ),
-        (&["submit", "--name", "7", wasm], 64, "cannot be a name"),
+        (
+            &["submit", "--name", "7", wasm],
+            64,
+            "cannot be a task's name",
+        ),
         (
             &["submit", "--dir", "/nowhere", wasm],
             66,

@@ -264,3 +264,79 @@ fn a_path_is_not_taken_for_a_flag() -> Result<(), String> {
         0,
     )
 }
+
+/// A right-to-left override in an argument turned the rest of the line around, in `inspect` and in messages.
+#[test]
+fn what_turns_text_around_is_not_printed() -> Result<(), String> {
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    let snapshot = scratch.path().join("snap\u{202e}shot");
+    let name = format!("{}", snapshot.display());
+    let module = guest("c_hello_sleep").display().to_string();
+    let hidden = ["\u{202e}", "\u{2066}", "\u{200b}", "\u{9b}2J", "\u{2028}"];
+    let mut command = dormouse();
+    command
+        .args(["run", "--suspend", "always", "--snapshot", &name, &module])
+        .args(hidden);
+    let output = finish(&mut command, Stdio::null());
+    ended(&output, 75)?;
+    let raw = |text: &[u8]| {
+        let text = String::from_utf8_lossy(text).into_owned();
+        text.contains(|c: char| hidden.iter().any(|word| word.starts_with(c)))
+    };
+    assert!(!raw(&output.stderr), "{output:?}");
+    says(&output, &["snap\\u{202e}shot"])?;
+    for flags in [&["inspect"][..], &["inspect", "--json"]] {
+        let mut command = dormouse();
+        command.args(flags).arg(&snapshot);
+        let output = finish(&mut command, Stdio::null());
+        ended(&output, 0)?;
+        assert!(!raw(&output.stdout), "{output:?}");
+        if flags.len() == 2 {
+            let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+            assert_eq!(json["program"][1], hidden[0]);
+        }
+    }
+    for arguments in [
+        ["run", "nowhere\u{202e}.wasm"],
+        ["inspect", "./nowhere\u{202e}"],
+    ] {
+        let output = finish(dormouse().args(arguments), Stdio::null());
+        ended(&output, 66)?;
+        assert!(!raw(&output.stderr), "{output:?}");
+    }
+    Ok(())
+}
+
+/// `--prempt` was taken for the module: "cannot read --prempt". And one of ours behind the module went to the guest unseen.
+#[test]
+fn flags_that_are_none_and_flags_at_the_wrong_place_are_told() -> Result<(), String> {
+    let module = guest("c_args_env").display().to_string();
+    for command in ["run", "submit"] {
+        let output = finish(
+            dormouse().args([command, "--prempt", &module]),
+            Stdio::null(),
+        );
+        ended(&output, 64)?;
+        says(
+            &output,
+            &["'--prempt'", "a similar argument exists: '--preempt'"],
+        )?;
+    }
+    let run = |arguments: &[&str]| finish(dormouse().arg("run").args(arguments), Stdio::null());
+    let output = run(&[&module, "--preempt"]);
+    says(&output, &["--preempt stands behind", "the guest gets it"])?;
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(printed.contains("--preempt"), "the guest has it: {printed}");
+    for arguments in [
+        &["--", &module, "--preempt"][..],
+        &[&module, "--", "--preempt"],
+        &[&module, "--verbose", "-v"],
+    ] {
+        let output = run(arguments);
+        assert!(
+            !crate::support::stderr(&output).contains("stands behind"),
+            "{output:?}"
+        );
+    }
+    Ok(())
+}

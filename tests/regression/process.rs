@@ -248,3 +248,141 @@ async fn wasmtime_traps_after_wasmedge_ran() -> Result<(), Error> {
     }
     Ok(())
 }
+
+/// A module that takes long to make ready, with a cache in which nothing is.
+fn making(
+    cache: &std::path::Path,
+    flags: &[&str],
+) -> (Child, BufReader<std::process::ChildStderr>) {
+    let mut child = dormouse()
+        .arg("run")
+        .args(flags)
+        .arg(guest("go_chan"))
+        .env("DORMOUSE_CACHE", cache)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
+    (child, stderr)
+}
+
+/// Processes that have this directory for their cache.
+fn users_of(cache: &std::path::Path) -> Vec<std::path::PathBuf> {
+    use std::os::unix::ffi::OsStrExt;
+    let wanted = [b"DORMOUSE_CACHE=", cache.as_os_str().as_bytes()].concat();
+    let all = fs::read_dir("/proc").expect("Linux has it").flatten();
+    let has = |path: &std::path::PathBuf| {
+        let environment = fs::read(path.join("environ")).unwrap_or_default();
+        environment
+            .split(|byte| *byte == 0)
+            .any(|word| word == wanted)
+    };
+    all.map(|entry| entry.path()).filter(has).collect()
+}
+
+/// The line that begins a work was not there where stderr is no terminal: minutes of silence. And a signal then left what
+/// was half made in the cache.
+#[test]
+fn a_signal_while_a_module_is_made_ready_ends_it_and_leaves_nothing() -> Result<(), String> {
+    for (signal, code) in [("TERM", 143), ("INT", 130), ("HUP", 129)] {
+        let cache = tempfile::tempdir().expect("a scratch directory");
+        let (mut child, mut stderr) = making(cache.path(), &[]);
+        let mut line = String::new();
+        stderr.read_line(&mut line).expect("it is text");
+        let begins = "dormouse: making go_chan.wasm resumable: once, about ";
+        crate::support::check(line.starts_with(begins), || line.clone())?;
+        send(&child, signal);
+        let mut said = String::new();
+        stderr.read_to_string(&mut said).expect("it is text");
+        let status = child.wait().expect("it ends");
+        assert_eq!(status.code(), Some(code), "{said}");
+        assert!(
+            said.contains(&format!("ended by SIG{signal} before the guest")),
+            "{said}"
+        );
+        let left: Vec<_> = fs::read_dir(cache.path())
+            .expect("it is there")
+            .flatten()
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
+        // The kernel ends the children of a process that has gone; that takes a moment.
+        let since = std::time::Instant::now();
+        while !users_of(cache.path()).is_empty() {
+            assert!(
+                since.elapsed() < Duration::from_secs(60),
+                "{:?}",
+                users_of(cache.path())
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    Ok(())
+}
+
+/// Of both engines' compilers, which write files of their own.
+#[test]
+fn a_signal_while_a_module_is_compiled_leaves_nothing_half_made() {
+    // The rewriting is in the cache that all tests share, and is taken from there.
+    let shared = crate::support::cache().join("test-modules");
+    let runtime = dormouse::Runtime::new(dormouse::RuntimeOptions {
+        cache: Some(shared.clone()),
+        ..dormouse::RuntimeOptions::default()
+    });
+    let wasm = fs::read(guest("go_chan")).expect("a guest");
+    let program = runtime.expect("a cache").load(&wasm, &dormouse::quiet);
+    let digest = program.expect("a good guest").digest().to_string();
+    let cache = tempfile::tempdir().expect("a scratch directory");
+    for entry in fs::read_dir(&shared).expect("it is there").flatten() {
+        let name = entry.file_name().into_string().expect("text");
+        let ours = name.ends_with(".source")
+            || name == format!("{digest}.manifest")
+            || name == format!("{digest}.wasm.zst");
+        if ours {
+            fs::copy(entry.path(), cache.path().join(name)).expect("a copy");
+        }
+    }
+    let complete = |folder: &std::path::Path| {
+        let entries = fs::read_dir(folder).expect("it is there").flatten();
+        let mut names: Vec<_> = entries.map(|entry| entry.file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = complete(cache.path());
+    for engine in engines() {
+        let (mut child, stderr) = making(cache.path(), &["-v", "--engine", engine]);
+        let mut lines = stderr.lines().map_while(Result::ok);
+        // In the log, where there is one.
+        let begins = format!("making go_chan.wasm ready for {engine}: once, about ");
+        assert!(lines.any(|line| line.contains(&begins)), "{begins}");
+        send(&child, "TERM");
+        let status = child.wait().expect("it ends");
+        assert_eq!(status.code(), Some(143));
+        assert_eq!(complete(cache.path()), before, "{engine}");
+    }
+}
+
+/// A line at the beginning of long work and one at its end, and none for short work.
+#[test]
+fn long_work_on_a_module_is_told_once_at_each_end() {
+    let lines = |name: &str| {
+        let cache = tempfile::tempdir().expect("a scratch directory");
+        let mut command = dormouse();
+        command.env("DORMOUSE_CACHE", cache.path());
+        command.args(["build", "-o", "/dev/null"]).arg(guest(name));
+        let output = finish(&mut command, Stdio::null());
+        assert!(output.status.success(), "{output:?}");
+        crate::support::stderr(&output)
+    };
+    let said = lines("go_chan");
+    let count = |words: &str| said.lines().filter(|line| line.contains(words)).count();
+    let begins = "dormouse: making go_chan.wasm resumable: once, about ";
+    assert_eq!(count(begins), 1, "{said}");
+    assert_eq!(
+        count("dormouse: go_chan.wasm is resumable now: it took "),
+        1,
+        "{said}"
+    );
+    assert_eq!(lines("c_hello_sleep"), "");
+}

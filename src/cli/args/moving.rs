@@ -2,6 +2,7 @@
 
 use clap::Subcommand;
 
+use super::super::time::{Span, patience};
 use super::Remote;
 
 /// What becomes of connections when a task moves.
@@ -22,8 +23,8 @@ pub(in crate::cli) struct Migrate {
     #[arg(long = "dir", value_name = "HOST::GUEST")]
     pub dirs: Vec<String>,
     /// How long to wait for a guest that computes.
-    #[arg(long, value_name = "DURATION", default_value = "10s")]
-    pub patience: humantime::Duration,
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = patience)]
+    pub patience: Span,
     /// The task's number or name.
     pub id: String,
     /// The other daemon: its name among the peers, or HOST:PORT of its `serve --peer-listen`.
@@ -43,17 +44,14 @@ pub(in crate::cli) struct Drain {
     #[arg(long, conflicts_with = "to")]
     pub cancel: bool,
     /// How long to wait for each guest that computes.
-    #[arg(long, value_name = "DURATION", default_value = "10s")]
-    pub patience: humantime::Duration,
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = patience)]
+    pub patience: Span,
 }
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Moves {
     #[command(flatten)]
     pub remote: Remote,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -85,11 +83,7 @@ pub(in crate::cli) struct Peers {
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum PeersCommand {
     /// List the daemons that are known, after the fingerprint of this one.
-    Ls {
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Ls,
     /// Trust a daemon: it may send tasks here, and tasks may be sent there. Replaces the one of this name.
     Add {
         /// What it is called here.

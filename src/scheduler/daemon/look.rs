@@ -19,7 +19,9 @@ const MOST_READ: usize = 100_000;
 
 fn list(shared: &Shared, filter: Filter) -> Result<(Vec<TaskInfo>, Option<TaskId>), Error> {
     let wanted = |info: &TaskInfo| filter.states.is_empty() || filter.states.contains(&info.state);
-    if !filter.states.is_empty() && filter.states.iter().all(|state| LIVE.contains(state)) {
+    let all_live = filter.states.iter().all(|state| LIVE.contains(state));
+    // Few tasks are in memory; those of a name the store finds.
+    if !filter.states.is_empty() && all_live && filter.name.is_none() {
         return live(shared, &filter);
     }
     let mut found: Vec<TaskInfo> = Vec::new();
@@ -36,6 +38,7 @@ fn list(shared: &Shared, filter: Filter) -> Result<(Vec<TaskInfo>, Option<TaskId
                     false => *state,
                 })
                 .collect(),
+            name: filter.name.clone(),
             before,
             limit: filter.limit,
         };

@@ -6,7 +6,7 @@ use super::super::Error as Refused;
 use super::super::calendar;
 use super::super::commands::Ask;
 use super::super::driver::Message;
-use super::super::programs::blob;
+use super::super::programs::{blob, told};
 use super::super::spec::{Spec, Status, to_bytes};
 use super::{Daemon, SUBMITTING, Submission, blocking};
 use crate::error::Error;
@@ -234,7 +234,7 @@ impl Daemon {
         let work = move || {
             let mut snapshot = Snapshot::decode(&bytes, &limits)?;
             let program = programs.runtime().load_snapshot(&snapshot)?;
-            program.compile(programs.runtime(), engine, &crate::task::quiet)?;
+            program.compile(programs.runtime(), engine, &told(&program.digest()))?;
             let program = programs.keep(program);
             snapshot.module = ModuleRef::ByDigest;
             let frozen = bases.pack(program.digest(), &snapshot.flatten()?, None)?;
@@ -316,19 +316,8 @@ impl Daemon {
     }
 }
 
-/// A name must not be taken for a number, and must fit into a line.
+/// Refuses what cannot be a name.
 pub(in super::super) fn check_name(name: Option<&str>) -> Result<(), Refused> {
-    let Some(name) = name else { return Ok(()) };
-    let plain = |c: char| c.is_alphanumeric() || "._-".contains(c);
-    let fits = !name.is_empty() && name.len() <= 100 && name.chars().all(plain);
-    match fits && name.parse::<u64>().is_err() {
-        true => Ok(()),
-        false => {
-            let text = format!(
-                "{name:?} cannot be a name; take letters, digits, '.', '_' and '-', at most 100 bytes, \
-                 and not a number"
-            );
-            Err(Refused::Request(text).at("name"))
-        }
-    }
+    let checked = name.map_or(Ok(()), crate::model::check_name);
+    checked.map_err(|error| Refused::Request(error).at("name"))
 }

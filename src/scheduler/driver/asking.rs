@@ -144,7 +144,7 @@ impl Command {
             Ask::Pause => Ok(Want::Pause),
             Ask::Kill => Ok(Want::Kill),
             Ask::Settle | Ask::Reschedule => Ok(Want::Settle),
-            Ask::Resume(_) => Err(self.not_while(state)),
+            Ask::Resume(_) | Ask::Start => Err(self.not_while(state)),
             Ask::Remove => Err(self.not_while(state)),
         }
     }

@@ -10,7 +10,7 @@ use super::super::Error as Refused;
 use super::super::calendar;
 use super::super::daemon::{Daemon, blocking, check_name};
 use super::super::output::Tail;
-use super::super::programs::blob;
+use super::super::programs::{blob, told};
 use super::super::spec::{Spec, Status, from_bytes, to_bytes};
 use super::{Inquiry, Note, Offer, Step};
 use crate::error::Error;
@@ -83,7 +83,7 @@ impl Daemon {
                     if refused.is_empty() && shared.store.has_blob(&inquiry.module)? {
                         let ready = programs.get(&inquiry.module).and_then(|program| {
                             let engine = spec.engine(shared.options.engine)?;
-                            program.compile(programs.runtime(), engine, &crate::task::quiet)
+                            program.compile(programs.runtime(), engine, &told(&program.digest()))
                         });
                         refused.extend(ready.err().map(|error| error.to_string()));
                     }
@@ -134,7 +134,7 @@ impl Daemon {
                 let program = programs
                     .runtime()
                     .load_stored(&digest, || Ok(Some(bytes)))?;
-                program.compile(programs.runtime(), engine, &crate::task::quiet)?;
+                program.compile(programs.runtime(), engine, &told(&program.digest()))?;
                 Ok(blob(&programs.keep(program)))
             }
             Blob::Base => {

@@ -43,6 +43,7 @@ impl Peers {
                     TaskState::Hibernated,
                     TaskState::Paused,
                 ],
+                name: None,
                 before,
                 limit: 1000,
             };

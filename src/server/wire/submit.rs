@@ -66,7 +66,8 @@ pub struct Submit {
     pub env: BTreeMap<String, String>,
     /// Directories.
     pub dirs: Vec<Dir>,
-    /// A name that no other task has: letters, digits, `.`, `_`, `-`, and not a number.
+    /// A name that no other task has. It begins with a letter or a digit, goes on with letters, digits, `.`, `_` and `-`,
+    /// has at most 100 bytes, and is more than digits.
     pub name: Option<String>,
     /// `wasmtime` or `wasmedge`; left out, the daemon's own choice.
     pub engine: Option<String>,

@@ -69,10 +69,18 @@ pub(super) fn list(reader: &Connection, filter: &Filter) -> rusqlite::Result<Vec
     let places = vec!["?"; states.len()].join(", ");
     let mut values = vec![Value::from(before)];
     values.extend(states.iter().map(|state| Value::from(state_number(*state))));
+    // Names hold nothing else that GLOB takes for special.
+    let named = match &filter.name {
+        Some(pattern) => {
+            values.push(Value::from(pattern.clone()));
+            "AND t.name GLOB ?"
+        }
+        None => "",
+    };
     values.push(Value::from(filter.limit as i64));
     reader
         .prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM tasks t WHERE t.id < ? AND t.state IN ({places})
+            "SELECT {COLUMNS} FROM tasks t WHERE t.id < ? AND t.state IN ({places}) {named}
              ORDER BY t.id DESC LIMIT ?"
         ))?
         .query_map(rusqlite::params_from_iter(values), row)?

@@ -1,0 +1,29 @@
+//! A task's runs: to start one now, and those that have been.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use utoipa::OpenApi;
+
+use super::routes::{Answer, Path, Shared, acted, find};
+use super::wire::{Problem, Runs, Task};
+
+/// What is said of it in the document.
+#[derive(OpenApi)]
+#[openapi(paths(start, runs), components(schemas(Runs, super::wire::Run)))]
+pub(super) struct Doc;
+
+/// Starts a task now that waits for its first start, or for the next one of its schedule. The schedule goes on.
+#[utoipa::path(post, path = "/v1/tasks/{id}/start", responses((status = 200, body = Task),
+    (status = 404, body = Problem), (status = 409, description = "a run is under way, or it is over or paused", body = Problem)))]
+pub(super) async fn start(State(served): Shared, Path(id): Path<String>) -> Answer<Response> {
+    let id = find(&served, &id).await?;
+    acted(&served, id, served.daemon.start_now(id)).await
+}
+
+/// The last runs of a task, the newest first: when, how long, how they ended, and how much they wrote. Some 30 are kept.
+#[utoipa::path(get, path = "/v1/tasks/{id}/runs", responses((status = 200, body = Runs), (status = 404, body = Problem)))]
+pub(super) async fn runs(State(served): Shared, Path(id): Path<String>) -> Answer<Json<Runs>> {
+    let id = find(&served, &id).await?;
+    Ok(Json(served.daemon.task(id).await?.into()))
+}
