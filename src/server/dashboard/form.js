@@ -194,10 +194,8 @@ $("open-submit").addEventListener("click", () => {
   $("submit").showModal();
 });
 $("submit-close").addEventListener("click", () => $("submit").close());
-$("submit").addEventListener("close", () => {
-  under?.abort();
-  $("open-submit").focus();
-});
+// The browser itself gives the focus back to the button. This event comes later, when a new task may have the focus.
+$("submit").addEventListener("close", () => under?.abort());
 
 /** What happens with the numbers of new tasks. */
 export const onSubmitted = (then) => (submitted = then);
