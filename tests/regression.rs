@@ -10,6 +10,8 @@ use dormouse::{
     Value,
 };
 
+#[path = "regression/bytes.rs"]
+mod bytes;
 #[path = "regression/forged.rs"]
 mod forged;
 #[path = "regression/hostile.rs"]

@@ -100,8 +100,9 @@ get_rust() {
   # As if nothing were installed: so the libraries come along, and it runs on an older system too.
   : >"$dir/status"
   "${apt[@]}" --download-only --no-install-recommends -y install "libstd-rust-$RUST" "lld-$LLVM"
-  # These two by themselves: what else they depend on is for native programs.
-  (cd "$dir/debs" && "${apt[@]}" download rustc/trixie libstd-rust-dev-wasm32/trixie)
+  # These by themselves: what else they depend on is not used. Build scripts of crates need the standard library of
+  # this machine too.
+  (cd "$dir/debs" && "${apt[@]}" download rustc/trixie libstd-rust-dev/trixie libstd-rust-dev-wasm32/trixie)
   for deb in "$dir"/debs/*.deb; do dpkg-deb -x "$deb" "$dir/root"; done
   rm -rf "$dir/debs" "$dir/status"
   # Both run under the unpacked libc.

@@ -5,7 +5,7 @@
 //! type whose reference is taken anywhere. That is sound: a reference can only come from an element
 //! segment or from `ref.func`.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use wasmparser::FuncType;
 
@@ -23,7 +23,7 @@ pub(super) struct CallGraph {
     /// Tables that instructions change.
     changed: Vec<u32>,
     /// For every function whose reference is taken, the tables that element segments put it into.
-    tables: HashMap<u32, Vec<u32>>,
+    tables: BTreeMap<u32, Vec<u32>>,
 }
 
 /// One step of a path to a blocking import.
@@ -129,7 +129,7 @@ impl CallGraph {
         self.suspending.contains(&class)
     }
 
-    /// The functions that an indirect call of this type through this table may reach.
+    /// The functions that an indirect call of this type through this table may reach, in the module's order.
     pub(super) fn targets(&self, scan: &Scan, ty: u32, table: u32) -> Vec<u32> {
         let (wanted, named) = class_of(&self.canonical, &self.changed, ty, table);
         let of_type =
@@ -179,8 +179,8 @@ fn canonical_types(scan: &Scan) -> Vec<u32> {
 }
 
 /// For every function whose reference is taken, the tables that element segments put it into.
-fn tables_of(scan: &Scan) -> HashMap<u32, Vec<u32>> {
-    let mut tables: HashMap<u32, Vec<u32>> = HashMap::new();
+fn tables_of(scan: &Scan) -> BTreeMap<u32, Vec<u32>> {
+    let mut tables: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for function in &scan.referenced {
         tables.entry(*function).or_default();
     }

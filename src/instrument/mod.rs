@@ -11,6 +11,9 @@
 //! preempt: checks in loops and calls, where asked for, before all that
 //! ```
 
+// What is written must not depend on the order in which a hash table is walked.
+#![deny(clippy::iter_over_hash_type)]
+
 mod bare;
 mod binaryen;
 mod callgraph;

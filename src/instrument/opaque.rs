@@ -11,7 +11,7 @@
 //! The stub writes an exported global, a number of its own, so that it is neither dropped nor merged
 //! with another; it is exported, so that its type stays; and it is never inlined (`binaryen.rs`).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use wasm_encoder::reencode::{self, Reencode};
 use wasm_encoder::{
@@ -192,7 +192,7 @@ pub(super) fn put_back(
         &types,
     )?;
 
-    let mut originals = HashMap::new();
+    let mut originals = BTreeMap::new();
     for (function, body) in (before.imported_functions..).zip(bodies(source)?) {
         if opaque.binary_search(&function).is_ok() {
             let now = moved.function_index(function).map_err(lost)?;
