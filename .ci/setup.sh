@@ -5,7 +5,7 @@
 #   .ci/setup.sh wasmedge   libwasmedge 0.14 and libclang (Debian packages, needs root)
 #   .ci/setup.sh bench      CRIU, to compare with; benchmarks go on without it
 #   .ci/setup.sh browser    Chromium and a driver, for the dashboard's test; without it, that is skipped
-#   .ci/setup.sh test       the oracle: PyPI's wasmtime; the real programs that tests run
+#   .ci/setup.sh test       the oracle: PyPI's wasmtime; what checks the API; the real programs that tests run
 #
 # Everything that is not a system package goes to ${XDG_CACHE_HOME:-~/.cache}/dormouse.
 set -euo pipefail
@@ -32,6 +32,19 @@ venv() {
     python3 -m venv "$folder"
     "$folder/bin/pip" install --quiet --disable-pip-version-check "$package==$version"
     touch "$folder/.complete-$version"
+  fi
+}
+
+# A virtual environment with the packages of a file, complete or not there at all.
+venv_of() {
+  local folder=$1 file=$2 mark
+  mark=$folder/.complete-$(sha256sum "$file" | cut -c1-16)
+  if [ ! -e "$mark" ]; then
+    say "$(basename "$folder"): $(grep -c == "$file") packages"
+    rm -rf "$folder"
+    python3 -m venv "$folder"
+    "$folder/bin/pip" install --quiet --disable-pip-version-check --requirement "$file"
+    touch "$mark"
   fi
 }
 
@@ -118,6 +131,8 @@ wasmedge() {
 tests() {
   # The same version as in wasm/build.sh, which assembles the WAT guests with it.
   venv "$cache/oracle" wasmtime 50.0.1
+  # What asks the daemon everything that its API describes.
+  venv_of "$cache/tools/openapi" "$here/tests/daemon/openapi/requirements.txt"
   # Real clients, for servers in guests.
   if ! command -v curl >/dev/null || ! command -v nc >/dev/null; then
     apt_install curl netcat-openbsd

@@ -12,7 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use ureq::http::{Method, Request, Response, StatusCode, Uri};
 use ureq::{Agent, Body};
 
-use super::exit::{Code, DAEMON, DENIED, Failure, NO_TASK, NOT_MOVED, USAGE, WRITE};
+use super::exit::{Code, DAEMON, DENIED, Failure, LIMIT, NO_TASK, NOT_MOVED, USAGE, WRITE};
 use crate::error::ErrorKind;
 use crate::server::wire::{Problem, Task};
 
@@ -202,6 +202,7 @@ fn code(status: StatusCode) -> Code {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => DENIED,
         StatusCode::NOT_FOUND | StatusCode::CONFLICT => NO_TASK,
         StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => USAGE,
+        StatusCode::PAYLOAD_TOO_LARGE => LIMIT,
         StatusCode::INSUFFICIENT_STORAGE => WRITE,
         StatusCode::BAD_GATEWAY => NOT_MOVED,
         _ => DAEMON,

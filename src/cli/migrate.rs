@@ -49,6 +49,15 @@ fn dir_of(given: &str) -> Result<Dir, Failure> {
     })
 }
 
+/// The whole path of a directory, whatever the daemon's own directory is.
+fn whole(dir: &str) -> Result<String, Failure> {
+    let path = std::path::absolute(dir)
+        .map_err(|error| Failure::new(USAGE, format!("--dir {dir:?}: {error}")))?;
+    path.into_os_string()
+        .into_string()
+        .map_err(|path| Failure::new(USAGE, format!("the path {} is not UTF-8", path.display())))
+}
+
 fn told(task: u64, to: &wire::There) -> String {
     let late = match to.confirmed {
         true => "",
@@ -147,7 +156,10 @@ pub(super) fn peers(command: &Peers) -> Result<Done, Failure> {
                 name: name.clone(),
                 fingerprint: fingerprint.clone(),
                 address: address.clone(),
-                dirs: dirs.clone(),
+                dirs: dirs
+                    .iter()
+                    .map(|dir| whole(dir))
+                    .collect::<Result<_, _>>()?,
                 listen: listen.clone(),
                 connect: connect.clone(),
             };

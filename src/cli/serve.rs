@@ -47,6 +47,7 @@ pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
         clock: None,
     };
     let token = secret_file(&data, "token", 16)?;
+    raise_descriptors();
     let grace = command.grace.0;
     let mut inherited = Inherited::new(&data, command.takeover, grace)?;
     let store = Arc::new(open_store(&data, command.takeover)?);
@@ -118,6 +119,18 @@ pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
     result.map(|_| Done::Guest(0))
 }
 
+/// Lets the process have as many descriptors open as it may: sleeping tasks keep their sockets.
+fn raise_descriptors() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        limit.current = limit.maximum;
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
+            log::warn!("the limit of open files cannot be raised to the hard one: {error}");
+        }
+    }
+}
+
 /// Opens the store. A daemon that has just been taken over may still hold it for a moment.
 fn open_store(data: &Path, takeover: bool) -> Result<Sqlite, Failure> {
     let mut tries = 0;
@@ -169,11 +182,8 @@ async fn run(
             return Err(Failure::new(DAEMON, text));
         }
         ended = &mut serving => {
-            let text = match ended {
-                Ok(Err(error)) => format!("the listener failed: {error}"),
-                _ => "the server ended".into(),
-            };
-            return Err(Failure::new(DAEMON, text));
+            let why = ended.err().map(|error| format!(": {error}")).unwrap_or_default();
+            return Err(Failure::new(DAEMON, format!("the server ended{why}")));
         }
     };
     let mut stop = Some(stop);

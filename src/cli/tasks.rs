@@ -21,8 +21,9 @@ use crate::wasi::Access;
 
 const OK: Result<Done, Failure> = Ok(Done::Guest(0));
 
-/// A batch has at most so many tasks.
+/// A batch has at most so many tasks, and so many bytes of what they are submitted with.
 const BATCH: u32 = 10_000;
+const BATCH_BYTES: usize = 16 << 20;
 
 pub(super) fn submit(command: &Submit) -> Result<Done, Failure> {
     let Some((module, arguments)) = command.command.split_first() else {
@@ -89,11 +90,15 @@ pub(super) fn submit(command: &Submit) -> Result<Done, Failure> {
         tell(&task);
         return OK;
     }
+    // What is sent of a task is no less than what is stored of it.
+    let size = json!(task).to_string().len();
+    let fit = u32::try_from(BATCH_BYTES / size).unwrap_or(u32::MAX);
+    let at_once = BATCH.min(fit.max(1));
     let mut left = command.count;
     let mut ids = Vec::new();
     while left > 0 {
-        task.count = Some(left.min(BATCH));
-        left -= left.min(BATCH);
+        task.count = Some(left.min(at_once));
+        left -= left.min(at_once);
         let told: Vec<wire::Submitted> = client.json(Method::POST, "/v1/batch", Some(&[&task]))?;
         for submitted in told {
             match (submitted.id, submitted.error) {

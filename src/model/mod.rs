@@ -2,6 +2,7 @@
 //! its own beyond construction and display.
 
 mod digest;
+mod environment;
 pub mod limits;
 pub mod shape;
 #[cfg(feature = "server")]
@@ -12,6 +13,7 @@ mod value;
 mod wait;
 
 pub use digest::Digest;
+pub use environment::{Unfit, check_environment};
 pub use limits::{Limit, Limits, OnLimit, Reached, Setting, Used, duration};
 pub use shape::Shape;
 #[cfg(feature = "server")]

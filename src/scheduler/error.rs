@@ -42,6 +42,14 @@ pub enum Error {
         /// Why.
         error: String,
     },
+    /// A field of what was submitted is larger than a task may have it.
+    #[error("{error}")]
+    TooLarge {
+        /// Which.
+        field: String,
+        /// Why.
+        error: String,
+    },
     /// What is stored cannot be read.
     #[error("a stored task is damaged: {0}")]
     Damaged(String),
@@ -71,7 +79,7 @@ impl Error {
     /// The field of the submission that is wrong, where it is one.
     pub fn field(&self) -> Option<&str> {
         match self {
-            Self::Field { field, .. } => Some(field),
+            Self::Field { field, .. } | Self::TooLarge { field, .. } => Some(field),
             Self::NameTaken(_) => Some("name"),
             Self::NoModule(_) => Some("module"),
             _ => None,
@@ -86,6 +94,7 @@ impl From<Error> for Public {
             Error::NameTaken(_) | Error::NoModule(_) | Error::Request(_) | Error::Field { .. } => {
                 ErrorKind::Request
             }
+            Error::TooLarge { .. } => ErrorKind::Limit,
             Error::Unknown(_) => ErrorKind::Missing,
             Error::Damaged(_) => ErrorKind::Store,
             Error::Closing | Error::Draining => ErrorKind::Busy,

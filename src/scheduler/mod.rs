@@ -10,6 +10,7 @@
 
 #[cfg(feature = "server")]
 mod bases;
+mod bounds;
 #[cfg(feature = "server")]
 mod calendar;
 #[cfg(feature = "server")]

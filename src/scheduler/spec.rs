@@ -143,6 +143,7 @@ impl Spec {
 
     /// Refuses what no task can be given.
     pub(super) fn check(&self) -> Result<(), Error> {
+        self.check_bounds()?;
         self.grants()?;
         self.clocks().map_err(|error| error.at("clocks"))?;
         self.random().map_err(|error| error.at("random"))?;

@@ -11,12 +11,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use super::admission::prepare;
+
+/// After so long without a byte the system asks whether a client is still there.
+const QUIET: Duration = Duration::from_secs(30);
+
 /// How often it is looked whether all have asked.
+#[cfg(feature = "cli")]
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Accepts connections.
@@ -27,6 +32,10 @@ pub(crate) struct Accepting {
 }
 
 /// Stops that.
+#[cfg_attr(
+    not(feature = "cli"),
+    expect(dead_code, reason = "only `serve` hands a listener on")
+)]
 pub(crate) struct Intake {
     stop: watch::Sender<bool>,
     silent: Arc<AtomicUsize>,
@@ -62,6 +71,7 @@ impl Accepting {
     }
 }
 
+#[cfg(feature = "cli")]
 impl Intake {
     /// Accepts nothing from now on: who connects waits in the kernel's queue.
     pub(crate) fn stop(&self) {
@@ -76,11 +86,12 @@ impl Intake {
     }
 }
 
-impl Listener for Accepting {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
+impl Accepting {
+    /// The next connection.
+    ///
+    /// # Errors
+    /// Where the system has no more descriptors, or the connection has gone already.
+    pub(super) async fn accept(&mut self) -> io::Result<(Connection, SocketAddr)> {
         let stopped = &mut self.stopped;
         let stop = async {
             if stopped.wait_for(|stopped| *stopped).await.is_err() {
@@ -91,18 +102,16 @@ impl Listener for Accepting {
         let accepted = tokio::select! {
             biased;
             () = stop => None,
-            accepted = Listener::accept(&mut self.listener) => Some(accepted),
+            accepted = self.listener.accept() => Some(accepted),
         };
-        let Some((stream, address)) = accepted else {
+        let Some(accepted) = accepted else {
             return std::future::pending().await;
         };
+        let (stream, address) = accepted?;
+        prepare(&stream, QUIET)?;
         self.silent.fetch_add(1, Ordering::Relaxed);
         let silent = Some(Silent(self.silent.clone()));
-        (Connection { stream, silent }, address)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        Ok((Connection { stream, silent }, address))
     }
 }
 
@@ -147,5 +156,22 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Else the second part of an answer waits for the client's acknowledgement of the first.
+    #[tokio::test]
+    async fn small_answers_are_not_held_back() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let address = listener.local_addr().expect("an address");
+        let (mut accepting, _intake) = Accepting::new(listener);
+        let client = TcpStream::connect(address).await.expect("it listens");
+        let (connection, from) = accepting.accept().await.expect("a connection");
+        assert_eq!(from, client.local_addr().expect("an address"));
+        assert!(connection.stream.nodelay().expect("a socket"));
     }
 }

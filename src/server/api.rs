@@ -1,32 +1,93 @@
 //! The API in OpenAPI, for those who generate clients: `GET /openapi.json`.
 
 use axum::Json;
-use utoipa::openapi::OpenApi as Document;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
-use utoipa::{Modify, OpenApi};
+use utoipa::openapi::{Content, OpenApi as Document, Ref, RefOr};
+use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::peer::Doc;
 use super::wire::{
-    Dir, LimitInfo, Module, Moved, MovedTo, Output, Problem, Size, Stats, Submit, Submitted, Task,
-    Tasks, Timeline, Tmpfs,
+    Dir, LimitInfo, Module, Moved, MovedTo, Output, Problem, Resume, Size, Stats, Submit,
+    Submitted, Task, Tasks, Timeline, Tmpfs,
 };
 use super::{limits, observe, routes, streams};
+
+/// What `{id}` is.
+pub(super) const TASK: &str = "The task's number, or its name";
+
+/// What 409 says, and 502.
+pub(super) const CONFLICT: &str = "The task's state does not allow it";
+pub(super) const UNREACHED: &str =
+    "The other daemon cannot be reached, or does not take the task, which stays here";
+
+/// Bytes as they are.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+pub(super) struct Binary(#[expect(dead_code, reason = "only its description is used")] Vec<u8>);
+
+/// How requests of any path may fail: the status, its name in the document, and what it says.
+const PROBLEMS: [(&str, &str, &str); 11] = [
+    ("400", "BadRequest", "A part of the request is not right"),
+    ("401", "Unauthorized", "The token is missing or wrong"),
+    (
+        "403",
+        "Forbidden",
+        "The daemon was asked by a name that it does not have, or by a page of another origin",
+    ),
+    ("404", "NotFound", "There is no such thing"),
+    ("408", "RequestTimeout", "The body came too slowly"),
+    (
+        "413",
+        "ContentTooLarge",
+        "The body, or what is in it, is larger than a limit allows",
+    ),
+    (
+        "415",
+        "UnsupportedMediaType",
+        "The body must be application/json",
+    ),
+    (
+        "422",
+        "UnprocessableContent",
+        "The body is JSON, and not what is described here",
+    ),
+    (
+        "500",
+        "InternalError",
+        "The store cannot be read, or the daemon is broken",
+    ),
+    (
+        "503",
+        "Unavailable",
+        "There are too many connections, or the daemon is ending or being emptied",
+    ),
+    (
+        "507",
+        "InsufficientStorage",
+        "It cannot be stored, since the disk is full; nothing was changed",
+    ),
+];
 
 /// The document.
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "dormouse",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
         description = "A million sleeping jobs. Every path wants the daemon's token: \
-                       `Authorization: Bearer TOKEN`. Errors are JSON with one field, `error`."
+                       `Authorization: Bearer TOKEN`. Errors are JSON with one field, `error`; so are those of paths \
+                       that there are not (404), and of methods that a path does not take (405, with `Allow`)."
     ),
     paths(
         routes::list, routes::submit, routes::batch, routes::put_module, routes::find_module, routes::show, routes::pause,
-        routes::resume, routes::kill, routes::remove, routes::export, routes::import, routes::stats,
-        routes::timeline, limits::limits, streams::logs, streams::events, observe::metrics
+        routes::resume, routes::kill, routes::remove, routes::export, routes::import, observe::stats,
+        observe::timeline, limits::limits, streams::logs, streams::events, observe::metrics,
+        document
     ),
     components(schemas(
-        Dir, LimitInfo, Module, Moved, MovedTo, Output, Problem, Size, Stats, Submit, Submitted, Task, Tasks, Timeline, Tmpfs
+        Dir, LimitInfo, Module, Moved, MovedTo, Output, Problem, Resume, Size, Stats, Submit, Submitted, Task, Tasks, Timeline, Tmpfs
     )),
     modifiers(&Token)
 )]
@@ -44,10 +105,87 @@ impl Modify for Token {
     }
 }
 
+/// Says of every operation how it may fail, and what it does.
+fn complete(document: &mut Document) {
+    let components = document.components.get_or_insert_default();
+    for (_, name, description) in PROBLEMS {
+        let body = Content::new(Some(Ref::from_schema_name("Problem")));
+        let response = ResponseBuilder::new()
+            .description(description)
+            .content("application/json", body);
+        components
+            .responses
+            .insert(name.into(), response.build().into());
+    }
+    for (path, item) in &mut document.paths.paths {
+        let reads = item.get.iter_mut().map(|operation| (false, operation));
+        let others = [&mut item.put, &mut item.post, &mut item.delete];
+        let writes = others
+            .into_iter()
+            .flatten()
+            .map(|operation| (true, operation));
+        for (writes, operation) in reads.chain(writes) {
+            complete_operation(operation, path, writes);
+        }
+    }
+}
+
+fn complete_operation(operation: &mut Operation, path: &str, writes: bool) {
+    if operation.description.is_none() {
+        operation.description = operation.summary.clone();
+    }
+    let body = operation.request_body.as_ref();
+    let is_json = body.is_some_and(|body| match body {
+        RefOr::T(body) => body.content.contains_key("application/json"),
+        RefOr::Ref(_) => false,
+    });
+    let parameters = operation.parameters.as_ref();
+    let is_empty = parameters.is_none_or(Vec::is_empty) && body.is_none();
+    for (status, name, _) in PROBLEMS {
+        let may_be = match status {
+            "400" => !is_empty,
+            "404" => path.contains('{'),
+            "408" | "413" => body.is_some(),
+            "415" | "422" => is_json,
+            "507" => writes,
+            _ => true,
+        };
+        let known = &mut operation.responses.responses;
+        if may_be && !known.contains_key(status) {
+            known.insert(status.into(), Ref::from_response_name(name).into());
+        }
+    }
+}
+
 /// Gives the document.
-pub(super) async fn document() -> Json<Document> {
+#[utoipa::path(get, path = "/openapi.json", operation_id = "get_openapi",
+    responses((status = 200, description = "The document", body = Object)))]
+pub(super) async fn document() -> Json<serde_json::Value> {
     let mut document = Api::openapi();
     document.merge(Doc::openapi());
     document.merge(super::runs::Doc::openapi());
+    complete(&mut document);
+    // It is plain data, of which each part has a form in JSON.
+    let mut document = serde_json::to_value(document).unwrap_or_default();
+    unsigned(&mut document);
     Json(document)
+}
+
+/// Gives numbers that are not negative the formats of the registry that say so: without them the largest are none.
+fn unsigned(value: &mut serde_json::Value) {
+    if value["minimum"] == 0 {
+        let format = match value["format"].as_str() {
+            Some("int64") => Some("uint64"),
+            Some("int32") => Some("uint32"),
+            _ => None,
+        };
+        if let Some(format) = format {
+            value["format"] = format.into();
+        }
+    }
+    match value {
+        serde_json::Value::Object(fields) => fields.values_mut().for_each(unsigned),
+        serde_json::Value::Array(items) => items.iter_mut().for_each(unsigned),
+        _ => {}
+    }
 }

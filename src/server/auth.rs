@@ -5,13 +5,15 @@
 //! by the `Host` header: a daemon is asked by address, or by `localhost`.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::{AUTHORIZATION, CONNECTION, HOST, ORIGIN, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::admission::Place;
 use super::routes::problem;
 
 /// The token, and further names by which the daemon may be asked.
@@ -23,7 +25,7 @@ pub(super) struct Access {
 
 /// Refuses what may not be asked.
 pub(super) async fn check(
-    State(access): State<std::sync::Arc<Access>>,
+    State(access): State<Arc<Access>>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -38,10 +40,17 @@ pub(super) async fn check(
         let text = "the token is missing or wrong; the daemon keeps it in its data directory, and \
                     prints where at its start";
         let mut response = problem(StatusCode::UNAUTHORIZED, text);
-        let bearer = axum::http::HeaderValue::from_static("Bearer");
-        response
-            .headers_mut()
-            .insert(axum::http::header::WWW_AUTHENTICATE, bearer);
+        let bearer = HeaderValue::from_static("Bearer");
+        response.headers_mut().insert(WWW_AUTHENTICATE, bearer);
+        return response;
+    }
+    let place = request.extensions().get::<Arc<Place>>();
+    if place.is_some_and(|place| !place.admit()) {
+        let text = "there are too many connections; close those that are not needed, or raise the limit of open \
+                    files (ulimit -n) before `dormouse serve`";
+        let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, text);
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
         return response;
     }
     next.run(request).await.into_response()
@@ -50,20 +59,23 @@ pub(super) async fn check(
 impl Access {
     fn is_token(&self, headers: &HeaderMap) -> bool {
         let given = headers.get(AUTHORIZATION).map(|value| value.as_bytes());
-        let given = given.and_then(|value| value.strip_prefix(b"Bearer "));
+        let given = given.and_then(bearer);
         // Digests are compared, so that the time tells nothing about the token.
         let digest = |bytes: &[u8]| crate::model::Digest::of(bytes);
         given.is_some_and(|given| digest(given) == digest(self.token.as_bytes()))
     }
 }
 
+/// What follows the scheme `Bearer`, which may be written in any case (RFC 9110, section 11.1).
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, rest) = value.split_at_checked(b"Bearer ".len())?;
+    let rest = scheme.eq_ignore_ascii_case(b"Bearer ").then_some(rest)?;
+    Some(rest.trim_ascii_start())
+}
+
 /// Whether the request was meant for this daemon, and comes from no other page.
 fn is_ours(headers: &HeaderMap, hosts: &[String]) -> bool {
-    let text = |name| {
-        headers
-            .get(name)
-            .map(|value: &axum::http::HeaderValue| value.to_str())
-    };
+    let text = |name| headers.get(name).map(|value: &HeaderValue| value.to_str());
     let Some(Ok(host)) = text(HOST) else {
         return false;
     };
@@ -126,13 +138,17 @@ mod tests {
             hosts: Vec::new(),
         };
         let given = |value| access.is_token(&headers(&[(AUTHORIZATION, value)]));
-        assert!(given("Bearer secret"));
+        for right in ["Bearer secret", "bearer secret", "BEARER  secret"] {
+            assert!(given(right), "{right}");
+        }
         for wrong in [
             "Bearer secre",
             "Bearer secret2",
             "secret",
             "Basic secret",
             "Bearer ",
+            "Bearersecret",
+            "bearer SECRET",
         ] {
             assert!(!given(wrong), "{wrong}");
         }

@@ -1,15 +1,18 @@
 //! The daemon over HTTP: an API, metrics, and a dashboard. `wire` holds what travels; clients use it too.
 
-#[cfg(feature = "cli")]
 pub(crate) mod accept;
+mod admission;
+mod answers;
 mod api;
 mod auth;
+mod bodies;
 mod dashboard;
 mod limits;
 mod observe;
 mod peer;
 mod routes;
 mod runs;
+mod serving;
 mod streams;
 mod tail;
 #[cfg(feature = "cli")]
@@ -25,12 +28,21 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post, put};
 
 use self::auth::Access;
+use self::bodies::Bound;
+use crate::model::Limit;
 use crate::scheduler::Daemon;
 
 pub use peer::{Peers, wire as peers};
 
-/// The largest upload: no engine takes a larger module.
-const MAX_BODY: usize = 1 << 30;
+/// The largest upload: no engine takes a larger module, and there are as good as no larger snapshots.
+const UPLOAD: u64 = 1 << 30;
+
+/// The largest task, and the largest batch of them. Arguments and environment of a task have 2 MiB at most, each byte
+/// of which may take six in JSON.
+const TASKS: u64 = 16 << 20;
+
+/// The largest body of any other request.
+const OTHER: u64 = 1 << 20;
 
 /// What the handlers share.
 struct Served {
@@ -60,20 +72,19 @@ pub async fn serve(
     options: ServerOptions,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    serve_from(listener, daemon, options, stop).await
+    let (accepting, _intake) = accept::Accepting::new(listener);
+    serve_from(accepting, daemon, options, stop).await;
+    Ok(())
 }
 
-/// Like [`serve`], from whatever accepts connections.
-pub(crate) async fn serve_from<L: axum::serve::Listener<Addr: std::fmt::Debug>>(
-    listener: L,
+/// Like [`serve`], and accepting can be stopped.
+pub(crate) async fn serve_from(
+    accepting: accept::Accepting,
     daemon: Arc<Daemon>,
     options: ServerOptions,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    let app = router(daemon, options);
-    axum::serve(listener, app)
-        .with_graceful_shutdown(stop)
-        .await
+    stop: impl Future<Output = ()>,
+) {
+    serving::run(accepting, router(daemon, options), stop).await;
 }
 
 /// What answers the requests.
@@ -88,9 +99,34 @@ pub fn router(daemon: Arc<Daemon>, options: ServerOptions) -> Router {
         token: options.token,
         hosts: options.hosts,
     });
-    let api = Router::new()
+    let limits = served.daemon.options().limits;
+    let bound = |bytes, hint| from_fn_with_state(Bound::new(bytes, hint), bodies::bounded);
+    let upload = |limit, hint| bound(limits.value(limit).min(UPLOAD), hint);
+    let module = upload(
+        Limit::Module,
+        "`dormouse serve --limit module=VALUE` takes larger modules, up to 1G",
+    );
+    let snapshot = upload(
+        Limit::Snapshot,
+        "`dormouse serve --limit snapshot=VALUE` takes larger snapshots, up to 1G",
+    );
+    let tasks = bound(
+        TASKS,
+        "put large input into a file, and many tasks into several batches",
+    );
+    let uploads = Router::new()
+        .route("/v1/snapshots", post(routes::import))
+        .route_layer(snapshot)
+        .merge(
+            Router::new()
+                .route("/v1/modules", put(routes::put_module))
+                .route_layer(module),
+        );
+    let submitting = Router::new()
         .route("/v1/tasks", get(routes::list).post(routes::submit))
         .route("/v1/batch", post(routes::batch))
+        .route_layer(tasks);
+    let api = Router::new()
         .route("/v1/tasks/{id}", get(routes::show).delete(routes::remove))
         .route("/v1/tasks/{id}/pause", post(routes::pause))
         .route("/v1/tasks/{id}/resume", post(routes::resume))
@@ -99,18 +135,21 @@ pub fn router(daemon: Arc<Daemon>, options: ServerOptions) -> Router {
         .route("/v1/tasks/{id}/runs", get(runs::runs))
         .route("/v1/tasks/{id}/logs", get(streams::logs))
         .route("/v1/tasks/{id}/snapshot", get(routes::export))
-        .route("/v1/snapshots", post(routes::import))
-        .route("/v1/modules", put(routes::put_module))
         .route("/v1/modules/{digest}", get(routes::find_module))
-        .route("/v1/stats", get(routes::stats))
+        .route("/v1/stats", get(observe::stats))
         .route("/v1/limits", get(limits::limits))
-        .route("/v1/timeline", get(routes::timeline))
+        .route("/v1/timeline", get(observe::timeline))
         .route("/v1/events", get(streams::events))
         .route("/metrics", get(observe::metrics))
         .route("/openapi.json", get(api::document))
         .merge(peer::routes())
-        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .route_layer(bound(OTHER, "no request of this path needs more"))
+        .merge(uploads)
+        .merge(submitting)
+        .layer(DefaultBodyLimit::disable())
         .route_layer(from_fn_with_state(access, auth::check))
         .with_state(served);
     api.merge(dashboard::routes())
+        .fallback(answers::no_path)
+        .method_not_allowed_fallback(answers::no_method)
 }

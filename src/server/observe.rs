@@ -1,7 +1,8 @@
-//! What Prometheus is told, in the OpenMetrics text format.
+//! Numbers: what Prometheus is told, in the OpenMetrics text format, and what the dashboard and `top` show.
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -9,12 +10,16 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::Served;
-use super::routes::Refused;
+use super::routes::{Answer, Asked, Refused, Shared, bad};
+use super::wire::{Stats, Timeline, read_time, time};
 
 /// Counters and measurements for Prometheus.
-#[utoipa::path(get, path = "/metrics", responses((status = 200, content_type = "application/openmetrics-text")))]
+#[utoipa::path(get, path = "/metrics", operation_id = "get_metrics",
+    responses((status = 200, description = "The metrics", body = String, content_type = "application/openmetrics-text")))]
 pub(super) async fn metrics(State(served): State<Arc<Served>>) -> Result<Response, Refused> {
     let daemon = &served.daemon;
     let sizes = daemon.sizes().await?;
@@ -62,8 +67,77 @@ pub(super) async fn metrics(State(served): State<Arc<Served>>) -> Result<Respons
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }
 
+/// What the daemon does and holds.
+#[utoipa::path(get, path = "/v1/stats", operation_id = "get_stats",
+    responses((status = 200, description = "Numbers of now, and since the start", body = Stats)))]
+pub(super) async fn stats(State(served): Shared) -> Answer<Json<Stats>> {
+    let daemon = &served.daemon;
+    let metrics = daemon.metrics();
+    let sizes = daemon.sizes().await?;
+    let [submitted, wakes, suspends, flat, stored] = metrics.totals();
+    let states = metrics.states().into_iter();
+    Ok(Json(Stats {
+        version: env!("CARGO_PKG_VERSION").into(),
+        daemon: daemon.options().identity.clone(),
+        now: time(daemon.now()),
+        uptime: served.started.elapsed().as_secs_f64(),
+        tasks: states
+            .map(|(state, count)| (state.to_string(), count))
+            .collect(),
+        submitted,
+        wakes,
+        suspends,
+        memory: resident().unwrap_or(0),
+        warm_memory: metrics.warm_bytes(),
+        disk: sizes.disk,
+        blobs: sizes.blobs,
+        blob_bytes: sizes.blob_bytes,
+        dedup_ratio: flat as f64 / stored.max(1) as f64,
+    }))
+}
+
+/// Which spans to count.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TimelineQuery {
+    /// When the first span begins, RFC 3339; now if left out.
+    from: Option<String>,
+    /// Seconds in a span; 10 if left out.
+    step: Option<f64>,
+    /// How many spans; 60 if left out, 1000 at most.
+    count: Option<usize>,
+}
+
+/// How many tasks are due when.
+#[utoipa::path(get, path = "/v1/timeline", operation_id = "get_timeline", params(TimelineQuery),
+    responses((status = 200, description = "A number for each span", body = Timeline)))]
+pub(super) async fn timeline(
+    State(served): Shared,
+    Asked(query): Asked<TimelineQuery>,
+) -> Answer<Json<Timeline>> {
+    let from = query
+        .from
+        .as_deref()
+        .map(read_time)
+        .transpose()
+        .map_err(bad)?;
+    let from = from.unwrap_or_else(|| served.daemon.now());
+    let step = query.step.unwrap_or(10.0);
+    if !(0.001..=1e8).contains(&step) {
+        return Err(bad("`step` must be between 0.001 and 100000000 seconds"));
+    }
+    let count = query.count.unwrap_or(60).clamp(1, 1000);
+    let counts = served
+        .daemon
+        .timeline(from, (step * 1e9) as u64, count)
+        .await?;
+    let from = time(from);
+    Ok(Json(Timeline { from, step, counts }))
+}
+
 /// Bytes of memory that this process uses, where the system tells.
-pub(super) fn resident() -> Option<u64> {
+fn resident() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status
         .lines()

@@ -1,136 +1,39 @@
 //! What can be asked over HTTP. `api.rs` says in OpenAPI what each path takes and gives.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
-use axum::extract::{FromRequest, FromRequestParts, Query, State};
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::Served;
+pub(super) use super::answers::{
+    Answer, Asked, Body, Path, Refused, Shared, bad, bad_field, missing, problem, told,
+};
+use super::api::{Binary, CONFLICT, TASK};
 use super::wire::{
-    Module, Problem, Resume, Stats, Submit, Submitted, Task, Tasks, Timeline, Wrong, read_time,
-    time,
+    Batch, MOST_SUBMITTED, Module, Problem, Resume, Submit, Submitted, Task, Tasks, read_time,
 };
 use crate::error::{Error, ErrorKind};
 use crate::model::{Digest, TaskId, TaskState};
 use crate::scheduler::Submission;
 use crate::store::Filter;
 
-/// A list has at most so many tasks, a batch so many submissions.
+/// A list has at most so many tasks.
 const MOST_LISTED: usize = 1000;
-const MOST_SUBMITTED: u64 = 10_000;
+
+/// What the tasks of a batch were submitted with takes at most so much in the store, which is what the largest request
+/// could have brought itself: `count` saves sending, and multiplies no more than that.
+const BATCH: u64 = super::TASKS;
 
 /// A pause or a kill is waited for so long; a guest that computes may take longer.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-pub(super) type Shared = State<Arc<Served>>;
-pub(super) type Answer<T> = Result<T, Refused>;
-
-/// A request that failed.
-pub(super) struct Refused {
-    status: StatusCode,
-    text: String,
-    field: Option<String>,
-    kind: Option<ErrorKind>,
-}
-
-impl Refused {
-    fn new(status: StatusCode, text: impl Into<String>) -> Self {
-        Self {
-            status,
-            text: text.into(),
-            field: None,
-            kind: None,
-        }
-    }
-}
-
-impl IntoResponse for Refused {
-    fn into_response(self) -> Response {
-        let problem = Problem {
-            error: self.text,
-            field: self.field,
-            kind: self.kind.map(|kind| kind.name().to_string()),
-        };
-        (self.status, Json(problem)).into_response()
-    }
-}
-
-impl From<Wrong> for Refused {
-    fn from(wrong: Wrong) -> Self {
-        let field = Some(wrong.field);
-        Self {
-            field,
-            ..bad(wrong.error)
-        }
-    }
-}
-
-impl From<Error> for Refused {
-    fn from(error: Error) -> Self {
-        let text = error.to_string();
-        let status = match error.kind() {
-            ErrorKind::Task if text.contains("there is no task") => StatusCode::NOT_FOUND,
-            ErrorKind::Task => StatusCode::CONFLICT,
-            ErrorKind::Busy => StatusCode::SERVICE_UNAVAILABLE,
-            ErrorKind::Write => StatusCode::INSUFFICIENT_STORAGE,
-            ErrorKind::Peer => StatusCode::BAD_GATEWAY,
-            ErrorKind::Store | ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            _ => StatusCode::BAD_REQUEST,
-        };
-        let cause = error.cause::<crate::scheduler::Error>();
-        let field = cause.and_then(|cause| cause.field()).map(String::from);
-        Self {
-            status,
-            text,
-            field,
-            kind: Some(error.kind()),
-        }
-    }
-}
-
-macro_rules! refused_from {
-    ($($rejection:ty),*) => {$(
-        impl From<$rejection> for Refused {
-            fn from(rejection: $rejection) -> Self {
-                Self::new(rejection.status(), rejection.body_text())
-            }
-        }
-    )*};
-}
-refused_from!(JsonRejection, PathRejection, QueryRejection, BytesRejection);
-
-/// JSON, or the problem with it in our own form.
-#[derive(FromRequest)]
-#[from_request(via(Json), rejection(Refused))]
-pub(super) struct Body<T>(pub(super) T);
-
-/// Part of the path, or the problem with it in our own form.
-#[derive(FromRequestParts)]
-#[from_request(via(axum::extract::Path), rejection(Refused))]
-pub(super) struct Path<T>(pub(super) T);
-
-/// A query, or the problem with it in our own form.
-#[derive(FromRequestParts)]
-#[from_request(via(Query), rejection(Refused))]
-pub(super) struct Asked<T>(pub(super) T);
-
-pub(super) fn problem(status: StatusCode, text: &str) -> Response {
-    Refused::new(status, text).into_response()
-}
-
-pub(super) fn bad(text: impl Into<String>) -> Refused {
-    Refused {
-        kind: Some(ErrorKind::Request),
-        ..Refused::new(StatusCode::BAD_REQUEST, text)
-    }
-}
 
 pub(super) async fn find(served: &Served, id: &str) -> Answer<TaskId> {
     Ok(served.daemon.find(id).await?)
@@ -138,6 +41,7 @@ pub(super) async fn find(served: &Served, id: &str) -> Answer<TaskId> {
 
 /// Which tasks to list.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
     /// Only tasks in these states, separated by commas.
@@ -151,16 +55,19 @@ pub(super) struct ListQuery {
 }
 
 /// Lists tasks, the newest first.
-#[utoipa::path(get, path = "/v1/tasks", params(ListQuery), responses((status = 200, body = Tasks)))]
+#[utoipa::path(get, path = "/v1/tasks", operation_id = "list_tasks", params(ListQuery),
+    responses((status = 200, description = "A page of tasks", body = Tasks)))]
 pub(super) async fn list(
     State(served): Shared,
     Asked(query): Asked<ListQuery>,
 ) -> Answer<Json<Tasks>> {
     let states = query.state.iter().flat_map(|states| states.split(','));
-    let states: Vec<TaskState> = states
+    // Each once, however often it is named.
+    let states: BTreeSet<TaskState> = states
         .map(str::parse)
         .collect::<Result<_, _>>()
         .map_err(bad)?;
+    let states = states.into_iter().collect();
     let limit = query.limit.unwrap_or(100).clamp(1, MOST_LISTED);
     if let Some(name) = &query.name {
         crate::model::check_pattern(name).map_err(bad)?;
@@ -174,13 +81,9 @@ pub(super) async fn list(
     };
     let (infos, next) = served.daemon.list(filter).await?;
     let next = next.map(|id| id.0);
-    let tasks = infos.into_iter().map(Task::from).collect();
+    let tasks = infos.into_iter().map(|info| Task::from(info).brief());
+    let tasks = tasks.collect();
     Ok(Json(Tasks { tasks, next }))
-}
-
-fn bad_field(field: &str, text: impl Into<String>) -> Refused {
-    let field = Some(field.into());
-    Refused { field, ..bad(text) }
 }
 
 /// What the scheduler is told, but for the module.
@@ -209,6 +112,7 @@ fn submission(served: &Served, submit: &Submit) -> Answer<Submission> {
 
 /// How to submit.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SubmitQuery {
     /// Look at everything but the module, and submit nothing: 204 where nothing is wrong.
@@ -216,8 +120,9 @@ pub(super) struct SubmitQuery {
 }
 
 /// Submits a task. When the answer comes, it is stored.
-#[utoipa::path(post, path = "/v1/tasks", params(SubmitQuery), request_body = Submit,
-    responses((status = 201, body = Task), (status = 204), (status = 400, body = Problem)))]
+#[utoipa::path(post, path = "/v1/tasks", operation_id = "submit_task", params(SubmitQuery), request_body = Submit,
+    responses((status = 204, description = "With `dry_run`: nothing is wrong with it"),
+        (status = 201, description = "The task, which is stored", body = Task)))]
 pub(super) async fn submit(
     State(served): Shared,
     Asked(query): Asked<SubmitQuery>,
@@ -242,28 +147,38 @@ pub(super) async fn submit(
 }
 
 /// Submits many tasks in one transaction. Those that are refused say why; the others are stored.
-#[utoipa::path(post, path = "/v1/batch", request_body = Vec<Submit>,
-    responses((status = 200, body = Vec<Submitted>)))]
+#[utoipa::path(post, path = "/v1/batch", operation_id = "submit_tasks", request_body = Vec<Submit>,
+    responses((status = 200, description = "For each task its number, or why it was refused", body = Vec<Submitted>)))]
 pub(super) async fn batch(
     State(served): Shared,
-    Body(body): Body<Vec<Submit>>,
+    Body(Batch(body)): Body<Batch>,
 ) -> Answer<Json<Vec<Submitted>>> {
-    let total: u64 = body
-        .iter()
-        .map(|item| u64::from(item.count.unwrap_or(1)))
-        .sum();
+    let count = |item: &Submit| u64::from(item.count.unwrap_or(1));
+    let total: u64 = body.iter().map(count).sum();
     if total > MOST_SUBMITTED {
         return Err(bad(format!(
             "a batch has at most {MOST_SUBMITTED} tasks, and this has {total}"
         )));
     }
-    let mut submissions = Vec::new();
-    for item in &body {
-        let count = item.count.unwrap_or(1) as usize;
-        submissions.extend(std::iter::repeat_n(submission(&served, item)?, count));
+    let items = body.iter().map(|item| submission(&served, item));
+    let items: Vec<Submission> = items.collect::<Result<_, _>>()?;
+    let sizes = body.iter().zip(&items);
+    let sizes = sizes.map(|(item, task)| count(item) * task.spec.size());
+    let size: u64 = sizes.sum();
+    if size > BATCH {
+        let text = format!(
+            "arguments, environment and the like of this batch's tasks take {size} bytes in the store, and may take \
+             {BATCH}; submit fewer tasks at once, or give them what they have in common in a file"
+        );
+        let refused = Refused::new(StatusCode::PAYLOAD_TOO_LARGE, text);
+        return Err(refused.of(ErrorKind::Limit));
+    }
+    let mut submissions = Vec::with_capacity(total as usize);
+    for (item, task) in body.iter().zip(items) {
+        submissions.extend(std::iter::repeat_n(task, count(item) as usize));
     }
     let results = served.daemon.submit(submissions).await?;
-    let told = results.into_iter().map(|result| match result {
+    let answers = results.into_iter().map(|result| match result {
         Ok(id) => Submitted {
             id: Some(id.0),
             error: None,
@@ -271,15 +186,16 @@ pub(super) async fn batch(
         },
         Err(error) => Submitted {
             id: None,
-            error: Some(error.to_string()),
+            error: Some(told(error.to_string())),
             kind: Some(error.kind().name().into()),
         },
     });
-    Ok(Json(told.collect()))
+    Ok(Json(answers.collect()))
 }
 
 /// How to make a module ready.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ModuleQuery {
     /// Put a check into loops and calls, so that its tasks can be suspended while they compute.
@@ -288,14 +204,15 @@ pub(super) struct ModuleQuery {
 
 /// Uploads a module, the bytes of a .wasm file. It is made resumable and compiled, once, which takes
 /// seconds for one of a megabyte and minutes for one of 20, and kept while tasks name it.
-#[utoipa::path(put, path = "/v1/modules", params(ModuleQuery), request_body(content = Vec<u8>, content_type = "application/wasm"),
-    responses((status = 200, body = Module), (status = 400, body = Problem)))]
+#[utoipa::path(put, path = "/v1/modules", operation_id = "upload_module", params(ModuleQuery),
+    request_body(content = Binary, content_type = "application/wasm", description = "The module"),
+    responses((status = 200, description = "The module is there", body = Module)))]
 pub(super) async fn put_module(
     State(served): Shared,
     Asked(query): Asked<ModuleQuery>,
     body: Result<Bytes, BytesRejection>,
 ) -> Answer<Json<Module>> {
-    let (source, preempt) = (body?.to_vec(), query.preempt.unwrap_or_default());
+    let (source, preempt) = (Vec::from(body?), query.preempt.unwrap_or_default());
     let digest = served.daemon.add_module_as(source, preempt).await?;
     let module = digest.to_string();
     Ok(Json(Module { module }))
@@ -303,8 +220,9 @@ pub(super) async fn put_module(
 
 /// A module that the daemon has, by the BLAKE3 digest of the module as it was uploaded, or of its resumable form; gives
 /// the digest by which tasks name it.
-#[utoipa::path(get, path = "/v1/modules/{digest}", params(ModuleQuery),
-    responses((status = 200, body = Module), (status = 404, body = Problem)))]
+#[utoipa::path(get, path = "/v1/modules/{digest}", operation_id = "find_module",
+    params(("digest" = String, Path, description = "64 hexadecimal digits"), ModuleQuery),
+    responses((status = 200, description = "The module is there", body = Module)))]
 pub(super) async fn find_module(
     State(served): Shared,
     Path(digest): Path<String>,
@@ -315,10 +233,7 @@ pub(super) async fn find_module(
     let preempt = query.preempt.unwrap_or_default();
     let found = served.daemon.find_module(digest, preempt).await;
     let found = found.map_err(|error| match error.kind() {
-        ErrorKind::Missing => Refused {
-            status: StatusCode::NOT_FOUND,
-            ..error.into()
-        },
+        ErrorKind::Missing => Refused::from(error).with(StatusCode::NOT_FOUND),
         _ => error.into(),
     })?;
     let module = found.to_string();
@@ -326,7 +241,8 @@ pub(super) async fn find_module(
 }
 
 /// Shows a task. It is named by its number or its name.
-#[utoipa::path(get, path = "/v1/tasks/{id}", responses((status = 200, body = Task), (status = 404, body = Problem)))]
+#[utoipa::path(get, path = "/v1/tasks/{id}", operation_id = "get_task", params(("id" = String, Path, description = TASK)),
+    responses((status = 200, description = "The task", body = Task)))]
 pub(super) async fn show(State(served): Shared, Path(id): Path<String>) -> Answer<Json<Task>> {
     let id = find(&served, &id).await?;
     Ok(Json(served.daemon.task(id).await?.into()))
@@ -334,15 +250,22 @@ pub(super) async fn show(State(served): Shared, Path(id): Path<String>) -> Answe
 
 /// Stops a task at its next call that may block, or at its next check if it was submitted with those, and
 /// keeps it until told otherwise. 202: it computes, and will be paused when it blocks.
-#[utoipa::path(post, path = "/v1/tasks/{id}/pause", responses((status = 200, body = Task), (status = 202, body = Task)))]
+#[utoipa::path(post, path = "/v1/tasks/{id}/pause", operation_id = "pause_task",
+    params(("id" = String, Path, description = TASK)),
+    responses((status = 200, description = "The task is paused", body = Task),
+        (status = 202, description = "It computes, and will be paused when it blocks", body = Task),
+        (status = 409, description = CONFLICT, body = Problem)))]
 pub(super) async fn pause(State(served): Shared, Path(id): Path<String>) -> Answer<Response> {
     let id = find(&served, &id).await?;
     acted(&served, id, served.daemon.pause(id)).await
 }
 
 /// Lets a paused task go on. The body, which may be left out, gives it other limits.
-#[utoipa::path(post, path = "/v1/tasks/{id}/resume", request_body = Option<Resume>,
-    responses((status = 200, body = Task), (status = 400, body = Problem)))]
+#[utoipa::path(post, path = "/v1/tasks/{id}/resume", operation_id = "resume_task",
+    params(("id" = String, Path, description = TASK)), request_body = Option<Resume>,
+    responses((status = 200, description = "The task goes on", body = Task),
+        (status = 202, description = "It goes on in a moment", body = Task),
+        (status = 409, description = CONFLICT, body = Problem)))]
 pub(super) async fn resume(
     State(served): Shared,
     Path(id): Path<String>,
@@ -359,7 +282,11 @@ pub(super) async fn resume(
 }
 
 /// Ends a task. 202: a call of its host takes long, and it ends after that.
-#[utoipa::path(post, path = "/v1/tasks/{id}/kill", responses((status = 200, body = Task), (status = 202, body = Task)))]
+#[utoipa::path(post, path = "/v1/tasks/{id}/kill", operation_id = "kill_task",
+    params(("id" = String, Path, description = TASK)),
+    responses((status = 200, description = "The task is over", body = Task),
+        (status = 202, description = "A call of its host takes long, and it ends after that", body = Task),
+        (status = 409, description = CONFLICT, body = Problem)))]
 pub(super) async fn kill(State(served): Shared, Path(id): Path<String>) -> Answer<Response> {
     let id = find(&served, &id).await?;
     acted(&served, id, served.daemon.kill(id)).await
@@ -379,7 +306,10 @@ pub(super) async fn acted(
 }
 
 /// Takes a task that is over or paused out of the list, with its output.
-#[utoipa::path(delete, path = "/v1/tasks/{id}", responses((status = 204)))]
+#[utoipa::path(delete, path = "/v1/tasks/{id}", operation_id = "remove_task",
+    params(("id" = String, Path, description = TASK)),
+    responses((status = 204, description = "The task is out of the list"),
+        (status = 409, description = CONFLICT, body = Problem)))]
 pub(super) async fn remove(State(served): Shared, Path(id): Path<String>) -> Answer<StatusCode> {
     let id = find(&served, &id).await?;
     served.daemon.remove(id).await?;
@@ -388,17 +318,16 @@ pub(super) async fn remove(State(served): Shared, Path(id): Path<String>) -> Ans
 
 /// A task as a snapshot file, which `dormouse resume` takes on any machine. The task goes on here; the
 /// file is a copy of it, and says so.
-#[utoipa::path(get, path = "/v1/tasks/{id}/snapshot",
-    responses((status = 200, content_type = "application/octet-stream"), (status = 409, body = Problem)))]
+#[utoipa::path(get, path = "/v1/tasks/{id}/snapshot", operation_id = "export_task",
+    params(("id" = String, Path, description = TASK)),
+    responses((status = 200, description = "The snapshot file", body = Binary, content_type = "application/octet-stream"),
+        (status = 409, description = CONFLICT, body = Problem)))]
 pub(super) async fn export(State(served): Shared, Path(id): Path<String>) -> Answer<Response> {
     let id = find(&served, &id).await?;
     let exported = tokio::time::timeout(PATIENCE, served.daemon.export(id));
     let bytes = exported.await.map_err(|_| {
         let text = format!("task {id} computes, and can be exported when it blocks");
-        Refused {
-            kind: Some(ErrorKind::Task),
-            ..Refused::new(StatusCode::CONFLICT, text)
-        }
+        Refused::new(StatusCode::CONFLICT, text).of(ErrorKind::Task)
     })??;
     let kind = (header::CONTENT_TYPE, "application/octet-stream");
     Ok(([kind], bytes).into_response())
@@ -406,6 +335,7 @@ pub(super) async fn export(State(served): Shared, Path(id): Path<String>) -> Ans
 
 /// What an imported task is given.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ImportQuery {
     /// A task without its module and arguments, as JSON.
@@ -413,9 +343,9 @@ pub(super) struct ImportQuery {
 }
 
 /// A new task from a snapshot file. It goes on as soon as its wait is over.
-#[utoipa::path(post, path = "/v1/snapshots", params(ImportQuery),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
-    responses((status = 201, body = Task), (status = 400, body = Problem)))]
+#[utoipa::path(post, path = "/v1/snapshots", operation_id = "import_task", params(ImportQuery),
+    request_body(content = Binary, content_type = "application/octet-stream", description = "The snapshot file"),
+    responses((status = 201, description = "The new task, which is stored", body = Task)))]
 pub(super) async fn import(
     State(served): Shared,
     Asked(query): Asked<ImportQuery>,
@@ -427,73 +357,7 @@ pub(super) async fn import(
     };
     let spec = submit.spec(&served.daemon.options().limits)?;
     let name = submit.name;
-    let id = served.daemon.import(body?.to_vec(), spec, name).await?;
+    let id = served.daemon.import(body?.into(), spec, name).await?;
     let info = served.daemon.task(id).await?;
     Ok((StatusCode::CREATED, Json(info.into())))
-}
-
-/// What the daemon does and holds.
-#[utoipa::path(get, path = "/v1/stats", responses((status = 200, body = Stats)))]
-pub(super) async fn stats(State(served): Shared) -> Answer<Json<Stats>> {
-    let daemon = &served.daemon;
-    let metrics = daemon.metrics();
-    let sizes = daemon.sizes().await?;
-    let [submitted, wakes, suspends, flat, stored] = metrics.totals();
-    let states = metrics.states().into_iter();
-    Ok(Json(Stats {
-        version: env!("CARGO_PKG_VERSION").into(),
-        daemon: daemon.options().identity.clone(),
-        now: time(daemon.now()),
-        uptime: served.started.elapsed().as_secs_f64(),
-        tasks: states
-            .map(|(state, count)| (state.to_string(), count))
-            .collect(),
-        submitted,
-        wakes,
-        suspends,
-        memory: super::observe::resident().unwrap_or(0),
-        warm_memory: metrics.warm_bytes(),
-        disk: sizes.disk,
-        blobs: sizes.blobs,
-        blob_bytes: sizes.blob_bytes,
-        dedup_ratio: flat as f64 / stored.max(1) as f64,
-    }))
-}
-
-/// Which spans to count.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-pub(super) struct TimelineQuery {
-    /// When the first span begins, RFC 3339; now if left out.
-    from: Option<String>,
-    /// Seconds in a span; 10 if left out.
-    step: Option<f64>,
-    /// How many spans; 60 if left out, 1000 at most.
-    count: Option<usize>,
-}
-
-/// How many tasks are due when.
-#[utoipa::path(get, path = "/v1/timeline", params(TimelineQuery), responses((status = 200, body = Timeline)))]
-pub(super) async fn timeline(
-    State(served): Shared,
-    Asked(query): Asked<TimelineQuery>,
-) -> Answer<Json<Timeline>> {
-    let from = query
-        .from
-        .as_deref()
-        .map(read_time)
-        .transpose()
-        .map_err(bad)?;
-    let from = from.unwrap_or_else(|| served.daemon.now());
-    let step = query.step.unwrap_or(10.0);
-    if !(0.001..=1e8).contains(&step) {
-        return Err(bad("`step` must be between 0.001 and 100000000 seconds"));
-    }
-    let count = query.count.unwrap_or(60).clamp(1, 1000);
-    let counts = served
-        .daemon
-        .timeline(from, (step * 1e9) as u64, count)
-        .await?;
-    let from = time(from);
-    Ok(Json(Timeline { from, step, counts }))
 }

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::response::Response;
 use utoipa::OpenApi;
 
+use super::api::TASK;
 use super::routes::{Answer, Path, Shared, acted, find};
 use super::wire::{Problem, Runs, Task};
 
@@ -14,15 +15,20 @@ use super::wire::{Problem, Runs, Task};
 pub(super) struct Doc;
 
 /// Starts a task now that waits for its first start, or for the next one of its schedule. The schedule goes on.
-#[utoipa::path(post, path = "/v1/tasks/{id}/start", responses((status = 200, body = Task),
-    (status = 404, body = Problem), (status = 409, description = "a run is under way, or it is over or paused", body = Problem)))]
+#[utoipa::path(post, path = "/v1/tasks/{id}/start", operation_id = "start_task",
+    params(("id" = String, Path, description = TASK)),
+    responses((status = 200, description = "A run has begun", body = Task),
+        (status = 202, description = "It begins in a moment", body = Task),
+        (status = 409, description = "A run is under way, or it is over or paused", body = Problem)))]
 pub(super) async fn start(State(served): Shared, Path(id): Path<String>) -> Answer<Response> {
     let id = find(&served, &id).await?;
     acted(&served, id, served.daemon.start_now(id)).await
 }
 
 /// The last runs of a task, the newest first: when, how long, how they ended, and how much they wrote. Some 30 are kept.
-#[utoipa::path(get, path = "/v1/tasks/{id}/runs", responses((status = 200, body = Runs), (status = 404, body = Problem)))]
+#[utoipa::path(get, path = "/v1/tasks/{id}/runs", operation_id = "list_runs",
+    params(("id" = String, Path, description = TASK)),
+    responses((status = 200, description = "The runs that are kept", body = Runs)))]
 pub(super) async fn runs(State(served): Shared, Path(id): Path<String>) -> Answer<Json<Runs>> {
     let id = find(&served, &id).await?;
     Ok(Json(served.daemon.task(id).await?.into()))

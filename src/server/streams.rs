@@ -15,6 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use utoipa::IntoParams;
 
 use super::Served;
+use super::api::{Binary, TASK};
 use super::routes::{Asked, Path, Refused, bad, find};
 use super::tail::LastLines;
 use super::wire::{Moved, Output, read_time};
@@ -26,6 +27,7 @@ const CHUNK: u64 = 1 << 20;
 
 /// Which output.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OutputQuery {
     /// From this piece on.
@@ -41,8 +43,10 @@ pub(super) struct OutputQuery {
 }
 
 /// A task's output: a line of JSON for each piece, or the bytes.
-#[utoipa::path(get, path = "/v1/tasks/{id}/logs", params(OutputQuery),
-    responses((status = 200, body = Output, content_type = "application/x-ndjson")))]
+#[utoipa::path(get, path = "/v1/tasks/{id}/logs", operation_id = "get_logs",
+    params(("id" = String, Path, description = TASK), OutputQuery),
+    responses((status = 200, content((String = "application/x-ndjson"), (Binary = "application/octet-stream")),
+        description = "With `format=json` a line for each piece, an `Output`; with `format=raw` the bytes")))]
 pub(super) async fn logs(
     State(served): State<Arc<Served>>,
     Path(id): Path<String>,
@@ -187,8 +191,9 @@ impl Writer {
 }
 
 /// Changes of state as they happen, as server-sent events. Those that a slow reader misses are left out.
-#[utoipa::path(get, path = "/v1/events",
-    responses((status = 200, body = Moved, content_type = "text/event-stream")))]
+#[utoipa::path(get, path = "/v1/events", operation_id = "watch_events",
+    responses((status = 200, body = String, content_type = "text/event-stream",
+        description = "Events without end; the data of each is a `Moved`")))]
 pub(super) async fn events(State(served): State<Arc<Served>>) -> Response {
     let (events, body) = mpsc::channel::<Result<Event, Infallible>>(64);
     let mut moves = served.daemon.watch();

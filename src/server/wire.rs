@@ -1,22 +1,26 @@
 //! What travels over HTTP, as JSON. Times are RFC 3339 in UTC.
 
+mod bounds;
 mod output;
 mod runs;
 mod submit;
+mod words;
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::model::{Interest, Setting, Wait};
+use crate::model::Setting;
 use crate::scheduler::TaskInfo;
 
+pub(super) use bounds::{Batch, MOST_SUBMITTED, check_hosts};
 pub use output::Output;
 pub use runs::{Run, Runs};
 pub(super) use submit::Wrong;
 pub use submit::{Dir, Resume, Size, Submit, Tmpfs};
+use words::wait;
+pub(super) use words::{read_time, time};
 
 /// A task.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -103,6 +107,9 @@ pub struct Task {
     pub output_bytes: u64,
     /// Bytes of its memories, while it is in memory.
     pub memory: u64,
+    /// In a list: arguments or names of variables are left out, because they are long. The task alone has them all.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shortened: bool,
 }
 
 impl From<TaskInfo> for Task {
@@ -158,6 +165,7 @@ impl From<TaskInfo> for Task {
             snapshot_bytes: info.snapshot_bytes,
             output_bytes: info.output_bytes,
             memory: info.memory,
+            shortened: false,
         }
     }
 }
@@ -300,47 +308,4 @@ pub struct Problem {
     /// where the request itself could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-}
-
-/// Nanoseconds since the Unix epoch, to milliseconds.
-pub(super) fn time(nanoseconds: u64) -> String {
-    let nanoseconds = i64::try_from(nanoseconds).unwrap_or(i64::MAX);
-    let time = Timestamp::from_nanosecond(nanoseconds.into()).unwrap_or(Timestamp::MAX);
-    format!("{time:.3}")
-}
-
-/// Nanoseconds since the Unix epoch.
-pub(super) fn read_time(text: &str) -> Result<u64, String> {
-    let wrong = || {
-        format!(
-            "{text:?} is no time; write RFC 3339, such as 2030-01-31T12:00:00Z, up to the year 2262"
-        )
-    };
-    let time: Timestamp = text.parse().map_err(|_| wrong())?;
-    let nanoseconds = i64::try_from(time.as_nanosecond()).map_err(|_| wrong())?;
-    u64::try_from(nanoseconds).map_err(|_| wrong())
-}
-
-/// What a wait is for, in words.
-fn wait(wait: &Wait) -> String {
-    match wait {
-        Wait::Yield => "its next turn".into(),
-        Wait::Host { function } => format!("host function {function}"),
-        Wait::Poll { deadline, fds } => {
-            let mut parts: Vec<String> = fds
-                .iter()
-                .map(|fd| match fd.interest {
-                    Interest::Read => format!("fd {} readable", fd.fd),
-                    Interest::Write => format!("fd {} writable", fd.fd),
-                })
-                .collect();
-            if deadline.is_some() {
-                parts.push("time".into());
-            }
-            match parts.is_empty() {
-                true => "a reader of a named pipe".into(),
-                false => parts.join(" or "),
-            }
-        }
-    }
 }

@@ -23,7 +23,7 @@ use super::streams::{Bindings, HostDir, Stream, Streams, readiness};
 use super::tmpfs::{self, TmpDir};
 use super::{Error, Function, dir, file, path, rights};
 use crate::clock::Clock;
-use crate::model::{ClockId, Deadline, Ends, FdInterest, Interest, Limit, Wait};
+use crate::model::{ClockId, Deadline, Ends, FdInterest, Interest, Limit, Wait, check_environment};
 
 /// What a guest is started with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,12 +91,13 @@ impl Ctx {
     /// The state of a guest that has not run yet.
     ///
     /// # Errors
-    /// Where a directory cannot be opened, or an argument holds a zero byte.
+    /// Where a directory cannot be opened, or the guest cannot be given its arguments or environment.
     pub fn new(
         config: Config,
         bindings: Bindings,
         clock: Arc<dyn Clock>,
     ) -> std::result::Result<Self, Error> {
+        check_environment(&config.args, &config.env)?;
         let tmpfs = config.tmpfs.clone();
         let most = bindings.limits.value(Limit::Tmpfs);
         if let Some(size) = tmpfs.iter().map(|dir| dir.limit).find(|size| *size > most) {
@@ -145,12 +146,6 @@ impl Ctx {
         bindings: Bindings,
         clock: GuestClock,
     ) -> std::result::Result<Self, Error> {
-        let variables = config.env.iter().flat_map(|(name, value)| [name, value]);
-        for text in config.args.iter().chain(variables) {
-            if text.contains('\0') {
-                return Err(Error::ZeroByte(text.clone()));
-            }
-        }
         let preopens = bindings
             .dirs
             .into_iter()

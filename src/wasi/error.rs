@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::error::ErrorKind;
-use crate::model::Reached;
+use crate::model::{Reached, Unfit};
 
 /// What can go wrong around a guest's WASI state.
 #[derive(Debug, thiserror::Error)]
@@ -17,9 +17,9 @@ pub enum Error {
         /// The system's answer.
         source: io::Error,
     },
-    /// An argument or a variable holds a zero byte.
-    #[error("{0} contains a zero byte, which a guest cannot be given")]
-    ZeroByte(String),
+    /// Arguments or environment that no guest can be given.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
     /// Directories that the task had are not given again.
     #[error(
         "the task needs the director{} {} again; give each with --dir HOST::GUEST",
@@ -137,7 +137,9 @@ impl From<Error> for crate::error::Error {
                 ErrorKind::Suspend
             }
             Error::Malformed(_) => ErrorKind::Snapshot,
-            Error::ZeroByte(_) | Error::Io { .. } => ErrorKind::Internal,
+            Error::Unfit(unfit) if unfit.is_size() => ErrorKind::Limit,
+            Error::Unfit(_) => ErrorKind::Request,
+            Error::Io { .. } => ErrorKind::Internal,
         };
         Self::new(kind, error)
     }

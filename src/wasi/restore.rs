@@ -26,7 +26,7 @@ use super::streams::{Access, Bindings};
 use super::tmpfs;
 use super::{Error, rights};
 use crate::clock::Clock;
-use crate::model::Limit;
+use crate::model::{Limit, Unfit, check_environment};
 
 /// What to do at a resume where the host is not as it was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +50,12 @@ impl Ctx {
     ) -> Result<Self, Error> {
         check_directories(&state, &bindings)?;
         check_listeners(&state, &bindings)?;
+        // A snapshot from before there were bounds may have more; a zero byte no guest ever had.
+        if let Err(Unfit::ZeroByte(_)) = check_environment(&state.args, &state.env) {
+            return Err(Error::Malformed(
+                "a text of the guest's contains a zero byte",
+            ));
+        }
         let config = Config {
             args: state.args,
             env: state.env,
@@ -66,10 +72,7 @@ impl Ctx {
             .map(|dir| (dir.guest.clone(), dir.access))
             .collect();
         let held = std::mem::take(&mut bindings.held);
-        let mut ctx = Self::bare(config, bindings, clock).map_err(|error| match error {
-            Error::ZeroByte(_) => Error::Malformed("a text of the guest's contains a zero byte"),
-            other => other,
-        })?;
+        let mut ctx = Self::bare(config, bindings, clock)?;
         for preopen in &mut ctx.preopens {
             let before = state.read_only.contains(&preopen.guest);
             let given = accesses.iter().find(|(guest, _)| *guest == preopen.guest);

@@ -149,7 +149,59 @@ fn bad_requests_are_told_what_is_wrong() {
     assert_eq!(status, 400, "{}", text(&answer));
     let (status, answer) = daemon.ask(Method::POST, "/v1/snapshots", b"dormouse");
     assert_eq!(status, 400, "{}", text(&answer));
-    assert_eq!(daemon.json(Method::GET, "/v1/nothing", &Value::Null).0, 404);
+    let (status, answer) = daemon.json(Method::DELETE, "/v1/peers/nobody", &Value::Null);
+    assert_eq!(status, 404, "{answer}");
+}
+
+/// Also where the router itself refuses.
+#[test]
+fn whatever_is_refused_says_why_in_json() {
+    let data = folder();
+    let daemon = Daemon::start(data.path(), &[]);
+    for (method, path, status) in [
+        (Method::GET, "/v1/nothing", 404),
+        (Method::GET, "/v1/tasks/1/nothing", 404),
+        (Method::POST, "/nothing", 404),
+        (Method::PATCH, "/v1/tasks", 405),
+        (Method::DELETE, "/v1/stats", 405),
+        (Method::PUT, "/v1/tasks/1/kill", 405),
+        (Method::POST, "/", 405),
+        (Method::GET, "/v1/tasks/%ff", 400),
+        (Method::GET, "/v1/tasks?limit=%ff", 400),
+    ] {
+        let (found, answer) = daemon.json(method.clone(), path, &Value::Null);
+        assert_eq!(found, status, "{method} {path}: {answer}");
+        assert!(answer["error"].is_string(), "{method} {path}: {answer}");
+    }
+    let request = "PATCH /v1/tasks HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let mut stream = TcpStream::connect(&daemon.address).expect("it listens");
+    stream.write_all(request.as_bytes()).expect("it is sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let allow = answer
+        .lines()
+        .find(|line| line.to_lowercase().starts_with("allow: "));
+    let allow = allow.unwrap_or_else(|| panic!("{answer}")).to_uppercase();
+    assert!(allow.contains("GET") && allow.contains("POST"), "{answer}");
+    assert!(!allow.contains("DELETE"), "{answer}");
+}
+
+/// RFC 9110, section 11.1: the name of a scheme is written in any case.
+#[test]
+fn the_scheme_of_the_token_is_written_in_any_case() {
+    let data = folder();
+    let daemon = Daemon::start(data.path(), &[]);
+    for (scheme, status) in [
+        ("Bearer", 200),
+        ("bearer", 200),
+        ("BEARER", 200),
+        ("Basic", 401),
+    ] {
+        let token = format!("{scheme} {}", daemon.token);
+        let headers = [("authorization", token.as_str())];
+        let answer = daemon.ask_with(Method::GET, "/v1/stats", &[], &headers);
+        assert_eq!(answer.expect("it answers").0, status, "{scheme}");
+    }
 }
 
 #[test]

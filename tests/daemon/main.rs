@@ -5,8 +5,10 @@
 //! `DORMOUSE_SOAK_MINUTES` says how long the soak takes, some seconds if left out; `make soak` sets it.
 
 mod api;
+mod bounds;
 mod clock;
 mod compute;
+mod connections;
 mod crash;
 mod faketime;
 mod flags;
@@ -20,6 +22,7 @@ mod names;
 mod neighbour;
 mod netns;
 mod network;
+mod openapi;
 #[path = "../sockets/ports.rs"]
 mod ports;
 mod run;

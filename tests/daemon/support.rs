@@ -52,7 +52,28 @@ impl Daemon {
         data: &Path,
         options: &[&str],
     ) -> Result<Self, String> {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_dormouse"))
+        let mut binary = Command::new(env!("CARGO_BIN_EXE_dormouse"));
+        binary.envs(environment.iter().copied());
+        Self::try_start_by(binary, data, options)
+    }
+
+    /// A daemon that may have only so many descriptors open.
+    pub fn start_with_descriptors(count: u64, data: &Path, options: &[&str]) -> Self {
+        let mut shell = Command::new("sh");
+        shell
+            .arg("-c")
+            .arg(format!("ulimit -n {count} && exec \"$0\" \"$@\""))
+            .arg(env!("CARGO_BIN_EXE_dormouse"));
+        Self::try_start_by(shell, data, options).unwrap_or_else(|text| panic!("{text}"))
+    }
+
+    /// The same by a command that runs the binary with the arguments that it gets.
+    pub fn try_start_by(
+        mut command: Command,
+        data: &Path,
+        options: &[&str],
+    ) -> Result<Self, String> {
+        let mut child = command
             .args(["serve", "--data"])
             .arg(data)
             .args(match options.contains(&"--listen") {
@@ -60,7 +81,6 @@ impl Daemon {
                 false => &["--listen", "127.0.0.1:0"],
             })
             .args(options)
-            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()

@@ -17,6 +17,12 @@ const LIVE: [TaskState; 3] = [TaskState::Ready, TaskState::Running, TaskState::P
 /// Rows that are read at most for one page.
 const MOST_READ: usize = 100_000;
 
+/// A page ends when its tasks have so many bytes of what was submitted: each may have 2 MiB of arguments.
+const PAGE: usize = 4 << 20;
+
+/// Rows that are read at once, until it is known that they are small.
+const FIRST: usize = 16;
+
 fn list(shared: &Shared, filter: Filter) -> Result<(Vec<TaskInfo>, Option<TaskId>), Error> {
     let wanted = |info: &TaskInfo| filter.states.is_empty() || filter.states.contains(&info.state);
     let all_live = filter.states.iter().all(|state| LIVE.contains(state));
@@ -26,7 +32,8 @@ fn list(shared: &Shared, filter: Filter) -> Result<(Vec<TaskInfo>, Option<TaskId
     }
     let mut found: Vec<TaskInfo> = Vec::new();
     let mut before = filter.before;
-    let mut read = 0;
+    let (mut read, mut bytes) = (0, 0);
+    let mut at_once = FIRST;
     loop {
         // A task that is in memory is hibernated for the store.
         let page = Filter {
@@ -40,20 +47,26 @@ fn list(shared: &Shared, filter: Filter) -> Result<(Vec<TaskInfo>, Option<TaskId
                 .collect(),
             name: filter.name.clone(),
             before,
-            limit: filter.limit,
+            limit: filter.limit.min(at_once),
         };
         let rows = shared.store.list(&page)?;
-        let full = rows.len() == filter.limit;
+        let full = rows.len() == page.limit;
         read += rows.len();
+        let size: usize = rows.iter().map(|row| row.spec.len()).sum();
         for row in rows {
             before = Some(row.id);
+            let size = row.spec.len();
             let info = TaskInfo::of(row, shared)?;
             if wanted(&info) {
                 found.push(info);
+                bytes += size;
             }
-            if found.len() == filter.limit {
+            if found.len() == filter.limit || bytes >= PAGE {
                 return Ok((found, before));
             }
+        }
+        if size < PAGE / 8 {
+            at_once *= 4;
         }
         if !full {
             return Ok((found, None));
@@ -74,15 +87,17 @@ fn live(shared: &Shared, filter: &Filter) -> Result<(Vec<TaskInfo>, Option<TaskI
     ids.sort_unstable_by_key(|id| std::cmp::Reverse(*id));
     ids.dedup();
     ids.retain(|id| filter.before.is_none_or(|before| *id < before));
-    let mut found = Vec::new();
+    let (mut found, mut bytes) = (Vec::new(), 0);
     for id in ids {
         if let Some(row) = shared.store.task(id)? {
+            let size = row.spec.len();
             let info = TaskInfo::of(row, shared)?;
             if filter.states.contains(&info.state) {
                 found.push(info);
+                bytes += size;
             }
         }
-        if found.len() == filter.limit {
+        if found.len() == filter.limit || bytes >= PAGE {
             return Ok((found, Some(id)));
         }
     }
@@ -118,8 +133,8 @@ impl Daemon {
         .await
     }
 
-    /// Tasks, the newest first, and where the next page begins, if there may be one. States are those of
-    /// now, which the store does not know of tasks that are in memory.
+    /// Tasks, the newest first, and where the next page begins, if there may be one: a page has fewer tasks than its
+    /// limit where they are large. States are those of now, which the store does not know of tasks that are in memory.
     ///
     /// # Errors
     /// Where the store cannot be read.

@@ -163,8 +163,8 @@ impl Daemon {
         at: Option<u64>,
     ) -> Result<When, Refused> {
         check_name(name)?;
-        let engine = spec.engine(self.shared.options.engine)?;
         spec.check()?;
+        let engine = spec.engine(self.shared.options.engine)?;
         let limits = spec.limits(&self.shared.options.limits);
         let most = limits.value(Limit::Tmpfs);
         if let Some(place) = spec.tmpfs.iter().position(|(_, size)| *size > most) {
@@ -174,14 +174,6 @@ impl Daemon {
         if !engine.is_available() {
             let text = format!("this daemon was built without {engine}");
             return Err(Refused::Request(text).at("engine"));
-        }
-        let zero = "this holds a zero byte, which no program can be given";
-        if spec.args.iter().any(|text| text.contains('\0')) {
-            return Err(Refused::Request(zero.into()).at("args"));
-        }
-        let mut variables = spec.env.iter().flat_map(|(name, value)| [name, value]);
-        if variables.any(|text| text.contains('\0')) {
-            return Err(Refused::Request(zero.into()).at("env"));
         }
         let time = &self.shared.time;
         match (&spec.every, at) {
@@ -245,6 +237,7 @@ impl Daemon {
         let now = time.wall();
         if spec.args.is_empty() {
             spec.args = snapshot.arguments()?;
+            spec.check_bounds()?;
         }
         // A directory stays as it was where nothing is said of it, and whoever looks at the task is to see that.
         let kept = snapshot.read_only()?.into_iter().filter(|guest| {

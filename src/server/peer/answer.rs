@@ -17,6 +17,7 @@ use super::{Peer, Peers};
 use crate::error::Error;
 use crate::model::{Digest, TransferId};
 use crate::scheduler::{HeldSocket, Note, Offer, Role};
+use crate::server::admission::{Admission, Place};
 
 /// Who connects says who he is within this.
 const GREETING: Duration = Duration::from_secs(10);
@@ -24,37 +25,39 @@ const GREETING: Duration = Duration::from_secs(10);
 /// A link on which nothing is asked ends after so long.
 const IDLE: Duration = Duration::from_secs(3600);
 
-/// So many links at once, those that carry connections among them; more wait.
-const LINKS: usize = 4096;
+/// After the system has refused to accept a connection, the next try comes after so long.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// Answers all who connect, until the daemon has gone.
 pub(super) async fn run(peers: Weak<Peers>, listener: TcpListener) {
-    let links = Arc::new(tokio::sync::Semaphore::new(LINKS));
+    let admission = Admission::of_process();
     loop {
-        // Closed never.
-        let Ok(permit) = links.clone().acquire_owned().await else {
-            return;
-        };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, from) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 log::warn!("cannot accept a peer's connection: {error}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                admission.make_room();
+                tokio::time::sleep(AGAIN).await;
                 continue;
             }
         };
         let Some(peers) = peers.upgrade() else { return };
+        let place = admission.enter(from.ip());
         tokio::spawn(async move {
-            if let Err(error) = link(&peers, stream).await {
-                log::debug!("a peer's connection ended: {error}");
+            tokio::select! {
+                ended = link(&peers, stream, &place) => {
+                    if let Err(error) = ended {
+                        log::debug!("a peer's connection ended: {error}");
+                    }
+                }
+                () = place.lost() => log::debug!("the connection from {from} was closed for others"),
             }
-            drop(permit);
         });
     }
 }
 
 /// One connection.
-async fn link(peers: &Arc<Peers>, stream: TcpStream) -> std::io::Result<()> {
+async fn link(peers: &Arc<Peers>, stream: TcpStream, place: &Place) -> std::io::Result<()> {
     let from = stream.peer_addr()?;
     prepare(&stream)?;
     let trusted = Arc::downgrade(peers);
@@ -77,6 +80,8 @@ async fn link(peers: &Arc<Peers>, stream: TcpStream) -> std::io::Result<()> {
     let Some((who, peer)) = shown.and_then(|who| Some((who, peers.trust.of(&who)?))) else {
         return Ok(());
     };
+    // While there are too many, this one waits, and may lose its place to others that wait.
+    place.admitted().await;
     let mut asked = Asked {
         peers: peers.clone(),
         who,

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use rustix::net::sockopt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -172,12 +171,10 @@ fn is_stranger(error: &std::io::Error) -> bool {
     matches!(inner, Some(TlsError::InvalidCertificate(_)))
 }
 
+/// After so long without a byte it is asked whether the network was cut.
+const QUIET: Duration = Duration::from_secs(5);
+
 /// Small messages go at once, and a network that is cut is noticed.
 pub(super) fn prepare(stream: &TcpStream) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    sockopt::set_socket_keepalive(stream, true)?;
-    sockopt::set_tcp_keepidle(stream, Duration::from_secs(5))?;
-    sockopt::set_tcp_keepintvl(stream, Duration::from_secs(2))?;
-    sockopt::set_tcp_keepcnt(stream, 3)?;
-    Ok(())
+    crate::server::admission::prepare(stream, QUIET)
 }

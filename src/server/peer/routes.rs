@@ -19,10 +19,11 @@ use utoipa::{OpenApi, ToSchema};
 use super::link::Link;
 use super::migrate::{Migrated, Wishes};
 use super::undecided::{self, Decide, Decided, Open};
-use super::{Peer, Peers};
+use super::{Peer, PeerError, Peers};
 use crate::server::Served;
-use crate::server::routes::{Answer, Body, Path, Shared, bad, find};
-use crate::server::wire::{Dir, Problem};
+use crate::server::api::{CONFLICT, TASK, UNREACHED};
+use crate::server::routes::{Answer, Body, Path, Shared, bad, find, missing};
+use crate::server::wire::{Dir, Problem, check_hosts};
 
 /// A guest that computes is waited for so long, where nobody says otherwise.
 const PATIENCE: f64 = 10.0;
@@ -152,6 +153,7 @@ fn wishes(dirs: Vec<Dir>, patience: Option<f64>) -> Answer<Wishes> {
     if !(0.0..=1e6).contains(&patience) {
         return Err(bad("`patience` must be between 0 and 1000000 seconds"));
     }
+    check_hosts(dirs.iter().map(|dir| &dir.host)).map_err(bad)?;
     Ok(Wishes {
         dirs: dirs.into_iter().map(|dir| (dir.host, dir.guest)).collect(),
         patience: Duration::from_secs_f64(patience),
@@ -159,7 +161,8 @@ fn wishes(dirs: Vec<Dir>, patience: Option<f64>) -> Answer<Wishes> {
 }
 
 /// The daemons that are known, and the fingerprint by which they know this one.
-#[utoipa::path(get, path = "/v1/peers", responses((status = 200, body = Known)))]
+#[utoipa::path(get, path = "/v1/peers", operation_id = "list_peers",
+    responses((status = 200, description = "All peers", body = Known)))]
 async fn peers(State(served): Shared) -> Answer<Json<Known>> {
     let peers = known(&served)?;
     let address = peers.own_address().clone();
@@ -172,21 +175,31 @@ async fn peers(State(served): Shared) -> Answer<Json<Known>> {
 }
 
 /// Adds a daemon that may send tasks here and that tasks may be sent to, or replaces the one of its name.
-#[utoipa::path(post, path = "/v1/peers", request_body = Peer, responses((status = 200, body = Peer)))]
+#[utoipa::path(post, path = "/v1/peers", operation_id = "add_peer", request_body = Peer,
+    responses((status = 200, description = "The peer as it is kept", body = Peer)))]
 async fn add_peer(State(served): Shared, Body(peer): Body<Peer>) -> Answer<Json<Peer>> {
     Ok(Json(known(&served)?.trust.add(peer)?))
 }
 
 /// Forgets a daemon.
-#[utoipa::path(delete, path = "/v1/peers/{name}", responses((status = 204)))]
+#[utoipa::path(delete, path = "/v1/peers/{name}", operation_id = "remove_peer",
+    params(("name" = String, Path, description = "The peer's name")),
+    responses((status = 204, description = "The peer is not known any more")))]
 async fn remove_peer(State(served): Shared, Path(name): Path<String>) -> Answer<StatusCode> {
-    known(&served)?.trust.remove(&name)?;
+    let peers = known(&served)?;
+    if peers.trust.named(&name).is_none() {
+        return Err(missing(PeerError::NoPeer(name).to_string()));
+    }
+    peers.trust.remove(&name)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Moves a task to another daemon. It is that one's when the answer comes; 502: it stays here.
-#[utoipa::path(post, path = "/v1/tasks/{id}/migrate", request_body = Migrate,
-    responses((status = 200, body = Gone), (status = 502, body = Problem)))]
+#[utoipa::path(post, path = "/v1/tasks/{id}/migrate", operation_id = "migrate_task",
+    params(("id" = String, Path, description = TASK)), request_body = Migrate,
+    responses((status = 200, description = "Where the task is now", body = Gone),
+        (status = 409, description = CONFLICT, body = Problem),
+        (status = 502, description = UNREACHED, body = Problem)))]
 async fn migrate(
     State(served): Shared,
     Path(id): Path<String>,
@@ -210,8 +223,9 @@ async fn migrate(
 
 /// Moves all tasks away. Gives a line of JSON for each task when it has gone, or cannot go. The daemon takes
 /// no tasks from then on.
-#[utoipa::path(post, path = "/v1/drain", request_body = Drain,
-    responses((status = 200, body = Gone, content_type = "application/x-ndjson")))]
+#[utoipa::path(post, path = "/v1/drain", operation_id = "drain", request_body = Drain,
+    responses((status = 200, description = "A line for each task, a `Gone`", body = String, content_type = "application/x-ndjson"),
+        (status = 204, description = "With `cancel`: the daemon takes tasks again")))]
 async fn drain(State(served): Shared, Body(body): Body<Drain>) -> Answer<Response> {
     let peers = known(&served)?;
     if body.cancel {

@@ -10,9 +10,13 @@ use super::identity::write_private;
 use crate::error::Error;
 use crate::model::Digest;
 use crate::scheduler::Grants;
+use crate::server::wire::check_hosts;
 
 /// Where they are kept, in the daemon's directory.
 const FILE: &str = "peers.json";
+
+/// So many peers are known at most: each request of one looks through the list.
+const MOST: usize = 1000;
 
 /// Another daemon that is known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -97,13 +101,15 @@ impl Trust {
     /// Adds one, or replaces the one of its name.
     pub(super) fn add(&self, mut peer: Peer) -> Result<Peer, Error> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        if peer.name.is_empty() || !peer.name.chars().all(plain) {
+        let fits = !peer.name.is_empty() && peer.name.len() <= 100;
+        if !fits || !peer.name.chars().all(plain) {
             let text = format!(
-                "{:?} cannot be a peer's name; take letters, digits, '.', '_' and '-'",
+                "{:?} cannot be a peer's name; take letters, digits, '.', '_' and '-', at most 100 bytes",
                 peer.name
             );
             return Err(PeerError::Request(text).into());
         }
+        check_hosts(&peer.dirs).map_err(PeerError::Request)?;
         // As `openssl` prints them.
         peer.fingerprint = peer.fingerprint.replace(':', "").to_ascii_lowercase();
         let Some(digest) = peer.digest() else {
@@ -115,6 +121,10 @@ impl Trust {
         next.retain(|other| other.name != peer.name);
         if let Some(other) = next.iter().find(|other| other.digest() == Some(digest)) {
             let text = format!("this fingerprint is known as {:?} already", other.name);
+            return Err(PeerError::Request(text).into());
+        }
+        if next.len() >= MOST {
+            let text = format!("at most {MOST} peers can be known");
             return Err(PeerError::Request(text).into());
         }
         next.push(peer.clone());
@@ -169,6 +179,10 @@ mod tests {
         let mut short = peer("d", '4');
         short.fingerprint.pop();
         assert!(trust.add(short).is_err());
+        let mut relative = peer("e", '5');
+        relative.dirs = vec!["here/below".into()];
+        assert!(trust.add(relative).is_err());
+        assert!(trust.add(peer(&"x".repeat(101), '6')).is_err(), "too long");
         let trust = Trust::open(folder.path()).expect("it opens");
         let names: Vec<_> = trust.list().into_iter().map(|peer| peer.name).collect();
         assert_eq!(names, ["b", "a"]);

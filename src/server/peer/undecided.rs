@@ -16,6 +16,7 @@ use super::{PeerError, Peers};
 use crate::error::Error;
 use crate::model::{TaskId, TransferId};
 use crate::scheduler::Note;
+use crate::server::api::{CONFLICT, TASK, UNREACHED};
 use crate::server::routes::{Answer, Body, Path, Shared, find};
 use crate::server::wire::{Problem, time};
 use crate::store::{Transfer, TransferStep};
@@ -227,15 +228,19 @@ fn risk(transfer: &Transfer, keep: bool) -> &'static str {
 }
 
 /// Moves that have not ended for both sides.
-#[utoipa::path(get, path = "/v1/moves", responses((status = 200, body = Vec<Open>)))]
+#[utoipa::path(get, path = "/v1/moves", operation_id = "list_moves",
+    responses((status = 200, description = "The moves", body = Vec<Open>)))]
 pub(super) async fn moves(State(served): Shared) -> Answer<Json<Vec<Open>>> {
     Ok(Json(known(&served)?.still_open().await?))
 }
 
 /// Decides where a task is whose move is open while the other daemon does not come back. That one is asked once more; if
 /// it answers, its word counts. 502: it does not answer, and `force` was not given.
-#[utoipa::path(post, path = "/v1/tasks/{id}/decide", request_body = Decide,
-    responses((status = 200, body = Decided), (status = 409, body = Problem), (status = 502, body = Problem)))]
+#[utoipa::path(post, path = "/v1/tasks/{id}/decide", operation_id = "decide_move",
+    params(("id" = String, Path, description = TASK)), request_body = Decide,
+    responses((status = 200, description = "What has become of the task", body = Decided),
+        (status = 409, description = CONFLICT, body = Problem),
+        (status = 502, description = UNREACHED, body = Problem)))]
 pub(super) async fn decide(
     State(served): Shared,
     Path(id): Path<String>,

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::bounds::check_hosts;
 use crate::model::limits::parse_bytes;
 use crate::model::{Limit, Limits, Setting};
 use crate::scheduler::{More, Spec, World};
@@ -125,6 +126,7 @@ impl Submit {
     /// # Errors
     /// Says which word is none.
     pub(in crate::server) fn spec(&self, daemon: &Limits) -> Result<Spec, Wrong> {
+        self.check_hosts()?;
         let dirs = self.dirs.iter();
         let limits = read_settings(&self.limits)?;
         let most = daemon.with(limits.iter().copied()).value(Limit::Tmpfs);
@@ -154,6 +156,14 @@ impl Submit {
             allow_listen: self.allow_listen.clone(),
             tmpfs: self.read_tmpfs(most)?,
         })
+    }
+
+    /// A directory of the host's is named by its whole path, wherever the daemon happens to be.
+    fn check_hosts(&self) -> Result<(), Wrong> {
+        for (place, dir) in self.dirs.iter().enumerate() {
+            check_hosts([&dir.host]).map_err(Wrong::at(format!("dirs[{place}].host")))?;
+        }
+        Ok(())
     }
 
     fn read_tmpfs(&self, most: u64) -> Result<Vec<(String, u64)>, Wrong> {
