@@ -10,6 +10,7 @@
 # make check   formatting, lints, licences
 # make bench   figures; see benches/README.md
 # make bench-migrate    how long a move takes and what it sends: benches/migrate/README.md
+# make bench-api        how long each kind of request takes: benches/api/README.md
 # make bench-scale      a million sleeping tasks: benches/scale/README.md
 # make bench-sockets    requests to a guest, and wake-ups of one that sleeps: benches/sockets/README.md
 # make bench-overhead   what being resumable costs real programs: benches/overhead/README.md
@@ -35,7 +36,7 @@ export LIBCLANG_PATH ?= /usr/lib/llvm-16/lib
 endif
 DORMOUSE := $(CARGO_TARGET_DIR)/debug/dormouse
 
-.PHONY: demo test test-dashboard test-kill test-moves fuzz fuzz-hour soak test-aarch64 check bench bench-migrate bench-scale bench-sockets bench-overhead build setup clean
+.PHONY: demo test test-dashboard test-kill test-moves fuzz fuzz-hour soak test-aarch64 check bench bench-api bench-migrate bench-scale bench-sockets bench-overhead build setup clean
 
 build:
 	@.ci/setup.sh build
@@ -105,6 +106,10 @@ bench: setup
 	cargo bench --no-default-features --features $(FEATURES)
 	cargo build --release --no-default-features --features $(FEATURES)
 	python3 benches/table.py $(CARGO_TARGET_DIR)/release/dormouse
+
+bench-api: setup
+	cargo build --release --no-default-features --features $(FEATURES)
+	python3 benches/api/api.py $(CARGO_TARGET_DIR)/release/dormouse
 
 bench-migrate: setup
 	cargo build --release --no-default-features --features $(FEATURES)

@@ -109,13 +109,12 @@ async fn ask(served: &Served, request: Request<Body>) {
         _ => String::new(),
     };
     assert_ne!(status, 500, "{shown}: {text}");
-    // Whatever failed says why, as JSON.
-    if status >= 400 && shown.contains(" /v1/") && !text.is_empty() {
+    // Whatever failed says why, as JSON, also where the router itself refuses.
+    if status >= 400 && !shown.starts_with("HEAD ") {
         let told = serde_json::from_str::<serde_json::Value>(&text);
         let told = told
             .ok()
             .and_then(|told| told["error"].as_str().map(str::len));
-        // What the router itself refuses has no body of ours: an unknown path or method.
         assert!(
             told.is_some_and(|length| length > 0),
             "{shown}: {status} {text}"

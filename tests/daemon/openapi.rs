@@ -143,13 +143,7 @@ fn the_daemon_does_what_its_description_says() {
         .args(["--exclude-checks", "positive_data_acceptance"])
         // That one has no end; a test of its own reads it.
         .args(["--exclude-path", "/v1/events"])
-        .args([
-            "--seed",
-            "1",
-            "--generation-deterministic",
-            "--generation-database",
-            "none",
-        ])
+        .args(["--seed", "1", "--generation-deterministic"])
         .args([
             "--max-examples",
             EXAMPLES,

@@ -38,7 +38,7 @@ def map_query(context, query):
 @schemathesis.hook
 def map_body(context, body):
     # A daemon that is being emptied would refuse whatever is asked after that.
-    if context.operation.path == "/v1/drain" and isinstance(body, dict):
+    if context.operation.path == "/v1/drain" and isinstance(body, dict) and body.get("cancel", False) is False:
         body["cancel"] = True
     for task in body if isinstance(body, list) else [body]:
         if not isinstance(task, dict):
@@ -46,13 +46,13 @@ def map_body(context, body):
         module = task.get("module")
         if isinstance(module, str) and known(len(module)):
             task["module"] = MODULE
-        # Nobody waits long for a guest or for another daemon, and no other machine is asked.
-        if "patience" in task:
+        # Nobody waits long for a guest or for another daemon, and no other machine is asked. What is wrong stays so.
+        if type(task.get("patience")) in (int, float) and task["patience"] > 0.1:
             task["patience"] = 0.1
         if isinstance(task.get("to"), str):
             task["to"] = "127.0.0.1:9"
         elif isinstance(task.get("to"), list):
-            task["to"] = ["127.0.0.1:9" for _ in task["to"]]
+            task["to"] = ["127.0.0.1:9" if isinstance(name, str) else name for name in task["to"]]
         if isinstance(task.get("address"), str):
             task["address"] = "127.0.0.1:9"
     return body
