@@ -1,11 +1,17 @@
-//! The one error of the public interface. Every module says itself which kind its errors are of.
+//! The one error of the public interface. Every module says itself which kind its errors are of, and
+//! which of them pass by themselves; for what the system answers, `errnos` has the two lists.
+
+mod errnos;
 
 use std::fmt;
+
+pub(crate) use errnos::names_passing;
 
 /// What went wrong: [`Error::kind`] tells the sort; the text tells what, where and what to do.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
+    passes: bool,
     source: Box<dyn std::error::Error + Send + Sync>,
 }
 
@@ -93,14 +99,17 @@ impl std::str::FromStr for ErrorKind {
 }
 
 impl Error {
-    /// An error of this kind.
+    /// An error of this kind. It passes if the system's answer that lies below it does; where there is
+    /// none, it lasts.
     pub(crate) fn new(
         kind: ErrorKind,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
+        let source = source.into();
         Self {
             kind,
-            source: source.into(),
+            passes: errnos::passes(&*source),
+            source,
         }
     }
 
@@ -108,6 +117,23 @@ impl Error {
     #[cfg(feature = "server")]
     pub(crate) fn cause<T: std::error::Error + 'static>(&self) -> Option<&T> {
         self.source.downcast_ref()
+    }
+
+    /// An error of this kind that passes, whatever lies below it.
+    pub(crate) fn passing(
+        kind: ErrorKind,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self {
+            passes: true,
+            ..Self::new(kind, source)
+        }
+    }
+
+    /// Whether the same may work later without anybody mending anything: memory, descriptors or room on
+    /// a disk were short, or a mount could not be reached.
+    pub fn passes(&self) -> bool {
+        self.passes
     }
 
     /// The sort of error.

@@ -61,6 +61,9 @@ pub(super) enum Command {
     /// Run many tasks, in a durable store, with an HTTP API and a dashboard.
     #[cfg(feature = "server")]
     Serve(Serve),
+    /// Look after a daemon's store: check it, compact it, back it up.
+    #[cfg(feature = "server")]
+    Store(super::store::Store),
     /// Give a daemon a module to run.
     #[cfg(feature = "server")]
     Submit(Submit),

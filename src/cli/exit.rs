@@ -40,6 +40,8 @@ pub(super) const NOT_MOVED: Code = Code(79);
 pub(super) const LIMIT: Code = Code(80);
 pub(super) const UNTRUSTED: Code = Code(81);
 pub(super) const AUDIT: Code = Code(82);
+#[cfg(feature = "server")]
+pub(super) const NOT_YET: Code = Code(83);
 pub(super) const HUNG_UP: Code = Code(129);
 pub(super) const INTERRUPTED: Code = Code(130);
 pub(super) const TRAP: Code = Code(134);
@@ -58,8 +60,8 @@ Exit codes:
    70  an internal error
    71  a file that the task has open is gone or was changed
    72  the snapshot belongs to another module or another transform
-   73  a file cannot be written
-   74  the daemon cannot be reached, or its store cannot be used
+   73  a file cannot be written, or the daemon could not store what was asked
+   74  the daemon cannot be reached, or its store cannot be used or is damaged
    75  suspended: the snapshot was written
    76  the task cannot be suspended
    77  the daemon does not accept the token
@@ -68,6 +70,7 @@ Exit codes:
    80  a limit was reached
    81  the snapshot is not signed or encrypted as was asked, or no key opens it
    82  the audit has found something
+   83  asked of a task, and not done yet: if the daemon dies before, it is forgotten
   129  SIGHUP before the guest had started: nothing was kept
   130  interrupted (Ctrl-C)
   134  the guest trapped

@@ -33,6 +33,8 @@ mod serve;
 #[cfg(feature = "server")]
 mod several;
 #[cfg(feature = "server")]
+mod store;
+#[cfg(feature = "server")]
 mod tasks;
 mod text;
 mod time;
@@ -133,6 +135,8 @@ pub fn main() -> ExitCode {
         Command::Audit(command) => audit::audit(&command),
         #[cfg(feature = "server")]
         Command::Serve(command) => serve::serve(&command),
+        #[cfg(feature = "server")]
+        Command::Store(command) => store::store(&command),
         #[cfg(feature = "server")]
         Command::Submit(command) => tasks::submit(&command),
         #[cfg(feature = "server")]

@@ -140,7 +140,21 @@ fn table(tasks: &[wire::Task]) {
             task.id,
             task.state
         );
+        if let Some(found) = &task.trouble {
+            out!("{:>10}{}", "", trouble(found));
+        }
     }
+}
+
+/// Why a task does not go on for now.
+pub(super) fn trouble(found: &wire::Trouble) -> String {
+    let wire::Trouble {
+        since,
+        tries,
+        next,
+        error,
+    } = found;
+    format!("since {since}, tried {tries} times, next at {next}: {error}")
 }
 
 pub(super) fn cut(text: &str, most: usize) -> String {

@@ -73,7 +73,14 @@ pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
             reached = Some(address);
         }
         let url = format!("http://{token}@{address}");
-        private(&data.join("url"), url.as_bytes())?;
+        // A convenience: clients can be told the address as well.
+        let known = tell(&data.join("url"), &url);
+        if let Err(failure) = &known {
+            log::warn!(
+                "{}; commands do not find this daemon by themselves: use --url or DORMOUSE_URL",
+                failure.message
+            );
+        }
         if text::as_json() {
             text::result(&serde_json::json!({
                 "data": data.to_string_lossy(),
@@ -86,7 +93,7 @@ pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
         } else {
             say!("serving {} on http://{address}", data.display());
             say!("dashboard  http://{address}/#token={token}");
-            if command.data.is_some() {
+            if command.data.is_some() || known.is_err() {
                 say!("clients    export DORMOUSE_URL={url}");
             }
             if let Some(reached) = reached {
@@ -260,6 +267,16 @@ fn secret_file(data: &Path, name: &str, bytes: usize) -> Result<String, Failure>
     let text: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     private(&path, text.as_bytes())?;
     Ok(text)
+}
+
+/// Writes where the daemon is. What an earlier one wrote must not stay: it leads nowhere.
+fn tell(path: &PathBuf, url: &str) -> Result<(), Failure> {
+    private(path, url.as_bytes()).or_else(|_| {
+        // Where they are not there, nothing is wrong; and what they took may be enough.
+        let _ = fs::remove_file(path);
+        let _ = fs::remove_file(path.with_extension("new"));
+        private(path, url.as_bytes())
+    })
 }
 
 /// Writes a file that only its owner can read, whole or not at all.

@@ -1,7 +1,7 @@
 //! `dormouse pause`, `kill`, `rm`, `start`, and `resume` of a daemon's tasks: of one, of several, or of all that match.
 //!
 //! There is a line for each task. The exit code is 0 where all was done, else that of the first task, in the order in
-//! which they were named, of which it was not.
+//! which they were named, of which it was not; where some compute, and it is only not done yet, 83.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use ureq::http::Method;
 
 use super::args::{Remote, Several, Which};
 use super::client::{Client, segment};
-use super::exit::{Done, Failure};
+use super::exit::{Done, Failure, NOT_YET};
 use super::ps;
 use super::text::{self, say};
 use crate::server::wire;
@@ -62,7 +62,10 @@ impl Act {
         let told = match (self, done) {
             (Self::Start, _) => format!("task {} starts now", task.id),
             (_, true) => format!("task {} is {}", task.id, task.state),
-            (_, false) => format!("task {} computes; {late}", task.id),
+            (_, false) => format!(
+                "task {} computes; {late}, unless the daemon dies before",
+                task.id
+            ),
         };
         Ok((
             told,
@@ -98,6 +101,7 @@ pub(super) fn given(
         }
     };
     let mut first = None;
+    let mut late = false;
     let mut results = Vec::new();
     each(&client, [ids, &matching].concat(), act, |id, result| {
         let known = match result {
@@ -105,6 +109,7 @@ pub(super) fn given(
                 if !text::as_json() {
                     say!("{told}");
                 }
+                late |= known["done"] == false;
                 known
             }
             Err(failure) => {
@@ -132,6 +137,8 @@ pub(super) fn given(
         text::result(&results);
     }
     match first {
+        // It is not stored, and a crash would forget it.
+        None if late => Ok(Done::Own(NOT_YET)),
         None => Ok(Done::Guest(0)),
         // One alone is told as any failure is.
         Some(failure) if ids.len() == 1 && matching.is_empty() && !text::as_json() => Err(failure),

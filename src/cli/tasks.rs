@@ -191,6 +191,7 @@ pub(super) fn inspect(remote: &Remote, id: &str) -> Result<Done, Failure> {
         ("every", task.every),
         ("exit code", task.exit_code.map(|code| code.to_string())),
         ("error", task.error),
+        ("trouble", task.trouble.as_ref().map(super::ps::trouble)),
         ("submitted", Some(task.submitted)),
         ("changed", Some(task.changed)),
         (

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::EngineKind;
+use crate::error::names_passing;
 
 /// What can go wrong in an engine.
 #[derive(Debug, thiserror::Error)]
@@ -17,12 +18,15 @@ pub enum Error {
     /// The engine could not compile the module.
     #[error("{0} could not compile the module: {1}")]
     Compile(EngineKind, String),
+    /// The process in which the engine compiles was ended, which the system does where memory is short.
+    #[error("{0} could not compile the module: signal {1} ended the compiler")]
+    Ended(EngineKind, i32),
     /// The engine does not know a proposal that the module uses.
     #[error("{0} cannot run this module: it does not know {1}")]
     Proposal(EngineKind, &'static str),
     /// The compiled code could not be written.
     #[error("cannot write machine code to {0}: {1}")]
-    Write(PathBuf, io::Error),
+    Write(PathBuf, #[source] io::Error),
     /// The host could not give an instance what it needs.
     #[error("{0} could not make an instance of the module: {1}")]
     Instance(EngineKind, String),
@@ -54,8 +58,31 @@ impl From<Error> for crate::error::Error {
             Error::NotBuilt(_) | Error::CannotLimit(..) => ErrorKind::Missing,
             Error::Proposal(..) => ErrorKind::Module,
             Error::Write(..) => ErrorKind::Write,
-            _ => ErrorKind::Internal,
+            Error::Setup(..)
+            | Error::Compile(..)
+            | Error::Ended(..)
+            | Error::Instance(..)
+            | Error::Load(..)
+            | Error::State(..) => ErrorKind::Internal,
         };
-        Self::new(kind, error)
+        let passes = match &error {
+            // All places are taken, or memory is short: engines say no more than a text.
+            Error::Instance(..) | Error::Ended(..) => true,
+            Error::Setup(_, text)
+            | Error::Compile(_, text)
+            | Error::Load(_, text)
+            | Error::State(_, text) => names_passing(text),
+            // By what the system has answered.
+            Error::Write(..) => false,
+            Error::NotBuilt(_)
+            | Error::Proposal(..)
+            | Error::Trap(_)
+            | Error::Exhausted(_)
+            | Error::CannotLimit(..) => false,
+        };
+        match passes {
+            true => Self::passing(kind, error),
+            false => Self::new(kind, error),
+        }
     }
 }

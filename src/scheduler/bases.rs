@@ -133,6 +133,7 @@ impl Bases {
                 digest,
                 bytes: packed,
             }],
+            drop,
             |_| {},
         );
         let mut state = self.state();

@@ -88,6 +88,28 @@ impl Command {
         }
     }
 
+    /// It was done, and cannot be stored for now.
+    pub(super) fn not_stored(&self, error: &str) -> Refused {
+        let what = match &self.ask {
+            Ask::Pause => "has been stopped",
+            Ask::Kill => "has been killed",
+            _ => "has been suspended",
+        };
+        Refused::NotStored {
+            id: self.id,
+            what,
+            error: error.into(),
+        }
+    }
+
+    /// It cannot be done, since the task's state cannot be stored for now.
+    pub(super) fn stuck(&self, error: &str) -> Refused {
+        Refused::Stuck {
+            id: self.id,
+            error: error.into(),
+        }
+    }
+
     /// The change of a stored task, or `None` where it is as asked for.
     pub(super) fn change(&self, row: &Row, time: &Time) -> Result<Option<Planned>, Error> {
         let mut status: Status = from_bytes(&row.status)?;

@@ -16,7 +16,7 @@ use super::bases::Bases;
 use super::commands::{Ask, Command};
 use super::driver::{Driver, INSTANCES, Message};
 use super::guest::Worker;
-use super::journal::Journal;
+use super::journal::{Journal, Tenure};
 use super::metrics::Metrics;
 use super::moving::Moving;
 use super::programs::Programs;
@@ -107,7 +107,7 @@ pub struct Daemon {
     inbox: mpsc::UnboundedSender<Message>,
     pub(super) next: AtomicU64,
     submitting: Arc<Semaphore>,
-    lease: crate::store::Lease,
+    tenure: Arc<Tenure>,
     pub(super) moving: Moving,
 }
 
@@ -140,7 +140,8 @@ impl Daemon {
         })?;
         let holder = format!("process {}", std::process::id());
         let time = Arc::new(Time::new(clock, store.number()?, store.stamp()?));
-        let lease = store.claim(&holder, &time.stamp(), LEASE)?;
+        let tenure = Tenure::claim(store.clone(), holder, &time.stamp(), LEASE)?;
+        let tenure = Arc::new(tenure);
         let metrics = Arc::new(Metrics::new());
         for (state, count) in store.counts()? {
             metrics.add(state, i64::try_from(count).unwrap_or(i64::MAX));
@@ -149,7 +150,8 @@ impl Daemon {
             Error::from(Refused::Request(format!("cannot start a thread: {error}")))
         };
         let (journal, _) =
-            Journal::start(store.clone(), lease, time.clone(), metrics.clone()).map_err(threads)?;
+            Journal::start(store.clone(), tenure.clone(), time.clone(), metrics.clone())
+                .map_err(threads)?;
         let programs = Arc::new(Programs::new(runtime, store.clone()));
         let bases = Arc::new(Bases::new(store.clone(), journal.clone()));
         let most = options.max_workers;
@@ -196,7 +198,7 @@ impl Daemon {
             inbox: outbox,
             next,
             submitting: Arc::new(Semaphore::new(SUBMITTING)),
-            lease,
+            tenure,
             moving,
         });
         tokio::spawn(super::upkeep::run(Arc::downgrade(&daemon)));
@@ -310,11 +312,15 @@ impl Daemon {
                 }
             }
         }
-        let (store, lease) = (self.shared.store.clone(), self.lease);
+        let (store, tenure) = (self.shared.store.clone(), self.tenure.clone());
         // What was put within the last hour may be about to be referred to.
         let before = now.saturating_sub(3_600_000_000_000);
         let stamp = self.shared.time.stamp();
-        let removed = blocking(move || Ok(store.prune(&lease, &stamp, before)?)).await?;
+        let removed = blocking(move || {
+            let lease = tenure.lease(&stamp)?;
+            Ok(store.prune(&lease, &stamp, before)?)
+        });
+        let removed = removed.await?;
         if removed > 0 {
             log::info!("{removed} blobs that no task refers to were removed");
             self.bases.forget();

@@ -24,6 +24,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 
 use super::commands::Command;
+use super::complaints::{complain, works};
 use super::guest::Guest;
 use super::job::{Job, Report};
 use super::queue::Queue;
@@ -52,8 +53,11 @@ pub(super) const INSTANCES: usize = 1_000;
 /// Messages that are taken before anything else is looked at.
 const DRAIN: usize = 512;
 
-/// After a failure that may pass, a task is tried again so much later, in nanoseconds.
-const AGAIN: u64 = 10_000_000_000;
+/// After the store's index could not be read, it is tried again so much later, in nanoseconds.
+const READ_AGAIN: u64 = 1_000_000_000;
+
+/// What the log says about the index.
+const DUE: &str = "due";
 
 /// What the driver is told.
 pub(super) enum Message {
@@ -64,9 +68,14 @@ pub(super) enum Message {
     /// A socket of a task that is asleep is ready.
     Knock(TaskId),
     Answered(Box<Answered>),
+    /// A change is tried again and again, since it cannot be stored for now.
+    Unstored {
+        id: TaskId,
+        error: String,
+    },
     Loaded {
         id: TaskId,
-        row: Result<Option<Row>, String>,
+        row: Result<Option<Row>, StoreError>,
     },
     Window {
         /// How often the clock had been set when it was asked for.
@@ -84,6 +93,8 @@ pub(super) struct Answered {
     result: Result<Verdict, StoreError>,
     state: Option<TaskState>,
     due: When,
+    /// Where the task stood in the store: when it was due there.
+    was: Option<When>,
     keeps: Option<Box<Guest>>,
 }
 
@@ -112,6 +123,8 @@ struct Live {
     waiting: Vec<Command>,
     /// Something is being stored or read.
     busy: bool,
+    /// What is being stored cannot be for now, and why.
+    unstored: Option<String>,
     /// It was woken, and no worker has said yet whether it is due at all.
     loading: bool,
     memory: u64,
@@ -133,6 +146,7 @@ impl Live {
             asked: Vec::new(),
             waiting: Vec::new(),
             busy: false,
+            unstored: None,
             loading: false,
             memory: 0,
             knocked: None,
@@ -161,6 +175,8 @@ pub(super) struct Driver {
     steps: u64,
     /// The store is being told of it.
     shifting: bool,
+    /// The index could not be read, and is not to be read before this, by the steady clock.
+    read_again: u64,
     storing: usize,
     /// How many tasks are loaded.
     loaded: usize,
@@ -187,6 +203,7 @@ impl Driver {
             reading: false,
             steps: 0,
             shifting: false,
+            read_again: 0,
             storing: 0,
             loaded: 0,
             closing: None,
@@ -265,6 +282,7 @@ impl Driver {
             Message::WaitOver(guest) => self.wait_over(guest),
             Message::Knock(id) => self.knock(id),
             Message::Answered(answered) => self.answered(*answered),
+            Message::Unstored { id, error } => self.unstored(id, error),
             Message::Loaded { id, row } => self.loaded(id, row),
             Message::Window { steps, found } => self.window(steps, found),
             Message::Shifted => self.shifting = false,
@@ -278,8 +296,10 @@ impl Driver {
     fn read_window(&mut self) {
         let now = self.shared.time.now();
         let far = self.queue.horizon() > now + HORIZON / 2;
+        let early = now < self.read_again;
         if self.reading
             || self.shifting
+            || early
             || far
             || self.queue.soon() > WINDOW / 2
             || self.closing.is_some()
@@ -306,6 +326,7 @@ impl Driver {
         }
         match found {
             Ok(found) => {
+                works(DUE, "which tasks are due can be read");
                 if let Some(last) = found.last() {
                     if found.len() == WINDOW {
                         self.queue.shrink(last.at);
@@ -317,7 +338,10 @@ impl Driver {
                 }
             }
             Err(error) => {
-                log::error!("cannot read which tasks are due: {error}");
+                complain(DUE, &error, || {
+                    format!("cannot read which tasks are due: {error}")
+                });
+                self.read_again = self.shared.time.now() + READ_AGAIN;
                 self.queue.shrink(self.cursor.map_or(0, |cursor| cursor.at));
             }
         }

@@ -50,6 +50,43 @@ pub enum Error {
         /// Why.
         error: String,
     },
+    /// An address to listen on cannot be had.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// A task cannot be written down now.
+    #[error("task {id} cannot be suspended now: {error}")]
+    Unable {
+        /// The task.
+        id: TaskId,
+        /// Why.
+        error: String,
+    },
+    /// What was asked for has been done, and is not stored.
+    #[error(
+        "task {id} {what}, and that is not stored: {error}; it is stored as soon as it can be, and forgotten \
+         if the daemon dies before"
+    )]
+    NotStored {
+        /// The task.
+        id: TaskId,
+        /// What has been done.
+        what: &'static str,
+        /// Why it is not stored.
+        error: String,
+    },
+    /// What the task has come to before is not stored.
+    #[error("nothing can be asked of task {id} now: what it has come to cannot be stored: {error}")]
+    Stuck {
+        /// The task.
+        id: TaskId,
+        /// Why it is not stored.
+        error: String,
+    },
     /// What is stored cannot be read.
     #[error("a stored task is damaged: {0}")]
     Damaged(String),
@@ -90,10 +127,16 @@ impl Error {
 impl From<Error> for Public {
     fn from(error: Error) -> Self {
         let kind = match error {
-            Error::NoTask(_) | Error::State { .. } | Error::NoSnapshot(_) => ErrorKind::Task,
-            Error::NameTaken(_) | Error::NoModule(_) | Error::Request(_) | Error::Field { .. } => {
-                ErrorKind::Request
-            }
+            Error::NoTask(_)
+            | Error::State { .. }
+            | Error::NoSnapshot(_)
+            | Error::Unable { .. } => ErrorKind::Task,
+            Error::NotStored { .. } | Error::Stuck { .. } => ErrorKind::Write,
+            Error::NameTaken(_)
+            | Error::NoModule(_)
+            | Error::Request(_)
+            | Error::Field { .. }
+            | Error::Listen { .. } => ErrorKind::Request,
             Error::TooLarge { .. } => ErrorKind::Limit,
             Error::Unknown(_) => ErrorKind::Missing,
             Error::Damaged(_) => ErrorKind::Store,

@@ -137,8 +137,13 @@ impl Worker {
                 return Ok(Report::Stale { id, due });
             }
         };
-        let spec: Spec = from_bytes(&row.spec)?;
-        let mut status: Status = from_bytes(&row.status)?;
+        let read = || Ok::<_, Error>((from_bytes(&row.spec)?, from_bytes(&row.status)?));
+        let (spec, mut status): (Spec, Status) = match read() {
+            Ok(read) => read,
+            Err(error) => {
+                return self.set_aside(&row, &Status::default(), &error, TaskState::Paused);
+            }
+        };
         let limit = self.options.output_limit;
         let tail = Tail::new(id, limit, self.time.clone(), self.following.clone());
         let base = frozen.as_ref().and_then(|frozen| frozen.base);
@@ -152,12 +157,15 @@ impl Worker {
         }
         let task = match self.revive(&row, &spec, frozen, &tail, handle) {
             Ok(task) => task,
-            // Nothing of it is lost.
+            // Nothing of it is lost, and it is tried again.
+            Err(error) if error.passes() => return Err(error),
             Err(error) if is_new && error.kind() == ErrorKind::Limit => {
                 return self.set_aside(&row, &status, &error, TaskState::Failed);
             }
             Err(error) => return self.set_aside(&row, &status, &error, TaskState::Paused),
         };
+        // They are the guest's now.
+        self.sockets.drop_kept(id);
         (self.started)(Report::Started {
             id,
             tail: tail.clone(),
@@ -197,6 +205,14 @@ impl Worker {
         tail: &Tail,
         handle: TaskHandle,
     ) -> Result<Task, Error> {
+        #[cfg(test)]
+        super::faults::hit(
+            &self.options.identity,
+            match frozen {
+                None => super::faults::Stage::Start,
+                Some(_) => super::faults::Stage::Wake,
+            },
+        )?;
         let program = self.programs.get(&row.module)?;
         let engine = spec.engine(self.options.engine)?;
         let dirs = spec.dirs.iter().map(|(host, guest)| HostDir {
@@ -213,7 +229,7 @@ impl Worker {
             grants: spec.grants()?,
             clocks: spec.clocks()?,
             random: spec.random()?,
-            held: self.sockets.give(row.id),
+            held: self.sockets.held(row.id),
             ..Bindings::default()
         };
         let limits = spec.limits(&self.options.limits);
@@ -339,6 +355,8 @@ impl Worker {
     /// What to store of a parked guest.
     fn freeze(&self, guest: &mut Guest, state: TaskState) -> Result<Update, Error> {
         let started = Instant::now();
+        #[cfg(test)]
+        super::faults::hit(&self.options.identity, super::faults::Stage::Suspend)?;
         let mut snapshot = guest.task.freeze()?;
         snapshot.module = ModuleRef::ByDigest;
         let flat = snapshot.flatten()?;

@@ -3,6 +3,7 @@
 use super::Error;
 use super::shared::Shared;
 use super::spec::{Spec, Status, from_bytes};
+use super::trouble::Trouble;
 use crate::model::{Digest, TaskId, TaskState};
 use crate::store::{Entry, Row};
 
@@ -29,6 +30,8 @@ pub struct TaskInfo {
     pub output_bytes: u64,
     /// Bytes of its memories, while it is in memory.
     pub memory: u64,
+    /// Why it does not go on, where that may pass by itself.
+    pub trouble: Option<Trouble>,
 }
 
 impl TaskInfo {
@@ -57,6 +60,11 @@ impl TaskInfo {
             snapshot_bytes: row.snapshot_bytes,
             output_bytes: row.log_bytes,
             memory,
+            trouble: shared.troubles.of(row.id).map(|trouble| Trouble {
+                since: shared.time.to_wall(trouble.since),
+                next: shared.time.to_wall(trouble.next),
+                ..trouble
+            }),
         })
     }
 }

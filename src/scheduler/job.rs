@@ -58,7 +58,7 @@ pub(super) enum Report {
     },
     /// It could not be written down now, and stays in memory.
     Unable { guest: Box<Guest>, error: String },
-    /// The store could not be read.
+    /// It could not be taken into memory now, or not be read.
     Trouble { id: TaskId, error: String },
     /// The worker failed; what is stored is all there is.
     Lost { id: TaskId },

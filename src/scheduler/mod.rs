@@ -14,13 +14,20 @@ mod bounds;
 #[cfg(feature = "server")]
 mod calendar;
 #[cfg(feature = "server")]
+mod check;
+#[cfg(feature = "server")]
 mod commands;
+#[cfg(feature = "server")]
+mod complaints;
 #[cfg(feature = "server")]
 mod daemon;
 #[cfg(feature = "server")]
 mod driver;
 #[cfg(feature = "server")]
 mod error;
+#[cfg(all(test, feature = "server"))]
+#[path = "tests/faults.rs"]
+mod faults;
 #[cfg(feature = "server")]
 mod guest;
 #[cfg(feature = "server")]
@@ -58,6 +65,8 @@ mod spec;
 #[cfg(feature = "server")]
 mod time;
 #[cfg(feature = "server")]
+mod trouble;
+#[cfg(feature = "server")]
 mod upkeep;
 #[cfg(feature = "server")]
 mod workers;
@@ -67,6 +76,7 @@ use crate::task::{Step, Task};
 #[cfg(feature = "server")]
 pub use self::{
     calendar::next_occurrence,
+    check::check as check_store,
     daemon::{Daemon, Options, Submission},
     error::Error,
     history::{History, Run},
@@ -77,6 +87,7 @@ pub use self::{
     restart::Restart,
     shared::Moved,
     spec::{More, Spec, Status, World},
+    trouble::Trouble,
 };
 #[cfg(feature = "server")]
 pub(crate) use crate::task::{HeldSocket, Role};

@@ -67,8 +67,10 @@ impl Programs {
         preempt: bool,
         engine: Engine,
     ) -> Result<Option<(Arc<Program>, Change)>, Error> {
-        let Ok(program) = self.runtime.load_known_as(source, preempt) else {
-            return Ok(None);
+        let program = match self.runtime.load_known_as(source, preempt) {
+            Ok(program) => program,
+            Err(error) if error.passes() => return Err(error),
+            Err(_) => return Ok(None),
         };
         program.compile(&self.runtime, engine, &told(source))?;
         let change = blob(&program);

@@ -12,6 +12,7 @@ use super::metrics::Metrics;
 use super::output::{Following, Tail};
 use super::sockets::Sockets;
 use super::time::Time;
+use super::trouble::Troubles;
 use crate::model::{TaskId, TaskState, Wait};
 use crate::store::Store;
 
@@ -27,6 +28,7 @@ pub(super) struct Shared {
     pub(super) options: Arc<Options>,
     pub(super) following: Following,
     pub(super) sockets: Arc<Sockets>,
+    pub(super) troubles: Troubles,
     pub(super) moves: broadcast::Sender<Moved>,
     /// Tasks on which something is being done, which the store does not tell.
     views: Mutex<HashMap<TaskId, View>>,
@@ -62,6 +64,7 @@ impl Shared {
             options,
             following,
             sockets: Arc::default(),
+            troubles: Troubles::default(),
             moves: broadcast::channel(1024).0,
             views: Mutex::default(),
             lost: AtomicBool::new(false),
@@ -138,6 +141,7 @@ impl Shared {
     pub(super) fn gone(&self, id: TaskId, from: TaskState) {
         self.metrics.add(from, -1);
         self.leave(id);
+        self.troubles.over(id);
         self.tell(id, None);
     }
 

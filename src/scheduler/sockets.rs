@@ -79,21 +79,25 @@ impl Sockets {
     pub(super) fn lend(&self, id: TaskId, addresses: &[String]) -> Result<Vec<Listener>, Error> {
         let mut state = self.state();
         let lent = addresses.iter().map(|address| {
-            let failed = |error: &dyn std::fmt::Display| {
-                Error::Request(format!("cannot listen on {address}: {error}"))
+            let failed = |source| Error::Listen {
+                address: address.clone(),
+                source,
             };
             let socket = match state.listeners.get(address) {
                 Some(known) if known.owner == id => known.socket.clone(),
-                Some(known) => return Err(failed(&format!("task {} does", known.owner))),
+                Some(known) => {
+                    let text = format!("cannot listen on {address}: task {} does", known.owner);
+                    return Err(Error::Request(text));
+                }
                 None => {
-                    let socket = TcpListener::bind(address).map_err(|error| failed(&error))?;
+                    let socket = TcpListener::bind(address).map_err(failed)?;
                     let socket: Arc<OwnedFd> = Arc::new(socket.into());
                     let new = Open::new(id, socket.clone());
                     state.listeners.insert(address.clone(), new);
                     socket
                 }
             };
-            let socket = socket.try_clone().map_err(|error| failed(&error))?;
+            let socket = socket.try_clone().map_err(failed)?;
             Ok(Listener {
                 address: address.clone(),
                 socket: socket.into(),
@@ -112,10 +116,24 @@ impl Sockets {
         state.asleep.insert(id, Sleeper::new(asleep, ends));
     }
 
+    /// What is kept for a task, which stays kept: the task may not come into memory this time.
+    pub(super) fn held(&self, id: TaskId) -> Vec<HeldSocket> {
+        let state = self.state();
+        let sleeper = state.asleep.get(&id);
+        sleeper.map_or_else(Vec::new, |sleeper| sleeper.sockets.clone())
+    }
+
     /// Gives back what was kept for a task.
-    pub(super) fn give(&self, id: TaskId) -> Vec<HeldSocket> {
+    fn give(&self, id: TaskId) -> Vec<HeldSocket> {
         let sleeper = self.state().asleep.remove(&id);
         sleeper.map_or_else(Vec::new, |sleeper| sleeper.sockets)
+    }
+
+    /// Whoever watches the sockets of a task that sleeps is told to stop.
+    pub(super) fn unwatch(&self, id: TaskId) {
+        if let Some(sleeper) = self.state().asleep.get_mut(&id) {
+            sleeper.closed = watch::channel(()).0;
+        }
     }
 
     /// Closes what was kept for a task that sleeps: its snapshot is not the one that it belongs to.

@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::complaints::complain;
 use super::guest::Worker;
 use super::job::{Job, Report};
 use crate::model::TaskId;
@@ -105,7 +106,9 @@ impl Pool {
         if state.threads < self.shared.most {
             drop(state);
             if let Err(error) = self.shared.spawn() {
-                log::warn!("cannot start another thread for guests: {error}");
+                complain("threads", &error.to_string(), || {
+                    format!("cannot start another thread for guests: {error}")
+                });
             }
             return true;
         }

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod output;
+mod parts;
 mod runs;
 mod submit;
 mod words;
@@ -16,6 +17,7 @@ use crate::scheduler::TaskInfo;
 
 pub(super) use bounds::{Batch, MOST_SUBMITTED, check_hosts};
 pub use output::Output;
+pub use parts::{MovedTo, Trouble};
 pub use runs::{Run, Runs};
 pub(super) use submit::Wrong;
 pub use submit::{Dir, Resume, Size, Submit, Tmpfs};
@@ -107,6 +109,9 @@ pub struct Task {
     pub output_bytes: u64,
     /// Bytes of its memories, while it is in memory.
     pub memory: u64,
+    /// Why it does not go on, or cannot be put to sleep, where that may pass by itself.
+    #[serde(default)]
+    pub trouble: Option<Trouble>,
     /// In a list: arguments or names of variables are left out, because they are long. The task alone has them all.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shortened: bool,
@@ -157,28 +162,14 @@ impl From<TaskInfo> for Task {
             error: status.error,
             forked_from: status.forked_from,
             came_from: status.came_from,
-            moved_to: status.moved_to.map(|to| MovedTo {
-                daemon: to.daemon,
-                address: to.address,
-                task: to.task,
-            }),
+            moved_to: status.moved_to.map(MovedTo::from),
             snapshot_bytes: info.snapshot_bytes,
             output_bytes: info.output_bytes,
             memory: info.memory,
+            trouble: info.trouble.map(Trouble::from),
             shortened: false,
         }
     }
-}
-
-/// Where a task has gone.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct MovedTo {
-    /// Which daemon.
-    pub daemon: String,
-    /// Where that is.
-    pub address: String,
-    /// The task's number there.
-    pub task: u64,
 }
 
 fn dirs(given: Vec<(String, String)>, read_only: &[(String, bool)]) -> Vec<Dir> {

@@ -136,13 +136,19 @@ pub fn unpack(packed: &[u8], base: &[u8], limit: u64) -> Result<Vec<u8>, Public>
         }
         context.decompress(&mut flat, frame)
     })();
-    done.map_err(|code| damaged(&format!("is damaged: {}", zstd_safe::get_error_name(code))))?;
+    done.map_err(|code| match zstd_safe::get_error_name(code) {
+        // Nothing is wrong with the bytes.
+        reason if reason.contains(MEMORY) => Error::Memory(reason.into()),
+        reason => damaged(&format!("is damaged: {reason}")),
+    })?;
     Ok(flat)
 }
 
+/// What zstd says where it gets no memory.
+const MEMORY: &str = "not enough memory";
+
 fn failed(code: usize) -> Error {
-    let reason = zstd_safe::get_error_name(code);
-    Error::Malformed(format!("a snapshot cannot be compressed: {reason}"))
+    Error::Memory(zstd_safe::get_error_name(code).into())
 }
 
 #[cfg(test)]

@@ -96,6 +96,9 @@ pub enum Error {
     /// The digest matches, but what is inside makes no sense.
     #[error("the snapshot's content is not valid: {0}")]
     Malformed(String),
+    /// There is no memory to compress or to unpack it.
+    #[error("memory is too short for a snapshot: {0}")]
+    Memory(String),
     /// Reading failed.
     #[error("cannot read {path}: {source}")]
     Read {
@@ -127,6 +130,7 @@ impl From<Error> for crate::error::Error {
             Error::Key { .. } => ErrorKind::Request,
             Error::Read { .. } => ErrorKind::Read,
             Error::Write { .. } => ErrorKind::Write,
+            Error::Memory(_) => return Self::passing(ErrorKind::Internal, error),
             _ => ErrorKind::Snapshot,
         };
         Self::new(kind, error)

@@ -21,8 +21,25 @@ pub enum Error {
     )]
     Lost,
     /// No room.
-    #[error("the disk of the store is full: {0}")]
-    Full(String),
+    #[error("the disk of the store is full")]
+    Full,
+    /// The disk fails, or a quota is used up.
+    #[error("the disk of the store cannot be used ({0}): it fails, or a quota is used up")]
+    Disk(String),
+    /// Something else is in the way, which may pass.
+    #[error("the store cannot be used for now: {0}")]
+    Unusable(String),
+    /// What is on the disk is no store any more, or not a whole one.
+    #[error(
+        "the store in {} is damaged: {reason}. Stop the daemon, and restore a backup (`dormouse store backup` \
+         makes them); `dormouse store check --data {}` says what is damaged", path.display(), path.display()
+    )]
+    Damaged {
+        /// The data directory.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// Written by a newer dormouse.
     #[error(
         "the store in {} has format {found}, and this build knows formats up to {known}; \
@@ -49,6 +66,31 @@ pub enum Error {
     Database(String),
 }
 
+impl Error {
+    /// Whether the same may work later without anybody mending anything.
+    pub fn passes(&self) -> bool {
+        matches!(self, Self::Full | Self::Disk(_) | Self::Unusable(_))
+    }
+
+    /// The same for another who waits for it.
+    pub(crate) fn again(&self) -> Self {
+        match self {
+            Self::Lost => Self::Lost,
+            Self::Full => Self::Full,
+            Self::Disk(text) => Self::Disk(text.clone()),
+            Self::Unusable(text) => Self::Unusable(text.clone()),
+            Self::Database(text) => Self::Database(text.clone()),
+            Self::Damaged { path, reason } => Self::Damaged {
+                path: path.clone(),
+                reason: reason.clone(),
+            },
+            Self::Leased { .. } | Self::Version { .. } | Self::Directory { .. } => {
+                Self::Database(self.to_string())
+            }
+        }
+    }
+}
+
 fn by(holder: &str) -> String {
     match holder.is_empty() {
         true => String::new(),
@@ -60,10 +102,15 @@ impl From<Error> for Public {
     fn from(error: Error) -> Self {
         let kind = match error {
             Error::Leased { .. } | Error::Lost => ErrorKind::Busy,
-            Error::Full(_) => ErrorKind::Write,
+            Error::Full | Error::Disk(_) | Error::Unusable(_) => ErrorKind::Write,
             Error::Version { .. } => ErrorKind::Version,
-            Error::Directory { .. } | Error::Database(_) => ErrorKind::Store,
+            Error::Directory { .. } | Error::Database(_) | Error::Damaged { .. } => {
+                ErrorKind::Store
+            }
         };
-        Public::new(kind, error)
+        match error.passes() {
+            true => Public::passing(kind, error),
+            false => Public::new(kind, error),
+        }
     }
 }

@@ -15,6 +15,8 @@
 mod error;
 mod sqlite;
 
+use std::time::Duration;
+
 use crate::clock::Mark;
 use crate::model::{Digest, TaskId, TaskState, TransferId, When};
 
@@ -324,8 +326,8 @@ pub trait Store: Send + Sync {
     /// the batch is empty.
     ///
     /// # Errors
-    /// [`Error::Lost`] where the lease has another holder; [`Error::Full`] where the disk is full. Then
-    /// nothing was changed.
+    /// [`Error::Lost`] where the lease has another holder; [`Error::Full`] where the disk is full. With
+    /// any error nothing was changed.
     fn commit(&self, lease: &Lease, now: &Stamp, changes: &[Change])
     -> Result<Vec<Verdict>, Error>;
 
@@ -376,6 +378,10 @@ pub trait Store: Send + Sync {
 
     /// What is remembered of all moves, but for those after which the task is ours.
     fn open_transfers(&self) -> Result<Vec<Transfer>, Error>;
+
+    /// Gives the disk back some of the room that is not used any more, for about so long. Says whether
+    /// there is more to give back.
+    fn shrink(&self, patience: Duration) -> Result<bool, Error>;
 
     /// How much it holds.
     fn sizes(&self) -> Result<Sizes, Error>;

@@ -6,6 +6,7 @@
 //! holder dies, so that nobody has to wait for a lease to expire.
 
 mod read;
+mod upkeep;
 mod write;
 
 use std::collections::HashMap;
@@ -13,7 +14,9 @@ use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::{
@@ -29,21 +32,31 @@ const FORMAT: u32 = 3;
 const WRITER_CACHE: u32 = 32 << 20;
 const READER_CACHE: u32 = 2 << 20;
 
-/// The WAL is taken over into the database when it has so many pages of 4 KiB.
+/// The WAL is taken over into the database when it has so many pages of 4 KiB, and a file of it that has
+/// become larger than this is cut.
 const CHECKPOINT: u32 = 4096;
+const WAL_SIZE: u32 = 32 << 20;
+
+/// The database's name in the data directory.
+const NAME: &str = "store.sqlite";
 
 /// How many idle readers are kept.
 const READERS: usize = 8;
 
 /// A store in one SQLite database.
 pub struct Sqlite {
+    directory: PathBuf,
     path: PathBuf,
-    /// Holds the lock; its text says who.
-    lock: Mutex<File>,
+    /// Holds the lock; its text says who. Nothing where the store is only read.
+    lock: Mutex<Option<File>>,
     writer: Mutex<Connection>,
     readers: Mutex<Vec<Connection>>,
     /// Row numbers of blobs, by digest.
     blobs: Mutex<HashMap<Digest, i64>>,
+    /// What was given back is in the WAL, and not cut off the file yet.
+    cut: Mutex<bool>,
+    /// All reads see the store as it was at one moment.
+    still: bool,
 }
 
 impl Sqlite {
@@ -52,6 +65,44 @@ impl Sqlite {
     /// # Errors
     /// Where another process has it, the directory cannot be used, or the format is newer.
     pub fn open(directory: &Path) -> Result<Self, Error> {
+        let mut lock = Self::lock(directory)?;
+        let path = directory.join(NAME);
+        let damaged = |reason: String| Error::Damaged {
+            path: directory.to_path_buf(),
+            reason,
+        };
+        // SQLite would make a new store of an empty file.
+        let mut holder = String::new();
+        let empty = std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() == 0);
+        if empty && lock.read_to_string(&mut holder).is_ok_and(|read| read > 0) {
+            return Err(damaged(format!(
+                "{NAME} is empty (remove it to begin with an empty store)"
+            )));
+        }
+        let open = || {
+            let writer = Connection::open(&path)?;
+            settings(&writer, WRITER_CACHE)?;
+            writer.pragma_update(None, "synchronous", "FULL")?;
+            writer.pragma_update(None, "wal_autocheckpoint", CHECKPOINT)?;
+            writer.pragma_update(None, "journal_size_limit", WAL_SIZE)?;
+            migrate(&writer, directory)?;
+            Ok(writer)
+        };
+        let writer = open().map_err(|error: Error| error.of(directory))?;
+        Ok(Self {
+            directory: directory.to_path_buf(),
+            path,
+            lock: Mutex::new(Some(lock)),
+            writer: Mutex::new(writer),
+            readers: Mutex::default(),
+            blobs: Mutex::default(),
+            cut: Mutex::new(false),
+            still: false,
+        })
+    }
+
+    /// Takes the lock on the store in a directory, making both where they are not there.
+    fn lock(directory: &Path) -> Result<File, Error> {
         let failed = |source| Error::Directory {
             path: directory.to_path_buf(),
             source,
@@ -64,50 +115,49 @@ impl Sqlite {
             .open(directory.join("lock"))
             .map_err(failed)?;
         match lock.try_lock() {
-            Ok(()) => {}
+            Ok(()) => Ok(lock),
             Err(std::fs::TryLockError::WouldBlock) => {
                 let mut holder = String::new();
                 // Only to tell the user more.
                 let _ = lock.read_to_string(&mut holder);
-                return Err(Error::Leased {
+                Err(Error::Leased {
                     path: directory.to_path_buf(),
                     holder: holder.trim().to_string(),
-                });
+                })
             }
-            Err(std::fs::TryLockError::Error(error)) => return Err(failed(error)),
+            Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
         }
-        let path = directory.join("store.sqlite");
-        let writer = Connection::open(&path)?;
-        settings(&writer, WRITER_CACHE)?;
-        writer.pragma_update(None, "synchronous", "FULL")?;
-        writer.pragma_update(None, "wal_autocheckpoint", CHECKPOINT)?;
-        migrate(&writer, directory)?;
-        Ok(Self {
-            path,
-            lock: Mutex::new(lock),
-            writer: Mutex::new(writer),
-            readers: Mutex::default(),
-            blobs: Mutex::default(),
-        })
     }
 
     fn writer(&self) -> MutexGuard<'_, Connection> {
         held(&self.writer)
     }
 
+    /// Changes the database. On a full disk once more after the WAL has been taken over, whose room is
+    /// free for the change then.
+    fn change<T>(
+        &self,
+        mut work: impl FnMut(&mut Connection) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut writer = self.writer();
+        let done = match work(&mut writer) {
+            Err(Error::Full) if upkeep::checkpoint(&writer).is_ok_and(|all| all) => {
+                work(&mut writer)
+            }
+            done => done,
+        };
+        done.map_err(|error| error.of(&self.directory))
+    }
+
     /// Lends a reading connection.
     fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
         let idle = held(&self.readers).pop();
+        let failed = |error| Error::from(error).of(&self.directory);
         let reader = match idle {
             Some(reader) => reader,
-            None => {
-                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-                let reader = Connection::open_with_flags(&self.path, flags)?;
-                settings(&reader, READER_CACHE)?;
-                reader
-            }
+            None => reader(&self.path, self.still).map_err(failed)?,
         };
-        let result = work(&reader)?;
+        let result = work(&reader).map_err(failed)?;
         let mut readers = held(&self.readers);
         if readers.len() < READERS {
             readers.push(reader);
@@ -121,15 +171,16 @@ impl Store for Sqlite {
         {
             // Whoever held the lease before held the lock too, and has died.
             let mut lock = held(&self.lock);
-            let noted = lock
-                .set_len(0)
-                .and_then(|()| lock.rewind())
-                .and_then(|()| lock.write_all(holder.as_bytes()));
+            let noted = lock.as_mut().map_or(Ok(()), |lock| {
+                lock.set_len(0)?;
+                lock.rewind()?;
+                lock.write_all(holder.as_bytes())
+            });
             if let Err(error) = noted {
                 log::warn!("cannot note who has the store: {error}");
             }
         }
-        write::claim(&mut self.writer(), holder, now, lasts)
+        self.change(|writer| write::claim(writer, holder, now, lasts))
     }
 
     fn number(&self) -> Result<u64, Error> {
@@ -146,13 +197,8 @@ impl Store for Sqlite {
         now: &Stamp,
         changes: &[Change],
     ) -> Result<Vec<Verdict>, Error> {
-        write::commit(
-            &mut self.writer(),
-            &mut held(&self.blobs),
-            lease,
-            now,
-            changes,
-        )
+        let mut blobs = held(&self.blobs);
+        self.change(|writer| write::commit(writer, &mut blobs, lease, now, changes))
     }
 
     fn task(&self, id: TaskId) -> Result<Option<Row>, Error> {
@@ -200,7 +246,7 @@ impl Store for Sqlite {
     }
 
     fn prune(&self, lease: &Lease, now: &Stamp, before: u64) -> Result<u64, Error> {
-        let removed = write::prune(&mut self.writer(), lease, now, before)?;
+        let removed = self.change(|writer| write::prune(writer, lease, now, before))?;
         held(&self.blobs).clear();
         Ok(removed)
     }
@@ -221,6 +267,10 @@ impl Store for Sqlite {
         self.read(read::open_transfers)
     }
 
+    fn shrink(&self, patience: Duration) -> Result<bool, Error> {
+        self.change(|writer| Ok(upkeep::shrink(writer, &mut held(&self.cut), patience)?))
+    }
+
     fn sizes(&self) -> Result<Sizes, Error> {
         let (blobs, blob_bytes) = self.read(read::blob_sizes)?;
         let size = |suffix: &str| {
@@ -236,11 +286,37 @@ impl Store for Sqlite {
     }
 }
 
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        // What is in the WAL would be taken over at the next start as well.
+        let _ = upkeep::checkpoint(&self.writer());
+    }
+}
+
+/// A connection that reads; with `still`, always the store as it is now.
+fn reader(path: &Path, still: bool) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let reader = Connection::open_with_flags(path, flags)?;
+    settings(&reader, READER_CACHE)?;
+    if still {
+        reader.execute_batch("BEGIN")?;
+    }
+    Ok(reader)
+}
+
 fn settings(connection: &Connection, cache: u32) -> rusqlite::Result<()> {
-    connection.busy_timeout(std::time::Duration::from_secs(10))?;
-    // Before the first table is made; later it changes nothing.
+    connection.busy_timeout(Duration::from_secs(10))?;
+    // The WAL and its index stay when the last connection closes: on a full disk there would be no room to
+    // make them again, and nothing could be read.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    // Both before the first table is made; later they change nothing.
     connection.pragma_update(None, "page_size", 4096)?;
     if !connection.is_readonly("main")? {
+        // It would write to one that has tables, which a full disk does not allow.
+        let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
+        if pages == 0 {
+            connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+        }
         connection.pragma_update(None, "journal_mode", "WAL")?;
     }
     // Negative is KiB.
@@ -297,13 +373,41 @@ fn state_of(number: i64) -> rusqlite::Result<TaskState> {
         .ok_or(rusqlite::Error::IntegralValueOutOfRange(0, number))
 }
 
+impl Error {
+    /// Says which store it is about.
+    fn of(self, directory: &Path) -> Self {
+        match self {
+            Self::Damaged { reason, .. } => Self::Damaged {
+                path: directory.to_path_buf(),
+                reason,
+            },
+            error => error,
+        }
+    }
+}
+
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
+        let reason = error.to_string();
         match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => Self::Full(error.to_string()),
-            // What a write to a full disk or over a quota can also come out as.
-            Some(ErrorCode::SystemIoFailure) => Self::Full(error.to_string()),
-            _ => Self::Database(error.to_string()),
+            Some(ErrorCode::DiskFull) => Self::Full,
+            // What a write over a quota comes out as, too.
+            Some(ErrorCode::SystemIoFailure) => Self::Disk(reason),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged {
+                path: PathBuf::new(),
+                reason,
+            },
+            Some(
+                ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::OutOfMemory
+                | ErrorCode::CannotOpen
+                | ErrorCode::PermissionDenied
+                | ErrorCode::ReadOnly
+                | ErrorCode::FileLockingProtocolFailed
+                | ErrorCode::OperationInterrupted,
+            ) => Self::Unusable(reason),
+            _ => Self::Database(reason),
         }
     }
 }

@@ -56,6 +56,13 @@ pub(super) struct Cache {
 impl Cache {
     /// Opens the cache, making the directory where there is none.
     pub(super) fn open(root: &Path) -> Result<Self, Error> {
+        Self::make(root)?;
+        Ok(Self {
+            root: root.to_path_buf(),
+        })
+    }
+
+    fn make(root: &Path) -> Result<(), Error> {
         let failed = |source| TaskError::Cache {
             path: root.to_path_buf(),
             source,
@@ -72,9 +79,7 @@ impl Cache {
             let denied = io::Error::new(io::ErrorKind::PermissionDenied, reason);
             return Err(failed(denied).into());
         }
-        Ok(Self {
-            root: root.to_path_buf(),
-        })
+        Ok(())
     }
 
     /// Where the user's caches are: `DORMOUSE_CACHE`, else `dormouse` in the user's cache
@@ -112,12 +117,19 @@ impl Cache {
         self.root.join(format!("{module}.{code_key}"))
     }
 
-    /// A name in the cache's directory for a file that is being made.
+    /// A name in the cache's directory for a file that is being made. A cache may be deleted at any time,
+    /// so the directory is made again where it is gone.
     pub(super) fn temporary(&self) -> Result<Temporary, Error> {
         let mut held = unfinished();
-        let made = tempfile::Builder::new()
-            .prefix(".new-")
-            .tempfile_in(&self.root);
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".new-");
+        let made = match builder.tempfile_in(&self.root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Self::make(&self.root)?;
+                builder.tempfile_in(&self.root)
+            }
+            made => made,
+        };
         let path = made
             .map(tempfile::NamedTempFile::into_temp_path)
             .map_err(|source| self.failed(&self.root, source))?;
@@ -200,7 +212,21 @@ impl Drop for Lock {
     }
 }
 
-/// The bytes of a file, or `None` where there is none.
-pub(super) fn get(path: &Path) -> Option<Vec<u8>> {
-    fs::read(path).ok()
+/// The bytes of a file, or `None` where there is none or it cannot be read.
+///
+/// # Errors
+/// `TaskError::Cache` where it may be there, and can be read later.
+pub(super) fn get(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => {
+            let path = path.to_path_buf();
+            let error = Error::from(TaskError::Cache { path, source });
+            match error.passes() {
+                true => Err(error),
+                false => Ok(None),
+            }
+        }
+    }
 }

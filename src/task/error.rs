@@ -94,6 +94,10 @@ impl From<TaskError> for Error {
             TaskError::Mismatch(_) => ErrorKind::Snapshot,
             TaskError::OtherModule { .. } | TaskError::OtherTransform { .. } => ErrorKind::Mismatch,
             TaskError::ModuleMissing(_) | TaskError::Unknown(_) => ErrorKind::Missing,
+            // Somebody has just deleted its directory again, which is made again at the next time.
+            TaskError::Cache { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                return Self::passing(ErrorKind::Write, error);
+            }
             TaskError::Cache { .. } => ErrorKind::Write,
             TaskError::Killed => ErrorKind::Task,
             TaskError::State(_) | TaskError::HostFunction { .. } => ErrorKind::Internal,

@@ -30,19 +30,22 @@ impl Runtime {
     /// # Errors
     /// `TaskError::Unknown` where there is none.
     pub fn load_known_as(&self, source: &Digest, preempt: bool) -> Result<Arc<Program>, Error> {
-        let ways = [false, true].into_iter();
-        let mut found = ways.filter_map(|connections| {
+        for connections in [false, true] {
             let key = self.key(source, connections, preempt);
-            self.cached_source(&self.cache.source(&key))
-        });
-        let found = found.find(|program| program.manifest().source == *source);
-        found.ok_or_else(|| TaskError::Unknown(*source).into())
+            let found = self.cached_source(&self.cache.source(&key))?;
+            if let Some(program) = found
+                && program.manifest().source == *source
+            {
+                return Ok(program);
+            }
+        }
+        Err(TaskError::Unknown(*source).into())
     }
 
-    pub(super) fn cached_source(&self, entry: &Path) -> Option<Arc<Program>> {
-        let bytes = cache::get(entry)?;
-        let entry = rmp_serde::from_slice::<SourceEntry>(&bytes).ok()?;
-        self.cached(&entry.module)
+    pub(super) fn cached_source(&self, entry: &Path) -> Result<Option<Arc<Program>>, Error> {
+        let entry = cache::get(entry)?;
+        let entry = entry.and_then(|bytes| rmp_serde::from_slice::<SourceEntry>(&bytes).ok());
+        entry.map_or(Ok(None), |entry| self.cached(&entry.module))
     }
 
     /// What the resumable module of a source is found by.

@@ -54,6 +54,8 @@ pub(crate) use cache::remove_unfinished;
 pub(crate) use progress::Logged;
 
 pub use crate::snapshot::Snapshot;
+#[cfg(feature = "server")]
+pub(crate) use packed::check_packed;
 // The scheduler's, which knows tasks alone.
 #[cfg(feature = "server")]
 pub(crate) use crate::{

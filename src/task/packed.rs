@@ -52,3 +52,14 @@ pub(super) fn unpack(packed: &[u8], length: u64) -> Result<Vec<u8>, Error> {
     let length = usize::try_from(length).map_err(|e| damaged(e.to_string()))?;
     Ok(zstd::bulk::decompress(packed, length).map_err(|e| damaged(e.to_string()))?)
 }
+
+/// Whether a module that a store keeps is whole.
+///
+/// # Errors
+/// Says what is wrong with it.
+#[cfg(feature = "server")]
+pub(crate) fn check_packed(packed: &[u8], stated: &Digest) -> Result<(), Error> {
+    let length = zstd::zstd_safe::get_frame_content_size(packed);
+    let wasm = unpack(packed, length.ok().flatten().unwrap_or_default())?;
+    check_digest(&wasm, stated)
+}

@@ -93,13 +93,13 @@ impl Runtime {
         instrument::check_size(source, &self.limits, 1).map_err(TaskError::Limit)?;
         let entry = self.cache.source(&self.source_key(source, preempt));
         let cached = || self.cached_source(&entry);
-        if let Some(program) = cached() {
+        if let Some(program) = cached()? {
             return Ok(program);
         }
         let _lock = self.cache.lock(&entry, || {
             progress.stage("waiting for another process", 0, STAGES)
         });
-        match cached() {
+        match cached()? {
             Some(program) => Ok(program),
             None => Ok(self.instrument_as(source, preempt, progress)?.0),
         }
@@ -173,12 +173,12 @@ impl Runtime {
         let wanted = snapshot.meta.module;
         let ModuleRef::Embedded { packed, length } = &snapshot.module else {
             return self
-                .cached(&wanted)
+                .cached(&wanted)?
                 .ok_or_else(|| TaskError::ModuleMissing(wanted).into());
         };
         // What lies in the cache was checked before it got there. The same bytes need not be
         // unpacked to run; other bytes might be anything, and would go on into the next snapshot.
-        if let Some(program) = self.cached(&wanted)
+        if let Some(program) = self.cached(&wanted)?
             && program.packed == *packed
             && program.length == *length
         {
@@ -220,7 +220,7 @@ impl Runtime {
         wanted: &Digest,
         packed: impl FnOnce() -> Result<Option<Vec<u8>>, Error>,
     ) -> Result<Arc<Program>, Error> {
-        if let Some(program) = self.cached(wanted) {
+        if let Some(program) = self.cached(wanted)? {
             return Ok(program);
         }
         let packed = packed()?.ok_or(TaskError::ModuleMissing(*wanted))?;
@@ -294,21 +294,15 @@ impl Runtime {
     }
 
     /// What a resumable module depends on.
-    pub(super) fn cached(&self, module: &Digest) -> Option<Arc<Program>> {
-        let manifest = self.cached_manifest(module)?;
+    pub(super) fn cached(&self, module: &Digest) -> Result<Option<Arc<Program>>, Error> {
+        let manifest = cache::get(&self.cache.manifest(module))?;
         let packed = cache::get(&self.cache.module(module))?;
-        let length = zstd::zstd_safe::get_frame_content_size(&packed).ok()??;
-        Some(Arc::new(Program::new(
-            *module,
-            manifest,
-            packed.into(),
-            length,
-        )))
-    }
-
-    fn cached_manifest(&self, module: &Digest) -> Option<Manifest> {
-        let bytes = cache::get(&self.cache.manifest(module))?;
-        rmp_serde::from_slice(&bytes).ok()
+        let program = manifest.zip(packed).and_then(|(manifest, packed)| {
+            let manifest = rmp_serde::from_slice(&manifest).ok()?;
+            let length = zstd::zstd_safe::get_frame_content_size(&packed).ok()??;
+            Some(Program::new(*module, manifest, packed.into(), length))
+        });
+        Ok(program.map(Arc::new))
     }
 }
 
@@ -436,13 +430,17 @@ impl Program {
         // engine and settings made it; it got that name when it was complete, and nothing changes
         // it afterwards.
         let load = || unsafe { engine.load(&code, &self.shape) };
-        let cached = || code.exists().then(load).and_then(Result::ok);
+        // Not there, or damaged. What cannot be loaded only now need not be compiled again.
+        let cached = || match code.exists().then(load).transpose().map_err(Error::from) {
+            Err(error) if error.passes() => Err(error),
+            loaded => Ok(loaded.ok().flatten()),
+        };
         let make = || {
             let stage = |text: &str| progress.stage(text, STAGES - 1, STAGES);
             let _lock = runtime
                 .cache
                 .lock(&code, || stage("waiting for another process"));
-            if let Some(module) = cached() {
+            if let Some(module) = cached()? {
                 return Ok(module);
             }
             stage(&format!("compiling with {kind}"));
@@ -455,8 +453,7 @@ impl Program {
             telling.ended();
             Ok::<_, Error>(loaded)
         };
-        // Not there, or damaged.
-        let module = cached().map_or_else(make, Ok)?;
+        let module = cached()?.map_or_else(make, Ok)?;
         modules.push((kind, module.clone()));
         Ok(module)
     }

@@ -70,6 +70,7 @@ fn every_command_gives_json() {
         path("task.toml"),
     );
     let fingerprint = "0".repeat(64);
+    let (store, backup) = (path("here"), path("backup"));
     // How each command is called so that it gives something, with its code.
     let calls: Vec<(Vec<&str>, i32)> = vec![
         (vec!["run", &sleeper], 0),
@@ -113,6 +114,9 @@ fn every_command_gives_json() {
         (vec!["decide", "d", "--keep"], 78),
         (vec!["drain", "--to", "127.0.0.1:1"], 79),
         (vec!["drain", "--cancel"], 0),
+        (vec!["store", "check", "--data", &store], 0),
+        (vec!["store", "compact", "--data", &store], 0),
+        (vec!["store", "backup", "--data", &store, &backup], 0),
     ];
     let known = dormouse::cli::command();
     for command in known.get_subcommands() {

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -29,6 +30,7 @@ pub fn folder() -> tempfile::TempDir {
 /// A daemon that runs; it is killed when this goes.
 pub struct Daemon {
     child: Child,
+    said: Arc<Mutex<Vec<String>>>,
     pub address: String,
     pub token: String,
 }
@@ -99,16 +101,22 @@ impl Daemon {
             let code = child.wait().expect("it ended").code();
             return Err(format!("{said}exit code {code:?}"));
         };
+        let said = Arc::new(Mutex::new(
+            said.lines().map(String::from).collect::<Vec<_>>(),
+        ));
+        let log = said.clone();
         // So that it never waits for us.
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 if std::env::var_os("DORMOUSE_TEST_LOG").is_some() {
                     eprintln!("{line}");
                 }
+                log.lock().expect("the log").push(line);
             }
         });
         Ok(Self {
             child,
+            said,
             address,
             token,
         })
@@ -118,6 +126,11 @@ impl Daemon {
     pub fn kill_now(&self) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it runs");
+    }
+
+    /// What it has written to its log so far.
+    pub fn said(&self) -> Vec<String> {
+        self.said.lock().expect("the log").clone()
     }
 
     pub fn pid(&self) -> u32 {

@@ -90,7 +90,7 @@ pub(super) fn compile(wasm: &[u8], code: &Path) -> Result<(), Error> {
                 crashed = Some(signal);
             }
             Ok(Outcome::Killed(signal)) => {
-                return Err(failed(format!("signal {signal} ended the compiler")));
+                return Err(Error::Ended(KIND, signal));
             }
             Err(error) => return Err(failed(format!("no process to compile in: {error}"))),
         }

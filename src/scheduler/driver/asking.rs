@@ -6,8 +6,9 @@ use super::super::Error as Refused;
 use super::super::commands::{Ask, Command};
 use super::super::moving::Step;
 use super::{Driver, Live, Message, Want};
+use crate::error::Error;
 use crate::model::{Event, TaskId, TaskState, When};
-use crate::store::Row;
+use crate::store::{Error as StoreError, Row};
 
 impl Driver {
     pub(super) fn command(&mut self, command: Command) {
@@ -23,6 +24,12 @@ impl Driver {
             self.live.insert(id, live);
             return self.load(id);
         };
+        if let Some(error) = &live.unstored
+            && !matches!(command.ask, Ask::Move(_))
+        {
+            let refused = command.stuck(error);
+            return command.refuse(refused);
+        }
         if live.busy || live.loading {
             return live.waiting.push(command);
         }
@@ -50,14 +57,14 @@ impl Driver {
     pub(super) fn load(&self, id: TaskId) {
         let (shared, outbox) = (self.shared.clone(), self.outbox.clone());
         tokio::task::spawn_blocking(move || {
-            let row = shared.store.task(id).map_err(|error| error.to_string());
+            let row = shared.store.task(id);
             // The driver has gone.
             let _ = outbox.send(Message::Loaded { id, row });
         });
     }
 
     /// A stored task, for the commands that wait for it.
-    pub(super) fn loaded(&mut self, id: TaskId, row: Result<Option<Row>, String>) {
+    pub(super) fn loaded(&mut self, id: TaskId, row: Result<Option<Row>, StoreError>) {
         let Some(live) = self.live.get_mut(&id) else {
             return;
         };
@@ -70,30 +77,29 @@ impl Driver {
         let row = match row {
             Ok(Some(row)) => row,
             Ok(None) | Err(_) => {
-                let error = row.err().map(Refused::Damaged);
+                let none = || Refused::NoTask(id.to_string()).into();
+                let error = row.err().map_or_else(none, Error::from);
                 let rest: Vec<_> = std::mem::take(&mut live.waiting);
                 self.live.remove(&id);
-                command.refuse(error.unwrap_or_else(|| Refused::NoTask(id.to_string())));
+                // Whoever asked has gone.
+                let _ = command.reply.send(Err(error));
                 return rest.into_iter().for_each(|command| self.command(command));
             }
         };
         live.state = row.state;
         self.shared.enter(id, row.state);
         match command.change(&row, &self.shared.time) {
-            Ok(Some((change, state, due))) => {
-                match state {
-                    Some(TaskState::Hibernated) => {}
-                    Some(TaskState::Paused | TaskState::Moving) => {
-                        self.shared.sockets.pause(id);
-                    }
-                    _ => self.shared.sockets.close(id),
-                }
-                let live = self.live.get_mut(&id).map(|live| {
+            Ok(Some(planned)) => {
+                if let Some(live) = self.live.get_mut(&id) {
+                    let begun = match &command.ask {
+                        Ask::Move(step) => step.step != Step::Give,
+                        Ask::Reschedule => true,
+                        _ => false,
+                    };
                     live.asked.push(command);
                     live.busy = true;
-                });
-                if live.is_some() {
-                    self.send_change(id, change, state, due, None);
+                    let was = row.due.map_or(When::NEVER, When::steady);
+                    self.try_change(id, planned, was, begun);
                 }
             }
             // It is as it should be.

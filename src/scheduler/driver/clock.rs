@@ -37,7 +37,7 @@ impl Driver {
         let outbox = self.outbox.clone();
         self.shared
             .journal
-            .keep(vec![Change::Shift], move |result| {
+            .keep(vec![Change::Shift], drop, move |result| {
                 if let Err(error) = result {
                     log::error!("cannot store that the wall clock has been set: {error}");
                 }

@@ -1,17 +1,25 @@
 //! What the driver makes of the workers' reports, and of waits that are over.
 
+use std::time::Duration;
+
 use super::super::Error as Refused;
+use super::super::complaints::complain;
 use super::super::guest::Guest;
 use super::super::job::{Job, Report};
-use super::{AGAIN, Driver, Message, Want};
+use super::storing::Sleep;
+use super::{Driver, Message, Want};
 use crate::model::{Event, TaskId, TaskState, When};
-use crate::store::Due;
+
+/// What the log says about tasks that cannot be loaded, or not be written down.
+const LOADING: &str = "loading";
+const SUSPENDING: &str = "suspending";
 
 impl Driver {
     pub(super) fn report(&mut self, report: Report) {
         match report {
             Report::Started { id, tail } => {
                 self.shared.set_tail(id, tail);
+                self.shared.troubles.over(id);
                 if let Some(live) = self.live.get_mut(&id) {
                     live.loading = false;
                     let waiting = std::mem::take(&mut live.waiting);
@@ -35,22 +43,33 @@ impl Driver {
             }
             Report::Unable { guest, error } => self.unable(guest, &error),
             Report::Trouble { id, error } => {
-                log::error!("task {id}: cannot be loaded, tried again soon: {error}");
-                self.later(id);
+                complain(LOADING, &error, || {
+                    format!("task {id} cannot go on for now, and is tried again: {error}")
+                });
+                self.again(id, &error);
             }
             Report::Lost { id } => {
-                log::error!("task {id}: its worker failed; it goes on from its last snapshot soon");
-                self.later(id);
+                let error = "a part of the daemon failed while the task ran";
+                complain(LOADING, error, || {
+                    format!("task {id}: {error}; it goes on from its last snapshot")
+                });
+                self.later(id, error);
             }
         }
     }
 
-    pub(super) fn later(&mut self, id: TaskId) {
+    /// It goes on from its last snapshot, after a while.
+    pub(super) fn later(&mut self, id: TaskId, error: &str) {
         // What was kept belongs to a snapshot that is not stored.
         self.shared.sockets.drop_kept(id);
-        let at = self.shared.time.now() + AGAIN;
-        self.release(id, When::NEVER);
-        self.queue.insist(Due { at, id });
+        self.again(id, error);
+    }
+
+    /// It could not go on, and is tried again after a while. Until then nobody wakes it.
+    fn again(&mut self, id: TaskId, error: &str) {
+        let now = self.shared.time.now();
+        let at = self.shared.troubles.failed(id, now, error);
+        self.release_to(id, Sleep::Until(at));
     }
 
     pub(super) fn remember(&mut self, id: TaskId, memory: u64) {
@@ -78,15 +97,20 @@ impl Driver {
         self.shared.set_wait(id, wait, wakes);
         let watchable = guest.task.is_watchable();
         let patience = self.shared.options.hibernate_after;
+        // One that could not be written down is tried again.
+        let now = self.shared.time.now();
+        let trouble = self.shared.troubles.of(id);
+        let again = trouble.map(|trouble| trouble.next.saturating_sub(now));
         let outbox = self.outbox.clone();
         tokio::spawn(async move {
             let mut guest = guest;
             let handle = guest.task.handle();
             // One that nobody talks to need not be in memory.
             let idle = async {
-                match watchable {
-                    true => tokio::time::sleep(patience).await,
-                    false => std::future::pending().await,
+                match (again, watchable) {
+                    (Some(left), _) => tokio::time::sleep(Duration::from_nanos(left)).await,
+                    (None, true) => tokio::time::sleep(patience).await,
+                    (None, false) => std::future::pending().await,
                 }
             };
             tokio::select! {
@@ -150,7 +174,11 @@ impl Driver {
     /// Nothing is lost: the guest goes on in memory, and is tried again at its next wait.
     pub(super) fn unable(&mut self, guest: Box<Guest>, error: &str) {
         let id = guest.id;
-        log::warn!("task {id}: cannot be suspended, and stays in memory: {error}");
+        complain(SUSPENDING, error, || {
+            format!("task {id} cannot be suspended, stays in memory, and is tried again: {error}")
+        });
+        let now = self.shared.time.now();
+        self.shared.troubles.failed(id, now, error);
         guest.task.handle().clear();
         let Some(live) = self.live.get_mut(&id) else {
             return;
@@ -158,8 +186,8 @@ impl Driver {
         live.want = Want::Nothing;
         live.stubborn = true;
         for command in live.asked.drain(..) {
-            let text = format!("task {id} cannot be suspended now: {error}");
-            command.refuse(Refused::Request(text));
+            let error = error.to_string();
+            command.refuse(Refused::Unable { id, error });
         }
         if self.closing.is_some() {
             self.release(id, When::NEVER);

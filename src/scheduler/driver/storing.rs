@@ -1,11 +1,23 @@
 //! What the driver has stored, and what follows when it is durable.
 
-use super::super::commands::{Ask, Command};
+use super::super::commands::{Ask, Command, Planned};
+use super::super::complaints::complain;
 use super::super::guest::Guest;
 use super::super::moving::{Move, Step};
 use super::{Answered, Driver, Message, Want};
 use crate::model::{Event, TaskId, TaskState, When};
-use crate::store::{Change, Error as StoreError, Update, Verdict};
+use crate::store::{Change, Due, Error as StoreError, Update, Verdict};
+
+/// What the log says about states that are given up.
+const STORING: &str = "storing";
+
+/// When a task that is let go of is looked at again.
+pub(super) enum Sleep {
+    /// As it is stored: when it is due, or when one of its sockets is ready.
+    Stored(When),
+    /// At this time and not before, by the steady clock.
+    Until(u64),
+}
 
 impl Driver {
     pub(super) fn store(&mut self, update: Update, keeps: Option<Box<Guest>>) {
@@ -23,12 +35,14 @@ impl Driver {
             Some(given) => match given.given(update) {
                 Ok(change) => change,
                 Err(error) => {
-                    log::error!("task {id}: cannot be moved: {error}");
-                    return self.later(id);
+                    let error = format!("it cannot be moved: {error}");
+                    log::error!("task {id}: {error}");
+                    return self.later(id, &error);
                 }
             },
         };
-        self.send_change(id, change, Some(state), due, keeps);
+        let planned = (change, Some(state), due);
+        self.send_change(id, planned, keeps);
     }
 
     /// The move for which a task was stopped.
@@ -40,17 +54,48 @@ impl Driver {
         })
     }
 
+    /// Stores what must not be lost, however long it takes.
     pub(super) fn send_change(
         &mut self,
         id: TaskId,
-        change: Change,
-        state: Option<TaskState>,
-        due: When,
+        (change, state, due): Planned,
         keeps: Option<Box<Guest>>,
     ) {
+        let outbox = self.outbox.clone();
+        // The driver has gone.
+        let failing = move |error: String| drop(outbox.send(Message::Unstored { id, error }));
+        let answer = self.answer(id, state, due, None, keeps);
+        self.shared.journal.keep(vec![change], failing, answer);
+    }
+
+    /// Stores what somebody asked of a task that stands in the store, where it is due at `was`. If that
+    /// cannot be stored, the task stays as it is, and whoever asked is told; only a move that has begun
+    /// goes on trying.
+    pub(super) fn try_change(
+        &mut self,
+        id: TaskId,
+        (change, state, due): Planned,
+        was: When,
+        begun: bool,
+    ) {
+        let answer = self.answer(id, state, due, Some(was), None);
+        match begun {
+            true => self.shared.journal.keep(vec![change], drop, answer),
+            false => self.shared.journal.put(vec![change], answer),
+        }
+    }
+
+    fn answer(
+        &mut self,
+        id: TaskId,
+        state: Option<TaskState>,
+        due: When,
+        was: Option<When>,
+        keeps: Option<Box<Guest>>,
+    ) -> impl FnOnce(Result<Vec<Verdict>, StoreError>) + Send + 'static {
         self.storing += 1;
         let outbox = self.outbox.clone();
-        self.shared.journal.keep(vec![change], move |result| {
+        move |result| {
             let result =
                 result.map(|verdicts| verdicts.first().copied().unwrap_or(Verdict::Conflict));
             let answered = Answered {
@@ -58,11 +103,34 @@ impl Driver {
                 result,
                 state,
                 due,
+                was,
                 keeps,
             };
             // The driver has gone.
             let _ = outbox.send(Message::Answered(Box::new(answered)));
-        });
+        }
+    }
+
+    /// What a task has come to cannot be stored for now. Whoever waits for that is told.
+    pub(super) fn unstored(&mut self, id: TaskId, error: String) {
+        let Some(live) = self.live.get_mut(&id) else {
+            return;
+        };
+        // A move waits: its two sides are agreed on what happens next.
+        let waits = |command: &Command| matches!(command.ask, Ask::Move(_));
+        let (wait, told): (Vec<_>, Vec<_>) = live.asked.drain(..).partition(waits);
+        live.asked = wait;
+        for command in told {
+            let refused = command.not_stored(&error);
+            command.refuse(refused);
+        }
+        let (wait, told): (Vec<_>, Vec<_>) = live.waiting.drain(..).partition(waits);
+        live.waiting = wait;
+        for command in told {
+            let refused = command.stuck(&error);
+            command.refuse(refused);
+        }
+        live.unstored = Some(error);
     }
 
     pub(super) fn answered(&mut self, answered: Answered) {
@@ -72,12 +140,14 @@ impl Driver {
             result,
             state,
             due,
+            was,
             keeps,
         } = answered;
         let Some(live) = self.live.get_mut(&id) else {
             return;
         };
         live.busy = false;
+        live.unstored = None;
         match result {
             Ok(Verdict::Done) => {}
             Ok(_) => {
@@ -89,11 +159,31 @@ impl Driver {
                 self.shared.lost();
                 return self.release(id, When::NEVER);
             }
+            Err(error) if was.is_some() => {
+                for command in std::mem::take(&mut live.asked) {
+                    // Whoever asked has gone.
+                    let _ = command.reply.send(Err(error.again().into()));
+                }
+                return self.release(id, was.unwrap_or(When::NEVER));
+            }
             Err(error) => {
-                log::error!("task {id}: cannot be stored, goes on from its last snapshot: {error}");
-                return self.later(id);
+                let error = format!("it could not be stored: {error}");
+                complain(STORING, &error, || {
+                    format!("task {id} goes on from its last snapshot: {error}")
+                });
+                return self.later(id, &error);
             }
         }
+        self.shared.troubles.over(id);
+        // What was asked of one that stood in the store has become so.
+        match (was, state) {
+            (None, _) | (_, Some(TaskState::Hibernated)) => {}
+            (_, Some(TaskState::Paused | TaskState::Moving)) => self.shared.sockets.pause(id),
+            _ => self.shared.sockets.close(id),
+        }
+        let Some(live) = self.live.get_mut(&id) else {
+            return;
+        };
         // What was asked while something else was on its way to the disk is asked again.
         let (done, again): (Vec<_>, Vec<_>) = std::mem::take(&mut live.asked)
             .into_iter()
@@ -173,6 +263,10 @@ impl Driver {
 
     /// Nothing is being done with the task any more: what is stored is all there is.
     pub(super) fn release(&mut self, id: TaskId, due: When) {
+        self.release_to(id, Sleep::Stored(due));
+    }
+
+    pub(super) fn release_to(&mut self, id: TaskId, sleep: Sleep) {
         let Some(live) = self.live.remove(&id) else {
             return;
         };
@@ -185,15 +279,26 @@ impl Driver {
         self.shared.moved(id, live.state, stored);
         self.shared.leave(id);
         self.knocked.remove(&id);
-        if stored != TaskState::Hibernated {
-            self.watched.remove(&id);
-        } else if !self.watched.contains_key(&id) {
-            self.watch(id);
-        }
-        // In the store one that is watched is due; this daemon hears who knocks.
-        match self.watched.get(&id) {
-            Some(wakes) => self.sleep(id, *wakes),
-            None => self.sleep(id, due),
+        match sleep {
+            Sleep::Until(at) => {
+                self.watched.remove(&id);
+                self.shared.sockets.unwatch(id);
+                // It was to go on, whatever woke it.
+                self.knocked.insert(id, at);
+                self.queue.insist(Due { at, id });
+            }
+            Sleep::Stored(due) => {
+                if stored != TaskState::Hibernated {
+                    self.watched.remove(&id);
+                } else if !self.watched.contains_key(&id) {
+                    self.watch(id);
+                }
+                // In the store one that is watched is due; this daemon hears who knocks.
+                match self.watched.get(&id) {
+                    Some(wakes) => self.sleep(id, *wakes),
+                    None => self.sleep(id, due),
+                }
+            }
         }
         for command in live.asked.into_iter().chain(live.waiting) {
             self.command(command);

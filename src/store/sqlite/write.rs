@@ -41,13 +41,16 @@ pub(super) fn claim(
     now: &Stamp,
     lasts: u64,
 ) -> Result<Lease, Error> {
-    let epoch: i64 = connection
+    // By itself the statement would give its row before what it does is stored.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let epoch: i64 = transaction
         .prepare_cached(&format!(
             "UPDATE lease SET epoch = epoch + 1, holder = ?7, {STAMP} RETURNING epoch"
         ))?
         .query_row(stamped(now, lasts, holder.to_string().into()), |row| {
             row.get(0)
         })?;
+    transaction.commit()?;
     Ok(Lease {
         epoch: unsigned(epoch),
         lasts,

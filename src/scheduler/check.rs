@@ -1,0 +1,161 @@
+//! Looks whether everything in a store can be used: what SQLite does not see, since it keeps no digests.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use lru::LruCache;
+
+use super::spec::{Spec, Status, from_bytes};
+use crate::error::Error;
+use crate::model::{Digest, Limit, Limits, TaskId};
+use crate::store::{Filter, Frozen, Row, Store};
+use crate::task::{Snapshot, check_packed, unpack};
+
+/// Tasks that are read at once.
+const PAGE: usize = 1000;
+
+/// Bases that are kept unpacked.
+const BASES: NonZeroUsize = NonZeroUsize::new(16).expect("it is not zero");
+
+/// What was looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// Tasks.
+    pub tasks: u64,
+    /// Snapshots among them.
+    pub snapshots: u64,
+    /// Modules that they name.
+    pub modules: u64,
+    /// What is wrong.
+    pub findings: u64,
+}
+
+/// Looks at all tasks, and tells what is wrong with each.
+pub fn check(store: &dyn Store, tell: &mut dyn FnMut(&str)) -> Checked {
+    let mut checker = Checker {
+        store,
+        tell,
+        modules: HashMap::new(),
+        bases: LruCache::new(BASES),
+        checked: Checked::default(),
+    };
+    checker.all();
+    checker.checked.modules = checker.modules.len() as u64;
+    checker.checked
+}
+
+struct Checker<'a> {
+    store: &'a dyn Store,
+    tell: &'a mut dyn FnMut(&str),
+    /// Whether each is whole.
+    modules: HashMap<Digest, bool>,
+    bases: LruCache<Digest, Arc<Vec<u8>>>,
+    checked: Checked,
+}
+
+impl Checker<'_> {
+    fn found(&mut self, text: &str) {
+        self.checked.findings += 1;
+        (self.tell)(text);
+    }
+
+    fn all(&mut self) {
+        let mut before = None;
+        loop {
+            let filter = Filter {
+                before,
+                limit: PAGE,
+                ..Filter::default()
+            };
+            let rows = match self.store.list(&filter) {
+                Ok(rows) => rows,
+                Err(error) => return self.found(&format!("tasks cannot be listed: {error}")),
+            };
+            let Some(last) = rows.last() else { return };
+            before = Some(last.id);
+            for row in &rows {
+                self.task(row);
+            }
+        }
+    }
+
+    fn task(&mut self, row: &Row) {
+        let id = row.id;
+        self.checked.tasks += 1;
+        let read = from_bytes::<Spec>(&row.spec).and(from_bytes::<Status>(&row.status).map(drop));
+        if let Err(error) = read {
+            self.found(&format!("task {id}: {error}"));
+        }
+        self.module(id, row.module);
+        match self.store.load(id) {
+            Ok(Some((_, Some(frozen)))) => {
+                self.checked.snapshots += 1;
+                if let Err(error) = self.snapshot(&frozen) {
+                    self.found(&format!("task {id}: its snapshot cannot be used: {error}"));
+                }
+            }
+            Ok(_) => {}
+            Err(error) => self.found(&format!("task {id} cannot be read: {error}")),
+        }
+        if let Err(error) = self.output(id) {
+            self.found(&format!("task {id}: its output cannot be read: {error}"));
+        }
+    }
+
+    fn output(&self, id: TaskId) -> Result<(), Error> {
+        let mut from = 0;
+        while let Some(last) = self.store.output(id, from, 1 << 20)?.last() {
+            from = last.place + 1;
+        }
+        Ok(())
+    }
+
+    fn module(&mut self, id: TaskId, digest: Digest) {
+        if !self.modules.contains_key(&digest) {
+            let whole = self.whole_module(&digest);
+            if let Err(error) = &whole {
+                self.found(&format!("module {}: {error}", digest.short()));
+            }
+            self.modules.insert(digest, whole.is_ok());
+        }
+        if self.modules.get(&digest) == Some(&false) {
+            self.found(&format!(
+                "task {id} runs module {}, which is damaged",
+                digest.short()
+            ));
+        }
+    }
+
+    fn whole_module(&self, digest: &Digest) -> Result<(), Error> {
+        match self.store.blob(digest)? {
+            Some(packed) => check_packed(&packed, digest),
+            None => Err(super::Error::Damaged("it is missing".into()).into()),
+        }
+    }
+
+    fn snapshot(&mut self, frozen: &Frozen) -> Result<(), Error> {
+        let limit = Limits::default().value(Limit::Snapshot);
+        let base = match frozen.base {
+            Some(digest) => self.base(&digest)?,
+            None => Arc::default(),
+        };
+        Snapshot::unflatten(&unpack(&frozen.bytes, &base, limit)?).map(drop)
+    }
+
+    fn base(&mut self, digest: &Digest) -> Result<Arc<Vec<u8>>, Error> {
+        if let Some(base) = self.bases.get(digest) {
+            return Ok(base.clone());
+        }
+        let damaged = |what: &str| super::Error::Damaged(format!("blob {} {what}", digest.short()));
+        let packed = self.store.blob(digest)?;
+        let packed = packed.ok_or_else(|| damaged("is missing"))?;
+        let flat = unpack(&packed, &[], Limits::default().value(Limit::Snapshot))?;
+        if Digest::of(&flat) != *digest {
+            return Err(damaged("is not what its digest says").into());
+        }
+        let base = Arc::new(flat);
+        self.bases.put(*digest, base.clone());
+        Ok(base)
+    }
+}
