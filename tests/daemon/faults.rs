@@ -217,7 +217,9 @@ fn a_daemon_without_descriptors_waits_until_there_are_some() {
     let asked = agent
         .post(format!("{path}/resume"))
         .header("authorization", &token);
-    asked.send_empty().expect("it is paused");
+    let mut answer = asked.send_empty().expect("it is paused");
+    // The connection is kept only when all of the answer has been read.
+    answer.body_mut().read_to_vec().expect("an answer");
     let trouble = daemon.until_that("it is in trouble", || {
         let task = look();
         assert_ne!(task["state"], "paused", "{task}");
