@@ -206,13 +206,7 @@ impl Worker {
         handle: TaskHandle,
     ) -> Result<Task, Error> {
         #[cfg(test)]
-        super::faults::hit(
-            &self.options.identity,
-            match frozen {
-                None => super::faults::Stage::Start,
-                Some(_) => super::faults::Stage::Wake,
-            },
-        )?;
+        super::faults::hit(&self.options.identity, frozen.is_none().into())?;
         let program = self.programs.get(&row.module)?;
         let engine = spec.engine(self.options.engine)?;
         let dirs = spec.dirs.iter().map(|(host, guest)| HostDir {

@@ -26,6 +26,16 @@ pub(super) enum Stage {
     Suspend,
 }
 
+impl From<bool> for Stage {
+    /// A task that comes into memory, and is new or not.
+    fn from(new: bool) -> Self {
+        match new {
+            true => Self::Start,
+            false => Self::Wake,
+        }
+    }
+}
+
 /// By the daemon's identity and the place: the system's answer, and how often it was met.
 type Faults = HashMap<(String, Stage), (Errno, u64)>;
 
