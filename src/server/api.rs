@@ -1,5 +1,7 @@
 //! The API in OpenAPI, for those who generate clients: `GET /openapi.json`.
 
+use std::sync::OnceLock;
+
 use axum::Json;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::response::ResponseBuilder;
@@ -160,7 +162,12 @@ fn complete_operation(operation: &mut Operation, path: &str, writes: bool) {
 /// Gives the document.
 #[utoipa::path(get, path = "/openapi.json", operation_id = "get_openapi",
     responses((status = 200, description = "The document", body = Object)))]
-pub(super) async fn document() -> Json<serde_json::Value> {
+pub(super) async fn document() -> Json<&'static serde_json::Value> {
+    static DOCUMENT: OnceLock<serde_json::Value> = OnceLock::new();
+    Json(DOCUMENT.get_or_init(whole))
+}
+
+fn whole() -> serde_json::Value {
     let mut document = Api::openapi();
     document.merge(Doc::openapi());
     document.merge(super::runs::Doc::openapi());
@@ -168,7 +175,7 @@ pub(super) async fn document() -> Json<serde_json::Value> {
     // It is plain data, of which each part has a form in JSON.
     let mut document = serde_json::to_value(document).unwrap_or_default();
     unsigned(&mut document);
-    Json(document)
+    document
 }
 
 /// Gives numbers that are not negative the formats of the registry that say so: without them the largest are none.

@@ -170,7 +170,7 @@ fn arguments_and_environment_are_bounded() {
         ),
         (json!({"every": long(100_000)}), 413, "512 bytes"),
         (json!({"engine": long(100_000)}), 413, "512 bytes"),
-        (json!({"name": long(100_000)}), 400, "cannot be a name"),
+        (json!({"name": long(100_000)}), 400, "at most 100 bytes"),
         (json!({"at": long(100_000)}), 400, ""),
         (
             json!({"limits": {"x".repeat(100_000): "1"}}),
