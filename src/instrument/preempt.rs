@@ -12,7 +12,7 @@
 //! The import stands behind all others, so that the defined functions' indices move by one. Everything
 //! after this works on the module with checks as if it were the source.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use wasm_encoder::reencode::{self, Reencode};
 use wasm_encoder::{CodeSection, Encode, EntityType, Instruction, Module, SectionId, TypeSection};
@@ -111,7 +111,7 @@ struct Edge {
 impl Graph {
     fn of(source: &[u8], scan: &Scan) -> wasmparser::Result<Self> {
         let mut edges = vec![Vec::new(); scan.functions.len()];
-        let mut classes: HashMap<(u32, u32), usize> = HashMap::new();
+        let mut classes: BTreeMap<(u32, u32), usize> = BTreeMap::new();
         let mut function = scan.imported_functions as usize;
         for payload in Parser::new(0).parse_all(source) {
             let Payload::CodeSectionEntry(body) = payload? else {
@@ -224,7 +224,7 @@ enum Visit {
 }
 
 /// The node of a class.
-fn class(classes: &mut HashMap<(u32, u32), usize>, scan: &Scan, ty: u32, table: u32) -> usize {
+fn class(classes: &mut BTreeMap<(u32, u32), usize>, scan: &Scan, ty: u32, table: u32) -> usize {
     let next = scan.functions.len() + classes.len();
     *classes.entry((ty, table)).or_insert(next)
 }
