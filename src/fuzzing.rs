@@ -9,7 +9,7 @@ use crate::task::Runtime;
 pub use crate::server::router;
 #[cfg(feature = "cli")]
 pub use crate::snapshot::{KeyKind, Seal, Unseal, new_keys};
-pub use crate::snapshot::{Run, apply, diff};
+pub use crate::snapshot::{Run, changed, fill, stored};
 #[cfg(feature = "server")]
 pub use crate::snapshot::{pack, unpack};
 pub use crate::wasi::StateV1;

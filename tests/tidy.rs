@@ -58,7 +58,7 @@ const FOREIGN: [(&str, &str); 7] = [
 ];
 
 /// The files that may contain `unsafe`.
-const UNSAFE: [&str; 11] = [
+const UNSAFE: [&str; 12] = [
     "src/child.rs",
     "src/engine/interrupt.rs",
     "src/engine/mod.rs",
@@ -68,6 +68,7 @@ const UNSAFE: [&str; 11] = [
     "src/engine/wasmedge/library.rs",
     "src/engine/wasmtime.rs",
     "src/instrument/binaryen.rs",
+    "src/scheduler/budget/trim.rs",
     "src/scheduler/reactor.rs",
     "src/task/program.rs",
 ];

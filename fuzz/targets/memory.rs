@@ -1,6 +1,6 @@
 //! Page runs, against a model that goes byte by byte.
 
-use dormouse::fuzzing::{Run, apply, diff};
+use dormouse::fuzzing::{Run, changed, fill, stored};
 
 const PAGE: usize = 4096;
 
@@ -37,13 +37,14 @@ pub fn run(data: &[u8]) {
     let mut memory: Vec<u8> = (0..size).map(|place| (place / 7) as u8).collect();
     let before = memory.clone();
     let expected = model(&runs, &bytes, &before);
-    match (apply(&runs, &bytes, &mut memory), expected) {
-        (Ok(left), Some((expected, rest))) => {
+    let mut left = bytes.as_slice();
+    match (fill(&runs, &mut left, &mut memory), expected) {
+        (Ok(()), Some((expected, rest))) => {
             assert!(memory == expected, "another memory");
             assert_eq!(left.len(), rest);
         }
         (Err(_), None) => return,
-        (Ok(_), None) => panic!("runs that do not fit were taken: {runs:?}"),
+        (Ok(()), None) => panic!("runs that do not fit were taken: {runs:?}"),
         (Err(error), Some(_)) => panic!("runs that fit were refused: {error}: {runs:?}"),
     }
 
@@ -55,12 +56,14 @@ pub fn run(data: &[u8]) {
     let fits = segments
         .iter()
         .filter(|(at, bytes)| at + bytes.len() <= size);
-    let changed = diff(&memory, fits.clone().copied());
+    let runs = changed(&memory, fits.clone().copied());
+    let pages: Vec<u8> = stored(&runs, &memory).flatten().copied().collect();
     let mut fresh = vec![0; size];
     for (at, bytes) in fits {
         fresh[*at..at + bytes.len()].copy_from_slice(bytes);
     }
-    let left = apply(&changed.runs, &changed.bytes, &mut fresh).expect("own pages fit");
+    let mut left = pages.as_slice();
+    fill(&runs, &mut left, &mut fresh).expect("own pages fit");
     assert!(left.is_empty() && fresh == memory, "pages got lost");
 }
 

@@ -190,6 +190,13 @@ pub(super) struct Serve {
     /// A wait of at least so long is slept through in the store, a shorter one in memory.
     #[arg(long, value_name = "DURATION", default_value = "1s")]
     pub hibernate_after: Span,
+    /// Memory of the daemon and all its guests together, 64M at least; guests wait for room. Left out, seven
+    /// eighths of what the control group and the machine have.
+    #[arg(long, value_name = "SIZE", value_parser = super::bounds::memory)]
+    pub memory: Option<Size>,
+    /// Pause a task that was being run when the daemon died, so many times in a row; 0 never does.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub set_aside_after: u32,
     /// Memory for guests that wait in memory; beyond it they are put to sleep.
     #[arg(long, value_name = "SIZE", default_value = "256M")]
     pub max_warm_memory: Size,

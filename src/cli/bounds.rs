@@ -45,6 +45,16 @@ pub(super) fn failure(reached: Reached) -> Failure {
     )
 }
 
+/// The memory of a daemon.
+#[cfg(feature = "server")]
+pub(super) fn memory(text: &str) -> Result<Size, String> {
+    let size: Size = text.parse()?;
+    match size.0 < 64 << 20 {
+        true => Err("a daemon needs 64M at least".into()),
+        false => Ok(size),
+    }
+}
+
 /// A number of bytes: with K, M or G, of 1024 each.
 #[cfg(feature = "server")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

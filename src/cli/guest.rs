@@ -8,6 +8,8 @@
 //!      `------------- goes on in this process <-----------------'
 //! ```
 
+mod write;
+
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
+use self::write::write;
 use super::args::Common;
 use super::bounds::Bounds;
 use super::exit::{Done, Failure, INTERNAL, INTERRUPTED, MISSING, SUSPENDED, WRITE};
@@ -26,8 +29,8 @@ use super::text::{self, say};
 use crate::error::Error;
 use crate::model::{Reached, Wait};
 use crate::scheduler::{self, Ended, Policy};
-use crate::snapshot::{self, ModuleRef, Seal};
-use crate::task::{Snapshot, Task, TaskHandle};
+use crate::snapshot::Seal;
+use crate::task::{Task, TaskHandle};
 use crate::wasi::{Bindings, Clocks, Grants, HostDir, Listener, Randomness};
 
 /// Signals this close together are one request: `timeout` and shells send them to the process and
@@ -423,18 +426,6 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(INTERNAL, format!("cannot start tokio: {error}")))
-}
-
-/// Writes the snapshot.
-fn write(session: &mut Session) -> Result<Snapshot, Error> {
-    let mut snapshot = session.task.freeze()?;
-    if session.slim {
-        snapshot.module = ModuleRef::ByDigest;
-    }
-    let bytes = session.seal.close(snapshot.encode()?)?;
-    session.task.check_snapshot(bytes.len() as u64)?;
-    snapshot::write(&session.snapshot, &bytes)?;
-    Ok(snapshot)
 }
 
 /// Writes the snapshot and says so.

@@ -122,6 +122,10 @@ fn table(tasks: &[wire::Task]) {
         let moved = task.moved_to.as_ref();
         let wakes = match (moved, task.exit_code, &task.wakes) {
             (Some(to), _, _) => format!("{} at {}", to.task, to.address),
+            _ if task.memory_wanted.is_some() => {
+                let what = task.waits_for.as_deref();
+                format!("waits for {}", what.unwrap_or("memory"))
+            }
             (None, _, Some(wakes)) => wakes.clone(),
             (None, Some(code), None) => format!("exit code {code}"),
             (None, None, None) => {

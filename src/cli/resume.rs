@@ -12,17 +12,13 @@ use crate::error::{Error, ErrorKind};
 use crate::model::Limits;
 #[cfg(feature = "server")]
 use crate::scheduler::Policy;
-use crate::snapshot::{self, Opened, Unseal};
+use crate::snapshot::{self, Error as Unread, InFile, Opened, Unseal};
 use crate::task::{Restore, Runtime, RuntimeOptions, Snapshot, Task};
 use crate::wasi::RestoreOptions;
 
 /// A snapshot file, out of its envelope if it has one.
 pub(super) fn read_file(path: &Path, keys: &Unseal, limits: &Limits) -> Result<Opened, Failure> {
-    let file = snapshot::read(path, limits).map_err(|error| match error.kind() {
-        // It names the file itself.
-        ErrorKind::Read => error.into(),
-        _ => at(path, error),
-    })?;
+    let file = snapshot::read(path, limits).map_err(|error| unread(path, error))?;
     keys.open(file, limits).map_err(|error| at(path, error))
 }
 
@@ -32,6 +28,14 @@ pub(super) fn decode(path: &Path, opened: &Opened, limits: &Limits) -> Result<Sn
     file.map_err(Error::from)
         .and_then(|file| Snapshot::decode(file, limits))
         .map_err(|error| at(path, error))
+}
+
+fn unread(path: &Path, error: Error) -> Failure {
+    match error.kind() {
+        // It names the file itself.
+        ErrorKind::Read => error.into(),
+        _ => at(path, error),
+    }
 }
 
 /// An error that has to do with this file.
@@ -121,8 +125,19 @@ fn resume_file(command: Resume) -> Result<Done, Failure> {
     };
     let limits = command.common.bounds.limits();
     let keys = keys::unseal(&command.opening)?;
-    let opened = read_file(&snapshot, &keys, &limits)?;
-    let saved = decode(&snapshot, &opened, &limits)?;
+    // One that needs no keys is not read into memory as a whole.
+    let in_file = match keys.is_empty() {
+        true => InFile::open(&snapshot, &limits).map_err(|error| unread(&snapshot, error))?,
+        false => None,
+    };
+    let (opened, saved) = match &in_file {
+        Some(found) => (Opened::default(), found.head.clone()),
+        None => {
+            let opened = read_file(&snapshot, &keys, &limits)?;
+            let saved = decode(&snapshot, &opened, &limits)?;
+            (opened, saved)
+        }
+    };
     let mut seal = keys::seal(&command.common.sealing)?;
     if opened.encrypted {
         seal = seal.or_for(&keys);
@@ -153,7 +168,19 @@ fn resume_file(command: Resume) -> Result<Done, Failure> {
         ..Restore::default()
     };
     let engine = engine(command.common.engine)?;
-    let task = Task::thaw(&runtime, &program, engine, &saved, restore, &bar).map_err(at_file)?;
+    let mut pages: Box<dyn std::io::Read> = match &in_file {
+        Some(found) => Box::new(
+            found
+                .pages()
+                .map_err(|e| at_file(Unread::Pages(e).into()))?,
+        ),
+        None => Box::new(saved.pages.as_slice()),
+    };
+    let task = Task::thaw_from(
+        &runtime, &program, engine, &saved, &mut pages, restore, &bar,
+    )
+    .map_err(at_file)?;
+    drop(pages);
     let making = bar.finish();
     guest::drive(Session {
         task,

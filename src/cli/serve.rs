@@ -37,6 +37,9 @@ pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
         max_workers: command.max_workers.into(),
         hibernate_after: command.hibernate_after.0,
         max_warm_memory: command.max_warm_memory.0,
+        memory: command.memory.map(|size| size.0),
+        marks: Some(data.join("running")),
+        set_aside_after: command.set_aside_after,
         limits: command.bounds.daemon(),
         output_limit: command.output_limit.0,
         checkpoint: command.checkpoint.0,
@@ -214,6 +217,7 @@ async fn run(
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
+    daemon.ended();
     let Some(next) = next else { return Ok(false) };
     let sockets = Sockets {
         listeners: own,

@@ -77,9 +77,14 @@ fn show(stats: &wire::Stats, before: Option<&wire::Stats>, tasks: &wire::Tasks) 
         rate(stats.suspends, before.map(|b| b.suspends)),
     );
     out!(
-        "memory  {}, of it {} of guests that wait in memory",
+        "memory  {} of {}; guests have {} of {}, of it {} wait in memory; snapshots being made {}; {} wait for memory",
         text::bytes(stats.memory),
-        text::bytes(stats.warm_memory)
+        text::bytes(stats.budget.size),
+        text::bytes(stats.budget.used),
+        text::bytes(stats.budget.guests),
+        text::bytes(stats.warm_memory),
+        text::bytes(stats.budget.snapshots),
+        stats.budget.waiting,
     );
     out!(
         "disk    {}, of it {} in {} modules and bases; snapshots are stored {:.0} times smaller",

@@ -39,6 +39,9 @@ pub enum Error {
     /// The guest's calls have used up its stack.
     #[error("the guest trapped: {0}")]
     Exhausted(String),
+    /// There is no memory for the guest to grow into.
+    #[error(transparent)]
+    NoRoom(#[from] super::NoRoom),
     /// The engine has no way to hold a limit.
     #[error(
         "{0} cannot hold the limit {1} on this module; use the other engine, or leave it as it is by default"
@@ -63,11 +66,12 @@ impl From<Error> for crate::error::Error {
             | Error::Ended(..)
             | Error::Instance(..)
             | Error::Load(..)
+            | Error::NoRoom(_)
             | Error::State(..) => ErrorKind::Internal,
         };
         let passes = match &error {
             // All places are taken, or memory is short: engines say no more than a text.
-            Error::Instance(..) | Error::Ended(..) => true,
+            Error::Instance(..) | Error::Ended(..) | Error::NoRoom(_) => true,
             Error::Setup(_, text)
             | Error::Compile(_, text)
             | Error::Load(_, text)

@@ -94,9 +94,29 @@ pub trait Engine: Send + Sync {
 /// A compiled module.
 pub trait Module: Send + Sync {
     /// A fresh instance whose host calls go to `host`. Runs nothing of the guest. `limits` says
-    /// how large the guest's memories and tables may get.
-    fn instantiate(&self, host: HostCallback, limits: &Limits) -> Result<Box<dyn Instance>, Error>;
+    /// how large the guest's memories and tables may get; `growth` is asked before its memories grow, where the
+    /// engine says that they do.
+    fn instantiate(
+        &self,
+        host: HostCallback,
+        limits: &Limits,
+        growth: Option<Arc<dyn Growth>>,
+    ) -> Result<Box<dyn Instance>, Error>;
 }
+
+/// Who has the memory that guests grow into.
+pub trait Growth: Send + Sync {
+    /// A guest is about to have so many bytes more. Returns when it may.
+    ///
+    /// # Errors
+    /// Where the guest has to be left where it stands.
+    fn grow(&self, more: u64) -> Result<(), NoRoom>;
+}
+
+/// The guest is left where it stands, because there is no memory for it now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no memory for the guest now")]
+pub struct NoRoom;
 
 /// Answers the guest's host calls: gets the guest's state, the import's place in
 /// [`Shape::imports`] and the arguments as raw bits.

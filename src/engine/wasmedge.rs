@@ -30,7 +30,7 @@ mod symbols;
 use self::host::{Host, HostFunction, call_host, set_asyncify};
 use super::asyncify::{FLAG, State};
 use super::interrupt::{Attached, Interrupt};
-use super::{Ending, Engine, EngineKind, Error, Guest, HostCallback, Instance, Module};
+use super::{Ending, Engine, EngineKind, Error, Growth, Guest, HostCallback, Instance, Module};
 use crate::model::shape::{self, Import, Shape};
 use crate::model::{Limit, Limits, ValType, Value};
 
@@ -158,6 +158,8 @@ impl Module for WasmEdgeModule {
         &self,
         callback: HostCallback,
         limits: &Limits,
+        // It does not say when a memory grows: whoever makes the host calls counts.
+        _growth: Option<Arc<dyn Growth>>,
     ) -> Result<Box<dyn Instance>, Error> {
         let state = |e: Box<wasmedge_sdk::error::WasmEdgeError>| Error::Trap(e.to_string());
         // All that it knows is the maximum that each table declares, which is the default one.

@@ -13,7 +13,9 @@ use wasmtime::{
 
 use super::asyncify::{FLAG, State};
 use super::interrupt::{Attached, Interrupt};
-use super::{Ending, Engine, EngineKind, Error, Flow, Guest, HostCallback, Instance, Module};
+use super::{
+    Ending, Engine, EngineKind, Error, Flow, Growth, Guest, HostCallback, Instance, Module, NoRoom,
+};
 use crate::model::shape::{self, Import, Shape};
 use crate::model::{Limits, Reached, ValType, Value};
 
@@ -106,6 +108,7 @@ struct Data {
     handles: Option<Handles>,
     limits: Limits,
     told: Option<Reached>,
+    growth: Option<Arc<dyn Growth>>,
 }
 
 #[derive(Clone, Copy)]
@@ -122,12 +125,18 @@ struct Handles {
 struct Stopped;
 
 impl Module for WasmtimeModule {
-    fn instantiate(&self, host: HostCallback, limits: &Limits) -> Result<Box<dyn Instance>, Error> {
+    fn instantiate(
+        &self,
+        host: HostCallback,
+        limits: &Limits,
+        growth: Option<Arc<dyn Growth>>,
+    ) -> Result<Box<dyn Instance>, Error> {
         let data = Data {
             host: Some(host),
             handles: None,
             limits: *limits,
             told: None,
+            growth,
         };
         let mut store = Store::new(&self.engine, data);
         store.limiter(|data| data);
@@ -237,6 +246,7 @@ impl Instance for WasmtimeInstance {
             Some(Ok(())) => Ok(Ending::Returned),
             None => Ok(Ending::Stopped),
             Some(Err(error)) if error.downcast_ref::<Stopped>().is_some() => Ok(Ending::Stopped),
+            Some(Err(error)) if error.is::<NoRoom>() => Err(NoRoom.into()),
             Some(Err(error)) => match error.downcast_ref() {
                 Some(wasmtime::Trap::StackOverflow) => Err(Error::Exhausted(text(&error))),
                 _ => Err(Error::Trap(text(&error))),
@@ -268,7 +278,10 @@ impl Instance for WasmtimeInstance {
         memory
             .grow(&mut self.store, pages as u64)
             .map(drop)
-            .map_err(|e| Error::State(KIND, text(&e)))
+            .map_err(|e| match e.is::<NoRoom>() {
+                true => NoRoom.into(),
+                false => Error::State(KIND, text(&e)),
+            })
     }
 
     fn global(&mut self, index: usize) -> Result<Value, Error> {

@@ -13,10 +13,12 @@ use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 
 use super::Error as Refused;
 use super::bases::Bases;
+use super::budget::{self, Budget, Parts, Used};
 use super::commands::{Ask, Command};
 use super::driver::{Driver, INSTANCES, Message};
 use super::guest::Worker;
 use super::journal::{Journal, Tenure};
+use super::marks::Marks;
 use super::metrics::Metrics;
 use super::moving::Moving;
 use super::programs::Programs;
@@ -48,6 +50,14 @@ pub struct Options {
     pub hibernate_after: Duration,
     /// Bytes of the memories of instances that wait in memory; beyond it they are put to sleep.
     pub max_warm_memory: u64,
+    /// Bytes of memory of all guests and of the daemon's own together; `None` is seven eighths of what the control
+    /// groups and the machine have. Guests wait for room.
+    pub memory: Option<u64>,
+    /// The file that says which tasks are being run, so that one that makes the daemon die again and again is set
+    /// aside; `None` notes nothing.
+    pub marks: Option<std::path::PathBuf>,
+    /// In how many deaths of the daemon in a row a task may be run without being stored; 0 is any number.
+    pub set_aside_after: u32,
     /// How much a task may take, where it does not say.
     pub limits: Limits,
     /// Bytes of output that are kept of each task; the oldest go first.
@@ -74,6 +84,9 @@ impl Default for Options {
             max_workers: 64,
             hibernate_after: Duration::from_secs(1),
             max_warm_memory: 256 << 20,
+            memory: None,
+            marks: None,
+            set_aside_after: 3,
             limits: Limits::daemon(),
             output_limit: 1 << 20,
             checkpoint: Duration::from_secs(10),
@@ -103,12 +116,13 @@ pub struct Submission {
 pub struct Daemon {
     pub(super) shared: Arc<Shared>,
     pub(super) programs: Arc<Programs>,
-    bases: Arc<Bases>,
+    pub(super) bases: Arc<Bases>,
     inbox: mpsc::UnboundedSender<Message>,
     pub(super) next: AtomicU64,
     submitting: Arc<Semaphore>,
     tenure: Arc<Tenure>,
     pub(super) moving: Moving,
+    pub(super) marks: Arc<Marks>,
 }
 
 impl Daemon {
@@ -132,6 +146,12 @@ impl Daemon {
         super::calendar::zone();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = options.workers.unwrap_or(cores).max(1);
+        let size = options.memory.unwrap_or_else(budget::available);
+        let (outbox, inbox) = mpsc::unbounded_channel();
+        let room = outbox.clone();
+        // The driver has gone.
+        let budget = Budget::new(size, move || drop(room.send(Message::Room)));
+        budget::trim::settle();
         let runtime = Runtime::new(RuntimeOptions {
             cache: options.cache.clone(),
             pool: u32::try_from(2 * INSTANCES).ok(),
@@ -142,6 +162,9 @@ impl Daemon {
         let time = Arc::new(Time::new(clock, store.number()?, store.stamp()?));
         let tenure = Tenure::claim(store.clone(), holder, &time.stamp(), LEASE)?;
         let tenure = Arc::new(tenure);
+        let (marks, found) = Marks::open(options.marks.clone());
+        marks.set_aside(&*store, &tenure, &time, options.set_aside_after, found)?;
+        let marks = Arc::new(marks);
         let metrics = Arc::new(Metrics::new());
         for (state, count) in store.counts()? {
             metrics.add(state, i64::try_from(count).unwrap_or(i64::MAX));
@@ -153,7 +176,9 @@ impl Daemon {
             Journal::start(store.clone(), tenure.clone(), time.clone(), metrics.clone())
                 .map_err(threads)?;
         let programs = Arc::new(Programs::new(runtime, store.clone()));
-        let bases = Arc::new(Bases::new(store.clone(), journal.clone()));
+        let (most, pack) = (budget.parts.own / 4, store.last_pack()? + 1);
+        let bases = Bases::new(store.clone(), journal.clone(), most, pack);
+        let bases = Arc::new(bases);
         let most = options.max_workers;
         let options = Arc::new(options);
         let following = broadcast::channel(4096).0;
@@ -165,11 +190,11 @@ impl Daemon {
             time.clone(),
             options.clone(),
             following.clone(),
+            budget.clone(),
         ));
         for kept in kept {
             shared.sockets.adopt(kept);
         }
-        let (outbox, inbox) = mpsc::unbounded_channel();
         let report = |outbox: &mpsc::UnboundedSender<Message>| {
             let outbox = outbox.clone();
             // The driver has gone.
@@ -184,6 +209,8 @@ impl Daemon {
             options: options.clone(),
             following: following.clone(),
             sockets: shared.sockets.clone(),
+            budget: budget.clone(),
+            marks: marks.clone(),
             waiting: Arc::default(),
             started: Box::new(report(&outbox)),
         };
@@ -200,6 +227,7 @@ impl Daemon {
             submitting: Arc::new(Semaphore::new(SUBMITTING)),
             tenure,
             moving,
+            marks,
         });
         tokio::spawn(super::upkeep::run(Arc::downgrade(&daemon)));
         Ok(daemon)
@@ -265,6 +293,12 @@ impl Daemon {
         &self.shared.metrics
     }
 
+    /// How the memory is parted, and how much of it is used.
+    pub fn memory(&self) -> (Parts, Used) {
+        let budget = &self.shared.budget;
+        (budget.parts, budget.used())
+    }
+
     /// The wall clock's time, in nanoseconds since the Unix epoch.
     pub fn now(&self) -> u64 {
         self.shared.time.wall()
@@ -287,6 +321,11 @@ impl Daemon {
         self.send(Message::Close(closed));
         // An error means that the driver has gone.
         let _ = done.await;
+    }
+
+    /// The process ends now, by itself: tasks that are still being run are not to blame for it.
+    pub fn ended(&self) {
+        self.marks.end();
     }
 
     /// All sockets of tasks, for a process that goes on with them; after [`close`](Self::close).

@@ -12,17 +12,19 @@
 
 mod asking;
 mod clock;
+mod memory;
 mod reports;
 mod storing;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 
+use self::memory::WEIGH;
 use super::commands::Command;
 use super::complaints::{complain, works};
 use super::guest::Guest;
@@ -63,6 +65,8 @@ const DUE: &str = "due";
 pub(super) enum Message {
     Added(Vec<(TaskId, When)>),
     Command(Command),
+    /// There may be room for those who wait for it.
+    Room,
     Report(Report),
     WaitOver(Box<Guest>),
     /// A socket of a task that is asleep is ready.
@@ -132,6 +136,8 @@ struct Live {
     knocked: Option<u64>,
     /// It has an instance, or is about to.
     loaded: bool,
+    /// It waits in the store until there is memory for it.
+    crowded: bool,
     /// It could not be written down, so that there is no use in asking it again and again.
     stubborn: bool,
 }
@@ -151,6 +157,7 @@ impl Live {
             memory: 0,
             knocked: None,
             loaded: false,
+            crowded: false,
             stubborn: false,
         }
     }
@@ -180,6 +187,11 @@ pub(super) struct Driver {
     storing: usize,
     /// How many tasks are loaded.
     loaded: usize,
+    /// When it was last looked how much memory the process has.
+    weighed: Instant,
+    /// Instances have gone that had much memory, since the allocator was last told to give some back.
+    freed: bool,
+    trimmed: Instant,
     closing: Option<oneshot::Sender<()>>,
 }
 
@@ -206,6 +218,9 @@ impl Driver {
             read_again: 0,
             storing: 0,
             loaded: 0,
+            weighed: Instant::now(),
+            freed: false,
+            trimmed: Instant::now(),
             closing: None,
         }
     }
@@ -224,6 +239,7 @@ impl Driver {
             self.wake();
             self.dispatch();
             self.relieve_memory();
+            self.make_room();
             if self.closing.is_some() && self.is_settled() {
                 break;
             }
@@ -258,6 +274,9 @@ impl Driver {
         if self.pool.relieve() {
             longest = RELIEF / 2;
         }
+        if self.pool.is_busy() {
+            longest = longest.min(WEIGH);
+        }
         if self.can_wake()
             && let Some(due) = self.queue.next_due()
         {
@@ -278,6 +297,7 @@ impl Driver {
                 }
             }
             Message::Command(command) => self.command(command),
+            Message::Room => self.admit(),
             Message::Report(report) => self.report(report),
             Message::WaitOver(guest) => self.wait_over(guest),
             Message::Knock(id) => self.knock(id),
@@ -435,29 +455,6 @@ impl Driver {
             let at = self.shared.time.now();
             self.knocked.insert(id, at);
             self.queue.insist(Due { at, id });
-        }
-    }
-
-    /// Where instances that wait take too much memory or too many places, as many as needed are put to sleep.
-    fn relieve_memory(&mut self) {
-        let limit = self.shared.options.max_warm_memory;
-        let used = self.shared.metrics.warm_bytes();
-        let mut crowd = self.loaded.saturating_sub(INSTANCES * 3 / 4);
-        if used <= limit && crowd == 0 {
-            return;
-        }
-        let parked = self.live.values().filter(|live| {
-            let idle = live.state == TaskState::Parked && !live.busy && !live.stubborn;
-            idle && !live.handle.is_asked()
-        });
-        let mut excess = used.saturating_sub(limit);
-        for live in parked {
-            if excess == 0 && crowd == 0 {
-                break;
-            }
-            excess = excess.saturating_sub(live.memory);
-            crowd = crowd.saturating_sub(1);
-            live.handle.suspend();
         }
     }
 }

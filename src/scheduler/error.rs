@@ -93,6 +93,9 @@ pub enum Error {
     /// The task has not run, so that there is nothing to copy.
     #[error("task {0} has no snapshot: it has not been asleep yet")]
     NoSnapshot(TaskId),
+    /// It can never be in memory here.
+    #[error(transparent)]
+    NoMemory(#[from] super::budget::TooLarge),
     /// The daemon is going down.
     #[error("the daemon is shutting down")]
     Closing,
@@ -138,7 +141,7 @@ impl From<Error> for Public {
             | Error::Field { .. }
             | Error::Listen { .. } => ErrorKind::Request,
             Error::TooLarge { .. } => ErrorKind::Limit,
-            Error::Unknown(_) => ErrorKind::Missing,
+            Error::Unknown(_) | Error::NoMemory(_) => ErrorKind::Missing,
             Error::Damaged(_) => ErrorKind::Store,
             Error::Closing | Error::Draining => ErrorKind::Busy,
         };

@@ -7,29 +7,32 @@
 //!   Freeze ------------------'         `-> Stored (exited, failed, or armed anew)
 //! ```
 
+mod revive;
+
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
-use super::bases::Bases;
+pub(super) use revive::NotRevived;
+
+use super::bases::{Bases, SMALL};
+use super::budget::{Budget, Share};
 use super::history::Run;
 use super::job::{Job, Report};
+use super::marks::Marks;
 use super::metrics::Metrics;
 use super::output::{Following, Tail};
-use super::programs::{Programs, told};
+use super::programs::Programs;
 use super::restart::{Restart, SETTLED};
 use super::sockets::Sockets;
 use super::spec::{Spec, Status, from_bytes, to_bytes};
 use super::time::Time;
 use super::{Options, reactor, schedule};
-use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
 use crate::model::{Digest, TaskId, TaskState, Wait, When};
-use crate::store::{Entry, Frozen, Part, Row, Store, Stream, Update};
-use crate::task::{
-    Bindings, Config, HostDir, Input, ModuleRef, Restore, RestoreOptions, Setup, Snapshot, Step,
-    Task, TaskHandle, Watched,
-};
+use crate::store::{Entry, Part, Row, Store, Update};
+use crate::task::{ModuleRef, Step, Task, TaskHandle, Watched};
 
 /// How long a guest may go on when others are ready too.
 const SLICE: Duration = Duration::from_millis(10);
@@ -38,12 +41,26 @@ const SLICE: Duration = Duration::from_millis(10);
 /// so long, in nanoseconds.
 const LOOK_AGAIN: u64 = 1_000_000_000;
 
+/// A snapshot of fewer bytes of pages is made without a question.
+const UNCOUNTED: usize = 1 << 20;
+
+/// How much memory the making of a snapshot takes beside the guest.
+fn beside(pages: usize) -> usize {
+    match pages <= SMALL {
+        // The pages, the flat form, and both compressed.
+        true => 4 * pages,
+        // Chunks on their way, and what they are compressed with.
+        false => 32 << 20,
+    }
+}
+
 /// A task in memory.
 pub(super) struct Guest {
     pub(super) id: TaskId,
     /// The version that is stored.
     pub(super) version: u64,
     pub(super) task: Task,
+    share: Arc<Share>,
     pub(super) tail: Tail,
     /// Bytes of its memories when it last stopped.
     pub(super) memory: u64,
@@ -65,6 +82,8 @@ pub(super) struct Worker {
     pub(super) options: Arc<Options>,
     pub(super) following: Following,
     pub(super) sockets: Arc<Sockets>,
+    pub(super) budget: Arc<Budget>,
+    pub(super) marks: Arc<Marks>,
     /// How many jobs wait for a thread.
     pub(super) waiting: Arc<AtomicUsize>,
     pub(super) started: Box<dyn Fn(Report) + Send + Sync>,
@@ -155,14 +174,20 @@ impl Worker {
             let again = spec.every.is_some() || spec.restart.is_some();
             status.history.started = again.then(|| self.time.wall());
         }
-        let task = match self.revive(&row, &spec, frozen, &tail, handle) {
-            Ok(task) => task,
+        let (task, share) = match self.revive(&row, &spec, frozen, &tail, handle.clone()) {
+            Ok(revived) => revived,
+            Err(NotRevived::Full) => return Ok(Report::Crowded { id, loaded: false }),
+            Err(NotRevived::Failed(_)) if handle.is_evicted() && !handle.is_killed() => {
+                return Ok(Report::Crowded { id, loaded: true });
+            }
             // Nothing of it is lost, and it is tried again.
-            Err(error) if error.passes() => return Err(error),
-            Err(error) if is_new && error.kind() == ErrorKind::Limit => {
+            Err(NotRevived::Failed(error)) if error.passes() => return Err(error),
+            Err(NotRevived::Failed(error)) if is_new && error.kind() == ErrorKind::Limit => {
                 return self.set_aside(&row, &status, &error, TaskState::Failed);
             }
-            Err(error) => return self.set_aside(&row, &status, &error, TaskState::Paused),
+            Err(NotRevived::Failed(error)) => {
+                return self.set_aside(&row, &status, &error, TaskState::Paused);
+            }
         };
         // They are the guest's now.
         self.sockets.drop_kept(id);
@@ -180,6 +205,7 @@ impl Worker {
             id,
             version: row.version,
             task,
+            share,
             tail,
             memory: 0,
             stored: Instant::now(),
@@ -194,67 +220,6 @@ impl Worker {
             true => self.work(Job::Freeze(guest, TaskState::Paused)),
             false => self.run(guest),
         })
-    }
-
-    /// A task from what is stored of it.
-    pub(super) fn revive(
-        &self,
-        row: &Row,
-        spec: &Spec,
-        frozen: Option<Frozen>,
-        tail: &Tail,
-        handle: TaskHandle,
-    ) -> Result<Task, Error> {
-        #[cfg(test)]
-        super::faults::hit(&self.options.identity, frozen.is_none().into())?;
-        let program = self.programs.get(&row.module)?;
-        let engine = spec.engine(self.options.engine)?;
-        let dirs = spec.dirs.iter().map(|(host, guest)| HostDir {
-            host: host.into(),
-            guest: guest.clone(),
-            access: spec.access(guest),
-        });
-        let bindings = Bindings {
-            stdin: Input::Null,
-            stdout: tail.output(Stream::Stdout),
-            stderr: tail.output(Stream::Stderr),
-            dirs: dirs.collect(),
-            listeners: self.sockets.lend(row.id, &spec.listen)?,
-            grants: spec.grants()?,
-            clocks: spec.clocks()?,
-            random: spec.random()?,
-            held: self.sockets.held(row.id),
-            ..Bindings::default()
-        };
-        let limits = spec.limits(&self.options.limits);
-        let clock: Option<Arc<dyn Clock>> = Some(self.time.clone());
-        let runtime = self.programs.runtime();
-        let Some(frozen) = frozen else {
-            let setup = Setup {
-                config: Config {
-                    args: spec.args.clone(),
-                    env: spec.env.clone(),
-                    tmpfs: spec.tmpfs(),
-                },
-                bindings,
-                clock,
-                limits,
-                handle,
-            };
-            return Task::new(runtime, &program, engine, setup, &told(&row.module));
-        };
-        let snapshot = Snapshot::unflatten(&self.bases.unpack(&frozen)?)?;
-        let restore = Restore {
-            bindings,
-            options: RestoreOptions {
-                accept_changed_files: spec.accept_changed_files,
-            },
-            clock,
-            limits,
-            handle,
-        };
-        let told = &told(&row.module);
-        Task::thaw(runtime, &program, engine, &snapshot, restore, told)
     }
 
     /// The host lacks what the task needs. Its snapshot is all there is of it, so that it is kept, and
@@ -301,7 +266,13 @@ impl Worker {
         loop {
             let wait = match guest.task.step() {
                 Ok(Step::Exited(code)) => return self.ended(guest, Ok(code)),
-                Err(error) => return self.ended(guest, Err(error)),
+                Err(error) => {
+                    let handle = guest.task.handle();
+                    return match handle.is_evicted() && !handle.is_killed() {
+                        true => self.evicted(guest),
+                        false => self.ended(guest, Err(error)),
+                    };
+                }
                 Ok(Step::Parked(wait)) => wait,
             };
             guest.memory = guest.task.memory_size();
@@ -351,17 +322,33 @@ impl Worker {
         let started = Instant::now();
         #[cfg(test)]
         super::faults::hit(&self.options.identity, super::faults::Stage::Suspend)?;
-        let mut snapshot = guest.task.freeze()?;
+        let mut snapshot = guest.task.freeze_head()?;
         snapshot.module = ModuleRef::ByDigest;
-        let flat = snapshot.flatten()?;
-        guest.task.check_snapshot(flat.len() as u64)?;
-        let frozen = self.bases.pack(guest.program, &flat, guest.base)?;
+        let size = snapshot.stored_bytes();
+        let _making = (size > UNCOUNTED).then(|| self.budget.making(beside(size) as u64));
+        let (frozen, flat, stored) = match size <= SMALL {
+            true => {
+                guest.task.fill_pages(&mut snapshot)?;
+                let flat = snapshot.flatten()?;
+                guest.task.snapshot_check()(flat.len() as u64)?;
+                let frozen = self.bases.pack(guest.program, &flat, guest.base)?;
+                (frozen, flat.len(), 0)
+            }
+            false => {
+                guest.task.snapshot_check()(size as u64)?;
+                let task = &mut guest.task;
+                let mut pages = |into: &mut dyn Write| task.write_pages(&snapshot, into);
+                let (frozen, stored) =
+                    self.bases
+                        .pack_large(guest.program, &snapshot, &mut pages, guest.base)?;
+                (frozen, size, stored)
+            }
+        };
         guest.base = frozen.base;
         self.metrics.suspends.inc();
-        self.metrics.snapshot_flat.inc_by(flat.len() as u64);
-        self.metrics
-            .snapshot_stored
-            .inc_by(frozen.bytes.len() as u64);
+        self.metrics.snapshot_flat.inc_by(flat as u64);
+        let stored = stored + frozen.bytes.len();
+        self.metrics.snapshot_stored.inc_by(stored as u64);
         self.metrics
             .suspend
             .observe(started.elapsed().as_secs_f64());

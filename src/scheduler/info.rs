@@ -32,6 +32,8 @@ pub struct TaskInfo {
     pub memory: u64,
     /// Why it does not go on, where that may pass by itself.
     pub trouble: Option<Trouble>,
+    /// Bytes of memory that it waits for, because others have them.
+    pub memory_wanted: Option<u64>,
 }
 
 impl TaskInfo {
@@ -47,6 +49,7 @@ impl TaskInfo {
         if let Some((wait, wakes)) = view.as_ref().and_then(|view| view.wait.clone()) {
             (status.wait, status.wakes) = (Some(wait), wakes);
         }
+        let live = view.is_some();
         let turn = late && status.watched == 0;
         let state = state(view.map(|view| view.state), row.state, turn);
         Ok(Self {
@@ -65,6 +68,10 @@ impl TaskInfo {
                 next: shared.time.to_wall(trouble.next),
                 ..trouble
             }),
+            memory_wanted: match live {
+                true => shared.budget.waits(row.id),
+                false => None,
+            },
         })
     }
 }

@@ -60,6 +60,8 @@ pub(super) enum Report {
     Unable { guest: Box<Guest>, error: String },
     /// It could not be taken into memory now, or not be read.
     Trouble { id: TaskId, error: String },
+    /// There is no room for it: it waits in the store until there is. It had been loaded, where that is said.
+    Crowded { id: TaskId, loaded: bool },
     /// The worker failed; what is stored is all there is.
     Lost { id: TaskId },
 }

@@ -33,6 +33,9 @@ const IDLE: Duration = Duration::from_millis(100);
 /// One step of giving room back takes about so long, and commits wait for it.
 const STEP: Duration = Duration::from_millis(10);
 
+/// So many chunks of snapshots that have gone are removed in one step.
+const SWEPT: usize = 8;
+
 /// A journal that is never idle takes a step now and then all the same.
 const SELDOM: Duration = Duration::from_secs(5);
 
@@ -215,6 +218,13 @@ impl Writer {
 
     /// Gives some room back to the disk; says how long to wait for the next step.
     fn clean(&self) -> Duration {
+        let now = self.time.stamp();
+        let lease = self.tenure.lease(&now);
+        match lease.and_then(|lease| self.store.sweep(&lease, &now, SWEPT)) {
+            Ok(true) => return IDLE,
+            Ok(false) => {}
+            Err(error) => log::debug!("cannot remove what is not needed: {error}"),
+        }
         match self.store.shrink(STEP) {
             Ok(true) => IDLE,
             Ok(false) => HEARTBEAT,

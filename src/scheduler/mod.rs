@@ -12,6 +12,8 @@
 mod bases;
 mod bounds;
 #[cfg(feature = "server")]
+mod budget;
+#[cfg(feature = "server")]
 mod calendar;
 #[cfg(feature = "server")]
 mod check;
@@ -40,6 +42,8 @@ mod info;
 mod job;
 #[cfg(feature = "server")]
 mod journal;
+#[cfg(feature = "server")]
+mod marks;
 #[cfg(feature = "server")]
 mod metrics;
 #[cfg(feature = "server")]

@@ -110,5 +110,6 @@ pub(super) fn blob(program: &Program) -> Change {
     Change::Blob {
         digest: program.digest(),
         bytes: program.packed().to_vec(),
+        pack: None,
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, broadcast};
 
 use super::Options;
+use super::budget::Budget;
 use super::journal::Journal;
 use super::metrics::Metrics;
 use super::output::{Following, Tail};
@@ -29,6 +30,7 @@ pub(super) struct Shared {
     pub(super) following: Following,
     pub(super) sockets: Arc<Sockets>,
     pub(super) troubles: Troubles,
+    pub(super) budget: Arc<Budget>,
     pub(super) moves: broadcast::Sender<Moved>,
     /// Tasks on which something is being done, which the store does not tell.
     views: Mutex<HashMap<TaskId, View>>,
@@ -55,6 +57,7 @@ impl Shared {
         time: Arc<Time>,
         options: Arc<Options>,
         following: Following,
+        budget: Arc<Budget>,
     ) -> Self {
         Self {
             store,
@@ -65,6 +68,7 @@ impl Shared {
             following,
             sockets: Arc::default(),
             troubles: Troubles::default(),
+            budget,
             moves: broadcast::channel(1024).0,
             views: Mutex::default(),
             lost: AtomicBool::new(false),

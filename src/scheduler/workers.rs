@@ -103,7 +103,8 @@ impl Pool {
         if state.idle > 0 || since.elapsed() < RELIEF {
             return true;
         }
-        if state.threads < self.shared.most {
+        // A thread whose guest waits for memory does nothing, and others may free some.
+        if state.threads < self.shared.most + self.shared.worker.budget.standing() {
             drop(state);
             if let Err(error) = self.shared.spawn() {
                 complain("threads", &error.to_string(), || {
@@ -119,6 +120,11 @@ impl Pool {
             turn.handle.preempt();
         }
         true
+    }
+
+    /// Whether any guest runs.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.shared.state().running.is_empty()
     }
 
     /// Ends the turns that have lasted so long, though nobody waits for them, so that the guests can be
@@ -174,8 +180,10 @@ impl Shared {
                 };
                 self.state().running.insert(id, turn);
             }
+            let mark = self.worker.marks.mark(id);
             let done =
                 std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.worker.work(job)));
+            drop(mark);
             self.state().running.remove(&id);
             // A bug of ours costs one task its run, not the daemon.
             (self.report)(done.unwrap_or_else(|_| Report::Lost { id }));

@@ -33,7 +33,32 @@ pub(super) async fn metrics(State(served): State<Arc<Served>>) -> Result<Respons
     }
     registry.register("tasks", "Tasks by state", tasks);
     let [_, _, _, flat, stored] = metrics.totals();
+    let (parts, used) = daemon.memory();
+    let waiting = Gauge::<i64>::default();
+    waiting.set(i64::try_from(used.waiting).unwrap_or(i64::MAX));
+    let help = "Tasks that wait for memory";
+    registry.register("waiting_for_memory", help, waiting);
     let gauges = [
+        (
+            "memory_budget",
+            "Memory that the process may use",
+            parts.size,
+        ),
+        (
+            "guest_budget",
+            "Memory that guests may have",
+            parts.guests(),
+        ),
+        (
+            "guest_memory",
+            "Memory that guests have or that is kept for them",
+            used.guests,
+        ),
+        (
+            "snapshot_memory",
+            "Memory of snapshots that are being made",
+            used.snapshots,
+        ),
         (
             "warm_memory",
             "Memory of guests that wait in memory",
@@ -88,6 +113,7 @@ pub(super) async fn stats(State(served): Shared) -> Answer<Json<Stats>> {
         wakes,
         suspends,
         memory: resident().unwrap_or(0),
+        budget: super::wire::Budget::of(daemon),
         warm_memory: metrics.warm_bytes(),
         disk: sizes.disk,
         blobs: sizes.blobs,

@@ -1,6 +1,7 @@
 //! What travels over HTTP, as JSON. Times are RFC 3339 in UTC.
 
 mod bounds;
+mod budget;
 mod output;
 mod parts;
 mod runs;
@@ -16,6 +17,7 @@ use crate::model::Setting;
 use crate::scheduler::TaskInfo;
 
 pub(super) use bounds::{Batch, MOST_SUBMITTED, check_hosts};
+pub use budget::Budget;
 pub use output::Output;
 pub use parts::{MovedTo, Trouble};
 pub use runs::{Run, Runs};
@@ -112,6 +114,9 @@ pub struct Task {
     /// Why it does not go on, or cannot be put to sleep, where that may pass by itself.
     #[serde(default)]
     pub trouble: Option<Trouble>,
+    /// Bytes of memory that it waits for, because others have them.
+    #[serde(default)]
+    pub memory_wanted: Option<u64>,
     /// In a list: arguments or names of variables are left out, because they are long. The task alone has them all.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shortened: bool,
@@ -151,9 +156,10 @@ impl From<TaskInfo> for Task {
             every: spec.every,
             submitted: time(status.submitted),
             changed: time(status.changed),
-            waits_for: match info.state.is_final() {
-                true => None,
-                false => status.wait.as_ref().map(wait),
+            waits_for: match (info.state.is_final(), info.memory_wanted) {
+                (true, _) => None,
+                (false, Some(bytes)) => Some(format!("{} MiB of memory", bytes.div_ceil(1 << 20))),
+                (false, None) => status.wait.as_ref().map(wait),
             },
             wakes: status.wakes.map(time),
             runs: status.runs,
@@ -167,6 +173,7 @@ impl From<TaskInfo> for Task {
             output_bytes: info.output_bytes,
             memory: info.memory,
             trouble: info.trouble.map(Trouble::from),
+            memory_wanted: info.memory_wanted,
             shortened: false,
         }
     }
@@ -254,6 +261,9 @@ pub struct Stats {
     pub suspends: u64,
     /// Bytes of memory that the process uses.
     pub memory: u64,
+    /// How its memory is parted.
+    #[serde(default)]
+    pub budget: Budget,
     /// Bytes of the memories of guests that wait in memory.
     pub warm_memory: u64,
     /// Bytes of the store on the disk.

@@ -32,8 +32,8 @@ pub const VERSION: u32 = 1;
 pub(super) const START: usize = 24;
 
 const MAGIC: &[u8; 8] = b"dormouse";
-const HEADER: usize = 56;
-const ROW: usize = 32;
+pub(super) const HEADER: usize = 56;
+pub(super) const ROW: usize = 32;
 const STORED: u32 = 0;
 const ZSTD: u32 = 1;
 
@@ -73,7 +73,7 @@ impl Section {
     }
 
     /// Whether so much content is taken.
-    fn check(self, size: u64, limits: &Limits) -> Result<(), Error> {
+    pub(super) fn check(self, size: u64, limits: &Limits) -> Result<(), Error> {
         let limit = self.most(limits);
         match size > limit {
             true => Err(Error::TooLarge {
@@ -100,9 +100,9 @@ impl Section {
 /// The content of a section, compressed or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Content<'a> {
-    compressed: bool,
-    bytes: Cow<'a, [u8]>,
-    length: u64,
+    pub(super) compressed: bool,
+    pub(super) bytes: Cow<'a, [u8]>,
+    pub(super) length: u64,
 }
 
 impl<'a> Content<'a> {
@@ -167,30 +167,57 @@ pub(super) fn join(sections: &[(Section, Content<'_>)]) -> Result<Vec<u8>, Error
     for (section, content) in sections {
         section.check(content.length, &Limits::default())?;
     }
-    let table = HEADER + ROW * sections.len();
-    let total = table + sections.iter().map(|(_, c)| c.bytes.len()).sum::<usize>();
-    let mut file = Vec::with_capacity(total);
-    file.extend_from_slice(MAGIC);
-    file.extend_from_slice(&VERSION.to_le_bytes());
-    file.extend_from_slice(&(sections.len() as u32).to_le_bytes());
-    file.extend_from_slice(&(total as u64).to_le_bytes());
-    file.extend_from_slice(&[0; 32]);
-    let mut offset = table;
-    for (section, content) in sections {
-        let compression = if content.compressed { ZSTD } else { STORED };
-        file.extend_from_slice(&(*section as u32).to_le_bytes());
-        file.extend_from_slice(&compression.to_le_bytes());
-        file.extend_from_slice(&(offset as u64).to_le_bytes());
-        file.extend_from_slice(&(content.bytes.len() as u64).to_le_bytes());
-        file.extend_from_slice(&content.length.to_le_bytes());
-        offset += content.bytes.len();
-    }
+    let parts = sections.iter().map(|(section, content)| Part {
+        section: *section,
+        compressed: content.compressed,
+        stored: content.bytes.len() as u64,
+        length: content.length,
+    });
+    let mut file = header(&parts.collect::<Vec<_>>());
     for (_, content) in sections {
         file.extend_from_slice(&content.bytes);
     }
     let digest = digest(&file);
     file[24..HEADER].copy_from_slice(digest.as_bytes());
     Ok(file)
+}
+
+/// What the table says of a section that is going to be written.
+#[derive(Clone, Copy)]
+pub(super) struct Part {
+    pub(super) section: Section,
+    pub(super) compressed: bool,
+    pub(super) stored: u64,
+    pub(super) length: u64,
+}
+
+/// The fixed bytes and the section table; the digest is still zero.
+pub(super) fn header(parts: &[Part]) -> Vec<u8> {
+    let table = (HEADER + ROW * parts.len()) as u64;
+    let total = table + parts.iter().map(|part| part.stored).sum::<u64>();
+    let mut file = Vec::with_capacity(table as usize);
+    file.extend_from_slice(MAGIC);
+    file.extend_from_slice(&VERSION.to_le_bytes());
+    file.extend_from_slice(&(parts.len() as u32).to_le_bytes());
+    file.extend_from_slice(&total.to_le_bytes());
+    file.extend_from_slice(&[0; 32]);
+    let mut offset = table;
+    for part in parts {
+        let compression = if part.compressed { ZSTD } else { STORED };
+        file.extend_from_slice(&(part.section as u32).to_le_bytes());
+        file.extend_from_slice(&compression.to_le_bytes());
+        file.extend_from_slice(&offset.to_le_bytes());
+        file.extend_from_slice(&part.stored.to_le_bytes());
+        file.extend_from_slice(&part.length.to_le_bytes());
+        offset += part.stored;
+    }
+    file
+}
+
+/// Whether it starts like a snapshot that is in no envelope.
+#[cfg(feature = "cli")]
+pub(super) fn is_plain(start: &[u8]) -> bool {
+    start.starts_with(MAGIC)
 }
 
 /// How long a file says that it is, from its first [`START`] bytes.
@@ -230,7 +257,7 @@ pub(super) fn stated_length(start: &[u8], limits: &Limits) -> Result<u64, Error>
     }
 }
 
-fn short(found: u64) -> Error {
+pub(super) fn short(found: u64) -> Error {
     Error::Truncated {
         expected: HEADER as u64,
         found,
@@ -262,36 +289,73 @@ pub(super) fn split<'a>(
         return Err(Error::Damaged);
     }
 
-    let mut rows = Fields(&file[HEADER..]);
-    let mut sections: Vec<(Section, Content<'a>)> = Vec::new();
+    let rows = rows(count, &file[HEADER..], found, limits)?;
+    rows.into_iter()
+        .map(|row| {
+            let content = Content {
+                compressed: row.compressed,
+                // Its place has been compared with the file's length.
+                bytes: Cow::Borrowed(
+                    &file[row.offset as usize..(row.offset + row.stored) as usize],
+                ),
+                length: row.length,
+            };
+            Ok((row.section, content))
+        })
+        .collect()
+}
+
+/// Where a section lies.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row {
+    pub(super) section: Section,
+    pub(super) compressed: bool,
+    /// Offset in the file.
+    pub(super) offset: u64,
+    /// Length in the file.
+    pub(super) stored: u64,
+    /// Length of the content.
+    pub(super) length: u64,
+}
+
+/// No file has more sections: each is there once.
+pub(super) const MOST_ROWS: usize = Section::ALL.len();
+
+/// The rows of a section table of so many rows, in a file of `total` bytes.
+///
+/// # Errors
+/// Where a section is not known, is there twice or is too large, or does not lie where it should.
+pub(super) fn rows(
+    count: u32,
+    table: &[u8],
+    total: u64,
+    limits: &Limits,
+) -> Result<Vec<Row>, Error> {
+    let mut fields = Fields(table);
+    let mut rows: Vec<Row> = Vec::new();
     // Where the next section starts: what no section covers, nobody would ever look at.
     let mut next = HEADER as u64 + u64::from(count) * ROW as u64;
     for _ in 0..count {
-        let (section, content) = row(&mut rows, file, limits, &mut next)?;
-        if sections.iter().any(|(other, _)| *other == section) {
+        let row = row(&mut fields, total, limits, &mut next)?;
+        if rows.iter().any(|other| other.section == row.section) {
             return Err(Error::Malformed(format!(
                 "there are two of its {}",
-                section.name()
+                row.section.name()
             )));
         }
-        sections.push((section, content));
+        rows.push(row);
     }
-    match next == found {
-        true => Ok(sections),
+    match next == total {
+        true => Ok(rows),
         false => Err(Error::Malformed(format!(
             "{} bytes follow its last section",
-            found.saturating_sub(next)
+            total.saturating_sub(next)
         ))),
     }
 }
 
 /// One row of the table. The section has to start at `next`, which is moved to its end.
-fn row<'a>(
-    rows: &mut Fields<'_>,
-    file: &'a [u8],
-    limits: &Limits,
-    next: &mut u64,
-) -> Result<(Section, Content<'a>), Error> {
+fn row(rows: &mut Fields<'_>, total: u64, limits: &Limits, next: &mut u64) -> Result<Row, Error> {
     let cut = || Error::Malformed("the section table is cut off".into());
     let number = rows.u32().ok_or_else(cut)?;
     let compression = rows.u32().ok_or_else(cut)?;
@@ -303,16 +367,14 @@ fn row<'a>(
         .find(|section| *section as u32 == number)
         .ok_or_else(|| Error::Malformed(format!("section {number} is not known")))?;
     section.check(length, limits)?;
-    let bytes = offset
-        .checked_add(stored)
-        .and_then(|end| file.get(usize::try_from(offset).ok()?..usize::try_from(end).ok()?))
-        .ok_or_else(|| Error::Malformed(format!("the {} is out of bounds", section.name())))?;
+    let end = offset.checked_add(stored).filter(|end| *end <= total);
+    let end =
+        end.ok_or_else(|| Error::Malformed(format!("the {} is out of bounds", section.name())))?;
     if offset != *next {
         let text = format!("the {} does not start where it should", section.name());
         return Err(Error::Malformed(text));
     }
-    // It lies within the file, whose length fits.
-    *next = offset + stored;
+    *next = end;
     let compressed = match compression {
         STORED if stored == length => false,
         ZSTD => true,
@@ -321,12 +383,13 @@ fn row<'a>(
             return Err(Error::Malformed(text));
         }
     };
-    let content = Content {
+    Ok(Row {
+        section,
         compressed,
-        bytes: Cow::Borrowed(bytes),
+        offset,
+        stored,
         length,
-    };
-    Ok((section, content))
+    })
 }
 
 /// What a zstd frame says of its content's length.

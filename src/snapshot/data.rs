@@ -144,21 +144,40 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// How many bytes its memories have.
+    #[cfg(feature = "server")]
+    pub(crate) fn memory_size(&self) -> u64 {
+        self.instance
+            .memories
+            .iter()
+            .map(|one| one.size)
+            .fold(0, u64::saturating_add)
+    }
+
+    /// How many bytes its pages have.
+    pub(crate) fn stored_bytes(&self) -> usize {
+        let runs = self.instance.memories.iter().flat_map(|one| &one.runs);
+        let stored = runs.filter(|run| !run.zero);
+        stored.map(|run| run.count as usize * pages::PAGE).sum()
+    }
+
     /// The snapshot as bytes.
     pub fn encode(&self) -> Result<Vec<u8>, crate::error::Error> {
-        let meta = to_bytes(&self.meta)?;
-        let instance = to_bytes(&self.instance)?;
-        let mut sections = vec![
-            (Section::Meta, Content::pack(&meta)?),
-            (Section::Instance, Content::pack(&instance)?),
-            (Section::Wasi, Content::pack(&self.wasi)?),
-            (Section::Stack, Content::pack(&self.stack)?),
-            (Section::Pages, Content::pack(&self.pages)?),
-        ];
-        if let ModuleRef::Embedded { packed, length } = &self.module {
-            sections.push((Section::Module, Content::packed(packed, *length)));
-        }
+        let small = SmallSections::of(self)?;
+        let mut sections = small.contents()?;
+        sections.push((Section::Pages, Content::pack(&self.pages)?));
+        sections.extend(self.module_content());
         Ok(container::join(&sections)?)
+    }
+
+    /// The module's section, where it is in the snapshot.
+    pub(super) fn module_content(&self) -> Option<(Section, Content<'_>)> {
+        match &self.module {
+            ModuleRef::Embedded { packed, length } => {
+                Some((Section::Module, Content::packed(packed, *length)))
+            }
+            ModuleRef::ByDigest => None,
+        }
     }
 
     /// Reads a snapshot from bytes.
@@ -167,36 +186,45 @@ impl Snapshot {
     /// Says what is wrong with the bytes; nothing is decoded before their digest has matched.
     pub fn decode(file: &[u8], limits: &Limits) -> Result<Self, crate::error::Error> {
         let mut sections = container::split(file, limits)?;
+        let place = sections.iter().position(|(one, _)| *one == Section::Pages);
+        let pages = place.map(|place| sections.swap_remove(place).1);
+        let pages = pages.ok_or_else(|| missing(Section::Pages))?;
+        let mut snapshot = Self::from_sections(sections, pages.length)?;
+        snapshot.pages = pages.unpack()?;
+        Ok(snapshot)
+    }
+
+    /// A snapshot without the bytes of its pages, of which there are so many.
+    pub(super) fn from_sections(
+        mut sections: Vec<(Section, Content<'_>)>,
+        pages: u64,
+    ) -> Result<Self, Error> {
         let mut take = |wanted: Section| {
             let place = sections
                 .iter()
                 .position(|(section, _)| *section == wanted)?;
             Some(sections.swap_remove(place).1)
         };
-        let missing = |section: Section| Error::Malformed(format!("it has no {section:?} section"));
         let mut content = |section: Section| take(section).ok_or_else(|| missing(section));
         let meta = from_bytes(&content(Section::Meta)?.unpack()?)?;
         let instance: InstanceV1 = from_bytes(&content(Section::Instance)?.unpack()?)?;
         let wasi = content(Section::Wasi)?.unpack()?;
         let stack = content(Section::Stack)?.unpack()?;
-        let pages = content(Section::Pages)?;
         // Before memory is asked for: pages that no memory has are a bomb.
         let mut stored = 0_u64;
         for memory in &instance.memories {
             stored = stored.saturating_add(pages::stored_bytes(&memory.runs, memory.size)?);
         }
-        let (_, _, length) = pages.stored();
-        if length != stored {
+        if pages != stored {
             let text = "it has more or fewer pages than its memories name".into();
-            return Err(Error::Malformed(text).into());
+            return Err(Error::Malformed(text));
         }
-        let pages = pages.unpack()?;
         let module = match take(Section::Module) {
             None => ModuleRef::ByDigest,
             Some(content) => {
                 let (bytes, compressed, length) = content.stored();
                 if !compressed {
-                    return Err(Error::Malformed("its module is not compressed".into()).into());
+                    return Err(Error::Malformed("its module is not compressed".into()));
                 }
                 ModuleRef::Embedded {
                     packed: bytes.into(),
@@ -209,9 +237,42 @@ impl Snapshot {
             module,
             instance,
             wasi,
-            pages,
+            pages: Vec::new(),
             stack,
         })
+    }
+}
+
+fn missing(section: Section) -> Error {
+    Error::Malformed(format!("it has no {section:?} section"))
+}
+
+/// What a snapshot has beside its pages and its module, as the content of sections.
+pub(super) struct SmallSections<'a> {
+    meta: Vec<u8>,
+    instance: Vec<u8>,
+    wasi: &'a [u8],
+    stack: &'a [u8],
+}
+
+impl<'a> SmallSections<'a> {
+    pub(super) fn of(snapshot: &'a Snapshot) -> Result<Self, Error> {
+        Ok(Self {
+            meta: to_bytes(&snapshot.meta)?,
+            instance: to_bytes(&snapshot.instance)?,
+            wasi: &snapshot.wasi,
+            stack: &snapshot.stack,
+        })
+    }
+
+    /// In the order in which they are written.
+    pub(super) fn contents(&self) -> Result<Vec<(Section, Content<'_>)>, Error> {
+        Ok(vec![
+            (Section::Meta, Content::pack(&self.meta)?),
+            (Section::Instance, Content::pack(&self.instance)?),
+            (Section::Wasi, Content::pack(self.wasi)?),
+            (Section::Stack, Content::pack(self.stack)?),
+        ])
     }
 }
 

@@ -99,6 +99,9 @@ pub enum Error {
     /// There is no memory to compress or to unpack it.
     #[error("memory is too short for a snapshot: {0}")]
     Memory(String),
+    /// The pages cannot be had, though what names them is whole.
+    #[error("cannot read the snapshot's pages: {0}")]
+    Pages(#[source] io::Error),
     /// Reading failed.
     #[error("cannot read {path}: {source}")]
     Read {
@@ -120,6 +123,13 @@ pub enum Error {
 impl From<Error> for crate::error::Error {
     fn from(error: Error) -> Self {
         use crate::error::ErrorKind;
+        if let Error::Pages(pages) = error {
+            // Where they come from a store, its own error says it best.
+            return match pages.downcast::<Self>() {
+                Ok(error) => error,
+                Err(pages) => Self::new(ErrorKind::Read, Error::Pages(pages)),
+            };
+        }
         let kind = match &error {
             Error::Version { .. } | Error::EnvelopeVersion { .. } => ErrorKind::Version,
             Error::Untrusted

@@ -11,6 +11,19 @@ use crate::model::Limits;
 /// Writes `bytes` to `path`: to a temporary file beside it, flushed to the disk, renamed.
 /// A crash leaves the old file or the new one.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), crate::error::Error> {
+    replace(path, |file| {
+        file.write_all(bytes).map_err(|source| {
+            let path = path.to_path_buf();
+            Error::Write { path, source }.into()
+        })
+    })
+}
+
+/// The same with what `write` writes.
+pub(super) fn replace(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> Result<(), crate::error::Error>,
+) -> Result<(), crate::error::Error> {
     let failed = |source: io::Error| Error::Write {
         path: path.to_path_buf(),
         source,
@@ -31,7 +44,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), crate::error::Error> {
         .prefix(".dormouse-")
         .tempfile_in(folder)
         .map_err(failed)?;
-    file.write_all(bytes).map_err(failed)?;
+    write(file.as_file_mut())?;
     file.as_file().sync_data().map_err(failed)?;
     file.persist(path).map_err(|e| failed(e.error))?;
     // The new name itself is durable once the folder is. A file system that cannot flush a

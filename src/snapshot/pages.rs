@@ -1,5 +1,7 @@
 //! Memories as the 4 KiB pages that differ from what instantiating the module gives.
 
+use std::io::{self, Read};
+
 use serde::{Deserialize, Serialize};
 
 use super::Error;
@@ -7,6 +9,10 @@ use super::Error;
 /// Bytes in a page of a snapshot. Smaller than wasm's 64 KiB, because a sleeping program has
 /// touched little.
 pub const PAGE: usize = 4096;
+
+/// Writes the pages of a guest, the same each time that it is called.
+#[cfg(any(feature = "cli", feature = "server"))]
+pub type WritePages<'a> = dyn FnMut(&mut dyn io::Write) -> io::Result<()> + 'a;
 
 /// Neighbouring pages that differ from a fresh instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,26 +25,20 @@ pub struct Run {
     pub zero: bool,
 }
 
-/// The pages of one memory that differ.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Pages {
-    /// Which pages, in rising order.
-    pub runs: Vec<Run>,
-    /// The bytes of those that are not zero, one run after another.
-    pub bytes: Vec<u8>,
-}
-
 /// The pages of `memory` that differ from a fresh instance, which holds `initial` (offset and
 /// bytes, written in this order) and zeros.
-pub fn diff<'a>(memory: &[u8], initial: impl Iterator<Item = (usize, &'a [u8])> + Clone) -> Pages {
-    let mut pages = Pages::default();
+pub fn changed<'a>(
+    memory: &[u8],
+    initial: impl Iterator<Item = (usize, &'a [u8])> + Clone,
+) -> Vec<Run> {
+    let mut runs = Vec::new();
     let touched = touched_pages(memory.len(), initial.clone());
     let mut fresh = [0; PAGE];
     for (number, page) in memory.chunks(PAGE).enumerate() {
         let zero = is_zero(page);
         if !touched.get(number).copied().unwrap_or(false) {
             if !zero {
-                pages.push(number, page, false);
+                push(&mut runs, number, false);
             }
             continue;
         }
@@ -47,27 +47,32 @@ pub fn diff<'a>(memory: &[u8], initial: impl Iterator<Item = (usize, &'a [u8])> 
             overlay(&mut fresh, number * PAGE, offset, bytes);
         }
         if page != &fresh[..page.len()] {
-            pages.push(number, page, zero);
+            push(&mut runs, number, zero);
         }
     }
-    pages
+    runs
 }
 
-impl Pages {
-    fn push(&mut self, number: usize, page: &[u8], zero: bool) {
-        // A memory has at most 4 GiB, so the number of a page fits.
-        let number = number as u32;
-        match self.runs.last_mut() {
-            Some(run) if run.first + run.count == number && run.zero == zero => run.count += 1,
-            _ => self.runs.push(Run {
-                first: number,
-                count: 1,
-                zero,
-            }),
-        }
-        if !zero {
-            self.bytes.extend_from_slice(page);
-        }
+/// The bytes of the runs that are stored, where they lie in the memory: nothing is copied.
+pub fn stored<'a>(runs: &'a [Run], memory: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    let runs = runs.iter().filter(|run| !run.zero);
+    runs.filter_map(|run| {
+        let start = (run.first as usize).checked_mul(PAGE)?;
+        let end = start.checked_add((run.count as usize).checked_mul(PAGE)?)?;
+        memory.get(start..end)
+    })
+}
+
+fn push(runs: &mut Vec<Run>, number: usize, zero: bool) {
+    // A memory has at most 4 GiB, so the number of a page fits.
+    let number = number as u32;
+    match runs.last_mut() {
+        Some(run) if run.first + run.count == number && run.zero == zero => run.count += 1,
+        _ => runs.push(Run {
+            first: number,
+            count: 1,
+            zero,
+        }),
     }
 }
 
@@ -123,11 +128,11 @@ pub(super) fn stored_bytes(runs: &[Run], size: u64) -> Result<u64, Error> {
     Ok(stored)
 }
 
-/// Writes pages into the memory of a fresh instance; gives what is left of `bytes`.
+/// Writes pages into the memory of a fresh instance; takes as many bytes as the runs store.
 ///
 /// # Errors
-/// Where a run lies outside the memory or bytes are missing.
-pub fn apply<'a>(runs: &[Run], mut bytes: &'a [u8], memory: &mut [u8]) -> Result<&'a [u8], Error> {
+/// Where a run lies outside the memory, or bytes are missing.
+pub fn fill(runs: &[Run], bytes: &mut dyn Read, memory: &mut [u8]) -> Result<(), Error> {
     let outside = || Error::Malformed("a page lies outside the guest's memory".into());
     for run in runs {
         let start = (run.first as usize).checked_mul(PAGE).ok_or_else(outside)?;
@@ -140,32 +145,37 @@ pub fn apply<'a>(runs: &[Run], mut bytes: &'a [u8], memory: &mut [u8]) -> Result
             pages.for_each(|page| page.fill(0));
             continue;
         }
-        let (page, rest) = bytes
-            .split_at_checked(length)
-            .ok_or_else(|| Error::Malformed("bytes of memory are missing".into()))?;
-        place.copy_from_slice(page);
-        bytes = rest;
+        bytes
+            .read_exact(place)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => {
+                    Error::Malformed("bytes of memory are missing".into())
+                }
+                _ => Error::Pages(error),
+            })?;
     }
-    Ok(bytes)
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn round_trip(memory: &[u8], initial: &[(usize, Vec<u8>)]) -> Pages {
+    fn round_trip(memory: &[u8], initial: &[(usize, Vec<u8>)]) -> (Vec<Run>, usize) {
         let segments = initial
             .iter()
             .map(|(offset, bytes)| (*offset, bytes.as_slice()));
-        let pages = diff(memory, segments.clone());
+        let runs = changed(memory, segments.clone());
+        let bytes: Vec<u8> = stored(&runs, memory).flatten().copied().collect();
         let mut fresh = vec![0; memory.len()];
         for (offset, bytes) in segments {
             fresh[offset..offset + bytes.len()].copy_from_slice(bytes);
         }
-        let rest = apply(&pages.runs, &pages.bytes, &mut fresh).expect("own pages apply");
+        let mut rest = bytes.as_slice();
+        fill(&runs, &mut rest, &mut fresh).expect("own pages fit");
         assert!(rest.is_empty());
         assert_eq!(fresh, memory);
-        pages
+        (runs, bytes.len())
     }
 
     #[test]
@@ -173,27 +183,27 @@ mod tests {
         let initial = [(PAGE - 2, vec![1, 2, 3, 4])];
         let mut memory = vec![0; 4 * PAGE];
         memory[PAGE - 2..PAGE + 2].copy_from_slice(&[1, 2, 3, 4]);
-        assert_eq!(round_trip(&memory, &initial), Pages::default());
+        assert_eq!(round_trip(&memory, &initial), (Vec::new(), 0));
     }
 
     #[test]
     fn a_page_that_became_zero_is_stored_without_bytes() {
-        let pages = round_trip(&vec![0; 4 * PAGE], &[(PAGE, vec![7; 10])]);
+        let (runs, bytes) = round_trip(&vec![0; 4 * PAGE], &[(PAGE, vec![7; 10])]);
         let zero = Run {
             first: 1,
             count: 1,
             zero: true,
         };
-        assert_eq!((pages.runs, pages.bytes.len()), (vec![zero], 0));
+        assert_eq!((runs, bytes), (vec![zero], 0));
     }
 
     #[test]
     fn neighbours_join_to_one_run() {
         let mut memory = vec![0; 8 * PAGE];
         memory[3 * PAGE..5 * PAGE].fill(9);
-        let pages = round_trip(&memory, &[(3 * PAGE + 5, vec![9; 3])]);
-        assert_eq!(pages.runs.len(), 1);
-        assert_eq!(pages.bytes.len(), 2 * PAGE);
+        let (runs, bytes) = round_trip(&memory, &[(3 * PAGE + 5, vec![9; 3])]);
+        assert_eq!(runs.len(), 1);
+        assert_eq!(bytes, 2 * PAGE);
     }
 
     #[test]
@@ -203,6 +213,6 @@ mod tests {
             count: u32::MAX,
             zero: true,
         };
-        assert!(apply(&[run], &[], &mut [0; PAGE]).is_err());
+        assert!(fill(&[run], &mut io::empty(), &mut [0; PAGE]).is_err());
     }
 }

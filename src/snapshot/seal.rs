@@ -141,6 +141,7 @@ pub struct Unseal {
 }
 
 /// A snapshot out of its envelope.
+#[derive(Default)]
 pub struct Opened {
     /// The snapshot; `None` where it is encrypted and no key was given.
     pub snapshot: Option<Vec<u8>>,
@@ -168,6 +169,11 @@ impl Unseal {
             keys.identities.extend(found);
         }
         Ok(keys)
+    }
+
+    /// Whether anything is taken, in an envelope or not.
+    pub fn is_empty(&self) -> bool {
+        self.trusted.is_empty() && self.identities.is_empty()
     }
 
     /// Whether a signature by a trusted key is asked for.

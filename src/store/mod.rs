@@ -15,6 +15,7 @@
 mod error;
 mod sqlite;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Mark;
@@ -78,6 +79,8 @@ pub struct Frozen {
     pub base: Option<Digest>,
     /// The bytes.
     pub bytes: Vec<u8>,
+    /// Chunks that belong to it, which go when it does.
+    pub pack: Option<u64>,
 }
 
 /// What happens to the stored snapshot in a change.
@@ -133,6 +136,22 @@ pub enum Change {
         digest: Digest,
         /// The bytes.
         bytes: Vec<u8>,
+        /// Chunks that belong to it, which go when it does.
+        pack: Option<u64>,
+    },
+    /// A part of a snapshot that is too large for one row. Whatever names its pack must come later.
+    Chunk {
+        /// Which parts belong together.
+        pack: u64,
+        /// Its place among them, below 2^20.
+        number: u32,
+        /// The bytes.
+        bytes: Arc<[u8]>,
+    },
+    /// The chunks of a pack that nothing names go.
+    Drop {
+        /// The pack.
+        pack: u64,
     },
     /// A step of a move to or from another store.
     Hand(Hand),
@@ -366,6 +385,16 @@ pub trait Store: Send + Sync {
 
     /// Removes blobs that no task refers to and that were put before `before`; gives how many.
     fn prune(&self, lease: &Lease, now: &Stamp, before: u64) -> Result<u64, Error>;
+
+    /// A chunk.
+    fn chunk(&self, pack: u64, number: u32) -> Result<Option<Vec<u8>>, Error>;
+
+    /// The highest number that any pack has.
+    fn last_pack(&self) -> Result<u64, Error>;
+
+    /// Removes at most `most` chunks whose snapshot has gone, so that no transaction lasts long; says whether some
+    /// are left.
+    fn sweep(&self, lease: &Lease, now: &Stamp, most: usize) -> Result<bool, Error>;
 
     /// Tasks that are over since before `before`, the oldest first.
     fn finished(&self, before: u64, limit: usize) -> Result<Vec<(TaskId, u64)>, Error>;

@@ -6,6 +6,7 @@
 //! holder dies, so that nobody has to wait for a lease to expire.
 
 mod read;
+mod sweep;
 mod upkeep;
 mod write;
 
@@ -26,7 +27,7 @@ use super::{
 use crate::model::{Digest, TransferId};
 
 /// The store's format that this build writes, and the newest that it reads.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// Bytes of pages that a connection keeps in memory: the writer, and each reader.
 const WRITER_CACHE: u32 = 32 << 20;
@@ -251,6 +252,18 @@ impl Store for Sqlite {
         Ok(removed)
     }
 
+    fn chunk(&self, pack: u64, number: u32) -> Result<Option<Vec<u8>>, Error> {
+        self.read(|reader| read::chunk(reader, pack, number))
+    }
+
+    fn last_pack(&self) -> Result<u64, Error> {
+        self.read(read::last_pack)
+    }
+
+    fn sweep(&self, lease: &Lease, now: &Stamp, most: usize) -> Result<bool, Error> {
+        sweep::sweep(&mut self.writer(), lease, now, most)
+    }
+
     fn finished(&self, before: u64, limit: usize) -> Result<Vec<(TaskId, u64)>, Error> {
         self.read(|reader| read::finished(reader, before, limit))
     }
@@ -339,6 +352,7 @@ fn migrate(connection: &Connection, directory: &Path) -> Result<(), Error> {
         include_str!("sqlite/schema.sql"),
         include_str!("sqlite/format2.sql"),
         include_str!("sqlite/format3.sql"),
+        include_str!("sqlite/format4.sql"),
     ];
     for step in steps.iter().skip(found as usize) {
         connection.execute_batch(&format!("BEGIN IMMEDIATE;{step}COMMIT;"))?;
@@ -357,6 +371,14 @@ fn signed(number: u64) -> i64 {
 
 fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
+}
+
+/// The row number of a chunk.
+fn chunk_id(pack: u64, number: u32) -> i64 {
+    signed(
+        pack.saturating_mul(1 << 20)
+            .saturating_add(u64::from(number)),
+    )
 }
 
 fn state_number(state: TaskState) -> i64 {

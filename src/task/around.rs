@@ -4,8 +4,19 @@ use std::sync::Arc;
 
 use super::TaskHandle;
 use crate::clock::{Clock, Marks, Steady, SystemClock, passed_since};
+use crate::engine::Growth;
 use crate::model::Limits;
 use crate::snapshot::UsageV1;
+
+/// Who has the memory that a guest grows into.
+#[derive(Clone, Default)]
+pub struct Growing(pub(crate) Option<Arc<dyn Growth>>);
+
+impl std::fmt::Debug for Growing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Growing").finish_non_exhaustive()
+    }
+}
 
 /// What a task has around it, be it new or resumed.
 pub(super) struct Around {
@@ -17,6 +28,7 @@ pub(super) struct Around {
     pub(super) as_of: u64,
     /// Goes on from the wall clock's time when the task was first started, and is never set.
     pub(super) age: Steady,
+    pub(super) growth: Growing,
 }
 
 impl Around {
@@ -25,6 +37,7 @@ impl Around {
         limits: Limits,
         handle: TaskHandle,
         usage: Option<(UsageV1, u64)>,
+        growth: Growing,
     ) -> Self {
         let clock = clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let (usage, written) = usage.unwrap_or_else(|| {
@@ -48,6 +61,7 @@ impl Around {
             usage,
             as_of,
             clock,
+            growth,
         }
     }
 }

@@ -72,6 +72,9 @@ pub enum TaskError {
     /// The caller asked for something that the task's state does not allow.
     #[error("{0}")]
     State(&'static str),
+    /// The guest was left where it stood.
+    #[error("there was no memory for the guest to go on; it can go on from its last snapshot")]
+    Evicted,
     /// The task was to end.
     #[error("the task was killed")]
     Killed,
@@ -99,7 +102,7 @@ impl From<TaskError> for Error {
                 return Self::passing(ErrorKind::Write, error);
             }
             TaskError::Cache { .. } => ErrorKind::Write,
-            TaskError::Killed => ErrorKind::Task,
+            TaskError::Killed | TaskError::Evicted => ErrorKind::Task,
             TaskError::State(_) | TaskError::HostFunction { .. } => ErrorKind::Internal,
         };
         Self::new(kind, error)

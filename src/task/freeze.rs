@@ -1,9 +1,10 @@
 //! A parked task into a snapshot, and back.
 
+use std::io::{Read, Write};
 use std::sync::Arc;
 
 use super::host::Pending;
-use super::{Around, Program, Progress, Runtime, Task, TaskError, TaskHandle};
+use super::{Around, Growing, Program, Progress, Runtime, Task, TaskError, TaskHandle};
 use crate::clock::Clock;
 use crate::engine::{self, EngineKind, asyncify};
 use crate::error::Error;
@@ -26,6 +27,8 @@ pub struct Restore {
     pub limits: Limits,
     /// By which the task is going to be asked to suspend.
     pub handle: TaskHandle,
+    /// Who has the memory that its guest grows into; `None` where nobody counts.
+    pub growth: Growing,
 }
 
 impl Task {
@@ -34,6 +37,40 @@ impl Task {
     /// # Errors
     /// Where the task is not parked, or a file it has open cannot be written down.
     pub fn freeze(&mut self) -> Result<Snapshot, Error> {
+        let mut snapshot = self.freeze_head()?;
+        self.fill_pages(&mut snapshot)?;
+        Ok(snapshot)
+    }
+
+    /// Puts the bytes of the pages into a snapshot that only names them.
+    pub(crate) fn fill_pages(&mut self, snapshot: &mut Snapshot) -> Result<(), Error> {
+        let mut pages = Vec::with_capacity(snapshot.stored_bytes());
+        self.write_pages(snapshot, &mut pages)
+            .map_err(|e| TaskError::Mismatch(e.to_string()))?;
+        snapshot.pages = pages;
+        Ok(())
+    }
+
+    /// Writes the pages that a snapshot of this task names, straight from the guest's memory. The guest must not
+    /// have run since the snapshot was made.
+    pub(crate) fn write_pages(
+        &mut self,
+        head: &Snapshot,
+        into: &mut dyn Write,
+    ) -> std::io::Result<()> {
+        for (index, memory) in head.instance.memories.iter().enumerate() {
+            let bytes = self.instance.guest_memory(index);
+            let bytes = bytes.map_err(std::io::Error::other)?;
+            for run in snapshot::stored(&memory.runs, bytes) {
+                into.write_all(run)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same as [`freeze`](Self::freeze), but for the bytes of the pages: they are only named, so that this
+    /// takes little memory however large the guest is.
+    pub(crate) fn freeze_head(&mut self) -> Result<Snapshot, Error> {
         if self.exited.is_some() {
             return Err(
                 TaskError::State("the guest has exited; there is nothing to suspend").into(),
@@ -49,20 +86,14 @@ impl Task {
 
         let image = self.program.image()?;
         let mut memories = Vec::with_capacity(shape.memories);
-        let mut pages = Vec::new();
         for index in 0..shape.memories {
             let segments = image.iter().filter(|segment| segment.memory == index);
             let initial = segments.map(|segment| (segment.offset, segment.bytes.as_slice()));
             let memory = instance.guest_memory(index)?;
-            let mut changed = snapshot::diff(memory, initial);
             memories.push(MemoryV1 {
                 size: memory.len() as u64,
-                runs: changed.runs,
+                runs: snapshot::changed(memory, initial),
             });
-            match pages.is_empty() {
-                true => pages = changed.bytes,
-                false => pages.append(&mut changed.bytes),
-            }
         }
         let globals = (0..shape.globals.len())
             .map(|index| instance.global(index))
@@ -102,7 +133,7 @@ impl Task {
                 memories,
             },
             wasi,
-            pages,
+            pages: Vec::new(),
             stack,
         })
     }
@@ -116,6 +147,23 @@ impl Task {
         program: &Arc<Program>,
         kind: EngineKind,
         snapshot: &Snapshot,
+        restore: Restore,
+        progress: Progress<'_>,
+    ) -> Result<Self, Error> {
+        let mut pages = snapshot.pages.as_slice();
+        Self::thaw_from(
+            runtime, program, kind, snapshot, &mut pages, restore, progress,
+        )
+    }
+
+    /// The same with the bytes of the pages from elsewhere, in the order in which the snapshot names them. They go
+    /// straight into the guest's memory.
+    pub(crate) fn thaw_from(
+        runtime: &Runtime,
+        program: &Arc<Program>,
+        kind: EngineKind,
+        snapshot: &Snapshot,
+        pages: &mut dyn Read,
         restore: Restore,
         progress: Progress<'_>,
     ) -> Result<Self, Error> {
@@ -143,7 +191,8 @@ impl Task {
         }
         let created = snapshot.meta.created;
         let usage = snapshot.meta.usage.map(|usage| (usage, created));
-        let around = Around::new(restore.clock, limits, restore.handle, usage);
+        let growth = restore.growth;
+        let around = Around::new(restore.clock, limits, restore.handle, usage, growth);
         let state: wasi::StateV1 = rmp_serde::from_slice(&snapshot.wasi)
             .map_err(|e| TaskError::Mismatch(format!("its WASI state is not valid: {e}")))?;
         let clock = around.clock.clone();
@@ -155,7 +204,6 @@ impl Task {
         let mut task = Self::assemble(runtime, program, kind, ctx, around, progress)?;
         let instance = &mut *task.instance;
 
-        let mut pages = snapshot.pages.as_slice();
         for (index, memory) in saved.memories.iter().enumerate() {
             let size = usize::try_from(memory.size).map_err(|_| {
                 TaskError::Mismatch("a memory is larger than the address space".into())
@@ -170,9 +218,10 @@ impl Task {
                 )
                 .into());
             }
-            pages = snapshot::apply(&memory.runs, pages, bytes)?;
+            snapshot::fill(&memory.runs, pages, bytes)?;
         }
-        if !pages.is_empty() {
+        // Also where a reader only says at its end whether its bytes were right.
+        if pages.read(&mut [0]).map_err(snapshot::Error::Pages)? > 0 {
             return Err(TaskError::Mismatch("it has more pages than memories".into()).into());
         }
         for (index, value) in saved.globals.iter().enumerate() {
@@ -236,6 +285,9 @@ fn check_stack(limits: &Limits, size: usize) -> Result<(), TaskError> {
 
 /// What an engine cannot be given is wrong in the snapshot, which says what to give.
 fn unfit(error: engine::Error) -> TaskError {
+    if matches!(error, engine::Error::NoRoom(_)) {
+        return TaskError::Evicted;
+    }
     TaskError::Mismatch(match error {
         engine::Error::State(_, text) | engine::Error::Trap(text) => text,
         other => other.to_string(),

@@ -9,10 +9,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::TaskHandle;
 use super::functions::{HostCall, HostFunctions, HostFuture, HostReply, from_bits, to_bits};
 use super::meter::Meter;
-use crate::engine::{Flow, Guest, HostCallback, asyncify};
+use super::{Growing, TaskHandle};
+use crate::engine::{EngineKind, Flow, Growth, Guest, HostCallback, asyncify};
 use crate::model::shape::{self, Import};
 use crate::model::{Limit, ValType, Wait};
 use crate::wasi;
@@ -44,6 +44,10 @@ pub(super) struct Host {
     imports: Vec<Target>,
     functions: HostFunctions,
     handle: TaskHandle,
+    /// Who has the memory that the guest grows into, where its engine does not say that it does.
+    unseen: Option<Arc<dyn Growth>>,
+    /// Bytes of its memory that have been counted.
+    pub(super) counted: u64,
 }
 
 /// What an import is bound to.
@@ -66,6 +70,8 @@ impl SharedHost {
         functions: HostFunctions,
         handle: TaskHandle,
         meter: Arc<Meter>,
+        growth: Growing,
+        kind: EngineKind,
     ) -> Self {
         let imports = imports
             .iter()
@@ -89,6 +95,8 @@ impl SharedHost {
             imports,
             functions,
             handle,
+            unseen: growth.0.filter(|_| kind == EngineKind::WasmEdge),
+            counted: 0,
         })))
     }
 
@@ -125,7 +133,14 @@ impl Host {
         if self.meter.limits().value(Limit::Memory) < 32 << 20 {
             self.meter.check(Limit::Memory, guest.memory().len() as u64);
         }
-        if self.handle.is_killed() || self.meter.is_over() {
+        if let Some(growth) = &self.unseen {
+            let size = guest.memory().len() as u64;
+            if size > self.counted && growth.grow(size - self.counted).is_err() {
+                return Flow::Stop;
+            }
+            self.counted = self.counted.max(size);
+        }
+        if self.handle.is_killed() || self.handle.is_evicted() || self.meter.is_over() {
             return Flow::Stop;
         }
         let resumed = self.take_pending(guest, import);
@@ -269,7 +284,10 @@ impl Host {
                     while !self.wasi.is_ready(&wait) {
                         self.wasi.nap(&wait);
                         self.meter.look();
-                        if self.handle.is_killed() || self.meter.is_over() {
+                        if self.handle.is_killed()
+                            || self.handle.is_evicted()
+                            || self.meter.is_over()
+                        {
                             return Outcome::Stop;
                         }
                     }

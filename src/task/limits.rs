@@ -101,9 +101,9 @@ impl Task {
 
     /// Refuses a snapshot of so many bytes that is too large.
     #[cfg(any(feature = "cli", feature = "server"))]
-    pub(crate) fn check_snapshot(&self, size: u64) -> Result<(), Error> {
-        let limits = self.meter.limits();
-        match size > limits.value(Limit::Snapshot) {
+    pub(crate) fn snapshot_check(&self) -> impl Fn(u64) -> Result<(), Error> + use<> {
+        let limits = *self.meter.limits();
+        move |size| match size > limits.value(Limit::Snapshot) {
             true => Err(TaskError::Limit(limits.reached(Limit::Snapshot).with(size)).into()),
             false => Ok(()),
         }

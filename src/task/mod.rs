@@ -16,6 +16,7 @@ mod cache;
 mod error;
 mod freeze;
 mod functions;
+mod handle;
 mod host;
 mod known;
 mod limits;
@@ -25,11 +26,8 @@ mod program;
 pub(crate) mod progress;
 mod watch;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-
-use tokio::sync::Notify;
 
 use self::around::Around;
 use self::host::SharedHost;
@@ -40,9 +38,11 @@ use crate::error::Error;
 use crate::model::{Ends, Limit, Limits, Wait};
 use crate::wasi;
 
+pub use around::Growing;
 pub use error::TaskError;
 pub use freeze::Restore;
 pub use functions::{HostCall, HostFunctions, HostFuture, HostReply};
+pub use handle::TaskHandle;
 pub use program::{Program, Runtime, RuntimeOptions};
 pub use progress::{Observer, Progress, Work, quiet};
 
@@ -59,8 +59,8 @@ pub(crate) use packed::check_packed;
 // The scheduler's, which knows tasks alone.
 #[cfg(feature = "server")]
 pub(crate) use crate::{
-    engine::{EngineKind as Engine, GUEST_STACK as STACK},
-    snapshot::{ModuleRef, VERSION as SNAPSHOT_VERSION, pack, unpack},
+    engine::{EngineKind as Engine, GUEST_STACK as STACK, Growth, NoRoom},
+    snapshot::{ModuleRef, VERSION as SNAPSHOT_VERSION, chunks, pack, unpack},
     wasi::{
         Access, Asleep, Bindings, Clocks, Config, Grants, HeldSocket, HostDir, Input, Listener,
         Output, Randomness, RestoreOptions, Role, Rule, Sink, TmpDir, Watch, Watched,
@@ -80,6 +80,8 @@ pub struct Setup {
     pub limits: Limits,
     /// By which the task is going to be asked to suspend.
     pub handle: TaskHandle,
+    /// Who has the memory that its guest grows into; `None` where nobody counts.
+    pub growth: Growing,
 }
 
 /// How a step ended.
@@ -107,97 +109,8 @@ pub struct Task {
     meter: Arc<Meter>,
     /// Bytes of native stack that the guest may use.
     stack: usize,
-}
-
-/// Asks a task to suspend, from anywhere.
-#[derive(Clone, Debug, Default)]
-pub struct TaskHandle {
-    asked: Arc<AtomicBool>,
-    killed: Arc<AtomicBool>,
-    changed: Arc<Notify>,
-    /// Reaches the task's instance, while it has one.
-    interrupt: Arc<Mutex<Option<engine::Interrupt>>>,
-}
-
-impl TaskHandle {
-    /// Asks the task to suspend: at once if it waits, else at its next call that may block, or at its
-    /// next check if its module has checks.
-    pub fn suspend(&self) {
-        self.asked.store(true, Ordering::SeqCst);
-        self.changed.notify_one();
-        self.preempt();
-    }
-
-    /// Takes the request back.
-    pub fn clear(&self) {
-        self.asked.store(false, Ordering::SeqCst);
-        self.set_flag(false);
-    }
-
-    /// Ends the guest's turn: if it computes and its module has checks, the step that is under way ends
-    /// at the next one, with [`Wait::Yield`]. Otherwise nothing happens.
-    pub fn preempt(&self) {
-        if let Some(interrupt) = &*self.interrupt() {
-            interrupt.ask(true);
-        }
-    }
-
-    /// For the next step.
-    fn set_flag(&self, at_once: bool) {
-        if let Some(interrupt) = &*self.interrupt() {
-            interrupt.ask(at_once || self.is_asked());
-        }
-    }
-
-    /// Ends the guest at once, also while it computes; the step fails with `TaskError::Killed`. A host
-    /// call that is under way is waited for.
-    pub fn kill(&self) {
-        self.killed.store(true, Ordering::SeqCst);
-        self.suspend();
-        if let Some(interrupt) = &*self.interrupt() {
-            interrupt.kill();
-        }
-    }
-
-    fn interrupt(&self) -> MutexGuard<'_, Option<engine::Interrupt>> {
-        self.interrupt
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What has been asked before is asked of the instance.
-    fn attach(&self, interrupt: engine::Interrupt) {
-        let mut place = self.interrupt();
-        if self.is_killed() {
-            interrupt.kill();
-        }
-        *place = Some(interrupt);
-    }
-
-    /// Ends the guest as [`kill`](Self::kill) does, for another reason than that somebody wanted it to.
-    fn stop(&self) {
-        if let Some(interrupt) = &*self.interrupt() {
-            interrupt.kill();
-        }
-        self.changed.notify_one();
-    }
-
-    /// Whether the task has been told to end.
-    pub fn is_killed(&self) -> bool {
-        self.killed.load(Ordering::SeqCst)
-    }
-
-    /// Whether the task has been asked to suspend.
-    pub fn is_asked(&self) -> bool {
-        self.asked.load(Ordering::SeqCst)
-    }
-
-    /// Completes when the task is asked to suspend.
-    pub async fn asked(&self) {
-        while !self.is_asked() {
-            self.changed.notified().await;
-        }
-    }
+    /// Given back when the instance, which stands above, is gone.
+    _growth: Growing,
 }
 
 impl Task {
@@ -212,7 +125,7 @@ impl Task {
         setup: Setup,
         progress: Progress<'_>,
     ) -> Result<Self, Error> {
-        let around = Around::new(setup.clock, setup.limits, setup.handle, None);
+        let around = Around::new(setup.clock, setup.limits, setup.handle, None, setup.growth);
         let bindings = wasi::Bindings {
             limits: setup.limits,
             ..setup.bindings
@@ -249,16 +162,25 @@ impl Task {
             functions,
             around.handle.clone(),
             meter.clone(),
+            around.growth.clone(),
+            kind,
         );
-        let mut instance = module.instantiate(host.callback(), &around.limits)?;
+        let growth = around.growth.0.clone();
+        let mut instance = module.instantiate(host.callback(), &around.limits, growth)?;
+        let mut total = 0;
         for index in 0..program.shape().memories {
             let size = instance.guest_memory(index)?.len() as u64;
+            total += size;
             if size > around.limits.value(Limit::Memory) {
                 return Err(
                     TaskError::Limit(around.limits.reached(Limit::Memory).with(size)).into(),
                 );
             }
         }
+        if let Some(growth) = &around.growth.0 {
+            growth.grow(total).map_err(engine::Error::from)?;
+        }
+        host.lock().counted = total;
         asyncify::prepare(&mut *instance);
         around.handle.attach(instance.interrupt());
         Ok(Self {
@@ -273,6 +195,7 @@ impl Task {
             preempt_next: false,
             stack: engine::stack(&runtime.limits),
             meter,
+            _growth: around.growth,
         })
     }
 
@@ -311,6 +234,9 @@ impl Task {
             drop(turn);
             if self.handle.is_killed() {
                 return Err(TaskError::Killed.into());
+            }
+            if self.handle.is_evicted() {
+                return Err(TaskError::Evicted.into());
             }
             if let Some(over) = self.over() {
                 return Err(over.into());

@@ -13,7 +13,15 @@ use crate::support::{Daemon, folder};
 const ROUNDS: usize = 8;
 
 /// Sleeps on both sides of this, so that tasks wait in memory as well as in the store.
-const OPTIONS: [&str; 4] = ["--hibernate-after", "60ms", "--checkpoint", "100ms"];
+const OPTIONS: [&str; 6] = [
+    "--hibernate-after",
+    "60ms",
+    "--checkpoint",
+    "100ms",
+    // Nobody but us is to blame.
+    "--set-aside-after",
+    "0",
+];
 
 fn sleeper(module: &str) -> Value {
     let rounds = ROUNDS.to_string();

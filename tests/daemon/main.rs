@@ -18,6 +18,7 @@ mod gate;
 mod json;
 mod limits;
 mod making;
+mod memory;
 mod moving;
 mod names;
 mod neighbour;

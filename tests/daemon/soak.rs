@@ -178,6 +178,8 @@ fn start(clock: &Clock, data: &Path, engine: &str) -> Daemon {
         "60ms",
         "--checkpoint",
         "200ms",
+        "--set-aside-after",
+        "0",
         "--max-warm-memory",
         "16M",
     ];

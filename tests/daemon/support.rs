@@ -69,6 +69,14 @@ impl Daemon {
         Self::try_start_by(shell, data, options).unwrap_or_else(|text| panic!("{text}"))
     }
 
+    /// A daemon in a control group, whose list of processes this is.
+    pub fn start_in_group(processes: &Path, data: &Path) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "echo $$ >\"$0\" && exec \"$@\""]);
+        shell.arg(processes).arg(env!("CARGO_BIN_EXE_dormouse"));
+        Self::try_start_by(shell, data, &[]).expect("the daemon starts")
+    }
+
     /// The same by a command that runs the binary with the arguments that it gets.
     pub fn try_start_by(
         mut command: Command,

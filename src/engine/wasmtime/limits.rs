@@ -35,16 +35,25 @@ impl ResourceLimiter for Data {
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         // What a memory starts with, asyncify's own among them, is the module's: it was accepted.
-        Ok(current == 0 || self.allows(Limit::Memory, desired))
+        if self.handles.is_none() {
+            return Ok(true);
+        }
+        if !self.allows(Limit::Memory, desired) {
+            return Ok(false);
+        }
+        if let Some(growth) = &self.growth {
+            growth.grow(desired.saturating_sub(current) as u64)?;
+        }
+        Ok(true)
     }
 
     fn table_growing(
         &mut self,
-        current: usize,
+        _current: usize,
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(current == 0 || self.allows(Limit::Table, desired))
+        Ok(self.handles.is_none() || self.allows(Limit::Table, desired))
     }
 }
 

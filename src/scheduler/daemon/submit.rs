@@ -229,7 +229,7 @@ impl Daemon {
             program.compile(programs.runtime(), engine, &told(&program.digest()))?;
             let program = programs.keep(program);
             snapshot.module = ModuleRef::ByDigest;
-            let frozen = bases.pack(program.digest(), &snapshot.flatten()?, None)?;
+            let frozen = bases.pack_whole(program.digest(), &mut snapshot, None)?;
             Ok::<_, Error>((snapshot, blob(&program), frozen))
         };
         let (snapshot, module, frozen) = blocking(work).await?;
@@ -299,7 +299,7 @@ impl Daemon {
             let found = shared.store.load(id)?;
             let (row, frozen) = found.ok_or_else(|| Refused::NoTask(id.to_string()))?;
             let frozen = frozen.ok_or(Refused::NoSnapshot(id))?;
-            let mut snapshot = Snapshot::unflatten(&bases.unpack(&frozen)?)?;
+            let mut snapshot = bases.whole(&frozen)?;
             snapshot.module = programs.get(&row.module)?.embedded();
             let daemon = &shared.options.identity;
             snapshot.meta.origin = Some(format!("{daemon}/{id}@{}", row.version));

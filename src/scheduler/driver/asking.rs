@@ -24,6 +24,11 @@ impl Driver {
             self.live.insert(id, live);
             return self.load(id);
         };
+        if live.crowded {
+            // It is as it is in the store, and that is where it is changed.
+            live.waiting.push(command);
+            return self.release(id, When::NEVER);
+        }
         if let Some(error) = &live.unstored
             && !matches!(command.ask, Ask::Move(_))
         {
@@ -117,6 +122,7 @@ impl Driver {
 
     pub(super) fn close(&mut self, closed: oneshot::Sender<()>) {
         self.closing = Some(closed);
+        self.shared.budget.close();
         let ready: Vec<TaskId> = self.live.keys().copied().collect();
         for id in ready {
             let Some(live) = self.live.get_mut(&id) else {

@@ -48,6 +48,7 @@ impl Driver {
                 });
                 self.again(id, &error);
             }
+            Report::Crowded { id, loaded } => self.crowd(id, loaded),
             Report::Lost { id } => {
                 let error = "a part of the daemon failed while the task ran";
                 complain(LOADING, error, || {

@@ -271,6 +271,8 @@ impl Driver {
             return;
         };
         self.shared.warm(-(live.memory as i64));
+        self.note_freed(live.memory);
+        self.shared.budget.forget(id);
         self.loaded -= usize::from(live.loaded);
         let stored = match live.state {
             TaskState::Ready | TaskState::Running | TaskState::Parked => TaskState::Hibernated,
@@ -308,6 +310,8 @@ impl Driver {
     pub(super) fn forget(&mut self, id: TaskId) {
         if let Some(live) = self.live.remove(&id) {
             self.loaded -= usize::from(live.loaded);
+            self.note_freed(live.memory);
+            self.shared.budget.forget(id);
             self.shared.gone(id, live.state);
             for command in live.waiting {
                 self.command(command);

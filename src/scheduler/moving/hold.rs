@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::super::Error as Refused;
 use super::super::calendar;
 use super::super::daemon::{Daemon, blocking, check_name};
+use super::super::guest::NotRevived;
 use super::super::output::Tail;
 use super::super::programs::{blob, told};
 use super::super::spec::{Spec, Status, from_bytes, to_bytes};
@@ -140,7 +141,11 @@ impl Daemon {
             Blob::Base => {
                 let flat = unpack(&bytes, &[], Limits::default().value(Limit::Snapshot))?;
                 match Digest::of(&flat) == digest {
-                    true => Ok(Change::Blob { digest, bytes }),
+                    true => Ok(Change::Blob {
+                        digest,
+                        bytes,
+                        pack: None,
+                    }),
                     false => {
                         let text = format!("blob {} is not what it claims to be", digest.short());
                         Err(Refused::Damaged(text).into())
@@ -236,6 +241,7 @@ impl Daemon {
         let frozen = offer.snapshot.map(|snapshot| Frozen {
             base: snapshot.base,
             bytes: snapshot.bytes,
+            pack: None,
         });
         let row = Row {
             id,
@@ -252,7 +258,18 @@ impl Daemon {
         let limit = shared.options.output_limit;
         let tail = Tail::new(id, limit, shared.time.clone(), shared.following.clone());
         let worker = &self.moving.worker;
-        worker.revive(&row, &spec, frozen.clone(), &tail, TaskHandle::default())?;
+        let revived = worker.revive(&row, &spec, frozen.clone(), &tail, TaskHandle::default());
+        if let Err(why) = revived {
+            shared.budget.forget(id);
+            return Err(match why {
+                NotRevived::Failed(error) => error,
+                NotRevived::Full => {
+                    let text =
+                        "the daemon there has no memory left for the task now; try again later";
+                    Refused::Request(text.into()).into()
+                }
+            });
+        }
         // It was only to see that they can be had. The source may need them again, on the same machine.
         shared.sockets.close(id);
         note.paused = offer.paused;

@@ -8,11 +8,11 @@ use super::super::commands::Ask;
 use super::super::daemon::{Daemon, blocking};
 use super::super::sockets::Kept;
 use super::super::spec::{Spec, Status, from_bytes, to_bytes};
-use super::{Inquiry, Move, Note, Offer, OfferedPiece, OfferedSnapshot, Step};
+use super::{Inquiry, Move, Note, Offer, OfferedPiece, Step};
 use crate::error::Error;
 use crate::model::{Digest, Limit, Setting, TaskId, TaskState, TransferId, When};
-use crate::store::{Change, Hand, Record, Stream, Transfer, TransferStep};
-use crate::task::{Asleep, HeldSocket};
+use crate::store::{Change, Frozen, Hand, Record, Stream, Transfer, TransferStep};
+use crate::task::{Asleep, HeldSocket, chunks};
 
 /// Bytes of output that are read from the store at once.
 const CHUNK: u64 = 1 << 20;
@@ -65,7 +65,7 @@ impl Daemon {
                 module: row.module,
                 spec: to_bytes(&spec)?,
                 name: row.name,
-                base: frozen.and_then(|frozen| frozen.base),
+                base: frozen.and_then(|frozen| travelling_base(&frozen)),
             })
         })
         .await
@@ -89,7 +89,7 @@ impl Daemon {
         let store = self.shared.store.clone();
         blocking(move || {
             let found = store.load(id)?;
-            Ok(found.and_then(|(_, frozen)| frozen?.base))
+            Ok(found.and_then(|(_, frozen)| travelling_base(&frozen?)))
         })
         .await
     }
@@ -150,7 +150,7 @@ impl Daemon {
     /// # Errors
     /// Where the store cannot be read.
     pub(crate) async fn offer(&self, transfer: TransferId, spec: Vec<u8>) -> Result<Offer, Error> {
-        let shared = self.shared.clone();
+        let (shared, bases) = (self.shared.clone(), self.bases.clone());
         blocking(move || {
             let record = shared.store.transfer(transfer)?;
             let gone = || Refused::Damaged(format!("move {transfer} is not known"));
@@ -186,10 +186,7 @@ impl Daemon {
                 spec,
                 status: to_bytes(&status)?,
                 paused: note.paused,
-                snapshot: frozen.map(|frozen| OfferedSnapshot {
-                    base: frozen.base,
-                    bytes: frozen.bytes,
-                }),
+                snapshot: frozen.map(|frozen| bases.travelling(frozen)).transpose()?,
                 output,
             })
         })
@@ -338,6 +335,11 @@ impl Daemon {
         }));
         self.ask(id, ask).await
     }
+}
+
+/// The base that the other side has to have. A large snapshot travels without.
+fn travelling_base(frozen: &Frozen) -> Option<Digest> {
+    frozen.base.filter(|_| !chunks::Index::is(&frozen.bytes))
 }
 
 /// A spec for another daemon: with that one's directories, and with the limits that it has here.

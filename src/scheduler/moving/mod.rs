@@ -44,8 +44,9 @@ use crate::model::{TaskId, TransferId};
 pub(super) use change::{Move, Step};
 pub use decide::{Claim, Standing};
 pub use hold::{Blob, Considered, Grants};
+use offer::OfferedPiece;
+pub(super) use offer::OfferedSnapshot;
 pub use offer::{Formats, Inquiry, Offer};
-use offer::{OfferedPiece, OfferedSnapshot};
 
 /// So many moves that ended without us are remembered until the daemon ends: an offer of one of them may
 /// still lie in a connection's buffers.

@@ -5,13 +5,15 @@ use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params, types::Valu
 use super::super::{
     Due, Entry, Filter, Frozen, Logged, Row, Stamp, Stream, Transfer, TransferStep,
 };
-use super::{signed, state_number, state_of, unsigned};
+use super::{chunk_id, signed, state_number, state_of, unsigned};
 use crate::clock::Mark;
 use crate::model::{Digest, TaskId, TaskState, TransferId};
 
 const COLUMNS: &str = "t.id, t.version, t.state, t.due, t.name,
     (SELECT digest FROM blobs WHERE id = t.module), t.spec, t.status, t.log_bytes,
-    coalesce(length(t.snapshot), 0)";
+    coalesce(length(t.snapshot), 0) + CASE WHEN t.pack IS NULL THEN 0 ELSE
+      (SELECT coalesce(sum(length(bytes)), 0) FROM chunks
+       WHERE id >= t.pack << 20 AND id < (t.pack + 1) << 20) END";
 
 fn row(sql: &SqlRow<'_>) -> rusqlite::Result<Row> {
     Ok(Row {
@@ -41,14 +43,16 @@ pub(super) fn load(
 ) -> rusqlite::Result<Option<(Row, Option<Frozen>)>> {
     reader
         .prepare_cached(&format!(
-            "SELECT {COLUMNS}, t.snapshot, (SELECT digest FROM blobs WHERE id = t.base)
+            "SELECT {COLUMNS}, t.snapshot, (SELECT digest FROM blobs WHERE id = t.base), t.pack
              FROM tasks t WHERE t.id = ?1"
         ))?
         .query_row([signed(id.0)], |sql| {
             let bytes: Option<Vec<u8>> = sql.get(10)?;
             let base: Option<[u8; 32]> = sql.get(11)?;
             let base = base.map(Digest::from_bytes);
-            Ok((row(sql)?, bytes.map(|bytes| Frozen { base, bytes })))
+            let pack = sql.get::<_, Option<i64>>(12)?.map(unsigned);
+            let frozen = bytes.map(|bytes| Frozen { base, bytes, pack });
+            Ok((row(sql)?, frozen))
         })
         .optional()
 }
@@ -197,9 +201,35 @@ pub(super) fn has_blob(reader: &Connection, digest: &Digest) -> rusqlite::Result
         .exists([digest.as_bytes()])
 }
 
+pub(super) fn chunk(
+    reader: &Connection,
+    pack: u64,
+    number: u32,
+) -> rusqlite::Result<Option<Vec<u8>>> {
+    reader
+        .prepare_cached("SELECT bytes FROM chunks WHERE id = ?1")?
+        .query_row([chunk_id(pack, number)], |sql| sql.get(0))
+        .optional()
+}
+
+pub(super) fn last_pack(reader: &Connection) -> rusqlite::Result<u64> {
+    reader
+        .prepare_cached(
+            "SELECT max(coalesce((SELECT max(id) >> 20 FROM chunks), 0),
+                        coalesce((SELECT max(pack) FROM dead), 0),
+                        coalesce((SELECT max(pack) FROM tasks WHERE pack IS NOT NULL), 0),
+                        coalesce((SELECT max(pack) FROM blobs), 0))",
+        )?
+        .query_row([], |sql| Ok(unsigned(sql.get(0)?)))
+}
+
 pub(super) fn blob_sizes(reader: &Connection) -> rusqlite::Result<(u64, u64)> {
     reader
-        .prepare_cached("SELECT count(*), coalesce(sum(length(bytes)), 0) FROM blobs")?
+        .prepare_cached(
+            "SELECT count(*), coalesce(sum(length(bytes) + CASE WHEN pack IS NULL THEN 0 ELSE
+               (SELECT coalesce(sum(length(c.bytes)), 0) FROM chunks c
+                WHERE c.id >= pack << 20 AND c.id < (pack + 1) << 20) END), 0) FROM blobs",
+        )?
         .query_row([], |sql| Ok((unsigned(sql.get(0)?), unsigned(sql.get(1)?))))
 }
 

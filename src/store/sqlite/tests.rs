@@ -30,6 +30,7 @@ fn store(directory: &Path) -> (Sqlite, Lease) {
     let module = Change::Blob {
         digest: digest("module"),
         bytes: b"module".to_vec(),
+        pack: None,
     };
     store.commit(&lease, &at(1), &[module]).expect("commits");
     (store, lease)
@@ -76,12 +77,14 @@ fn what_is_committed_is_there_after_opening_again() {
     let frozen = Frozen {
         base: Some(digest("base")),
         bytes: vec![1, 2, 3],
+        pack: None,
     };
     {
         let (store, lease) = store(folder.path());
         let base = Change::Blob {
             digest: digest("base"),
             bytes: vec![9; 9],
+            pack: None,
         };
         let asleep = Change::Update(Update {
             snapshot: Part::Set(frozen.clone()),
@@ -208,12 +211,14 @@ fn only_blobs_without_tasks_are_pruned() {
     let blob = |text: &str| Change::Blob {
         digest: digest(text),
         bytes: text.as_bytes().to_vec(),
+        pack: None,
     };
     let batch = [blob("used"), blob("unused"), insert(1, None, None)];
     store.commit(&lease, &at(2), &batch).expect("commits");
     let frozen = Frozen {
         base: Some(digest("used")),
         bytes: Vec::new(),
+        pack: None,
     };
     let asleep = Change::Update(Update {
         snapshot: Part::Set(frozen),

@@ -12,7 +12,7 @@ use super::super::{
     Change, Entry, Error, Frozen, Hand, Insert, Lease, Part, Record, Stamp, Stream, TransferStep,
     Update, Verdict,
 };
-use super::{signed, state_number, unsigned};
+use super::{chunk_id, signed, state_number, unsigned};
 use crate::model::{Digest, TaskId, When};
 
 /// Row numbers of blobs, by digest.
@@ -50,6 +50,13 @@ pub(super) fn claim(
         .query_row(stamped(now, lasts, holder.to_string().into()), |row| {
             row.get(0)
         })?;
+    // Whoever had it before may have died before the chunks of a snapshot were named by anything.
+    transaction.execute(
+        "INSERT OR IGNORE INTO dead SELECT DISTINCT id >> 20 FROM chunks WHERE id >> 20 NOT IN
+           (SELECT pack FROM tasks WHERE pack IS NOT NULL UNION
+            SELECT pack FROM blobs WHERE pack IS NOT NULL)",
+        [],
+    )?;
     transaction.commit()?;
     Ok(Lease {
         epoch: unsigned(epoch),
@@ -106,7 +113,7 @@ pub(super) fn prune(
 }
 
 /// A transaction under the lease; it also renews it.
-fn begin<'a>(
+pub(super) fn begin<'a>(
     connection: &'a mut Connection,
     lease: &Lease,
     now: &Stamp,
@@ -119,6 +126,10 @@ fn begin<'a>(
         0 => Err(Error::Lost),
         _ => Ok(transaction),
     }
+}
+
+fn pack_of(frozen: Option<&Frozen>) -> Option<i64> {
+    frozen.and_then(|frozen| frozen.pack).map(signed)
 }
 
 struct Writer<'a> {
@@ -139,8 +150,28 @@ impl Writer<'_> {
             }
             Change::Update(update) => self.update(update),
             Change::Remove { id, expected } => self.remove(*id, *expected),
-            Change::Blob { digest, bytes } => {
-                self.put(digest, bytes)?;
+            Change::Blob {
+                digest,
+                bytes,
+                pack,
+            } => {
+                self.put(digest, bytes, *pack)?;
+                Ok(Verdict::Done)
+            }
+            Change::Chunk {
+                pack,
+                number,
+                bytes,
+            } => {
+                self.transaction
+                    .prepare_cached("INSERT OR REPLACE INTO chunks VALUES (?1, ?2)")?
+                    .execute(params![chunk_id(*pack, *number), &bytes[..]])?;
+                Ok(Verdict::Done)
+            }
+            Change::Drop { pack } => {
+                self.transaction
+                    .prepare_cached("INSERT OR IGNORE INTO dead VALUES (?1)")?
+                    .execute([signed(*pack)])?;
                 Ok(Verdict::Done)
             }
             Change::Hand(hand) => self.hand(hand),
@@ -230,7 +261,7 @@ impl Writer<'_> {
         let added = self
             .transaction
             .prepare_cached(
-                "INSERT INTO tasks VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?7, ?8, ?9, ?10)
+                "INSERT INTO tasks VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?7, ?8, ?9, ?10, ?11)
                  ON CONFLICT DO NOTHING",
             )?
             .execute(params![
@@ -244,6 +275,7 @@ impl Writer<'_> {
                 insert.spec,
                 insert.status,
                 insert.snapshot.as_ref().map(|frozen| &frozen.bytes),
+                pack_of(insert.snapshot.as_ref()),
             ])?;
         if added == 0 {
             return Ok(Verdict::NameTaken);
@@ -297,13 +329,32 @@ impl Writer<'_> {
                 .query_row(params![a, b, c, d, e, f, g, h], log),
             Part::Clear => self
                 .transaction
-                .prepare_cached(&format!("{SET}, snapshot = NULL, base = NULL{WHERE}"))?
+                .prepare_cached(&format!(
+                    "{SET}, snapshot = NULL, base = NULL, pack = NULL{WHERE}"
+                ))?
                 .query_row(params![a, b, c, d, e, f, g, h], log),
             Part::Set(frozen) => {
                 let base = self.base(Some(frozen))?;
                 self.transaction
-                    .prepare_cached(&format!("{SET}, snapshot = ?9, base = ?10{WHERE}"))?
-                    .query_row(params![a, b, c, d, e, f, g, h, frozen.bytes, base], log)
+                    .prepare_cached(&format!(
+                        "{SET}, snapshot = ?9, base = ?10, pack = ?11{WHERE}"
+                    ))?
+                    .query_row(
+                        params![
+                            a,
+                            b,
+                            c,
+                            d,
+                            e,
+                            f,
+                            g,
+                            h,
+                            frozen.bytes,
+                            base,
+                            pack_of(Some(frozen))
+                        ],
+                        log,
+                    )
             }
         };
         let Some((next, bytes)) = changed.optional()? else {
@@ -381,16 +432,21 @@ impl Writer<'_> {
         Ok(Verdict::Done)
     }
 
-    fn put(&mut self, digest: &Digest, bytes: &[u8]) -> Result<(), Error> {
+    fn put(&mut self, digest: &Digest, bytes: &[u8], pack: Option<u64>) -> Result<(), Error> {
         // One that is there counts as new, so that nobody removes it before it is referred to.
         let id = self
             .transaction
             .prepare_cached(
-                "INSERT INTO blobs (digest, put, bytes) VALUES (?1, ?2, ?3)
+                "INSERT INTO blobs (digest, put, bytes, pack) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT (digest) DO UPDATE SET put = excluded.put RETURNING id",
             )?
             .query_row(
-                params![digest.as_bytes(), signed(self.now.now), bytes],
+                params![
+                    digest.as_bytes(),
+                    signed(self.now.now),
+                    bytes,
+                    pack.map(signed)
+                ],
                 |row| row.get(0),
             )?;
         self.new.insert(*digest, id);

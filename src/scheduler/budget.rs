@@ -1,0 +1,488 @@
+//! How much memory the guests of a daemon may have together, and who waits for it.
+//!
+//! ```text
+//!   size      --memory, or what the cgroup and the machine have
+//!    |- own       the daemon's: caches, the store, snapshots being made
+//!    `- guests    memories of the instances that are loaded, running or warm
+//!        |- large   an eighth less than all
+//!        `- small   guests that have less than a 64th: they never wait for a large one
+//! ```
+//!
+//! Each instance has a [`Share`]. What it is loaded with is asked for before; where there is no room, the task waits
+//! in the store. When the guest grows, its thread waits until there is room. The driver makes room: it puts guests to
+//! sleep that wait in memory. Where those that could leave do not have enough, the youngest guest that waits to grow is
+//! given up: it goes back to its last snapshot, and waits there for as much as it wanted. The oldest never is, so that
+//! there is always one that comes to its end.
+
+mod machine;
+mod parts;
+pub(super) mod trim;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+pub(super) use machine::{available, resident};
+pub use parts::Parts;
+
+use crate::model::TaskId;
+use crate::task::{Growth, NoRoom, TaskHandle};
+
+/// What an instance takes beside its memories, in bytes.
+const INSTANCE: u64 = 256 << 10;
+
+/// A guest that waits for room looks so often whether it was killed.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What is used, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Used {
+    /// By guests.
+    pub guests: u64,
+    /// By snapshots being made.
+    pub snapshots: u64,
+    /// How many tasks wait for room: in the store, or to grow.
+    pub waiting: u64,
+}
+
+/// Why a task cannot be loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// There is no room now.
+    Full,
+    /// There never will be.
+    TooLarge(TooLarge),
+}
+
+/// More than one guest may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "it needs {} MiB of memory, and one task may have {} MiB of this daemon's {} MiB; start the daemon with a larger \
+     --memory, and resume the task then", wanted >> 20, most >> 20, size >> 20
+)]
+pub struct TooLarge {
+    wanted: u64,
+    most: u64,
+    size: u64,
+}
+
+/// The memory of a daemon.
+pub(super) struct Budget {
+    pub(super) parts: Parts,
+    state: Mutex<State>,
+    changed: Condvar,
+    /// Tells the driver that something has changed for those who wait.
+    tell: Box<dyn Fn() + Send + Sync>,
+}
+
+#[derive(Default)]
+struct State {
+    /// By number, the oldest first.
+    shares: BTreeMap<u64, Held>,
+    next: u64,
+    large: u64,
+    small: u64,
+    making: u64,
+    /// How many wait to grow.
+    growing: usize,
+    /// Tasks that wait in the store, with what they need; the longest first.
+    waiting: VecDeque<(TaskId, u64)>,
+    /// What tasks that were given up need.
+    needs: HashMap<TaskId, u64>,
+    closed: bool,
+}
+
+struct Held {
+    id: TaskId,
+    bytes: u64,
+    /// What its memories have; the rest is kept for it.
+    filled: u64,
+    /// How much more it waits for.
+    wants: u64,
+    /// Its engine does not say when it grows.
+    unseen: bool,
+    too_large: Option<TooLarge>,
+    handle: TaskHandle,
+}
+
+impl State {
+    /// A guest that is given up waits before all others for what it needs.
+    fn put_back(&mut self, id: TaskId, need: u64) {
+        self.needs.insert(id, need);
+        self.waiting.push_front((id, need));
+    }
+
+    /// A guest waits for so much more, or does not wait any more.
+    fn want(&mut self, number: u64, wants: u64) {
+        if let Some(held) = self.shares.get_mut(&number) {
+            self.growing += usize::from(held.wants == 0 && wants > 0);
+            self.growing -= usize::from(held.wants > 0 && wants == 0);
+            held.wants = wants;
+        }
+    }
+
+    fn add(&mut self, bytes: u64, least: u64) {
+        match bytes <= least {
+            true => self.small += bytes,
+            false => self.large += bytes,
+        }
+    }
+
+    fn take(&mut self, bytes: u64, least: u64) {
+        match bytes <= least {
+            true => self.small -= bytes,
+            false => self.large -= bytes,
+        }
+    }
+
+    /// Whether a guest that has `old` bytes may have `new`.
+    fn fits(&self, old: u64, new: u64, parts: &Parts) -> bool {
+        let least = parts.least();
+        let (mut large, mut small) = (self.large, self.small);
+        match old <= least {
+            true => small -= old,
+            false => large -= old,
+        }
+        match new <= least {
+            true => small + new <= parts.small,
+            false => large + new <= parts.large,
+        }
+    }
+}
+
+impl Budget {
+    /// `tell` is called, often, when those who wait may have room, or when one begins to wait.
+    pub(super) fn new(size: u64, tell: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            parts: Parts::of(size),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            tell: Box::new(tell),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn too_large(&self, wanted: u64) -> Option<TooLarge> {
+        let most = self.parts.large;
+        let size = self.parts.size;
+        (wanted > most).then_some(TooLarge { wanted, most, size })
+    }
+
+    /// Room for a task with memories of so many bytes. Where there is none, it waits from now on, behind those that
+    /// have been waiting.
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        id: TaskId,
+        memory: u64,
+        handle: &TaskHandle,
+        unseen: bool,
+    ) -> Result<Arc<Share>, Refused> {
+        let mut state = self.state();
+        let need = state.needs.get(&id).copied().unwrap_or(0);
+        let bytes = need.max(memory.saturating_add(INSTANCE));
+        if let Some(too_large) = self.too_large(bytes) {
+            state.waiting.retain(|(waiting, _)| *waiting != id);
+            state.needs.remove(&id);
+            return Err(Refused::TooLarge(too_large));
+        }
+        let least = self.parts.least();
+        let is_large = bytes > least;
+        // The first of its kind; and whoever waits to grow comes before all.
+        let mut ahead = state
+            .waiting
+            .iter()
+            .take_while(|(waiting, _)| *waiting != id);
+        let is_first = !ahead.any(|(_, other)| (*other > least) == is_large);
+        let is_first = is_first && !(is_large && state.growing > 0);
+        if !is_first || !state.fits(0, bytes, &self.parts) {
+            if state.waiting.iter().all(|(waiting, _)| *waiting != id) {
+                state.waiting.push_back((id, bytes));
+            }
+            drop(state);
+            (self.tell)();
+            return Err(Refused::Full);
+        }
+        let before = state.waiting.len();
+        state.waiting.retain(|(waiting, _)| *waiting != id);
+        let waited = state.waiting.len() < before;
+        state.needs.remove(&id);
+        state.add(bytes, least);
+        let number = state.next;
+        state.next += 1;
+        let held = Held {
+            id,
+            bytes,
+            filled: INSTANCE,
+            wants: 0,
+            unseen,
+            too_large: None,
+            handle: handle.clone(),
+        };
+        state.shares.insert(number, held);
+        drop(state);
+        if waited {
+            // Perhaps there is room for the next one too.
+            (self.tell)();
+        }
+        let budget = self.clone();
+        Ok(Arc::new(Share { budget, number }))
+    }
+
+    /// Tasks in the store that can be tried again: the first of each kind, if there is room.
+    pub(super) fn ready(&self) -> Vec<TaskId> {
+        let state = self.state();
+        let least = self.parts.least();
+        let first = |is_large: bool| {
+            let mut waiting = state.waiting.iter();
+            let first = waiting.find(|(_, bytes)| (*bytes > least) == is_large);
+            first.filter(|(_, bytes)| state.fits(0, *bytes, &self.parts))
+        };
+        let large = first(true).filter(|_| state.growing == 0);
+        large
+            .into_iter()
+            .chain(first(false))
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    /// A task does not wait any more.
+    pub(super) fn forget(&self, id: TaskId) {
+        let mut state = self.state();
+        if !state.waiting.is_empty() || !state.needs.is_empty() {
+            state.waiting.retain(|(waiting, _)| *waiting != id);
+            state.needs.remove(&id);
+        }
+    }
+
+    /// How many threads stand still, since their guests wait to grow.
+    pub(super) fn standing(&self) -> usize {
+        self.state().growing
+    }
+
+    /// What a task waits for, in bytes: in the store, or to grow.
+    pub(super) fn waits(&self, id: TaskId) -> Option<u64> {
+        let state = self.state();
+        let stored = state.waiting.iter().find(|(waiting, _)| *waiting == id);
+        let mut held = state.shares.values().filter(|held| held.wants > 0);
+        let grows = held.find(|held| held.id == id).map(|held| held.wants);
+        grows.or(stored.map(|(_, bytes)| *bytes))
+    }
+
+    /// How much is used.
+    pub(super) fn used(&self) -> Used {
+        let state = self.state();
+        Used {
+            guests: state.large + state.small,
+            snapshots: state.making,
+            waiting: (state.waiting.len() + state.growing) as u64,
+        }
+    }
+
+    /// How many bytes have to be freed for the one that is next. The driver makes that room.
+    pub(super) fn shortage(&self) -> u64 {
+        let state = self.state();
+        if state.growing == 0 && state.waiting.is_empty() {
+            return 0;
+        }
+        let missing = |old: u64, new: u64| {
+            let least = self.parts.least();
+            let (used, most) = match new <= least {
+                true => (state.small, self.parts.small),
+                false => (state.large, self.parts.large),
+            };
+            let used = match (old <= least) == (new <= least) {
+                true => used - old,
+                false => used,
+            };
+            (used + new).saturating_sub(most)
+        };
+        let growing = state.shares.values().filter(|held| held.wants > 0);
+        let growing = growing.map(|held| missing(held.bytes, held.bytes + held.wants));
+        let waiting = state.waiting.iter().take(64);
+        let waiting = waiting.map(|(_, bytes)| missing(0, *bytes));
+        growing.chain(waiting).max().unwrap_or(0)
+    }
+
+    /// Gives up the youngest guest that waits to grow, if the oldest cannot be helped otherwise: those that do not
+    /// wait to grow and may leave, by `leaves`, have too little together.
+    pub(super) fn settle(&self, leaves: impl Fn(TaskId) -> bool) {
+        let mut state = self.state();
+        if state.growing == 0 {
+            return;
+        }
+        let least = self.parts.least();
+        let Some(oldest) = state.shares.values().find(|held| held.wants > 0) else {
+            return;
+        };
+        let (old, new) = (oldest.bytes, oldest.bytes + oldest.wants);
+        let others = if old <= least {
+            state.large
+        } else {
+            state.large - old
+        };
+        let free = self.parts.large.saturating_sub(others);
+        let idle = state.shares.values().filter(|held| {
+            held.wants == 0 && held.bytes > least && leaves(held.id) && !held.handle.is_evicted()
+        });
+        let leaving: u64 = idle.map(|held| held.bytes).sum();
+        if free + leaving >= new {
+            return;
+        }
+        // One that has been given up is on its way out.
+        if state.shares.values().any(|held| held.handle.is_evicted()) {
+            return;
+        }
+        let mut growing = state.shares.values().filter(|held| held.wants > 0);
+        growing.next();
+        let Some(youngest) = growing.next_back() else {
+            return;
+        };
+        youngest.handle.evict();
+        let (id, need) = (youngest.id, youngest.bytes + youngest.wants);
+        state.put_back(id, need.min(self.parts.large));
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// The process has more memory than the budget, by guests whose engine does not say when they grow: gives up the
+    /// youngest of them that is `running`, which may have as much as one can have from then on.
+    pub(super) fn relieve(&self, running: impl Fn(TaskId) -> bool) {
+        let mut state = self.state();
+        let most = self.parts.large;
+        if state.shares.values().any(|held| held.handle.is_evicted()) {
+            return;
+        }
+        let too_large = TooLarge {
+            wanted: most + 1,
+            most,
+            size: self.parts.size,
+        };
+        let youngest = state
+            .shares
+            .values_mut()
+            .rev()
+            .find(|held| held.unseen && running(held.id));
+        let Some(held) = youngest else { return };
+        held.handle.evict();
+        let id = held.id;
+        match held.bytes >= most {
+            true => held.too_large = Some(too_large),
+            false => state.put_back(id, most),
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Room for a snapshot that is being made, or undone. Where there is none, it is waited for: the others end.
+    pub(super) fn making(self: &Arc<Self>, bytes: u64) -> Making {
+        let bytes = bytes.min(self.parts.making());
+        let mut state = self.state();
+        while state.making > 0 && state.making + bytes > self.parts.making() {
+            let waited = self.changed.wait(state);
+            state = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        state.making += bytes;
+        drop(state);
+        let budget = self.clone();
+        Making { budget, bytes }
+    }
+
+    /// Nobody gets room any more: who waits for it is given up.
+    pub(super) fn close(&self) {
+        self.state().closed = true;
+        self.changed.notify_all();
+    }
+
+    fn grow(&self, number: u64, more: u64) -> Result<(), NoRoom> {
+        let mut state = self.state();
+        let least = self.parts.least();
+        let mut told = false;
+        loop {
+            let closed = state.closed;
+            let Some(held) = state.shares.get_mut(&number) else {
+                return Err(NoRoom);
+            };
+            let filled = held.filled.saturating_add(more);
+            let (old, new) = (held.bytes, held.bytes.max(filled));
+            if let Some(too_large) = self.too_large(new) {
+                held.too_large = Some(too_large);
+                held.handle.evict();
+            }
+            if closed && old != new {
+                held.handle.evict();
+            }
+            if held.handle.is_evicted() || held.handle.is_killed() {
+                state.want(number, 0);
+                return Err(NoRoom);
+            }
+            if state.fits(old, new, &self.parts) {
+                state.take(old, least);
+                state.add(new, least);
+                if let Some(held) = state.shares.get_mut(&number) {
+                    (held.bytes, held.filled) = (new, filled);
+                }
+                state.want(number, 0);
+                return Ok(());
+            }
+            state.want(number, new - old);
+            if !std::mem::replace(&mut told, true) {
+                drop(state);
+                (self.tell)();
+                state = self.state();
+            }
+            let waited = self.changed.wait_timeout(state, LOOK);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// What one instance may have. It is given back when the last of its owners goes, which is the instance.
+pub(super) struct Share {
+    budget: Arc<Budget>,
+    number: u64,
+}
+
+impl Share {
+    /// Why the guest can never have what it wanted, if that is so.
+    pub(super) fn too_large(&self) -> Option<TooLarge> {
+        self.budget.state().shares.get(&self.number)?.too_large
+    }
+}
+
+impl Growth for Share {
+    fn grow(&self, more: u64) -> Result<(), NoRoom> {
+        self.budget.grow(self.number, more)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut state = self.budget.state();
+        state.want(self.number, 0);
+        if let Some(held) = state.shares.remove(&self.number) {
+            state.take(held.bytes, self.budget.parts.least());
+        }
+        let waited_for = !state.waiting.is_empty() || state.growing > 0;
+        drop(state);
+        if waited_for {
+            self.budget.changed.notify_all();
+            (self.budget.tell)();
+        }
+    }
+}
+
+/// A snapshot that is being made.
+pub(super) struct Making {
+    budget: Arc<Budget>,
+    bytes: u64,
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        self.budget.state().making -= self.bytes;
+        self.budget.changed.notify_all();
+    }
+}
