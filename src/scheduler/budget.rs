@@ -15,6 +15,7 @@
 //! there is always one that comes to its end.
 
 mod machine;
+mod making;
 mod parts;
 pub(super) mod trim;
 
@@ -90,6 +91,8 @@ struct State {
     /// What tasks that were given up need.
     needs: HashMap<TaskId, u64>,
     closed: bool,
+    /// Bytes of memory that the process had when no guest was there.
+    idle: u64,
 }
 
 struct Held {
@@ -347,47 +350,51 @@ impl Budget {
         self.changed.notify_all();
     }
 
-    /// The process has more memory than the budget, by guests whose engine does not say when they grow: gives up the
-    /// youngest of them that is `running`, which may have as much as one can have from then on.
-    pub(super) fn relieve(&self, running: impl Fn(TaskId) -> bool) {
+    /// Looks at how much memory the process has. Where that is more than the budget, by guests whose engine does not say
+    /// when they grow, the youngest of them that is `running` is given up; it may have as much as one can have from then
+    /// on. Says whether no guest is there, so that what there is is the daemon's own.
+    pub(super) fn weigh(&self, resident: u64, running: impl Fn(TaskId) -> bool) -> bool {
         let mut state = self.state();
-        let most = self.parts.large;
-        if state.shares.values().any(|held| held.handle.is_evicted()) {
-            return;
+        if state.shares.is_empty() {
+            state.idle = resident;
+            return true;
         }
+        // What compilers have left is no guest's fault.
+        let allowed = self
+            .parts
+            .size
+            .max(state.idle + self.parts.guests() + state.making);
+        if resident <= allowed || state.shares.values().any(|held| held.handle.is_evicted()) {
+            return false;
+        }
+        let most = self.parts.large;
         let too_large = TooLarge {
             wanted: most + 1,
             most,
             size: self.parts.size,
         };
-        let youngest = state
+        // One that has all that it can have is given up last, and only where it is beyond doubt.
+        let others = state
             .shares
-            .values_mut()
-            .rev()
-            .find(|held| held.unseen && running(held.id));
-        let Some(held) = youngest else { return };
+            .values()
+            .any(|held| held.unseen && held.bytes < most);
+        let alone = !others && resident > allowed + self.parts.own;
+        let mut youngest = state.shares.values_mut().rev();
+        let chosen =
+            |held: &&mut Held| held.unseen && running(held.id) && (held.bytes < most || alone);
+        let Some(held) = youngest.find(chosen) else {
+            return false;
+        };
+        let alone = held.bytes >= most;
         held.handle.evict();
         let id = held.id;
-        match held.bytes >= most {
+        match alone {
             true => held.too_large = Some(too_large),
             false => state.put_back(id, most),
         }
         drop(state);
         self.changed.notify_all();
-    }
-
-    /// Room for a snapshot that is being made, or undone. Where there is none, it is waited for: the others end.
-    pub(super) fn making(self: &Arc<Self>, bytes: u64) -> Making {
-        let bytes = bytes.min(self.parts.making());
-        let mut state = self.state();
-        while state.making > 0 && state.making + bytes > self.parts.making() {
-            let waited = self.changed.wait(state);
-            state = waited.unwrap_or_else(PoisonError::into_inner);
-        }
-        state.making += bytes;
-        drop(state);
-        let budget = self.clone();
-        Making { budget, bytes }
+        false
     }
 
     /// Nobody gets room any more: who waits for it is given up.
@@ -471,18 +478,5 @@ impl Drop for Share {
             self.budget.changed.notify_all();
             (self.budget.tell)();
         }
-    }
-}
-
-/// A snapshot that is being made.
-pub(super) struct Making {
-    budget: Arc<Budget>,
-    bytes: u64,
-}
-
-impl Drop for Making {
-    fn drop(&mut self) {
-        self.budget.state().making -= self.bytes;
-        self.budget.changed.notify_all();
     }
 }

@@ -192,6 +192,8 @@ pub(super) struct Driver {
     /// Instances have gone that had much memory, since the allocator was last told to give some back.
     freed: bool,
     trimmed: Instant,
+    /// How much memory the process had then.
+    trimmed_to: u64,
     closing: Option<oneshot::Sender<()>>,
 }
 
@@ -221,6 +223,7 @@ impl Driver {
             weighed: Instant::now(),
             freed: false,
             trimmed: Instant::now(),
+            trimmed_to: 0,
             closing: None,
         }
     }

@@ -68,19 +68,23 @@ impl Driver {
                 live.is_some_and(|live| !live.stubborn || live.state != TaskState::Parked)
             });
         }
-        if self.weighed.elapsed() >= WEIGH && self.pool.is_busy() {
+        if self.weighed.elapsed() >= WEIGH
+            && let Some(resident) = resident()
+        {
             self.weighed = Instant::now();
-            if resident().is_some_and(|bytes| bytes > budget.parts.size) {
-                let running = |id| {
-                    self.live
-                        .get(&id)
-                        .is_some_and(|live| is_running(live.state))
-                };
-                budget.relieve(running);
+            let running = |id| {
+                self.live
+                    .get(&id)
+                    .is_some_and(|live| is_running(live.state))
+            };
+            // What a compiler has left goes back too.
+            if budget.weigh(resident, running) {
+                self.freed |= resident > self.trimmed_to + self.trimmed_to / 4 + MUCH;
             }
         }
         if self.freed && self.trimmed.elapsed() >= TRIM {
             (self.freed, self.trimmed) = (false, Instant::now());
+            self.trimmed_to = resident().unwrap_or(0);
             tokio::task::spawn_blocking(trim);
         }
     }
