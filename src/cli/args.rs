@@ -195,7 +195,7 @@ pub(super) struct Serve {
     #[arg(long, value_name = "SIZE", value_parser = super::bounds::memory)]
     pub memory: Option<Size>,
     /// Pause a task that was being run when the daemon died, so many times in a row; 0 never does.
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "COUNT", default_value_t = 3)]
     pub set_aside_after: u32,
     /// Memory for guests that wait in memory; beyond it they are put to sleep.
     #[arg(long, value_name = "SIZE", default_value = "256M")]
