@@ -11,11 +11,12 @@ use axum::http::StatusCode;
 use axum::http::header::{CONNECTION, CONTENT_LENGTH, EXPECT};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout_at};
 
-use super::routes::problem;
+use super::answers::Refused;
+use crate::error::ErrorKind;
 
 /// A body may take so long, and longer by what has come of it at [`SLOWEST`].
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -82,7 +83,12 @@ fn refusal(why: &Unread, bound: Bound) -> Response {
             format!("the body of the request broke off: {error}"),
         ),
     };
-    let mut response = problem(status, &text);
+    let refused = Refused::new(status, text);
+    let mut response = match why {
+        Unread::TooLarge => refused.of(ErrorKind::Limit),
+        Unread::TooSlow | Unread::Broken(_) => refused,
+    }
+    .into_response();
     let close = HeaderValue::from_static("close");
     response.headers_mut().insert(CONNECTION, close);
     response
