@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::listening::{HTTP, Inherited, PEERS};
 use super::args::Serve;
@@ -59,6 +59,8 @@ pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
         .build()
         .map_err(|error| Failure::new(INTERNAL, format!("cannot start tokio: {error}")))?;
     let result = runtime.block_on(async {
+        // Before anybody can know of this daemon, and before guests run.
+        let signals = Signals::listen()?;
         let (listener, address, http) = inherited.listener(HTTP, &command.listen).await?;
         let daemon = Daemon::start_with(store, options, inherited.take_kept())?;
         let mut own = vec![(HTTP.to_string(), http)];
@@ -115,7 +117,7 @@ pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
             peers: Some(peers),
         };
         let door = listening::door(&data);
-        run(listener, daemon, options, door, own, grace).await
+        run(listener, daemon, options, door, own, grace, signals).await
     });
     let handed_over = matches!(result, Ok(true));
     if !handed_over {
@@ -155,6 +157,28 @@ fn open_store(data: &Path, takeover: bool) -> Result<Sqlite, Failure> {
     }
 }
 
+/// The signals that the daemon hears. One that comes before it is waited for is kept.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    /// Writing a file that gets larger than the user may have one is an error then, and no end.
+    _too_large: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Failure> {
+        let listen = |kind| {
+            let failed = |e| Failure::new(INTERNAL, format!("cannot listen to signals: {e}"));
+            signal(kind).map_err(failed)
+        };
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            _too_large: listen(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
+        })
+    }
+}
+
 /// Serves until a signal, or until another daemon takes over; then puts everything to sleep. Says whether
 /// there is another one.
 async fn run(
@@ -164,15 +188,13 @@ async fn run(
     door: Option<Door>,
     own: Vec<(String, OwnedFd)>,
     grace: Duration,
+    signals: Signals,
 ) -> Result<bool, Failure> {
-    let listen = |kind| {
-        let failed = |e| Failure::new(INTERNAL, format!("cannot listen to signals: {e}"));
-        signal(kind).map_err(failed)
-    };
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    // Writing a file that gets larger than the user may have one is an error then, and no end.
-    let _too_large = listen(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
+    let Signals {
+        mut terminate,
+        mut interrupt,
+        _too_large,
+    } = signals;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let until = async move {
         // An error is a stop too.

@@ -308,3 +308,14 @@ fn tasks_that_are_over_go_when_their_time_has_come() {
         (status == 404).then_some(())
     });
 }
+
+/// Its handlers came after the address was said, so that a signal in between ended it as it was, without putting
+/// anything to sleep.
+#[test]
+fn a_daemon_hears_signals_before_it_says_that_it_serves() {
+    let data = folder();
+    for _ in 0..20 {
+        let daemon = Daemon::start(data.path(), &[]);
+        assert_eq!(daemon.stop(), Some(0));
+    }
+}
