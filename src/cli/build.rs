@@ -3,7 +3,7 @@
 use super::args::Build;
 use super::exit::{Done, Failure, MODULE, WRITE};
 use super::progress::Bar;
-use super::run::{preempt, read_module};
+use super::run::{file_name, preempt, read_module};
 use super::text::{self, out};
 use crate::task::{Runtime, RuntimeOptions};
 
@@ -15,7 +15,7 @@ pub(super) fn build(command: &Build) -> Result<Done, Failure> {
         ..RuntimeOptions::default()
     })?;
     let module = command.module.display().to_string();
-    let bar = Bar::new(&module);
+    let bar = Bar::new(&file_name(&module));
     let (program, report) = runtime
         .instrument(&source, &bar)
         .map_err(|error| Failure::from(error).about(MODULE, &module))?;
