@@ -2,14 +2,13 @@
 //! flags come from the command line's own description, so that a new one is tried as well.
 
 use std::any::TypeId;
-use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use ureq::http::Method;
 
-use crate::support::{Daemon, folder, guest, text};
+use crate::support::{Daemon, dormouse, folder, guest, text};
 
 /// What a flag takes, by the name of its value in the help.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -235,16 +234,6 @@ fn rest(command: &str, flag: &str, module: &str, snapshot: &str) -> Option<Vec<S
         "drain" => own(&["--to", "127.0.0.1:1"]),
         _ => None,
     }
-}
-
-fn dormouse(arguments: &[String], url: &str) -> Output {
-    Command::new("timeout")
-        .args(["-k", "10", "300", env!("CARGO_BIN_EXE_dormouse")])
-        .args(arguments)
-        .env("DORMOUSE_URL", url)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the binary runs")
 }
 
 /// Runs a task, unless a limit of the daemon's is against its module.

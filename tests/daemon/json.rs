@@ -1,20 +1,10 @@
 //! `--json`, at every command of the command line: what it gives is JSON, and so is what goes wrong.
 
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::{Daemon, folder, guest, text};
-
-fn dormouse(arguments: &[String], url: &str) -> Output {
-    Command::new("timeout")
-        .args(["-k", "10", "300", env!("CARGO_BIN_EXE_dormouse")])
-        .args(arguments)
-        .env("DORMOUSE_URL", url)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the binary runs")
-}
+use crate::support::{Daemon, dormouse, folder, guest, text};
 
 /// All of it, as one document or one on each line.
 fn documents(bytes: &[u8]) -> Result<Vec<Value>, String> {

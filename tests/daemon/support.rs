@@ -312,6 +312,17 @@ impl Drop for Daemon {
     }
 }
 
+/// Runs the binary as a client of the daemon at `url`; one that does not end is ended.
+pub fn dormouse(arguments: &[String], url: &str) -> Output {
+    Command::new("timeout")
+        .args(["-k", "10", "300", env!("CARGO_BIN_EXE_dormouse")])
+        .args(arguments)
+        .env("DORMOUSE_URL", url)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the binary runs")
+}
+
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
