@@ -55,12 +55,12 @@ use self::several::Act;
 /// are could not be suspended.
 const DESCRIPTORS: u64 = 4096;
 
-/// A daemon's connections, and the files that all of its guests have open.
-const MANY_DESCRIPTORS: u64 = 65_536;
-
-fn raise_descriptors(wanted: u64) {
+/// A daemon raises them further by itself.
+fn raise_descriptors() {
     let limit = getrlimit(Resource::Nofile);
-    let wanted = limit.maximum.map_or(wanted, |most| most.min(wanted));
+    let wanted = limit
+        .maximum
+        .map_or(DESCRIPTORS, |most| most.min(DESCRIPTORS));
     if limit.current.is_some_and(|now| now < wanted) {
         let limit = Rlimit {
             current: Some(wanted),
@@ -122,10 +122,7 @@ pub fn main() -> ExitCode {
     }
     hints::behind_the_module(&args.command, &words);
     log::start(args.verbose, args.command.is_daemon());
-    raise_descriptors(match args.command.is_daemon() {
-        true => MANY_DESCRIPTORS,
-        false => DESCRIPTORS,
-    });
+    raise_descriptors();
     let result = match args.command {
         Command::Run(command) => run::run(command),
         Command::Resume(command) => resume::resume(command),
