@@ -17,7 +17,6 @@ import http.client
 import json
 import os
 import pathlib
-import select
 import signal
 import subprocess
 import sys
@@ -215,9 +214,19 @@ class Restate:
         self.children.append(
             subprocess.Popen(handler, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         )
+        # The SDK logs each invocation there as well. The handler would stop where nothing reads it.
+        self.ready, self.found = threading.Event(), []
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self):
+        for line in self.children[1].stdout:
+            if line.startswith("late "):
+                self.found.append(float(line.split()[1]))
+            elif line == "ready\n":
+                self.ready.set()
 
     def register(self):
-        assert self.children[1].stdout.readline() == "ready\n"
+        assert self.ready.wait(30), "the handler's process does not answer"
         wait_for(ADMIN, "/health")
         wait_for(INGRESS, "/restate/health")
         admin = http.client.HTTPConnection("127.0.0.1", ADMIN, timeout=60)
@@ -239,17 +248,13 @@ class Restate:
             assert answer.status in (200, 202), answer.status
 
     def late(self, count):
-        """How late so many woke. The SDK logs to the same place."""
-        found, until = [], time.monotonic() + 300
-        while len(found) < count and time.monotonic() < until:
-            if not select.select([self.children[1].stdout], [], [], 1)[0]:
-                continue
-            line = self.children[1].stdout.readline()
-            assert line, "the handler's process has ended"
-            if line.startswith("late "):
-                found.append(float(line.split()[1]))
-        assert len(found) == count, f"{len(found)} of {count} woke in five minutes"
-        return found
+        """How late so many woke, in ms."""
+        until = time.monotonic() + 300
+        while len(self.found) < count and time.monotonic() < until:
+            assert self.children[1].poll() is None, "the handler's process has ended"
+            time.sleep(0.1)
+        assert len(self.found) == count, f"{len(self.found)} of {count} woke in five minutes"
+        return self.found
 
     def stop(self):
         for child in self.children:
