@@ -28,6 +28,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "dormouse/scale"
 SECONDS, RATE, DAY = 10, 100, 86_400
 WAKERS = SECONDS * RATE
+# So many of Restate's requests may be under way.
+AHEAD = 1000
 INGRESS, ADMIN, NODE, SERVICE = 18080, 19070, 15122, 19080
 
 
@@ -215,13 +217,15 @@ class Restate:
             subprocess.Popen(handler, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         )
         # The SDK logs each invocation there as well. The handler would stop where nothing reads it.
-        self.ready, self.found = threading.Event(), []
+        self.ready, self.asleep, self.found = threading.Event(), 0, []
         threading.Thread(target=self.read, daemon=True).start()
 
     def read(self):
         for line in self.children[1].stdout:
             if line.startswith("late "):
                 self.found.append(float(line.split()[1]))
+            elif line.startswith("asleep "):
+                self.asleep = int(line.split()[1])
             elif line == "ready\n":
                 self.ready.set()
 
@@ -269,16 +273,19 @@ def run_restate(bounds):
             restate.register()
             before, disk_before = restate.memory(), disk(folder)
             bounds.begun = time.monotonic()
-            lock, started = threading.Lock(), [0]
+            lock, sent = threading.Lock(), [0]
 
             def lengths():
                 while True:
+                    # Requests are accepted faster than handlers run.
+                    while sent[0] > restate.asleep + AHEAD and not bounds.ask(restate.asleep):
+                        time.sleep(0.01)
                     with lock:
-                        if bounds.limited_by or bounds.ask(started[0]):
+                        if bounds.limited_by or bounds.ask(restate.asleep):
                             return
-                        started[0] += 1
-                        if started[0] % 5000 == 0:
-                            tell("restate", started[0])
+                        sent[0] += 1
+                        if sent[0] % 5000 == 0:
+                            tell("restate", restate.asleep)
                     yield DAY
 
             with concurrent.futures.ThreadPoolExecutor(8) as pool:
@@ -288,7 +295,11 @@ def run_restate(bounds):
                         sender.result()
                     except (OSError, AssertionError) as error:
                         bounds.limited_by = f"{type(error).__name__}: {error}"
-            took, tasks = time.monotonic() - bounds.begun, started[0]
+            # Those that were sent last fall asleep; they are told by the hundred.
+            until = time.monotonic() + 60
+            while restate.asleep < sent[0] // 100 * 100 and time.monotonic() < until:
+                time.sleep(0.01)
+            took, tasks = time.monotonic() - bounds.begun, restate.asleep
             time.sleep(5)
             found = {
                 "tasks": tasks,

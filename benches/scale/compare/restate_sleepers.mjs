@@ -1,6 +1,6 @@
 // The same sleep as a handler of Restate's: the server keeps it, this process answers for it.
 //
-// usage: node restate_sleepers.mjs PORT     prints how late each one woke, in ms
+// usage: node restate_sleepers.mjs PORT     prints how many have begun to sleep, and how late each one woke, in ms
 
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -16,11 +16,18 @@ Promise.withResolvers ??= function () {
 const require = createRequire(join(process.env.RESTATE_MODULES, "package.json"));
 const restate = require("@restatedev/restate-sdk");
 
+// A request is accepted long before its handler runs, so that the handlers count.
+let asleep = 0;
+
 const sleeper = restate.service({
   name: "sleeper",
   handlers: {
     run: async (ctx, { length }) => {
-      const due = await ctx.run("due", () => Date.now() + length * 1000);
+      // Runs once for each invocation; what follows it, again after each replay.
+      const due = await ctx.run("due", () => {
+        if (++asleep % 100 === 0) console.log(`asleep ${asleep}`);
+        return Date.now() + length * 1000;
+      });
       await ctx.sleep(length * 1000);
       console.log(`late ${Date.now() - due}`);
     },
