@@ -9,6 +9,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+mod tidy {
+    pub mod circles;
+}
+
+/// Folders with the sources of a crate, or with a part of them, in which no two files may use each
+/// other, neither directly nor through others.
+const ROOMS: [&str; 1] = ["src/cli"];
+
 /// Modules that import nothing of the crate, and that everybody may import.
 const LEAVES: [&str; 4] = ["model", "child", "clock", "error"];
 
@@ -96,6 +104,29 @@ const HOSTS: [&str; 8] = [
 #[test]
 fn modules_import_only_what_they_may() {
     nothing(each_source(edges));
+}
+
+#[test]
+fn files_do_not_use_each_other_in_circles() {
+    let mut found = Vec::new();
+    for room in ROOMS {
+        // All files of the room's crate: names lead through any of them.
+        let sources = room.split_once("src").map_or("", |(before, _)| before);
+        let sources: Vec<(String, String)> = rust_files(&[&format!("{sources}src")])
+            .into_iter()
+            .map(|path| (path.clone(), read(&path)))
+            .collect();
+        assert!(
+            sources
+                .iter()
+                .filter(|(path, _)| path.starts_with(room))
+                .count()
+                > 1,
+            "{room}: there are no files in this room"
+        );
+        found.extend(tidy::circles::circles(room, &sources));
+    }
+    nothing(found);
 }
 
 #[test]

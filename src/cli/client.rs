@@ -1,49 +1,41 @@
-//! Asks a daemon.
+//! HTTP requests to a daemon.
 //!
-//! Where it is: `--url`, else `DORMOUSE_URL`, else the file `url` in the data directory that `serve` uses
-//! when it is not told another. The token stands in the URL (`http://TOKEN@127.0.0.1:7433`), or in
-//! `DORMOUSE_TOKEN`.
+//! The daemon's URL comes from `--url`, else from `DORMOUSE_URL`, else from the file `url` in the
+//! data directory that `serve` uses by default. The token is part of the URL
+//! (`http://TOKEN@127.0.0.1:7433`), or comes from `DORMOUSE_TOKEN`.
 
 use std::io::Read;
-use std::path::PathBuf;
 use std::time::Duration;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Serialize, de::DeserializeOwned};
 use ureq::http::{Method, Request, Response, StatusCode, Uri};
 use ureq::{Agent, Body};
 
+use super::data_dir::data_directory;
 use super::exit::{Code, DAEMON, DENIED, Failure, LIMIT, NO_TASK, NOT_MOVED, USAGE, WRITE};
 use crate::error::ErrorKind;
 use crate::server::wire::{Problem, Task};
 
-/// Nobody answers: a daemon on the same machine does at once.
-const CONNECT: Duration = Duration::from_secs(5);
+/// How long a connection may take: a daemon on the same machine accepts it at once.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The largest answer that is kept in memory: a snapshot.
-const LARGEST: u64 = 9 << 30;
+/// What stands in a path or a query as it is; names of tasks have nothing else.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'_').remove(b'-');
 
-/// A daemon to ask.
-pub(super) struct Client {
+/// The largest answer that is kept in memory, in bytes: a snapshot.
+const MAX_ANSWER_BYTES: u64 = 9 << 30;
+
+/// A daemon that can be asked.
+pub(crate) struct Client {
     agent: Agent,
     base: String,
     token: Option<String>,
 }
 
-/// Where `serve` keeps everything, unless it is told: `dormouse` in the user's data directory
-/// (`XDG_DATA_HOME`, else `~/.local/share`).
-pub(super) fn data_directory() -> PathBuf {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    let data = match (variable("XDG_DATA_HOME"), variable("HOME")) {
-        (Some(data), _) => PathBuf::from(data),
-        (None, Some(home)) => PathBuf::from(home).join(".local/share"),
-        (None, None) => std::env::temp_dir(),
-    };
-    data.join("dormouse")
-}
-
 impl Client {
-    /// The daemon at a URL, or the one that is found.
-    pub(super) fn new(url: Option<&str>) -> Result<Self, Failure> {
+    /// The daemon at a URL, or the one that the environment or the data directory names.
+    pub(crate) fn new(url: Option<&str>) -> Result<Self, Failure> {
         let from_environment = || {
             std::env::var("DORMOUSE_URL")
                 .ok()
@@ -80,7 +72,7 @@ impl Client {
         }
         let token = token.or_else(|| std::env::var("DORMOUSE_TOKEN").ok());
         let config = Agent::config_builder()
-            .timeout_connect(Some(CONNECT))
+            .timeout_connect(Some(CONNECT_TIMEOUT))
             .http_status_as_error(false)
             .max_redirects(0)
             .proxy(None)
@@ -92,8 +84,8 @@ impl Client {
         })
     }
 
-    /// Asks, and reads the JSON of the answer.
-    pub(super) fn json<T: DeserializeOwned>(
+    /// Sends a request, and reads the JSON of the answer.
+    pub(crate) fn json<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
@@ -101,23 +93,27 @@ impl Client {
     ) -> Result<T, Failure> {
         let bytes = encoded(body)?;
         let mut response = self.send(method, path, "application/json", bytes)?;
-        let read = response.body_mut().with_config().limit(LARGEST).read_json();
+        let read = response
+            .body_mut()
+            .with_config()
+            .limit(MAX_ANSWER_BYTES)
+            .read_json();
         read.map_err(|error| self.garbled(&error))
     }
 
     /// Gets JSON.
-    pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+    pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         self.json(Method::GET, path, None::<&()>)
     }
 
-    /// Asks for something that is done with a task; gives the task, and whether it is done already.
-    pub(super) fn act(
+    /// Asks for an action on a task; gives the task, and whether the action has been done already.
+    pub(crate) fn act(
         &self,
         id: &str,
         act: &str,
         body: Option<&impl Serialize>,
     ) -> Result<(Task, bool), Failure> {
-        let path = format!("/v1/tasks/{}/{act}", segment(id));
+        let path = format!("/v1/tasks/{}/{act}", escaped(id));
         let bytes = encoded(body)?;
         let mut response = self.send(Method::POST, &path, "application/json", bytes)?;
         let done = response.status() != StatusCode::ACCEPTED;
@@ -125,8 +121,8 @@ impl Client {
         Ok((task.map_err(|error| self.garbled(&error))?, done))
     }
 
-    /// Asks, and gives the answer to be read.
-    pub(super) fn send(
+    /// Sends a request, and gives the answer, whose body has not been read yet.
+    pub(crate) fn send(
         &self,
         method: Method,
         path: &str,
@@ -159,7 +155,7 @@ impl Client {
             Ok(problem) => {
                 let kind = problem.kind.as_deref().map(str::parse::<ErrorKind>);
                 let code = match kind {
-                    // As where the same fault is found here.
+                    // The same code as for the same error in this process.
                     Some(Ok(kind)) => Code::from(kind),
                     _ => code(status),
                 };
@@ -187,16 +183,20 @@ fn encoded(body: Option<&impl Serialize>) -> Result<Vec<u8>, Failure> {
 }
 
 /// All bytes of an answer.
-pub(super) fn bytes(mut response: Response<Body>) -> Result<Vec<u8>, Failure> {
+pub(crate) fn bytes(mut response: Response<Body>) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    let mut reader = response.body_mut().with_config().limit(LARGEST).reader();
+    let mut reader = response
+        .body_mut()
+        .with_config()
+        .limit(MAX_ANSWER_BYTES)
+        .reader();
     reader
         .read_to_end(&mut bytes)
         .map_err(|error| Failure::new(DAEMON, format!("the daemon's answer broke off: {error}")))?;
     Ok(bytes)
 }
 
-/// The exit code where an answer does not say which sort of error it is.
+/// The exit code for an answer that does not say what kind of error it reports.
 fn code(status: StatusCode) -> Code {
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => DENIED,
@@ -209,21 +209,19 @@ fn code(status: StatusCode) -> Code {
     }
 }
 
-/// A part of a path: names hold nothing that has to be escaped, so that anything else is no name.
-pub(super) fn segment(id: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "._-".contains(c);
-    let escape = |c: char| {
-        let mut bytes = [0; 4];
-        let bytes = c.encode_utf8(&mut bytes).bytes();
-        bytes.map(|byte| format!("%{byte:02X}")).collect::<String>()
-    };
-    id.chars()
-        .map(|c| {
-            if plain(c) && c.is_ascii() {
-                c.to_string()
-            } else {
-                escape(c)
-            }
-        })
-        .collect()
+/// A part of a path or a query, percent-encoded.
+pub(crate) fn escaped(part: &str) -> String {
+    utf8_percent_encode(part, PLAIN).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escaped;
+
+    #[test]
+    fn what_is_no_name_is_escaped() {
+        assert_eq!(escaped("mail-1_a.b"), "mail-1_a.b");
+        assert_eq!(escaped("a/b?c d%"), "a%2Fb%3Fc%20d%25");
+        assert_eq!(escaped("é"), "%C3%A9");
+    }
 }

@@ -3,13 +3,14 @@
 use std::process::ExitCode;
 
 use crate::error::{Error, ErrorKind};
+use crate::model::Reached;
 
 /// An exit code of our own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Code(u8);
+pub(crate) struct Code(u8);
 
 impl Code {
-    pub(super) fn number(self) -> u8 {
+    pub(crate) fn number(self) -> u8 {
         self.0
     }
 }
@@ -20,79 +21,68 @@ impl From<Code> for ExitCode {
     }
 }
 
-pub(super) const USAGE: Code = Code(64);
-pub(super) const MODULE: Code = Code(65);
-pub(super) const NO_INPUT: Code = Code(66);
-pub(super) const SNAPSHOT: Code = Code(67);
-pub(super) const VERSION: Code = Code(68);
-pub(super) const MISSING: Code = Code(69);
-pub(super) const INTERNAL: Code = Code(70);
-pub(super) const FILE: Code = Code(71);
-pub(super) const MISMATCH: Code = Code(72);
-pub(super) const WRITE: Code = Code(73);
-pub(super) const DAEMON: Code = Code(74);
-pub(super) const SUSPENDED: Code = Code(75);
-pub(super) const CANNOT_SUSPEND: Code = Code(76);
-#[cfg(feature = "server")]
-pub(super) const DENIED: Code = Code(77);
-pub(super) const NO_TASK: Code = Code(78);
-pub(super) const NOT_MOVED: Code = Code(79);
-pub(super) const LIMIT: Code = Code(80);
-pub(super) const UNTRUSTED: Code = Code(81);
-pub(super) const AUDIT: Code = Code(82);
-#[cfg(feature = "server")]
-pub(super) const NOT_YET: Code = Code(83);
-pub(super) const HUNG_UP: Code = Code(129);
-pub(super) const INTERRUPTED: Code = Code(130);
-pub(super) const TRAP: Code = Code(134);
-pub(super) const TERMINATED: Code = Code(143);
+macro_rules! codes {
+    ($($name:ident = $number:literal, $meaning:literal;)*) => {
+        $(pub(crate) const $name: Code = Code($number);)*
 
-/// The table, as `--help` prints it.
-pub(super) const TABLE: &str = "\
-Exit codes:
-  the guest's own, when it ends; or
-   64  the command line is wrong
-   65  the module cannot be run or made resumable
-   66  a file cannot be read
-   67  the snapshot is damaged, or no snapshot
-   68  the snapshot has another format version
-   69  something is missing here: a directory, an engine, a module
-   70  an internal error
-   71  a file that the task has open is gone or was changed
-   72  the snapshot belongs to another module or another transform
-   73  a file cannot be written, or the daemon could not store what was asked
-   74  the daemon cannot be reached, or its store cannot be used or is damaged
-   75  suspended: the snapshot was written
-   76  the task cannot be suspended
-   77  the daemon does not accept the token
-   78  there is no such task, or its state does not allow what was asked
-   79  a task could not be moved, and stays where it was; or the other daemon of a move does not answer
-   80  a limit was reached
-   81  the snapshot is not signed or encrypted as was asked, or no key opens it
-   82  the audit has found something
-   83  asked of a task, and not done yet: if the daemon dies before, it is forgotten
-  129  SIGHUP before the guest had started: nothing was kept
-  130  interrupted (Ctrl-C)
-  134  the guest trapped
-  143  SIGTERM before the guest had started: nothing was kept";
+        /// Every exit code of our own with its meaning, in the order of their numbers.
+        pub(crate) const CODES: &[(u8, &str)] = &[$(($number, $meaning)),*];
+    };
+}
+
+// `--help`, the manual and `docs/exit-codes.md` show these words; a test compares them.
+codes! {
+    USAGE = 64, "the command line is wrong";
+    MODULE = 65, "the module cannot be run or made resumable";
+    NO_INPUT = 66, "a file cannot be read";
+    SNAPSHOT = 67, "the snapshot is damaged, or no snapshot";
+    VERSION = 68, "the snapshot has another format version";
+    MISSING = 69, "something is missing here: a directory, an engine, a module";
+    INTERNAL = 70, "an internal error";
+    FILE = 71, "a file that the task has open is gone or was changed";
+    MISMATCH = 72, "the snapshot belongs to another module or another transform";
+    WRITE = 73, "a file cannot be written, or the daemon could not store what was asked";
+    DAEMON = 74, "the daemon cannot be reached, or its store cannot be used or is damaged";
+    SUSPENDED = 75, "suspended: the snapshot was written";
+    CANNOT_SUSPEND = 76, "the task cannot be suspended";
+    DENIED = 77, "the daemon does not accept the token";
+    NO_TASK = 78, "there is no such task, or its state does not allow what was asked";
+    NOT_MOVED = 79, "a task could not be moved and stays where it was, or the other daemon of a move does not answer";
+    LIMIT = 80, "a limit was reached, which the message names";
+    UNTRUSTED = 81, "the snapshot is not signed or encrypted as was asked, or no key opens it";
+    AUDIT = 82, "`audit` has found something";
+    NOT_YET = 83, "asked of a task that computes, and not done yet: if the daemon dies before, it is forgotten";
+    HUNG_UP = 129, "SIGHUP while a module was prepared: the guest had not started, and nothing was kept";
+    INTERRUPTED = 130, "interrupted (Ctrl-C)";
+    TRAP = 134, "the guest trapped";
+    TERMINATED = 143, "SIGTERM while a module was prepared: the guest had not started, and nothing was kept";
+}
+
+/// The table, as `--help` ends with it.
+pub(crate) fn table() -> String {
+    let own = CODES.iter();
+    let own = own.map(|(number, meaning)| format!("\n  {number:>3}  {meaning}"));
+    let first = "Exit codes:\n  the guest's own, when it ends; or";
+    std::iter::once(first.to_string()).chain(own).collect()
+}
 
 /// Why a command failed.
 #[derive(Debug)]
-pub(super) struct Failure {
-    pub(super) code: Code,
-    pub(super) message: String,
+pub(crate) struct Failure {
+    pub(crate) code: Code,
+    pub(crate) message: String,
 }
 
 impl Failure {
-    pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
             code,
             message: message.into(),
         }
     }
 
-    /// Says what it is about, if this is its code.
-    pub(super) fn about(mut self, code: Code, what: &str) -> Self {
+    /// Puts in front of the message what it is about, if the failure has this code.
+    pub(crate) fn about(mut self, code: Code, what: &str) -> Self {
         if self.code == code {
             self.message = format!("{what}: {}", self.message);
         }
@@ -130,19 +120,30 @@ impl From<Error> for Failure {
     }
 }
 
-/// How a command that runs a guest ended.
+impl From<Reached> for Failure {
+    fn from(reached: Reached) -> Self {
+        Error::new(ErrorKind::Limit, reached).into()
+    }
+}
+
+/// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Done {
-    /// The guest ended with this code.
+pub(crate) enum Done {
+    /// The guest ended with this code; 0 stands for any command that did what it was asked.
     Guest(u32),
-    /// We ended with a code of our own.
+    /// The command ended with a code of our own.
     Own(Code),
 }
 
-/// The process's exit code. Codes that do not fit into a byte are cut as by a shell.
-pub(super) fn of_guest(done: Done) -> ExitCode {
-    match done {
-        Done::Guest(code) => ExitCode::from(code as u8),
-        Done::Own(code) => code.into(),
+/// What a command without a guest gives where it has done what it was asked.
+pub(crate) const OK: Result<Done, Failure> = Ok(Done::Guest(0));
+
+impl From<Done> for ExitCode {
+    /// A guest's code that does not fit into a byte is cut, as by a shell.
+    fn from(done: Done) -> Self {
+        match done {
+            Done::Guest(code) => Self::from(code as u8),
+            Done::Own(code) => code.into(),
+        }
     }
 }

@@ -1,22 +1,22 @@
-//! Words that are likely meant otherwise.
+//! Hints at words of the command line that were probably meant otherwise.
 
 use std::ffi::OsString;
 
-use super::args::Command;
-use super::text::say;
+use clap::CommandFactory;
 
-/// Flags that programs of all sorts have: nobody means ours by them.
-const COMMON: [&str; 4] = ["help", "version", "verbose", "json"];
+use super::args::{Args, Command};
+use super::output::say;
 
-/// Tells of a flag of ours that stands behind MODULE, where it is the guest's. It stays the guest's; `--` in front of
-/// MODULE says that it is meant so.
-pub(super) fn behind_the_module(command: &Command, words: &[OsString]) {
-    let (name, given) = match command {
-        Command::Run(run) => ("run", &run.command),
-        #[cfg(feature = "server")]
-        Command::Submit(submit) => ("submit", &submit.command),
-        _ => return,
+/// Flags that programs of all sorts have: behind the module they are meant for the guest.
+const COMMON_FLAGS: [&str; 4] = ["help", "version", "verbose", "json"];
+
+/// Tells the user of a flag of ours behind MODULE, where the guest gets it. The guest gets it all
+/// the same; `--` in front of MODULE says that this is meant, and silences the hint.
+pub(crate) fn behind_the_module(command: &Command, words: &[OsString]) {
+    let Some((name, program)) = command.program() else {
+        return;
     };
+    let given = &program.command;
     let Some(flag) = misplaced(name, given, words) else {
         return;
     };
@@ -29,7 +29,7 @@ pub(super) fn behind_the_module(command: &Command, words: &[OsString]) {
 
 /// The first flag of ours among a guest's arguments.
 fn misplaced(name: &str, given: &[String], words: &[OsString]) -> Option<String> {
-    // Those of a task file are the guest's for certain.
+    // Arguments of a task file are not on the command line, and are meant for the guest.
     let front = words.len().checked_sub(given.len())?;
     let (front, behind) = words.split_at(front);
     if behind
@@ -41,13 +41,13 @@ fn misplaced(name: &str, given: &[String], words: &[OsString]) -> Option<String>
     if front.last().is_some_and(|word| word == "--") {
         return None;
     }
-    let ours = super::command();
+    let ours = Args::command();
     let ours = ours.find_subcommand(name)?;
     let is_ours = |word: &&String| {
         let long = word.strip_prefix("--").unwrap_or_default();
         let long = long.split('=').next().unwrap_or_default();
         let mut known = ours.get_arguments().filter_map(|arg| arg.get_long());
-        !COMMON.contains(&long) && known.any(|known| known == long)
+        !COMMON_FLAGS.contains(&long) && known.any(|known| known == long)
     };
     let arguments = given.iter().skip(1).take_while(|word| *word != "--");
     let found = arguments.into_iter().find(is_ours)?;

@@ -1,173 +1,61 @@
-//! The command line: one file a command.
+//! The command line.
+//!
+//! [`args`] are the flags, [`parse`] makes values of their texts, [`commands`] has a file for each
+//! command, and [`output`] prints. Files use each other in one direction only; `tests/tidy.rs`
+//! holds it.
 
 mod args;
-mod audit;
-mod bounds;
-mod build;
 #[cfg(feature = "server")]
 mod client;
-mod config;
+mod commands;
+#[cfg(feature = "server")]
+mod data_dir;
 mod exit;
 mod guest;
 mod hints;
-mod inspect;
-mod keys;
-mod log;
-#[cfg(feature = "server")]
-mod logs;
-mod making;
-#[cfg(feature = "server")]
-mod migrate;
-#[cfg(feature = "server")]
-mod moves;
-mod progress;
-#[cfg(feature = "server")]
-mod ps;
-mod rehearse;
-mod resume;
-mod run;
-#[cfg(feature = "server")]
-mod runs;
-#[cfg(feature = "server")]
-mod serve;
-#[cfg(feature = "server")]
-mod several;
-#[cfg(feature = "server")]
-mod store;
-#[cfg(feature = "server")]
-mod tasks;
-mod text;
-mod time;
-#[cfg(feature = "server")]
-mod top;
+mod output;
+mod parse;
+mod process;
+mod signals;
+mod snapshot_file;
+mod task_file;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use clap::{CommandFactory, Parser};
 
-use self::args::{Args, Command};
+use self::args::Args;
 use self::exit::Failure;
-#[cfg(feature = "server")]
-use self::several::Act;
+use self::output::say;
 
-/// As many descriptors as a guest may have, and some for us: a guest that has taken all that there
-/// are could not be suspended.
-const DESCRIPTORS: u64 = 4096;
-
-/// A daemon raises them further by itself.
-fn raise_descriptors() {
-    let limit = getrlimit(Resource::Nofile);
-    let wanted = limit
-        .maximum
-        .map_or(DESCRIPTORS, |most| most.min(DESCRIPTORS));
-    if limit.current.is_some_and(|now| now < wanted) {
-        let limit = Rlimit {
-            current: Some(wanted),
-            maximum: limit.maximum,
-        };
-        // Where it cannot be, it stays as it is.
-        let _ = setrlimit(Resource::Nofile, limit);
-    }
+/// All commands and flags, for tests and for programs that make something of them.
+pub fn command() -> clap::Command {
+    Args::command()
 }
 
-/// What the command line knows, for tests and for programs that make completions or manuals of it.
-pub fn command() -> clap::Command {
-    <Args as clap::CommandFactory>::command()
+/// Exit codes of our own with their meanings, in the order of their numbers.
+pub fn exit_codes() -> &'static [(u8, &'static str)] {
+    exit::CODES
 }
 
 /// Runs the command line of this process and gives its exit code.
 pub fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().collect();
-    let parsed = Args::try_parse_from(&words);
-    let parsed = match parsed.as_ref().map(|args| config::expand(args, &words)) {
-        Ok(Ok(Some(words))) => Args::try_parse_from(words),
-        Ok(Err(failure)) => {
-            if words.iter().any(|word| word == "--json") {
-                text::set_json();
-            }
-            text::failure(&failure);
-            return failure.code.into();
-        }
-        Ok(Ok(None)) | Err(_) => parsed,
-    };
-    let args = match parsed {
+    let args = match parsed(&words) {
         Ok(args) => args,
-        Err(error) => {
-            // Help and version are no errors; clap knows where each goes. A closed pipe is no
-            // reason for another message.
-            match error.use_stderr() && words.iter().any(|word| word == "--json") {
-                true => {
-                    text::set_json();
-                    let text = error.render().to_string();
-                    text::failure(&Failure::new(exit::USAGE, text.trim_end()));
-                }
-                false => {
-                    let text = error.render().to_string();
-                    match text::is_plain(&text) {
-                        true => drop(error.print()),
-                        // It repeats what was given.
-                        false => text::complain(&text),
-                    }
-                }
-            }
-            return match error.use_stderr() {
-                true => exit::USAGE.into(),
-                false => ExitCode::SUCCESS,
-            };
-        }
+        Err(code) => return code,
     };
     if args.json {
-        text::set_json();
+        output::set_json();
     }
     hints::behind_the_module(&args.command, &words);
-    log::start(args.verbose, args.command.is_daemon());
-    raise_descriptors();
-    let result = match args.command {
-        Command::Run(command) => run::run(command),
-        Command::Resume(command) => resume::resume(command),
-        Command::Inspect(command) => inspect::inspect(&command),
-        Command::Build(command) => build::build(&command),
-        Command::Keygen(command) => keys::keygen(&command),
-        Command::Audit(command) => audit::audit(&command),
-        #[cfg(feature = "server")]
-        Command::Serve(command) => serve::serve(&command),
-        #[cfg(feature = "server")]
-        Command::Store(command) => store::store(&command),
-        #[cfg(feature = "server")]
-        Command::Submit(command) => tasks::submit(&command),
-        #[cfg(feature = "server")]
-        Command::Ps(command) => ps::ps(&command),
-        #[cfg(feature = "server")]
-        Command::Logs(command) => logs::logs(&command),
-        #[cfg(feature = "server")]
-        Command::Pause(command) => several::several(&command, &Act::Pause),
-        #[cfg(feature = "server")]
-        Command::Kill(command) => several::several(&command, &Act::Kill),
-        #[cfg(feature = "server")]
-        Command::Rm(command) => several::several(&command, &Act::Remove),
-        #[cfg(feature = "server")]
-        Command::Start(command) => several::several(&command, &Act::Start),
-        #[cfg(feature = "server")]
-        Command::Runs(command) => runs::runs(&command),
-        #[cfg(feature = "server")]
-        Command::Export(command) => tasks::export(&command),
-        #[cfg(feature = "server")]
-        Command::Import(command) => tasks::import(&command),
-        #[cfg(feature = "server")]
-        Command::Migrate(command) => migrate::migrate(&command),
-        #[cfg(feature = "server")]
-        Command::Drain(command) => migrate::drain(&command),
-        #[cfg(feature = "server")]
-        Command::Peers(command) => migrate::peers(&command),
-        #[cfg(feature = "server")]
-        Command::Moves(command) => moves::moves(&command),
-        #[cfg(feature = "server")]
-        Command::Decide(command) => moves::decide(&command),
-        #[cfg(feature = "server")]
-        Command::Top(command) => top::top(&command),
-    };
-    let result = result.and_then(|done| match text::failed() {
+    if let Err(error) = output::streams::start_log(args.verbose, args.command.is_daemon()) {
+        say!("cannot start the log: {error}");
+    }
+    process::raise_descriptors();
+    let result = commands::run(args.command);
+    let result = result.and_then(|done| match output::failed() {
         Some(error) => {
             let message = format!("cannot write to standard output: {error}");
             Err(Failure::new(exit::WRITE, message))
@@ -175,10 +63,56 @@ pub fn main() -> ExitCode {
         None => Ok(done),
     });
     match result {
-        Ok(code) => exit::of_guest(code),
+        Ok(done) => done.into(),
         Err(failure) => {
-            text::failure(&failure);
+            output::failure(&failure);
             failure.code.into()
         }
+    }
+}
+
+/// The command line, with what its task file says; where there is nothing to run, it has been said
+/// why, and the exit code is given.
+fn parsed(words: &[OsString]) -> Result<Args, ExitCode> {
+    let parsed = Args::try_parse_from(words);
+    let expanded = parsed
+        .as_ref()
+        .map(|args| task_file::expand::expand(args, words));
+    let parsed = match expanded {
+        Ok(Ok(Some(words))) => Args::try_parse_from(words),
+        Ok(Ok(None)) | Err(_) => parsed,
+        Ok(Err(failure)) => {
+            if asks_for_json(words) {
+                output::set_json();
+            }
+            output::failure(&failure);
+            return Err(failure.code.into());
+        }
+    };
+    parsed.map_err(|error| tell(&error, words))
+}
+
+/// `--json`, where the command line could not be parsed.
+fn asks_for_json(words: &[OsString]) -> bool {
+    words.iter().any(|word| word == "--json")
+}
+
+/// Prints what clap says: an error, help or the version.
+fn tell(error: &clap::Error, words: &[OsString]) -> ExitCode {
+    let text = error.render().to_string();
+    if error.use_stderr() && asks_for_json(words) {
+        output::set_json();
+        output::failure(&Failure::new(exit::USAGE, text.trim_end()));
+    } else if output::escape::is_plain(&text) {
+        // clap knows which goes to which stream. A closed pipe is no reason for another message.
+        drop(error.print());
+    } else {
+        // The error repeats a word of the command line.
+        output::complain(&text);
+    }
+    match error.use_stderr() {
+        true => exit::USAGE.into(),
+        // Help and the version are no errors.
+        false => ExitCode::SUCCESS,
     }
 }

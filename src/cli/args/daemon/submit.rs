@@ -1,0 +1,110 @@
+//! The flags of the commands that give a daemon a task, or get one from it.
+
+use std::path::PathBuf;
+
+use super::remote::Remote;
+use crate::cli::args::guest::{HostGrants, Program};
+use crate::cli::args::keys::{Opening, Sealing};
+use crate::cli::args::limits::LimitFlags;
+use crate::cli::parse::daemon::{copies, schedule, task_name};
+use crate::cli::parse::time::At;
+use crate::engine::EngineKind;
+use crate::scheduler::Restart;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Submit {
+    #[command(flatten)]
+    pub remote: Remote,
+    #[command(flatten)]
+    pub grants: HostGrants,
+    #[command(flatten)]
+    pub task: DaemonTask,
+    #[command(flatten)]
+    pub schedule: Schedule,
+    #[command(flatten)]
+    pub limits: LimitFlags,
+    /// Submit it so many times.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 1,
+        value_parser = copies(),
+        conflicts_with = "name"
+    )]
+    pub count: u32,
+    #[command(flatten)]
+    pub program: Program,
+}
+
+/// When a task is started, and started again.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Schedule {
+    /// When to start: 2030-01-31T12:00:00Z (UTC), or +10m from now.
+    #[arg(long, value_name = "TIME", conflicts_with = "every")]
+    pub at: Option<At>,
+    /// Start again and again, by an expression of crontab(5) in the daemon's local time, such as
+    /// "*/5 * * * *" or @daily. A run that is not over yet delays the next.
+    #[arg(long, value_name = "CRON", value_parser = schedule)]
+    pub every: Option<String>,
+    /// When to start it anew once it has ended: never, on-failure or always; after a second, then
+    /// after twice as long each time, up to five minutes.
+    #[arg(long, value_name = "WHEN")]
+    pub restart: Option<Restart>,
+}
+
+/// What a task of a daemon's has beside what its guest is given.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DaemonTask {
+    /// What becomes of connections when the task moves to another daemon: reset, or proxy, by which
+    /// this daemon carries them to where the task is.
+    #[arg(long, value_name = "POLICY", default_value = "reset")]
+    pub streams: Connections,
+    /// A name for the task: it begins with a letter or a digit, goes on with letters, digits, '.',
+    /// '_' and '-', has at most 100 bytes, and is more than digits.
+    #[arg(long, value_parser = task_name)]
+    pub name: Option<String>,
+    /// The engine: wasmtime or wasmedge.
+    #[arg(long)]
+    pub engine: Option<EngineKind>,
+    /// Go on even if files that the task has open were changed in the meantime.
+    #[arg(long)]
+    pub accept_changed_files: bool,
+}
+
+/// What becomes of connections when a task moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Connections {
+    /// Both sides read "connection reset".
+    Reset,
+    /// The daemon that holds them carries them to where the task is.
+    Proxy,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Export {
+    #[command(flatten)]
+    pub sealing: Sealing,
+    #[command(flatten)]
+    pub remote: Remote,
+    /// The task's number or name.
+    pub id: String,
+    /// Where to write the snapshot.
+    #[arg(short, long, value_name = "PATH")]
+    pub output: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Import {
+    #[command(flatten)]
+    pub opening: Opening,
+    #[command(flatten)]
+    pub remote: Remote,
+    #[command(flatten)]
+    pub grants: HostGrants,
+    #[command(flatten)]
+    pub task: DaemonTask,
+    #[command(flatten)]
+    pub limits: LimitFlags,
+    /// The snapshot.
+    pub snapshot: PathBuf,
+}

@@ -1,0 +1,154 @@
+//! The commands that need no daemon.
+
+use std::path::PathBuf;
+
+use super::guest::{HostGrants, Program, Suspension};
+use super::keys::{Opening, Sealing};
+use super::limits::LimitFlags;
+use crate::engine::EngineKind;
+use crate::instrument::Transform;
+use crate::snapshot::KeyKind;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub sealing: Sealing,
+    #[command(flatten)]
+    pub grants: HostGrants,
+    #[command(flatten)]
+    pub limits: LimitFlags,
+    /// The engine: wasmtime or wasmedge.
+    #[arg(long)]
+    pub engine: Option<EngineKind>,
+    #[command(flatten)]
+    pub suspension: Suspension,
+    /// Where to write the snapshot.
+    #[arg(long, value_name = "PATH", default_value = "./snapshot")]
+    pub snapshot: PathBuf,
+    /// Suspend at every call that may block, through the bytes of a snapshot into a fresh instance;
+    /// with --preempt also in between, at moments that lie further and further apart.
+    #[arg(long, conflicts_with_all = ["suspend", "checkpoint"])]
+    pub rehearse: bool,
+    #[command(flatten)]
+    pub program: Program,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Resume {
+    #[command(flatten)]
+    pub opening: Opening,
+    #[command(flatten)]
+    pub sealing: Sealing,
+    #[command(flatten)]
+    pub grants: HostGrants,
+    #[command(flatten)]
+    pub limits: LimitFlags,
+    /// The engine: wasmtime or wasmedge.
+    #[arg(long)]
+    pub engine: Option<EngineKind>,
+    #[command(flatten)]
+    pub suspension: Suspension,
+    #[cfg(feature = "server")]
+    #[command(flatten)]
+    pub remote: super::daemon::Remote,
+    /// The snapshot; if the task is suspended again, it is written to the same place. Or a paused
+    /// task of a daemon's, by number or name. What has a '/' in it or begins with '.' is a file;
+    /// digits alone are a task's number; anything else is the file of that name here, if there is
+    /// one, else the task of that name.
+    #[cfg_attr(
+        feature = "server",
+        arg(value_name = "FILE|ID", required_unless_present_any = ["state", "name"], conflicts_with_all = ["state", "name"])
+    )]
+    #[cfg_attr(
+        not(feature = "server"),
+        arg(value_name = "FILE", required = true, num_args = 1)
+    )]
+    pub snapshots: Vec<PathBuf>,
+    #[cfg(feature = "server")]
+    #[command(flatten)]
+    pub filter: super::daemon::Filter,
+    /// The module as it was given to `run`, for a snapshot that does not contain it.
+    #[arg(long, value_name = "MODULE")]
+    pub module: Option<PathBuf>,
+    /// Write the next snapshot here instead.
+    #[arg(long, value_name = "PATH")]
+    pub output: Option<PathBuf>,
+    /// Go on even if files that the task has open were changed in the meantime.
+    #[arg(long)]
+    pub accept_changed_files: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Inspect {
+    #[command(flatten)]
+    pub opening: Opening,
+    #[cfg(feature = "server")]
+    #[command(flatten)]
+    pub remote: super::daemon::Remote,
+    /// The snapshot; or a task of a daemon's, by number or name. What has a '/' in it or begins
+    /// with '.' is a file; digits alone are a task's number; anything else is the file of that name
+    /// here, if there is one, else the task of that name.
+    #[arg(value_name = "FILE|ID")]
+    pub snapshot: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Build {
+    /// The module.
+    pub module: PathBuf,
+    /// Where to write the resumable module.
+    #[arg(short, long, value_name = "OUT.wasm")]
+    pub output: PathBuf,
+    /// How to make the module resumable: two-version (fast), plain (Binaryen's own output), or none
+    /// (left as it is, so that it cannot be suspended).
+    #[arg(long, value_name = "NAME", default_value_t)]
+    pub transform: Transform,
+    /// Put a check into loops and calls, so that the guest can be suspended while it computes.
+    #[arg(long)]
+    pub preempt: bool,
+    /// Print every instrumented function with the shortest path to a call that may block.
+    #[arg(long)]
+    pub functions: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Keygen {
+    /// What the keys are for.
+    pub kind: KeyKind,
+    /// Where the secret key goes; the public one goes beside it, with `.pub` at the end.
+    pub file: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Audit {
+    /// The task file.
+    pub file: PathBuf,
+    /// Exit with 82 if a finding is at least so bad: low, medium or high.
+    #[arg(long, value_name = "SEVERITY", default_value = "medium")]
+    pub fail_on: Severity,
+}
+
+/// How bad a finding of `audit` is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub(crate) enum Severity {
+    /// Worth a look.
+    Low,
+    /// Likely more than is needed.
+    Medium,
+    /// The guest could do harm, or secrets lie open.
+    High,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Completions {
+    /// The shell that the script is for.
+    pub shell: clap_complete::Shell,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Manual {
+    /// Write the pages into this directory, which is made if it is not there. If left out, the page
+    /// of `dormouse` goes to stdout.
+    #[arg(value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+}

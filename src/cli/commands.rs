@@ -1,0 +1,32 @@
+//! The commands: one file each.
+
+mod audit;
+mod build;
+mod completions;
+#[cfg(feature = "server")]
+mod daemon;
+mod inspect;
+mod keygen;
+mod manual;
+mod rehearse;
+mod resume;
+mod run;
+
+use super::args::Command;
+use super::exit::{Done, Failure};
+
+/// Runs a command.
+pub(crate) fn run(command: Command) -> Result<Done, Failure> {
+    match command {
+        Command::Run(command) => run::run(command),
+        Command::Resume(command) => resume::resume(command),
+        Command::Inspect(command) => inspect::inspect(&command),
+        Command::Build(command) => build::build(&command),
+        Command::Keygen(command) => keygen::keygen(&command),
+        Command::Audit(command) => audit::audit(&command),
+        #[cfg(feature = "server")]
+        Command::Daemon(command) => daemon::run(&command),
+        Command::Completions(command) => completions::completions(&command),
+        Command::Man(command) => manual::manual(&command),
+    }
+}

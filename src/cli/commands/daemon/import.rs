@@ -1,0 +1,37 @@
+//! `dormouse import`: a task from a snapshot file.
+
+use serde_json::json;
+use ureq::http::Method;
+
+use super::wire_task;
+use crate::cli::args::daemon::Import;
+use crate::cli::client::{Client, escaped};
+use crate::cli::exit::{DAEMON, Done, Failure, OK};
+use crate::cli::output::say;
+use crate::cli::snapshot_file;
+use crate::server::wire;
+use crate::snapshot;
+
+pub(super) fn import(command: &Import) -> Result<Done, Failure> {
+    let keys = command.opening.load()?;
+    let opened = snapshot_file::read(&command.snapshot, &keys, &command.limits.limits())?;
+    let encrypted = || snapshot::Error::Encrypted.into();
+    let bytes = opened
+        .snapshot
+        .ok_or_else(encrypted)
+        .map_err(|error| snapshot_file::at(&command.snapshot, error))?;
+    let client = Client::new(command.remote.url.as_deref())?;
+    let task = wire_task::submission(&command.grants, &command.task, &command.limits)?;
+    let task = escaped(&json!(task).to_string());
+    let path = format!("/v1/snapshots?task={task}");
+    let mut response = client.send(Method::POST, &path, "application/octet-stream", bytes)?;
+    let task: wire::Task = response
+        .body_mut()
+        .read_json()
+        .map_err(|error| Failure::new(DAEMON, format!("cannot understand the daemon: {error}")))?;
+    if let Some(origin) = &task.forked_from {
+        say!("this is a copy of task {origin}, which may go on as well");
+    }
+    wire_task::print(&task);
+    OK
+}

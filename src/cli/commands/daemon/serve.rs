@@ -1,0 +1,331 @@
+//! `dormouse serve`: the daemon.
+
+mod listening;
+
+use std::fs::{self, DirBuilder};
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use self::listening::{HTTP, Inherited, PEERS};
+use crate::cli::args::daemon::Serve;
+use crate::cli::data_dir::data_directory;
+use crate::cli::exit::{DAEMON, Done, Failure, INTERNAL, USAGE, WRITE};
+use crate::cli::output::{self, say};
+use crate::cli::parse::guest::engine;
+use crate::scheduler::{Daemon, Options};
+use crate::server::accept::Accepting;
+use crate::server::takeover::{Door, Sockets};
+use crate::server::{self, Peers, ServerOptions};
+use crate::store::{Error as StoreError, Sqlite};
+
+/// While another daemon takes over, clients whose connections this one has accepted have this long
+/// to send a request, and this long again to get the answer. The other daemon waits for it.
+const LAST_REQUESTS: Duration = Duration::from_secs(2);
+
+pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
+    let data = command.data.clone().unwrap_or_else(data_directory);
+    prepare(&data)?;
+    let options = Options {
+        workers: command.workers.map(usize::from),
+        max_workers: command.max_workers.into(),
+        hibernate_after: command.hibernate_after.0,
+        max_warm_memory: command.max_warm_memory.0,
+        memory: command.memory.map(|size| size.0),
+        marks: Some(data.join("running")),
+        set_aside_after: command.set_aside_after,
+        limits: command.limits.daemon(),
+        output_limit: command.output_limit.0,
+        checkpoint: command.checkpoint.0,
+        retain: command.retain.map(|span| span.0),
+        engine: engine(command.engine)?,
+        identity: secret_file(&data, "daemon-id", 4)?,
+        cache: None,
+        clock: None,
+    };
+    let token = secret_file(&data, "token", 16)?;
+    raise_descriptors();
+    let grace = command.grace.0;
+    let mut inherited = Inherited::new(&data, command.takeover, grace)?;
+    let store = Arc::new(open_store(&data, command.takeover)?);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(INTERNAL, format!("cannot start tokio: {error}")))?;
+    let result = runtime.block_on(async {
+        // Before anybody can know of this daemon, and before guests run.
+        let signals = Signals::listen()?;
+        let (listener, address, http) = inherited.listener(HTTP, &command.listen).await?;
+        let daemon = Daemon::start_with(store, options, inherited.take_kept())?;
+        let mut own = vec![(HTTP.to_string(), http)];
+        let peers = Peers::open(&data, daemon.clone())?;
+        let mut reached = None;
+        if let Some(listen) = &command.peer_listen {
+            let (listener, address, duplicate) = inherited.listener(PEERS, listen).await?;
+            own.push((PEERS.to_string(), duplicate));
+            // The address of all interfaces is none that a peer could connect to.
+            let called = command.peer_address.clone().or_else(|| {
+                let one = !address.ip().is_unspecified();
+                one.then(|| address.to_string())
+            });
+            peers.listen(listener, address, called.unwrap_or_default());
+            reached = Some(address);
+        }
+        let url = format!("http://{token}@{address}");
+        // Clients find the daemon by this file; without it they need --url.
+        let known = write_url(&data.join("url"), &url);
+        if let Err(failure) = &known {
+            log::warn!(
+                "{}; commands do not find this daemon by themselves: use --url or DORMOUSE_URL",
+                failure.message
+            );
+        }
+        if output::as_json() {
+            output::result(&serde_json::json!({
+                "data": data.to_string_lossy(),
+                "address": address,
+                "url": url,
+                "dashboard": format!("http://{address}/#token={token}"),
+                "peers": reached,
+                "fingerprint": reached.map(|_| peers.fingerprint().to_string()),
+            }));
+        } else {
+            say!("serving {} on http://{address}", data.display());
+            say!("dashboard  http://{address}/#token={token}");
+            if command.data.is_some() || known.is_err() {
+                say!("clients    export DORMOUSE_URL={url}");
+            }
+            if let Some(reached) = reached {
+                say!("peers      {reached}, fingerprint {}", peers.fingerprint());
+            }
+        }
+        if !address.ip().is_loopback() {
+            say!(
+                "anybody who can reach {address} and has the token can run programs here, and nothing \
+                 on the way is encrypted"
+            );
+        }
+        let options = ServerOptions {
+            token,
+            hosts: command.hosts.clone(),
+            peers: Some(peers),
+        };
+        let door = listening::door(&data);
+        run(listener, daemon, options, door, own, grace, signals).await
+    });
+    let handed_over = matches!(result, Ok(true));
+    if !handed_over {
+        // Nothing listens there any more. Where the file cannot be removed, clients are refused a
+        // connection instead.
+        let _ = fs::remove_file(data.join("url"));
+    }
+    // The end does not wait for guests that compute.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    // Nor for a module that is being prepared.
+    crate::task::remove_unfinished();
+    result.map(|_| Done::Guest(0))
+}
+
+/// Lets the process have as many descriptors open as it may: sleeping tasks keep their sockets.
+fn raise_descriptors() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        limit.current = limit.maximum;
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
+            log::warn!("the limit of open files cannot be raised to the hard one: {error}");
+        }
+    }
+}
+
+/// Opens the store. After a takeover the other daemon may hold it for another moment.
+fn open_store(data: &Path, takeover: bool) -> Result<Sqlite, Failure> {
+    let mut tries = 0;
+    loop {
+        match Sqlite::open(data) {
+            Err(StoreError::Leased { .. }) if takeover && tries < 200 => {
+                tries += 1;
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            opened => return Ok(opened.map_err(crate::error::Error::from)?),
+        }
+    }
+}
+
+/// The signals that the daemon listens to. A signal that comes before the daemon waits for it is
+/// kept.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    /// With a handler for SIGXFSZ, writing a file that gets too large is an error and does not end
+    /// the process.
+    _too_large: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Failure> {
+        let listen = |kind| {
+            let failed = |e| Failure::new(INTERNAL, format!("cannot listen to signals: {e}"));
+            signal(kind).map_err(failed)
+        };
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            _too_large: listen(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
+        })
+    }
+}
+
+/// Serves until a signal comes or another daemon takes over; then puts everything to sleep. Says
+/// whether another daemon has taken over.
+async fn run(
+    listener: TcpListener,
+    daemon: Arc<Daemon>,
+    options: ServerOptions,
+    door: Option<Door>,
+    own: Vec<(String, OwnedFd)>,
+    grace: Duration,
+    signals: Signals,
+) -> Result<bool, Failure> {
+    let Signals {
+        mut terminate,
+        mut interrupt,
+        _too_large,
+    } = signals;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let until = async move {
+        // Where the sender is gone, this daemon ends too.
+        let _ = stopped.await;
+    };
+    let peers = options.peers.clone();
+    let (accepting, intake) = Accepting::new(listener);
+    let serving = server::serve_from(accepting, daemon.clone(), options, until);
+    let serving = tokio::spawn(serving);
+    tokio::pin!(serving);
+    let next = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        next = listening::asked(door.as_ref()) => Some(next),
+        () = daemon.until_lost() => {
+            let text = "another daemon has taken the store over; this one ends without changing anything";
+            return Err(Failure::new(DAEMON, text));
+        }
+        ended = &mut serving => {
+            let why = ended.err().map(|error| format!(": {error}")).unwrap_or_default();
+            return Err(Failure::new(DAEMON, format!("the server ended{why}")));
+        }
+    };
+    let mut stop = Some(stop);
+    match &next {
+        None => stop = None,
+        // Accepted connections are answered; those in the queue are for the other daemon.
+        Some(_) => intake.stop(),
+    }
+    if let Some(peers) = peers {
+        peers.stop_listening();
+    }
+    match &next {
+        None => say!("putting tasks to sleep; a second signal ends at once"),
+        Some(_) => say!("another daemon takes over: putting tasks to sleep for it"),
+    }
+    tokio::select! {
+        () = daemon.close() => {}
+        () = tokio::time::sleep(grace) => {
+            say!("some tasks computed all the time; they go on from their last snapshot at the next start");
+        }
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    daemon.ended();
+    let Some(next) = next else { return Ok(false) };
+    let sockets = Sockets {
+        listeners: own,
+        kept: daemon.hand_over(),
+    };
+    listening::give(next, sockets).await?;
+    // Requests are answered, and clients that are connected and have sent none yet can send one.
+    let _ = tokio::time::timeout(LAST_REQUESTS, intake.all_asked()).await;
+    drop(stop);
+    let _ = tokio::time::timeout(LAST_REQUESTS, serving).await;
+    Ok(true)
+}
+
+/// Makes the data directory, and checks that no other user can read it: it holds the token and the
+/// guests' memory.
+fn prepare(data: &Path) -> Result<(), Failure> {
+    let failed = |what: &str, error: std::io::Error| {
+        let text = format!(
+            "cannot {what} the data directory {}: {error}",
+            data.display()
+        );
+        Failure::new(WRITE, text)
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data)
+        .map_err(|error| failed("make", error))?;
+    let metadata = fs::metadata(data).map_err(|error| failed("look at", error))?;
+    if metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & 0o077 != 0 {
+        let text = format!(
+            "the data directory {} can be read by others, and holds the token and the guests' memory; \
+             chmod 700 it, or take another with --data",
+            data.display()
+        );
+        return Err(Failure::new(USAGE, text));
+    }
+    Ok(())
+}
+
+/// The text of a file in the data directory. If there is none, it is made of so many random bytes.
+fn secret_file(data: &Path, name: &str, bytes: usize) -> Result<String, Failure> {
+    let path = data.join(name);
+    if let Ok(text) = fs::read_to_string(&path)
+        && !text.trim().is_empty()
+    {
+        return Ok(text.trim().to_string());
+    }
+    let mut random = vec![0; bytes];
+    getrandom::fill(&mut random)
+        .map_err(|error| Failure::new(INTERNAL, format!("no random numbers: {error}")))?;
+    let text: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    private(&path, text.as_bytes())?;
+    Ok(text)
+}
+
+/// Writes the daemon's URL for its clients. A URL of an earlier daemon must not stay: nothing
+/// listens there.
+fn write_url(path: &PathBuf, url: &str) -> Result<(), Failure> {
+    private(path, url.as_bytes()).or_else(|_| {
+        // It is no error if they are not there. On a full disk, their room may be enough.
+        let _ = fs::remove_file(path);
+        let _ = fs::remove_file(path.with_extension("new"));
+        private(path, url.as_bytes())
+    })
+}
+
+/// Writes a file that only its owner can read: whole, or not at all.
+fn private(path: &PathBuf, bytes: &[u8]) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::new(WRITE, format!("cannot write {}: {error}", path.display()))
+    };
+    let mut temporary = path.clone().into_os_string();
+    temporary.push(".new");
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)
+        .map_err(failed)?;
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&temporary, path))
+        .map_err(failed)
+}

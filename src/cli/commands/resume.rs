@@ -1,0 +1,183 @@
+//! `dormouse resume`: of a snapshot file in this process, or of a daemon's tasks.
+
+use crate::cli::args::Resume;
+use crate::cli::exit::{Done, Failure, USAGE};
+use crate::cli::guest::grants::GuestGrants;
+use crate::cli::guest::session::{self, Session};
+use crate::cli::output::progress::Bar;
+use crate::cli::output::say;
+use crate::cli::parse::guest::engine;
+use crate::cli::parse::module;
+use crate::cli::snapshot_file::{self, Destination};
+#[cfg(feature = "server")]
+use crate::scheduler::Policy;
+use crate::snapshot::{Error as Unread, InFile, Opened, Seal, Unseal};
+use crate::task::{Restore, Runtime, RuntimeOptions, Snapshot, Task};
+use crate::wasi::RestoreOptions;
+
+/// A flag that was given and has no meaning for a daemon's task.
+#[cfg(feature = "server")]
+fn only_for_files(command: &Resume) -> Option<&'static str> {
+    let Resume {
+        grants, suspension, ..
+    } = command;
+    let (network, determinism) = (&grants.network, &grants.determinism);
+    let given = [
+        ("--dir", !grants.dirs.is_empty()),
+        ("--tcplisten", !network.tcplisten.is_empty()),
+        ("--allow-connect", !network.allow_connect.is_empty()),
+        ("--allow-listen", !network.allow_listen.is_empty()),
+        ("--clocks", determinism.clocks.is_some()),
+        ("--random", determinism.random.is_some()),
+        ("--engine", command.engine.is_some()),
+        ("--suspend", suspension.suspend != Policy::Never),
+        ("--checkpoint", suspension.checkpoint.is_some()),
+        ("--slim", suspension.slim),
+        ("--sign-key", command.sealing.sign_key.is_some()),
+        ("--encrypt-to", !command.sealing.encrypt_to.is_empty()),
+        ("--verify-key", !command.opening.verify_key.is_empty()),
+        ("--decrypt-key", !command.opening.decrypt_key.is_empty()),
+        ("--module", command.module.is_some()),
+        ("--output", command.output.is_some()),
+        ("--accept-changed-files", command.accept_changed_files),
+    ];
+    given
+        .iter()
+        .find(|(_, given)| *given)
+        .map(|(flag, _)| *flag)
+}
+
+pub(crate) fn resume(command: Resume) -> Result<Done, Failure> {
+    #[cfg(feature = "server")]
+    if let Some(ids) = tasks(&command)? {
+        let (remote, limits) = (&command.remote, &command.limits);
+        return super::daemon::tasks::resume(remote, &ids, &command.filter, limits);
+    }
+    let done = resume_file(command)?;
+    session::tell_end(done);
+    Ok(done)
+}
+
+/// The daemon's tasks that were given; `None` where a file was.
+#[cfg(feature = "server")]
+fn tasks(command: &Resume) -> Result<Option<Vec<String>>, Failure> {
+    let mut ids = Vec::new();
+    for given in &command.snapshots {
+        match super::daemon::task_ref::parse(given, &command.remote)? {
+            Some(id) => ids.push(id.to_string()),
+            None if command.snapshots.len() > 1 => {
+                let text = format!(
+                    "{} is a file, and only a daemon's tasks can be resumed several at once ({})",
+                    given.display(),
+                    super::daemon::task_ref::RULE
+                );
+                return Err(Failure::new(USAGE, text));
+            }
+            None => return Ok(None),
+        }
+    }
+    if let Some(flag) = only_for_files(command) {
+        let what = match ids.first() {
+            Some(id) => format!(
+                "{id} is a task of the daemon's, which goes on with what it was submitted with"
+            ),
+            None => "tasks of the daemon's go on with what they were submitted with".into(),
+        };
+        let text = format!(
+            "{flag} is for a snapshot file, and {what}; only --limit and --on-limit give more"
+        );
+        return Err(Failure::new(USAGE, text));
+    }
+    Ok(Some(ids))
+}
+
+/// Goes on with a snapshot file, in this process.
+fn resume_file(command: Resume) -> Result<Done, Failure> {
+    let Some(snapshot) = command.snapshots.into_iter().next() else {
+        return Err(Failure::new(USAGE, "give a snapshot to resume"));
+    };
+    let limits = command.limits.limits();
+    let keys = command.opening.load()?;
+    // A file that needs no keys is not read into memory as a whole.
+    let in_file = match keys.is_empty() {
+        true => InFile::open(&snapshot, &limits)
+            .map_err(|error| snapshot_file::unreadable(&snapshot, error))?,
+        false => None,
+    };
+    let (opened, saved) = match &in_file {
+        Some(found) => (Opened::default(), found.head.clone()),
+        None => {
+            let opened = snapshot_file::read(&snapshot, &keys, &limits)?;
+            let saved = snapshot_file::decode(&snapshot, &opened, &limits)?;
+            (opened, saved)
+        }
+    };
+    let mut seal = command.sealing.load()?;
+    if opened.encrypted {
+        seal = seal.or_for(&keys);
+    }
+    tell(&opened, &saved, &keys, &seal);
+    let at_file = |error| snapshot_file::at(&snapshot, error);
+    let runtime = Runtime::new(RuntimeOptions {
+        transform: command.suspension.transform,
+        limits,
+        ..RuntimeOptions::default()
+    })?;
+    let bar = Bar::new(&snapshot.display().to_string());
+    let program = match &command.module {
+        Some(module) => runtime.load_beside(&module::read(module)?, &saved, &bar),
+        None => runtime.load_snapshot(&saved),
+    }
+    .map_err(at_file)?;
+    let grants = GuestGrants::open(&command.grants, &command.limits)?;
+    let restore = Restore {
+        bindings: grants.bindings()?,
+        options: RestoreOptions {
+            accept_changed_files: command.accept_changed_files,
+        },
+        limits,
+        ..Restore::default()
+    };
+    let engine = engine(command.engine)?;
+    let mut pages: Box<dyn std::io::Read> = match &in_file {
+        Some(found) => Box::new(
+            found
+                .pages()
+                .map_err(|e| at_file(Unread::Pages(e).into()))?,
+        ),
+        None => Box::new(saved.pages.as_slice()),
+    };
+    let task = Task::thaw_from(
+        &runtime, &program, engine, &saved, &mut pages, restore, &bar,
+    )
+    .map_err(at_file)?;
+    drop(pages);
+    let preparation = bar.finish();
+    session::drive(Session {
+        task,
+        policy: command.suspension.suspend,
+        checkpoint: command.suspension.checkpoint.map(|span| span.0),
+        destination: Destination {
+            path: command.output.unwrap_or(snapshot),
+            slim: command.suspension.slim,
+            seal,
+        },
+        grants,
+        preparation,
+    })
+}
+
+/// What somebody who resumes a snapshot should know of it, and of the next one's signature.
+fn tell(opened: &Opened, saved: &Snapshot, keys: &Unseal, next: &Seal) {
+    if let Some(signer) = &opened.signer {
+        if !keys.verifies() {
+            say!("signed by {signer}, by its own word; --verify-key checks whose it is");
+        }
+        if !next.signs() {
+            say!("the next snapshot will not be signed; --sign-key signs it");
+        }
+    }
+    if let Some(origin) = &saved.meta.origin {
+        say!("this is a copy of task {origin}, which may go on in its daemon as well");
+    }
+}

@@ -1,0 +1,7 @@
+//! The values of flags, from text.
+
+#[cfg(feature = "server")]
+pub(crate) mod daemon;
+pub(crate) mod guest;
+pub(crate) mod module;
+pub(crate) mod time;

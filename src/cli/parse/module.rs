@@ -1,0 +1,117 @@
+//! Modules, named by a path or by the digest of their bytes.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use crate::cli::exit::{Failure, MISMATCH, MODULE, NO_INPUT, USAGE};
+use crate::instrument::Transform;
+use crate::model::Digest;
+
+/// No engine takes a module of more bytes.
+const MAX_MODULE_BYTES: u64 = 1 << 30;
+
+/// So many bytes tell a module from any other file.
+const HEADER_BYTES: u64 = 16;
+
+/// What a module begins with that is named by its digest.
+pub(crate) const BY_DIGEST: &str = "blake3:";
+
+/// The digest of a module that is named by it; `None` for a path.
+pub(crate) fn by_digest(module: &str) -> Result<Option<Digest>, Failure> {
+    let Some(digest) = module.strip_prefix(BY_DIGEST) else {
+        return Ok(None);
+    };
+    let digest = Digest::from_hex(&digest.to_ascii_lowercase());
+    digest.map(Some).ok_or_else(|| {
+        let text = format!("{module}: a digest has 64 hexadecimal digits, as `b3sum` prints them");
+        Failure::new(USAGE, text)
+    })
+}
+
+/// A module as it was named on the command line.
+pub(crate) struct Source {
+    /// Its bytes; empty where it is named by its digest.
+    pub(crate) bytes: Vec<u8>,
+    /// Its digest, where it is named by that.
+    pub(crate) digest: Option<Digest>,
+}
+
+impl Source {
+    /// Reads a module, unless it is named by its digest, and compares it with the digest that
+    /// `--digest` wants.
+    pub(crate) fn load(module: &str, wanted: Option<&str>) -> Result<Self, Failure> {
+        let digest = by_digest(module)?;
+        let bytes = match digest {
+            Some(_) => Vec::new(),
+            None => read(Path::new(module))?,
+        };
+        let source = Self { bytes, digest };
+        match wanted {
+            Some(wanted) => source.check(wanted).map(|()| source),
+            None => Ok(source),
+        }
+    }
+
+    fn check(&self, wanted: &str) -> Result<(), Failure> {
+        let found = self.digest.unwrap_or_else(|| Digest::of(&self.bytes));
+        let found = found.to_string();
+        match wanted.eq_ignore_ascii_case(&found) {
+            true => Ok(()),
+            false => Err(Failure::new(
+                MISMATCH,
+                format!(
+                    "the module is not the one that is meant: its BLAKE3 is {found}, and not {wanted}"
+                ),
+            )),
+        }
+    }
+}
+
+/// The bytes of a module's file; of a file that is no module, only its start.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::new(NO_INPUT, format!("cannot read {}: {error}", path.display()))
+    };
+    let mut file = File::open(path).map_err(failed)?;
+    let mut bytes = Vec::new();
+    file.by_ref()
+        .take(HEADER_BYTES)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    if bytes.starts_with(b"\0asm") {
+        file.take(MAX_MODULE_BYTES)
+            .read_to_end(&mut bytes)
+            .map_err(failed)?;
+    }
+    match bytes.len() as u64 > MAX_MODULE_BYTES {
+        true => {
+            let text = format!(
+                "{} has more than 1 GiB, too much for a module",
+                path.display()
+            );
+            Err(Failure::new(MODULE, text))
+        }
+        false => Ok(bytes),
+    }
+}
+
+/// A module's name for its guest and for people: that of its file.
+pub(crate) fn file_name(module: &str) -> String {
+    let name = Path::new(module).file_name();
+    name.map_or_else(
+        || module.to_string(),
+        |name| name.to_string_lossy().into_owned(),
+    )
+}
+
+/// Whether the module gets checks in its loops and calls, which needs a transform that rewrites it.
+pub(crate) fn preempt(wanted: bool, transform: Transform) -> Result<bool, Failure> {
+    match wanted && transform == Transform::None {
+        true => Err(Failure::new(
+            USAGE,
+            "--preempt rewrites the module, and --transform none does not; give one of them",
+        )),
+        false => Ok(wanted),
+    }
+}
