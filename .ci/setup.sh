@@ -133,6 +133,8 @@ tests() {
   venv "$cache/oracle" wasmtime 50.0.1
   # What asks the daemon everything that its API describes.
   venv_of "$cache/tools/openapi" "$here/tests/daemon/openapi/requirements.txt"
+  # What `man` shows manual pages with.
+  command -v groff >/dev/null || apt_install groff-base
   # Real clients, for servers in guests.
   if ! command -v curl >/dev/null || ! command -v nc >/dev/null; then
     apt_install curl netcat-openbsd
