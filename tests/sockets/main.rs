@@ -1,5 +1,6 @@
 //! Guests with sockets: real connections and datagrams over loopback.
 
+mod buffers;
 mod extension;
 mod grants;
 mod ports;
