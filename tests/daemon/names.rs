@@ -90,6 +90,31 @@ fn what_could_be_a_file_a_number_or_a_flag_is_no_name() {
     }
 }
 
+/// In whatever is written to the log: a terminal would obey them, and a line feed would make a line of its own.
+#[test]
+fn characters_that_turn_hide_or_forge_text_are_escaped_in_the_log() {
+    let place = folder();
+    let name = "a\u{202e}b\u{1b}[2J\u{200b}\n2030-01-01 [ERROR] forged";
+    let data = place.path().join(name);
+    std::fs::create_dir(&data).expect("a folder");
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(&data, private).expect("it is ours");
+    // So that the log names the path.
+    std::fs::create_dir(data.join("running")).expect("a folder");
+    let daemon = Daemon::start(&data, &["-v"]);
+    daemon.terminate();
+    let (code, said) = daemon.ended_with();
+    assert_eq!(code, Some(0), "{said}");
+    let line = said
+        .lines()
+        .find(|line| line.contains("makes the daemon die"));
+    let line = line.unwrap_or_else(|| panic!("the log does not say it: {said}"));
+    let shown = r"/a\u{202e}b\u{1b}[2J\u{200b}\n2030-01-01 [ERROR] forged/running: ";
+    assert!(line.contains(shown), "{line}");
+    let unseen = ['\u{202e}', '\u{1b}', '\u{200b}'];
+    assert!(!said.contains(unseen), "{said:?}");
+}
+
 #[test]
 fn one_rule_says_what_is_a_file_and_what_is_a_task() {
     let data = folder();

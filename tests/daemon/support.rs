@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -30,6 +31,8 @@ pub fn folder() -> tempfile::TempDir {
 /// A daemon that runs; it is killed when this goes.
 pub struct Daemon {
     child: Child,
+    /// Reads the log to its end.
+    reader: Option<JoinHandle<()>>,
     said: Arc<Mutex<Vec<String>>>,
     pub address: String,
     pub token: String,
@@ -114,7 +117,7 @@ impl Daemon {
         ));
         let log = said.clone();
         // So that it never waits for us.
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 if std::env::var_os("DORMOUSE_TEST_LOG").is_some() {
                     eprintln!("{line}");
@@ -124,6 +127,7 @@ impl Daemon {
         });
         Ok(Self {
             child,
+            reader: Some(reader),
             said,
             address,
             token,
@@ -139,6 +143,14 @@ impl Daemon {
     /// What it has written to its log so far.
     pub fn said(&self) -> Vec<String> {
         self.said.lock().expect("the log").clone()
+    }
+
+    /// Waits until the log has this.
+    pub fn until_said(&self, part: &str) {
+        self.until_that(part, || {
+            let said = self.said();
+            said.iter().any(|line| line.contains(part)).then_some(())
+        });
     }
 
     pub fn pid(&self) -> u32 {
@@ -157,9 +169,23 @@ impl Daemon {
 
     /// Ends it with SIGTERM; gives its exit code.
     pub fn stop(mut self) -> Option<i32> {
+        self.terminate();
+        self.child.wait().expect("it ends").code()
+    }
+
+    /// Sends SIGTERM, and does not wait.
+    pub fn terminate(&self) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
-        self.child.wait().expect("it ends").code()
+    }
+
+    /// Waits for its end; gives its exit code, and all that it has written to its log.
+    pub fn ended_with(mut self) -> (Option<i32>, String) {
+        let code = self.child.wait().expect("it ends").code();
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("the log is read");
+        }
+        (code, self.said().join("\n"))
     }
 
     /// Waits until it ends by itself; gives its exit code.

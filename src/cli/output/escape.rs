@@ -3,14 +3,23 @@
 /// The text, with every character escaped that a terminal obeys or that changes how others are
 /// shown.
 pub(crate) fn plain(text: &str) -> String {
-    let mut plain = String::new();
+    shown(text, |c| c == '\n' || is_shown(c))
+}
+
+/// The same with line feeds escaped too. In a log, a part of a text must not look like another line.
+pub(crate) fn in_one_line(text: &str) -> String {
+    shown(text.trim_end_matches('\n'), is_shown)
+}
+
+fn shown(text: &str, is_kept: impl Fn(char) -> bool) -> String {
+    let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        match c == '\n' || is_shown(c) {
-            true => plain.push(c),
-            false => plain.extend(c.escape_default()),
+        match is_kept(c) {
+            true => shown.push(c),
+            false => shown.extend(c.escape_default()),
         }
     }
-    plain
+    shown
 }
 
 /// JSON with the same characters escaped, which means the same to a program.
