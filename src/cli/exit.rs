@@ -41,7 +41,7 @@ codes! {
     INTERNAL = 70, "an internal error";
     FILE = 71, "a file that the task has open is gone or was changed";
     MISMATCH = 72, "the snapshot belongs to another module or another transform";
-    WRITE = 73, "a file cannot be written, or the daemon could not store what was asked";
+    WRITE = 73, "a file cannot be written, or the daemon could not store what was asked, or at its end what its tasks had come to";
     DAEMON = 74, "the daemon cannot be reached, or its store cannot be used or is damaged";
     SUSPENDED = 75, "suspended: the snapshot was written";
     CANNOT_SUSPEND = 76, "the task cannot be suspended";

@@ -16,6 +16,7 @@ use super::bases::Bases;
 use super::budget::{self, Budget, Parts, Used};
 use super::commands::{Ask, Command};
 use super::driver::{Driver, INSTANCES, Message};
+use super::ending::NotStored;
 use super::guest::Worker;
 use super::journal::{Journal, Tenure};
 use super::marks::Marks;
@@ -314,13 +315,22 @@ impl Daemon {
         self.shared.until_lost().await;
     }
 
-    /// Puts everything that runs to sleep. A guest that computes is waited for; what it did since its
-    /// last suspend is lost if the caller does not wait so long.
-    pub async fn close(&self) {
+    /// Puts everything that runs to sleep, and gives the tasks of which that could not be stored. A guest that computes
+    /// is waited for, and so is a disk that has no room; what a guest did since its last suspend is lost if the caller
+    /// does not wait so long.
+    pub async fn close(&self) -> Vec<NotStored> {
         let (closed, done) = oneshot::channel();
         self.send(Message::Close(closed));
         // An error means that the driver has gone.
-        let _ = done.await;
+        done.await.unwrap_or_default()
+    }
+
+    /// The tasks in memory of which something is not stored, for a caller that does not wait for [`close`](Self::close)
+    /// any longer; `None` where that is done.
+    pub async fn not_stored(&self) -> Option<Vec<NotStored>> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::Left(reply));
+        answer.await.ok()
     }
 
     /// The process ends now, by itself: tasks that are still being run are not to blame for it.

@@ -27,6 +27,7 @@ use tokio::sync::oneshot;
 use self::memory::WEIGH;
 use super::commands::Command;
 use super::complaints::{complain, works};
+use super::ending::NotStored;
 use super::guest::Guest;
 use super::job::{Job, Report};
 use super::queue::Queue;
@@ -88,7 +89,9 @@ pub(super) enum Message {
     },
     /// What the store has of due times fits the wall clock again.
     Shifted,
-    Close(oneshot::Sender<()>),
+    /// Which tasks are not stored so far that are being put to sleep.
+    Left(oneshot::Sender<Vec<NotStored>>),
+    Close(oneshot::Sender<Vec<NotStored>>),
 }
 
 /// What became of a change of a task.
@@ -194,7 +197,9 @@ pub(super) struct Driver {
     trimmed: Instant,
     /// How much memory the process had then.
     trimmed_to: u64,
-    closing: Option<oneshot::Sender<()>>,
+    closing: Option<oneshot::Sender<Vec<NotStored>>>,
+    /// Tasks that could not be written down at the end, and why.
+    unwritten: Vec<NotStored>,
 }
 
 impl Driver {
@@ -225,6 +230,7 @@ impl Driver {
             trimmed: Instant::now(),
             trimmed_to: 0,
             closing: None,
+            unwritten: Vec::new(),
         }
     }
 
@@ -263,7 +269,7 @@ impl Driver {
         }
         if let Some(closed) = self.closing.take() {
             // Whoever waited has gone.
-            let _ = closed.send(());
+            let _ = closed.send(self.unwritten);
         }
     }
 
@@ -309,6 +315,10 @@ impl Driver {
             Message::Loaded { id, row } => self.loaded(id, row),
             Message::Window { steps, found } => self.window(steps, found),
             Message::Shifted => self.shifting = false,
+            Message::Left(reply) => {
+                // Whoever asked has gone.
+                let _ = reply.send(self.not_stored());
+            }
             Message::Close(closed) => self.close(closed),
         }
     }

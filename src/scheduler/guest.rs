@@ -112,10 +112,7 @@ impl Worker {
                         keeps: None,
                     }
                 }
-                Err(error) => Report::Unable {
-                    guest,
-                    error: error.to_string(),
-                },
+                Err(error) => unable(guest, &error),
             },
         }
     }
@@ -309,10 +306,7 @@ impl Worker {
                         keeps: (!goes).then_some(guest),
                     }
                 }
-                Err(error) => Report::Unable {
-                    guest,
-                    error: error.to_string(),
-                },
+                Err(error) => unable(guest, &error),
             };
         }
     }
@@ -479,5 +473,13 @@ impl Worker {
             output,
             output_limit: self.options.output_limit,
         })
+    }
+}
+
+fn unable(guest: Box<Guest>, error: &Error) -> Report {
+    Report::Unable {
+        guest,
+        error: error.to_string(),
+        passes: error.passes(),
     }
 }

@@ -57,7 +57,12 @@ pub(super) enum Report {
         keeps: Option<Box<Guest>>,
     },
     /// It could not be written down now, and stays in memory.
-    Unable { guest: Box<Guest>, error: String },
+    Unable {
+        guest: Box<Guest>,
+        error: String,
+        /// It may work later by itself.
+        passes: bool,
+    },
     /// It could not be taken into memory now, or not be read.
     Trouble { id: TaskId, error: String },
     /// There is no room for it: it waits in the store until there is. It had been loaded, where that is said.

@@ -28,6 +28,8 @@ mod driver;
 #[cfg(feature = "server")]
 mod error;
 #[cfg(all(test, feature = "server"))]
+mod ending;
+#[cfg(feature = "server")]
 #[path = "tests/faults.rs"]
 mod faults;
 #[cfg(feature = "server")]
@@ -84,6 +86,7 @@ pub use self::{
     daemon::{Daemon, Options, Submission},
     error::Error,
     history::{History, Run},
+    ending::NotStored,
     info::{Outputs, Piece, TaskInfo},
     metrics::Metrics,
     moving::{Blob, Claim, Considered, Formats, Grants, Inquiry, MovedTo, Note, Offer, Standing},

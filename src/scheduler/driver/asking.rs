@@ -4,6 +4,7 @@ use tokio::sync::oneshot;
 
 use super::super::Error as Refused;
 use super::super::commands::{Ask, Command};
+use super::super::ending::NotStored;
 use super::super::moving::Step;
 use super::{Driver, Live, Message, Want};
 use crate::error::Error;
@@ -120,7 +121,24 @@ impl Driver {
         }
     }
 
-    pub(super) fn close(&mut self, closed: oneshot::Sender<()>) {
+    /// The tasks that were in memory and of which something is not stored.
+    pub(super) fn not_stored(&self) -> Vec<NotStored> {
+        let live = self
+            .live
+            .iter()
+            .filter(|(_, live)| live.loaded && !live.loading);
+        let live = live.map(|(id, live)| NotStored {
+            id: *id,
+            error: match (&live.unstored, live.busy) {
+                (Some(error), _) => Some(error.clone()),
+                (None, true) => Some("it was on its way to the disk".into()),
+                (None, false) => None,
+            },
+        });
+        self.unwritten.iter().cloned().chain(live).collect()
+    }
+
+    pub(super) fn close(&mut self, closed: oneshot::Sender<Vec<NotStored>>) {
         self.closing = Some(closed);
         self.shared.budget.close();
         let ready: Vec<TaskId> = self.live.keys().copied().collect();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::Error as Refused;
 use super::super::complaints::complain;
+use super::super::ending::NotStored;
 use super::super::guest::Guest;
 use super::super::job::{Job, Report};
 use super::storing::Sleep;
@@ -13,6 +14,9 @@ use crate::model::{Event, TaskId, TaskState, When};
 /// What the log says about tasks that cannot be loaded, or not be written down.
 const LOADING: &str = "loading";
 const SUSPENDING: &str = "suspending";
+
+/// While the daemon ends, a guest that could not be written down is tried again so much later.
+const WRITE_AGAIN: Duration = Duration::from_millis(500);
 
 impl Driver {
     pub(super) fn report(&mut self, report: Report) {
@@ -41,7 +45,11 @@ impl Driver {
                 }
                 self.store(*update, keeps);
             }
-            Report::Unable { guest, error } => self.unable(guest, &error),
+            Report::Unable {
+                guest,
+                error,
+                passes,
+            } => self.unable(guest, &error, passes),
             Report::Trouble { id, error } => {
                 complain(LOADING, &error, || {
                     format!("task {id} cannot go on for now, and is tried again: {error}")
@@ -172,8 +180,9 @@ impl Driver {
         self.pool.send(Job::Freeze(guest, state));
     }
 
-    /// Nothing is lost: the guest goes on in memory, and is tried again at its next wait.
-    pub(super) fn unable(&mut self, guest: Box<Guest>, error: &str) {
+    /// Nothing is lost: the guest goes on in memory, and is tried again at its next wait. While the daemon ends, what
+    /// passes is tried again for as long as that takes.
+    pub(super) fn unable(&mut self, guest: Box<Guest>, error: &str, passes: bool) {
         let id = guest.id;
         complain(SUSPENDING, error, || {
             format!("task {id} cannot be suspended, stays in memory, and is tried again: {error}")
@@ -190,10 +199,28 @@ impl Driver {
             let error = error.to_string();
             command.refuse(Refused::Unable { id, error });
         }
-        if self.closing.is_some() {
-            self.release(id, When::NEVER);
-        } else {
-            self.park(guest);
+        match self.closing.is_some() {
+            false => self.park(guest),
+            true if passes => {
+                live.unstored = Some(error.into());
+                self.write_again(guest);
+            }
+            true => {
+                let error = Some(error.into());
+                self.unwritten.push(NotStored { id, error });
+                self.release(id, When::NEVER);
+            }
         }
+    }
+
+    /// Tries once more to write a guest down, after a while.
+    fn write_again(&self, guest: Box<Guest>) {
+        let outbox = self.outbox.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(WRITE_AGAIN).await;
+            guest.task.handle().suspend();
+            // The driver has gone.
+            let _ = outbox.send(Message::WaitOver(guest));
+        });
     }
 }

@@ -16,10 +16,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use self::listening::{HTTP, Inherited, PEERS};
 use crate::cli::args::daemon::Serve;
 use crate::cli::data_dir::data_directory;
-use crate::cli::exit::{DAEMON, Done, Failure, INTERNAL, USAGE, WRITE};
+use crate::cli::exit::{DAEMON, Done, Failure, INTERNAL, OK, USAGE, WRITE};
 use crate::cli::output::{self, say};
 use crate::cli::parse::guest::engine;
-use crate::scheduler::{Daemon, Options};
+use crate::scheduler::{Daemon, NotStored, Options};
 use crate::server::accept::Accepting;
 use crate::server::takeover::{Door, Sockets};
 use crate::server::{self, Peers, ServerOptions};
@@ -119,7 +119,7 @@ pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
         let door = listening::door(&data);
         run(listener, daemon, options, door, own, grace, signals).await
     });
-    let handed_over = matches!(result, Ok(true));
+    let handed_over = matches!(&result, Ok(ended) if ended.handed_over);
     if !handed_over {
         // Nothing listens there any more. Where the file cannot be removed, clients are refused a
         // connection instead.
@@ -129,7 +129,18 @@ pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
     runtime.shutdown_timeout(Duration::from_millis(200));
     // Nor for a module that is being prepared.
     crate::task::remove_unfinished();
-    result.map(|_| Done::Guest(0))
+    match NotStored::told(&result?.not_stored) {
+        None => OK,
+        Some(told) => Err(Failure::new(WRITE, told)),
+    }
+}
+
+/// How a daemon ended.
+struct Ended {
+    /// Another one goes on with its sockets.
+    handed_over: bool,
+    /// Tasks that go on from what was stored before.
+    not_stored: Vec<NotStored>,
 }
 
 /// Lets the process have as many descriptors open as it may: sleeping tasks keep their sockets.
@@ -182,8 +193,7 @@ impl Signals {
     }
 }
 
-/// Serves until a signal comes or another daemon takes over; then puts everything to sleep. Says
-/// whether another daemon has taken over.
+/// Serves until a signal comes or another daemon takes over; then puts everything to sleep.
 async fn run(
     listener: TcpListener,
     daemon: Arc<Daemon>,
@@ -192,7 +202,7 @@ async fn run(
     own: Vec<(String, OwnedFd)>,
     grace: Duration,
     signals: Signals,
-) -> Result<bool, Failure> {
+) -> Result<Ended, Failure> {
     let Signals {
         mut terminate,
         mut interrupt,
@@ -234,16 +244,34 @@ async fn run(
         None => say!("putting tasks to sleep; a second signal ends at once"),
         Some(_) => say!("another daemon takes over: putting tasks to sleep for it"),
     }
-    tokio::select! {
-        () = daemon.close() => {}
-        () = tokio::time::sleep(grace) => {
-            say!("some tasks computed all the time; they go on from their last snapshot at the next start");
+    let impatient = async {
+        tokio::select! {
+            () = tokio::time::sleep(grace) => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    };
+    let closing = daemon.close();
+    tokio::pin!(closing);
+    let not_stored = tokio::select! {
+        not_stored = &mut closing => not_stored,
+        () = impatient => match daemon.not_stored().await {
+            Some(not_stored) => not_stored,
+            None => closing.await,
+        },
+    };
+    if not_stored.iter().any(|task| task.error.is_none()) {
+        say!(
+            "some tasks computed all the time; they go on from their last snapshot at the next start"
+        );
     }
     daemon.ended();
-    let Some(next) = next else { return Ok(false) };
+    let Some(next) = next else {
+        return Ok(Ended {
+            handed_over: false,
+            not_stored,
+        });
+    };
     let sockets = Sockets {
         listeners: own,
         kept: daemon.hand_over(),
@@ -253,7 +281,10 @@ async fn run(
     let _ = tokio::time::timeout(LAST_REQUESTS, intake.all_asked()).await;
     drop(stop);
     let _ = tokio::time::timeout(LAST_REQUESTS, serving).await;
-    Ok(true)
+    Ok(Ended {
+        handed_over: true,
+        not_stored,
+    })
 }
 
 /// Makes the data directory, and checks that no other user can read it: it holds the token and the
