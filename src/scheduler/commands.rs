@@ -3,10 +3,11 @@
 use tokio::sync::oneshot;
 
 use super::Error as Refused;
+use super::damaged::Stored;
 use super::history::Run;
 use super::moving::Move;
 use super::schedule::{is_misplaced, scheduled};
-use super::spec::{More, Spec, Status, from_bytes, to_bytes};
+use super::spec::{More, Status, to_bytes};
 use super::time::Time;
 use crate::error::Error;
 use crate::model::{Event, TaskId, TaskState, When};
@@ -110,14 +111,38 @@ impl Command {
         }
     }
 
+    /// The change of a task that is damaged in the store: it can be copied and removed.
+    fn change_damaged(
+        &self,
+        row: &Row,
+        stored: Stored,
+        time: &Time,
+    ) -> Result<Option<Planned>, Error> {
+        // The other side of a move counts on it.
+        let moves = matches!(row.state, TaskState::Moving | TaskState::Arriving);
+        let given = stored.status.moved_to.is_some_and(|to| !to.settled);
+        match (&self.ask, stored.damage) {
+            (Ask::Settle | Ask::Reschedule, _) => Ok(None),
+            (Ask::Move(step), _) => step.change(row, time).map(Some),
+            (Ask::Remove, _) if moves || given => Err(self.not_while(row.state).into()),
+            (Ask::Remove, _) => Ok(Some(removed(row))),
+            (_, Some(damage)) => Err(damage.into()),
+            (_, None) => Ok(None),
+        }
+    }
+
     /// The change of a stored task, or `None` where it is as asked for.
     pub(super) fn change(&self, row: &Row, time: &Time) -> Result<Option<Planned>, Error> {
-        let mut status: Status = from_bytes(&row.status)?;
+        let stored = Stored::of(row);
+        if stored.damage.is_some() {
+            return self.change_damaged(row, stored, time);
+        }
+        let refused = || Error::from(self.not_while(row.state));
+        let mut status = stored.status;
         if matches!(self.ask, Ask::Reschedule) {
             return reschedule(row, status, time);
         }
         status.changed = time.wall();
-        let refused = || Error::from(self.not_while(row.state));
         let mut spec = None;
         let (event, due, snapshot) = match &self.ask {
             Ask::Settle | Ask::Reschedule => return Ok(None),
@@ -126,11 +151,7 @@ impl Command {
                 return Err(refused());
             }
             Ask::Remove if row.state.is_final() || row.state == TaskState::Paused => {
-                let change = Change::Remove {
-                    id: row.id,
-                    expected: row.version,
-                };
-                return Ok(Some((change, None, When::NEVER)));
+                return Ok(Some(removed(row)));
             }
             Ask::Remove => return Err(refused()),
             Ask::Pause if row.state == TaskState::Paused => return Ok(None),
@@ -148,7 +169,7 @@ impl Command {
                     status.wall = Some(next);
                 }
                 if !more.is_empty() {
-                    let mut given: Spec = from_bytes(&row.spec)?;
+                    let mut given = stored.spec;
                     given.take(more);
                     spec = Some(to_bytes(&given)?);
                 }
@@ -194,6 +215,12 @@ impl Command {
         };
         Ok(Some((Change::Update(update), Some(state), due)))
     }
+}
+
+/// The task goes.
+fn removed(row: &Row) -> Planned {
+    let (id, expected) = (row.id, row.version);
+    (Change::Remove { id, expected }, None, When::NEVER)
 }
 
 fn reschedule(row: &Row, mut status: Status, time: &Time) -> Result<Option<Planned>, Error> {

@@ -90,6 +90,18 @@ pub enum Error {
     /// What is stored cannot be read.
     #[error("a stored task is damaged: {0}")]
     Damaged(String),
+    /// A task of which what is stored cannot be read.
+    #[error(
+        "task {id} is damaged in the store, and does not run: {reason}; a backup of the store has it as it was (`dormouse \
+         store backup` makes them), `dormouse export {id}` gives a copy of its snapshot where that is whole, and `dormouse \
+         rm {id}` removes it"
+    )]
+    DamagedTask {
+        /// The task.
+        id: TaskId,
+        /// What cannot be read, and why.
+        reason: String,
+    },
     /// The task has not run, so that there is nothing to copy.
     #[error("task {0} has no snapshot: it has not been asleep yet")]
     NoSnapshot(TaskId),
@@ -133,6 +145,7 @@ impl From<Error> for Public {
             Error::NoTask(_)
             | Error::State { .. }
             | Error::NoSnapshot(_)
+            | Error::DamagedTask { .. }
             | Error::Unable { .. } => ErrorKind::Task,
             Error::NotStored { .. } | Error::Stuck { .. } => ErrorKind::Write,
             Error::NameTaken(_)

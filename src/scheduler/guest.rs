@@ -18,6 +18,7 @@ pub(super) use revive::NotRevived;
 
 use super::bases::{Bases, SMALL};
 use super::budget::{Budget, Share};
+use super::complaints::complain;
 use super::history::Run;
 use super::job::{Job, Report};
 use super::marks::Marks;
@@ -26,9 +27,9 @@ use super::output::{Following, Tail};
 use super::programs::Programs;
 use super::restart::{Restart, SETTLED};
 use super::sockets::Sockets;
-use super::spec::{Spec, Status, from_bytes, to_bytes};
+use super::spec::{Spec, Status, to_bytes};
 use super::time::Time;
-use super::{Options, reactor, schedule};
+use super::{Options, damaged, reactor, schedule};
 use crate::error::{Error, ErrorKind};
 use crate::model::{Digest, TaskId, TaskState, Wait, When};
 use crate::store::{Entry, Part, Row, Store, Update};
@@ -36,6 +37,9 @@ use crate::task::{ModuleRef, Step, Task, TaskHandle, Watched};
 
 /// How long a guest may go on when others are ready too.
 const SLICE: Duration = Duration::from_millis(10);
+
+/// What the log says about tasks whose row in the store is damaged.
+const DAMAGED: &str = "damaged";
 
 /// Nobody watches what a task in the store waits for, if it is not a time: it is looked at again after
 /// so long, in nanoseconds.
@@ -153,11 +157,13 @@ impl Worker {
                 return Ok(Report::Stale { id, due });
             }
         };
-        let read = || Ok::<_, Error>((from_bytes(&row.spec)?, from_bytes(&row.status)?));
-        let (spec, mut status): (Spec, Status) = match read() {
+        let (spec, mut status) = match damaged::read(&row) {
             Ok(read) => read,
+            // It stays in the store as it is.
             Err(error) => {
-                return self.set_aside(&row, &Status::default(), &error, TaskState::Paused);
+                let error = error.to_string();
+                complain(DAMAGED, &error, || error.clone());
+                return Ok(Report::Stale { id, due: None });
             }
         };
         let limit = self.options.output_limit;

@@ -1,8 +1,8 @@
 //! A task as it is shown.
 
-use super::Error;
+use super::damaged::Stored;
 use super::shared::Shared;
-use super::spec::{Spec, Status, from_bytes};
+use super::spec::{Spec, Status};
 use super::trouble::Trouble;
 use crate::model::{Digest, TaskId, TaskState};
 use crate::store::{Entry, Row};
@@ -24,7 +24,8 @@ pub struct TaskInfo {
     pub spec: Spec,
     /// What is known of it.
     pub status: Status,
-    /// Bytes of its stored snapshot, beside what it shares with others.
+    /// Bytes of its stored snapshot. A small one is counted without what it shares with others, a large one, which is
+    /// stored in chunks, with it.
     pub snapshot_bytes: u64,
     /// Bytes of its stored output.
     pub output_bytes: u64,
@@ -34,13 +35,19 @@ pub struct TaskInfo {
     pub trouble: Option<Trouble>,
     /// Bytes of memory that it waits for, because others have them.
     pub memory_wanted: Option<u64>,
+    /// What of it cannot be read from the store, and what to do. What cannot be read is a default here.
+    pub damaged: Option<String>,
 }
 
 impl TaskInfo {
-    pub(super) fn of(row: Row, shared: &Shared) -> Result<Self, Error> {
+    pub(super) fn of(row: Row, shared: &Shared) -> Self {
         let view = shared.view(row.id);
         let late = row.due.is_some_and(|due| due <= shared.time.now());
-        let mut status: Status = from_bytes(&row.status)?;
+        let Stored {
+            spec,
+            mut status,
+            damage,
+        } = Stored::of(&row);
         let memory = view.as_ref().map_or(0, |view| view.memory);
         status.wakes = shared
             .time
@@ -50,15 +57,15 @@ impl TaskInfo {
             (status.wait, status.wakes) = (Some(wait), wakes);
         }
         let live = view.is_some();
-        let turn = late && status.watched == 0;
+        let turn = late && status.watched == 0 && damage.is_none();
         let state = state(view.map(|view| view.state), row.state, turn);
-        Ok(Self {
+        Self {
             id: row.id,
             name: row.name,
             state,
             version: row.version,
             module: row.module,
-            spec: from_bytes(&row.spec)?,
+            spec,
             status,
             snapshot_bytes: row.snapshot_bytes,
             output_bytes: row.log_bytes,
@@ -72,7 +79,8 @@ impl TaskInfo {
                 true => shared.budget.waits(row.id),
                 false => None,
             },
-        })
+            damaged: damage.map(|damage| damage.to_string()),
+        }
     }
 }
 

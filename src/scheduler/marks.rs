@@ -13,8 +13,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::damaged::Stored;
 use super::journal::Tenure;
-use super::spec::{Status, from_bytes, to_bytes};
+use super::spec::to_bytes;
 use super::time::Time;
 use crate::error::Error;
 use crate::model::{TaskId, TaskState, When};
@@ -200,10 +201,12 @@ impl Marks {
                 continue;
             }
             aside.push(*id);
-            if row.state != TaskState::Hibernated {
+            let stored = Stored::of(&row);
+            // One that is damaged is not run anyway.
+            if row.state != TaskState::Hibernated || stored.damage.is_some() {
                 continue;
             }
-            let mut status: Status = from_bytes(&row.status)?;
+            let mut status = stored.status;
             status.changed = time.wall();
             status.keep_due(row.due);
             status.error = Some(format!(

@@ -24,12 +24,14 @@ mod complaints;
 #[cfg(feature = "server")]
 mod daemon;
 #[cfg(feature = "server")]
+mod damaged;
+#[cfg(feature = "server")]
 mod driver;
+#[cfg(feature = "server")]
+mod ending;
 #[cfg(feature = "server")]
 mod error;
 #[cfg(all(test, feature = "server"))]
-mod ending;
-#[cfg(feature = "server")]
 #[path = "tests/faults.rs"]
 mod faults;
 #[cfg(feature = "server")]
@@ -84,9 +86,9 @@ pub use self::{
     calendar::next_occurrence,
     check::check as check_store,
     daemon::{Daemon, Options, Submission},
+    ending::NotStored,
     error::Error,
     history::{History, Run},
-    ending::NotStored,
     info::{Outputs, Piece, TaskInfo},
     metrics::Metrics,
     moving::{Blob, Claim, Considered, Formats, Grants, Inquiry, MovedTo, Note, Offer, Standing},

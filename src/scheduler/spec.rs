@@ -317,14 +317,17 @@ pub(super) fn to_bytes(value: &impl Serialize) -> Result<Vec<u8>, Error> {
 }
 
 pub(super) fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    decode(bytes).map_err(Error::Damaged)
+}
+
+/// The same; an error is the reason alone.
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     match bytes.split_first() {
-        Some((&FORM, rest)) => {
-            rmp_serde::from_slice(rest).map_err(|e| Error::Damaged(e.to_string()))
-        }
-        Some((form, _)) => Err(Error::Damaged(format!(
+        Some((&FORM, rest)) => rmp_serde::from_slice(rest).map_err(|error| error.to_string()),
+        Some((form, _)) => Err(format!(
             "a task is stored in form {form}, and this build knows form {FORM}"
-        ))),
-        None => Err(Error::Damaged("a task is stored without content".into())),
+        )),
+        None => Err("a task is stored without content".into()),
     }
 }
 

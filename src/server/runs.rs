@@ -2,12 +2,14 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Response;
 use utoipa::OpenApi;
 
 use super::api::TASK;
-use super::routes::{Answer, Path, Shared, acted, find};
+use super::routes::{Answer, Path, Refused, Shared, acted, find};
 use super::wire::{Problem, Runs, Task};
+use crate::error::ErrorKind;
 
 /// What is said of it in the document.
 #[derive(OpenApi)]
@@ -28,8 +30,13 @@ pub(super) async fn start(State(served): Shared, Path(id): Path<String>) -> Answ
 /// The last runs of a task, the newest first: when, how long, how they ended, and how much they wrote. Some 30 are kept.
 #[utoipa::path(get, path = "/v1/tasks/{id}/runs", operation_id = "list_runs",
     params(("id" = String, Path, description = TASK)),
-    responses((status = 200, description = "The runs that are kept", body = Runs)))]
+    responses((status = 200, description = "The runs that are kept", body = Runs),
+        (status = 409, description = "The task is damaged in the store", body = Problem)))]
 pub(super) async fn runs(State(served): Shared, Path(id): Path<String>) -> Answer<Json<Runs>> {
     let id = find(&served, &id).await?;
-    Ok(Json(served.daemon.task(id).await?.into()))
+    let info = served.daemon.task(id).await?;
+    match info.damaged {
+        Some(damaged) => Err(Refused::new(StatusCode::CONFLICT, damaged).of(ErrorKind::Task)),
+        None => Ok(Json(info.into())),
+    }
 }

@@ -118,6 +118,10 @@ pub struct Task {
     #[serde(default)]
     pub memory_wanted: Option<u64>,
     /// In a list: arguments or names of variables are left out, because they are long. The task alone has them all.
+    /// What of it cannot be read from the store, and what to do; left out where nothing is wrong. The task does not run, and
+    /// what cannot be read is empty or zero here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damaged: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shortened: bool,
 }
@@ -175,6 +179,7 @@ impl From<TaskInfo> for Task {
             trouble: info.trouble.map(Trouble::from),
             memory_wanted: info.memory_wanted,
             shortened: false,
+            damaged: info.damaged,
         }
     }
 }

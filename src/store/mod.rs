@@ -70,6 +70,8 @@ pub struct Row {
     pub log_bytes: u64,
     /// How many bytes its snapshot has here.
     pub snapshot_bytes: u64,
+    /// What of it cannot be read, and is a default here.
+    pub damage: Option<String>,
 }
 
 /// A stored snapshot.

@@ -388,11 +388,9 @@ fn state_number(state: TaskState) -> i64 {
         .map_or(0, |place| place as i64)
 }
 
-fn state_of(number: i64) -> rusqlite::Result<TaskState> {
-    let place = usize::try_from(number).ok();
-    place
-        .and_then(|place| TaskState::ALL.get(place).copied())
-        .ok_or(rusqlite::Error::IntegralValueOutOfRange(0, number))
+fn known_state(number: i64) -> Option<TaskState> {
+    let place = usize::try_from(number).ok()?;
+    TaskState::ALL.get(place).copied()
 }
 
 impl Error {

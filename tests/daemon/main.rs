@@ -10,6 +10,7 @@ mod clock;
 mod compute;
 mod connections;
 mod crash;
+mod damaged;
 mod ending;
 mod faketime;
 mod faults;

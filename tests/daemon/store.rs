@@ -11,7 +11,7 @@ use ureq::http::Method;
 
 use crate::support::{Daemon, folder, text};
 
-fn store(arguments: &[&str], data: &Path) -> Output {
+pub fn store(arguments: &[&str], data: &Path) -> Output {
     let (command, rest) = arguments.split_first().expect("a command");
     Command::new(env!("CARGO_BIN_EXE_dormouse"))
         .args(["store", command, "--data"])
@@ -22,7 +22,7 @@ fn store(arguments: &[&str], data: &Path) -> Output {
 }
 
 /// What Python's SQLite, which is not ours, says of a file; the answer to the last statement.
-fn sqlite(file: &Path, statements: &[&str]) -> String {
+pub fn sqlite(file: &Path, statements: &[&str]) -> String {
     let script = "import sqlite3, sys
 file = sqlite3.connect(sys.argv[1], isolation_level=None)
 for statement in sys.argv[2:]:

@@ -1,10 +1,11 @@
 // What is shown: names that mean harm, directories, large numbers, and a limit that can be raised.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
 
-import { addRow, ask, data, fillRow, logsHave, open, paneIs, press, sendForm, openForm, chooseFile, openGroup, command, guest, taskIn, test, text, until, upload } from "./harness.mjs";
+import { addRow, ask, data, faults, fillRow, logsHave, open, paneIs, press, sendForm, openForm, chooseFile, openGroup, command, guest, taskIn, test, text, until, upload } from "./harness.mjs";
 
 // Unicode's own classes: controls, what turns text around or hides it, and separators of lines.
 const HIDDEN = String.raw`(?![\u200c\u200d\n\t])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]`;
@@ -42,6 +43,26 @@ await test("letters of all scripts and joined emoji stay as they are", async (pa
   await open(page, `task=${task.id}`);
   await paneIs(page, "exited");
   assert.ok((await text(page, "#fields")).includes(names.join(" ")));
+});
+
+await test("a task that is damaged in the store hides no other, and can be saved and removed alone", async (page) => {
+  const module = await upload("ex_sleeper");
+  const { body: other } = await ask("POST", "/v1/tasks", { module, args: ["x", "3600"] });
+  const { body: task } = await ask("POST", "/v1/tasks", { module, args: ["x", "3600"] });
+  for (const { id } of [other, task]) await taskIn(id, "hibernated");
+  const damage = `import sqlite3, sys
+file = sqlite3.connect(sys.argv[1], isolation_level=None)
+file.execute("UPDATE tasks SET spec = x'01c1' WHERE id = ?", (sys.argv[2],))`;
+  execFileSync("python3", ["-c", damage, join(data, "store.sqlite"), String(task.id)]);
+  await open(page, `task=${task.id}`);
+  await paneIs(page, "damaged");
+  assert.ok((await text(page, "#fields")).includes(`dormouse rm ${task.id}`));
+  assert.ok((await text(page, `#tasks tr[data-id="${task.id}"]`)).includes("damaged"));
+  assert.ok((await text(page, `#tasks tr[data-id="${other.id}"]`)).includes("hibernated"));
+  const enabled = await page.$$eval("#actions button", (all) => all.filter((button) => !button.disabled).map((button) => button.textContent));
+  assert.deepEqual(enabled, ["Export", "Remove"]);
+  assert.deepEqual(await faults(page), []);
+  assert.equal((await ask("DELETE", `/v1/tasks/${task.id}`)).status, 204);
 });
 
 await test("a directory to be read only says so, also after an import that says nothing", async (page) => {

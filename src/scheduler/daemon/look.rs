@@ -56,7 +56,7 @@ fn list(shared: &Shared, filter: Filter) -> Result<(Vec<TaskInfo>, Option<TaskId
         for row in rows {
             before = Some(row.id);
             let size = row.spec.len();
-            let info = TaskInfo::of(row, shared)?;
+            let info = TaskInfo::of(row, shared);
             if wanted(&info) {
                 found.push(info);
                 bytes += size;
@@ -91,7 +91,7 @@ fn live(shared: &Shared, filter: &Filter) -> Result<(Vec<TaskInfo>, Option<TaskI
     for id in ids {
         if let Some(row) = shared.store.task(id)? {
             let size = row.spec.len();
-            let info = TaskInfo::of(row, shared)?;
+            let info = TaskInfo::of(row, shared);
             if filter.states.contains(&info.state) {
                 found.push(info);
                 bytes += size;
@@ -128,7 +128,7 @@ impl Daemon {
         blocking(move || {
             let row = shared.store.task(id)?;
             let row = row.ok_or_else(|| Refused::NoTask(id.to_string()))?;
-            Ok(TaskInfo::of(row, &shared)?)
+            Ok(TaskInfo::of(row, &shared))
         })
         .await
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use super::super::Error as Refused;
 use super::super::calendar;
 use super::super::commands::Ask;
+use super::super::damaged::Stored;
 use super::super::driver::Message;
 use super::super::programs::{blob, told};
 use super::super::spec::{Spec, Status, to_bytes};
@@ -300,7 +301,9 @@ impl Daemon {
             let (row, frozen) = found.ok_or_else(|| Refused::NoTask(id.to_string()))?;
             let frozen = frozen.ok_or(Refused::NoSnapshot(id))?;
             let mut snapshot = bases.whole(&frozen)?;
-            snapshot.module = programs.get(&row.module)?.embedded();
+            // Of a damaged task it may not be known which one it is.
+            let damaged = |error| Stored::of(&row).damage.map_or(error, Error::from);
+            snapshot.module = programs.get(&row.module).map_err(damaged)?.embedded();
             let daemon = &shared.options.identity;
             snapshot.meta.origin = Some(format!("{daemon}/{id}@{}", row.version));
             snapshot.encode()

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::Error as Refused;
 use super::super::daemon::{Daemon, blocking};
+use super::super::damaged::Stored;
 use super::super::spec::{Status, from_bytes};
 use super::{Note, Step};
 use crate::error::Error;
@@ -116,8 +117,7 @@ impl Daemon {
     /// Where the store cannot be read, or it is not there.
     pub(crate) async fn moved_since(&self, id: TaskId) -> Result<(u64, Option<String>), Error> {
         let row = self.row(id).await?;
-        let status: Status = from_bytes(&row.status)?;
-        Ok((status.changed, row.name))
+        Ok((Stored::of(&row).status.changed, row.name))
     }
 
     async fn row(&self, id: TaskId) -> Result<Row, Error> {

@@ -254,6 +254,7 @@ impl Daemon {
             status: to_bytes(&status)?,
             log_bytes: 0,
             snapshot_bytes: 0,
+            damage: None,
         };
         let limit = shared.options.output_limit;
         let tail = Tail::new(id, limit, shared.time.clone(), shared.following.clone());

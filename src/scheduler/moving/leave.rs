@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::super::Error as Refused;
 use super::super::commands::Ask;
 use super::super::daemon::{Daemon, blocking};
+use super::super::damaged;
 use super::super::sockets::Kept;
-use super::super::spec::{Spec, Status, from_bytes, to_bytes};
+use super::super::spec::{Spec, from_bytes, to_bytes};
 use super::{Inquiry, Move, Note, Offer, OfferedPiece, Step};
 use crate::error::Error;
 use crate::model::{Digest, Limit, Setting, TaskId, TaskState, TransferId, When};
@@ -58,7 +59,7 @@ impl Daemon {
         blocking(move || {
             let found = shared.store.load(id)?;
             let (row, frozen) = found.ok_or_else(|| Refused::NoTask(id.to_string()))?;
-            let spec: Spec = from_bytes(&row.spec)?;
+            let (spec, _) = damaged::read(&row)?;
             let memory = spec.limits(&shared.options.limits).get(Limit::Memory);
             let spec = relocated(spec, &dirs, memory)?;
             Ok(Inquiry {
@@ -170,10 +171,10 @@ impl Daemon {
                     bytes: logged.entry.bytes,
                 }));
             }
-            let mut status: Status = from_bytes(&row.status)?;
+            let (given, mut status) = damaged::read(&row)?;
             // The other side has a steady clock of its own.
             status.wakes = status.wakes.map(|at| shared.time.to_wall(at));
-            let wanted = from_bytes::<Spec>(&row.spec)?.proxy_streams;
+            let wanted = given.proxy_streams;
             Ok(Offer {
                 transfer,
                 streams: match wanted {

@@ -4,7 +4,7 @@
 import { Refused, askForToken, get, hasToken, keepToken } from "./api.js";
 import { onSubmitted } from "./form.js";
 import { choose, chosenId, onChange, showTask } from "./task.js";
-import { $, bytes, local, make, number, plain, setText, span, svg, until } from "./text.js";
+import { $, bytes, local, make, number, plain, setText, span, stateOf, svg, until } from "./text.js";
 
 const STATES = ["ready", "running", "parked", "hibernated", "paused", "exited", "failed",
   "moving", "arriving", "moved"];
@@ -137,10 +137,11 @@ function showStats(stats) {
 const ends = (task) => (task.exit_code !== null ? `exit code ${task.exit_code}` : "–");
 
 function cellsOf(task) {
-  const error = task.error ? plain(task.error) : null;
+  const wrong = task.damaged ?? task.error;
+  const error = wrong ? plain(wrong) : null;
   const program = plain(task.args.join(" "));
   return [
-    { text: task.state, state: task.state },
+    { text: stateOf(task), state: stateOf(task) },
     { text: plain(task.name ?? "–") },
     { text: program, title: program },
     { text: error ?? plain(task.waits_for ?? "–"), title: error, kind: error && "wrong" },
@@ -168,7 +169,7 @@ function fill(line, task) {
   const link = line.querySelector("a");
   const target = address({ task: String(task.id) });
   if (link.getAttribute("href") !== target) link.setAttribute("href", target);
-  link.setAttribute("aria-label", `Task ${task.id}, ${task.state}`);
+  link.setAttribute("aria-label", `Task ${task.id}, ${stateOf(task)}`);
   const isChosen = task.id === chosenId();
   line.classList.toggle("chosen", isChosen);
   if (isChosen) link.setAttribute("aria-current", "true");

@@ -2,7 +2,7 @@
 
 import { Refused, ask, get, hasToken, send, taskPath } from "./api.js";
 import { addLimit, clearErrors, clearList, prepareLimits, readLimits, showError } from "./fields.js";
-import { $, bytes, local, make, number, output, plain, setText, until } from "./text.js";
+import { $, bytes, local, make, number, output, plain, setText, stateOf, until } from "./text.js";
 
 const MOST_OUTPUT = 400_000;
 const OVER = ["exited", "failed", "moved"];
@@ -20,12 +20,14 @@ export const onChange = (then) => (happened = then);
 
 function actions(task) {
   const over = OVER.includes(task.state);
+  // One that is damaged can be copied and removed, and nothing else.
+  const whole = !task.damaged;
   return [
-    ["Pause", !over && task.state !== "paused", () => act(task, "pause")],
-    ["Resume", task.state === "paused", () => act(task, "resume")],
+    ["Pause", whole && !over && task.state !== "paused", () => act(task, "pause")],
+    ["Resume", whole && task.state === "paused", () => act(task, "resume")],
     ["Export", !over, () => save(task)],
-    ["Kill", !over, () => sure(`End task ${task.id}? It cannot be resumed.`).then((yes) => yes && act(task, "kill"))],
-    ["Remove", over || task.state === "paused", () => sure(`Remove task ${task.id} and its output?`).then((yes) => yes && remove(task))],
+    ["Kill", whole && !over, () => sure(`End task ${task.id}? It cannot be resumed.`).then((yes) => yes && act(task, "kill"))],
+    ["Remove", over || !whole || task.state === "paused", () => sure(`Remove task ${task.id} and its output?`).then((yes) => yes && remove(task))],
   ];
 }
 
@@ -40,6 +42,7 @@ function fieldsOf(task) {
     wakes: task.wakes && `${until(task.wakes)}, ${local(task.wakes)}`,
     every: task.every,
     "exit code": task.exit_code,
+    damaged: task.damaged,
     error: task.error,
     submitted: local(task.submitted),
     changed: local(task.changed),
@@ -95,7 +98,7 @@ function showActions(task) {
 
 /** A paused task can be given more of what it had reached. */
 function showRaise(task) {
-  const paused = task.state === "paused";
+  const paused = task.state === "paused" && !task.damaged;
   const form = $("raise");
   if (paused && form.hidden) {
     const reached = /the limit ([a-z-]+)=/.exec(task.error ?? "")?.[1] ?? null;
@@ -110,10 +113,11 @@ function showRaise(task) {
 function showTitle(task) {
   const name = task.name ? ` ${plain(task.name)}` : "";
   setText($("pane-number"), `Task ${task.id}${name} `);
-  setText($("pane-state"), task.state);
-  $("pane-state").className = `state ${task.state}`;
+  const state = stateOf(task);
+  setText($("pane-state"), state);
+  $("pane-state").className = `state ${state}`;
   document.title = `Task ${task.id}${name} · dormouse`;
-  if (shown && shown.state !== task.state) setText($("said"), `Task ${task.id} is ${task.state}`);
+  if (shown && stateOf(shown) !== state) setText($("said"), `Task ${task.id} is ${state}`);
 }
 
 export async function showTask() {

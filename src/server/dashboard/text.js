@@ -54,6 +54,9 @@ export function span(seconds) {
   return rest && whole < 10 ? `${whole} ${name} ${rest} ${small}` : `${whole} ${name}`;
 }
 
+/** How a task stands, in a word. */
+export const stateOf = (task) => (task.damaged ? "damaged" : task.state);
+
 export const local = (time) => new Date(time).toLocaleString();
 
 export function until(time) {

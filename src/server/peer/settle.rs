@@ -71,8 +71,13 @@ impl Peers {
                 continue;
             }
             // Whoever moved it may have come further since the list was made. From here on nobody does.
-            let Some((mut transfer, note)) = self.daemon.open_move(listed.id).await? else {
-                continue;
+            let (mut transfer, note) = match self.daemon.open_move(listed.id).await {
+                Ok(Some(open)) => open,
+                Ok(None) => continue,
+                Err(error) => {
+                    left += self.left_open(&listed, &error);
+                    continue;
+                }
             };
             if transfer.step == TransferStep::Giving {
                 if starting && !silent.contains(&note.address) {
@@ -86,7 +91,10 @@ impl Peers {
                     }
                 }
                 log::info!("task {} stays here: its move was cut short", transfer.task);
-                self.daemon.keep(transfer.id).await?;
+                if let Err(error) = self.daemon.keep(transfer.id).await {
+                    left += self.left_open(&transfer, &error);
+                    continue;
+                }
                 transfer.step = TransferStep::Returned;
             }
             if note.address.is_empty() || silent.contains(&note.address) {
@@ -97,14 +105,19 @@ impl Peers {
                 Ok(true) => self.untold(transfer.id),
                 Ok(false) => left += 1,
                 Err(error) => {
-                    log::debug!("move {} of task {}: {error}", transfer.id, transfer.task);
-                    self.trouble(transfer.id, error.to_string());
+                    left += self.left_open(&transfer, &error);
                     silent.insert(note.address);
-                    left += 1;
                 }
             }
         }
         Ok(left)
+    }
+
+    /// A move stays open, and says why; the others are looked at all the same. Gives how many are left by that.
+    fn left_open(&self, transfer: &Transfer, error: &Error) -> usize {
+        log::debug!("move {} of task {}: {error}", transfer.id, transfer.task);
+        self.trouble(transfer.id, error.to_string());
+        1
     }
 
     /// Tells the other side to drop a task, before it goes on here. Where that says that it has taken the task, it is

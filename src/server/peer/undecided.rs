@@ -96,14 +96,17 @@ impl Peers {
         let mut found = Vec::new();
         for listed in self.daemon.open_moves().await? {
             // It may have ended, and its task gone, since the list was made.
-            let Some((transfer, note)) = self.daemon.open_move(listed.id).await? else {
-                continue;
+            let (transfer, note, unreadable) = match self.daemon.open_move(listed.id).await {
+                Ok(Some((transfer, note))) => (transfer, note, None),
+                Ok(None) => continue,
+                // The others are shown, and this one says why not.
+                Err(error) => (listed, Note::default(), Some(error.to_string())),
             };
             let Ok((since, name)) = self.daemon.moved_since(transfer.task).await else {
                 continue;
             };
             let peer = self.trust.of(&transfer.peer).map(|peer| peer.name);
-            let why = self.troubles.all().get(&transfer.id).cloned();
+            let why = unreadable.or_else(|| self.troubles.all().get(&transfer.id).cloned());
             found.push(Open {
                 task: transfer.task.0,
                 name,

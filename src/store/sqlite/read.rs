@@ -1,32 +1,83 @@
 //! What reads the database.
 
-use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params, types::Value};
+use rusqlite::types::{FromSql, Value};
+use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
 
 use super::super::{
     Due, Entry, Filter, Frozen, Logged, Row, Stamp, Stream, Transfer, TransferStep,
 };
-use super::{chunk_id, signed, state_number, state_of, unsigned};
+use super::{chunk_id, known_state, signed, state_number, unsigned};
 use crate::clock::Mark;
 use crate::model::{Digest, TaskId, TaskState, TransferId};
 
-const COLUMNS: &str = "t.id, t.version, t.state, t.due, t.name,
+// Whatever the version is, it is a number: a damaged task is removed by it, too.
+const COLUMNS: &str = "t.id, coalesce(CAST(t.version AS INTEGER), 0), t.state, t.due, t.name,
     (SELECT digest FROM blobs WHERE id = t.module), t.spec, t.status, t.log_bytes,
     coalesce(length(t.snapshot), 0) + CASE WHEN t.pack IS NULL THEN 0 ELSE
       (SELECT coalesce(sum(length(bytes)), 0) FROM chunks
-       WHERE id >= t.pack << 20 AND id < (t.pack + 1) << 20) END";
+       WHERE id >= t.pack << 20 AND id < (t.pack + 1) << 20) END +
+    coalesce((SELECT length(b.bytes) + (SELECT coalesce(sum(length(bytes)), 0) FROM chunks
+       WHERE id >= b.pack << 20 AND id < (b.pack + 1) << 20)
+     FROM blobs b WHERE b.id = t.base AND b.pack IS NOT NULL), 0)";
+
+/// What a task is shown as whose state is none.
+const UNKNOWN: TaskState = TaskState::Paused;
+
+/// The columns of one task. One that does not hold what it should is noted, and is a default: whoever reads many
+/// tasks gets the others.
+struct Columns<'a> {
+    sql: &'a SqlRow<'a>,
+    damage: Option<String>,
+}
+
+impl Columns<'_> {
+    fn get<T: FromSql + Default>(&mut self, place: usize, what: &str) -> T {
+        let value = self.sql.get(place);
+        value.unwrap_or_else(|error| self.damaged(format!("{what} cannot be read: {error}")))
+    }
+
+    fn damaged<T: Default>(&mut self, reason: String) -> T {
+        self.damage.get_or_insert(reason);
+        T::default()
+    }
+
+    fn state(&mut self) -> TaskState {
+        let number: i64 = self.get(2, "its state");
+        known_state(number).unwrap_or_else(|| {
+            self.damaged::<()>(format!("its state is {number}, which is none"));
+            UNKNOWN
+        })
+    }
+
+    fn module(&mut self) -> Digest {
+        let digest: Option<[u8; 32]> = self.get(5, "the digest of its module");
+        match digest {
+            Some(digest) => Digest::from_bytes(digest),
+            None => Digest::from_bytes(self.damaged("its module is not in the store".into())),
+        }
+    }
+}
 
 fn row(sql: &SqlRow<'_>) -> rusqlite::Result<Row> {
+    read_row(sql, None)
+}
+
+fn read_row(sql: &SqlRow<'_>, damage: Option<String>) -> rusqlite::Result<Row> {
+    let mut columns = Columns { sql, damage };
     Ok(Row {
         id: TaskId(unsigned(sql.get(0)?)),
         version: unsigned(sql.get(1)?),
-        state: state_of(sql.get(2)?)?,
-        due: sql.get::<_, Option<i64>>(3)?.map(unsigned),
-        name: sql.get(4)?,
-        module: Digest::from_bytes(sql.get(5)?),
-        spec: sql.get(6)?,
-        status: sql.get(7)?,
-        log_bytes: unsigned(sql.get(8)?),
-        snapshot_bytes: unsigned(sql.get(9)?),
+        state: columns.state(),
+        due: columns
+            .get::<Option<i64>>(3, "when it is due")
+            .map(unsigned),
+        name: columns.get(4, "its name"),
+        module: columns.module(),
+        spec: columns.get(6, "what it was submitted with"),
+        status: columns.get(7, "its status"),
+        log_bytes: unsigned(columns.get(8, "the size of its output")),
+        snapshot_bytes: unsigned(columns.get(9, "the size of its snapshot")),
+        damage: columns.damage,
     })
 }
 
@@ -47,12 +98,14 @@ pub(super) fn load(
              FROM tasks t WHERE t.id = ?1"
         ))?
         .query_row([signed(id.0)], |sql| {
-            let bytes: Option<Vec<u8>> = sql.get(10)?;
-            let base: Option<[u8; 32]> = sql.get(11)?;
+            let mut columns = Columns { sql, damage: None };
+            let bytes: Option<Vec<u8>> = columns.get(10, "its snapshot");
+            let base: Option<[u8; 32]> = columns.get(11, "the base of its snapshot");
             let base = base.map(Digest::from_bytes);
-            let pack = sql.get::<_, Option<i64>>(12)?.map(unsigned);
+            let pack: Option<i64> = columns.get(12, "where its snapshot lies");
+            let pack = pack.map(unsigned);
             let frozen = bytes.map(|bytes| Frozen { base, bytes, pack });
-            Ok((row(sql)?, frozen))
+            Ok((read_row(sql, columns.damage)?, frozen))
         })
         .optional()
 }
@@ -66,13 +119,22 @@ pub(super) fn named(reader: &Connection, name: &str) -> rusqlite::Result<Option<
 
 pub(super) fn list(reader: &Connection, filter: &Filter) -> rusqlite::Result<Vec<Row>> {
     let before = filter.before.map_or(i64::MAX, |id| signed(id.0));
-    let states = match filter.states.is_empty() {
-        true => TaskState::ALL.to_vec(),
-        false => filter.states.clone(),
-    };
+    let states = &filter.states;
     let places = vec!["?"; states.len()].join(", ");
     let mut values = vec![Value::from(before)];
     values.extend(states.iter().map(|state| Value::from(state_number(*state))));
+    // A state that is none is shown as this one.
+    let (wanted, all) = match (states.is_empty(), states.contains(&UNKNOWN)) {
+        (true, _) => (String::new(), 0),
+        (false, false) => (format!("AND t.state IN ({places})"), 0),
+        (false, true) => {
+            let known = vec!["?"; TaskState::ALL.len()].join(", ");
+            let wanted = format!("AND (t.state IN ({places}) OR t.state NOT IN ({known}))");
+            (wanted, TaskState::ALL.len())
+        }
+    };
+    let known = TaskState::ALL.iter().take(all);
+    values.extend(known.map(|state| Value::from(state_number(*state))));
     // Names hold nothing else that GLOB takes for special.
     let named = match &filter.name {
         Some(pattern) => {
@@ -84,7 +146,7 @@ pub(super) fn list(reader: &Connection, filter: &Filter) -> rusqlite::Result<Vec
     values.push(Value::from(filter.limit as i64));
     reader
         .prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM tasks t WHERE t.id < ? AND t.state IN ({places}) {named}
+            "SELECT {COLUMNS} FROM tasks t WHERE t.id < ? {wanted} {named}
              ORDER BY t.id DESC LIMIT ?"
         ))?
         .query_map(rusqlite::params_from_iter(values), row)?
@@ -100,7 +162,9 @@ pub(super) fn due(
     let (at, id) = after.map_or((-1, -1), |due| (signed(due.at), signed(due.id.0)));
     reader
         .prepare_cached(
-            "SELECT due, id FROM tasks WHERE due IS NOT NULL AND (due, id) > (?1, ?2) AND due <= ?3
+            // What is no number there is larger than all numbers, but for a fraction.
+            "SELECT CAST(due AS INTEGER), id FROM tasks
+             WHERE due IS NOT NULL AND (due, id) > (?1, ?2) AND due <= ?3
              ORDER BY due, id LIMIT ?4",
         )?
         .query_map(params![at, id, signed(until), limit as i64], |sql| {
@@ -177,7 +241,8 @@ pub(super) fn counts(reader: &Connection) -> rusqlite::Result<Vec<(TaskState, u6
     reader
         .prepare_cached("SELECT state, count(*) FROM tasks GROUP BY state")?
         .query_map([], |sql| {
-            Ok((state_of(sql.get(0)?)?, unsigned(sql.get(1)?)))
+            let state = sql.get(0).ok().and_then(known_state);
+            Ok((state.unwrap_or(UNKNOWN), unsigned(sql.get(1)?)))
         })?
         .collect()
 }
@@ -240,7 +305,7 @@ pub(super) fn finished(
 ) -> rusqlite::Result<Vec<(TaskId, u64)>> {
     reader
         .prepare_cached(
-            "SELECT id, version FROM tasks WHERE state >= 5 AND state NOT IN (7, 8) AND changed < ?1
+            "SELECT id, coalesce(CAST(version AS INTEGER), 0) FROM tasks WHERE state >= 5 AND state IN (5, 6, 9) AND changed < ?1
              ORDER BY changed LIMIT ?2",
         )?
         .query_map([signed(before), limit as i64], |sql| {

@@ -420,7 +420,9 @@ impl Writer<'_> {
     fn remove(&self, id: TaskId, expected: u64) -> Result<Verdict, Error> {
         let removed = self
             .transaction
-            .prepare_cached("DELETE FROM tasks WHERE id = ?1 AND version = ?2")?
+            .prepare_cached(
+                "DELETE FROM tasks WHERE id = ?1 AND coalesce(CAST(version AS INTEGER), 0) = ?2",
+            )?
             .execute([signed(id.0), signed(expected)])?;
         if removed == 0 {
             return Ok(Verdict::Conflict);

@@ -23,6 +23,7 @@ pub(crate) fn inspect(remote: &Remote, id: &str) -> Result<Done, Failure> {
         ("task", Some(task.id.to_string())),
         ("name", task.name),
         ("program", Some(task.args.join(" "))),
+        ("damaged", task.damaged),
         ("state", Some(task.state)),
         ("waits for", task.waits_for),
         ("wakes", task.wakes),

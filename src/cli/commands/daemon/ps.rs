@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::list::list;
-use super::wire_task::trouble;
+use super::wire_task::{self, trouble};
 use crate::cli::args::daemon::{Ps, Sort};
 use crate::cli::client::Client;
 use crate::cli::exit::{Done, Failure, OK, USAGE};
@@ -95,6 +95,7 @@ fn table(tasks: &[wire::Task]) {
                 error.map_or("-".into(), |error| shortened(error, 24))
             }
         };
+        let state = wire_task::state(task);
         let name = task.name.as_deref().unwrap_or("-");
         let size = match task.snapshot_bytes {
             0 => "-".into(),
@@ -102,10 +103,12 @@ fn table(tasks: &[wire::Task]) {
         };
         let program = shortened(&task.args.join(" "), 60);
         out!(
-            "{:>8}  {:<10}  {wakes:<24}  {name:<14}  {size:>9}  {program}",
+            "{:>8}  {state:<10}  {wakes:<24}  {name:<14}  {size:>9}  {program}",
             task.id,
-            task.state
         );
+        if let Some(damaged) = &task.damaged {
+            out!("{:>10}{damaged}", "");
+        }
         if let Some(found) = &task.trouble {
             out!("{:>10}{}", "", trouble(found));
         }

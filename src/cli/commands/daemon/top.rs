@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
+use super::wire_task;
 use crate::cli::args::daemon::Top;
 use crate::cli::client::Client;
 use crate::cli::exit::{Done, Failure, OK};
@@ -97,6 +98,7 @@ fn show(stats: &wire::Stats, before: Option<&wire::Stats>, tasks: &wire::Tasks) 
     for task in &tasks.tasks {
         let wakes = task.wakes.as_deref().unwrap_or("-");
         let program = shortened(&task.args.join(" "), 50);
-        out!("{:>8}  {:<10}  {wakes:<24}  {program}", task.id, task.state);
+        let state = wire_task::state(task);
+        out!("{:>8}  {state:<10}  {wakes:<24}  {program}", task.id);
     }
 }

@@ -71,6 +71,14 @@ pub(super) fn print(task: &wire::Task) {
     }
 }
 
+/// How a task stands, in a word.
+pub(super) fn state(task: &wire::Task) -> &str {
+    match task.damaged.is_some() {
+        true => "damaged",
+        false => &task.state,
+    }
+}
+
 /// Where a task is that has moved.
 pub(super) fn place(to: &wire::MovedTo) -> String {
     format!("task {} of daemon {} at {}", to.task, to.daemon, to.address)
