@@ -6,6 +6,8 @@
 
 mod large;
 
+pub(super) use large::read_chunk;
+
 use std::collections::HashMap;
 use std::io::Read;
 use std::num::NonZeroUsize;
@@ -313,7 +315,7 @@ impl State {
 }
 
 /// An error of what reads or writes pages, which may have come from the store.
-fn unread(error: std::io::Error) -> Error {
+pub(super) fn unread(error: std::io::Error) -> Error {
     let error = match error.downcast::<Error>() {
         Ok(error) => return error,
         Err(error) => error,

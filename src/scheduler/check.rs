@@ -1,15 +1,18 @@
 //! Looks whether everything in a store can be used: what SQLite does not see, since it keeps no digests.
 
 use std::collections::HashMap;
+use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use lru::LruCache;
 
-use super::spec::{Spec, Status, from_bytes};
+use super::bases::{read_chunk, unread};
+use super::damaged::Stored;
 use crate::error::Error;
 use crate::model::{Digest, Limit, Limits, TaskId};
 use crate::store::{Filter, Frozen, Row, Store};
+use crate::task::chunks::{Index, Known, Pages};
 use crate::task::{Snapshot, check_packed, unpack};
 
 /// Tasks that are read at once.
@@ -32,7 +35,7 @@ pub struct Checked {
 }
 
 /// Looks at all tasks, and tells what is wrong with each.
-pub fn check(store: &dyn Store, tell: &mut dyn FnMut(&str)) -> Checked {
+pub fn check(store: Arc<dyn Store>, tell: &mut dyn FnMut(&str)) -> Checked {
     let mut checker = Checker {
         store,
         tell,
@@ -45,12 +48,21 @@ pub fn check(store: &dyn Store, tell: &mut dyn FnMut(&str)) -> Checked {
     checker.checked
 }
 
+/// What snapshots are compressed against.
+#[derive(Clone)]
+enum Base {
+    /// The flat form of a small snapshot.
+    Flat(Arc<Vec<u8>>),
+    /// Where the chunks of a large one are.
+    Chunks(Arc<Known>),
+}
+
 struct Checker<'a> {
-    store: &'a dyn Store,
+    store: Arc<dyn Store>,
     tell: &'a mut dyn FnMut(&str),
     /// Whether each is whole.
     modules: HashMap<Digest, bool>,
-    bases: LruCache<Digest, Arc<Vec<u8>>>,
+    bases: LruCache<Digest, Base>,
     checked: Checked,
 }
 
@@ -83,11 +95,13 @@ impl Checker<'_> {
     fn task(&mut self, row: &Row) {
         let id = row.id;
         self.checked.tasks += 1;
-        let read = from_bytes::<Spec>(&row.spec).and(from_bytes::<Status>(&row.status).map(drop));
-        if let Err(error) = read {
-            self.found(&format!("task {id}: {error}"));
+        if let Some(damage) = Stored::of(row).damage {
+            self.found(&damage.to_string());
         }
-        self.module(id, row.module);
+        // Which module one runs whose row is damaged may not be known.
+        if row.damage.is_none() {
+            self.module(id, row.module);
+        }
         match self.store.load(id) {
             Ok(Some((_, Some(frozen)))) => {
                 self.checked.snapshots += 1;
@@ -136,25 +150,50 @@ impl Checker<'_> {
 
     fn snapshot(&mut self, frozen: &Frozen) -> Result<(), Error> {
         let limit = Limits::default().value(Limit::Snapshot);
-        let base = match frozen.base {
-            Some(digest) => self.base(&digest)?,
-            None => Arc::default(),
+        let base = frozen.base.map(|digest| self.base(&digest)).transpose()?;
+        if Index::is(&frozen.bytes) {
+            let index = Index::unpack(&frozen.bytes, limit)?;
+            return self.chunks(&index, base);
+        }
+        let flat = match &base {
+            Some(Base::Flat(flat)) => flat.as_slice(),
+            _ => &[],
         };
-        Snapshot::unflatten(&unpack(&frozen.bytes, &base, limit)?).map(drop)
+        Snapshot::unflatten(&unpack(&frozen.bytes, flat, limit)?).map(drop)
     }
 
-    fn base(&mut self, digest: &Digest) -> Result<Arc<Vec<u8>>, Error> {
+    /// Reads all pages of a large snapshot, some chunks at a time. Each chunk is compared with its digest.
+    fn chunks(&self, index: &Index, base: Option<Base>) -> Result<(), Error> {
+        let known = match base {
+            Some(Base::Chunks(known)) => Some(known),
+            _ => None,
+        };
+        let mut pages = Pages::new(index, known, read_chunk(self.store.clone()));
+        io::copy(&mut pages, &mut io::sink()).map_err(unread)?;
+        Snapshot::unflatten(&index.flat).map(drop)
+    }
+
+    fn base(&mut self, digest: &Digest) -> Result<Base, Error> {
         if let Some(base) = self.bases.get(digest) {
             return Ok(base.clone());
         }
         let damaged = |what: &str| super::Error::Damaged(format!("blob {} {what}", digest.short()));
         let packed = self.store.blob(digest)?;
         let packed = packed.ok_or_else(|| damaged("is missing"))?;
-        let flat = unpack(&packed, &[], Limits::default().value(Limit::Snapshot))?;
-        if Digest::of(&flat) != *digest {
+        let limit = Limits::default().value(Limit::Snapshot);
+        let (found, base) = match Index::is(&packed) {
+            true => {
+                let known = Known::of(&Index::unpack(&packed, limit)?)?;
+                (Digest::of(&packed), Base::Chunks(Arc::new(known)))
+            }
+            false => {
+                let flat = unpack(&packed, &[], limit)?;
+                (Digest::of(&flat), Base::Flat(Arc::new(flat)))
+            }
+        };
+        if found != *digest {
             return Err(damaged("is not what its digest says").into());
         }
-        let base = Arc::new(flat);
         self.bases.put(*digest, base.clone());
         Ok(base)
     }

@@ -68,7 +68,7 @@ pub struct Row {
     pub status: Vec<u8>,
     /// How many bytes of output are kept.
     pub log_bytes: u64,
-    /// How many bytes its snapshot has here.
+    /// How many bytes its snapshot has here: its own, and those of its base where that is in chunks.
     pub snapshot_bytes: u64,
     /// What of it cannot be read, and is a default here.
     pub damage: Option<String>,

@@ -18,6 +18,7 @@ mod flags;
 mod full;
 mod gate;
 mod json;
+mod large;
 mod limits;
 mod making;
 mod memory;

@@ -8,7 +8,7 @@ use super::super::journal::Journal;
 use super::{Bases, Kind, MOST, unread};
 use crate::error::Error;
 use crate::model::Digest;
-use crate::store::{Change, Error as StoreError, Frozen};
+use crate::store::{Change, Error as StoreError, Frozen, Store};
 use crate::task::Snapshot;
 use crate::task::chunks::{self, Chunk, How, Index, Known, Place, ReadChunk, WritePages};
 
@@ -163,15 +163,18 @@ impl Bases {
         }
     }
 
-    /// Reads chunks from the store.
     pub(super) fn read_chunk(&self) -> ReadChunk {
-        let store = self.store.clone();
-        Arc::new(move |pack, number| {
-            let found = store.chunk(pack, number);
-            let found = found.map_err(|error| io::Error::other(Error::from(error)))?;
-            found.ok_or_else(|| io::Error::other(format!("chunk {number} of {pack} is missing")))
-        })
+        read_chunk(self.store.clone())
     }
+}
+
+/// Reads chunks from a store.
+pub(in super::super) fn read_chunk(store: Arc<dyn Store>) -> ReadChunk {
+    Arc::new(move |pack, number| {
+        let found = store.chunk(pack, number);
+        let found = found.map_err(|error| io::Error::other(Error::from(error)))?;
+        found.ok_or_else(|| io::Error::other(format!("chunk {number} of {pack} is missing")))
+    })
 }
 
 fn failed(error: io::Error) -> Error {

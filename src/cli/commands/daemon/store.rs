@@ -5,6 +5,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -33,7 +34,7 @@ pub(super) fn store(command: &Store) -> Result<Done, Failure> {
 }
 
 fn check(data: &Path) -> Result<Done, Failure> {
-    let store = Sqlite::look(data).map_err(Error::from)?;
+    let store = Arc::new(Sqlite::look(data).map_err(Error::from)?);
     let mut findings = store.check().map_err(Error::from)?;
     let tell = |finding: &str| {
         if !output::as_json() {
@@ -41,7 +42,7 @@ fn check(data: &Path) -> Result<Done, Failure> {
         }
     };
     findings.iter().for_each(|finding| tell(finding));
-    let checked = check_store(&store, &mut |finding| {
+    let checked = check_store(store, &mut |finding| {
         tell(finding);
         findings.push(finding.into());
     });
