@@ -23,7 +23,7 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/dormouse
 ENGINES ?= wasmtime wasmedge
 comma := ,
 space := $(subst ,, )
-FEATURES := cli,server,$(subst $(space),$(comma),$(strip $(ENGINES)))
+FEATURES := rewrite,cli,server,$(subst $(space),$(comma),$(strip $(ENGINES)))
 
 # Binaryen builds for minutes: its output is kept outside the checkout.
 export CARGO_TARGET_DIR ?= $(CACHE)/target
@@ -40,7 +40,7 @@ DORMOUSE := $(CARGO_TARGET_DIR)/debug/dormouse
 
 build:
 	@.ci/setup.sh build
-	cargo build --no-default-features --features cli,server,wasmtime
+	cargo build --no-default-features --features rewrite,cli,server,wasmtime
 
 demo: build
 	@set -e; scratch=$$(mktemp -d); trap 'rm -rf $$scratch' EXIT; \
@@ -54,7 +54,7 @@ setup:
 	@.ci/setup.sh build $(filter wasmedge,$(ENGINES)) test browser
 
 test: setup
-	cargo test --no-default-features --features $(FEATURES)
+	cargo test --workspace --no-default-features --features $(FEATURES)
 	@$(TEST_DASHBOARD)
 
 test-dashboard: setup
@@ -96,8 +96,8 @@ soak: setup
 	DORMOUSE_SOAK_MINUTES=$(MINUTES) cargo test --no-default-features --features $(FEATURES) --test daemon soak -- --nocapture
 
 check: setup
-	cargo fmt --check
-	cargo clippy --no-default-features --features $(FEATURES) --all-targets -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --workspace --no-default-features --features $(FEATURES) --all-targets -- -D warnings
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny check licenses bans sources; \
 	else echo 'cargo deny is not installed: cargo install cargo-deny'; fi
 

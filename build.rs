@@ -1,29 +1,13 @@
-//! Two things that cargo cannot be told otherwise.
-//!
-//! The cache of resumable modules has to know which rewriting made them. A version number does not
-//! change while dormouse is worked on, so the sources of `src/instrument` are hashed.
-//!
 //! The C++ library, which Binaryen needs, is linked into the program. The loader would look up some 1,500 of its symbols at every start, and a resume is a start. The
 //! linker takes an archive where it finds no shared library of the name first, so it is shown a
 //! folder that holds nothing but the archive. Where there is none, all stays as usual.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What rewrites modules.
-const INSTRUMENT: &str = "src/instrument";
-
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rerun-if-changed={INSTRUMENT}");
     println!("cargo:rerun-if-env-changed=CXX");
-    let mut hasher = DefaultHasher::new();
-    sources(Path::new(INSTRUMENT)).hash(&mut hasher);
-    println!(
-        "cargo:rustc-env=DORMOUSE_INSTRUMENT={:016x}",
-        hasher.finish()
-    );
     let is = |variable: &str, value: &str| std::env::var(variable).as_deref() == Ok(value);
     if !is("CARGO_CFG_TARGET_OS", "linux") || std::env::var("HOST") != std::env::var("TARGET") {
         return;
@@ -31,20 +15,6 @@ fn main() {
     if let Some(folder) = only_archive() {
         println!("cargo:rustc-link-search=native={}", folder.display());
     }
-}
-
-/// Every file below a folder, by its path.
-fn sources(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        match path.is_dir() {
-            true => found.extend(sources(&path)),
-            false => found.push((path.clone(), std::fs::read(&path).unwrap_or_default())),
-        }
-    }
-    found.sort();
-    found
 }
 
 /// A folder with `libstdc++.a` alone.

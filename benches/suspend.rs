@@ -9,6 +9,15 @@
 //! simulated one, so that a sleep lasts for as long as it is measured and not longer. CPython takes
 //! part where the tests have left it (`~/.cache/dormouse/programs/python.wasm`).
 
+#![allow(
+    clippy::expect_used,
+    clippy::iter_over_hash_type,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "a benchmark may fail"
+)]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,6 +2,15 @@
 //!
 //! `cargo run --example daemon`
 
+#![allow(
+    clippy::expect_used,
+    clippy::iter_over_hash_type,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "an example is short"
+)]
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

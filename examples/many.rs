@@ -2,6 +2,15 @@
 //!
 //! `cargo run --example many`
 
+#![allow(
+    clippy::expect_used,
+    clippy::iter_over_hash_type,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "an example is short"
+)]
+
 use std::time::Instant;
 
 use dormouse::{

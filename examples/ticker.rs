@@ -2,6 +2,15 @@
 //!
 //! `cargo run --example ticker`
 
+#![allow(
+    clippy::expect_used,
+    clippy::iter_over_hash_type,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "an example is short"
+)]
+
 use std::time::Duration;
 
 use dormouse::{Ended, EngineKind, Error, Policy, Runtime, RuntimeOptions, Setup, Task};

@@ -3,6 +3,15 @@
 //!
 //! `cargo run --example yield_sleep`
 
+#![allow(
+    clippy::expect_used,
+    clippy::iter_over_hash_type,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "an example is short"
+)]
+
 use std::path::Path;
 use std::time::Duration;
 

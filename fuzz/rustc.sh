@@ -4,7 +4,7 @@
 rustc=$1
 shift
 case " $* " in
-  *" --crate-name dormouse "* | *" --crate-name rmp "* | *" --crate-name rmp_serde "* | \
+  *" --crate-name dormouse "* | *" --crate-name dormouse_"* | *" --crate-name rmp "* | *" --crate-name rmp_serde "* | \
   *" --crate-name serde_json "* | *" --crate-name wasmparser "*)
     exec "$rustc" "$@" -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
       -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \

@@ -6,7 +6,7 @@ use crate::instrument::{self, Manifest};
 use crate::task::Runtime;
 
 #[cfg(feature = "server")]
-pub use crate::server::router;
+pub use crate::daemon::http::router;
 #[cfg(feature = "cli")]
 pub use crate::snapshot::{KeyKind, Seal, Unseal, new_keys};
 pub use crate::snapshot::{Run, changed, fill, stored};

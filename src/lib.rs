@@ -27,20 +27,16 @@
 //! # }
 //! ```
 
-mod child;
-mod clock;
-mod engine;
-mod error;
-mod instrument;
-mod model;
-mod scheduler;
 #[cfg(feature = "server")]
-mod server;
-mod snapshot;
+use dormouse_daemon as daemon;
+use dormouse_engine as engine;
+use dormouse_instrument as instrument;
+use dormouse_model::{self as model, clock, error};
+use dormouse_snapshot as snapshot;
 #[cfg(feature = "server")]
-mod store;
-mod task;
-mod wasi;
+use dormouse_store as store;
+use dormouse_task as task;
+use dormouse_wasi as wasi;
 
 #[doc(hidden)]
 pub mod fuzzing;
@@ -49,6 +45,13 @@ pub mod fuzzing;
 pub mod cli;
 
 pub use clock::{Clock, Mark, Marks, SimClock, SystemClock};
+#[cfg(feature = "server")]
+pub use daemon::http::{Peers, ServerOptions, peers, serve, wire};
+#[cfg(feature = "server")]
+pub use daemon::{
+    Daemon, Fresh, History, Metrics, More, Moved, MovedTo, Options as DaemonOptions, Outputs,
+    Piece, Restart, Run, Spec, Status, Submission, TaskInfo, World, next_occurrence,
+};
 pub use engine::EngineKind;
 pub use error::{Error, ErrorKind};
 pub use instrument::{InstrumentedFunction, Manifest, Report, Transform};
@@ -58,20 +61,13 @@ pub use model::{
 };
 #[cfg(feature = "server")]
 pub use model::{TaskId, TaskState, TransferId, When};
-#[cfg(feature = "server")]
-pub use scheduler::{
-    Daemon, Fresh, History, Metrics, More, Moved, MovedTo, Options as DaemonOptions, Outputs,
-    Piece, Restart, Run, Spec, Status, Submission, TaskInfo, World, next_occurrence,
-};
-pub use scheduler::{Ended, Policy, run};
-#[cfg(feature = "server")]
-pub use server::{Peers, ServerOptions, peers, serve, wire};
 pub use snapshot::{Snapshot, read as read_snapshot, write as write_snapshot};
 #[cfg(feature = "server")]
 pub use store::{
     Change, Due, Entry, Error as StoreError, Filter, Frozen, Hand, Insert, Lease, Logged, Part,
     Record, Row, Sizes, Sqlite, Stamp, Store, Stream, Transfer, TransferStep, Update, Verdict,
 };
+pub use task::{Ended, Policy, run};
 pub use task::{
     HostCall, HostFunctions, HostFuture, HostReply, Observer, Program, Progress, Restore, Runtime,
     RuntimeOptions, Setup, Step, Task, TaskHandle, Work, quiet,

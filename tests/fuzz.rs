@@ -4,6 +4,15 @@
 //! `DORMOUSE_FUZZ_SECONDS` says how long the mutations of each target take, 2 if left out. A failure prints
 //! the input's place, and writes it to a file in the temporary directory.
 
+#![allow(
+    clippy::expect_used,
+    clippy::iter_over_hash_type,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "a test may fail"
+)]
+
 #[path = "../fuzz/targets/mod.rs"]
 mod targets;
 

@@ -1,6 +1,15 @@
 //! Help, manual pages, completions and the table of exit codes: each is made from the flags, and
 //! what it says is true. Every example of `--help` is parsed, and run where one machine is enough.
 
+#![allow(
+    clippy::expect_used,
+    clippy::iter_over_hash_type,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "a test may fail"
+)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};

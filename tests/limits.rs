@@ -1,6 +1,15 @@
 //! Limits, against guests that take without end: each ends with a message that names the limit, its value
 //! and how to raise it.
 
+#![allow(
+    clippy::expect_used,
+    clippy::iter_over_hash_type,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "a test may fail"
+)]
+
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 

@@ -1,5 +1,14 @@
 //! The pages for users: every link leads somewhere, the README is short, prose is one width.
 
+#![allow(
+    clippy::expect_used,
+    clippy::iter_over_hash_type,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "a test may fail"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

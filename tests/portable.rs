@@ -2,6 +2,15 @@
 //! processor. With `DORMOUSE_AARCH64`, a program for aarch64 (`make test-aarch64` builds it), tasks also go to and fro
 //! between it, under QEMU (`DORMOUSE_QEMU`), and this machine's own.
 
+#![allow(
+    clippy::expect_used,
+    clippy::iter_over_hash_type,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "a test may fail"
+)]
+
 #[path = "../fuzz/targets/forge.rs"]
 #[allow(dead_code, reason = "the fuzzers use more of it")]
 mod forge;

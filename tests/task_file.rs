@@ -1,5 +1,14 @@
 //! Task files: `--config`, what flags add to it, what is wrong in it, and `audit`.
 
+#![allow(
+    clippy::expect_used,
+    clippy::iter_over_hash_type,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "a test may fail"
+)]
+
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 

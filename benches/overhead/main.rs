@@ -16,6 +16,15 @@
 //! goes on in a fresh instance, from the bytes of a snapshot. Its clock counts the processor's time
 //! of the thread that runs it, so that whatever else the machine does costs nothing.
 
+#![allow(
+    clippy::expect_used,
+    clippy::iter_over_hash_type,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "a benchmark may fail"
+)]
+
 use std::error::Error;
 use std::fs::File;
 use std::io::Write;
@@ -414,26 +423,10 @@ impl Clock for ThreadClock {
     }
 }
 
-#[repr(C)]
-struct Timespec {
-    seconds: i64,
-    nanoseconds: i64,
-}
-
-unsafe extern "C" {
-    fn clock_gettime(clock: i32, time: *mut Timespec) -> i32;
-}
-
+/// What this thread has computed for, in nanoseconds.
 fn processor_time() -> u64 {
-    const CLOCK_THREAD_CPUTIME_ID: i32 = 3;
-    let mut time = Timespec {
-        seconds: 0,
-        nanoseconds: 0,
-    };
-    // SAFETY: C's function of this name, for 64-bit Linux; it writes one `timespec`.
-    let failed = unsafe { clock_gettime(CLOCK_THREAD_CPUTIME_ID, &mut time) };
-    assert_eq!(failed, 0, "the thread's clock can be read");
-    time.seconds as u64 * 1_000_000_000 + time.nanoseconds as u64
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
 fn bindings(stdin: OwnedFd, printed: &Arc<Mutex<Vec<u8>>>) -> Bindings {

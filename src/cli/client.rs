@@ -14,8 +14,8 @@ use ureq::{Agent, Body};
 
 use super::data_dir::data_directory;
 use super::exit::{Code, DAEMON, DENIED, Failure, LIMIT, NO_TASK, NOT_MOVED, USAGE, WRITE};
+use crate::daemon::http::wire::{Problem, Task};
 use crate::error::ErrorKind;
-use crate::server::wire::{Problem, Task};
 
 /// How long a connection may take: a daemon on the same machine accepts it at once.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

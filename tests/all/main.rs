@@ -3,6 +3,15 @@
 //! Trials are made at run time from `wasm/guests.json` and the engines in this build. What a guest
 //! should print is asked of PyPI's `wasmtime`, which runs the module as it is.
 
+#![allow(
+    clippy::expect_used,
+    clippy::iter_over_hash_type,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "a test may fail"
+)]
+
 mod broken;
 mod guests;
 mod programs;

@@ -4,6 +4,15 @@
 //! times. `DORMOUSE_MOVES` says how often a move is stopped at each of its steps (`make test-moves`).
 //! `DORMOUSE_SOAK_MINUTES` says how long the soak takes, some seconds if left out; `make soak` sets it.
 
+#![allow(
+    clippy::expect_used,
+    clippy::iter_over_hash_type,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "a test may fail"
+)]
+
 mod api;
 mod bounds;
 mod clock;

@@ -13,6 +13,15 @@
 //! `DORMOUSE_FUZZ_PROGRAMS` says how many programs, `DORMOUSE_FUZZ_SEED` which is the first, and
 //! `DORMOUSE_FUZZ_TRANSFORM` how all of them are rewritten.
 
+#![allow(
+    clippy::expect_used,
+    clippy::iter_over_hash_type,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "a test may fail"
+)]
+
 mod generate;
 mod harness;
 mod older;
@@ -60,7 +69,9 @@ impl fmt::Display for Outcome {
 /// How a program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
+    /// With this exit code.
     Exited(u32),
+    /// By a trap.
     Trapped,
 }
 

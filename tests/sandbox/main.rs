@@ -1,6 +1,15 @@
 //! What no guest, module or snapshot may do, tried on the real binary: `wasm/src/c/bug_sandbox.c` makes the steps
 //! that it is told, and prints what came of each.
 
+#![allow(
+    clippy::expect_used,
+    clippy::iter_over_hash_type,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "a test may fail"
+)]
+
 mod bombs;
 mod descriptors;
 mod escapes;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::cli::parse::time::{Span, period};
 use crate::instrument::Transform;
-use crate::scheduler::Policy;
+use crate::task::Policy;
 use crate::wasi::{Clocks, Randomness, Rule};
 
 /// A program and what it starts with. All of it travels in snapshots.

@@ -15,7 +15,7 @@ use crate::cli::output::{format, say};
 use crate::cli::process;
 use crate::engine::EngineKind;
 use crate::model::Limits;
-use crate::scheduler;
+use crate::task;
 use crate::task::{Program, Restore, Runtime, Snapshot, Step, Task, quiet};
 use crate::wasi::{Bindings, HeldSocket, RestoreOptions};
 
@@ -80,8 +80,8 @@ pub(crate) fn rehearse(
                     drop(task);
                     task = thaw(runtime, &bytes, engine, grants, held, limits)?;
                     tokio::select! {
-                        () = scheduler::time_ends(&task) => task.check_time()?,
-                        ready = scheduler::wait(&mut task) => ready?,
+                        () = task::time_ends(&task) => task.check_time()?,
+                        ready = task::reactor::ready(&mut task) => ready?,
                     }
                 }
                 Step::Exited(code) => {

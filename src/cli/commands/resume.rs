@@ -9,9 +9,9 @@ use crate::cli::output::say;
 use crate::cli::parse::guest::engine;
 use crate::cli::parse::module;
 use crate::cli::snapshot_file::{self, Destination};
-#[cfg(feature = "server")]
-use crate::scheduler::Policy;
 use crate::snapshot::{Error as Unread, InFile, Opened, Seal, Unseal};
+#[cfg(feature = "server")]
+use crate::task::Policy;
 use crate::task::{Restore, Runtime, RuntimeOptions, Snapshot, Task};
 use crate::wasi::RestoreOptions;
 

@@ -24,7 +24,7 @@ use crate::cli::signals::preparation::Preparation;
 use crate::cli::snapshot_file::Destination;
 use crate::error::Error;
 use crate::model::Wait;
-use crate::scheduler::{self, Ended, Policy};
+use crate::task::{self, Ended, Policy};
 use crate::task::{Task, TaskHandle};
 
 /// Signals that come within this time are one request: `timeout` and shells send them to the
@@ -186,7 +186,7 @@ fn run(mut session: Session, requests: &Requests) -> Result<Done, Failure> {
                 } else {
                     RETRY
                 },
-                scheduler::run(&mut session.task, policy),
+                task::run(&mut session.task, policy),
             );
             match step.await {
                 Ok(ended) => match ended? {

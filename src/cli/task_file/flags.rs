@@ -9,7 +9,7 @@ use crate::cli::exit::Failure;
 use crate::engine::EngineKind;
 use crate::model::limits::parse_bytes;
 use crate::model::{Limit, Limits, OnLimit};
-use crate::scheduler::Policy;
+use crate::task::Policy;
 use crate::wasi::{Clocks, Randomness, Rule};
 
 impl LoadedTaskFile {
@@ -121,7 +121,7 @@ impl LoadedTaskFile {
         }
         #[cfg(feature = "server")]
         if let Some(restart) = &self.file.restart {
-            self.parsed::<crate::scheduler::Restart>(restart)?;
+            self.parsed::<crate::daemon::Restart>(restart)?;
         }
         #[cfg(feature = "server")]
         if let Some(at) = &self.file.schedule.at {

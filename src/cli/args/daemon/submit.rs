@@ -8,8 +8,8 @@ use crate::cli::args::keys::{Opening, Sealing};
 use crate::cli::args::limits::LimitFlags;
 use crate::cli::parse::daemon::{copies, schedule, task_name};
 use crate::cli::parse::time::At;
+use crate::daemon::Restart;
 use crate::engine::EngineKind;
-use crate::scheduler::Restart;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Submit {

@@ -5,7 +5,7 @@ use ureq::http::Method;
 
 use crate::cli::client::{Client, escaped};
 use crate::cli::exit::Failure;
-use crate::server::wire;
+use crate::daemon::http::wire;
 
 /// What is done to a task.
 pub(super) enum Action {

@@ -7,7 +7,7 @@ use crate::cli::args::daemon::Decide;
 use crate::cli::client::{Client, escaped};
 use crate::cli::exit::{Done, Failure, OK};
 use crate::cli::output::{self, say};
-use crate::server::peers as wire;
+use crate::daemon::http::peers as wire;
 
 pub(super) fn decide(command: &Decide) -> Result<Done, Failure> {
     let client = Client::new(command.remote.url.as_deref())?;

@@ -10,7 +10,7 @@ use crate::cli::args::daemon::Drain;
 use crate::cli::client::Client;
 use crate::cli::exit::{DAEMON, Done, Failure, NOT_MOVED, OK, USAGE};
 use crate::cli::output::{self, format, out, say};
-use crate::server::peers as wire;
+use crate::daemon::http::peers as wire;
 
 pub(super) fn drain(command: &Drain) -> Result<Done, Failure> {
     let client = Client::new(command.remote.url.as_deref())?;

@@ -9,7 +9,7 @@ use crate::cli::client::{Client, escaped};
 use crate::cli::exit::{DAEMON, Done, Failure, OK};
 use crate::cli::output::say;
 use crate::cli::snapshot_file;
-use crate::server::wire;
+use crate::daemon::http::wire;
 use crate::snapshot;
 
 pub(super) fn import(command: &Import) -> Result<Done, Failure> {

@@ -8,7 +8,7 @@ use crate::cli::args::daemon::Remote;
 use crate::cli::client::{Client, escaped};
 use crate::cli::exit::{Done, Failure, OK};
 use crate::cli::output::{self, format, out};
-use crate::server::wire;
+use crate::daemon::http::wire;
 
 pub(crate) fn inspect(remote: &Remote, id: &str) -> Result<Done, Failure> {
     let client = Client::new(remote.url.as_deref())?;

@@ -3,7 +3,7 @@
 use crate::cli::args::daemon::Filter;
 use crate::cli::client::{Client, escaped};
 use crate::cli::exit::Failure;
-use crate::server::wire;
+use crate::daemon::http::wire;
 
 /// A page of the API has at most so many tasks.
 const MAX_PAGE_TASKS: u64 = 1000;

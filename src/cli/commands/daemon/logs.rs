@@ -9,7 +9,7 @@ use crate::cli::args::daemon::Logs;
 use crate::cli::client::{Client, escaped};
 use crate::cli::exit::{DAEMON, Done, Failure, OK};
 use crate::cli::output::{self, escape, say, streams};
-use crate::server::wire;
+use crate::daemon::http::wire;
 use crate::store::Stream;
 
 pub(super) fn logs(command: &Logs) -> Result<Done, Failure> {

@@ -7,8 +7,8 @@ use crate::cli::args::daemon::Migrate;
 use crate::cli::client::{Client, escaped};
 use crate::cli::exit::{Done, Failure, OK, USAGE};
 use crate::cli::output::{self, out, say};
-use crate::server::peers as wire;
-use crate::server::wire::Dir;
+use crate::daemon::http::peers as wire;
+use crate::daemon::http::wire::Dir;
 
 pub(super) fn migrate(command: &Migrate) -> Result<Done, Failure> {
     let client = Client::new(command.remote.url.as_deref())?;

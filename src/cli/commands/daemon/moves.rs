@@ -4,7 +4,7 @@ use crate::cli::args::daemon::Moves;
 use crate::cli::client::Client;
 use crate::cli::exit::{Done, Failure, OK};
 use crate::cli::output::{self, out, say};
-use crate::server::peers as wire;
+use crate::daemon::http::peers as wire;
 
 pub(super) fn moves(command: &Moves) -> Result<Done, Failure> {
     let client = Client::new(command.remote.url.as_deref())?;

@@ -7,7 +7,7 @@ use crate::cli::args::daemon::{Peers, PeersCommand};
 use crate::cli::client::{Client, escaped};
 use crate::cli::exit::{Done, Failure, OK, USAGE};
 use crate::cli::output::{self, out, say};
-use crate::server::peers as wire;
+use crate::daemon::http::peers as wire;
 
 pub(super) fn peers(command: &Peers) -> Result<Done, Failure> {
     let client = Client::new(command.remote.url.as_deref())?;

@@ -9,8 +9,8 @@ use crate::cli::client::Client;
 use crate::cli::exit::{Done, Failure, OK, USAGE};
 use crate::cli::output::format::{self, shortened};
 use crate::cli::output::{self, out, say};
+use crate::daemon::http::wire;
 use crate::model::TaskState;
-use crate::server::wire;
 
 /// At most so many tasks are sorted: the daemon sends some 500 bytes for each.
 const MAX_SORTED_TASKS: u64 = 100_000;

@@ -7,7 +7,7 @@ use crate::cli::client::{Client, escaped};
 use crate::cli::exit::{Done, Failure, OK};
 use crate::cli::output::format::{self, shortened};
 use crate::cli::output::{self, out};
-use crate::server::wire;
+use crate::daemon::http::wire;
 
 pub(super) fn runs(command: &Runs) -> Result<Done, Failure> {
     let client = Client::new(command.remote.url.as_deref())?;

@@ -19,10 +19,10 @@ use crate::cli::data_dir::data_directory;
 use crate::cli::exit::{DAEMON, Done, Failure, INTERNAL, OK, USAGE, WRITE};
 use crate::cli::output::{self, say};
 use crate::cli::parse::guest::engine;
-use crate::scheduler::{Daemon, NotStored, Options};
-use crate::server::accept::Accepting;
-use crate::server::takeover::{Door, Sockets};
-use crate::server::{self, Peers, ServerOptions};
+use crate::daemon::http::accept::Accepting;
+use crate::daemon::http::takeover::{Door, Sockets};
+use crate::daemon::http::{self as server, Peers, ServerOptions};
+use crate::daemon::{Daemon, NotStored, Options};
 use crate::store::{Error as StoreError, Sqlite};
 
 /// While another daemon takes over, clients whose connections this one has accepted have this long

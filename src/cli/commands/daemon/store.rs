@@ -13,8 +13,8 @@ use crate::cli::args::daemon::{DataDir, Store, StoreCommand};
 use crate::cli::data_dir::data_directory;
 use crate::cli::exit::{DAEMON, Done, Failure, OK, WRITE};
 use crate::cli::output::{self, format, out, say};
+use crate::daemon::check_store;
 use crate::error::Error;
-use crate::scheduler::check_store;
 use crate::store::Sqlite;
 
 /// The files beside the store that make a copy the same daemon: its names and keys.

@@ -11,8 +11,8 @@ use crate::cli::output::progress::Bar;
 use crate::cli::output::{self, out};
 use crate::cli::parse::guest::{environment, tmpfs};
 use crate::cli::parse::module::{Source, file_name};
+use crate::daemon::http::wire;
 use crate::error::ErrorKind;
-use crate::server::wire;
 
 /// A batch has at most so many tasks.
 const MAX_BATCH_TASKS: u32 = 10_000;

@@ -19,7 +19,7 @@ use crate::cli::args::limits::LimitFlags;
 use crate::cli::client::Client;
 use crate::cli::exit::{Done, Failure, NOT_YET, OK};
 use crate::cli::output::{self, say};
-use crate::server::wire;
+use crate::daemon::http::wire;
 
 /// So many requests are under way at once: the daemon stores their changes in one transaction.
 const CONCURRENT_REQUESTS: usize = 16;

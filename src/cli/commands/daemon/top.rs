@@ -9,7 +9,7 @@ use crate::cli::client::Client;
 use crate::cli::exit::{Done, Failure, OK};
 use crate::cli::output::format::{self, shortened};
 use crate::cli::output::{self, escape, out, streams};
-use crate::server::wire;
+use crate::daemon::http::wire;
 
 pub(super) fn top(command: &Top) -> Result<Done, Failure> {
     let client = Client::new(command.remote.url.as_deref())?;

@@ -6,7 +6,7 @@ use crate::cli::args::limits::LimitFlags;
 use crate::cli::exit::{Failure, NO_INPUT, USAGE};
 use crate::cli::output::{self, format, out};
 use crate::cli::parse;
-use crate::server::{peers, wire};
+use crate::daemon::http::{peers, wire};
 use crate::wasi::{Access, HostDir, Rule};
 
 /// What `submit` and `import` have in common, for a request.

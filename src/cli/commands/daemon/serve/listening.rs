@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 
 use crate::cli::exit::{DAEMON, Failure};
 use crate::cli::output::say;
-use crate::server::takeover::{self, Asked, Door, Sockets};
+use crate::daemon::http::takeover::{self, Asked, Door, Sockets};
 
 /// The names of the listeners in a takeover.
 pub(super) const HTTP: &str = "http";
@@ -43,7 +43,7 @@ impl Inherited {
     }
 
     /// The sockets of tasks.
-    pub(super) fn take_kept(&mut self) -> Vec<crate::scheduler::Kept> {
+    pub(super) fn take_kept(&mut self) -> Vec<crate::daemon::Kept> {
         self.taken.take_kept()
     }
 

@@ -1,0 +1,181 @@
+//! What users ask the driver for, and its end.
+
+use tokio::sync::oneshot;
+
+use super::super::Error as Refused;
+use super::super::commands::{Ask, Command};
+use super::super::ending::NotStored;
+use super::super::moving::Step;
+use super::{Driver, Live, Message, Want};
+use crate::model::error::Error;
+use crate::model::{Event, TaskId, TaskState, When};
+use crate::store::{Error as StoreError, Row};
+
+impl Driver {
+    pub(super) fn command(&mut self, command: Command) {
+        let id = command.id;
+        if self.closing.is_some() {
+            return command.refuse(Refused::Closing);
+        }
+        let Some(live) = self.live.get_mut(&id) else {
+            // It stands in the store: read it, then decide.
+            let mut live = Live::new(TaskState::Hibernated);
+            live.busy = true;
+            live.waiting.push(command);
+            self.live.insert(id, live);
+            return self.load(id);
+        };
+        if live.crowded {
+            // It is as it is in the store, and that is where it is changed.
+            live.waiting.push(command);
+            return self.release(id, When::NEVER);
+        }
+        if let Some(error) = &live.unstored
+            && !matches!(command.ask, Ask::Move(_))
+        {
+            let refused = command.stuck(error);
+            return command.refuse(refused);
+        }
+        if live.busy || live.loading {
+            return live.waiting.push(command);
+        }
+        // It is running: its schedule is looked at when it ends.
+        if matches!(command.ask, Ask::Reschedule) {
+            return command.done();
+        }
+        let want = match command.want(live.state) {
+            Ok(want) => want,
+            Err(refused) => return command.refuse(refused),
+        };
+        live.asked.push(command);
+        live.want = want;
+        match want {
+            Want::Kill => live.handle.kill(),
+            _ => live.handle.suspend(),
+        }
+        // One that is in the queue has its turn at once, to be written down.
+        if let Some(guest) = live.guest.take() {
+            self.step(id, Event::Start);
+            self.asked(guest);
+        }
+    }
+
+    pub(super) fn load(&self, id: TaskId) {
+        let (shared, outbox) = (self.shared.clone(), self.outbox.clone());
+        tokio::task::spawn_blocking(move || {
+            let row = shared.store.task(id);
+            // The driver has gone.
+            let _ = outbox.send(Message::Loaded { id, row });
+        });
+    }
+
+    /// A stored task, for the commands that wait for it.
+    pub(super) fn loaded(&mut self, id: TaskId, row: Result<Option<Row>, StoreError>) {
+        let Some(live) = self.live.get_mut(&id) else {
+            return;
+        };
+        live.busy = false;
+        let mut waiting = std::mem::take(&mut live.waiting).into_iter();
+        let Some(command) = waiting.next() else {
+            return;
+        };
+        live.waiting.extend(waiting);
+        let row = match row {
+            Ok(Some(row)) => row,
+            Ok(None) | Err(_) => {
+                let none = || Refused::NoTask(id.to_string()).into();
+                let error = row.err().map_or_else(none, Error::from);
+                let rest: Vec<_> = std::mem::take(&mut live.waiting);
+                self.live.remove(&id);
+                // Whoever asked has gone.
+                let _ = command.reply.send(Err(error));
+                return rest.into_iter().for_each(|command| self.command(command));
+            }
+        };
+        live.state = row.state;
+        self.shared.enter(id, row.state);
+        match command.change(&row, &self.shared.time) {
+            Ok(Some(planned)) => {
+                if let Some(live) = self.live.get_mut(&id) {
+                    let begun = match &command.ask {
+                        Ask::Move(step) => step.step != Step::Give,
+                        Ask::Reschedule => true,
+                        _ => false,
+                    };
+                    live.asked.push(command);
+                    live.busy = true;
+                    let was = row.due.map_or(When::NEVER, When::steady);
+                    self.try_change(id, planned, was, begun);
+                }
+            }
+            // It is as it should be.
+            Ok(None) => {
+                command.done();
+                self.release(id, row.due.map_or(When::NEVER, When::steady));
+            }
+            Err(refused) => {
+                // Whoever asked has gone.
+                let _ = command.reply.send(Err(refused));
+                self.release(id, row.due.map_or(When::NEVER, When::steady));
+            }
+        }
+    }
+
+    /// The tasks that were in memory and of which something is not stored.
+    pub(super) fn not_stored(&self) -> Vec<NotStored> {
+        let live = self
+            .live
+            .iter()
+            .filter(|(_, live)| live.loaded && !live.loading);
+        let live = live.map(|(id, live)| NotStored {
+            id: *id,
+            error: match (&live.unstored, live.busy) {
+                (Some(error), _) => Some(error.clone()),
+                (None, true) => Some("it was on its way to the disk".into()),
+                (None, false) => None,
+            },
+        });
+        self.unwritten.iter().cloned().chain(live).collect()
+    }
+
+    pub(super) fn close(&mut self, closed: oneshot::Sender<Vec<NotStored>>) {
+        self.closing = Some(closed);
+        self.shared.budget.close();
+        let ready: Vec<TaskId> = self.live.keys().copied().collect();
+        for id in ready {
+            let Some(live) = self.live.get_mut(&id) else {
+                continue;
+            };
+            live.handle.suspend();
+            match live.guest.take() {
+                Some(guest) => {
+                    self.step(id, Event::Start);
+                    self.asked(guest);
+                }
+                None if live.state == TaskState::Ready && !live.busy => {
+                    self.release(id, When::NEVER)
+                }
+                None => {}
+            }
+        }
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        self.storing == 0 && self.live.is_empty()
+    }
+}
+
+impl Command {
+    /// What it means for a task that is doing something.
+    fn want(&self, state: TaskState) -> Result<Want, Refused> {
+        match &self.ask {
+            Ask::Move(step) if step.step == Step::Give => Ok(Want::Give),
+            Ask::Move(_) => Err(self.not_while(state)),
+            Ask::Pause => Ok(Want::Pause),
+            Ask::Kill => Ok(Want::Kill),
+            Ask::Settle | Ask::Reschedule => Ok(Want::Settle),
+            Ask::Resume(_) | Ask::Start => Err(self.not_while(state)),
+            Ask::Remove => Err(self.not_while(state)),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What requests are taken from and answered with, and how a refusal looks: JSON with the reason.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use super::Served;
+use super::wire::{Problem, Wrong};
+use crate::model::error::{Error, ErrorKind};
+
+pub(super) type Shared = State<Arc<Served>>;
+pub(super) type Answer<T> = Result<T, Refused>;
+
+/// A request that failed.
+pub(super) struct Refused {
+    status: StatusCode,
+    text: String,
+    field: Option<String>,
+    kind: Option<ErrorKind>,
+}
+
+impl Refused {
+    pub(super) fn new(status: StatusCode, text: impl Into<String>) -> Self {
+        Self {
+            status,
+            text: text.into(),
+            field: None,
+            kind: None,
+        }
+    }
+
+    /// The same of this sort.
+    pub(super) fn of(self, kind: ErrorKind) -> Self {
+        let kind = Some(kind);
+        Self { kind, ..self }
+    }
+
+    /// The same with another status.
+    pub(super) fn with(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let problem = Problem {
+            error: told(self.text),
+            field: self.field.map(told),
+            kind: self.kind.map(|kind| kind.name().to_string()),
+        };
+        (self.status, Json(problem)).into_response()
+    }
+}
+
+impl From<Wrong> for Refused {
+    fn from(wrong: Wrong) -> Self {
+        let field = Some(wrong.field);
+        Self {
+            field,
+            ..bad(wrong.error)
+        }
+    }
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        let text = error.to_string();
+        let status = match error.kind() {
+            ErrorKind::Task if text.contains("there is no task") => StatusCode::NOT_FOUND,
+            ErrorKind::Task => StatusCode::CONFLICT,
+            ErrorKind::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorKind::Write => StatusCode::INSUFFICIENT_STORAGE,
+            ErrorKind::Limit => StatusCode::PAYLOAD_TOO_LARGE,
+            ErrorKind::Peer => StatusCode::BAD_GATEWAY,
+            ErrorKind::Store | ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        let cause = error.cause::<crate::Error>();
+        let field = cause.and_then(|cause| cause.field()).map(String::from);
+        Self {
+            status,
+            text,
+            field,
+            kind: Some(error.kind()),
+        }
+    }
+}
+
+macro_rules! refused_from {
+    ($($rejection:ty),*) => {$(
+        impl From<$rejection> for Refused {
+            fn from(rejection: $rejection) -> Self {
+                Self::new(rejection.status(), rejection.body_text())
+            }
+        }
+    )*};
+}
+refused_from!(JsonRejection, PathRejection, QueryRejection, BytesRejection);
+
+/// JSON, or the problem with it in our own form.
+#[derive(FromRequest)]
+#[from_request(via(Json), rejection(Refused))]
+pub(super) struct Body<T>(pub(super) T);
+
+/// Part of the path, or the problem with it in our own form.
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Path), rejection(Refused))]
+pub(super) struct Path<T>(pub(super) T);
+
+/// A query, or the problem with it in our own form.
+#[derive(FromRequestParts)]
+#[from_request(via(Query), rejection(Refused))]
+pub(super) struct Asked<T>(pub(super) T);
+
+pub(super) fn problem(status: StatusCode, text: &str) -> Response {
+    Refused::new(status, text).into_response()
+}
+
+/// Of a message there are at most so many bytes at its beginning, and at its end: it may quote what was sent.
+const LONGEST: usize = 2048;
+
+/// A message that is not too long.
+pub(super) fn told(text: String) -> String {
+    if text.len() <= 2 * LONGEST {
+        return text;
+    }
+    let start = &text[..text.floor_char_boundary(LONGEST)];
+    let end = &text[text.ceil_char_boundary(text.len() - LONGEST)..];
+    format!("{start}…{end}")
+}
+
+/// What is answered where no path is known.
+pub(super) async fn no_path() -> Response {
+    let text = "there is no such path; GET /openapi.json describes those that there are";
+    problem(StatusCode::NOT_FOUND, text)
+}
+
+/// What is answered where a path does not take a method. The header `Allow` says which it takes.
+pub(super) async fn no_method() -> Response {
+    let text = "this path does not take this method; the header `Allow` names those that it takes";
+    problem(StatusCode::METHOD_NOT_ALLOWED, text)
+}
+
+pub(super) fn missing(text: impl Into<String>) -> Refused {
+    Refused::new(StatusCode::NOT_FOUND, text)
+}
+
+pub(super) fn bad(text: impl Into<String>) -> Refused {
+    Refused {
+        kind: Some(ErrorKind::Request),
+        ..Refused::new(StatusCode::BAD_REQUEST, text)
+    }
+}
+
+pub(super) fn bad_field(field: &str, text: impl Into<String>) -> Refused {
+    let field = Some(field.into());
+    Refused { field, ..bad(text) }
+}

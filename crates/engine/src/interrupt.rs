@@ -1,0 +1,331 @@
+//! Reaches a guest that computes, from another thread. While nobody does, it costs nothing.
+//!
+//! ```text
+//!   kill: note it, then SIGURG to the guest's thread, again and again until the call has ended
+//!   its handler: is this the guest's own code? --yes--> leave it, as at a trap
+//!                                              `--no--> nothing: a host call sees the note itself,
+//!                                                       and the next signal finds the rest
+//! ```
+//!
+//! A guest that was killed never goes on, so it does not matter where it stood. Leaving it is the
+//! engine's own way out of a trap: for Wasmtime the thread goes on at an instruction that traps,
+//! for WasmEdge in its handler of faults. Both throw the guest's frames away and no others, since the
+//! program counter is in the guest's code, below which are none.
+//!
+//! SIGURG, because nothing happens where a stray one arrives, and no program waits for it.
+
+#![expect(
+    unsafe_code,
+    reason = "a signal handler, and the registers that it changes"
+)]
+
+use std::cell::Cell;
+use std::ffi::{c_int, c_void};
+use std::fmt;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+/// The signal that looks where a guest stands.
+const SIGNAL: c_int = libc::SIGURG;
+
+/// How long a signal has to take effect before the next is sent; longer each time, up to `LONGEST`.
+const FIRST: Duration = Duration::from_micros(500);
+const LONGEST: Duration = Duration::from_millis(50);
+
+/// Where a guest's machine code is, and the way out of it.
+pub(super) struct Code {
+    /// Sorted, and apart from each other.
+    pub(super) ranges: Vec<Range<usize>>,
+    pub(super) exit: Exit,
+}
+
+/// How a thread leaves the guest's code, from within a signal handler.
+pub(super) enum Exit {
+    /// It goes on at this address, where an instruction traps.
+    #[cfg(feature = "wasmtime")]
+    Trap(usize),
+    /// This is called with what the handler was given, and does not return.
+    #[cfg(feature = "wasmedge")]
+    Fault(fn(*mut libc::siginfo_t, *mut c_void)),
+}
+
+impl Code {
+    fn contains(&self, address: usize) -> bool {
+        let next = self.ranges.partition_point(|range| range.end <= address);
+        let range = self.ranges.get(next);
+        range.is_some_and(|range| range.contains(&address))
+    }
+}
+
+/// Reaches one instance from anywhere.
+#[derive(Clone)]
+pub struct Interrupt(Arc<Shared>);
+
+struct Shared {
+    killed: AtomicBool,
+    /// The thread that is in the guest.
+    thread: Mutex<Option<libc::pthread_t>>,
+    /// A byte of the guest's that tells it to suspend.
+    flag: Mutex<Option<Flag>>,
+    /// Found out when it is needed; `None` where this system has no way.
+    code: OnceLock<Option<Code>>,
+    find: Box<dyn Fn() -> Option<Code> + Send + Sync>,
+}
+
+#[derive(Clone, Copy)]
+struct Flag(*const AtomicU8);
+
+// SAFETY: the byte is an atomic one, and it is used only under the lock behind which `Attached` takes
+// the pointer away before the byte goes.
+unsafe impl Send for Flag {}
+
+thread_local! {
+    /// What this thread's guest shares; null while there is none. It lives as long as the call.
+    static CURRENT: Cell<*const Shared> = const { Cell::new(std::ptr::null()) };
+}
+
+impl Interrupt {
+    /// Ends the guest: if it computes, at once; else at its next host call. It never runs again.
+    pub fn kill(&self) {
+        if self.0.killed.swap(true, Ordering::SeqCst) || self.0.thread().is_none() {
+            // Under way already; or it is not in the guest, and `enter` will see it.
+            return;
+        }
+        let shared = self.0.clone();
+        let spawned = std::thread::Builder::new()
+            .name("kill".into())
+            .spawn(move || shared.pursue());
+        if let Err(error) = spawned {
+            log::warn!(
+                "cannot start a thread to end a guest, which ends at its next host call: {error}"
+            );
+        }
+    }
+
+    /// Asks the guest to suspend at its next check, or takes that back. Without checks in its code
+    /// nothing happens.
+    pub fn ask(&self, suspend: bool) {
+        let flag = self.0.flag();
+        if let Some(Flag(byte)) = *flag {
+            // SAFETY: while the lock is held, the instance with the byte is there.
+            unsafe { (*byte).store(u8::from(suspend), Ordering::SeqCst) };
+        }
+    }
+}
+
+impl fmt::Debug for Interrupt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Interrupt")
+            .field("killed", &self.0.killed)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The instance's own end. It must go before the instance's memories do.
+pub(super) struct Attached(Interrupt);
+
+impl Attached {
+    /// `find` says where the instance's code is.
+    pub(super) fn new(find: impl Fn() -> Option<Code> + Send + Sync + 'static) -> Self {
+        Self(Interrupt(Arc::new(Shared {
+            killed: AtomicBool::new(false),
+            thread: Mutex::new(None),
+            flag: Mutex::new(None),
+            code: OnceLock::new(),
+            find: Box::new(find),
+        })))
+    }
+
+    /// Sets this byte where the guest is asked to suspend.
+    ///
+    /// # Safety
+    /// The byte must be there until this is dropped or detached, and whatever else uses it meanwhile
+    /// must do so by atomic loads, or while no call is under way.
+    pub(super) unsafe fn watch(&self, byte: *const u8) {
+        *self.0.0.flag() = Some(Flag(byte.cast()));
+    }
+
+    pub(super) fn handle(&self) -> Interrupt {
+        self.0.clone()
+    }
+
+    /// Runs `call`, which enters the guest; `None` where the guest has been killed before.
+    pub(super) fn enter<T>(&self, call: impl FnOnce() -> T) -> Option<T> {
+        let inside = Inside::new(&self.0.0);
+        // Whoever kills notes it first, and looks for the thread then.
+        let killed = || inside.shared.killed.load(Ordering::SeqCst);
+        let result = (!killed()).then(call);
+        if killed() {
+            // A handler that has left by a jump has left it blocked.
+            unblock();
+        }
+        result
+    }
+}
+
+impl Attached {
+    /// The flag is about to go.
+    pub(super) fn detach(&self) {
+        *self.0.0.flag() = None;
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        self.detach();
+    }
+}
+
+/// While a thread is in the guest.
+struct Inside<'a> {
+    shared: &'a Shared,
+    outer: *const Shared,
+}
+
+impl<'a> Inside<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        // SAFETY: takes nothing, and cannot fail.
+        *shared.thread() = Some(unsafe { libc::pthread_self() });
+        let outer = CURRENT.replace(shared);
+        Self { shared, outer }
+    }
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        CURRENT.set(self.outer);
+        *self.shared.thread() = None;
+    }
+}
+
+impl Shared {
+    fn thread(&self) -> MutexGuard<'_, Option<libc::pthread_t>> {
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn flag(&self) -> MutexGuard<'_, Option<Flag>> {
+        self.flag.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends signals until the thread has left the guest.
+    fn pursue(&self) {
+        if self.code.get_or_init(|| (self.find)()).is_none() || !install() {
+            return;
+        }
+        let mut patience = FIRST;
+        loop {
+            let thread = self.thread();
+            let Some(id) = *thread else { return };
+            // SAFETY: the thread cannot leave the guest, let alone end, while the lock is held.
+            unsafe { libc::pthread_kill(id, SIGNAL) };
+            drop(thread);
+            std::thread::sleep(patience);
+            patience = (patience * 2).min(LONGEST);
+        }
+    }
+}
+
+static BEFORE: OnceLock<Option<libc::sigaction>> = OnceLock::new();
+
+/// Sets the handler, once per process.
+fn install() -> bool {
+    let before = BEFORE.get_or_init(|| {
+        // SAFETY: all zeroes is a valid `sigaction`; the handler lives as long as the process and does
+        // only what a signal handler may.
+        unsafe {
+            let mut before: libc::sigaction = std::mem::zeroed();
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = handle as *const () as usize;
+            // Blocked while it runs: a second one has no room on the alternate stack.
+            action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
+            (libc::sigaction(SIGNAL, &raw const action, &raw mut before) == 0).then_some(before)
+        }
+    });
+    before.is_some()
+}
+
+fn unblock() {
+    // SAFETY: all zeroes is a valid set, and the calls get one of this thread's.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, SIGNAL);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
+    }
+}
+
+extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    let current = CURRENT.get();
+    if current.is_null() {
+        return pass_on(signal, info, context);
+    }
+    // SAFETY: set by `Inside`, which borrows it for as long as it is set, on this thread.
+    let shared = unsafe { &*current };
+    let Some(Some(code)) = shared.code.get() else {
+        return;
+    };
+    if !shared.killed.load(Ordering::SeqCst) {
+        return;
+    }
+    // SAFETY: the kernel gives a handler with `SA_SIGINFO` the thread's registers.
+    let Some(counter) = (unsafe { program_counter(context) }) else {
+        return;
+    };
+    if !code.contains(*counter as usize) {
+        return;
+    }
+    match code.exit {
+        #[cfg(feature = "wasmtime")]
+        Exit::Trap(address) => *counter = address as _,
+        #[cfg(feature = "wasmedge")]
+        Exit::Fault(leave) => leave(info, context),
+    }
+}
+
+/// To whoever handled the signal before.
+fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    let Some(Some(before)) = BEFORE.get() else {
+        return;
+    };
+    match before.sa_sigaction {
+        // Nothing happens by default either.
+        libc::SIG_DFL | libc::SIG_IGN => {}
+        // SAFETY: the flag tells which of the two types the handler has, and it gets what the kernel
+        // gave.
+        function => unsafe {
+            if before.sa_flags & libc::SA_SIGINFO != 0 {
+                let function: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) =
+                    std::mem::transmute(function);
+                function(signal, info, context);
+            } else {
+                let function: extern "C" fn(c_int) = std::mem::transmute(function);
+                function(signal);
+            }
+        },
+    }
+}
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+unsafe fn program_counter<'a>(context: *mut c_void) -> Option<&'a mut libc::greg_t> {
+    // SAFETY: the caller's context is the kernel's.
+    let context = unsafe { context.cast::<libc::ucontext_t>().as_mut() };
+    context?.uc_mcontext.gregs.get_mut(libc::REG_RIP as usize)
+}
+
+#[cfg(all(target_os = "linux", target_arch = "aarch64"))]
+unsafe fn program_counter<'a>(context: *mut c_void) -> Option<&'a mut libc::c_ulonglong> {
+    // SAFETY: the caller's context is the kernel's.
+    let context = unsafe { context.cast::<libc::ucontext_t>().as_mut() };
+    Some(&mut context?.uc_mcontext.pc)
+}
+
+/// Elsewhere a killed guest goes on until it calls the host.
+#[cfg(not(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+)))]
+unsafe fn program_counter<'a>(_: *mut c_void) -> Option<&'a mut usize> {
+    None
+}

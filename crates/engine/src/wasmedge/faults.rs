@@ -1,0 +1,242 @@
+//! The signals that a guest's faults raise.
+//!
+//! WasmEdge sets handlers of its own when the first thread of the process enters compiled code, and
+//! the *default* ones when the last thread leaves. Wasmtime's handlers are gone then, and its next
+//! trap ends the process. Nor does WasmEdge's handler run on the alternate stack, so that a guest
+//! that recurses without end ends the process as well.
+//!
+//! ```text
+//!   parked thread:  enters compiled code, stays there: WasmEdge never takes handlers away
+//!   handler here:   on the alternate stack --in WasmEdge's guest--> WasmEdge's handler
+//!                                          `---------elsewhere----> the one from before
+//! ```
+
+#![expect(unsafe_code, reason = "signal handlers for faults in WasmEdge's code")]
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::ffi::{c_int, c_void};
+use std::mem::MaybeUninit;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::mpsc::{Sender, channel};
+
+use wasmedge_sdk::error::CoreError;
+use wasmedge_sdk::{CompilerOptimizationLevel, FuncType, ImportObject, Store, Vm};
+use wasmedge_sys::{CallingFrame, Function, WasmValue};
+
+use crate::interrupt::{Code, Exit};
+
+const SIGNALS: [c_int; 3] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE];
+
+/// `(module (import "m" "p" (func)) (func (export "r") (call 0)))`
+const PARKING: &[u8] = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x02\x07\x01\x01m\x01p\0\0\
+    \x03\x02\x01\0\x07\x05\x01\x01r\0\x01\x0a\x06\x01\x04\0\x10\0\x0b";
+
+/// How far below the end of its stack a guest's fault still is one of the stack.
+const BEYOND: usize = 1 << 20;
+
+/// What the signals were handled by.
+struct Handlers {
+    before: [libc::sigaction; 3],
+    wasmedge: [libc::sigaction; 3],
+}
+
+static HANDLERS: OnceLock<Handlers> = OnceLock::new();
+
+thread_local! {
+    /// While this thread runs the guest's code: the end of its stack, and an address in the frame
+    /// that entered the guest.
+    static ENTRY: Cell<Option<(usize, usize)>> = const { Cell::new(None) };
+    static EXHAUSTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Sets the handlers, once per process.
+pub(super) fn install() -> Result<(), String> {
+    static DONE: OnceLock<Result<(), String>> = OnceLock::new();
+    DONE.get_or_init(|| {
+        let before = SIGNALS.map(current);
+        let (parked, is_parked) = channel();
+        std::thread::Builder::new()
+            .name("wasmedge-faults".into())
+            .spawn(move || {
+                let failed = parked.clone();
+                if let Err(error) = park(parked) {
+                    // The receiver waits for exactly this.
+                    let _ = failed.send(Err(error));
+                }
+            })
+            .map_err(|e| e.to_string())?;
+        is_parked.recv().map_err(|e| e.to_string())??;
+        let handlers = Handlers {
+            before,
+            wasmedge: SIGNALS.map(current),
+        };
+        if HANDLERS.set(handlers).is_err() {
+            return Ok(());
+        }
+        for signal in SIGNALS {
+            // SAFETY: all zeroes is a valid `sigaction`; the handler lives as long as the process
+            // and does only what a signal handler may.
+            unsafe {
+                let mut action: libc::sigaction = std::mem::zeroed();
+                action.sa_sigaction = handle as *const () as usize;
+                action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
+                libc::sigaction(signal, &action, std::ptr::null_mut());
+            }
+        }
+        Ok(())
+    })
+    .clone()
+}
+
+fn current(signal: c_int) -> libc::sigaction {
+    let mut action = MaybeUninit::zeroed();
+    // SAFETY: all zeroes is a valid `sigaction`, and the call changes no handler.
+    unsafe {
+        libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr());
+        action.assume_init()
+    }
+}
+
+/// Enters compiled code for good, and says so when it is there.
+fn park(mut parked: Sender<Result<(), String>>) -> Result<(), String> {
+    let text = |e: Box<wasmedge_sdk::error::WasmEdgeError>| e.to_string();
+    let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+    super::check_room(folder.path(), PARKING.len()).map_err(|e| e.to_string())?;
+    let code = folder.path().join("park.so");
+    super::compile::compile(PARKING, &code).map_err(|e| e.to_string())?;
+    let config = super::config(CompilerOptimizationLevel::O0, super::MOST_PAGES)
+        .map_err(|e| e.to_string())?;
+    let module = wasmedge_sdk::Module::from_file(Some(&config), code).map_err(text)?;
+    // It stays mapped without its name.
+    drop(folder);
+    let ty = FuncType::new(Vec::new(), Vec::new());
+    // SAFETY: `parked` outlives the function, which goes with `imports`, declared after it.
+    let function = unsafe { Function::create_sync_func(&ty, stay, &raw mut parked, 0) };
+    let mut imports = ImportObject::create("m", Box::new(())).map_err(text)?;
+    imports.add_func("p", function.map_err(text)?);
+    let modules = HashMap::from([("m".to_owned(), &mut imports)]);
+    let mut vm = Vm::new(Store::new(Some(&config), modules).map_err(text)?);
+    vm.register_module(None, module).map_err(text)?;
+    vm.run_func(None, "r", []).map_err(text)?;
+    Err("its compiled code does not call out".into())
+}
+
+fn stay(
+    parked: &mut Sender<Result<(), String>>,
+    _: &mut wasmedge_sdk::Instance,
+    _: &mut CallingFrame,
+    _: Vec<WasmValue>,
+) -> Result<Vec<WasmValue>, CoreError> {
+    // The receiver waits for exactly this.
+    let _ = parked.send(Ok(()));
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Runs `call`, which enters a guest. The second result: whether the guest used up its stack.
+pub(super) fn entered<T>(call: impl FnOnce() -> T) -> (T, bool) {
+    let here = 0_u8;
+    let here = (&raw const here).addr();
+    // Threads have stacks of different sizes; where the system does not tell, it is what we ask for.
+    let left = stacker::remaining_stack().unwrap_or(super::super::GUEST_STACK);
+    EXHAUSTED.set(false);
+    let outer = ENTRY.replace(Some((here.saturating_sub(left), here)));
+    let result = call();
+    ENTRY.set(outer);
+    (result, EXHAUSTED.get())
+}
+
+/// Runs `call`, which is the host's and not the guest's: its faults are no traps.
+pub(super) fn left<T>(call: impl FnOnce() -> T) -> T {
+    let entry = ENTRY.take();
+    let result = call();
+    ENTRY.set(entry);
+    result
+}
+
+/// The code of a guest whose library is in this file, and the way out of it.
+pub(super) fn code(library: &Path) -> Option<Code> {
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
+    let library = library.to_str()?;
+    let ranges: Vec<_> = maps
+        .lines()
+        .filter_map(|line| executable(line, library))
+        .collect();
+    (!ranges.is_empty()).then_some(Code {
+        ranges,
+        exit: Exit::Fault(leave),
+    })
+}
+
+/// The addresses of a mapping with code of this file.
+fn executable(line: &str, library: &str) -> Option<Range<usize>> {
+    // `start-end rwxp offset device inode   path`, where the path may be followed by `(deleted)`.
+    let place = line.find('/')?;
+    let path = line[place..].trim_end_matches(" (deleted)");
+    let mut words = line[..place].split(' ');
+    let (start, end) = words.next()?.split_once('-')?;
+    let is_code = words.next()?.contains('x') && path == library;
+    let address = |text: &str| usize::from_str_radix(text, 16).ok();
+    is_code.then_some(address(start)?..address(end)?)
+}
+
+/// Leaves a guest that is to end, in a handler that has interrupted its code.
+fn leave(info: *mut libc::siginfo_t, context: *mut c_void) {
+    let Some(handlers) = HANDLERS.get() else {
+        return;
+    };
+    if ENTRY.get().is_none() {
+        return;
+    }
+    let (signal, action) = (SIGNALS[0], &handlers.wasmedge[0]);
+    if action.sa_flags & libc::SA_SIGINFO != 0 {
+        // SAFETY: the handler has this type, as its flag says. For this signal it looks at nothing of
+        // what it gets, and jumps to where WasmEdge has entered the guest on this thread.
+        unsafe {
+            let function: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) =
+                std::mem::transmute(action.sa_sigaction);
+            function(signal, info, context);
+        }
+    }
+}
+
+extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    let place = SIGNALS.iter().position(|known| *known == signal);
+    let (Some(handlers), Some(place)) = (HANDLERS.get(), place) else {
+        return;
+    };
+    let action = match ENTRY.get() {
+        Some((end, entry)) => {
+            // SAFETY: the kernel gives the address with each of these signals.
+            let address = unsafe { (*info).si_addr() }.addr();
+            EXHAUSTED.set(
+                signal != libc::SIGFPE && (end.saturating_sub(BEYOND)..entry).contains(&address),
+            );
+            &handlers.wasmedge[place]
+        }
+        None => &handlers.before[place],
+    };
+    match action.sa_sigaction {
+        libc::SIG_DFL | libc::SIG_IGN => {
+            // The instruction is run again, and now ends the process as it should.
+            // SAFETY: no handler that lives in Rust is set.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+        // SAFETY: the flag tells which of the two types the handler has, and it gets what the
+        // kernel gave.
+        function => unsafe {
+            if action.sa_flags & libc::SA_SIGINFO != 0 {
+                let function: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) =
+                    std::mem::transmute(function);
+                function(signal, info, context);
+            } else {
+                let function: extern "C" fn(c_int) = std::mem::transmute(function);
+                function(signal);
+            }
+        },
+    }
+}

@@ -1,0 +1,378 @@
+//! What reads the database.
+
+use rusqlite::types::{FromSql, Value};
+use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
+
+use super::super::{
+    Due, Entry, Filter, Frozen, Logged, Row, Stamp, Stream, Transfer, TransferStep,
+};
+use super::{chunk_id, known_state, signed, state_number, unsigned};
+use crate::model::clock::Mark;
+use crate::model::{Digest, TaskId, TaskState, TransferId};
+
+// Whatever the version is, it is a number: a damaged task is removed by it, too.
+const COLUMNS: &str = "t.id, coalesce(CAST(t.version AS INTEGER), 0), t.state, t.due, t.name,
+    (SELECT digest FROM blobs WHERE id = t.module), t.spec, t.status, t.log_bytes,
+    coalesce(length(t.snapshot), 0) + CASE WHEN t.pack IS NULL THEN 0 ELSE
+      (SELECT coalesce(sum(length(bytes)), 0) FROM chunks
+       WHERE id >= t.pack << 20 AND id < (t.pack + 1) << 20) END +
+    coalesce((SELECT length(b.bytes) + (SELECT coalesce(sum(length(bytes)), 0) FROM chunks
+       WHERE id >= b.pack << 20 AND id < (b.pack + 1) << 20)
+     FROM blobs b WHERE b.id = t.base AND b.pack IS NOT NULL), 0)";
+
+/// What a task is shown as whose state is none.
+const UNKNOWN: TaskState = TaskState::Paused;
+
+/// The columns of one task. One that does not hold what it should is noted, and is a default: whoever reads many
+/// tasks gets the others.
+struct Columns<'a> {
+    sql: &'a SqlRow<'a>,
+    damage: Option<String>,
+}
+
+impl Columns<'_> {
+    fn get<T: FromSql + Default>(&mut self, place: usize, what: &str) -> T {
+        let value = self.sql.get(place);
+        value.unwrap_or_else(|error| self.damaged(format!("{what} cannot be read: {error}")))
+    }
+
+    fn damaged<T: Default>(&mut self, reason: String) -> T {
+        self.damage.get_or_insert(reason);
+        T::default()
+    }
+
+    fn state(&mut self) -> TaskState {
+        let number: i64 = self.get(2, "its state");
+        known_state(number).unwrap_or_else(|| {
+            self.damaged::<()>(format!("its state is {number}, which is none"));
+            UNKNOWN
+        })
+    }
+
+    fn module(&mut self) -> Digest {
+        let digest: Option<[u8; 32]> = self.get(5, "the digest of its module");
+        match digest {
+            Some(digest) => Digest::from_bytes(digest),
+            None => Digest::from_bytes(self.damaged("its module is not in the store".into())),
+        }
+    }
+}
+
+fn row(sql: &SqlRow<'_>) -> rusqlite::Result<Row> {
+    read_row(sql, None)
+}
+
+fn read_row(sql: &SqlRow<'_>, damage: Option<String>) -> rusqlite::Result<Row> {
+    let mut columns = Columns { sql, damage };
+    Ok(Row {
+        id: TaskId(unsigned(sql.get(0)?)),
+        version: unsigned(sql.get(1)?),
+        state: columns.state(),
+        due: columns
+            .get::<Option<i64>>(3, "when it is due")
+            .map(unsigned),
+        name: columns.get(4, "its name"),
+        module: columns.module(),
+        spec: columns.get(6, "what it was submitted with"),
+        status: columns.get(7, "its status"),
+        log_bytes: unsigned(columns.get(8, "the size of its output")),
+        snapshot_bytes: unsigned(columns.get(9, "the size of its snapshot")),
+        damage: columns.damage,
+    })
+}
+
+pub(super) fn task(reader: &Connection, id: TaskId) -> rusqlite::Result<Option<Row>> {
+    reader
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM tasks t WHERE t.id = ?1"))?
+        .query_row([signed(id.0)], row)
+        .optional()
+}
+
+pub(super) fn load(
+    reader: &Connection,
+    id: TaskId,
+) -> rusqlite::Result<Option<(Row, Option<Frozen>)>> {
+    reader
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS}, t.snapshot, (SELECT digest FROM blobs WHERE id = t.base), t.pack
+             FROM tasks t WHERE t.id = ?1"
+        ))?
+        .query_row([signed(id.0)], |sql| {
+            let mut columns = Columns { sql, damage: None };
+            let bytes: Option<Vec<u8>> = columns.get(10, "its snapshot");
+            let base: Option<[u8; 32]> = columns.get(11, "the base of its snapshot");
+            let base = base.map(Digest::from_bytes);
+            let pack: Option<i64> = columns.get(12, "where its snapshot lies");
+            let pack = pack.map(unsigned);
+            let frozen = bytes.map(|bytes| Frozen { base, bytes, pack });
+            Ok((read_row(sql, columns.damage)?, frozen))
+        })
+        .optional()
+}
+
+pub(super) fn named(reader: &Connection, name: &str) -> rusqlite::Result<Option<TaskId>> {
+    reader
+        .prepare_cached("SELECT id FROM tasks WHERE name = ?1")?
+        .query_row([name], |sql| Ok(TaskId(unsigned(sql.get(0)?))))
+        .optional()
+}
+
+pub(super) fn list(reader: &Connection, filter: &Filter) -> rusqlite::Result<Vec<Row>> {
+    let before = filter.before.map_or(i64::MAX, |id| signed(id.0));
+    let states = &filter.states;
+    let places = vec!["?"; states.len()].join(", ");
+    let mut values = vec![Value::from(before)];
+    values.extend(states.iter().map(|state| Value::from(state_number(*state))));
+    // A state that is none is shown as this one.
+    let (wanted, all) = match (states.is_empty(), states.contains(&UNKNOWN)) {
+        (true, _) => (String::new(), 0),
+        (false, false) => (format!("AND t.state IN ({places})"), 0),
+        (false, true) => {
+            let known = vec!["?"; TaskState::ALL.len()].join(", ");
+            let wanted = format!("AND (t.state IN ({places}) OR t.state NOT IN ({known}))");
+            (wanted, TaskState::ALL.len())
+        }
+    };
+    let known = TaskState::ALL.iter().take(all);
+    values.extend(known.map(|state| Value::from(state_number(*state))));
+    // Names hold nothing else that GLOB takes for special.
+    let named = match &filter.name {
+        Some(pattern) => {
+            values.push(Value::from(pattern.clone()));
+            "AND t.name GLOB ?"
+        }
+        None => "",
+    };
+    values.push(Value::from(filter.limit as i64));
+    reader
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM tasks t WHERE t.id < ? {wanted} {named}
+             ORDER BY t.id DESC LIMIT ?"
+        ))?
+        .query_map(rusqlite::params_from_iter(values), row)?
+        .collect()
+}
+
+pub(super) fn due(
+    reader: &Connection,
+    after: Option<Due>,
+    until: u64,
+    limit: usize,
+) -> rusqlite::Result<Vec<Due>> {
+    let (at, id) = after.map_or((-1, -1), |due| (signed(due.at), signed(due.id.0)));
+    reader
+        .prepare_cached(
+            // What is no number there is larger than all numbers, but for a fraction.
+            "SELECT CAST(due AS INTEGER), id FROM tasks
+             WHERE due IS NOT NULL AND (due, id) > (?1, ?2) AND due <= ?3
+             ORDER BY due, id LIMIT ?4",
+        )?
+        .query_map(params![at, id, signed(until), limit as i64], |sql| {
+            Ok(Due {
+                at: unsigned(sql.get(0)?),
+                id: TaskId(unsigned(sql.get(1)?)),
+            })
+        })?
+        .collect()
+}
+
+pub(super) fn walled(
+    reader: &Connection,
+    after: TaskId,
+    limit: usize,
+) -> rusqlite::Result<Vec<TaskId>> {
+    reader
+        .prepare_cached("SELECT task FROM walls WHERE task > ?1 ORDER BY task LIMIT ?2")?
+        .query_map([signed(after.0), limit as i64], |sql| {
+            Ok(TaskId(unsigned(sql.get(0)?)))
+        })?
+        .collect()
+}
+
+pub(super) fn number(reader: &Connection) -> rusqlite::Result<u64> {
+    reader
+        .prepare_cached("SELECT number FROM lease")?
+        .query_row([], |sql| Ok(sql.get::<_, i64>(0)?.cast_unsigned()))
+}
+
+pub(super) fn stamp(reader: &Connection) -> rusqlite::Result<Option<Stamp>> {
+    reader
+        .prepare_cached("SELECT now, ahead, realtime, boot, booted FROM lease")?
+        .query_row([], |sql| {
+            let Some(realtime) = sql.get::<_, Option<i64>>(2)? else {
+                return Ok(None);
+            };
+            let boot: Option<i64> = sql.get(3)?;
+            let booted: Option<i64> = sql.get(4)?;
+            let machine = boot.zip(booted).map(|(boot, at)| Mark {
+                of: boot.cast_unsigned(),
+                at: unsigned(at),
+            });
+            Ok(Some(Stamp {
+                now: unsigned(sql.get(0)?),
+                ahead: sql.get(1)?,
+                realtime: unsigned(realtime),
+                machine,
+            }))
+        })
+}
+
+pub(super) fn due_counts(
+    reader: &Connection,
+    from: u64,
+    step: u64,
+    count: usize,
+) -> rusqlite::Result<Vec<u64>> {
+    let mut statement = reader.prepare_cached(
+        "SELECT count(*) FROM tasks WHERE due IS NOT NULL AND due >= ?1 AND due < ?2",
+    )?;
+    (0..count as u64)
+        .map(|number| {
+            let start = from.saturating_add(step.saturating_mul(number));
+            let end = start.saturating_add(step);
+            statement.query_row([signed(start), signed(end)], |sql| {
+                Ok(unsigned(sql.get(0)?))
+            })
+        })
+        .collect()
+}
+
+pub(super) fn counts(reader: &Connection) -> rusqlite::Result<Vec<(TaskState, u64)>> {
+    reader
+        .prepare_cached("SELECT state, count(*) FROM tasks GROUP BY state")?
+        .query_map([], |sql| {
+            let state = sql.get(0).ok().and_then(known_state);
+            Ok((state.unwrap_or(UNKNOWN), unsigned(sql.get(1)?)))
+        })?
+        .collect()
+}
+
+pub(super) fn last_id(reader: &Connection) -> rusqlite::Result<TaskId> {
+    reader
+        .prepare_cached("SELECT last_task FROM lease")?
+        .query_row([], |sql| Ok(TaskId(unsigned(sql.get(0)?))))
+}
+
+pub(super) fn blob(reader: &Connection, digest: &Digest) -> rusqlite::Result<Option<Vec<u8>>> {
+    reader
+        .prepare_cached("SELECT bytes FROM blobs WHERE digest = ?1")?
+        .query_row([digest.as_bytes()], |sql| sql.get(0))
+        .optional()
+}
+
+pub(super) fn has_blob(reader: &Connection, digest: &Digest) -> rusqlite::Result<bool> {
+    reader
+        .prepare_cached("SELECT 1 FROM blobs WHERE digest = ?1")?
+        .exists([digest.as_bytes()])
+}
+
+pub(super) fn chunk(
+    reader: &Connection,
+    pack: u64,
+    number: u32,
+) -> rusqlite::Result<Option<Vec<u8>>> {
+    reader
+        .prepare_cached("SELECT bytes FROM chunks WHERE id = ?1")?
+        .query_row([chunk_id(pack, number)], |sql| sql.get(0))
+        .optional()
+}
+
+pub(super) fn last_pack(reader: &Connection) -> rusqlite::Result<u64> {
+    reader
+        .prepare_cached(
+            "SELECT max(coalesce((SELECT max(id) >> 20 FROM chunks), 0),
+                        coalesce((SELECT max(pack) FROM dead), 0),
+                        coalesce((SELECT max(pack) FROM tasks WHERE pack IS NOT NULL), 0),
+                        coalesce((SELECT max(pack) FROM blobs), 0))",
+        )?
+        .query_row([], |sql| Ok(unsigned(sql.get(0)?)))
+}
+
+pub(super) fn blob_sizes(reader: &Connection) -> rusqlite::Result<(u64, u64)> {
+    reader
+        .prepare_cached(
+            "SELECT count(*), coalesce(sum(length(bytes) + CASE WHEN pack IS NULL THEN 0 ELSE
+               (SELECT coalesce(sum(length(c.bytes)), 0) FROM chunks c
+                WHERE c.id >= pack << 20 AND c.id < (pack + 1) << 20) END), 0) FROM blobs",
+        )?
+        .query_row([], |sql| Ok((unsigned(sql.get(0)?), unsigned(sql.get(1)?))))
+}
+
+pub(super) fn finished(
+    reader: &Connection,
+    before: u64,
+    limit: usize,
+) -> rusqlite::Result<Vec<(TaskId, u64)>> {
+    reader
+        .prepare_cached(
+            "SELECT id, coalesce(CAST(version AS INTEGER), 0) FROM tasks WHERE state >= 5 AND state IN (5, 6, 9) AND changed < ?1
+             ORDER BY changed LIMIT ?2",
+        )?
+        .query_map([signed(before), limit as i64], |sql| {
+            Ok((TaskId(unsigned(sql.get(0)?)), unsigned(sql.get(1)?)))
+        })?
+        .collect()
+}
+
+pub(super) fn output(
+    reader: &Connection,
+    id: TaskId,
+    from: u64,
+    limit: u64,
+) -> rusqlite::Result<Vec<Logged>> {
+    let mut statement = reader.prepare_cached(
+        "SELECT place, stream, time, bytes FROM output WHERE task = ?1 AND place >= ?2 ORDER BY place",
+    )?;
+    let mut rows = statement.query([signed(id.0), signed(from)])?;
+    let mut found = Vec::new();
+    let mut size = 0;
+    while let Some(sql) = rows.next()? {
+        let bytes: Vec<u8> = sql.get(3)?;
+        size += bytes.len() as u64;
+        if size > limit && !found.is_empty() {
+            break;
+        }
+        found.push(Logged {
+            place: unsigned(sql.get(0)?),
+            entry: Entry {
+                stream: match sql.get::<_, i64>(1)? {
+                    1 => Stream::Stdout,
+                    _ => Stream::Stderr,
+                },
+                time: unsigned(sql.get(2)?),
+                bytes,
+            },
+        });
+    }
+    Ok(found)
+}
+
+const TRANSFER: &str = "SELECT id, task, step, peer, note FROM transfers";
+
+fn one_transfer(sql: &SqlRow<'_>) -> rusqlite::Result<Transfer> {
+    let number: i64 = sql.get(2)?;
+    let step = usize::try_from(number).ok();
+    Ok(Transfer {
+        id: TransferId(sql.get(0)?),
+        task: TaskId(unsigned(sql.get(1)?)),
+        step: step
+            .and_then(|step| TransferStep::ALL.get(step).copied())
+            .ok_or(rusqlite::Error::IntegralValueOutOfRange(2, number))?,
+        peer: Digest::from_bytes(sql.get(3)?),
+        note: sql.get(4)?,
+    })
+}
+
+pub(super) fn transfer(reader: &Connection, id: TransferId) -> rusqlite::Result<Option<Transfer>> {
+    reader
+        .prepare_cached(&format!("{TRANSFER} WHERE id = ?1"))?
+        .query_row([id.0], one_transfer)
+        .optional()
+}
+
+pub(super) fn open_transfers(reader: &Connection) -> rusqlite::Result<Vec<Transfer>> {
+    reader
+        .prepare_cached(&format!("{TRANSFER} WHERE step <> 4 ORDER BY id"))?
+        .query_map([], one_transfer)?
+        .collect()
+}

@@ -1,0 +1,125 @@
+//! What a task has reached of its limits, and what is left.
+
+use std::time::Duration;
+
+use super::{MARGIN, Task, TaskError, meter};
+use crate::engine::{self, Ending, EngineKind, GUEST_STACK};
+use crate::model::error::Error;
+use crate::model::{Limit, Reached};
+use crate::snapshot::UsageV1;
+use crate::wasi;
+
+impl Task {
+    /// Runs the guest on a stack as deep as it may use.
+    pub(super) fn call(&mut self, entry: &str) -> Result<Ending, engine::Error> {
+        // Guests may use deep stacks whatever thread they run on.
+        let (instance, stack) = (&mut self.instance, self.stack);
+        let call = || instance.call(entry);
+        match self.kind {
+            // It knows the end of the thread's stack alone, so that a limit is a stack of that size.
+            EngineKind::WasmEdge if stack != GUEST_STACK => stacker::grow(stack + MARGIN, call),
+            _ => stacker::maybe_grow(stack + MARGIN, stack + 2 * MARGIN, call),
+        }
+    }
+
+    /// Why the guest must not go on, if it must not.
+    pub(super) fn over(&self) -> Option<TaskError> {
+        let reached = self.meter.is_over().then(|| self.meter.reached());
+        reached.flatten().map(TaskError::Limit)
+    }
+
+    /// The limit that the task has reached: it is to be suspended, and goes on with a higher one.
+    pub fn reached(&self) -> Option<Reached> {
+        self.meter.reached()
+    }
+
+    /// The last limit that the guest has been told of by an error: memory, tables, descriptors, room in a
+    /// directory in memory. Where the engine does not tell, memory that has come near to its limit.
+    pub fn told(&mut self) -> Option<Reached> {
+        let told = self
+            .instance
+            .told()
+            .or_else(|| self.host.lock().wasi.told());
+        if told.is_some() || self.kind != EngineKind::WasmEdge {
+            return told;
+        }
+        let limit = self.meter.limits().get(Limit::Memory)?;
+        let sizes = (0..self.program.shape().memories).filter_map(|index| {
+            self.instance
+                .guest_memory(index)
+                .ok()
+                .map(|m| m.len() as u64)
+        });
+        let most = sizes.max().filter(|size| *size > limit / 2)?;
+        Some(self.meter.limits().reached(Limit::Memory).with(most))
+    }
+
+    /// How long it is until the limit of time is reached.
+    pub fn time_left(&self) -> Option<Duration> {
+        // Beyond it by a millisecond: it is reached then.
+        let left = self.meter.time_left()?;
+        Some(Duration::from_nanos(left) + Duration::from_millis(1))
+    }
+
+    /// Whether a task that has just been resumed has used up a limit already that pauses it.
+    pub fn exhausted(&self) -> bool {
+        let limits = self.meter.limits();
+        let cpu = (Limit::Cpu, self.meter.cpu_that_counts());
+        let written = self.host.lock().wasi.written_that_counts();
+        let time = (Limit::Time, self.meter.age());
+        let all = [cpu, time].into_iter().chain(written);
+        let over =
+            |(limit, used): &(Limit, u64)| *used > limits.value(*limit) && limits.pauses(*limit);
+        let found = all.into_iter().find(over);
+        if let Some((limit, _)) = found {
+            self.meter.reach(limits.reached(limit));
+        }
+        found.is_some()
+    }
+
+    /// Looks at the limit of time while the guest waits.
+    ///
+    /// # Errors
+    /// Where the task is over.
+    pub fn check_time(&self) -> Result<(), Error> {
+        self.meter.look_at_time();
+        self.over().map_or(Ok(()), |over| Err(over.into()))
+    }
+
+    /// How long ago the task was first started, in nanoseconds.
+    pub fn age(&self) -> u64 {
+        self.meter.age()
+    }
+
+    /// Bytes that it has written to standard output and standard error since then.
+    pub fn output_bytes(&self) -> u64 {
+        self.host.lock().wasi.written().0.total
+    }
+
+    /// Refuses a snapshot of so many bytes that is too large.
+    pub fn snapshot_check(&self) -> impl Fn(u64) -> Result<(), Error> + use<> {
+        let limits = *self.meter.limits();
+        move |size| match size > limits.value(Limit::Snapshot) {
+            true => Err(TaskError::Limit(limits.reached(Limit::Snapshot).with(size)).into()),
+            false => Ok(()),
+        }
+    }
+
+    /// How long it is at least until the guest can have reached a limit of time.
+    pub fn least_left(&self) -> Option<Duration> {
+        self.meter.least_left()
+    }
+
+    /// Sees from another thread whether the guest has reached a limit and must not go on.
+    pub fn overseer(&self) -> impl Fn() -> Option<Reached> + use<> {
+        let meter = self.meter.clone();
+        move || meter.is_over().then(|| meter.reached()).flatten()
+    }
+
+    /// How much of what is limited the task has taken.
+    pub(super) fn usage(&self, wasi: &wasi::Ctx) -> UsageV1 {
+        let (cpu, started) = self.meter.used();
+        let (output, writes) = wasi.written();
+        meter::usage(cpu, output, writes, started, self.meter.clock())
+    }
+}

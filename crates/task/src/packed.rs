@@ -1,0 +1,64 @@
+//! Modules as bytes: what they are looked at for, and how they are unpacked.
+
+use wasmparser::{Parser, Payload, SectionLimited};
+
+use super::TaskError;
+use crate::model::Digest;
+use crate::model::error::Error;
+use crate::wasi;
+
+/// Whether a module can have connections: it has to accept them, or to open sockets.
+pub(super) fn has_connections(wasm: &[u8]) -> bool {
+    let imports = Parser::new(0)
+        .parse_all(wasm)
+        .find_map(|payload| match payload {
+            Ok(Payload::ImportSection(imports)) => Some(imports),
+            _ => None,
+        });
+    let sources = [wasi::Function::SockAccept, wasi::Function::SockOpen];
+    imports
+        .into_iter()
+        .flat_map(SectionLimited::into_imports)
+        .flatten()
+        .any(|import| {
+            let name = import.name.strip_suffix("_v2").unwrap_or(import.name);
+            sources.iter().any(|source| source.name() == name)
+        })
+}
+
+/// Whether a module is the one that it is said to be.
+pub(super) fn check_digest(wasm: &[u8], stated: &Digest) -> Result<(), Error> {
+    match Digest::of(wasm) == *stated {
+        true => Ok(()),
+        false => {
+            Err(TaskError::Mismatch("its module has another digest than stated".into()).into())
+        }
+    }
+}
+
+/// A module that was compressed, of at most the length that is stated.
+pub(super) fn unpack(packed: &[u8], length: u64) -> Result<Vec<u8>, Error> {
+    let damaged =
+        |e: String| TaskError::Mismatch(format!("its module cannot be decompressed: {e}"));
+    // Checked before memory is asked for.
+    let stated = zstd::zstd_safe::get_frame_content_size(packed);
+    if stated.ok().flatten() != Some(length) {
+        return Err(damaged("it has another length than stated".into()).into());
+    }
+    // What follows the frame would travel on with it.
+    if zstd::zstd_safe::find_frame_compressed_size(packed).ok() != Some(packed.len()) {
+        return Err(damaged("it is followed by something else".into()).into());
+    }
+    let length = usize::try_from(length).map_err(|e| damaged(e.to_string()))?;
+    Ok(zstd::bulk::decompress(packed, length).map_err(|e| damaged(e.to_string()))?)
+}
+
+/// Whether a module that a store keeps is whole.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn check_packed(packed: &[u8], stated: &Digest) -> Result<(), Error> {
+    let length = zstd::zstd_safe::get_frame_content_size(packed);
+    let wasm = unpack(packed, length.ok().flatten().unwrap_or_default())?;
+    check_digest(&wasm, stated)
+}

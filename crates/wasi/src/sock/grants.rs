@@ -1,0 +1,369 @@
+//! What a guest may reach: nothing, but for what the host's rules say.
+//!
+//! A rule is `HOST:PORTS`. The host is a name, an address, a range of addresses (`10.0.0.0/8`) or `*`;
+//! ports are one, a range (`80-90`) or `*`. IPv6 stands in brackets.
+//!
+//! Checked is the address that is then used, so that a name which leads elsewhere a moment later changes
+//! nothing. A name in a rule stands for the addresses that it has when it is looked up.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+
+use crate::abi::Result;
+use crate::errno::Errno;
+
+/// An answer for a name holds for so long.
+const FRESH: Duration = Duration::from_secs(30);
+
+/// So many addresses are remembered of a name, and so many refusals told.
+const MAX_ADDRESSES: usize = 256;
+const MAX_TOLD: usize = 256;
+
+/// What a guest may connect to, and where it may listen.
+#[derive(Clone, Debug, Default)]
+pub struct Grants {
+    /// Peers that it may connect to or send datagrams to.
+    pub connect: Vec<Rule>,
+    /// Addresses that it may bind sockets to.
+    pub listen: Vec<Rule>,
+    memory: Arc<Mutex<Remembered>>,
+}
+
+impl Grants {
+    /// Grants by these rules.
+    pub fn new(connect: Vec<Rule>, listen: Vec<Rule>) -> Self {
+        Self {
+            connect,
+            listen,
+            memory: Arc::default(),
+        }
+    }
+}
+
+/// Some addresses and ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    host: Host,
+    ports: RangeInclusive<u16>,
+    text: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Host {
+    Any,
+    Net(IpNet),
+    Name(String),
+}
+
+/// What was looked up, and what was refused.
+#[derive(Debug, Default)]
+struct Remembered {
+    names: HashMap<String, (Instant, HashSet<IpAddr>)>,
+    told: HashSet<(Refusal, SocketAddr)>,
+    told_names: HashSet<String>,
+}
+
+/// What can be refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Refusal {
+    Connect,
+    Listen,
+}
+
+impl FromStr for Rule {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let wrong = || {
+            format!(
+                "{text:?} is no HOST:PORTS; write example.com:443, 10.0.0.0/8:80-90, [::1]:* or *:53"
+            )
+        };
+        let (host, ports) = match text.strip_prefix('[') {
+            Some(rest) => rest.split_once("]:"),
+            None => text
+                .rsplit_once(':')
+                .filter(|(host, _)| !host.contains(':')),
+        }
+        .ok_or_else(wrong)?;
+        let port = |text: &str| text.parse::<u16>().ok();
+        let ports = match (ports, ports.split_once('-')) {
+            ("*", _) => Some(0..=u16::MAX),
+            (_, Some((first, last))) => {
+                let (first, last) = (port(first), port(last));
+                first.zip(last).map(|(first, last)| first..=last)
+            }
+            (ports, None) => port(ports).map(|port| port..=port),
+        };
+        let ports = ports.filter(|ports| !ports.is_empty()).ok_or_else(wrong)?;
+        let bracketed = text.starts_with('[');
+        let host = match host {
+            "*" => Host::Any,
+            _ => match (host.parse::<IpAddr>(), host.parse::<IpNet>()) {
+                (Ok(ip), _) => Host::Net(ip.into()),
+                (_, Ok(net)) => Host::Net(net.trunc()),
+                _ if !bracketed && is_name(host) => {
+                    Host::Name(host.trim_end_matches('.').to_ascii_lowercase())
+                }
+                _ => return Err(wrong()),
+            },
+        };
+        Ok(Self {
+            host,
+            ports,
+            text: text.into(),
+        })
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text)
+    }
+}
+
+/// Where a connection to an address goes: to no address, the system takes its own.
+fn target(address: SocketAddr) -> SocketAddr {
+    let own: IpAddr = match address {
+        SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    match address.ip().is_unspecified() {
+        true => SocketAddr::new(own, address.port()),
+        false => address,
+    }
+}
+
+/// A host name. What looks like an address and is none is not.
+fn is_name(text: &str) -> bool {
+    let label = |label: &str| {
+        !label.is_empty()
+            && label
+                .chars()
+                .all(|c| c.is_alphanumeric() || "-_".contains(c))
+    };
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let numeric = name.chars().all(|c| c.is_ascii_digit() || c == '.');
+    name.len() <= 253 && name.split('.').all(label) && !numeric
+}
+
+impl Grants {
+    fn memory(&self) -> MutexGuard<'_, Remembered> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The address to use, if it is granted; else `EACCES`, which the log tells once.
+    pub(super) fn check(&self, what: Refusal, address: SocketAddr) -> Result<SocketAddr> {
+        let used = match what {
+            Refusal::Connect => target(address),
+            Refusal::Listen => address,
+        };
+        let rules = match what {
+            Refusal::Connect => &self.connect,
+            Refusal::Listen => &self.listen,
+        };
+        if self.allows(rules, used) {
+            return Ok(used);
+        }
+        let mut memory = self.memory();
+        if memory.told.len() < MAX_TOLD && memory.told.insert((what, used)) {
+            let (verb, flag) = match what {
+                Refusal::Connect => ("connect to", "--allow-connect"),
+                Refusal::Listen => ("listen on", "--allow-listen"),
+            };
+            log::warn!("the guest may not {verb} {used}; allow it with {flag} {used}");
+        }
+        Err(Errno::Acces)
+    }
+
+    /// Whether a socket may be bound to the address again.
+    pub(super) fn may_listen(&self, address: SocketAddr) -> bool {
+        self.allows(&self.listen, address)
+    }
+
+    /// The address to connect a socket to again, if it is granted.
+    pub(super) fn may_connect(&self, address: SocketAddr) -> Option<SocketAddr> {
+        let used = target(address);
+        self.allows(&self.connect, used).then_some(used)
+    }
+
+    fn allows(&self, rules: &[Rule], address: SocketAddr) -> bool {
+        // An IPv4 address in IPv6's clothes is the IPv4 address.
+        let ip = address.ip().to_canonical();
+        let here = |rule: &&Rule| rule.ports.contains(&address.port());
+        rules.iter().filter(here).any(|rule| match &rule.host {
+            Host::Any => true,
+            Host::Net(net) => net.contains(&ip),
+            Host::Name(name) => self.is_of(name, ip),
+        })
+    }
+
+    /// Whether a name has this address: of those that it was found to have, or now.
+    fn is_of(&self, name: &str, ip: IpAddr) -> bool {
+        let fresh = match self.memory().names.get(name) {
+            Some((_, known)) if known.contains(&ip) => return true,
+            Some((at, _)) => at.elapsed() < FRESH,
+            None => false,
+        };
+        if fresh {
+            return false;
+        }
+        let found: Vec<IpAddr> = dns_lookup::lookup_host(name)
+            .map(|addresses| addresses.collect())
+            .unwrap_or_default();
+        self.learn(name, &found);
+        found.iter().any(|found| found.to_canonical() == ip)
+    }
+
+    /// Whether a guest may look a name up: one that a rule names, or any where a rule grants every host.
+    /// To ask for a name is to say something to whoever answers.
+    pub(super) fn check_name(&self, name: &str) -> Result<()> {
+        let wanted = name.trim_end_matches('.').to_ascii_lowercase();
+        let mut rules = self.connect.iter().chain(&self.listen);
+        let granted = rules.any(|rule| match &rule.host {
+            Host::Any => true,
+            Host::Name(name) => *name == wanted,
+            Host::Net(_) => false,
+        });
+        // It is answered without asking anybody.
+        if granted || wanted == "localhost" {
+            return Ok(());
+        }
+        let mut memory = self.memory();
+        if memory.told_names.len() < MAX_TOLD && memory.told_names.insert(wanted) {
+            log::warn!(
+                "the guest may not look up {name:?}; allow it with --allow-connect {name}:PORT"
+            );
+        }
+        Err(Errno::Acces)
+    }
+
+    /// Remembers what a name that a rule names was found to have.
+    pub(super) fn learn(&self, name: &str, found: &[IpAddr]) {
+        let name = name.trim_end_matches('.').to_ascii_lowercase();
+        let mut rules = self.connect.iter().chain(&self.listen);
+        if !rules.any(|rule| rule.host == Host::Name(name.clone())) {
+            return;
+        }
+        let mut memory = self.memory();
+        let (at, known) = memory
+            .names
+            .entry(name)
+            .or_insert_with(|| (Instant::now(), HashSet::new()));
+        *at = Instant::now();
+        if known.len() + found.len() > MAX_ADDRESSES {
+            known.clear();
+        }
+        known.extend(found.iter().map(IpAddr::to_canonical));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grants(rules: &[&str]) -> Grants {
+        let rules = rules.iter().map(|rule| rule.parse().expect("a rule"));
+        Grants::new(rules.collect(), Vec::new())
+    }
+
+    fn allows(rules: &[&str], address: &str) -> bool {
+        let address = address.parse().expect("an address");
+        grants(rules).check(Refusal::Connect, address).is_ok()
+    }
+
+    #[test]
+    fn nothing_is_granted_by_default() {
+        assert!(!allows(&[], "127.0.0.1:80"));
+        let grants = Grants::default();
+        let any = "0.0.0.0:0".parse().expect("an address");
+        assert_eq!(grants.check(Refusal::Listen, any), Err(Errno::Acces));
+        assert_eq!(grants.check_name("example.com"), Err(Errno::Acces));
+        assert_eq!(grants.check_name("localhost"), Ok(()));
+    }
+
+    #[test]
+    fn rules_hold_for_their_addresses_and_ports_alone() {
+        assert!(allows(&["10.0.0.0/8:80-90"], "10.255.1.2:80"));
+        assert!(allows(&["10.0.0.0/8:80-90"], "10.255.1.2:90"));
+        assert!(!allows(&["10.0.0.0/8:80-90"], "10.255.1.2:91"));
+        assert!(!allows(&["10.0.0.0/8:80-90"], "11.0.0.1:80"));
+        assert!(allows(&["[::1]:*"], "[::1]:1"));
+        assert!(!allows(&["[::1]:*"], "[::2]:1"));
+        assert!(allows(&["[fe80::/10]:443"], "[fe80::1]:443"));
+        assert!(allows(&["*:53"], "9.9.9.9:53"));
+        assert!(!allows(&["*:53"], "9.9.9.9:54"));
+        assert!(allows(&["1.1.1.1:1", "2.2.2.2:2"], "2.2.2.2:2"));
+        assert!(!allows(&["1.1.1.1:1", "2.2.2.2:2"], "1.1.1.1:2"));
+    }
+
+    /// Two ways to say one address.
+    #[test]
+    fn an_address_is_what_the_system_takes_it_for() {
+        assert!(allows(&["10.0.0.0/8:80"], "[::ffff:10.0.0.1]:80"));
+        assert!(!allows(&["[::/0]:80"], "[::ffff:10.0.0.1]:80"));
+        assert!(!allows(&["0.0.0.0:80"], "0.0.0.0:80"));
+        let own = grants(&["127.0.0.1:80"]);
+        let none = "0.0.0.0:80".parse().expect("an address");
+        let own = own.check(Refusal::Connect, none).expect("it is granted");
+        assert_eq!(own.to_string(), "127.0.0.1:80");
+    }
+
+    /// What an answer said is held to; another answer adds to it.
+    #[test]
+    fn a_name_stands_for_the_addresses_that_it_was_found_to_have() {
+        let grants = grants(&["db.test:5432"]);
+        let address = |text: &str| text.parse::<SocketAddr>().expect("an address");
+        grants.learn("DB.test.", &["192.0.2.1".parse().expect("an address")]);
+        let check = |text| grants.check(Refusal::Connect, address(text)).is_ok();
+        assert!(check("192.0.2.1:5432"));
+        assert!(!check("192.0.2.1:5433"));
+        assert!(!check("192.0.2.2:5432"));
+        grants.learn("other.test", &["192.0.2.9".parse().expect("an address")]);
+        assert!(!check("192.0.2.9:5432"));
+        assert_eq!(grants.check_name("db.test"), Ok(()));
+        assert_eq!(grants.check_name("evil.test"), Err(Errno::Acces));
+    }
+
+    #[test]
+    fn what_is_no_rule_is_refused() {
+        for wrong in [
+            "",
+            "x",
+            ":80",
+            "x:",
+            "x:y",
+            "x:90-80",
+            "x:70000",
+            "1.2.3:80",
+            "1.2.3.4/33:80",
+            "::1:80",
+            "[::1]",
+            "[::1]80",
+            "[x]:80",
+            "a b:80",
+            "-:x",
+            "x:1-",
+            "x/8:80",
+        ] {
+            assert!(wrong.parse::<Rule>().is_err(), "{wrong}");
+        }
+        for right in [
+            "x:0",
+            "example.com:443",
+            "*:*",
+            "10.0.0.0/8:80-90",
+            "[::]:*",
+        ] {
+            let rule: Rule = right.parse().expect("a rule");
+            assert_eq!(rule.to_string(), right);
+        }
+    }
+}
