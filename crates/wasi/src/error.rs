@@ -1,12 +1,12 @@
-//! What can go wrong around a guest's WASI state, outside its own calls.
+//! What can go wrong outside of a guest's own calls: when it is started, suspended or resumed.
 
 use std::io;
 use std::path::PathBuf;
 
-use crate::model::error::ErrorKind;
-use crate::model::{Reached, Unfit};
+use dormouse_model::error::ErrorKind;
+use dormouse_model::{Reached, Unfit};
 
-/// What can go wrong around a guest's WASI state.
+/// What can go wrong when a guest is started, suspended or resumed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A directory to be given to the guest cannot be opened.
@@ -20,7 +20,7 @@ pub enum Error {
     /// Arguments or environment that no guest can be given.
     #[error(transparent)]
     Unfit(#[from] Unfit),
-    /// Directories that the task had are not given again.
+    /// Directories that the task had are not given to it again.
     #[error(
         "the task needs the director{} {} again; give each with --dir HOST::GUEST",
         if .guests.len() == 1 { "y" } else { "ies" },
@@ -30,7 +30,7 @@ pub enum Error {
         /// The guest's names for them.
         guests: Vec<String>,
     },
-    /// Listening sockets that the task had are not given again.
+    /// Listening sockets that the task had are not given to it again.
     #[error(
         "the task listens on {}; give each again with --tcplisten ADDRESS",
         .addresses.join(", ")
@@ -39,7 +39,7 @@ pub enum Error {
         /// Their addresses, as the user wrote them.
         addresses: Vec<String>,
     },
-    /// The host does not grant an address that a socket of the task's has.
+    /// The host does not grant an address that a socket of the task's is bound or connected to.
     #[error("a socket of the task's {what} {address}; allow it again with {flag} {address}")]
     MissingGrant {
         /// What the socket does with it.
@@ -68,7 +68,7 @@ pub enum Error {
         /// The guest's name for the directory.
         guest: String,
     },
-    /// A file that the task has open is gone.
+    /// A file that the task has open cannot be opened again.
     #[error("the task has {path} open, which cannot be opened again: {source}")]
     FileMissing {
         /// The guest's path.
@@ -76,7 +76,7 @@ pub enum Error {
         /// The system's answer.
         source: io::Error,
     },
-    /// A file that the task has open was changed.
+    /// A file that the task has open was changed while the task slept.
     #[error(
         "the task has {path} open, which was changed while the task slept ({how}); \
          resume with --accept-changed-files if that is meant"
@@ -87,7 +87,7 @@ pub enum Error {
         /// What differs.
         how: String,
     },
-    /// A file that only the task has is too large to be put into a snapshot.
+    /// A deleted file that the task has open is too large to be put into a snapshot.
     #[error(
         "the task has {path} open, which was deleted and has {size} bytes, \
          more than the limit of {limit}"
@@ -100,16 +100,17 @@ pub enum Error {
         /// The limit in bytes.
         limit: u64,
     },
-    /// The task has more than this host lets it have.
+    /// The task has more than the limits of this host allow.
     #[error("{0}")]
     Limit(Reached),
-    /// Something other than a file has no name any more, so that it cannot be found again.
+    /// A directory or a pipe that the task has open was deleted, so that it could not be found
+    /// again.
     #[error("the task has {0} open, which was deleted and is no file; close it before a suspend")]
     DeletedNotFile(String),
-    /// A file that the task has open lies outside its directories now.
+    /// A file that the task has open was moved out of the task's directories.
     #[error("the task has a file open that was moved out of its directories, to {0}")]
     MovedOut(PathBuf),
-    /// Reading or writing the task's files failed.
+    /// A system call failed.
     #[error("cannot {what}: {source}")]
     Io {
         /// What was tried.
@@ -117,12 +118,12 @@ pub enum Error {
         /// The system's answer.
         source: io::Error,
     },
-    /// The state makes no sense.
+    /// The state in the snapshot contradicts itself.
     #[error("the task's WASI state is not valid: {0}")]
     Malformed(&'static str),
 }
 
-impl From<Error> for crate::model::error::Error {
+impl From<Error> for dormouse_model::error::Error {
     fn from(error: Error) -> Self {
         let kind = match &error {
             Error::MissingPreopen { .. }

@@ -1,51 +1,86 @@
-//! WASI preview1 over plain guest memory, with every piece of its state serializable.
+//! WASI whose state can be written down.
 //!
-//! Nothing here knows an engine: a call gets its arguments and `&mut [u8]`, and answers
-//! [`Outcome::Done`], [`Outcome::Block`] with the [`Wait`](crate::model::Wait) as data, or
-//! [`Outcome::Exit`].
+//! A guest's WASI state is a [`Ctx`]. A call gets its arguments and the guest's memory as `&mut
+//! [u8]`, and comes to [`Outcome::Done`], to [`Outcome::Exit`], or to [`Outcome::Block`] with what
+//! the guest waits for as data ([`Wait`](dormouse_model::Wait)). Nothing here knows an engine.
+//! [`Ctx::save`] gives the state as plain data, and [`Ctx::restore`] goes on from it over the same
+//! host or another one.
 //!
-//! Layouts and numbers are those of the specification, `wasi_snapshot_preview1.witx`. Where it
-//! leaves the errno open, it is the one that Wasmtime gives on Linux.
+//! ```
+//! use std::sync::{Arc, Mutex};
+//! use dormouse_model::clock::SystemClock;
+//! use dormouse_wasi::{Bindings, Config, Ctx, Errno, Function, Outcome, Output, RestoreOptions};
+//!
+//! # fn main() -> Result<(), dormouse_wasi::Error> {
+//! let captured = Arc::new(Mutex::new(Vec::new()));
+//! let bindings = || Bindings {
+//!     stdout: Output::Capture(captured.clone()),
+//!     ..Bindings::default()
+//! };
+//! let clock = Arc::new(SystemClock::new());
+//! let mut guest = Ctx::new(Config::default(), bindings(), clock.clone())?;
+//!
+//! // A guest's memory with a text at 16, and at 0 the list of buffers that names it.
+//! let mut memory = [0; 32];
+//! memory[16..21].copy_from_slice(b"hello");
+//! memory[..4].copy_from_slice(&16u32.to_le_bytes());
+//! memory[4..8].copy_from_slice(&5u32.to_le_bytes());
+//! let (stdout, list, count, result) = (1, 0, 1, 8);
+//! let arguments = [stdout, list, count, result];
+//! let outcome = guest.call(Function::FdWrite, &arguments, &mut memory, None);
+//! assert_eq!(outcome, Outcome::Done(Errno::Success));
+//!
+//! // The state is data: another instance goes on from it.
+//! let state = guest.save()?;
+//! let mut guest = Ctx::restore(state, bindings(), RestoreOptions::default(), clock)?;
+//! guest.call(Function::FdWrite, &arguments, &mut memory, None);
+//! assert_eq!(*captured.lock().expect("nobody has panicked"), b"hellohello");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Rooms
+//!
+//! | room | what is in it |
+//! | --- | --- |
+//! | `p1` | preview1: the calls' ABI, descriptors and their rights, the state of a guest |
+//! | `fs` | directories of the host's, and files in them |
+//! | `tmpfs` | directories in memory |
+//! | `sock` | sockets, and what a guest may reach by them |
+//! | `clocks`, `random`, `stdio` | what their names say |
+//! | `quota` | how much a guest may write, and how much it has |
+//!
+//! Only `p1` knows the ABI. The other rooms take and give values of Rust, and answer with the
+//! operating system's error numbers (`errno`). Each has its state with what a snapshot keeps of it
+//! side by side. `resources` joins all that does not depend on the version of WASI.
 
-use dormouse_model as model;
+#![deny(missing_docs)]
 
-mod abi;
-mod caps;
-mod clock;
-mod ctx;
-mod dir;
+mod bindings;
+mod clocks;
 mod errno;
 mod error;
-mod fd;
-mod file;
-mod function;
-mod identity;
-mod names;
-mod path;
-mod pipe;
-mod poll;
+mod fs;
+mod io;
+mod nanoseconds;
+mod p1;
+mod quota;
 mod random;
-mod read_only;
-mod restore;
-mod rights;
-mod save;
+mod resources;
 mod sock;
-mod state;
-mod streams;
-#[cfg(test)]
-mod tests;
+mod stdio;
 mod tmpfs;
-mod transfer;
 
-pub use clock::Clocks;
-pub use ctx::{Config, Ctx, Outcome};
+pub use bindings::{Bindings, Config};
+pub use clocks::{ClockV1, Clocks, VirtualTimeV1};
 pub use error::Error;
-pub use function::Function;
-pub use random::Randomness;
-pub use restore::RestoreOptions;
-pub use sock::{Asleep, Grants, HeldSocket, Listener, Role, Rule, Watch, Watched};
-pub use sock::{PhaseV1, SocketV1};
-pub use state::StateV1;
-pub use state::{FdKindV1, FdV1};
-pub use streams::{Access, Bindings, HostDir, Input, Output, Sink};
-pub use tmpfs::TmpDir;
+pub use fs::{
+    Access, DeletedV1, DirV1, EntryV1, FileType, FileV1, HostDir, IdentityV1, RestoreOptions,
+};
+pub use p1::{Ctx, Errno, FdKindV1, FdV1, Function, Outcome, Source, StateV1};
+pub use random::{Randomness, SeededV1};
+pub use sock::{
+    Asleep, Grants, HeldSocket, Listener, PhaseV1, Role, Rule, SocketV1, Watch, Watched,
+};
+pub use stdio::{Input, Output, Sink, Stream};
+pub use tmpfs::{BodyV1, NodeV1, OpenNodeV1, TmpDir, TmpfsV1};

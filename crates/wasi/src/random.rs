@@ -5,17 +5,16 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::abi::Result;
-use super::errno::Errno;
+use crate::errno::{Errno, Result};
 
 /// Where random numbers come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Randomness {
-    /// The host: nobody can foresee them, and nothing of them is written down.
+    /// The host's own: unpredictable, and not part of a snapshot.
     #[default]
     Host,
-    /// A stream that this number determines, the same in every run. Whoever knows it knows the numbers, so that no
-    /// key may be made of them.
+    /// A stream that this number determines, the same in every run. The numbers are no secret to
+    /// anybody who knows the seed, so that they are unfit for keys.
     Seed(u64),
 }
 
@@ -43,26 +42,28 @@ impl fmt::Display for Randomness {
     }
 }
 
-/// A stream of random numbers and how much of it has been used.
+/// A seeded stream in a snapshot: which one, and how far it has been read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeededV1 {
-    /// What determines it.
+    /// The seed.
     pub seed: u64,
-    /// How many bytes have been used.
+    /// How many bytes of the stream the guest has got.
     pub used: u64,
 }
 
-/// A guest's random numbers.
+/// A guest's source of random numbers: the seeded stream, or the host where there is none.
 #[derive(Debug)]
-pub(super) struct Random(Option<SeededV1>);
+pub(crate) struct Random(Option<SeededV1>);
 
 impl Random {
-    pub(super) fn new(from: Option<Randomness>) -> Self {
+    /// The source of a new guest.
+    pub(crate) fn new(from: Option<Randomness>) -> Self {
         Self::restore(from, None)
     }
 
-    /// As the host wants it now; where it says nothing, as it was.
-    pub(super) fn restore(from: Option<Randomness>, saved: Option<SeededV1>) -> Self {
+    /// The source of a resumed guest: what the bindings say now, or what the guest had before where
+    /// they say nothing.
+    pub(crate) fn restore(from: Option<Randomness>, saved: Option<SeededV1>) -> Self {
         Self(match from {
             None => saved,
             Some(Randomness::Host) => None,
@@ -73,13 +74,15 @@ impl Random {
         })
     }
 
-    pub(super) fn save(&self) -> Option<SeededV1> {
+    /// What a snapshot keeps; nothing where the numbers are the host's.
+    pub(crate) fn save(&self) -> Option<SeededV1> {
         self.0
     }
 
-    pub(super) fn fill(&mut self, buffer: &mut [u8]) -> Result<()> {
+    /// Fills a buffer with random bytes.
+    pub(crate) fn fill(&mut self, buffer: &mut [u8]) -> Result<()> {
         let Some(stream) = &mut self.0 else {
-            return getrandom::fill(buffer).map_err(|_| Errno::Io);
+            return getrandom::fill(buffer).map_err(|_| Errno::IO);
         };
         let key = blake3::derive_key("dormouse: a guest's random numbers, version 1", &[]);
         let mut hasher = blake3::Hasher::new_keyed(&key);
@@ -112,7 +115,7 @@ mod tests {
             bytes(&mut Random::new(Some(Randomness::Seed(8))), 100),
             whole
         );
-        // Never to change: snapshots go on with it.
+        // It must never change: a resumed guest goes on with it.
         assert_eq!(whole[..4], FIRST);
         assert_ne!(
             bytes(&mut Random::new(None), 32),

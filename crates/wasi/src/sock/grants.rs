@@ -1,10 +1,10 @@
-//! What a guest may reach: nothing, but for what the host's rules say.
+//! What a guest may reach by the network: only what the host's rules grant.
 //!
-//! A rule is `HOST:PORTS`. The host is a name, an address, a range of addresses (`10.0.0.0/8`) or `*`;
-//! ports are one, a range (`80-90`) or `*`. IPv6 stands in brackets.
+//! A rule is `HOST:PORTS`. The host is a name, an address, a range of addresses (`10.0.0.0/8`) or
+//! `*`. The ports are one port, a range (`80-90`) or `*`. IPv6 addresses stand in brackets.
 //!
-//! Checked is the address that is then used, so that a name which leads elsewhere a moment later changes
-//! nothing. A name in a rule stands for the addresses that it has when it is looked up.
+//! A call is checked by the very address that it then uses, so that it does not matter what a name
+//! leads to a moment later. A name in a rule stands for the addresses that looking it up has found.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -16,24 +16,25 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
-use crate::abi::Result;
-use crate::errno::Errno;
+use crate::errno::{Errno, Result};
 
-/// An answer for a name holds for so long.
-const FRESH: Duration = Duration::from_secs(30);
+/// A name in a rule is looked up again after this time at the earliest.
+const LOOKUP_INTERVAL: Duration = Duration::from_secs(30);
 
-/// So many addresses are remembered of a name, and so many refusals told.
+/// How many addresses of one name are remembered.
 const MAX_ADDRESSES: usize = 256;
-const MAX_TOLD: usize = 256;
 
-/// What a guest may connect to, and where it may listen.
+/// How many refused addresses, and how many refused names, the log names.
+const MAX_LOGGED: usize = 256;
+
+/// What a guest may connect to, and where it may listen. Nothing by default.
 #[derive(Clone, Debug, Default)]
 pub struct Grants {
     /// Peers that it may connect to or send datagrams to.
     pub connect: Vec<Rule>,
     /// Addresses that it may bind sockets to.
     pub listen: Vec<Rule>,
-    memory: Arc<Mutex<Remembered>>,
+    cache: Arc<Mutex<Cache>>,
 }
 
 impl Grants {
@@ -42,12 +43,12 @@ impl Grants {
         Self {
             connect,
             listen,
-            memory: Arc::default(),
+            cache: Arc::default(),
         }
     }
 }
 
-/// Some addresses and ports.
+/// Hosts and ports that are granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     host: Host,
@@ -62,17 +63,17 @@ enum Host {
     Name(String),
 }
 
-/// What was looked up, and what was refused.
+/// What was looked up, and what the log has been told of.
 #[derive(Debug, Default)]
-struct Remembered {
+struct Cache {
     names: HashMap<String, (Instant, HashSet<IpAddr>)>,
-    told: HashSet<(Refusal, SocketAddr)>,
-    told_names: HashSet<String>,
+    logged: HashSet<(Purpose, SocketAddr)>,
+    logged_names: HashSet<String>,
 }
 
-/// What can be refused.
+/// What a guest wants to use an address for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Refusal {
+pub(super) enum Purpose {
     Connect,
     Listen,
 }
@@ -129,7 +130,7 @@ impl fmt::Display for Rule {
     }
 }
 
-/// Where a connection to an address goes: to no address, the system takes its own.
+/// Where a connection to an address leads: for the unspecified address the system takes its own.
 fn target(address: SocketAddr) -> SocketAddr {
     let own: IpAddr = match address {
         SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
@@ -141,7 +142,7 @@ fn target(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// A host name. What looks like an address and is none is not.
+/// Whether a text is a host name. Digits and dots alone are a mistyped address.
 fn is_name(text: &str) -> bool {
     let label = |label: &str| {
         !label.is_empty()
@@ -155,32 +156,33 @@ fn is_name(text: &str) -> bool {
 }
 
 impl Grants {
-    fn memory(&self) -> MutexGuard<'_, Remembered> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The address to use, if it is granted; else `EACCES`, which the log tells once.
-    pub(super) fn check(&self, what: Refusal, address: SocketAddr) -> Result<SocketAddr> {
+    /// The address to use, if it is granted; else `EACCES`, which the log says once for each
+    /// address.
+    pub(super) fn check(&self, what: Purpose, address: SocketAddr) -> Result<SocketAddr> {
         let used = match what {
-            Refusal::Connect => target(address),
-            Refusal::Listen => address,
+            Purpose::Connect => target(address),
+            Purpose::Listen => address,
         };
         let rules = match what {
-            Refusal::Connect => &self.connect,
-            Refusal::Listen => &self.listen,
+            Purpose::Connect => &self.connect,
+            Purpose::Listen => &self.listen,
         };
         if self.allows(rules, used) {
             return Ok(used);
         }
-        let mut memory = self.memory();
-        if memory.told.len() < MAX_TOLD && memory.told.insert((what, used)) {
+        let mut cache = self.cache();
+        if cache.logged.len() < MAX_LOGGED && cache.logged.insert((what, used)) {
             let (verb, flag) = match what {
-                Refusal::Connect => ("connect to", "--allow-connect"),
-                Refusal::Listen => ("listen on", "--allow-listen"),
+                Purpose::Connect => ("connect to", "--allow-connect"),
+                Purpose::Listen => ("listen on", "--allow-listen"),
             };
             log::warn!("the guest may not {verb} {used}; allow it with {flag} {used}");
         }
-        Err(Errno::Acces)
+        Err(Errno::ACCESS)
     }
 
     /// Whether a socket may be bound to the address again.
@@ -195,21 +197,21 @@ impl Grants {
     }
 
     fn allows(&self, rules: &[Rule], address: SocketAddr) -> bool {
-        // An IPv4 address in IPv6's clothes is the IPv4 address.
+        // An IPv4 address that is mapped to IPv6 counts as the IPv4 address.
         let ip = address.ip().to_canonical();
-        let here = |rule: &&Rule| rule.ports.contains(&address.port());
-        rules.iter().filter(here).any(|rule| match &rule.host {
+        let has_port = |rule: &&Rule| rule.ports.contains(&address.port());
+        rules.iter().filter(has_port).any(|rule| match &rule.host {
             Host::Any => true,
             Host::Net(net) => net.contains(&ip),
-            Host::Name(name) => self.is_of(name, ip),
+            Host::Name(name) => self.has_address(name, ip),
         })
     }
 
-    /// Whether a name has this address: of those that it was found to have, or now.
-    fn is_of(&self, name: &str, ip: IpAddr) -> bool {
-        let fresh = match self.memory().names.get(name) {
+    /// Whether a name has this address: an earlier look-up found it, or one now does.
+    fn has_address(&self, name: &str, ip: IpAddr) -> bool {
+        let fresh = match self.cache().names.get(name) {
             Some((_, known)) if known.contains(&ip) => return true,
-            Some((at, _)) => at.elapsed() < FRESH,
+            Some((at, _)) => at.elapsed() < LOOKUP_INTERVAL,
             None => false,
         };
         if fresh {
@@ -222,8 +224,8 @@ impl Grants {
         found.iter().any(|found| found.to_canonical() == ip)
     }
 
-    /// Whether a guest may look a name up: one that a rule names, or any where a rule grants every host.
-    /// To ask for a name is to say something to whoever answers.
+    /// Whether a guest may look a name up: a rule names it, or grants every host. The name itself
+    /// is information that leaves the host, to whoever runs the name server.
     pub(super) fn check_name(&self, name: &str) -> Result<()> {
         let wanted = name.trim_end_matches('.').to_ascii_lowercase();
         let mut rules = self.connect.iter().chain(&self.listen);
@@ -232,28 +234,28 @@ impl Grants {
             Host::Name(name) => *name == wanted,
             Host::Net(_) => false,
         });
-        // It is answered without asking anybody.
+        // No name server is asked for this name.
         if granted || wanted == "localhost" {
             return Ok(());
         }
-        let mut memory = self.memory();
-        if memory.told_names.len() < MAX_TOLD && memory.told_names.insert(wanted) {
+        let mut cache = self.cache();
+        if cache.logged_names.len() < MAX_LOGGED && cache.logged_names.insert(wanted) {
             log::warn!(
                 "the guest may not look up {name:?}; allow it with --allow-connect {name}:PORT"
             );
         }
-        Err(Errno::Acces)
+        Err(Errno::ACCESS)
     }
 
-    /// Remembers what a name that a rule names was found to have.
+    /// Remembers the addresses that a look-up has found for a name, if a rule names it.
     pub(super) fn learn(&self, name: &str, found: &[IpAddr]) {
         let name = name.trim_end_matches('.').to_ascii_lowercase();
         let mut rules = self.connect.iter().chain(&self.listen);
         if !rules.any(|rule| rule.host == Host::Name(name.clone())) {
             return;
         }
-        let mut memory = self.memory();
-        let (at, known) = memory
+        let mut cache = self.cache();
+        let (at, known) = cache
             .names
             .entry(name)
             .or_insert_with(|| (Instant::now(), HashSet::new()));
@@ -276,7 +278,7 @@ mod tests {
 
     fn allows(rules: &[&str], address: &str) -> bool {
         let address = address.parse().expect("an address");
-        grants(rules).check(Refusal::Connect, address).is_ok()
+        grants(rules).check(Purpose::Connect, address).is_ok()
     }
 
     #[test]
@@ -284,8 +286,8 @@ mod tests {
         assert!(!allows(&[], "127.0.0.1:80"));
         let grants = Grants::default();
         let any = "0.0.0.0:0".parse().expect("an address");
-        assert_eq!(grants.check(Refusal::Listen, any), Err(Errno::Acces));
-        assert_eq!(grants.check_name("example.com"), Err(Errno::Acces));
+        assert_eq!(grants.check(Purpose::Listen, any), Err(Errno::ACCESS));
+        assert_eq!(grants.check_name("example.com"), Err(Errno::ACCESS));
         assert_eq!(grants.check_name("localhost"), Ok(()));
     }
 
@@ -312,7 +314,7 @@ mod tests {
         assert!(!allows(&["0.0.0.0:80"], "0.0.0.0:80"));
         let own = grants(&["127.0.0.1:80"]);
         let none = "0.0.0.0:80".parse().expect("an address");
-        let own = own.check(Refusal::Connect, none).expect("it is granted");
+        let own = own.check(Purpose::Connect, none).expect("it is granted");
         assert_eq!(own.to_string(), "127.0.0.1:80");
     }
 
@@ -322,14 +324,14 @@ mod tests {
         let grants = grants(&["db.test:5432"]);
         let address = |text: &str| text.parse::<SocketAddr>().expect("an address");
         grants.learn("DB.test.", &["192.0.2.1".parse().expect("an address")]);
-        let check = |text| grants.check(Refusal::Connect, address(text)).is_ok();
+        let check = |text| grants.check(Purpose::Connect, address(text)).is_ok();
         assert!(check("192.0.2.1:5432"));
         assert!(!check("192.0.2.1:5433"));
         assert!(!check("192.0.2.2:5432"));
         grants.learn("other.test", &["192.0.2.9".parse().expect("an address")]);
         assert!(!check("192.0.2.9:5432"));
         assert_eq!(grants.check_name("db.test"), Ok(()));
-        assert_eq!(grants.check_name("evil.test"), Err(Errno::Acces));
+        assert_eq!(grants.check_name("evil.test"), Err(Errno::ACCESS));
     }
 
     #[test]

@@ -1,84 +1,70 @@
-//! Sockets as data, and from data.
+//! Sockets in a snapshot.
 
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::net::{self as os, AddressFamily, SocketFlags, SocketType};
+use rustix::net as os;
 use serde::{Deserialize, Serialize};
 
-use super::{HeldSocket, MAX_SENDERS, Role, SocketFd, options};
-use crate::Error;
-use crate::ctx::Ctx;
+use super::grants::Grants;
+use super::held::HeldSocket;
+use super::options;
+use super::socket::{MAX_SENDERS, PhaseV1, Socket, open_host};
+use crate::errno::Errno;
+use crate::error::Error;
+
+/// How many options a snapshot may have of one socket. There are fewer.
+const MAX_OPTIONS: usize = 64;
 
 /// A socket that a guest has opened or accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SocketV1 {
-    /// By this the host's socket is found, where somebody has kept it.
+    /// The key under which the host's socket may have been kept.
     pub key: u64,
     /// IPv6, not IPv4.
     pub v6: bool,
     /// UDP, not TCP.
     pub datagram: bool,
-    /// What has become of it.
+    /// How far it has come.
     pub phase: PhaseV1,
     /// The guest chose the address that it is bound to.
     pub bound: bool,
-    /// Where it is bound.
+    /// The address that it is bound to.
     pub local: Option<SocketAddr>,
-    /// Whom it is connected to, or about to be.
+    /// The peer that it is connected to or being connected to.
     pub peer: Option<SocketAddr>,
-    /// `SO_RCVTIMEO`, in nanoseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub receive_timeout: Option<u64>,
-    /// `SO_SNDTIMEO`, in nanoseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub send_timeout: Option<u64>,
+    /// `SO_RCVTIMEO`.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "crate::nanoseconds"
+    )]
+    pub receive_timeout: Option<Duration>,
+    /// `SO_SNDTIMEO`.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "crate::nanoseconds"
+    )]
+    pub send_timeout: Option<Duration>,
     /// Options that the guest has set, by WasmEdge's numbers, as the guest wrote them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<(u8, serde_bytes::ByteBuf)>,
-    /// Its port is one that the system chose, because the guest asked for any.
+    /// The guest asked for any port, so that the system chose one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub any_port: bool,
-    /// The last ones that sent datagrams, whom the guest may answer. It may so only with the host's own
-    /// socket, which has heard from them: a file may say anything.
+    /// The last ones that sent datagrams, whom the guest may answer. They count only together with
+    /// the host's own socket, which has heard from them: a snapshot may have been written by
+    /// anybody.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub senders: Vec<SocketAddr>,
 }
 
-/// What has become of a socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum PhaseV1 {
-    /// It was opened.
-    Open,
-    /// It has an address that the guest chose.
-    Bound,
-    /// It accepts connections.
-    Listening {
-        /// How many may wait.
-        backlog: i32,
-    },
-    /// It is on its way.
-    Connecting,
-    /// It has a peer.
-    Connected,
-    /// Its connection was lost in a suspend.
-    Reset,
-}
-
-impl SocketFd {
-    pub(super) fn role(&self) -> Role {
-        match (self.datagram, self.is_listening()) {
-            (true, _) => Role::Datagram,
-            (false, true) => Role::Listener,
-            (false, false) => Role::Stream,
-        }
-    }
-
-    /// As data, under this key.
+impl Socket {
+    /// The socket as data, under a key by which the host's socket can be kept.
     pub(crate) fn save(&self, key: u64) -> SocketV1 {
         self.key.set(key);
-        let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let options = self.options.iter();
         SocketV1 {
             key,
@@ -91,8 +77,8 @@ impl SocketFd {
                 PhaseV1::Connecting => self.target,
                 _ => self.peer(),
             },
-            receive_timeout: self.receive_timeout.map(nanoseconds),
-            send_timeout: self.send_timeout.map(nanoseconds),
+            receive_timeout: self.receive_timeout,
+            send_timeout: self.send_timeout,
             options: options
                 .map(|(name, value)| (*name, value.clone().into()))
                 .collect(),
@@ -100,143 +86,118 @@ impl SocketFd {
             senders: self.senders.iter().copied().collect(),
         }
     }
-
-    /// Where it is bound, where that is known.
-    pub(super) fn local(&self) -> Option<SocketAddr> {
-        let address = os::getsockname(self.fd()?).ok()?;
-        let address = SocketAddr::try_from(address).ok()?;
-        (address.port() != 0).then_some(address)
-    }
-
-    /// Whom it is connected to.
-    pub(super) fn peer(&self) -> Option<SocketAddr> {
-        let address = os::getpeername(self.fd()?).ok()??;
-        SocketAddr::try_from(address).ok()
-    }
 }
 
-/// From here on the system chooses ports, as it is usually set up.
-const EPHEMERAL: u16 = 32768;
+/// The first port that the system chooses by itself, as Linux is usually set up.
+const FIRST_EPHEMERAL_PORT: u16 = 32768;
 
-/// A new socket of the host's.
-pub(super) fn open(v6: bool, datagram: bool) -> rustix::io::Result<OwnedFd> {
-    let family = match v6 {
-        true => AddressFamily::INET6,
-        false => AddressFamily::INET,
-    };
-    let kind = match datagram {
-        true => SocketType::DGRAM,
-        false => SocketType::STREAM,
-    };
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    os::socket_with(family, kind, flags, None)
-}
-
-impl Ctx {
-    /// A socket from data: the one that was kept for it, or one made anew.
-    pub(crate) fn restore_socket(
-        &self,
-        saved: SocketV1,
-        held: &[HeldSocket],
-    ) -> Result<SocketFd, Error> {
-        if saved.options.len() > 64 || saved.senders.len() > MAX_SENDERS {
+impl SocketV1 {
+    /// The socket again: the one that was kept for it, or one that is made anew.
+    pub(crate) fn restore(self, held: &[HeldSocket], grants: &Grants) -> Result<Socket, Error> {
+        if self.options.len() > MAX_OPTIONS || self.senders.len() > MAX_SENDERS {
             return Err(Error::Malformed("a socket has more than it can have"));
         }
-        let mut socket = SocketFd::reset();
-        socket.v6 = saved.v6;
-        socket.datagram = saved.datagram;
-        socket.phase = saved.phase;
-        socket.bound = saved.bound;
-        socket.target = saved.peer;
-        socket.receive_timeout = saved.receive_timeout.map(Duration::from_nanos);
-        socket.send_timeout = saved.send_timeout.map(Duration::from_nanos);
-        socket.any_port = saved.any_port;
-        for (name, value) in saved.options {
+        let mut socket = Socket::without_host(self.v6, self.datagram, self.phase);
+        socket.bound = self.bound;
+        socket.target = self.peer;
+        socket.receive_timeout = self.receive_timeout;
+        socket.send_timeout = self.send_timeout;
+        socket.any_port = self.any_port;
+        for (name, value) in self.options {
             socket.options.insert(name, value.into_vec());
         }
-        let kept = held.iter().find(|kept| kept.key == saved.key);
+        let kept = held.iter().find(|kept| kept.key == self.key);
         if let Some(kept) = kept.filter(|kept| kept.role == socket.role()) {
             socket.socket = Some(kept.socket.clone());
-            socket.senders = saved.senders.into();
+            socket.senders = self.senders.into();
             return Ok(socket);
         }
-        let lasts = saved.datagram || !matches!(saved.phase, PhaseV1::Connected | PhaseV1::Reset);
-        if !lasts {
+        if socket.is_connection() {
             socket.phase = PhaseV1::Reset;
             return Ok(socket);
         }
-        let failed = |source: rustix::io::Errno| Error::Io {
+        let failed = |source: Errno| Error::Io {
             what: "open a socket of the guest's again",
             source: source.into(),
         };
-        let new = open(saved.v6, saved.datagram).map_err(failed)?;
-        options::set_again(&new, &socket.options);
-        socket.socket = Some(std::sync::Arc::new(new));
-        self.place_again(&mut socket, saved.local, saved.peer)?;
+        let host = open_host(self.v6, self.datagram).map_err(failed)?;
+        options::set_again(&host, &socket.options);
+        socket.socket = Some(Arc::new(host));
+        if let Some(local) = self.local {
+            socket.bind_again(local, grants)?;
+        }
+        if let Some(peer) = self.peer {
+            socket.connect_again(peer, grants)?;
+        }
         Ok(socket)
     }
+}
 
-    /// Whether the address is granted, or was granted as any port.
-    fn may_bind_again(&self, local: SocketAddr, any_port: bool) -> bool {
-        let any = SocketAddr::new(local.ip(), 0);
-        let chosen = any_port && local.port() >= EPHEMERAL;
-        self.grants.may_listen(local) || (chosen && self.grants.may_listen(any))
+impl Socket {
+    /// Binds a socket that was made anew to the address that it had, and listens there as before.
+    fn bind_again(&mut self, local: SocketAddr, grants: &Grants) -> Result<(), Error> {
+        let Some(fd) = self.fd() else {
+            return Ok(());
+        };
+        // A client's address was chosen by the system. A snapshot may claim another one.
+        let is_client = self.datagram && !grants.connect.is_empty();
+        if !self.bound && !(is_client && local.port() >= FIRST_EPHEMERAL_PORT) {
+            return Ok(());
+        }
+        if self.bound && !may_bind_again(grants, local, self.any_port) {
+            return Err(Error::MissingGrant {
+                what: "is bound to",
+                flag: "--allow-listen",
+                address: local,
+            });
+        }
+        if !self.datagram {
+            // Connections of before may still hold the address.
+            let _ = os::sockopt::set_socket_reuseaddr(fd, true);
+        }
+        let bound = os::bind(fd, &local).and_then(|()| match self.phase {
+            PhaseV1::Listening { backlog } => os::listen(fd, backlog),
+            _ => Ok(()),
+        });
+        match bound {
+            // The system chose this address before, and may choose another one now.
+            Err(_) if !self.bound => Ok(()),
+            bound => bound.map_err(|source| Error::BindAgain {
+                address: local,
+                source: source.into(),
+            }),
+        }
     }
 
-    /// Binds a socket again, and does with it what the guest had done.
-    fn place_again(
-        &self,
-        socket: &mut SocketFd,
-        local: Option<SocketAddr>,
-        peer: Option<SocketAddr>,
-    ) -> Result<(), Error> {
-        let Some(fd) = socket.fd() else {
+    /// Connects a socket that was made anew to the peer that it had, if it had one.
+    fn connect_again(&mut self, peer: SocketAddr, grants: &Grants) -> Result<(), Error> {
+        if !matches!(self.phase, PhaseV1::Connected | PhaseV1::Connecting) {
             return Ok(());
-        };
-        // A client's address is one that the system had chosen; a file may say another one.
-        let client = socket.datagram && !self.grants.connect.is_empty();
-        let chosen = |local: &SocketAddr| socket.bound || (client && local.port() >= EPHEMERAL);
-        if let Some(local) = local.filter(chosen) {
-            if socket.bound && !self.may_bind_again(local, socket.any_port) {
-                return Err(Error::MissingGrant {
-                    what: "is bound to",
-                    flag: "--allow-listen",
-                    address: local,
-                });
-            }
-            if !socket.datagram {
-                // Connections of before may still hold the address.
-                let _ = os::sockopt::set_socket_reuseaddr(fd, true);
-            }
-            let bound = os::bind(fd, &local).and_then(|()| match socket.phase {
-                PhaseV1::Listening { backlog } => os::listen(fd, backlog),
-                _ => Ok(()),
-            });
-            match bound {
-                // An address that the system had chosen: it may choose another.
-                Err(_) if !socket.bound => {}
-                bound => bound.map_err(|source| Error::BindAgain {
-                    address: local,
-                    source: source.into(),
-                })?,
-            }
         }
-        let connects = matches!(socket.phase, PhaseV1::Connected | PhaseV1::Connecting);
-        let Some(peer) = peer.filter(|_| connects) else {
-            return Ok(());
-        };
-        let Some(peer) = self.grants.may_connect(peer) else {
+        let Some(peer) = grants.may_connect(peer) else {
             return Err(Error::MissingGrant {
                 what: "connects to",
                 flag: "--allow-connect",
                 address: peer,
             });
         };
-        // On a stream nothing has been said yet, so that it can be tried once more.
+        let Some(fd) = self.fd() else {
+            return Ok(());
+        };
+        // Nothing has been sent on a stream that was still being connected, so that it can be tried
+        // again.
         match os::connect(fd, &peer) {
-            Ok(()) | Err(rustix::io::Errno::INPROGRESS) => {}
-            Err(_) => (socket.socket, socket.phase) = (None, PhaseV1::Reset),
+            Ok(()) | Err(Errno::INPROGRESS) => {}
+            Err(_) => (self.socket, self.phase) = (None, PhaseV1::Reset),
         }
         Ok(())
     }
+}
+
+/// Whether a socket may be bound to the address again: it is granted, or it was granted as any
+/// port.
+fn may_bind_again(grants: &Grants, local: SocketAddr, any_port: bool) -> bool {
+    let any = SocketAddr::new(local.ip(), 0);
+    let was_chosen = any_port && local.port() >= FIRST_EPHEMERAL_PORT;
+    grants.may_listen(local) || (was_chosen && grants.may_listen(any))
 }

@@ -1,0 +1,48 @@
+//! What a guest is started with, and what its host gives it.
+
+use dormouse_model::Limits;
+
+use crate::clocks::Clocks;
+use crate::fs::HostDir;
+use crate::random::Randomness;
+use crate::sock::{Grants, HeldSocket, Listener};
+use crate::stdio::{Input, Output};
+use crate::tmpfs::TmpDir;
+
+/// What a guest is started with. All of it is in the guest's snapshots.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// Arguments; the first is by custom the program's name.
+    pub args: Vec<String>,
+    /// Environment variables.
+    pub env: Vec<(String, String)>,
+    /// Directories in memory, which only this guest sees and its snapshots carry along.
+    pub tmpfs: Vec<TmpDir>,
+}
+
+/// Everything of the host's that a guest is given. None of it is in a snapshot: a resumed guest is
+/// given it anew.
+#[derive(Debug, Default)]
+pub struct Bindings {
+    /// Standard input.
+    pub stdin: Input,
+    /// Standard output.
+    pub stdout: Output,
+    /// Standard error.
+    pub stderr: Output,
+    /// Directories.
+    pub dirs: Vec<HostDir>,
+    /// Listening sockets. A new guest finds them from descriptor 3 on, before its directories.
+    pub listeners: Vec<Listener>,
+    /// How much the guest may take. Only the limits on its calls are enforced here.
+    pub limits: Limits,
+    /// What it may connect to, and where it may listen.
+    pub grants: Grants,
+    /// Which time its clocks show. `None`: at a resume as before, else the host's time.
+    pub clocks: Option<Clocks>,
+    /// Where its random numbers come from. `None`: at a resume as before, else the host.
+    pub random: Option<Randomness>,
+    /// At a resume: sockets that were kept for the guest while it slept. Those that its snapshot
+    /// does not name are closed.
+    pub held: Vec<HeldSocket>,
+}

@@ -1,0 +1,30 @@
+//! Directories of the host's and what lies in them.
+//!
+//! cap-std keeps every path inside its directory: neither `..` nor an absolute path nor a symbolic
+//! link leads out. What a directory or a file is for a guest stands in [`OpenDir`] and
+//! [`OpenFile`]; how both get into a snapshot and come back, in `state.rs`.
+
+mod dir;
+mod entries;
+mod fifo;
+mod file;
+mod identity;
+mod locate;
+mod open;
+mod preopen;
+mod read_only;
+mod stat;
+mod state;
+
+pub use dir::EntryV1;
+pub(crate) use dir::OpenDir;
+pub(crate) use fifo::FifoOpening;
+pub(crate) use file::OpenFile;
+pub use identity::IdentityV1;
+pub(crate) use open::{Node, OpenRequest, Opened};
+pub use preopen::{Access, HostDir};
+pub(crate) use preopen::{Preopen, check_given, find_preopen};
+pub use stat::FileType;
+pub(crate) use stat::{NewTime, NewTimes, Stat};
+pub(crate) use state::{DeletedFiles, SavedDir, SavedFile, restore_deleted};
+pub use state::{DeletedV1, DirV1, FileV1, RestoreOptions};

@@ -1,0 +1,107 @@
+//! The WASI state of one guest.
+
+use std::sync::Arc;
+
+use dormouse_model::clock::{Clock, Steady};
+use dormouse_model::{Deadline, Limit, Reached, Timestamp, Used, Wait};
+
+use super::errno::Errno;
+use super::table::{Descriptor, Table};
+use crate::bindings::{Bindings, Config};
+use crate::error::Error;
+use crate::fs::FifoOpening;
+use crate::resources::Resources;
+use crate::stdio::Stream;
+
+/// What a call comes to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is done; the guest gets this number.
+    Done(Errno),
+    /// It cannot be done yet. The same call is to be made again when the wait is over.
+    Block(Wait),
+    /// The guest ends with this exit code.
+    Exit(u32),
+}
+
+/// The WASI state of one guest.
+pub struct Ctx {
+    pub(super) resources: Resources,
+    pub(super) table: Table,
+    /// The deadlines of the poll that has blocked, one for each subscription.
+    pub(super) poll: Option<Vec<Option<Deadline>>>,
+    /// The named pipe of the open that has blocked.
+    pub(super) opening: Option<FifoOpening>,
+    /// How many bytes the receive that has blocked has got already.
+    pub(super) received: u32,
+}
+
+impl Ctx {
+    /// The state of a guest that has not run yet.
+    ///
+    /// # Errors
+    /// A directory cannot be opened, or the guest cannot be given its arguments, its environment or a
+    /// directory in memory of this size.
+    pub fn new(config: Config, bindings: Bindings, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let max = bindings.limits.value(Limit::Files);
+        let mut ctx = Self::without_descriptors(Resources::new(config, bindings, clock)?, max);
+        let (table, resources) = (&mut ctx.table, &ctx.resources);
+        for (fd, stream) in (0..).zip([Stream::Stdin, Stream::Stdout, Stream::Stderr]) {
+            // The number is free. With a limit below three a guest lacks the rest of the streams.
+            let _ = table.insert_at(fd, Descriptor::stream(stream));
+        }
+        for listener in &resources.listeners {
+            let descriptor = Descriptor::socket(listener.clone(), 0);
+            table.insert(descriptor).map_err(|_| TOO_MANY_LISTENERS)?;
+        }
+        for preopen in &resources.preopens {
+            let descriptor = Descriptor::preopen(preopen.open_dir()?);
+            table.insert(descriptor).map_err(|_| TOO_MANY_DIRECTORIES)?;
+        }
+        for tmpfs in &resources.tmpfs {
+            let descriptor = Descriptor::memory(tmpfs.root());
+            table.insert(descriptor).map_err(|_| TOO_MANY_DIRECTORIES)?;
+        }
+        Ok(ctx)
+    }
+
+    /// A state without open descriptors, of which there may be `max`.
+    pub(super) fn without_descriptors(resources: Resources, max: u64) -> Self {
+        Self {
+            resources,
+            table: Table::new(max),
+            poll: None,
+            opening: None,
+            received: 0,
+        }
+    }
+
+    /// The limit that the last call has reached, once.
+    pub fn take_reached(&mut self) -> Option<Reached> {
+        self.resources.quota.take_reached()
+    }
+
+    /// The last limit at which the guest got an error.
+    pub fn told(&self) -> Option<Reached> {
+        self.resources.quota.refused()
+    }
+
+    /// Bytes written to the standard streams and to files since the guest was first started.
+    pub fn written(&self) -> (Used, Used) {
+        self.resources.quota.written()
+    }
+
+    /// What of the written bytes counts against the limits now.
+    pub fn written_that_counts(&mut self) -> [(Limit, u64); 2] {
+        self.resources.quota.counted()
+    }
+
+    /// Goes on counting written bytes, for a guest that was first started at `started`.
+    pub fn set_written(&mut self, output: Used, writes: Used, started: Timestamp, clock: Steady) {
+        self.resources.quota.resume(output, writes, started, clock);
+    }
+}
+
+const TOO_MANY_LISTENERS: Error = Error::Malformed("it has more listeners than a guest can have");
+const TOO_MANY_DIRECTORIES: Error =
+    Error::Malformed("it has more directories than a guest can have");
