@@ -44,7 +44,7 @@ use self::meter::Meter;
 use crate::engine::{Ending, EngineKind, asyncify};
 use crate::model::clock::Clock;
 use crate::model::error::Error;
-use crate::model::{Ends, Limit, Limits, Wait};
+use crate::model::{Ends, Limit, Limits, Timestamp, Wait};
 
 pub use around::Growing;
 pub use cache::leave;
@@ -158,7 +158,7 @@ impl Task {
         wasi.set_written(
             written(Limit::Output),
             written(Limit::Writes),
-            usage.started,
+            Timestamp::from_nanos(usage.started),
             around.age.clone(),
         );
         let host = SharedHost::new(
@@ -309,7 +309,8 @@ impl Task {
     /// When the wait ends by its deadline, in nanoseconds since the Unix epoch.
     pub fn wakes_at(&self) -> Option<u64> {
         let host = self.host.lock();
-        host.wasi.wakes_at(&host.pending.as_ref()?.wait)
+        let wakes = host.wasi.wakes_at(&host.pending.as_ref()?.wait);
+        wakes.map(Timestamp::as_nanos)
     }
 
     /// When the wait ends by itself, by each of the two clocks.

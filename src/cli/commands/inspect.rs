@@ -168,30 +168,20 @@ fn describe(fd: &FdV1) -> String {
     match &fd.kind {
         FdKindV1::Stream(stream) => format!("{stream:?}").to_lowercase(),
         FdKindV1::Preopen(guest) => format!("directory {guest}, given by the host"),
-        FdKindV1::Dir { preopen, path, .. } => format!("directory {path} in {preopen}"),
-        FdKindV1::File {
-            preopen,
-            path,
-            offset,
-            identity,
-            ..
-        } => format!(
-            "file {path} in {preopen}, at byte {offset} of {}",
-            identity.size
+        FdKindV1::Dir(dir) => format!("directory {} in {}", dir.path, dir.preopen),
+        FdKindV1::File(file) => format!(
+            "file {} in {}, at byte {} of {}",
+            file.path, file.preopen, file.offset, file.identity.size
         ),
         FdKindV1::Listener(address) => format!("listening socket {address}, given by the host"),
         FdKindV1::Connection => "a connection, which will read as reset".into(),
         FdKindV1::Socket(socket) => describe_socket(socket),
-        FdKindV1::Memory {
-            tmpfs,
-            inode,
-            offset,
-            preopen,
-        } => match preopen {
-            true => format!("directory in memory {tmpfs}"),
-            false => format!("number {inode} in directory in memory {tmpfs}, at byte {offset}"),
-        },
-        FdKindV1::Deleted { offset, .. } => format!("a deleted file, at byte {offset}"),
+        FdKindV1::Memory(open) if open.preopen => format!("directory in memory {}", open.tmpfs),
+        FdKindV1::Memory(open) => format!(
+            "number {} in directory in memory {}, at byte {}",
+            open.inode, open.tmpfs, open.offset
+        ),
+        FdKindV1::Deleted(file) => format!("a deleted file, at byte {}", file.offset),
     }
 }
 
