@@ -1,4 +1,4 @@
-//! The operating system's error numbers, by which everything below a version of WASI answers.
+//! The operating system's error numbers, with which everything but `p1` answers.
 //!
 //! A version of WASI maps them to its own error codes: for preview1 see `p1/errno.rs`.
 

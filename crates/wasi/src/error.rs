@@ -59,8 +59,8 @@ pub enum Error {
     },
     /// A file that the task has open for writing lies in a directory that may only be read now.
     #[error(
-        "the task has {path} open for writing, and its directory is given to be read only; give it with \
-         --dir HOST::{guest}:rw"
+        "the task has {path} open for writing, and its directory is given to be read only; give it \
+         with --dir HOST::{guest}:rw"
     )]
     ReadOnly {
         /// The guest's path.

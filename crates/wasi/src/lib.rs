@@ -47,8 +47,10 @@
 //! | `fs` | directories of the host's, and files in them |
 //! | `tmpfs` | directories in memory |
 //! | `sock` | sockets, and what a guest may reach by them |
-//! | `clocks`, `random`, `stdio` | what their names say |
-//! | `quota` | how much a guest may write, and how much it has |
+//! | `clocks` | the guest's clocks, and the deadlines of its waits |
+//! | `random` | the guest's random numbers |
+//! | `stdio` | standard input, output and error |
+//! | `quota` | how much the guest may write, and how much it has written |
 //!
 //! Only `p1` knows the ABI. The other rooms take and give values of Rust, and answer with the
 //! operating system's error numbers (`errno`). Each has its state with what a snapshot keeps of it

@@ -1,4 +1,5 @@
-//! Spans of time in a snapshot: a number of nanoseconds, for `#[serde(with = "crate::nanoseconds")]`.
+//! Spans of time in a snapshot: a number of nanoseconds, for `#[serde(with =
+//! "crate::nanoseconds")]`.
 
 use std::time::Duration;
 

@@ -29,7 +29,7 @@ pub(crate) struct Quota {
     /// The last limit at which the guest got an error.
     refused: Option<Reached>,
     refusals_in_a_row: u64,
-    /// A guest that repeats a refused call was to be paused already.
+    /// The guest was to be paused already because it repeats refused calls.
     pause_requested: bool,
 }
 
@@ -84,14 +84,14 @@ impl Quota {
         self.check(Limit::FileSize, size)
     }
 
-    /// What counts of the output if it is `total` by now.
+    /// How much of the output counts against the limit, if it is `total` bytes in all.
     fn counted_output(&mut self, total: u64) -> u64 {
         let (period, now) = self.period(Limit::Output);
         self.output
             .counts(total, period, self.started.as_nanos(), now)
     }
 
-    /// What counts of the bytes written to files if they are `total` by now.
+    /// How much of the bytes written to files counts against the limit, if they are `total` in all.
     fn counted_writes(&mut self, total: u64) -> u64 {
         let (period, now) = self.period(Limit::Writes);
         self.writes
@@ -165,7 +165,7 @@ impl Quota {
         (self.output, self.writes)
     }
 
-    /// What of the written bytes counts against the limits now.
+    /// How many of the written bytes count against the limits now.
     pub(crate) fn counted(&mut self) -> [(Limit, u64); 2] {
         let (output, writes) = (self.output.total, self.writes.total);
         [

@@ -1,5 +1,5 @@
-//! What a guest has of its host and of its own, apart from the descriptors by which it refers to
-//! it: the part that does not depend on the version of WASI.
+//! What a guest has, without its descriptors: the part of its state that does not depend on the
+//! version of WASI.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::sock::{Grants, Socket};
 use crate::stdio::Streams;
 use crate::tmpfs::{SharedTmpfs, TmpfsV1};
 
-/// What a guest has, apart from its descriptors.
+/// What a guest has, without its descriptors.
 pub(crate) struct Resources {
     pub(crate) args: Vec<String>,
     pub(crate) env: Vec<(String, String)>,
@@ -33,7 +33,7 @@ pub(crate) struct Resources {
     pub(crate) random: Random,
 }
 
-/// What a snapshot has of it.
+/// What a snapshot keeps of it.
 pub(crate) struct SavedResources {
     pub(crate) args: Vec<String>,
     pub(crate) env: Vec<(String, String)>,
@@ -46,7 +46,7 @@ pub(crate) struct SavedResources {
 }
 
 impl Resources {
-    /// Those of a new guest.
+    /// The resources of a new guest.
     pub(crate) fn new(
         config: Config,
         bindings: Bindings,
@@ -76,13 +76,14 @@ impl Resources {
         )
     }
 
-    /// Those of a resumed guest.
+    /// The resources of a resumed guest.
     pub(crate) fn restore(
         saved: SavedResources,
         bindings: Bindings,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Error> {
-        // The limits hold when a guest is started. A zero byte no guest can have been given.
+        // The limits on sizes hold when a guest is started, and not again at each resume. But no
+        // guest can ever have been given a zero byte.
         if let Err(Unfit::ZeroByte(_)) = check_environment(&saved.args, &saved.env) {
             return Err(Error::Malformed(
                 "a text of the guest's contains a zero byte",
@@ -139,7 +140,7 @@ impl Resources {
         })
     }
 
-    /// As data.
+    /// The resources as data.
     pub(crate) fn save(&self) -> SavedResources {
         let read_only = self.preopens.iter().filter(|preopen| preopen.read_only);
         SavedResources {

@@ -27,8 +27,7 @@ pub struct ClockV1 {
 pub struct VirtualTimeV1 {
     /// How much of it has passed, in nanoseconds. The guest's monotonic clock shows this number.
     pub passed: u64,
-    /// What the clock from which deadlines are counted showed when the last wait began, in
-    /// nanoseconds.
+    /// When the last wait began, by the clock that deadlines are measured on, in nanoseconds.
     pub waits_since: u64,
 }
 
@@ -75,8 +74,8 @@ impl GuestClock {
         }
     }
 
-    /// Gives a resumed guest virtual time, if it is to have it: as the bindings say now, or as
-    /// before where they say nothing. The guest's monotonic clock does not go back by a change.
+    /// Decides whether a resumed guest has virtual time. The bindings say it, or else it is as
+    /// before. A change from one to the other does not set the monotonic clock back.
     pub(crate) fn restore_virtual_time(
         &mut self,
         clocks: Option<Clocks>,
@@ -117,7 +116,7 @@ impl GuestClock {
         Steady::new(self.host.clone(), self.host.realtime())
     }
 
-    /// What a clock shows beneath virtual time, in nanoseconds. Deadlines are measured by it.
+    /// What a clock shows without virtual time, in nanoseconds. Deadlines are measured by it.
     pub(crate) fn now(&self, clock: ClockId) -> u64 {
         match clock {
             ClockId::Realtime => self.host.realtime(),
@@ -166,8 +165,8 @@ impl GuestClock {
         }
     }
 
-    /// The deadline so many nanoseconds from now, or from the begin of the wait in virtual time. As
-    /// POSIX says, setting the wall clock does not change a relative sleep.
+    /// The deadline after `timeout` nanoseconds, which count from now, or in virtual time from the
+    /// start of the wait. As POSIX says, setting the wall clock does not change a relative sleep.
     pub(crate) fn deadline_after(&self, timeout: u64) -> Deadline {
         let begun = match &self.virtual_time {
             None => self.now(ClockId::Monotonic),
@@ -179,7 +178,7 @@ impl GuestClock {
         }
     }
 
-    /// The deadline so much time from now by the host's clock, also in virtual time.
+    /// The deadline after `timeout`, which counts from now, with virtual time as without.
     pub(crate) fn host_deadline_after(&self, timeout: Duration) -> Deadline {
         Deadline {
             clock: ClockId::Monotonic,
@@ -189,8 +188,8 @@ impl GuestClock {
         }
     }
 
-    /// The latest deadline that may count as passed: in virtual time a wait ends at the first of
-    /// its deadlines, however late the host is.
+    /// The latest deadline that may count as passed. In virtual time a wait ends at the first of
+    /// its deadlines, even if the host is so late that others have passed, too.
     pub(crate) fn last_to_count(&self, deadlines: impl Iterator<Item = Deadline>) -> u64 {
         let monotonic = deadlines.filter(|deadline| deadline.clock == ClockId::Monotonic);
         let first = monotonic.map(|deadline| deadline.at).min();
@@ -199,7 +198,7 @@ impl GuestClock {
             .unwrap_or(u64::MAX)
     }
 
-    /// A wait begins, whose deadlines are made after this.
+    /// A wait begins. Its deadlines are made after this call.
     pub(crate) fn begin_wait(&mut self) {
         let now = self.now(ClockId::Monotonic);
         if let Some(time) = &mut self.virtual_time {
@@ -262,7 +261,7 @@ mod tests {
         assert_eq!(set_back.now(ClockId::Monotonic), saved.monotonic);
     }
 
-    /// A clock that was set counted as time asleep, or made that count for nothing.
+    /// Setting the wall clock once changed how much time counted as asleep.
     #[test]
     fn setting_the_wall_clock_leaves_the_time_asleep_alone() {
         let host = Arc::new(SimClock::booted(1_000_000, 7));

@@ -1,4 +1,4 @@
-//! The clocks of a guest: the host's, or a time of the guest's own. Both go on over a suspend.
+//! The clocks of a guest: the host's time or virtual time. Both go on over a suspend.
 
 mod deadlines;
 mod guest_clock;

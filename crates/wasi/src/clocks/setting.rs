@@ -1,4 +1,4 @@
-//! The setting of a guest's clocks.
+//! Which time a guest's clocks show.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,9 +9,9 @@ pub enum Clocks {
     /// The host's time.
     #[default]
     Host,
-    /// A time of the guest's own, from which nothing of the host's time can be learnt. It begins at
-    /// the same moment for every guest. Each reading moves it by a microsecond, and a wait for a
-    /// deadline moves it to that deadline.
+    /// Virtual time, from which nothing of the host's time can be learnt. It begins at the same
+    /// moment for every guest. Each reading moves it by a microsecond, and a wait for a deadline
+    /// moves it to that deadline.
     Virtual,
 }
 

@@ -19,7 +19,7 @@ pub(crate) struct OpenDir {
     pub(crate) path: String,
     /// It is that directory itself.
     pub(crate) is_preopen: bool,
-    /// The guest may write neither in it nor to what lies in it.
+    /// The guest may change neither the directory nor what lies in it.
     pub(crate) read_only: bool,
     /// The listing that the guest is in the middle of.
     pub(crate) listing: Option<Vec<EntryV1>>,
@@ -42,13 +42,13 @@ impl OpenDir {
         self.dir.as_fd()
     }
 
-    /// What is told of the directory itself.
+    /// Metadata of the directory itself.
     pub(crate) fn stat(&self) -> Result<Stat> {
         Ok(Stat::of(&self.dir.dir_metadata().map_err(errno)?))
     }
 
-    /// The entries in the order of their names. An entry keeps its place in the list until the list
-    /// is made anew, which is where `restart` says so.
+    /// The entries, sorted by name. The list is kept, so that an entry keeps its place in it, until
+    /// `restart` asks for a new one.
     pub(crate) fn entries(&mut self, restart: bool) -> Result<&[EntryV1]> {
         if restart || self.listing.is_none() {
             self.listing = Some(self.read_entries()?);
@@ -58,7 +58,7 @@ impl OpenDir {
 
     fn read_entries(&self) -> Result<Vec<EntryV1>> {
         let mut entries = Vec::new();
-        // This opens the directory once more, so that nobody else moves the place in the listing.
+        // This opens the directory once more, with a read position of its own.
         for entry in os::Dir::read_from(self.dir.as_fd())? {
             let entry = entry?;
             // WASI has no names that are not UTF-8.

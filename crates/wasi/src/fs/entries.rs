@@ -15,7 +15,7 @@ use super::stat::{NewTimes, Stat};
 use crate::errno::{ESCAPE, Errno, Result, errno};
 
 /// The longest path in bytes, its zero byte counted in, as on Linux.
-const MAX_PATH_BYTES: usize = 4096;
+pub(crate) const MAX_PATH_BYTES: usize = 4096;
 
 /// The mode of new directories, less the process's mask.
 const DIRECTORY_MODE: Mode = Mode::from_bits_retain(0o777);
@@ -71,7 +71,7 @@ impl OpenDir {
             return Err(read_only::link(self, old, to, new));
         }
         let none = AtFlags::empty();
-        // By such an end the kernel would follow a link, which might lead out.
+        // With such an end the kernel would follow a symbolic link, which might lead out.
         if names_directory(old) {
             let found = Parent::Below(self.dir.open_dir(old).map_err(errno)?);
             let (to, new) = parent(&to.dir, new)?;
@@ -84,7 +84,7 @@ impl OpenDir {
         os::linkat(from.dir(), old, to.dir(), new, none)
     }
 
-    /// What is told of the file with this path.
+    /// Metadata of the file with this path.
     pub(crate) fn stat_at(&self, path: &str, follow: bool) -> Result<Stat> {
         let metadata = match follow || names_directory(path) {
             true => self.dir.metadata(path),
@@ -157,8 +157,8 @@ fn last_name(path: &str) -> (usize, &str) {
     (start, &path[start..end])
 }
 
-/// Whether a path can only name a directory because of how it ends. A symbolic link there is
-/// followed.
+/// Whether a path ends with a slash or with dots, so that it can only name a directory. Then a
+/// symbolic link at its end is followed.
 pub(super) fn names_directory(path: &str) -> bool {
     path.ends_with('/') || matches!(last_name(path).1, "." | "..")
 }
@@ -174,7 +174,7 @@ fn parent<'a>(dir: &'a Dir, path: &'a str) -> Result<(Parent<'a>, &'a str)> {
         return Err(ESCAPE);
     }
     if name == ".." {
-        // This fails if it leads out. The calls themselves do not go there.
+        // This fails if the path leads out. None of the calls goes there itself.
         dir.open_dir(path).map_err(errno)?;
     }
     let (parent, name) = path.split_at(start);

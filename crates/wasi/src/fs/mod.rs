@@ -1,8 +1,8 @@
 //! Directories of the host's and what lies in them.
 //!
 //! cap-std keeps every path inside its directory: neither `..` nor an absolute path nor a symbolic
-//! link leads out. What a directory or a file is for a guest stands in [`OpenDir`] and
-//! [`OpenFile`]; how both get into a snapshot and come back, in `state.rs`.
+//! link leads out. A guest has a directory or a file open as [`OpenDir`] or [`OpenFile`];
+//! `state.rs` says how both get into a snapshot and come back.
 
 mod dir;
 mod entries;
@@ -18,6 +18,7 @@ mod state;
 
 pub use dir::EntryV1;
 pub(crate) use dir::OpenDir;
+pub(crate) use entries::MAX_PATH_BYTES;
 pub(crate) use fifo::FifoOpening;
 pub(crate) use file::OpenFile;
 pub use identity::IdentityV1;

@@ -87,8 +87,8 @@ impl OpenRequest {
     }
 }
 
-/// The flags that the host opens a file with. `O_NONBLOCK` is always among them, whatever the guest
-/// asks for: it means nothing for files, and by a named pipe only the guest waits and not the host.
+/// The flags that the host opens a file with. `O_NONBLOCK` is always among them: it means nothing
+/// for files, and with it a named pipe makes only the guest wait and not the host.
 pub(super) fn host_flags(status: OFlags) -> i32 {
     (status | OFlags::NONBLOCK).bits() as i32
 }
@@ -158,7 +158,7 @@ impl OpenDir {
             false => self.dir.symlink_metadata(path),
         };
         let is_fifo = found.is_ok_and(|found| found.file_type().is_fifo());
-        // By a path that can only name a directory the kernel has an error for it.
+        // For a path that can only name a directory the kernel gives the error.
         is_fifo && !names_directory(path)
     }
 

@@ -101,8 +101,7 @@ pub(crate) fn find_preopen<'a>(preopens: &'a [Preopen], guest: &str) -> Result<&
     })
 }
 
-/// Fails where the host does not give a directory that the guest needs, and then names all of
-/// those.
+/// Fails if the host does not give a directory that the guest needs. The error names all of these.
 pub(crate) fn check_given<'a>(
     needed: impl Iterator<Item = &'a String>,
     given: &[HostDir],

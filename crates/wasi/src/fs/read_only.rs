@@ -1,4 +1,4 @@
-//! What calls that would write are answered in a directory that the guest may only read.
+//! The answers to calls that would change something in a directory that the guest may only read.
 //!
 //! The answers are those of Linux for a file system that is mounted read-only, in the order in
 //! which Linux looks: that a name exists, or that a part of the path does not, comes before
@@ -84,7 +84,8 @@ pub(super) fn rename(from: &OpenDir, old: &str, to: &OpenDir, new: &str) -> Errn
     }
 }
 
-/// The answer to making something at this path that is no directory if the path ends with a slash.
+/// The answer to creating an entry. A slash at the end of its path is for directories that exist,
+/// so that the answer is `ENOENT` there.
 fn creating(dir: &Dir, path: &str) -> Errno {
     match dir.symlink_metadata(path) {
         Ok(_) => Errno::EXIST,
@@ -98,7 +99,7 @@ fn creating(dir: &Dir, path: &str) -> Errno {
     }
 }
 
-/// The answer of the call, or of what stands before it.
+/// What the guest gets: the answer of the call, or an error on the way to it.
 fn answer(result: Result<Errno>) -> Errno {
     result.unwrap_or_else(|errno| errno)
 }

@@ -1,4 +1,4 @@
-//! What is told of a file or a directory, and the times that can be set.
+//! Metadata of files and directories, and the times that can be set.
 
 use cap_std::fs::MetadataExt;
 use dormouse_model::Timestamp;
@@ -71,7 +71,7 @@ impl FileType {
     }
 }
 
-/// What is told of a file or a directory.
+/// Metadata of a file or a directory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stat {
     pub(crate) device: u64,
@@ -85,12 +85,12 @@ pub(crate) struct Stat {
     pub(crate) accessed: Timestamp,
     /// The last change of the content.
     pub(crate) modified: Timestamp,
-    /// The last change of the content or of what is told here.
+    /// The last change of the content or of the metadata.
     pub(crate) changed: Timestamp,
 }
 
 impl Stat {
-    /// What the host tells.
+    /// The metadata that the host gives.
     pub(crate) fn of(metadata: &impl MetadataExt) -> Self {
         // Nanoseconds are below 10⁹.
         let time = |seconds, nanos: i64| Timestamp::from_timespec(seconds, nanos as u32);
@@ -106,7 +106,7 @@ impl Stat {
         }
     }
 
-    /// What is told of something that is no file: its type.
+    /// Metadata of a stream or a socket: nothing but its type.
     pub(crate) fn without_file(filetype: FileType) -> Self {
         Self {
             device: 0,

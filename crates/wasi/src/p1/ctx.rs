@@ -91,7 +91,7 @@ impl Ctx {
         self.resources.quota.written()
     }
 
-    /// What of the written bytes counts against the limits now.
+    /// How many of the written bytes count against the limits now.
     pub fn written_that_counts(&mut self) -> [(Limit, u64); 2] {
         self.resources.quota.counted()
     }

@@ -22,7 +22,8 @@ errnos! {
     Nomsg Noprotoopt Nospc Nosys Notconn Notdir Notempty Notrecoverable Notsock Notsup Notty Nxio
     Overflow Ownerdead Perm Pipe Proto Protonosupport Prototype Range Rofs Spipe Srch Stale Timedout
     Txtbsy Xdev Notcapable
-    Aiaddrfamily Aiagain Aibadflag Aifail Aifamily Aimemory Ainodata Ainoname Aiservice Aisocktype Aisystem
+    Aiaddrfamily Aiagain Aibadflag Aifail Aifamily Aimemory Ainodata Ainoname Aiservice Aisocktype
+    Aisystem
 }
 
 impl Errno {

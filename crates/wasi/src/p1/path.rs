@@ -113,7 +113,8 @@ fn dir_to_change(table: &Table, fd: u32, right: u64) -> Result<&OpenDir> {
     }
 }
 
-/// The same for two directories, each as descriptor and right, one of which may be read-only.
+/// The same for two directories, each given as descriptor and right. If one of them is read-only,
+/// the rights of neither are looked at.
 fn dirs_to_change(
     table: &Table,
     (from, from_right): (u32, u64),

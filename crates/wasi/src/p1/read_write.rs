@@ -32,7 +32,7 @@ pub(super) fn fd_read(
     let first = &iovecs[..iovecs.len().min(1)];
     let ready = first.is_empty() || ctx.readiness(number, Interest::Read).ready;
     let total = match &descriptor.kind {
-        // Descriptors in memory are answered elsewhere.
+        // Files in memory are read in `tmpfs.rs`.
         Kind::Dir(_) | Kind::Socket(_) | Kind::Memory(_) => return Err(Errno::Badf),
         _ if !ready => Err(Errno::Again),
         Kind::File(open) => {
@@ -42,7 +42,7 @@ pub(super) fn fd_read(
         Kind::Stream(_) => memory.fill(first, |buffer| ctx.resources.streams.read(buffer)),
     };
     match total {
-        // Also if another process that shares the pipe has read first.
+        // This also happens if another process that shares the pipe has read first.
         Err(Errno::Again) if descriptor.flags & fdflags::NONBLOCK == 0 => {
             Ok(Some(wait::for_fd(number, Interest::Read)))
         }

@@ -1,4 +1,4 @@
-//! `fd_readdir`, and what tells of the directories given by the host.
+//! `fd_readdir`, `fd_prestat_get` and `fd_prestat_dir_name`.
 
 use super::errno::Errno;
 use super::memory::{Memory, Result, arg, arg64};

@@ -11,7 +11,8 @@ use crate::sock::Socket;
 use crate::stdio::Stream;
 use crate::tmpfs::OpenNode;
 
-/// No guest has more descriptors, nor one with this number, whatever its limit is.
+/// No guest has more descriptors than this, nor a descriptor with this number or a higher one,
+/// whatever its limit is.
 pub(super) const MAX_DESCRIPTORS: u64 = 1 << 16;
 
 /// An open file descriptor.

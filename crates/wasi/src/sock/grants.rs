@@ -306,7 +306,7 @@ mod tests {
         assert!(!allows(&["1.1.1.1:1", "2.2.2.2:2"], "1.1.1.1:2"));
     }
 
-    /// Two ways to say one address.
+    /// Several addresses lead to one place: a rule holds for the one that the system uses.
     #[test]
     fn an_address_is_what_the_system_takes_it_for() {
         assert!(allows(&["10.0.0.0/8:80"], "[::ffff:10.0.0.1]:80"));
@@ -318,7 +318,7 @@ mod tests {
         assert_eq!(own.to_string(), "127.0.0.1:80");
     }
 
-    /// What an answer said is held to; another answer adds to it.
+    /// Addresses that were found stay granted; another answer adds to them.
     #[test]
     fn a_name_stands_for_the_addresses_that_it_was_found_to_have() {
         let grants = grants(&["db.test:5432"]);

@@ -1,7 +1,8 @@
 //! Options of the host's sockets.
 //!
-//! An option and its value are numbered and encoded as in WasmEdge's socket extension, and so a
-//! snapshot has them. What a guest sets is kept, so that a socket that is made anew gets it too.
+//! An option and its value are numbered and encoded as in WasmEdge's socket extension, and a
+//! snapshot keeps them in this form. What a guest sets is kept, so that a socket that is made anew
+//! gets it, too.
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

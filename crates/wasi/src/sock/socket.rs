@@ -1,4 +1,4 @@
-//! A socket of a guest's, and its way from opening to a connection.
+//! A socket of a guest's: opening, binding, listening, accepting and connecting.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
@@ -78,7 +78,7 @@ pub(crate) struct Socket {
     pub(crate) send_timeout: Option<Duration>,
     /// The options that the guest has set, to be set again on a socket that is made anew.
     pub(super) options: BTreeMap<u8, Vec<u8>>,
-    /// The last ones who sent datagrams.
+    /// The addresses that the last datagrams came from.
     pub(super) senders: VecDeque<SocketAddr>,
 }
 
@@ -247,7 +247,7 @@ impl Socket {
         result
     }
 
-    /// Ends to connect the socket; `EINPROGRESS` as long as the peer has not answered.
+    /// Learns whether the peer has answered; `EINPROGRESS` as long as it has not.
     pub(crate) fn finish_connect(&mut self) -> Result<()> {
         if let Err(errno) = os::sockopt::socket_error(self.host()?)? {
             self.phase = match self.bound {
@@ -355,7 +355,7 @@ pub(super) fn open_host(v6: bool, datagram: bool) -> Result<OwnedFd> {
     os::socket_with(family, kind, flags, None)
 }
 
-/// Fails where the host does not give a listener that the guest needs, and then names all of those.
+/// Fails if the host does not give a listener that the guest needs. The error names all of these.
 pub(crate) fn check_listeners<'a>(
     needed: impl Iterator<Item = &'a String>,
     given: &[Listener],

@@ -54,9 +54,9 @@ pub struct SocketV1 {
     /// The guest asked for any port, so that the system chose one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub any_port: bool,
-    /// The last ones that sent datagrams, whom the guest may answer. They count only together with
-    /// the host's own socket, which has heard from them: a snapshot may have been written by
-    /// anybody.
+    /// The addresses that the last datagrams came from, to which the guest may answer. They count
+    /// only if the host's own socket was kept, which has heard from them: a snapshot may have been
+    /// written by anybody.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub senders: Vec<SocketAddr>,
 }
@@ -92,7 +92,7 @@ impl Socket {
 const FIRST_EPHEMERAL_PORT: u16 = 32768;
 
 impl SocketV1 {
-    /// The socket again: the one that was kept for it, or one that is made anew.
+    /// The socket restored: the one that was kept for it, or one that is made anew.
     pub(crate) fn restore(self, held: &[HeldSocket], grants: &Grants) -> Result<Socket, Error> {
         if self.options.len() > MAX_OPTIONS || self.senders.len() > MAX_SENDERS {
             return Err(Error::Malformed("a socket has more than it can have"));
@@ -141,7 +141,8 @@ impl Socket {
         };
         // A client's address was chosen by the system. A snapshot may claim another one.
         let is_client = self.datagram && !grants.connect.is_empty();
-        if !self.bound && !(is_client && local.port() >= FIRST_EPHEMERAL_PORT) {
+        let was_chosen = is_client && local.port() >= FIRST_EPHEMERAL_PORT;
+        if !self.bound && !was_chosen {
             return Ok(());
         }
         if self.bound && !may_bind_again(grants, local, self.any_port) {

@@ -166,8 +166,8 @@ impl OpenNode {
         self.fs.lock().set_times(self.inode, times, now)
     }
 
-    /// The entries of a directory. An entry keeps its place in the list until the list is made
-    /// anew, which is where `restart` says so.
+    /// The entries of a directory. The list is kept, so that an entry keeps its place in it, until
+    /// `restart` asks for a new one.
     pub(crate) fn entries(&mut self, restart: bool) -> Result<&[EntryV1]> {
         if restart || self.listing.is_none() {
             self.listing = Some(self.fs.lock().list(self.inode)?);
@@ -222,7 +222,7 @@ impl OpenNode {
         fs.read_link(self.inode, path).map(String::from)
     }
 
-    /// What is told of the file with this path.
+    /// Metadata of the file with this path.
     pub(crate) fn stat_at(&self, path: &str, follow: bool) -> Result<Stat> {
         let fs = self.fs.lock();
         let inode = fs.resolve(self.inode, path, follow)?.existing()?;

@@ -5,11 +5,10 @@ use std::collections::VecDeque;
 
 use super::tree::{Body, MAX_NAME_BYTES, Tmpfs};
 use crate::errno::{ESCAPE, Errno, Result};
+use crate::fs::MAX_PATH_BYTES;
 
 /// How many symbolic links one path may lead over, as on Linux.
 const MAX_LINKS: usize = 40;
-/// The longest path in bytes, its zero byte counted in, as on Linux.
-const MAX_PATH_BYTES: usize = 4096;
 
 /// Where a path leads.
 #[derive(Debug)]

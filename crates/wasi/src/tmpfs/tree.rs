@@ -1,4 +1,4 @@
-//! The nodes of a directory in memory: their content, what is told of them, and the room they take.
+//! The nodes of a directory in memory: their content, their metadata, and the room that they take.
 
 use std::collections::BTreeMap;
 
@@ -242,7 +242,7 @@ impl Tmpfs {
         Ok(())
     }
 
-    /// What is told of a node.
+    /// Metadata of a node.
     pub(super) fn stat(&self, inode: u64) -> Result<Stat> {
         let node = self.node(inode)?;
         let links = match &node.body {

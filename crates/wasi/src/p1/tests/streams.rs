@@ -35,7 +35,7 @@ fn an_empty_pipe_blocks_and_a_closed_one_ends() {
     let mut guest = Guest::with_input(Input::File(reader));
     assert_eq!(guest.try_read(0, 10), reads(0));
     let Outcome::Block(wait) = reads(0) else {
-        unreachable!()
+        panic!("a read that blocks")
     };
     assert!(!guest.ctx.is_ready(&wait));
     assert_eq!(guest.ctx.sources(&wait).len(), 1);
@@ -143,7 +143,7 @@ fn a_named_pipe_blocks_the_guest_and_not_the_host() {
         (guest, fd)
     });
     let Outcome::Block(wait) = reads(fd) else {
-        unreachable!()
+        panic!("a read that blocks")
     };
     assert!(!guest.ctx.is_ready(&wait));
     assert_eq!(guest.ctx.sources(&wait).len(), 1);
