@@ -6,6 +6,7 @@ use super::ctx::{Ctx, Outcome};
 use super::errno::Errno;
 use super::function::Function;
 use super::memory::{Memory, Result, arg};
+use super::sock::Form;
 use super::{clock, fd, open, path, process, read_write, readdir, sock, tmpfs};
 use crate::tmpfs::SharedTmpfs;
 
@@ -79,12 +80,12 @@ impl Ctx {
             Function::FdRead => read_write::fd_read(self, a, memory, woken),
             Function::FdWrite => read_write::fd_write(self, a, memory, woken),
             Function::PathOpen => open::path_open(self, a, memory, woken),
-            Function::SockAccept => sock::sock_accept(self, a, true, memory, woken),
-            Function::SockAcceptV1 => sock::sock_accept(self, a, false, memory, woken),
+            Function::SockAccept => sock::sock_accept(self, a, Form::Second, memory, woken),
+            Function::SockAcceptV1 => sock::sock_accept(self, a, Form::First, memory, woken),
             Function::SockConnect => sock::sock_connect(self, a, memory, woken),
             Function::SockRecv => sock::sock_recv(self, a, memory, woken),
-            Function::SockRecvFrom => sock::sock_recv_from(self, a, true, memory, woken),
-            Function::SockRecvFromV1 => sock::sock_recv_from(self, a, false, memory, woken),
+            Function::SockRecvFrom => sock::sock_recv_from(self, a, Form::Second, memory, woken),
+            Function::SockRecvFromV1 => sock::sock_recv_from(self, a, Form::First, memory, woken),
             Function::SockSend => sock::sock_send(self, a, memory, woken),
             Function::SockSendTo => sock::sock_send_to(self, a, memory, woken),
             _ => Err(Errno::Nosys),
@@ -119,10 +120,10 @@ impl Ctx {
             Function::SockOpen => sock::sock_open(self, a, memory),
             Function::SockBind => sock::sock_bind(self, a, memory),
             Function::SockListen => sock::sock_listen(self, a),
-            Function::SockGetlocaladdr => sock::sock_getlocaladdr(self, a, false, memory),
-            Function::SockGetlocaladdrV1 => sock::sock_getlocaladdr(self, a, true, memory),
-            Function::SockGetpeeraddr => sock::sock_getpeeraddr(self, a, false, memory),
-            Function::SockGetpeeraddrV1 => sock::sock_getpeeraddr(self, a, true, memory),
+            Function::SockGetlocaladdr => sock::sock_getlocaladdr(self, a, Form::Second, memory),
+            Function::SockGetlocaladdrV1 => sock::sock_getlocaladdr(self, a, Form::First, memory),
+            Function::SockGetpeeraddr => sock::sock_getpeeraddr(self, a, Form::Second, memory),
+            Function::SockGetpeeraddrV1 => sock::sock_getpeeraddr(self, a, Form::First, memory),
             Function::SockGetsockopt => sock::sock_getsockopt(self, a, memory),
             Function::SockSetsockopt => sock::sock_setsockopt(self, a, memory),
             Function::SockGetaddrinfo => sock::sock_getaddrinfo(self, a, memory),

@@ -6,7 +6,7 @@ use dormouse_model::{Interest, Wait};
 use rustix::net::Shutdown;
 
 use super::address;
-use super::descriptor::{DATAGRAM, STREAM, socket, socket_mut, wait_for};
+use super::descriptor::{DATAGRAM, Form, STREAM, socket, socket_mut, wait_for};
 use crate::errno::Errno as Os;
 use crate::p1::ctx::Ctx;
 use crate::p1::errno::Errno;
@@ -53,19 +53,19 @@ pub(in crate::p1) fn sock_listen(ctx: &mut Ctx, a: &[u64]) -> Result<()> {
     Ok(socket_mut(&mut ctx.table, number)?.listen(backlog, &ctx.resources.grants)?)
 }
 
-/// `sock_accept`; gives the wait where no connection is pending. With `flagged` the arguments
-/// contain flags for the new descriptor, which WasmEdge's first form does not have.
+/// `sock_accept`; gives the wait where no connection is pending. The second form, which is also
+/// that of the specification, has flags for the new descriptor.
 pub(in crate::p1) fn sock_accept(
     ctx: &mut Ctx,
     a: &[u64],
-    flagged: bool,
+    form: Form,
     memory: &mut Memory<'_>,
     woken: Option<&Wait>,
 ) -> Result<Option<Wait>> {
     let number = arg(a, 0);
-    let (flags, result) = match flagged {
-        true => (arg(a, 1), arg(a, 2)),
-        false => (0, arg(a, 1)),
+    let (flags, result) = match form {
+        Form::First => (0, arg(a, 1)),
+        Form::Second => (arg(a, 1), arg(a, 2)),
     };
     memory.check_result(result)?;
     let listener = socket(&ctx.table, number, rights::SOCK_ACCEPT)?;
@@ -127,36 +127,34 @@ pub(in crate::p1) fn sock_shutdown(ctx: &Ctx, a: &[u64]) -> Result<()> {
     Ok(socket.shutdown(how)?)
 }
 
-/// `sock_getlocaladdr`, of the first form if `plain`.
 pub(in crate::p1) fn sock_getlocaladdr(
     ctx: &Ctx,
     a: &[u64],
-    plain: bool,
+    form: Form,
     memory: &mut Memory<'_>,
 ) -> Result<()> {
     let address = socket(&ctx.table, arg(a, 0), 0)?.local_address()?;
-    write_address(a, plain, memory, address)
+    write_address(a, form, memory, address)
 }
 
-/// `sock_getpeeraddr`, of the first form if `plain`.
 pub(in crate::p1) fn sock_getpeeraddr(
     ctx: &Ctx,
     a: &[u64],
-    plain: bool,
+    form: Form,
     memory: &mut Memory<'_>,
 ) -> Result<()> {
     let address = socket(&ctx.table, arg(a, 0), 0)?.peer_address()?;
-    write_address(a, plain, memory, address)
+    write_address(a, form, memory, address)
 }
 
 fn write_address(
     a: &[u64],
-    plain: bool,
+    form: Form,
     memory: &mut Memory<'_>,
     address: SocketAddr,
 ) -> Result<()> {
-    match plain {
-        true => address::write_plain(memory, arg(a, 1), arg(a, 2), arg(a, 3), address),
-        false => address::write_storage(memory, arg(a, 1), arg(a, 2), address),
+    match form {
+        Form::First => address::write_plain(memory, arg(a, 1), arg(a, 2), arg(a, 3), address),
+        Form::Second => address::write_storage(memory, arg(a, 1), arg(a, 2), address),
     }
 }

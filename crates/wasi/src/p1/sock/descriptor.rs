@@ -15,6 +15,13 @@ use crate::sock::Socket;
 pub(super) const DATAGRAM: u32 = 1;
 pub(super) const STREAM: u32 = 2;
 
+/// The form of a call of which WasmEdge's extension has two, with different parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::p1) enum Form {
+    First,
+    Second,
+}
+
 /// The socket behind a descriptor that has the right.
 pub(super) fn socket(table: &Table, number: u32, right: u64) -> Result<&Socket> {
     match &table.get(number)?.kind {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use dormouse_model::{Interest, Wait};
 
 use super::address;
-use super::descriptor::{socket, socket_mut, wait_for};
+use super::descriptor::{Form, socket, socket_mut, wait_for};
 use crate::errno::Errno as Os;
 use crate::p1::ctx::Ctx;
 use crate::p1::errno::Errno;
@@ -49,20 +49,20 @@ pub(in crate::p1) fn sock_recv(
     Ok(None)
 }
 
-/// `sock_recv_from`, in its second form if `with_port`: that has a place for the sender's port.
+/// `sock_recv_from`; gives the wait where nothing has arrived yet. The second form has a place for
+/// the sender's port.
 pub(in crate::p1) fn sock_recv_from(
     ctx: &mut Ctx,
     a: &[u64],
-    with_port: bool,
+    form: Form,
     memory: &mut Memory<'_>,
     woken: Option<&Wait>,
 ) -> Result<Option<Wait>> {
     let number = arg(a, 0);
     socket(&ctx.table, number, rights::FD_READ)?;
-    let port = with_port.then(|| arg(a, 5));
-    let (count, flags) = match with_port {
-        true => (arg(a, 6), arg(a, 7)),
-        false => (arg(a, 5), arg(a, 6)),
+    let (port, count, flags) = match form {
+        Form::First => (None, arg(a, 5), arg(a, 6)),
+        Form::Second => (Some(arg(a, 5)), arg(a, 6), arg(a, 7)),
     };
     memory.check_result(count)?;
     memory.bytes(flags, 2)?;

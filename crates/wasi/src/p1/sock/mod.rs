@@ -13,6 +13,7 @@ pub(super) use connect::{
     sock_accept, sock_bind, sock_connect, sock_getlocaladdr, sock_getpeeraddr, sock_listen,
     sock_open, sock_shutdown,
 };
+pub(super) use descriptor::Form;
 pub(super) use io::{
     read_socket, sock_recv, sock_recv_from, sock_send, sock_send_to, write_socket,
 };

@@ -273,3 +273,46 @@ fn the_errno_of_the_wrong_kind_is_wasmtimes() {
     let empty = guest.open("a", TRUNC, WRITE, 0);
     assert_eq!(empty, Err(Errno::Noent));
 }
+
+/// The calls with a list of buffers at this address, of so many.
+fn transfers(guest: &mut Guest, fd: u32, list: u64, count: u64) -> [Errno; 4] {
+    let plain = [u64::from(fd), list, count, u64::from(RESULT)];
+    let placed = [u64::from(fd), list, count, 0, u64::from(RESULT)];
+    [
+        guest.errno(Function::FdWrite, &plain),
+        guest.errno(Function::FdPwrite, &placed),
+        guest.errno(Function::FdRead, &plain),
+        guest.errno(Function::FdPread, &placed),
+    ]
+}
+
+/// The specification names no limit. A list that does not lie in memory is a fault before anything
+/// is done.
+#[test]
+fn a_list_of_buffers_has_any_length() {
+    let mut guest = Guest::new();
+    guest.memory = vec![0; 64 << 20];
+    let fd = guest.open("a", CREAT, READ | WRITE, 0).expect("a file");
+    let list = 1_u64 << 20;
+    // As many as fit: all of them empty, but the last one.
+    let most = (guest.memory.len() as u64 - list) / 8;
+    for count in [0, 1, 1024, 1025, most] {
+        assert_eq!(transfers(&mut guest, fd, list, count), [Errno::Success; 4]);
+        assert_eq!(guest.u32_at(RESULT), 0);
+    }
+    let last = (list + (most - 1) * 8) as u32;
+    guest.put(last, &DATA.to_le_bytes());
+    guest.put(last + 4, &3_u32.to_le_bytes());
+    assert_eq!(transfers(&mut guest, fd, list, most), [Errno::Success; 4]);
+    assert_eq!(guest.u32_at(RESULT), 3);
+    for count in [most + 1, 1 << 29, (1 << 29) - 1, u64::from(u32::MAX)] {
+        assert_eq!(transfers(&mut guest, fd, list, count), [Errno::Fault; 4]);
+    }
+    // Each of these holds all that a call can report.
+    for entry in 0..3000 {
+        guest.put(list as u32 + entry * 8 + 4, &(60_u32 << 20).to_le_bytes());
+    }
+    let reads = [u64::from(fd), list, 3000, 0, u64::from(RESULT)];
+    let errno = guest.errno(Function::FdPread, &reads);
+    assert_eq!((errno, guest.u32_at(RESULT)), (Errno::Success, 3));
+}

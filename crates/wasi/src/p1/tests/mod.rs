@@ -2,8 +2,8 @@
 
 mod files;
 mod garbage;
-mod given_up;
 mod kernel;
+mod narrowed_rights;
 mod poll;
 mod resume;
 mod sandbox;

@@ -21,7 +21,7 @@ const DATA: u32 = 16384;
 const ROOT_FD: u32 = 3;
 const ALL: u64 = (1 << 28) - 1;
 
-mod beside;
+mod against_host;
 mod cases;
 
 /// A guest with one directory, in memory or not.
