@@ -282,7 +282,7 @@ impl Host {
             match self.wasi_call(function, arguments, guest, woken.as_ref(), false) {
                 Outcome::Unwind { wait, .. } => {
                     while !self.wasi.is_ready(&wait) {
-                        self.wasi.nap(&wait);
+                        self.wasi.wait_briefly(&wait);
                         self.meter.look();
                         if self.handle.is_killed()
                             || self.handle.is_evicted()

@@ -155,7 +155,7 @@ impl Task {
         let meter = Arc::new(Meter::new(around.limits, age, handle, usage, as_of));
         let mut wasi = wasi;
         let written = |limit| meter::used(&around.limits, limit, usage, as_of);
-        wasi.set_written(
+        wasi.resume_quota(
             written(Limit::Output),
             written(Limit::Writes),
             Timestamp::from_nanos(usage.started),
@@ -303,7 +303,7 @@ impl Task {
     /// How long the wait may be left alone, where no descriptor tells that it is over.
     pub fn look_again(&self) -> Option<Duration> {
         let host = self.host.lock();
-        host.wasi.look_again(&host.pending.as_ref()?.wait)
+        host.wasi.recheck_interval(&host.pending.as_ref()?.wait)
     }
 
     /// When the wait ends by its deadline, in nanoseconds since the Unix epoch.

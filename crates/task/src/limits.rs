@@ -39,7 +39,7 @@ impl Task {
         let told = self
             .instance
             .told()
-            .or_else(|| self.host.lock().wasi.told());
+            .or_else(|| self.host.lock().wasi.last_refusal());
         if told.is_some() || self.kind != EngineKind::WasmEdge {
             return told;
         }
@@ -65,7 +65,7 @@ impl Task {
     pub fn exhausted(&self) -> bool {
         let limits = self.meter.limits();
         let cpu = (Limit::Cpu, self.meter.cpu_that_counts());
-        let written = self.host.lock().wasi.written_that_counts();
+        let written = self.host.lock().wasi.counted_against_limits();
         let time = (Limit::Time, self.meter.age());
         let all = [cpu, time].into_iter().chain(written);
         let over =

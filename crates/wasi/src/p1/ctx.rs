@@ -82,7 +82,7 @@ impl Ctx {
     }
 
     /// The last limit at which the guest got an error.
-    pub fn told(&self) -> Option<Reached> {
+    pub fn last_refusal(&self) -> Option<Reached> {
         self.resources.quota.refused()
     }
 
@@ -92,12 +92,12 @@ impl Ctx {
     }
 
     /// How many of the written bytes count against the limits now.
-    pub fn written_that_counts(&mut self) -> [(Limit, u64); 2] {
+    pub fn counted_against_limits(&mut self) -> [(Limit, u64); 2] {
         self.resources.quota.counted()
     }
 
     /// Goes on counting written bytes, for a guest that was first started at `started`.
-    pub fn set_written(&mut self, output: Used, writes: Used, started: Timestamp, clock: Steady) {
+    pub fn resume_quota(&mut self, output: Used, writes: Used, started: Timestamp, clock: Steady) {
         self.resources.quota.resume(output, writes, started, clock);
     }
 }

@@ -43,9 +43,9 @@ fn is_for_fifo_reader(wait: &Wait) -> bool {
     matches!(wait, Wait::Poll { deadline: None, fds } if fds.is_empty())
 }
 
-/// The longest time that [`Ctx::nap`] waits without looking at the clocks, since the wall clock can
-/// be set.
-const MAX_NAP: Duration = Duration::from_secs(1);
+/// The longest time that [`Ctx::wait_briefly`] waits without looking at the clocks, since the wall
+/// clock can be set.
+const MAX_BRIEF_WAIT: Duration = Duration::from_secs(1);
 
 impl Ctx {
     /// The host's descriptor that tells whether one of the guest's is ready. There is none for a
@@ -120,7 +120,7 @@ impl Ctx {
 
     /// The time after which [`is_ready`](Self::is_ready) should be asked again, for a wait of which
     /// nothing tells that it is over.
-    pub fn look_again(&self, wait: &Wait) -> Option<Duration> {
+    pub fn recheck_interval(&self, wait: &Wait) -> Option<Duration> {
         let opening = self.opening.as_ref();
         let opening = opening.filter(|_| is_for_fifo_reader(wait));
         opening.map(|opening| opening.interval())
@@ -128,14 +128,19 @@ impl Ctx {
 
     /// Blocks the calling thread until the wait may be over, for a second at most. It is meant for
     /// a guest that cannot be suspended.
-    pub fn nap(&self, wait: &Wait) {
+    pub fn wait_briefly(&self, wait: &Wait) {
         let sources = self.sources(wait);
         let mut fds: Vec<PollFd<'_>> = sources
             .iter()
             .map(|source| PollFd::new(&source.fd, poll_flags(source.interest)))
             .collect();
-        let left = self.remaining(wait).unwrap_or(MAX_NAP).min(MAX_NAP);
-        let left = self.look_again(wait).map_or(left, |look| left.min(look));
+        let left = self
+            .remaining(wait)
+            .unwrap_or(MAX_BRIEF_WAIT)
+            .min(MAX_BRIEF_WAIT);
+        let left = self
+            .recheck_interval(wait)
+            .map_or(left, |interval| left.min(interval));
         let timeout = Timespec {
             tv_sec: left.as_secs() as i64,
             tv_nsec: left.subsec_nanos().into(),
