@@ -28,4 +28,4 @@ pub(crate) use preopen::{Preopen, check_given, find_preopen};
 pub use stat::FileType;
 pub(crate) use stat::{NewTime, NewTimes, Stat};
 pub(crate) use state::{DeletedFiles, SavedDir, SavedFile, restore_deleted};
-pub use state::{DeletedV1, DirV1, FileV1, RestoreOptions};
+pub use state::{DeletedV1, DirV1, FileV1, OpenMode, RestoreOptions};

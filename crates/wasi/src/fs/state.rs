@@ -34,6 +34,28 @@ pub struct RestoreOptions {
     pub accept_changed_files: bool,
 }
 
+/// What a file is open for. A snapshot keeps it as a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(bool, bool)", into = "(bool, bool)")]
+pub struct OpenMode {
+    /// For reading.
+    pub read: bool,
+    /// For writing.
+    pub write: bool,
+}
+
+impl From<OpenMode> for (bool, bool) {
+    fn from(mode: OpenMode) -> Self {
+        (mode.read, mode.write)
+    }
+}
+
+impl From<(bool, bool)> for OpenMode {
+    fn from((read, write): (bool, bool)) -> Self {
+        Self { read, write }
+    }
+}
+
 /// An open directory that is not itself one of those given by the host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DirV1 {
@@ -52,8 +74,8 @@ pub struct FileV1 {
     pub path: String,
     /// Where the next read or write happens, in bytes.
     pub offset: u64,
-    /// Opened for reading, for writing.
-    pub access: (bool, bool),
+    /// What it is open for.
+    pub access: OpenMode,
     /// What the file was like.
     pub identity: IdentityV1,
 }
@@ -65,8 +87,8 @@ pub struct DeletedV1 {
     pub content: u32,
     /// Where the next read or write happens, in bytes.
     pub offset: u64,
-    /// Opened for reading, for writing.
-    pub access: (bool, bool),
+    /// What it is open for.
+    pub access: OpenMode,
 }
 
 /// An open directory as a snapshot has it.
@@ -136,7 +158,10 @@ impl OpenFile {
         // A pipe has no offset.
         let offset = self.tell().unwrap_or(0);
         let mode = os::fcntl_getfl(&self.file).map_err(failed)? & OFlags::RWMODE;
-        let access = (mode != OFlags::WRONLY, mode != OFlags::RDONLY);
+        let access = OpenMode {
+            read: mode != OFlags::WRONLY,
+            write: mode != OFlags::RDONLY,
+        };
         match locate(preopens, self.fd(), &self.preopen, &self.path) {
             Location::Inside { preopen, path } => Ok(SavedFile::Named(FileV1 {
                 preopen,
@@ -165,7 +190,7 @@ impl FileV1 {
     ) -> Result<OpenFile, Error> {
         let given = find_preopen(preopens, &self.preopen)?;
         let name = guest_path(&self.preopen, &self.path);
-        if self.access.1 && given.read_only {
+        if self.access.write && given.read_only {
             return Err(Error::ReadOnly {
                 path: name,
                 guest: self.preopen,
@@ -194,8 +219,8 @@ impl FileV1 {
         options: RestoreOptions,
     ) -> Result<(cap_std::fs::File, bool), Failure> {
         let mut open = OpenOptions::new();
-        open.read(self.access.0)
-            .write(self.access.1)
+        open.read(self.access.read)
+            .write(self.access.write)
             .custom_flags(host_flags(status));
         let file = dir.open_with(&self.path, &open).map_err(Failure::Missing)?;
         let metadata = file.metadata().map_err(Failure::Missing)?;
@@ -218,8 +243,8 @@ impl DeletedV1 {
             .ok_or(Error::Malformed("a deleted file has no content"))?;
         // Opened anew, so that each descriptor has an offset and flags of its own.
         let file = File::options()
-            .read(self.access.0)
-            .write(self.access.1)
+            .read(self.access.read)
+            .write(self.access.write)
             .custom_flags(host_flags(status))
             .open(proc_path(content.as_fd()))
             .map_err(failed("restore a deleted file"))?;

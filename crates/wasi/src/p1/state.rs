@@ -138,7 +138,7 @@ impl FdKindV1 {
             Self::Socket(_) => (rights::SOCKET, rights::CONNECTION),
             Self::Memory(_) => (rights::file(true, true) | rights::DIRECTORY, rights::ALL),
             Self::File(FileV1 { access, .. }) | Self::Deleted(DeletedV1 { access, .. }) => {
-                (rights::file(access.0, access.1), 0)
+                (rights::file(access.read, access.write), 0)
             }
         }
     }

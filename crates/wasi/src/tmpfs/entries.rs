@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use dormouse_model::Timestamp;
 
 use super::resolve::{Last, Place};
-use super::tree::{Body, NAME_COST, NODE_COST, Node, Times, Tmpfs};
+use super::tree::{Body, NAME_COST, NODE_COST, Node, TimesV1, Tmpfs};
 use crate::errno::{Errno, Result};
 use crate::fs::{FileType, OpenRequest};
 
@@ -30,7 +30,7 @@ impl Tmpfs {
             body,
             links: 1,
             open: 0,
-            times: Times::new(now),
+            times: TimesV1::new(now),
         };
         self.charge(NODE_COST + node.size() + NAME_COST + name.len() as u64)?;
         self.entries_mut(parent)?.insert(name, inode);

@@ -17,3 +17,4 @@ mod tree;
 pub use open::TmpDir;
 pub(crate) use open::{OpenNode, SharedTmpfs};
 pub use state::{BodyV1, NodeV1, OpenNodeV1, TmpfsV1};
+pub use tree::TimesV1;

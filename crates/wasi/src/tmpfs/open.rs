@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dormouse_model::Timestamp;
 
-use super::tree::{Body, NODE_COST, Node, ROOT, Times, Tmpfs};
+use super::tree::{Body, NODE_COST, Node, ROOT, TimesV1, Tmpfs};
 use crate::errno::{ESCAPE, Errno, Result};
 use crate::fs::{EntryV1, FileType, NewTimes, OpenRequest, Stat};
 
@@ -33,7 +33,7 @@ impl SharedTmpfs {
             },
             links: 1,
             open: 0,
-            times: Times::new(now),
+            times: TimesV1::new(now),
         };
         Self::of(Tmpfs {
             guest: dir.guest,

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use dormouse_model::{Limit, Limits, Timestamp};
+use dormouse_model::{Limit, Limits};
 use serde::{Deserialize, Serialize};
 
 use super::open::{OpenNode, SharedTmpfs};
-use super::tree::{Body, MAX_NAME_BYTES, NAME_COST, NODE_COST, Node, ROOT, Times, Tmpfs};
+use super::tree::{Body, MAX_NAME_BYTES, NAME_COST, NODE_COST, Node, ROOT, TimesV1, Tmpfs};
 use crate::error::Error;
 use crate::fs::EntryV1;
 
@@ -32,9 +32,8 @@ pub struct TmpfsV1 {
 pub struct NodeV1 {
     /// Its inode number.
     pub inode: u64,
-    /// Times of the last access, of the last change of the content, and of the last change of
-    /// anything.
-    pub times: (Timestamp, Timestamp, Timestamp),
+    /// Its times.
+    pub times: TimesV1,
     /// What it holds.
     pub body: BodyV1,
 }
@@ -84,7 +83,7 @@ impl SharedTmpfs {
         let fs = self.lock();
         let nodes = fs.nodes.iter().map(|(inode, node)| NodeV1 {
             inode: *inode,
-            times: (node.times.accessed, node.times.modified, node.times.changed),
+            times: node.times,
             body: match &node.body {
                 Body::File(bytes) => BodyV1::File(bytes.clone().into()),
                 Body::Link(target) => BodyV1::Link(target.clone()),
@@ -145,16 +144,11 @@ impl SharedTmpfs {
                     }
                 }
             };
-            let (accessed, modified, changed) = node.times;
             let made = Node {
                 body,
                 links: u64::from(node.inode == ROOT),
                 open: 0,
-                times: Times {
-                    accessed,
-                    modified,
-                    changed,
-                },
+                times: node.times,
             };
             fs.used = fs.used.saturating_add(NODE_COST + made.size());
             if fs.nodes.insert(node.inode, made).is_some() {

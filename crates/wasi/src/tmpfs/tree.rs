@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use dormouse_model::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::errno::{Errno, Result};
 use crate::fs::{EntryV1, FileType, NewTimes, Stat};
@@ -41,7 +42,7 @@ pub(super) struct Node {
     pub(super) links: u64,
     /// How many open nodes refer to it.
     pub(super) open: u64,
-    pub(super) times: Times,
+    pub(super) times: TimesV1,
 }
 
 pub(super) enum Body {
@@ -53,17 +54,38 @@ pub(super) enum Body {
     Link(String),
 }
 
-#[derive(Clone, Copy)]
-pub(super) struct Times {
+/// The times of a node. A snapshot keeps them as a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    from = "(Timestamp, Timestamp, Timestamp)",
+    into = "(Timestamp, Timestamp, Timestamp)"
+)]
+pub struct TimesV1 {
     /// The last access.
-    pub(super) accessed: Timestamp,
+    pub accessed: Timestamp,
     /// The last change of the content.
-    pub(super) modified: Timestamp,
+    pub modified: Timestamp,
     /// The last change of the content, the names or the times.
-    pub(super) changed: Timestamp,
+    pub changed: Timestamp,
 }
 
-impl Times {
+impl From<TimesV1> for (Timestamp, Timestamp, Timestamp) {
+    fn from(times: TimesV1) -> Self {
+        (times.accessed, times.modified, times.changed)
+    }
+}
+
+impl From<(Timestamp, Timestamp, Timestamp)> for TimesV1 {
+    fn from((accessed, modified, changed): (Timestamp, Timestamp, Timestamp)) -> Self {
+        Self {
+            accessed,
+            modified,
+            changed,
+        }
+    }
+}
+
+impl TimesV1 {
     /// The times of a new node.
     pub(super) fn new(now: Timestamp) -> Self {
         Self {

@@ -48,7 +48,7 @@ fn only_the_right_to_write_opens_for_writing() {
         panic!("{open:?} is no file");
     };
     assert_eq!(
-        access,
+        (access.read, access.write),
         (true, false),
         "a read-only file could not be opened"
     );

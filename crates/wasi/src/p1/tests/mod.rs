@@ -1,6 +1,7 @@
 //! Tests through the public face: calls with raw arguments over a small guest memory.
 
 mod files;
+mod format;
 mod garbage;
 mod kernel;
 mod narrowed_rights;

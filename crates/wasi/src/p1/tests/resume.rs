@@ -308,7 +308,7 @@ fn a_forged_state_gets_nothing_more() {
         open.kind = FdKindV1::Deleted(DeletedV1 {
             content: 7,
             offset: 0,
-            access: (true, false),
+            access: (true, false).into(),
         });
     });
     refused(&mut guest, "offset", &|open| {
