@@ -117,13 +117,8 @@ impl Tmpfs {
                             if links > MAX_LINKS {
                                 return Err(Errno::LOOP);
                             }
-                            if target.starts_with('/') {
-                                return Err(ESCAPE);
-                            }
                             slash |= is_last && target.ends_with('/');
-                            for part in parts(target).into_iter().rev() {
-                                left.push_front(part);
-                            }
+                            put_before(&mut left, target)?;
                         }
                         Body::Dir { .. } if !is_last => {
                             above.push(inode);
@@ -149,6 +144,17 @@ impl Tmpfs {
             slash: true,
         })
     }
+}
+
+/// Puts the names in the target of a symbolic link before those that are left.
+fn put_before(left: &mut VecDeque<String>, target: &str) -> Result<()> {
+    if target.starts_with('/') {
+        return Err(ESCAPE);
+    }
+    for part in parts(target).into_iter().rev() {
+        left.push_front(part);
+    }
+    Ok(())
 }
 
 /// The names in a path. A slash at the end adds none.

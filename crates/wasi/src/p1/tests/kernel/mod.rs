@@ -3,15 +3,12 @@
 //! directory in memory, and by the system in a third one. Answers must be the same, and what is in
 //! the three afterwards.
 
-use std::fmt::Write as _;
-use std::path::Path;
-
-use rustix::fs::{self as os, CWD, FileType, Mode, OFlags};
-
-use super::*;
-use crate::TmpDir;
+use calls::{One, PIPES, Side, Two};
 use sides::{Kernel, Ours};
 
+use super::*;
+
+mod calls;
 mod sides;
 
 /// What is there at the start. Names without a node are for what is not there.
@@ -23,41 +20,6 @@ const NAMES: [&str; 17] = [
     "ln/f", "f/m", "m/m",
 ];
 const ENDS: [&str; 6] = ["", "/", "//", "/.", "/./", "/.."];
-/// In a directory in memory there are none.
-const PIPES: [&str; 2] = ["p", "lp"];
-
-/// One call, and its answer as a text.
-trait Side {
-    fn one(&mut self, call: &One, path: &str) -> String;
-    fn two(&mut self, call: Two, old: &str, new: &str) -> String;
-    /// What is there now.
-    fn tree(&mut self) -> String;
-    fn knows_pipes(&self) -> bool {
-        true
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-enum One {
-    MakeDir,
-    RemoveDir,
-    Unlink,
-    Stat(bool),
-    SetTimes(bool),
-    ReadLink,
-    Symlink,
-    Open {
-        oflags: u32,
-        rights: u64,
-        follow: bool,
-    },
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Two {
-    Rename,
-    Link,
-}
 
 fn calls() -> Vec<One> {
     let mut calls = vec![
@@ -105,70 +67,6 @@ fn demanded(call: &One, path: &str, kernel: &str) -> Option<&'static str> {
 
 fn is_link(path: &str) -> bool {
     path.starts_with('l') && !path.contains('/')
-}
-
-fn build(dir: &Path, pipes: bool) {
-    std::fs::create_dir(dir.join("d")).expect("a directory");
-    std::fs::create_dir(dir.join("n")).expect("a directory");
-    std::fs::write(dir.join("f"), "file").expect("a file");
-    std::fs::write(dir.join("n/f"), "other").expect("a file");
-    for (name, target) in LINKS {
-        if pipes || !PIPES.contains(&name) {
-            std::os::unix::fs::symlink(target, dir.join(name)).expect("a link");
-        }
-    }
-    os::mkfifoat(CWD, dir.join("p"), Mode::from_raw_mode(0o666)).expect("a pipe");
-}
-
-const LINKS: [(&str, &str); 8] = [
-    ("lf", "f"),
-    ("ld", "d"),
-    ("ln", "n"),
-    ("lp", "p"),
-    ("lm", "m"),
-    ("ll", "ll"),
-    ("lfs", "f/"),
-    ("lds", "d/"),
-];
-
-/// Preview1's number of the type that stands in a mode.
-fn filetype(mode: u32) -> u8 {
-    crate::FileType::of_mode(mode).into()
-}
-
-/// What is in a directory of the host's.
-fn host_tree(dir: &Path, below: &str, text: &mut String) {
-    let entries = std::fs::read_dir(dir).expect("a directory").flatten();
-    let mut names: Vec<_> = entries.map(|entry| entry.file_name()).collect();
-    names.sort();
-    for name in names {
-        let path = dir.join(&name);
-        let shown = format!("{below}{}", name.to_string_lossy());
-        let stat = std::fs::symlink_metadata(&path).expect("it is there");
-        let ty = FileType::from_raw_mode(std::os::unix::fs::MetadataExt::mode(&stat));
-        match ty {
-            FileType::Directory => {
-                let _ = writeln!(text, "{shown}/");
-                host_tree(&path, &format!("{shown}/"), text);
-            }
-            FileType::Symlink => {
-                let target = std::fs::read_link(&path).expect("a link");
-                let _ = writeln!(text, "{shown} -> {}", target.display());
-            }
-            FileType::RegularFile => {
-                let bytes = std::fs::read(&path).expect("a file");
-                let links = std::os::unix::fs::MetadataExt::nlink(&stat);
-                let _ = writeln!(
-                    text,
-                    "{shown} x{links}: {}",
-                    String::from_utf8_lossy(&bytes)
-                );
-            }
-            ty => {
-                let _ = writeln!(text, "{shown}: {ty:?}");
-            }
-        }
-    }
 }
 
 /// What a directory in memory has of it: no pipes, and no links to any.

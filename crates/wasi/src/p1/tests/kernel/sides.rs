@@ -1,8 +1,12 @@
 //! The three that make the calls.
 
-use rustix::fs::{AtFlags, Timespec, Timestamps};
+use std::fmt::Write as _;
 
-use super::*;
+use rustix::fs::{self as os, AtFlags, Mode, OFlags, Timespec, Timestamps};
+
+use super::calls::{LINKS, One, PIPES, Side, Two, build, filetype, host_tree};
+use crate::TmpDir;
+use crate::p1::tests::*;
 
 /// The system itself.
 pub(super) struct Kernel {
