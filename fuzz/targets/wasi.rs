@@ -221,7 +221,6 @@ pub fn seeds() -> Vec<Vec<u8>> {
         1 << 13,
     ));
     fds.push(descriptor(6, json!({ "Listener": ADDRESS }), 0));
-    fds.push(descriptor(7, json!("Connection"), 0));
     fds.push(descriptor(
         8,
         json!({ "Deleted": { "content": 0, "offset": 0, "access": [true, true] } }),

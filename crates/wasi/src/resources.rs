@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use dormouse_model::clock::Clock;
-use dormouse_model::{Limit, Limits, Unfit, check_environment};
+use dormouse_model::{Limit, Limits, check_environment};
 
 use crate::bindings::{Bindings, Config};
 use crate::clocks::{ClockV1, GuestClock, VirtualTimeV1};
@@ -82,13 +82,9 @@ impl Resources {
         bindings: Bindings,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Error> {
-        // The limits on sizes hold when a guest is started, and not again at each resume. But no
-        // guest can ever have been given a zero byte.
-        if let Err(Unfit::ZeroByte(_)) = check_environment(&saved.args, &saved.env) {
-            return Err(Error::Malformed(
-                "a text of the guest's contains a zero byte",
-            ));
-        }
+        check_environment(&saved.args, &saved.env).map_err(|_| {
+            Error::Malformed("no guest can have been given such arguments or such an environment")
+        })?;
         let mut clock = GuestClock::restore(clock, saved.clock);
         clock.restore_virtual_time(bindings.clocks, saved.virtual_time);
         let random = Random::restore(bindings.random, saved.seeded);

@@ -174,7 +174,6 @@ fn describe(fd: &FdV1) -> String {
             file.path, file.preopen, file.offset, file.identity.size
         ),
         FdKindV1::Listener(address) => format!("listening socket {address}, given by the host"),
-        FdKindV1::Connection => "a connection, which will read as reset".into(),
         FdKindV1::Socket(socket) => describe_socket(socket),
         FdKindV1::Memory(open) if open.preopen => format!("directory in memory {}", open.tmpfs),
         FdKindV1::Memory(open) => format!(

@@ -24,7 +24,7 @@ use crate::fs::{
 };
 use crate::random::SeededV1;
 use crate::resources::{Resources, SavedResources};
-use crate::sock::{HeldSocket, Socket, SocketV1, check_listeners, find_listener};
+use crate::sock::{HeldSocket, SocketV1, check_listeners, find_listener};
 use crate::stdio::Stream;
 use crate::tmpfs::{OpenNodeV1, SharedTmpfs, TmpfsV1};
 
@@ -98,8 +98,6 @@ pub enum FdKindV1 {
     File(FileV1),
     /// A listening socket given by the host, by its address.
     Listener(String),
-    /// A connection, as versions wrote it that had no other sockets: it does not survive.
-    Connection,
     /// A socket that the guest has opened or accepted.
     Socket(SocketV1),
     /// A file or a directory in memory.
@@ -134,7 +132,6 @@ impl FdKindV1 {
             Self::Stream(stream) => (Descriptor::stream(*stream).rights, 0),
             Self::Preopen(_) | Self::Dir(_) => (rights::DIRECTORY, rights::ALL),
             Self::Listener(_) => (rights::LISTENER, rights::CONNECTION),
-            Self::Connection => (rights::CONNECTION, 0),
             Self::Socket(_) => (rights::SOCKET, rights::CONNECTION),
             Self::Memory(_) => (rights::file(true, true) | rights::DIRECTORY, rights::ALL),
             Self::File(FileV1 { access, .. }) | Self::Deleted(DeletedV1 { access, .. }) => {
@@ -341,7 +338,6 @@ impl Restorer<'_> {
                 let listener = find_listener(&self.resources.listeners, address)?;
                 Kind::Socket(Box::new(listener))
             }
-            FdKindV1::Connection => Kind::Socket(Box::new(Socket::reset())),
             FdKindV1::Socket(socket) => {
                 let socket = socket.restore(self.held, &self.resources.grants)?;
                 Kind::Socket(Box::new(socket))

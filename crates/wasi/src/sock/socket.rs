@@ -111,11 +111,6 @@ impl Socket {
         }
     }
 
-    /// A connection that was lost in a suspend.
-    pub(crate) fn reset() -> Self {
-        Self::without_host(false, false, PhaseV1::Reset)
-    }
-
     /// A listener that the host gives.
     pub(crate) fn given(listener: Listener) -> std::result::Result<Self, Error> {
         let failed = |source| Error::Io {
