@@ -138,7 +138,7 @@ fn a_right_that_was_given_up_stays_so_in_memory() {
 }
 
 /// cap-std drops the slash, and so a file was renamed to `new/`, and a link replaced one. Expected is what the kernel
-/// says of the same calls, in `crates/wasi/src/tests/kernel`: here for the whole way from a guest.
+/// says of the same calls, in `crates/wasi/src/p1/tests/kernel`: here for the whole way from a guest.
 #[test]
 fn a_file_is_not_renamed_to_a_name_with_a_slash() {
     for engine in engines() {
