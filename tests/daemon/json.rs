@@ -82,6 +82,8 @@ fn every_command_gives_json() {
         (vec!["build", "--functions", &nap, "-o", &built], 0),
         (vec!["keygen", "sign", &key], 0),
         (vec!["audit", "--fail-on", "high", &task_file], 0),
+        (vec!["completions", "bash"], 0),
+        (vec!["man"], 0),
         (vec!["submit", "--at", "+1h", &nap], 0),
         (vec!["submit", "--at", "+1h", "--count", "3", &nap], 0),
         (vec!["ps"], 0),

@@ -45,7 +45,7 @@ fn meaning(step: &str) -> &str {
         "giving" => "is on its way; this daemon decides",
         "returned" => "stays here; the other daemon has to be told",
         "given" => "was given away; the other daemon has not confirmed that it has it",
-        "held" => "has arrived; the other daemon has not confirmed that it gives it up",
+        "held" => "has arrived; the other daemon has not said that it gives it up",
         other => other,
     }
 }
