@@ -13,6 +13,7 @@ mod data_dir;
 mod exit;
 mod guest;
 mod hints;
+mod module_file;
 mod output;
 mod parse;
 mod process;
@@ -29,7 +30,7 @@ use self::args::Args;
 use self::exit::Failure;
 use self::output::say;
 
-/// All commands and flags, for tests and for programs that make something of them.
+/// All commands and flags, for tests and for other programs.
 pub fn command() -> clap::Command {
     Args::command()
 }
@@ -71,8 +72,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The command line, with what its task file says; where there is nothing to run, it has been said
-/// why, and the exit code is given.
+/// The command line, with what its task file says. Where there is nothing to run, this prints why and
+/// gives the exit code.
 fn parsed(words: &[OsString]) -> Result<Args, ExitCode> {
     let parsed = Args::try_parse_from(words);
     let expanded = parsed

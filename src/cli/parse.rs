@@ -3,5 +3,4 @@
 #[cfg(feature = "server")]
 pub(crate) mod daemon;
 pub(crate) mod guest;
-pub(crate) mod module;
 pub(crate) mod time;

@@ -32,7 +32,7 @@ pub(crate) struct TaskFile {
     pub engine: Option<Spanned<String>>,
     /// Variables and their values.
     pub env: BTreeMap<String, Spanned<String>>,
-    /// Names of variables that are taken from whoever runs dormouse.
+    /// Names of variables whose values come from the environment of `dormouse` itself.
     pub env_from: Vec<Spanned<String>>,
     pub mount: Vec<Spanned<Mount>>,
     pub tmpfs: Vec<Tmpfs>,
@@ -183,7 +183,7 @@ fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, Failure> {
     })
 }
 
-/// From serde's message about an unknown key: the key and those that there are.
+/// The unknown key in serde's message, and the keys that are known.
 fn unknown(message: &str) -> Option<(&str, Vec<&str>)> {
     let rest = message.strip_prefix("unknown field `")?;
     let mut words = rest.split('`').step_by(2);

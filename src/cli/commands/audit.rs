@@ -6,8 +6,8 @@ use serde_json::json;
 
 use crate::cli::args::{Audit, Severity};
 use crate::cli::exit::{AUDIT, Done, Failure, OK};
+use crate::cli::module_file::BY_DIGEST;
 use crate::cli::output::{self, out};
-use crate::cli::parse::module::BY_DIGEST;
 use crate::cli::task_file::LoadedTaskFile;
 use crate::model::{Limit, Limits};
 

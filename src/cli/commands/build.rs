@@ -2,14 +2,14 @@
 
 use crate::cli::args::Build;
 use crate::cli::exit::{Done, Failure, MODULE, OK, WRITE};
+use crate::cli::module_file::{self, file_name, preempt};
 use crate::cli::output::format::bytes;
 use crate::cli::output::progress::Bar;
 use crate::cli::output::{self, out};
-use crate::cli::parse::module::{self, file_name, preempt};
 use crate::task::{Runtime, RuntimeOptions};
 
 pub(crate) fn build(command: &Build) -> Result<Done, Failure> {
-    let source = module::read(&command.module)?;
+    let source = module_file::read(&command.module)?;
     let runtime = Runtime::new(RuntimeOptions {
         transform: command.transform,
         preempt: preempt(command.preempt, command.transform)?,

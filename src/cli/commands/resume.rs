@@ -4,10 +4,10 @@ use crate::cli::args::Resume;
 use crate::cli::exit::{Done, Failure, USAGE};
 use crate::cli::guest::grants::GuestGrants;
 use crate::cli::guest::session::{self, Session};
+use crate::cli::module_file;
 use crate::cli::output::progress::Bar;
 use crate::cli::output::say;
 use crate::cli::parse::guest::engine;
-use crate::cli::parse::module;
 use crate::cli::snapshot_file::{self, Destination};
 use crate::snapshot::{Error as Unread, InFile, Opened, Seal, Unseal};
 #[cfg(feature = "server")]
@@ -125,7 +125,7 @@ fn resume_file(command: Resume) -> Result<Done, Failure> {
     })?;
     let bar = Bar::new(&snapshot.display().to_string());
     let program = match &command.module {
-        Some(module) => runtime.load_beside(&module::read(module)?, &saved, &bar),
+        Some(module) => runtime.load_beside(&module_file::read(module)?, &saved, &bar),
         None => runtime.load_snapshot(&saved),
     }
     .map_err(at_file)?;

@@ -43,7 +43,7 @@ const RARE_LIMIT_CHECK: Duration = Duration::from_secs(1);
 /// A limit of time that is nearer than this is near.
 const NEAR_LIMIT: Duration = Duration::from_secs(60);
 
-/// A guest that has passed a limit at this many checks is ended from outside.
+/// A guest that is beyond a limit at more checks than these is ended from outside.
 const CHECKS_BEYOND_LIMIT: u32 = 2;
 
 /// After a snapshot could not be written, the policy suspends nothing for this long.
@@ -61,7 +61,7 @@ pub(crate) struct Session {
     pub(crate) preparation: Option<Preparation>,
 }
 
-/// What the main thread asks of the guest's.
+/// What the main thread asks of the guest's thread.
 #[derive(Default)]
 struct Requests {
     /// A snapshot, and the end of this process.
@@ -76,7 +76,7 @@ pub(crate) fn drive(mut session: Session) -> Result<Done, Failure> {
     let requests = Arc::new(Requests::default());
     let (checkpoint, theirs) = (session.checkpoint, requests.clone());
     let over = session.task.overseer();
-    // Where a limit of time is far, nobody waits for the process to end.
+    // Where a limit of time is far, a second more or less does not matter.
     let check = match session.task.least_left() {
         Some(left) if left < NEAR_LIMIT => LIMIT_CHECK,
         _ => RARE_LIMIT_CHECK,
@@ -191,7 +191,7 @@ fn run(mut session: Session, requests: &Requests) -> Result<Done, Failure> {
             match step.await {
                 Ok(ended) => match ended? {
                     Ended::Exited(code) => {
-                        // What it was refused may be why.
+                        // A refusal at a limit may be the reason.
                         if let Some(told) = session.task.told().filter(|_| code != 0) {
                             say!("the guest ended with {code}; {told}");
                         }
@@ -215,7 +215,7 @@ fn run(mut session: Session, requests: &Requests) -> Result<Done, Failure> {
                     Err(error) => say!("no checkpoint: {error}; the task goes on"),
                 }
                 handle.clear();
-                // What was asked meanwhile, by the user or by a limit.
+                // A signal or a limit may have asked for a suspend meanwhile.
                 if requests.leave.load(Ordering::SeqCst) || session.task.reached().is_some() {
                     handle.suspend();
                 }

@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use super::{LoadedTaskFile, Schedule};
 use crate::cli::args::Args;
 use crate::cli::exit::{Failure, USAGE};
+use crate::cli::module_file::BY_DIGEST;
 use crate::cli::output::say;
-use crate::cli::parse::module::BY_DIGEST;
 
 /// The words of a command line, with `--config` replaced by what the file says; `None` where there
 /// is no `--config`.

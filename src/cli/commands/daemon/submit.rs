@@ -7,10 +7,10 @@ use super::wire_task;
 use crate::cli::args::daemon::Submit;
 use crate::cli::client::Client;
 use crate::cli::exit::{Code, DAEMON, Done, Failure, MODULE, OK, USAGE};
+use crate::cli::module_file::{Source, file_name};
 use crate::cli::output::progress::Bar;
 use crate::cli::output::{self, out};
 use crate::cli::parse::guest::{environment, tmpfs};
-use crate::cli::parse::module::{Source, file_name};
 use crate::daemon::http::wire;
 use crate::error::ErrorKind;
 

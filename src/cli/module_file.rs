@@ -1,4 +1,4 @@
-//! Modules, named by a path or by the digest of their bytes.
+//! Modules on the command line: files, or named by the digest of their bytes.
 
 use std::fs::File;
 use std::io::Read;
@@ -11,10 +11,10 @@ use crate::model::Digest;
 /// No engine takes a module of more bytes.
 const MAX_MODULE_BYTES: u64 = 1 << 30;
 
-/// So many bytes tell a module from any other file.
+/// A module is known by its first bytes; of any other file no more than these are read.
 const HEADER_BYTES: u64 = 16;
 
-/// What a module begins with that is named by its digest.
+/// How the name of a module begins that is named by its digest.
 pub(crate) const BY_DIGEST: &str = "blake3:";
 
 /// The digest of a module that is named by it; `None` for a path.
