@@ -1,5 +1,5 @@
-//! The cache of resumable modules has to know which rewriting made them. A version number does not
-//! change while dormouse is worked on, so the sources are hashed.
+//! The cache of resumable modules must know which rewriting made them. A version number stays the same
+//! while dormouse is worked on, so the sources are hashed.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -15,10 +15,10 @@ fn main() {
     );
 }
 
-/// Every file below a folder, by its path.
-fn sources(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+/// Every file below a directory, by its path.
+fn sources(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
         let path = entry.path();
         match path.is_dir() {
             true => found.extend(sources(&path)),

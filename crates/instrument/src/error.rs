@@ -1,7 +1,13 @@
-//! Why a module was refused.
+//! Why a module was refused, or could not be rewritten.
 
-/// Why a module cannot be made resumable.
+use std::fmt;
+use std::io;
+
+use dormouse_model::error::ErrorKind;
+
+/// Why a module cannot be made resumable, or why a resumable module is not taken.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The bytes are no WebAssembly at all.
     #[error("this is not a WebAssembly module: {0}")]
@@ -17,7 +23,7 @@ pub enum Error {
     Invalid {
         /// What the validator said.
         message: String,
-        /// Offset in the module, in bytes.
+        /// Where in the module, in bytes from its start.
         offset: u64,
     },
     /// The module has already been through dormouse.
@@ -26,23 +32,29 @@ pub enum Error {
     /// The module carries no manifest.
     #[error("the module has not been made resumable")]
     NotResumable,
-    /// A resumable module whose manifest lies.
+    /// The module has a section with a manifest's name and other content.
+    #[error(
+        "the module's manifest cannot be read ({0}); it was made by another version of dormouse: \
+         make the module resumable again"
+    )]
+    UnreadableManifest(#[from] rmp_serde::decode::Error),
+    /// The imports of a resumable module are not those that its manifest lists.
     #[error("the module has other imports than its manifest says")]
     OtherImports,
     /// The module has nothing to run.
     #[error("the module exports no `_start` function, so there is nothing to run")]
     NoEntry,
-    /// An import that nothing here provides.
+    /// An import that the host does not provide.
     #[error("the module imports {kind} `{module}.{name}`, which dormouse does not provide")]
     UnknownImport {
-        /// `function`, `memory`, `table`, `global` or `tag`.
-        kind: &'static str,
+        /// What the module wants to import.
+        kind: ImportKind,
         /// The import's module name.
         module: String,
         /// The import's own name.
         name: String,
     },
-    /// An import that exists, but with another type.
+    /// An import that the host provides with another type.
     #[error(
         "the module imports `{module}.{name}` with the type {found}, which should be {expected}"
     )]
@@ -53,7 +65,7 @@ pub enum Error {
         name: String,
         /// The type that the module asks for.
         found: String,
-        /// The type that there is.
+        /// The type that the host provides.
         expected: String,
     },
     /// Something that cannot be part of a snapshot.
@@ -64,31 +76,111 @@ pub enum Error {
         /// The reason, and the way out where there is one.
         why: &'static str,
     },
-    /// Binaryen would not take the module although it is valid.
+    /// Binaryen did not rewrite the module, although it is valid.
+    #[error(transparent)]
+    Binaryen(#[from] PassFailure),
+    /// This crate was built without Binaryen, and the transform needs it.
     #[error(
-        "Binaryen could not read the module, although it is valid WebAssembly; this is a bug worth reporting"
+        "this build of dormouse cannot make modules resumable, because it lacks Binaryen (the \
+         feature `rewrite`); do it with a build that has it, and run the result here"
     )]
-    Binaryen,
-    /// Binaryen did not come to an end with the module.
-    #[error("Binaryen, which rewrites the module, {how}")]
-    Ended {
-        /// What it did instead.
-        how: String,
-    },
+    WithoutBinaryen,
+    /// A step of the rewriting found something that the steps before it exclude.
+    #[error("the rewriting contradicts itself: {0}; this is a bug worth reporting")]
+    Internal(&'static str),
 }
 
 impl Error {
-    /// For decoding steps after validation, where the module is known to be well formed.
-    pub(super) fn malformed(error: wasmparser::BinaryReaderError) -> Self {
+    /// The error of a reader, behind the validation. A module that has passed it can be read.
+    pub(crate) fn malformed(error: wasmparser::BinaryReaderError) -> Self {
         Self::Invalid {
             message: error.message().to_string(),
             offset: error.offset(),
         }
     }
+
+    /// The error of an encoder. Whatever was valid can be encoded again.
+    pub(crate) fn encoding<E>(_: E) -> Self {
+        Self::Internal("an item of a valid module could not be encoded again")
+    }
 }
 
-impl From<Error> for crate::model::error::Error {
+impl From<Error> for dormouse_model::error::Error {
     fn from(error: Error) -> Self {
-        Self::new(crate::model::error::ErrorKind::Module, error)
+        let kind = match error {
+            Error::Internal(_) => ErrorKind::Internal,
+            _ => ErrorKind::Module,
+        };
+        Self::new(kind, error)
     }
+}
+
+/// What a module can import.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImportKind {
+    /// A function.
+    Function,
+    /// A memory.
+    Memory,
+    /// A table.
+    Table,
+    /// A global.
+    Global,
+    /// A tag of exceptions.
+    Tag,
+}
+
+impl fmt::Display for ImportKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Function => "function",
+            Self::Memory => "memory",
+            Self::Table => "table",
+            Self::Global => "global",
+            Self::Tag => "tag",
+        })
+    }
+}
+
+/// How a run of Binaryen's passes failed. Each run has a process of its own, so that its end is an
+/// answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PassFailure {
+    /// It does not know something that the module uses.
+    #[error(
+        "Binaryen could not read the module, although it is valid WebAssembly; this is a bug worth \
+         reporting"
+    )]
+    Unreadable,
+    /// It ended itself, as it does where one of its assertions fails.
+    #[error("Binaryen, which rewrites the module, gave up")]
+    GaveUp,
+    /// It was killed, which the system does at the limit of processor time.
+    #[error(
+        "Binaryen, which rewrites the module, took more than {limit_seconds} s, or the system \
+         ended it"
+    )]
+    OutOfTime {
+        /// The processor time that it may take for this module, in seconds.
+        limit_seconds: u64,
+    },
+    /// It went down a tree of code that was too deep.
+    #[error("Binaryen, which rewrites the module, went out of stack; split large functions")]
+    OutOfStack,
+    /// It aborted, which it does at the limit of memory.
+    #[error("Binaryen, which rewrites the module, gave up, or took more than {limit_mib} MiB")]
+    OutOfMemory {
+        /// The memory that it may take for this module, in MiB.
+        limit_mib: u64,
+    },
+    /// Another signal ended it.
+    #[error("Binaryen, which rewrites the module, crashed (signal {signal})")]
+    Crashed {
+        /// The signal's number.
+        signal: i32,
+    },
+    /// The system did not give it a process.
+    #[error("Binaryen, which rewrites the module, has no process to work in: {0}")]
+    NoProcess(#[source] io::Error),
 }

@@ -1,27 +1,27 @@
 //! The custom section in which a resumable module says where it comes from.
 
+use dormouse_model::{Digest, Shape};
 use serde::{Deserialize, Serialize};
 use wasmparser::{Parser, Payload};
 
-use super::Error;
-use crate::model::{Digest, Shape};
+use crate::error::Error;
 
-/// Name of the custom section; its content is a MessagePack map.
+/// Name of the custom section. Its content is a MessagePack map.
 const SECTION: &str = "dormouse.manifest";
 
-/// Which rewriting made a module resumable.
+/// How a module is made resumable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Transform {
-    /// Two versions of every function that may be suspended: a fast one to run, a slow one to
-    /// resume.
+    /// Two versions of every function that may be on the stack at a suspend: a fast one that runs,
+    /// and a slow one that restores its frame.
     #[default]
     TwoVersion,
-    /// Binaryen's asyncify as it is.
+    /// One version of every such function, as Binaryen's asyncify makes it.
     Plain,
-    /// The module as it is: it runs, waits in place, and cannot be suspended.
+    /// No rewriting: the guest runs, waits inside its host calls, and cannot be suspended.
     None,
-    /// Binaryen's asyncify as others use it, with no list of functions and optimised before and
-    /// after: what benchmarks compare with.
+    /// Binaryen's asyncify as others use it, which is what benchmarks compare with: the pass finds
+    /// the functions itself, and the module is optimized before it and after it.
     #[doc(hidden)]
     Reference,
 }
@@ -37,29 +37,32 @@ impl std::fmt::Display for Transform {
     }
 }
 
-impl std::str::FromStr for Transform {
-    type Err = String;
+/// The text names no transform.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no transform is called {0:?}; there are two-version, plain and none")]
+pub struct UnknownTransform(String);
 
-    fn from_str(text: &str) -> Result<Self, String> {
+impl std::str::FromStr for Transform {
+    type Err = UnknownTransform;
+
+    fn from_str(text: &str) -> Result<Self, UnknownTransform> {
         [Self::TwoVersion, Self::Plain, Self::None]
             .into_iter()
             .find(|transform| transform.to_string() == text)
-            .ok_or_else(|| {
-                format!("no transform is called {text:?}; there are two-version, plain and none")
-            })
+            .ok_or_else(|| UnknownTransform(text.to_owned()))
     }
 }
 
-/// Where a resumable module comes from and how its state is reached.
+/// Where a resumable module comes from, and how its state is reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Version of dormouse that made it.
+    /// The version of dormouse that made it.
     pub tool: String,
     /// Digest of the module it was made from.
     pub source: Digest,
     /// How it was made.
     pub transform: Transform,
-    /// Whether it has checks by which a guest that computes can be suspended.
+    /// Whether it has checks, at which a guest that computes can be suspended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub preempt: bool,
     /// The names under which its state is exported.
@@ -67,22 +70,23 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// The content of the custom section.
-    pub(super) fn section(&self) -> (&'static str, Vec<u8>) {
+    /// The name and the content of the custom section.
+    pub(crate) fn section(&self) -> (&'static str, Vec<u8>) {
         // Writing plain data into memory fails only where memory does.
         (SECTION, rmp_serde::to_vec_named(self).unwrap_or_default())
     }
 
     /// Reads the manifest of a resumable module.
+    ///
+    /// # Errors
+    /// [`Error::NotResumable`] where the module has none, [`Error::UnreadableManifest`] where it
+    /// was written by another version, and [`Error::Invalid`] where the module cannot be read.
     pub fn of(wasm: &[u8]) -> Result<Self, Error> {
         for payload in Parser::new(0).parse_all(wasm) {
             if let Payload::CustomSection(section) = payload.map_err(Error::malformed)?
                 && section.name() == SECTION
             {
-                return rmp_serde::from_slice(section.data()).map_err(|error| Error::Unsupported {
-                    what: format!("a module whose manifest cannot be read ({error})"),
-                    why: "it was made by another version of dormouse",
-                });
+                return Ok(rmp_serde::from_slice(section.data())?);
             }
         }
         Err(Error::NotResumable)

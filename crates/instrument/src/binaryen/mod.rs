@@ -1,0 +1,260 @@
+//! Binaryen's passes, and the only calls of Binaryen.
+//!
+//! Its C interface keeps the arguments of passes in variables of the process, and ends the process
+//! on what it does not like. So each run has a process of its own ([`process`]). Only modules that
+//! the analysis has let through may come here, because Binaryen names neither function nor
+//! instruction.
+//!
+//! Without the feature `rewrite` the module `without_binaryen` stands in its place.
+
+#![expect(unsafe_code, reason = "Binaryen's C API")]
+
+mod process;
+
+use std::ffi::CString;
+
+use binaryen::{Module, ffi};
+use dormouse_model::shape;
+
+use crate::error::{Error, PassFailure};
+
+/// Asyncify's stack, in pages of 64 KiB: 32 MiB. A frame takes at most a few times what the same
+/// frame takes on the native stack, of which engines allow 8 MiB. Pages that are not written cost
+/// no memory.
+const STACK_PAGES: &str = "512";
+
+/// Binaryen's optimization level, as in `-O2`.
+const OPTIMIZE_LEVEL: i32 = 2;
+
+/// The optimization level with which asyncify's users run it, as in `-O3`.
+const REFERENCE_OPTIMIZE_LEVEL: i32 = 3;
+
+/// The passes of `-O2` without `dae-optimizing`. That one optimizes functions again and again while
+/// it finds unused arguments. It takes a third of all the time, and compilers have done its work.
+const OPTIMIZING_PASSES: [&str; 37] = [
+    "duplicate-function-elimination",
+    "memory-packing",
+    "once-reduction",
+    "dce",
+    "remove-unused-names",
+    "remove-unused-brs",
+    "remove-unused-names",
+    "optimize-instructions",
+    "pick-load-signs",
+    "precompute",
+    "code-pushing",
+    "tuple-optimization",
+    "simplify-locals-nostructure",
+    "vacuum",
+    "reorder-locals",
+    "remove-unused-brs",
+    "coalesce-locals",
+    "simplify-locals",
+    "vacuum",
+    "reorder-locals",
+    "coalesce-locals",
+    "reorder-locals",
+    "vacuum",
+    "merge-blocks",
+    "remove-unused-brs",
+    "remove-unused-names",
+    "merge-blocks",
+    "precompute",
+    "optimize-instructions",
+    "rse",
+    "vacuum",
+    "inlining-optimizing",
+    "duplicate-function-elimination",
+    "simplify-globals",
+    "remove-unused-module-elements",
+    "reorder-globals",
+    "directize",
+];
+
+/// Runs asyncify, and no other pass. It instruments the functions with these names; `imports` has
+/// those that may suspend, as `module.name`.
+pub(crate) fn asyncify(
+    wasm: &[u8],
+    functions: &[String],
+    imports: &[String],
+) -> Result<Vec<u8>, Error> {
+    process::run(wasm.len(), &|| run_asyncify(wasm, functions, imports))
+}
+
+fn run_asyncify(
+    wasm: &[u8],
+    functions: &[String],
+    imports: &[String],
+) -> Result<Vec<u8>, PassFailure> {
+    let (module, raw) = read(wasm)?;
+    set_asyncify_arguments(imports);
+    if functions.is_empty() {
+        // An empty list would mean "all of them" to the pass.
+        set_argument("asyncify-ignore-indirect", "1");
+    } else {
+        set_argument("asyncify-onlylist", &functions.join("\n"));
+    }
+    run_pass(raw, "asyncify");
+    clear_arguments();
+    expose_state(raw);
+    Ok(module.write())
+}
+
+/// Asyncify as its users run it, to compare with: the pass itself finds the functions that may
+/// suspend, and the module is optimized before it and after it. `not_inlined` is that of
+/// [`optimize`].
+pub(crate) fn reference(
+    wasm: &[u8],
+    imports: &[String],
+    not_inlined: &[String],
+) -> Result<Vec<u8>, Error> {
+    process::run(wasm.len(), &|| run_reference(wasm, imports, not_inlined))
+}
+
+fn run_reference(
+    wasm: &[u8],
+    imports: &[String],
+    not_inlined: &[String],
+) -> Result<Vec<u8>, PassFailure> {
+    let (module, raw) = read(wasm)?;
+    forbid_inlining(raw, not_inlined);
+    // SAFETY: `raw` is a live module.
+    unsafe { ffi::BinaryenModuleOptimize(raw) };
+    set_asyncify_arguments(imports);
+    run_pass(raw, "asyncify");
+    clear_arguments();
+    expose_state(raw);
+    // SAFETY: `raw` is a live module; the level is set again whenever a module is read.
+    unsafe {
+        ffi::BinaryenSetOptimizeLevel(REFERENCE_OPTIMIZE_LEVEL);
+        ffi::BinaryenModuleOptimize(raw);
+    }
+    Ok(module.write())
+}
+
+fn set_asyncify_arguments(imports: &[String]) {
+    set_argument("asyncify-imports", &imports.join("\n"));
+    set_argument("asyncify-in-secondary-memory", "1");
+    set_argument("asyncify-secondary-memory-size", STACK_PAGES);
+}
+
+/// Exports asyncify's state in place of its functions.
+fn expose_state(raw: ffi::BinaryenModuleRef) {
+    // The host sets the two globals itself, and needs none of the pass's own functions.
+    for function in [
+        "start_unwind",
+        "stop_unwind",
+        "start_rewind",
+        "stop_rewind",
+        "get_state",
+    ] {
+        let export = c_string(&format!("asyncify_{function}"));
+        // SAFETY: `raw` is a live module, and the string ends in a zero byte.
+        unsafe { ffi::BinaryenRemoveExport(raw, export.as_ptr()) };
+    }
+    export_global(raw, "__asyncify_state", shape::ASYNCIFY_STATE);
+    export_global(raw, "__asyncify_data", shape::ASYNCIFY_DATA);
+    let memory = c_string("asyncify_memory");
+    let export = c_string(shape::ASYNCIFY_MEMORY);
+    // Without an export the optimizer drops the memory where all that may suspend is dead code.
+    // SAFETY: `raw` is a live module; asyncify has just made a memory of this name; both strings
+    // end in a zero byte, and Binaryen copies them.
+    unsafe { ffi::BinaryenAddMemoryExport(raw, memory.as_ptr(), export.as_ptr()) };
+}
+
+/// Optimizes a module. A function whose name matches one of the patterns in `not_inlined` is never
+/// inlined; `*` stands for any characters.
+pub(crate) fn optimize(wasm: &[u8], not_inlined: &[String]) -> Result<Vec<u8>, Error> {
+    process::run(wasm.len(), &|| run_optimize(wasm, not_inlined))
+}
+
+fn run_optimize(wasm: &[u8], not_inlined: &[String]) -> Result<Vec<u8>, PassFailure> {
+    let (module, raw) = read(wasm)?;
+    forbid_inlining(raw, not_inlined);
+    run_passes(raw, &OPTIMIZING_PASSES);
+    Ok(module.write())
+}
+
+/// Keeps functions whose names match a pattern out of their callers.
+fn forbid_inlining(raw: ffi::BinaryenModuleRef, not_inlined: &[String]) {
+    for pattern in not_inlined {
+        set_argument("no-inline", pattern);
+        run_pass(raw, "no-inline");
+        clear_arguments();
+    }
+}
+
+/// Reads a module, and tells Binaryen which proposals it may use.
+fn read(wasm: &[u8]) -> Result<(Module, ffi::BinaryenModuleRef), PassFailure> {
+    // SAFETY: pointer and length are those of one slice, which Binaryen copies.
+    let raw = unsafe { ffi::BinaryenModuleSafeRead(wasm.as_ptr().cast(), wasm.len()) };
+    if raw.is_null() {
+        return Err(PassFailure::Unreadable);
+    }
+    // SAFETY: `raw` is a live module, and the owner made here is its only one. Debug information
+    // stands for the name section, by which functions are found again.
+    let module = unsafe {
+        ffi::BinaryenModuleSetFeatures(raw, features());
+        ffi::BinaryenSetOptimizeLevel(OPTIMIZE_LEVEL);
+        ffi::BinaryenSetShrinkLevel(0);
+        ffi::BinaryenSetDebugInfo(true);
+        Module::from_raw(raw)
+    };
+    Ok((module, raw))
+}
+
+/// The proposals that the engines know, so that no pass uses a newer one.
+fn features() -> u32 {
+    // SAFETY: each returns a constant.
+    unsafe {
+        ffi::BinaryenFeatureMutableGlobals()
+            | ffi::BinaryenFeatureNontrappingFPToInt()
+            | ffi::BinaryenFeatureSignExt()
+            | ffi::BinaryenFeatureSIMD128()
+            | ffi::BinaryenFeatureBulkMemory()
+            | ffi::BinaryenFeatureReferenceTypes()
+            | ffi::BinaryenFeatureMultivalue()
+            | ffi::BinaryenFeatureExtendedConst()
+            | ffi::BinaryenFeatureMultiMemory()
+            | ffi::BinaryenFeatureAtomics()
+    }
+}
+
+/// Runs a pass by Binaryen's own function: that of the crate `binaryen` does not hand arguments on.
+fn run_pass(raw: ffi::BinaryenModuleRef, pass: &str) {
+    run_passes(raw, &[pass]);
+}
+
+fn run_passes(raw: ffi::BinaryenModuleRef, passes: &[&str]) {
+    let names: Vec<CString> = passes.iter().map(|pass| c_string(pass)).collect();
+    let mut pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
+    // SAFETY: `raw` is a live module, and the list has as many strings as the call says, each of
+    // which ends in a zero byte.
+    unsafe {
+        ffi::BinaryenModuleRunPasses(raw, pointers.as_mut_ptr(), pointers.len() as u32);
+    }
+}
+
+fn clear_arguments() {
+    // SAFETY: takes no pointers.
+    unsafe { ffi::BinaryenClearPassArguments() };
+}
+
+fn set_argument(name: &str, value: &str) {
+    let (name, value) = (c_string(name), c_string(value));
+    // SAFETY: both strings end in a zero byte, and Binaryen copies them.
+    unsafe { ffi::BinaryenSetPassArgument(name.as_ptr(), value.as_ptr()) };
+}
+
+fn export_global(raw: ffi::BinaryenModuleRef, global: &str, export: &str) {
+    let (global, export) = (c_string(global), c_string(export));
+    // SAFETY: `raw` is a live module; asyncify has just made a global of this name; both strings
+    // end in a zero byte, and Binaryen copies them.
+    unsafe { ffi::BinaryenAddGlobalExport(raw, global.as_ptr(), export.as_ptr()) };
+}
+
+/// A zero byte cannot be part of a C string, which is empty then. Only names of imports could have
+/// one, and the analysis accepts known imports alone, which have none.
+fn c_string(text: &str) -> CString {
+    CString::new(text).unwrap_or_default()
+}

@@ -1,0 +1,14 @@
+//! What Binaryen cannot read, or asyncify cannot suspend, in terms of what they can.
+//!
+//! - [`exceptions`]: exceptions become ordinary results.
+//! - [`segments`]: element segments become tables.
+//! - [`asyncify_input`]: what must not happen again on a resume becomes an export that the host
+//!   calls; functions get names that follow them through Binaryen.
+//! - [`tail_calls`]: tail calls that may be on the stack at a suspend become calls.
+//! - [`hidden_bodies`]: bodies that Binaryen must not see are taken out, and put back afterwards.
+
+pub(crate) mod asyncify_input;
+pub(crate) mod exceptions;
+pub(crate) mod hidden_bodies;
+pub(crate) mod segments;
+pub(crate) mod tail_calls;

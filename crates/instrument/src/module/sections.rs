@@ -1,0 +1,139 @@
+//! A module as its list of sections, so that entries can be appended without decoding the rest.
+
+use wasm_encoder::{Encode, NameMap, NameSection, Section, SectionId};
+use wasmparser::BinaryReader;
+
+use super::encode::content;
+use crate::error::Error;
+
+/// Magic and version of a core module.
+const HEADER: &[u8; 8] = b"\0asm\x01\0\0\0";
+
+/// The longest encoding of a `u32`, in bytes.
+const MAX_LEB128: usize = 5;
+
+/// The sections of a core module, in file order, each with its raw content.
+pub(crate) struct Sections {
+    list: Vec<(u8, Vec<u8>)>,
+}
+
+impl Sections {
+    /// Splits a module that has passed validation.
+    pub(crate) fn split(wasm: &[u8]) -> Result<Self, Error> {
+        let mut reader = BinaryReader::new(wasm, 0);
+        reader.read_bytes(HEADER.len()).map_err(Error::malformed)?;
+        let mut list = Vec::new();
+        while !reader.eof() {
+            let id = reader.read_u8().map_err(Error::malformed)?;
+            let size = reader.read_var_u32().map_err(Error::malformed)?;
+            let content = reader.read_bytes(size as usize).map_err(Error::malformed)?;
+            list.push((id, content.to_vec()));
+        }
+        Ok(Self { list })
+    }
+
+    /// Removes all sections of this kind.
+    pub(crate) fn remove(&mut self, id: SectionId) {
+        self.list.retain(|(section, _)| *section != id as u8);
+    }
+
+    /// Puts a section in place of the one of its kind, or adds it where the order of sections asks
+    /// for it.
+    pub(crate) fn replace(&mut self, section: &impl Section) {
+        self.replace_content(section.id(), content(section));
+    }
+
+    fn replace_content(&mut self, wanted: u8, content: Vec<u8>) {
+        if let Some((_, old)) = self.list.iter_mut().find(|(section, _)| *section == wanted) {
+            *old = content;
+            return;
+        }
+        let place = self
+            .list
+            .iter()
+            .position(|(section, _)| *section != 0 && order(*section) > order(wanted))
+            .unwrap_or(self.list.len());
+        self.list.insert(place, (wanted, content));
+    }
+
+    /// Appends the entries of a section to the module's own of that kind.
+    pub(crate) fn append(&mut self, section: &impl Section) -> Result<(), Error> {
+        let added = content(section);
+        let mut reader = BinaryReader::new(&added, 0);
+        let count = reader.read_var_u32().map_err(Error::malformed)?;
+        let entries = &added[added.len() - reader.bytes_remaining()..];
+        if count == 0 {
+            return Ok(());
+        }
+        let old = self.raw(section.id()).unwrap_or(&[0]);
+        let mut reader = BinaryReader::new(old, 0);
+        let before = reader.read_var_u32().map_err(Error::malformed)?;
+        let rest = &old[old.len() - reader.bytes_remaining()..];
+        let mut content = Vec::with_capacity(old.len() + entries.len() + MAX_LEB128);
+        (before + count).encode(&mut content);
+        content.extend_from_slice(rest);
+        content.extend_from_slice(entries);
+        self.replace_content(section.id(), content);
+        Ok(())
+    }
+
+    /// Adds a custom section at the end.
+    pub(crate) fn add_custom(&mut self, name: &str, data: &[u8]) {
+        let mut content = Vec::with_capacity(name.len() + data.len() + MAX_LEB128);
+        name.encode(&mut content);
+        content.extend_from_slice(data);
+        self.list.push((SectionId::Custom as u8, content));
+    }
+
+    /// Puts names of functions in place of all custom sections.
+    pub(crate) fn set_function_names(&mut self, names: &NameMap) {
+        self.remove(SectionId::Custom);
+        let mut section = NameSection::new();
+        section.functions(names);
+        self.add_custom("name", &section.as_custom().data);
+    }
+
+    /// Adds a custom section in front of the code.
+    pub(crate) fn add_before_code(&mut self, section: &impl Section) {
+        let code = |(section, _): &(u8, Vec<u8>)| *section == SectionId::Code as u8;
+        let place = self.list.iter().position(code).unwrap_or(self.list.len());
+        self.list
+            .insert(place, (SectionId::Custom as u8, content(section)));
+    }
+
+    /// The raw content of a section.
+    pub(crate) fn content(&self, id: SectionId) -> Option<&[u8]> {
+        self.raw(id as u8)
+    }
+
+    fn raw(&self, id: u8) -> Option<&[u8]> {
+        let found = self.list.iter().find(|(section, _)| *section == id);
+        found.map(|(_, content)| content.as_slice())
+    }
+
+    /// The module as bytes.
+    pub(crate) fn join(&self) -> Vec<u8> {
+        let size: usize = self
+            .list
+            .iter()
+            .map(|(_, content)| 1 + MAX_LEB128 + content.len())
+            .sum();
+        let mut wasm = Vec::with_capacity(HEADER.len() + size);
+        wasm.extend_from_slice(HEADER);
+        for (id, content) in &self.list {
+            wasm.push(*id);
+            content.encode(&mut wasm);
+        }
+        wasm
+    }
+}
+
+/// The rank of a section in a module. Sections are ordered by their numbers, with two exceptions:
+/// the data count (12) comes before the code (10), and the tags (13) before the globals (6).
+fn order(id: u8) -> u8 {
+    match id {
+        12 => 19,
+        13 => 11,
+        id => 2 * id,
+    }
+}

@@ -1,0 +1,249 @@
+//! The steps from a source to a resumable module, in their order.
+
+use std::borrow::Cow;
+
+use dormouse_model::shape::{self, Import};
+use dormouse_model::{Digest, ValType};
+
+use crate::analyze::call_graph::CallGraph;
+use crate::analyze::scan::Scan;
+use crate::analyze::{changed_tables, interface, size, suspendable, well_formed};
+use crate::binaryen::{asyncify, optimize, reference};
+use crate::error::Error;
+use crate::expose::{branch_hints, function_names, state, table_maximum, unused_state};
+use crate::lower::hidden_bodies::{self, Hidden};
+use crate::lower::{asyncify_input, exceptions, segments, tail_calls};
+use crate::manifest::{Manifest, Transform};
+use crate::module::names::{OSR, SLOW, working_name};
+use crate::module::sections::Sections;
+use crate::options::Options;
+use crate::report::{Instrumented, InstrumentedFunction, Report};
+use crate::{preempt, two_version};
+
+/// Makes a module resumable.
+///
+/// # Errors
+/// Says why the module cannot be made resumable, with the place in the module.
+pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, Error> {
+    (options.progress)("reading", 0);
+    well_formed::check(source)?;
+    let has_checks = options.preempt && options.transform != Transform::None;
+    let checked = match has_checks {
+        true => Cow::Owned(preempt::insert_checks(source)?),
+        false => Cow::Borrowed(source),
+    };
+    let scan = Scan::of(&checked)?;
+    let imports = imports(&scan, options)?;
+
+    (options.progress)("finding what may suspend", 1);
+    let mut analyzed = Analyzed::of(checked, scan, imports, options.transform)?;
+    analyzed.lower()?;
+
+    (options.progress)("rewriting", 2);
+    let instrumented = analyzed.instrumented();
+    (options.code)(size::code_bytes(
+        &analyzed.wasm,
+        analyzed.scan.imported_functions,
+        &instrumented,
+    ));
+    let rewritten = analyzed.rewrite(&instrumented)?;
+
+    (options.progress)("writing", 3);
+    let scan = Scan::of(&rewritten)?;
+    let mut sections = Sections::split(&rewritten)?;
+    let shape = state::expose(&mut sections, &scan, &analyzed.imports)?;
+    function_names::restore(&mut sections, &scan, &analyzed.scan);
+    table_maximum::limit(&mut sections)?;
+    if let Some(hints) = branch_hints::hints(&rewritten, &scan)? {
+        sections.add_before_code(&hints);
+    }
+    let manifest = Manifest {
+        tool: env!("CARGO_PKG_VERSION").to_string(),
+        source: Digest::of(source),
+        transform: options.transform,
+        preempt: options.preempt,
+        shape,
+    };
+    let (name, content) = manifest.section();
+    sections.add_custom(name, &content);
+    let wasm = sections.join();
+    let report = analyzed.report(&instrumented, source.len(), wasm.len());
+    Ok(Instrumented {
+        wasm,
+        manifest,
+        report,
+    })
+}
+
+/// Checks a resumable module from a stranger: that it is valid, and imports what its manifest says.
+/// Engines look its exports up by name, and report one that is missing.
+///
+/// # Errors
+/// [`Error::OtherImports`], or why the module is not valid.
+pub fn check_resumable(wasm: &[u8], manifest: &Manifest) -> Result<(), Error> {
+    well_formed::check(wasm)?;
+    let scan = Scan::of(wasm)?;
+    match interface::imports_are(&scan, &manifest.shape.imports) {
+        true => Ok(()),
+        false => Err(Error::OtherImports),
+    }
+}
+
+/// The functions that a module imports, checked against those that the host offers.
+fn imports(scan: &Scan, options: &Options<'_>) -> Result<Vec<Import>, Error> {
+    let offer =
+        |module: &str, name: &str, params: &[ValType]| match (module, name) == shape::PREEMPT {
+            true => options.preempt.then(preempt::import),
+            false => (options.host)(module, name, params),
+        };
+    let mut imports = interface::check(scan, &offer)?;
+    if options.transform == Transform::None {
+        // Nothing unwinds: host calls wait where they are.
+        imports.iter_mut().for_each(|import| import.blocks = false);
+    }
+    Ok(imports)
+}
+
+/// A module with what the analysis has found.
+struct Analyzed<'a> {
+    /// The source; then the source with checks; then the lowered module.
+    wasm: Cow<'a, [u8]>,
+    scan: Scan,
+    graph: CallGraph,
+    /// The functions that the source imports, in order.
+    imports: Vec<Import>,
+    transform: Transform,
+    /// The functions whose bodies Binaryen does not see, in rising order.
+    hidden: Vec<u32>,
+    /// How many functions the source defines.
+    functions: usize,
+}
+
+impl<'a> Analyzed<'a> {
+    /// Analyzes a module, and refuses one that cannot be suspended.
+    fn of(
+        wasm: Cow<'a, [u8]>,
+        scan: Scan,
+        imports: Vec<Import>,
+        transform: Transform,
+    ) -> Result<Self, Error> {
+        let graph = CallGraph::new(&scan, |function| blocks(&imports, function));
+        let mut hidden = Vec::new();
+        if transform != Transform::None {
+            suspendable::check(&wasm, &scan, &graph)?;
+            changed_tables::check(&scan, &graph)?;
+            hidden = hidden_bodies::unreadable(&scan, &graph);
+        }
+        Ok(Self {
+            functions: scan.bodies.len(),
+            wasm,
+            scan,
+            graph,
+            imports,
+            transform,
+            hidden,
+        })
+    }
+
+    /// Puts plain code in place of exceptions and of segments that Binaryen does not know. From
+    /// here on it is another module, and no refusal may name places in it.
+    fn lower(&mut self) -> Result<(), Error> {
+        let is_rewritten = self.transform != Transform::None;
+        let mut is_lowered = false;
+        let older = self.scan.bodies.iter().any(|body| body.older_exceptions);
+        if (is_rewritten || older)
+            && let Some(plain) = exceptions::lower(&self.wasm, &self.scan)?
+        {
+            self.scan = Scan::of(&plain)?;
+            self.wasm = Cow::Owned(plain);
+            is_lowered = true;
+        }
+        if is_rewritten && let Some(plain) = segments::lower(&self.wasm, &self.scan, &self.hidden)?
+        {
+            self.scan = Scan::of(&plain)?;
+            self.wasm = Cow::Owned(plain);
+            is_lowered = true;
+        }
+        if is_lowered {
+            let imports = &self.imports;
+            self.graph = CallGraph::new(&self.scan, |function| blocks(imports, function));
+        }
+        Ok(())
+    }
+
+    /// The functions that may be on the stack at a suspend, in rising order.
+    fn instrumented(&self) -> Vec<u32> {
+        let defined = self.scan.defined();
+        defined.filter(|f| self.graph.may_suspend(*f)).collect()
+    }
+
+    /// The imports that may suspend, as `module.name`.
+    fn blocking(&self) -> Vec<String> {
+        let blocking = self.imports.iter().filter(|import| import.blocks);
+        blocking
+            .map(|import| format!("{}.{}", import.module, import.name))
+            .collect()
+    }
+
+    /// Rewrites the module by the transform.
+    fn rewrite(&self, instrumented: &[u32]) -> Result<Vec<u8>, Error> {
+        let prepared = asyncify_input::prepare(&self.wasm, &self.scan)?;
+        let prepared = tail_calls::lower(prepared, &self.scan, &self.graph)?;
+        let prepared = hidden_bodies::take_out(&prepared, &self.hidden, Hidden::Unreadable)?;
+        // A stub with a single caller would be inlined there.
+        let not_inlined: Vec<String> = self.hidden.iter().map(|f| working_name(*f)).collect();
+        let rewritten = match self.transform {
+            Transform::None => unused_state::add(&prepared)?,
+            Transform::Reference => reference(&prepared, &self.blocking(), &not_inlined)?,
+            Transform::Plain => {
+                let asyncified = self.asyncify(&prepared, instrumented)?;
+                optimize(&two_version::cheapen_checks(&asyncified)?, &not_inlined)?
+            }
+            Transform::TwoVersion => {
+                let asyncified = self.asyncify(&prepared, instrumented)?;
+                self.split(&asyncified, not_inlined)?
+            }
+        };
+        hidden_bodies::put_back(&rewritten, &self.wasm, &self.hidden, Hidden::Unreadable)
+    }
+
+    fn asyncify(&self, prepared: &[u8], instrumented: &[u32]) -> Result<Vec<u8>, Error> {
+        let functions: Vec<String> = instrumented.iter().map(|f| working_name(*f)).collect();
+        asyncify(prepared, &functions, &self.blocking())
+    }
+
+    /// Makes two versions of each function, and optimizes all but the slow ones, which asyncify has
+    /// optimized already.
+    fn split(&self, asyncified: &[u8], mut not_inlined: Vec<String>) -> Result<Vec<u8>, Error> {
+        let split = two_version::split(asyncified, |module, name| {
+            let mut blocking = self.imports.iter().filter(|import| import.blocks);
+            blocking.any(|import| import.module == module && import.name == name)
+        })?;
+        not_inlined.push(format!("*{SLOW}"));
+        not_inlined.push(format!("*{OSR}*"));
+        let slow = hidden_bodies::slow(&split)?;
+        let without_slow = hidden_bodies::take_out(&split, &slow, Hidden::Slow)?;
+        let optimized = optimize(&without_slow, &not_inlined)?;
+        hidden_bodies::put_back(&optimized, &split, &slow, Hidden::Slow)
+    }
+
+    fn report(&self, instrumented: &[u32], source_bytes: usize, resumable_bytes: usize) -> Report {
+        let instrumented = instrumented.iter().map(|function| InstrumentedFunction {
+            name: self.scan.function_name(*function),
+            path: self.graph.path(&self.scan, *function).unwrap_or_default(),
+        });
+        Report {
+            functions: self.functions,
+            instrumented: instrumented.collect(),
+            blocking: self.blocking(),
+            source_bytes,
+            resumable_bytes,
+        }
+    }
+}
+
+/// Whether a function is an import that may suspend. Only functions are imported.
+fn blocks(imports: &[Import], function: u32) -> bool {
+    let import = imports.get(function as usize);
+    import.is_some_and(|import| import.blocks)
+}

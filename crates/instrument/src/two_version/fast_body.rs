@@ -1,0 +1,157 @@
+//! The body of a fast version: what asyncify's body does while no frame is restored.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use wasm_encoder::{Encode, Instruction};
+use wasmparser::{Operator, ValType};
+
+use super::asyncified::{Body, Op};
+use super::check::Check;
+use super::liveness;
+use super::normal_state::NormalState;
+use super::unwind_test::{UnwindTest, reads_state, tests};
+use crate::analyze::call_graph::CallGraph;
+use crate::error::Error;
+
+/// How many locals all ways out of a body together may set to zero, for each of its instructions.
+/// With many locals and many calls these instructions would be most of the code. What compilers
+/// write has less than one.
+const MAX_ZEROS_PER_INSTRUCTION: usize = 4;
+
+/// A body of asyncify's of which a fast version can be written.
+pub(super) struct FastBody<'a> {
+    wasm: &'a [u8],
+    pub ops: Vec<Op<'a>>,
+    /// The types of its parameters and other locals.
+    pub types: Vec<ValType>,
+    /// The places where the tests behind calls that may suspend read the state, in rising order.
+    pub tests: Vec<usize>,
+    /// The locals that are saved and do not matter, by the place of a test's branch.
+    dead: HashMap<usize, Vec<u32>>,
+    /// The global with asyncify's state.
+    pub state: u32,
+    check: Option<Check>,
+    /// Where the body stands in the module.
+    range: Range<usize>,
+}
+
+impl<'a> FastBody<'a> {
+    /// `None` where a call that may suspend has no test that can be recognized.
+    pub(super) fn of(
+        wasm: &'a [u8],
+        body: &Body<'a>,
+        state: u32,
+        graph: &CallGraph,
+        check: Option<Check>,
+    ) -> Result<Option<Self>, Error> {
+        let (ops, types) = body.decode().map_err(Error::malformed)?;
+        let Some(tests) = tests(&ops, state, graph) else {
+            return Ok(None);
+        };
+        let is_test = |place: usize| tests.binary_search(&place).is_ok();
+        let checks = ops.iter().enumerate();
+        let mut checks = checks.filter(|(_, op)| check.is_some_and(|check| check.is_called_by(op)));
+        // A check is replaced together with its test.
+        if !checks.all(|(place, _)| {
+            let test = place + 1;
+            UnwindTest::of(&ops[test..]).is_some() && is_test(test + UnwindTest::READ)
+        }) {
+            return Ok(None);
+        }
+        let known = NormalState::of(&ops, state, &tests);
+        let mut dead = liveness::dead(&ops, &known).unwrap_or_default();
+        let zeros: usize = dead.values().map(Vec::len).sum();
+        if zeros > ops.len() * MAX_ZEROS_PER_INSTRUCTION {
+            dead.clear();
+        }
+        Ok(Some(Self {
+            wasm,
+            ops,
+            types,
+            tests,
+            dead,
+            state,
+            check,
+            range: body.range(),
+        }))
+    }
+
+    /// The declarations of its locals, encoded.
+    pub(super) fn locals(&self) -> &[u8] {
+        let start = self.ops.first().map_or(self.range.end, |op| op.start);
+        &self.wasm[self.range.start..start]
+    }
+
+    /// The size of its instructions from a place on, in bytes.
+    pub(super) fn size_from(&self, place: usize) -> usize {
+        self.range.end - self.ops[place].start
+    }
+
+    /// Writes the instruction at a place, or the whole test that begins there; gives the place
+    /// behind it.
+    /// `depth` says in what depth a label lies in what is written.
+    pub(super) fn write(
+        &self,
+        place: usize,
+        depth: impl Fn(u32) -> u32,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        let op = &self.ops[place];
+        if let Some(check) = self.check.filter(|check| check.is_called_by(op))
+            && let Some(test) = UnwindTest::of(&self.ops[place + 1..])
+        {
+            let dead = self.dead_at(place + 1);
+            let test = test.with_depth(depth);
+            check.encode(&test, self.state, dead, &self.types, out);
+            return place + 1 + UnwindTest::LENGTH;
+        }
+        if self.is_read_of_test(place + UnwindTest::READ)
+            && let Some(test) = UnwindTest::of(&self.ops[place..])
+            && !self.dead_at(place).is_empty()
+        {
+            let test = test.with_depth(depth);
+            test.encode(self.state, self.dead_at(place), &self.types, out);
+            return place + UnwindTest::LENGTH;
+        }
+        match &op.operator {
+            Operator::GlobalGet { .. }
+                if reads_state(op, self.state) && !self.is_read_of_test(place) =>
+            {
+                Instruction::I32Const(0).encode(out);
+            }
+            Operator::Br { relative_depth } => Instruction::Br(depth(*relative_depth)).encode(out),
+            Operator::BrIf { relative_depth } => {
+                Instruction::BrIf(depth(*relative_depth)).encode(out);
+            }
+            Operator::BrTable { targets } => {
+                let others: wasmparser::Result<Vec<u32>> = targets.targets().collect();
+                // It has been validated.
+                let others = others.unwrap_or_default().into_iter().map(&depth);
+                let others = others.collect::<Vec<_>>().into();
+                Instruction::BrTable(others, depth(targets.default())).encode(out);
+            }
+            _ => out.extend_from_slice(&self.wasm[op.start..op.end]),
+        }
+        place + 1
+    }
+
+    /// Writes all instructions.
+    pub(super) fn write_all(&self, out: &mut Vec<u8>) {
+        let mut place = 0;
+        while place < self.ops.len() {
+            place = self.write(place, |depth| depth, out);
+        }
+    }
+
+    /// Whether the instruction at a place reads the state for a test behind a call.
+    fn is_read_of_test(&self, place: usize) -> bool {
+        self.tests.binary_search(&place).is_ok()
+    }
+
+    /// The locals that do not matter where the test at a place branches.
+    fn dead_at(&self, test: usize) -> &[u32] {
+        let branch = test + UnwindTest::READ + UnwindTest::BRANCH_BEHIND_READ;
+        self.dead.get(&branch).map_or(&[], Vec::as_slice)
+    }
+}
