@@ -1,0 +1,168 @@
+//! Each reason to refuse a module is an error of its own, with a message that says what is wrong.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test may fail")]
+
+use dormouse_instrument::{
+    Error, HostFunction, ImportKind, Manifest, Options, Transform, check_resumable, initial_memory,
+    instrument,
+};
+use dormouse_model::error::ErrorKind;
+use dormouse_model::shape::Import;
+use dormouse_model::{Digest, Shape, ValType};
+
+/// A host that offers `host.wait`, which may suspend.
+fn host(module: &str, name: &str, _: &[ValType]) -> Option<HostFunction> {
+    ((module, name) == ("host", "wait")).then(|| HostFunction {
+        params: vec![ValType::I32],
+        results: vec![],
+        blocks: true,
+    })
+}
+
+/// Why a module is refused that is left as it is, which takes no Binaryen.
+fn refusal(text: &str) -> Error {
+    refusal_of(&wat::parse_str(text).expect("the text is right"))
+}
+
+fn refusal_of(wasm: &[u8]) -> Error {
+    let options = Options {
+        transform: Transform::None,
+        ..Options::new(&host)
+    };
+    match instrument(wasm, &options) {
+        Ok(_) => panic!("the module was not refused"),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn what_is_no_module_is_refused() {
+    assert!(matches!(refusal_of(b""), Error::NotWasm(_)));
+    assert!(matches!(refusal_of(b"#!/bin/sh"), Error::NotWasm(_)));
+    assert!(matches!(refusal("(component)"), Error::Component));
+    let error = refusal_of(b"\0asm\x01\0\0\0\x01\x01");
+    assert!(
+        matches!(error, Error::Invalid { offset: 9.., .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_import_that_the_host_lacks_is_named_with_its_kind() {
+    for (item, wanted) in [
+        ("func", ImportKind::Function),
+        ("memory 1", ImportKind::Memory),
+        ("table 1 funcref", ImportKind::Table),
+        ("global i32", ImportKind::Global),
+        ("tag", ImportKind::Tag),
+    ] {
+        let error = refusal(&format!(r#"(module (import "a" "b" ({item})))"#));
+        let text = error.to_string();
+        assert!(text.contains(&format!("{wanted} `a.b`")), "{text}");
+        match error {
+            Error::UnknownImport { kind, .. } => assert_eq!(kind, wanted),
+            other => panic!("{other}"),
+        }
+    }
+}
+
+#[test]
+fn an_import_of_another_type_is_refused_with_both_types() {
+    let error = refusal(r#"(module (import "host" "wait" (func (param i64) (result f32))))"#);
+    assert_eq!(
+        error.to_string(),
+        "the module imports `host.wait` with the type (i64) -> (f32), which should be (i32) -> ()"
+    );
+}
+
+#[test]
+fn a_module_without_an_entry_is_refused() {
+    assert!(matches!(refusal("(module)"), Error::NoEntry));
+}
+
+#[test]
+fn a_module_that_is_resumable_already_is_refused() {
+    let source = wat::parse_str(r#"(module (func (export "_start")))"#).expect("the text is right");
+    let options = Options {
+        transform: Transform::None,
+        ..Options::new(&host)
+    };
+    let resumable = instrument(&source, &options).expect("it is right").wasm;
+    assert!(matches!(refusal_of(&resumable), Error::AlreadyResumable));
+}
+
+#[test]
+fn a_manifest_is_missing_or_not_readable() {
+    let source = wat::parse_str("(module)").expect("the text is right");
+    assert!(matches!(Manifest::of(&source), Err(Error::NotResumable)));
+    let other = wat::parse_str(r#"(module (@custom "dormouse.manifest" "\c1"))"#)
+        .expect("the text is right");
+    assert!(matches!(
+        Manifest::of(&other),
+        Err(Error::UnreadableManifest(_))
+    ));
+}
+
+#[test]
+fn a_manifest_that_lists_other_imports_is_refused() {
+    let module = wat::parse_str(r#"(module (import "host" "wait" (func (param i32))))"#)
+        .expect("the text is right");
+    let import = |params: Vec<ValType>| Import {
+        module: "host".into(),
+        name: "wait".into(),
+        params,
+        results: vec![],
+        blocks: true,
+    };
+    let manifest = |imports| Manifest {
+        tool: String::new(),
+        source: Digest::of(b""),
+        transform: Transform::Plain,
+        preempt: false,
+        shape: Shape {
+            imports,
+            entries: vec![],
+            memories: 0,
+            host_memory: None,
+            globals: vec![],
+            tables: vec![],
+            functions: 0,
+            redrop: false,
+        },
+    };
+    let right = manifest(vec![import(vec![ValType::I32])]);
+    check_resumable(&module, &right).expect("the manifest is right");
+    for wrong in [vec![], vec![import(vec![ValType::I64])]] {
+        let checked = check_resumable(&module, &manifest(wrong));
+        assert!(matches!(checked, Err(Error::OtherImports)));
+    }
+}
+
+/// The message once said that Binaryen could not read the module.
+#[test]
+fn a_segment_at_an_imported_offset_is_the_modules_fault() {
+    let module = wat::parse_str(
+        r#"(module (import "a" "b" (global $at i32)) (memory 1)
+             (data (global.get $at) "x"))"#,
+    )
+    .expect("the text is right");
+    let error = initial_memory(&module).expect_err("the offset is not known");
+    assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+    assert!(error.to_string().contains("data segment 0"), "{error}");
+}
+
+#[test]
+fn the_kind_of_an_error_says_whose_fault_it_is() {
+    let kind = |error: Error| dormouse_model::error::Error::from(error).kind();
+    assert_eq!(kind(Error::NoEntry), ErrorKind::Module);
+    assert_eq!(kind(Error::Internal("")), ErrorKind::Internal);
+}
+
+#[test]
+fn a_transform_is_found_by_its_name() {
+    for transform in [Transform::TwoVersion, Transform::Plain, Transform::None] {
+        assert_eq!(transform.to_string().parse(), Ok(transform));
+    }
+    let error = "fast".parse::<Transform>().expect_err("there is none");
+    assert!(error.to_string().contains("\"fast\""), "{error}");
+}
