@@ -42,9 +42,10 @@ impl Calling<'_> {
             return &mut [];
         };
         let bytes = memory.size() as usize * WASM_PAGE;
-        // SAFETY: the pointer is to the memory's first byte, and the memory has `bytes` bytes. The
-        // slice borrows the frame, and nothing grows the memory during a host call.
+        // SAFETY: the pointer is used below alone, while the frame is borrowed.
         match unsafe { memory.data_pointer_mut(0, 1) } {
+            // SAFETY: the pointer is to the memory's first byte, and the memory has `bytes` bytes.
+            // The slice borrows the frame, and nothing grows the memory during a host call.
             Ok(start) if bytes > 0 => unsafe { std::slice::from_raw_parts_mut(start, bytes) },
             _ => &mut [],
         }
