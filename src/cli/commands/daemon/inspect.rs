@@ -19,20 +19,31 @@ pub(crate) fn inspect(remote: &Remote, id: &str) -> Result<Done, Failure> {
         output::result(&task);
         return OK;
     }
-    let fields = [
+    for (name, value) in fields(&task) {
+        if let Some(value) = value {
+            out!("{name:<10} {value}");
+        }
+    }
+    print_grants(&task);
+    OK
+}
+
+/// What is known of a task, each with its name.
+fn fields(task: &wire::Task) -> Vec<(&'static str, Option<String>)> {
+    vec![
         ("task", Some(task.id.to_string())),
-        ("name", task.name),
+        ("name", task.name.clone()),
         ("program", Some(task.args.join(" "))),
-        ("damaged", task.damaged),
-        ("state", Some(task.state)),
-        ("waits for", task.waits_for),
-        ("wakes", task.wakes),
-        ("every", task.every),
+        ("damaged", task.damaged.clone()),
+        ("state", Some(task.state.clone())),
+        ("waits for", task.waits_for.clone()),
+        ("wakes", task.wakes.clone()),
+        ("every", task.every.clone()),
         ("exit code", task.exit_code.map(|code| code.to_string())),
-        ("error", task.error),
+        ("error", task.error.clone()),
         ("trouble", task.trouble.as_ref().map(wire_task::trouble)),
-        ("submitted", Some(task.submitted)),
-        ("changed", Some(task.changed)),
+        ("submitted", Some(task.submitted.clone())),
+        ("changed", Some(task.changed.clone())),
         (
             "started",
             Some(format!(
@@ -40,17 +51,17 @@ pub(crate) fn inspect(remote: &Remote, id: &str) -> Result<Done, Failure> {
                 task.runs, task.sleeps
             )),
         ),
-        ("copy of", task.forked_from),
-        ("came from", task.came_from),
+        ("copy of", task.forked_from.clone()),
+        ("came from", task.came_from.clone()),
         ("moved to", task.moved_to.as_ref().map(wire_task::place)),
-        ("engine", task.engine),
+        ("engine", task.engine.clone()),
         (
             "limits",
             Some(listed(&task.limits)).filter(|limits| !limits.is_empty()),
         ),
-        ("restart", task.restart),
-        ("clocks", task.clocks),
-        ("random", task.random),
+        ("restart", task.restart.clone()),
+        ("clocks", task.clocks.clone()),
+        ("random", task.random.clone()),
         (
             "module",
             Some(task.module[..task.module.len().min(12)].to_string()),
@@ -65,16 +76,15 @@ pub(crate) fn inspect(remote: &Remote, id: &str) -> Result<Done, Failure> {
             "variables",
             Some(task.env.join(" ")).filter(|names| !names.is_empty()),
         ),
-    ];
-    for (name, value) in fields {
-        if let Some(value) = value {
-            out!("{name:<10} {value}");
-        }
-    }
-    for address in task.listen {
+    ]
+}
+
+/// What the task is given of the daemon's machine.
+fn print_grants(task: &wire::Task) {
+    for address in &task.listen {
         out!("{:<10} {address}", "listens on");
     }
-    for dir in task.dirs {
+    for dir in &task.dirs {
         let read_only = match dir.read_only {
             Some(true) => ", to be read only",
             _ => "",
@@ -86,15 +96,14 @@ pub(crate) fn inspect(remote: &Remote, id: &str) -> Result<Done, Failure> {
             dir.guest
         );
     }
-    for dir in task.tmpfs {
+    for dir in &task.tmpfs {
         out!(
             "{:<10} {} of {}",
             "in memory",
             dir.guest,
-            format::bytes(dir.size.and_then(|size| size.bytes()).unwrap_or(0))
+            format::bytes(dir.size.as_ref().and_then(|size| size.bytes()).unwrap_or(0))
         );
     }
-    OK
 }
 
 fn listed(limits: &BTreeMap<String, String>) -> String {

@@ -4,6 +4,7 @@ mod listening;
 
 use std::fs::{self, DirBuilder};
 use std::io::Write;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -86,31 +87,15 @@ pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
                 failure.message
             );
         }
-        if output::as_json() {
-            output::result(&serde_json::json!({
-                "data": data.to_string_lossy(),
-                "address": address,
-                "url": url,
-                "dashboard": format!("http://{address}/#token={token}"),
-                "peers": reached,
-                "fingerprint": reached.map(|_| peers.fingerprint().to_string()),
-            }));
-        } else {
-            say!("serving {} on http://{address}", data.display());
-            say!("dashboard  http://{address}/#token={token}");
-            if command.data.is_some() || known.is_err() {
-                say!("clients    export DORMOUSE_URL={url}");
-            }
-            if let Some(reached) = reached {
-                say!("peers      {reached}, fingerprint {}", peers.fingerprint());
-            }
-        }
-        if !address.ip().is_loopback() {
-            say!(
-                "anybody who can reach {address} and has the token can run programs here, and nothing \
-                 on the way is encrypted"
-            );
-        }
+        let place = Place {
+            data: &data,
+            address,
+            url: &url,
+            token: &token,
+            reached,
+            fingerprint: peers.fingerprint().to_string(),
+        };
+        place.tell(command.data.is_some() || known.is_err());
         let options = ServerOptions {
             token,
             hosts: command.hosts.clone(),
@@ -132,6 +117,49 @@ pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
     match NotStored::told(&result?.not_stored) {
         None => OK,
         Some(told) => Err(Failure::new(WRITE, told)),
+    }
+}
+
+/// Where a daemon is.
+struct Place<'a> {
+    data: &'a Path,
+    address: SocketAddr,
+    url: &'a str,
+    token: &'a str,
+    /// Where other daemons reach it.
+    reached: Option<SocketAddr>,
+    fingerprint: String,
+}
+
+impl Place<'_> {
+    /// Prints it; the URL only where commands do not find it by themselves.
+    fn tell(&self, with_url: bool) {
+        let (data, address, token) = (self.data.display(), self.address, self.token);
+        if output::as_json() {
+            output::result(&serde_json::json!({
+                "data": self.data.to_string_lossy(),
+                "address": address,
+                "url": self.url,
+                "dashboard": format!("http://{address}/#token={token}"),
+                "peers": self.reached,
+                "fingerprint": self.reached.map(|_| &self.fingerprint),
+            }));
+        } else {
+            say!("serving {data} on http://{address}");
+            say!("dashboard  http://{address}/#token={token}");
+            if with_url {
+                say!("clients    export DORMOUSE_URL={}", self.url);
+            }
+            if let Some(reached) = self.reached {
+                say!("peers      {reached}, fingerprint {}", self.fingerprint);
+            }
+        }
+        if !address.ip().is_loopback() {
+            say!(
+                "anybody who can reach {address} and has the token can run programs here, and nothing \
+                 on the way is encrypted"
+            );
+        }
     }
 }
 
