@@ -49,23 +49,24 @@ pub use clock::{Clock, Mark, Marks, SimClock, SystemClock};
 pub use daemon::http::{Peers, ServerOptions, peers, serve, wire};
 #[cfg(feature = "server")]
 pub use daemon::{
-    Daemon, Fresh, History, Metrics, More, Moved, MovedTo, Options as DaemonOptions, Outputs,
-    Piece, Restart, Run, Spec, Status, Submission, TaskInfo, World, next_occurrence,
+    Daemon, FreshOutput, History, LimitChanges, Metrics, Moved, MovedTo, Options as DaemonOptions,
+    Outputs, Piece, Restart, Run, Spec, Status, Submission, TaskInfo, World, next_occurrence,
 };
 pub use engine::EngineKind;
 pub use error::{Error, ErrorKind};
 pub use instrument::{InstrumentedFunction, Manifest, Report, Transform};
 pub use model::{
     ClockId, Deadline, Digest, Ends, FdInterest, Interest, Limit, Limits, OnLimit, Reached,
-    Setting, ValType, Value, Wait,
+    Setting, Timestamp, ValType, Value, Wait,
 };
 #[cfg(feature = "server")]
-pub use model::{TaskId, TaskState, TransferId, When};
+pub use model::{MoveId, TaskId, TaskState, When};
 pub use snapshot::{Snapshot, read as read_snapshot, write as write_snapshot};
 #[cfg(feature = "server")]
 pub use store::{
-    Change, Due, Entry, Error as StoreError, Filter, Frozen, Hand, Insert, Lease, Logged, Part,
-    Record, Row, Sizes, Sqlite, Stamp, Store, Stream, Transfer, TransferStep, Update, Verdict,
+    Change, Due, Error as StoreError, Filter, Insert, Lease, MoveChange, MovePhase, MoveRecord,
+    OutputPiece, RecordChange, Sizes, SnapshotChange, Sqlite, Stamp, Store, StoredPiece,
+    StoredSnapshot, Stream, TaskRow, Update, Verdict,
 };
 pub use task::{Ended, Policy, run};
 pub use task::{

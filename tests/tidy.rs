@@ -24,7 +24,13 @@ mod tidy {
 
 /// Folders with the sources of a crate, or with a part of them, in which no two files may use each
 /// other, neither directly nor through others.
-const ROOMS: [&str; 3] = ["src/cli", "crates/wasi/src", "crates/instrument/src"];
+const ROOMS: [&str; 5] = [
+    "src/cli",
+    "crates/daemon/src",
+    "crates/store/src",
+    "crates/wasi/src",
+    "crates/instrument/src",
+];
 
 /// What each crate of the workspace may depend on. Cargo holds what a crate names in its
 /// `Cargo.toml`; this holds what it may name there.

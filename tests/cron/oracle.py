@@ -1,4 +1,4 @@
-"""When cron(8) would start a job in a year: an oracle for crates/daemon/src/calendar.
+"""When cron(8) would start a job in a year: an oracle for crates/daemon/src/time/calendar.
 
 It computes nothing ahead. It walks through every minute of the year in UTC, asks Python's zoneinfo what the clock on the
 wall shows, and does what the two manual pages say:

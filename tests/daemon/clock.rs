@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use dormouse::{
     Clock as _, Daemon as Embedded, DaemonOptions, SimClock, Spec, Sqlite, Submission, TaskId,
-    TaskInfo, TaskState,
+    TaskInfo, TaskState, Timestamp,
 };
 use serde_json::{Value, json};
 use ureq::http::Method;
@@ -58,7 +58,7 @@ impl Simulated {
                 limits: vec!["time=2h".parse().expect("a limit")],
                 ..Spec::default()
             },
-            at,
+            at: at.map(Timestamp::from_nanos),
             ..Submission::default()
         };
         let ids = self.daemon.submit(vec![submission]).await.expect("stored");
@@ -87,7 +87,7 @@ impl Simulated {
 
     /// Waits until a schedule has it start then, by the wall clock.
     async fn until_scheduled(&self, id: TaskId, at: u64) {
-        let then = |task: &TaskInfo| task.status.wakes == Some(at);
+        let then = |task: &TaskInfo| task.wakes == Some(Timestamp::from_nanos(at));
         self.until(&format!("it starts at {at}"), id, then).await;
     }
 
@@ -210,8 +210,9 @@ async fn a_clock_that_is_far_ahead_for_a_moment_moves_no_schedule() {
 
     clock.set_realtime(MORNING + DECADE);
     // What is due by then runs once, as if the daemon had been down for so long.
-    let moved =
-        |task: &TaskInfo| task.status.runs == 1 && task.status.wakes > Some(MORNING + DECADE);
+    let moved = |task: &TaskInfo| {
+        task.status.runs == 1 && task.wakes > Some(Timestamp::from_nanos(MORNING + DECADE))
+    };
     dormouse
         .until("it has run, and waits for 2037", minutely, moved)
         .await;
@@ -223,7 +224,7 @@ async fn a_clock_that_is_far_ahead_for_a_moment_moves_no_schedule() {
     clock.advance(SECOND);
     clock.set_realtime(MORNING + 31 * SECOND);
     dormouse.until_scheduled(minutely, MORNING + MINUTE).await;
-    let wakes = before.status.wakes.expect("a time");
+    let wakes = before.wakes.expect("a time").as_nanos();
     dormouse.until_scheduled(daily, wakes).await;
     clock.advance(MINUTE);
     let ran = |task: &TaskInfo| task.status.runs == 2;

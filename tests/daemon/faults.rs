@@ -1,5 +1,5 @@
 //! Faults of the host while tasks sleep, start and are put to sleep: what passes is waited out, and only
-//! what somebody has to mend pauses a task. `crates/daemon/src/tests/faults.rs` has every answer of the system's;
+//! what somebody has to mend pauses a task. `crates/daemon/src/workers/tests.rs` has every answer of the system's;
 //! here are those that a test can make for real.
 
 use std::fs;

@@ -113,32 +113,54 @@ fn a_store_is_compacted_beside_a_daemon_and_without_one() {
     assert_eq!(daemon.output(napper).lines().count(), 20);
 }
 
-/// A store as it was made before files gave room back.
+/// Whatever is asked of a store of a format that this build does not know, it is refused and stays as it is.
 #[test]
-fn a_store_of_an_earlier_version_is_compacted_while_no_daemon_has_it() {
+fn a_store_of_another_format_is_refused_and_left_alone() {
     let data = folder();
     let file = data.path().join("store.sqlite");
     let daemon = Daemon::start(data.path(), &[]);
-    let id = daemon.submit("ex_nap", &[], json!({"at": "2200-01-01T00:00:00Z"}));
+    daemon.submit("ex_nap", &[], json!({"at": "2200-01-01T00:00:00Z"}));
     daemon.stop();
-    let old = [
-        "PRAGMA journal_mode = DELETE",
-        "PRAGMA auto_vacuum = NONE",
-        "VACUUM",
-        "PRAGMA auto_vacuum",
-    ];
-    assert_eq!(sqlite(&file, &old), "0");
-    let daemon = Daemon::start(data.path(), &[]);
-    let online = store(&["compact"], data.path());
-    assert_eq!(online.status.code(), Some(73), "{online:?}");
-    assert!(text(&online.stderr).contains("no daemon"), "{online:?}");
-    daemon.stop();
-    assert!(store(&["compact"], data.path()).status.success());
-    assert_eq!(sqlite(&file, &["PRAGMA auto_vacuum"]), "2");
-    assert_eq!(
-        Daemon::start(data.path(), &[]).task(id)["state"],
-        "hibernated"
+    let known = sqlite(&file, &["PRAGMA user_version"]);
+    sqlite(&file, &["PRAGMA user_version = 4"]);
+    let whole = sqlite(
+        &file,
+        &[
+            "PRAGMA wal_checkpoint(TRUNCATE)",
+            "PRAGMA journal_mode = DELETE",
+        ],
     );
+    assert_eq!(whole, "delete");
+    let before = fs::read(&file).expect("it is there");
+    let told = format!("has format 4, and this build knows format {known} only");
+    let said = match Daemon::try_start(data.path(), &[]) {
+        Err(said) => said,
+        Ok(_) => panic!("it starts"),
+    };
+    assert!(said.contains("exit code Some(68)"), "{said}");
+    assert!(said.contains(&told) && said.contains("--data"), "{said}");
+    let copy = data.path().join("copy");
+    for arguments in [
+        &["check"][..],
+        &["compact"],
+        &["backup", copy.to_str().expect("UTF-8")],
+    ] {
+        let refused = store(arguments, data.path());
+        assert_eq!(
+            refused.status.code(),
+            Some(68),
+            "{arguments:?}: {refused:?}"
+        );
+        let said = text(&refused.stderr);
+        assert!(said.contains(&told), "{arguments:?}: {said}");
+    }
+    assert!(!copy.exists());
+    assert!(
+        fs::read(&file).expect("it is there") == before,
+        "it has been changed"
+    );
+    sqlite(&file, &[&format!("PRAGMA user_version = {known}")]);
+    Daemon::start(data.path(), &[]).stop();
 }
 
 /// A copy that is made while tasks run is a store like any other: each task goes on from what was stored.

@@ -1,9 +1,11 @@
-//! How large a task may be that is submitted. What does not run is nothing but bytes in the store, and every list of
-//! tasks reads them.
+//! How large a task may be that is submitted. What does not run is nothing but bytes in the store,
+//! and every list of tasks reads them.
 
-use super::Error;
-use super::spec::Spec;
+use std::path::Path;
+
+use crate::error::Error;
 use crate::model::{Unfit, check_environment};
+use crate::spec::Spec;
 
 /// Directories, in memory or of the host's.
 const DIRS: usize = 256;
@@ -109,6 +111,21 @@ impl Spec {
             .sum::<usize>();
         let count = self.args.len() + 2 * (self.env.len() + self.dirs.len());
         (texts + pairs(&self.env) + pairs(&self.dirs) + words + names + count) as u64
+    }
+}
+
+/// Refuses directories of the host's whose paths depend on where the daemon happens to run.
+///
+/// # Errors
+/// Names the first of them.
+pub(crate) fn check_hosts<'a>(hosts: impl IntoIterator<Item = &'a String>) -> Result<(), String> {
+    let mut hosts = hosts.into_iter();
+    match hosts.find(|host| !Path::new(host).is_absolute()) {
+        Some(host) if host.is_empty() => Err("a directory of the host's has no path".into()),
+        Some(host) => Err(format!(
+            "the directory {host:?} must be given by its whole path, which begins with '/'"
+        )),
+        None => Ok(()),
     }
 }
 

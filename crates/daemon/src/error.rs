@@ -107,7 +107,7 @@ pub enum Error {
     NoSnapshot(TaskId),
     /// It can never be in memory here.
     #[error(transparent)]
-    NoMemory(#[from] super::budget::TooLarge),
+    NoMemory(#[from] crate::memory::TooLarge),
     /// The daemon is going down.
     #[error("the daemon is shutting down")]
     Closing,

@@ -1,63 +1,80 @@
-//! Many tasks in a durable store: the driver, its workers and its journal, moves between daemons,
-//! and the HTTP API with its dashboard ([`http`]).
+//! Many tasks in a durable store: the daemon, moves of tasks between daemons, and the HTTP API with
+//! its dashboard. A [`Daemon`] is what a server, or a program that embeds the library, asks.
+//!
+//! ```text
+//!   http/ ----.                        .--> workers/ --.
+//!   peers/ ---+--> daemon/ --> driver/ +--> journal/ --+--> reports and answers, back to driver/
+//!   dashboard/'                        `--> timers ----'
+//! ```
+//!
+//! The driver owns every transition of a task. Whatever blocks stands elsewhere: guests run on the
+//! workers, the journal commits to the store. Only tasks on which something is being done are in
+//! memory.
+//!
+//! | directory | what stands there |
+//! | --- | --- |
+//! | [`daemon`](mod@daemon) | the handle: submit, ask, list, and what is done now and then |
+//! | `driver` | the one owner of all transitions, with the queue and the commands |
+//! | `workers` | the threads that load, run and freeze guests |
+//! | `journal` | group commit of all changes, under the store's lease |
+//! | `memory` | how much memory guests may have together, and which wait for it |
+//! | `blobs` | modules, and the bases that snapshots are compressed against |
+//! | `stored` | what the store keeps of a task as bytes |
+//! | `time` | the daemon's clocks, schedules and restarts |
+//! | `sockets` | the sockets of sleeping tasks, and the listeners of all tasks |
+//! | `moving` | what each step of a move means for the store, at the source and at the target |
+//! | `peers` | daemons that know each other, and the protocol by which tasks move |
+//! | `takeover` | a new daemon takes the place of an old one, with all sockets |
+//! | [`http`] | the HTTP API, metrics and events; `http::wire` is what travels |
+//! | `dashboard` | the page for people |
 
 use dormouse_model as model;
 use dormouse_store as store;
 use dormouse_task as task;
 
-mod bases;
+mod blobs;
 mod bounds;
-mod budget;
-mod calendar;
-mod check;
-mod commands;
-mod complaints;
-mod daemon;
-mod damaged;
+pub mod daemon;
+mod dashboard;
 mod driver;
-mod ending;
 mod error;
-#[cfg(test)]
-#[path = "tests/faults.rs"]
-mod faults;
-mod guest;
-mod handover;
-mod history;
+mod frame;
 pub mod http;
-mod info;
-mod job;
 mod journal;
-mod marks;
+mod memory;
 mod metrics;
 mod moving;
-mod output;
-mod programs;
-mod queue;
-mod restart;
-mod schedule;
-mod shared;
+mod peers;
 mod sockets;
 mod spec;
+mod stored;
+pub mod takeover;
+mod throttled_log;
 mod time;
-mod trouble;
-mod upkeep;
 mod workers;
 
 pub use self::{
-    calendar::next_occurrence,
-    check::check as check_store,
-    daemon::{Daemon, Options, Submission},
-    ending::NotStored,
+    daemon::{
+        Daemon, Options, Submission,
+        check::check as check_store,
+        info::{Outputs, Piece, TaskInfo, Trouble},
+    },
+    driver::{not_stored::NotStored, state::Moved},
     error::Error,
-    history::{History, Run},
-    info::{Outputs, Piece, TaskInfo},
     metrics::Metrics,
-    moving::{Blob, Claim, Considered, Formats, Grants, Inquiry, MovedTo, Note, Offer, Standing},
-    output::Fresh,
-    restart::Restart,
-    shared::Moved,
-    spec::{More, Spec, Status, World},
-    trouble::Trouble,
+    moving::{
+        decision::{MoveQuestion, MoveState},
+        note::MoveNote,
+        offer::{Formats, MoveInquiry, TaskOffer},
+        target::{BlobKind, InquiryAnswer, PeerGrants},
+    },
+    sockets::TaskSockets,
+    spec::{LimitChanges, Spec, World},
+    stored::{
+        history::{History, Run},
+        status::{MovedTo, Status},
+    },
+    time::{calendar::next_occurrence, restart::Restart},
+    workers::output::FreshOutput,
 };
 pub use crate::task::{HeldSocket, Role};
-pub use sockets::Kept;

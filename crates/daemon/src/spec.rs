@@ -5,17 +5,12 @@
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
-use super::Error;
-use super::Restart;
-use super::history::History;
-use super::moving::MovedTo;
-use crate::model::{Limits, OnLimit, Setting, Wait, When};
+use crate::error::Error;
+use crate::model::{Limits, OnLimit, Setting};
 use crate::task::{Access, Clocks, Engine, Grants, Randomness, Rule, TmpDir};
-
-/// The form of both.
-pub(super) const FORM: u8 = 1;
+use crate::time::restart::Restart;
 
 /// What is submitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,7 +82,7 @@ impl Spec {
     }
 
     /// Takes other limits over.
-    pub(super) fn take(&mut self, more: &More) {
+    pub(super) fn take(&mut self, more: &LimitChanges) {
         for setting in &more.limits {
             self.limits.retain(|old| old.limit != setting.limit);
             self.limits.push(*setting);
@@ -199,14 +194,14 @@ impl Spec {
 
 /// Other limits for a task that is paused.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct More {
+pub struct LimitChanges {
     /// Limits that it has from now on.
     pub limits: Vec<Setting>,
     /// What becomes of it when it reaches one.
     pub on_limit: Option<OnLimit>,
 }
 
-impl More {
+impl LimitChanges {
     pub(super) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -227,113 +222,10 @@ pub(super) fn check_limits(limits: &[Setting]) -> Result<(), Error> {
     }
 }
 
-/// What is known of a task, beside its state.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Status {
-    /// When it was submitted, in nanoseconds since the Unix epoch.
-    pub submitted: u64,
-    /// When it last changed its state for one that is stored.
-    pub changed: u64,
-    /// What it waits for, if it has run.
-    pub wait: Option<Wait>,
-    /// When that ends, or when it is to start, by the daemon's steady clock.
-    pub wakes: Option<u64>,
-    /// How often it was started.
-    pub runs: u64,
-    /// How often it was put to sleep.
-    pub sleeps: u64,
-    /// What the guest ended with, the last time.
-    pub exit_code: Option<u32>,
-    /// Why it failed, or why it was paused.
-    pub error: Option<String>,
-    /// The task that it was copied from: daemon, number and version.
-    pub forked_from: Option<String>,
-    /// Addresses at which a connection wakes it.
-    #[serde(default)]
-    pub listens: Vec<String>,
-    /// How many sockets may wake it, those addresses among them.
-    #[serde(default)]
-    pub watched: u32,
-    /// Where it has gone.
-    #[serde(default)]
-    pub moved_to: Option<MovedTo>,
-    /// The task that it was at another daemon: daemon, number and version.
-    #[serde(default)]
-    pub came_from: Option<String>,
-    /// How often it was started anew in a row.
-    #[serde(default)]
-    pub restarts: u32,
-    /// The same as `wakes` by the wall clock; the first of the two counts.
-    #[serde(default)]
-    pub wall: Option<u64>,
-    /// For which time of its schedule it was last started, by the wall clock.
-    #[serde(default)]
-    pub last: Option<u64>,
-    /// Its schedule begins after this time of the wall clock.
-    #[serde(default)]
-    pub begins: Option<u64>,
-    /// Its last runs. Must stay the last field: it is left out where there is nothing.
-    #[serde(default, skip_serializing_if = "History::is_empty")]
-    pub history: History,
-}
-
-impl Status {
-    /// When it is to go on by itself.
-    pub(super) fn when(&self) -> When {
-        When {
-            steady: self.wakes,
-            wall: self.wall,
-        }
-    }
-
-    /// The same, or now.
-    pub(super) fn when_or(&self, now: u64) -> When {
-        let when = self.when();
-        match when.is_never() {
-            true => When::steady(now),
-            false => when,
-        }
-    }
-
-    /// One that never ran is to start when it would have.
-    pub(super) fn keep_due(&mut self, due: Option<u64>) {
-        if self.when().is_never() {
-            self.wakes = due;
-        }
-    }
-
-    /// It waits for nothing any more.
-    pub(super) fn clear_wait(&mut self) {
-        (self.wait, self.wakes, self.wall) = (None, None, None);
-        self.listens.clear();
-        self.watched = 0;
-    }
-}
-
-pub(super) fn to_bytes(value: &impl Serialize) -> Result<Vec<u8>, Error> {
-    let mut bytes = vec![FORM];
-    rmp_serde::encode::write(&mut bytes, value).map_err(|e| Error::Damaged(e.to_string()))?;
-    Ok(bytes)
-}
-
-pub(super) fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
-    decode(bytes).map_err(Error::Damaged)
-}
-
-/// The same; an error is the reason alone.
-pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    match bytes.split_first() {
-        Some((&FORM, rest)) => rmp_serde::from_slice(rest).map_err(|error| error.to_string()),
-        Some((form, _)) => Err(format!(
-            "a task is stored in form {form}, and this build knows form {FORM}"
-        )),
-        None => Err("a task is stored without content".into()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stored::encoding::{from_bytes, to_bytes};
 
     #[test]
     fn what_is_stored_reads_back_and_is_short() {

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Timestamp;
+
 /// The clock a deadline is measured on, as the guest sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ClockId {
@@ -32,10 +34,10 @@ pub struct Ends {
 /// When a task is to go on: at the first of the two, or when something else happens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct When {
-    /// By the daemon's steady clock, which nobody sets.
+    /// By the daemon's steady clock, which nobody sets, in nanoseconds.
     pub steady: Option<u64>,
-    /// By the wall clock, in nanoseconds since the Unix epoch.
-    pub wall: Option<u64>,
+    /// By the wall clock.
+    pub wall: Option<Timestamp>,
 }
 
 impl When {
@@ -54,7 +56,7 @@ impl When {
     }
 
     /// At a time of the wall clock.
-    pub const fn wall(at: u64) -> Self {
+    pub const fn wall(at: Timestamp) -> Self {
         Self {
             steady: None,
             wall: Some(at),
@@ -70,7 +72,7 @@ impl When {
     pub fn at(&self, ahead: i64) -> Option<u64> {
         let wall = self
             .wall
-            .map(|at| at.saturating_add_signed(ahead.saturating_neg()));
+            .map(|at| at.as_nanos().saturating_add_signed(ahead.saturating_neg()));
         self.steady.into_iter().chain(wall).min()
     }
 }

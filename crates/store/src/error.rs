@@ -1,13 +1,13 @@
 //! What can go wrong in a store.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::model::error::{Error as Public, ErrorKind};
 
 /// What can go wrong in a store.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Another scheduler works on it.
+    /// Another daemon works on it.
     #[error("the store in {} is in use{}; one daemon at a time can have it", path.display(), by(holder))]
     Leased {
         /// Where the store is.
@@ -15,7 +15,7 @@ pub enum Error {
         /// Who has it, where that is known.
         holder: String,
     },
-    /// Another scheduler has taken it over.
+    /// Another daemon has taken it over.
     #[error(
         "the store has been taken over by another daemon; this one can change nothing any more"
     )]
@@ -40,17 +40,16 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// Written by a newer dormouse.
-    #[error(
-        "the store in {} has format {found}, and this build knows formats up to {known}; \
-         use the dormouse that wrote it, or a newer one", path.display()
-    )]
-    Version {
-        /// Where the store is.
+    /// The database is none of this build's.
+    #[error("{}", format_refused(path, *found, *is_store, *known))]
+    Format {
+        /// The data directory.
         path: PathBuf,
-        /// The format that it has.
-        found: u32,
-        /// The newest format that this build reads.
+        /// The format that the database names.
+        found: u64,
+        /// Whether it is a store of dormouse's at all.
+        is_store: bool,
+        /// The format that this build reads and writes.
         known: u32,
     },
     /// The directory cannot be used.
@@ -72,7 +71,7 @@ impl Error {
         matches!(self, Self::Full | Self::Disk(_) | Self::Unusable(_))
     }
 
-    /// The same for another who waits for it.
+    /// A copy of the error, for another change that waited for the same commit.
     pub fn again(&self) -> Self {
         match self {
             Self::Lost => Self::Lost,
@@ -84,10 +83,23 @@ impl Error {
                 path: path.clone(),
                 reason: reason.clone(),
             },
-            Self::Leased { .. } | Self::Version { .. } | Self::Directory { .. } => {
+            Self::Leased { .. } | Self::Format { .. } | Self::Directory { .. } => {
                 Self::Database(self.to_string())
             }
         }
+    }
+}
+
+fn format_refused(path: &Path, found: u64, is_store: bool, known: u32) -> String {
+    let path = path.display();
+    match is_store {
+        true => format!(
+            "the store in {path} has format {found}, and this build knows format {known} only; use the \
+             dormouse that wrote it, or give this one another directory (--data)"
+        ),
+        false => format!(
+            "the database in {path} is no store of this dormouse's; give it another directory (--data)"
+        ),
     }
 }
 
@@ -103,7 +115,7 @@ impl From<Error> for Public {
         let kind = match error {
             Error::Leased { .. } | Error::Lost => ErrorKind::Busy,
             Error::Full | Error::Disk(_) | Error::Unusable(_) => ErrorKind::Write,
-            Error::Version { .. } => ErrorKind::Version,
+            Error::Format { .. } => ErrorKind::Version,
             Error::Directory { .. } | Error::Database(_) | Error::Damaged { .. } => {
                 ErrorKind::Store
             }

@@ -60,7 +60,7 @@ pub(crate) fn positive(text: &str) -> Result<u64, String> {
 
 /// A schedule. Its times are the daemon's, so that the text is kept.
 pub(crate) fn schedule(text: &str) -> Result<String, String> {
-    crate::daemon::next_occurrence(text, 0)
+    crate::daemon::next_occurrence(text, crate::model::Timestamp::EPOCH)
         .map(|_| text.to_string())
         .map_err(|error| error.to_string())
 }

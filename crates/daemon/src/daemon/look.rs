@@ -1,46 +1,52 @@
-//! What a daemon tells of its tasks.
+//! Lists, output, events and sizes.
+
+use std::time::Duration;
 
 use tokio::sync::broadcast;
 
-use super::super::Error as Refused;
-use super::super::info::{Outputs, Piece, TaskInfo};
-use super::super::output::Fresh;
-use super::super::shared::{Moved, Shared};
-use super::{Daemon, blocking};
+use crate::daemon::info::{Outputs, Piece, TaskInfo};
+use crate::daemon::{Daemon, blocking};
+use crate::driver::state::{DaemonState, Moved};
+use crate::error::Error as Refused;
 use crate::model::error::Error;
-use crate::model::{TaskId, TaskState};
-use crate::store::{Filter, Logged, Sizes};
+use crate::model::{TaskId, TaskState, Timestamp};
+use crate::store::{Filter, Sizes, StoredPiece};
+use crate::workers::output::FreshOutput;
 
 /// The states of tasks in memory.
-const LIVE: [TaskState; 3] = [TaskState::Ready, TaskState::Running, TaskState::Parked];
+const STATES_IN_MEMORY: [TaskState; 3] = [TaskState::Ready, TaskState::Running, TaskState::Parked];
 
-/// Rows that are read at most for one page.
-const MOST_READ: usize = 100_000;
+/// The most rows that are read for one page.
+const MOST_ROWS_READ: usize = 100_000;
 
-/// A page ends when its tasks have so many bytes of what was submitted: each may have 2 MiB of arguments.
-const PAGE: usize = 4 << 20;
+/// A page ends when the specs of its tasks have so many bytes: each may have 2 MiB of arguments.
+const PAGE_BYTES: usize = 4 << 20;
 
-/// Rows that are read at once, until it is known that they are small.
-const FIRST: usize = 16;
+/// So many rows are read at once, until they are known to be small.
+const FIRST_ROWS_AT_ONCE: usize = 16;
 
-fn list(shared: &Shared, filter: Filter) -> Result<(Vec<TaskInfo>, Option<TaskId>), Error> {
+fn list(shared: &DaemonState, filter: Filter) -> Result<(Vec<TaskInfo>, Option<TaskId>), Error> {
     let wanted = |info: &TaskInfo| filter.states.is_empty() || filter.states.contains(&info.state);
-    let all_live = filter.states.iter().all(|state| LIVE.contains(state));
-    // Few tasks are in memory; those of a name the store finds.
+    let all_live = filter
+        .states
+        .iter()
+        .all(|state| STATES_IN_MEMORY.contains(state));
+    // Few tasks are in memory, so that these are looked through; tasks of a name are found by the
+    // store.
     if !filter.states.is_empty() && all_live && filter.name.is_none() {
         return live(shared, &filter);
     }
     let mut found: Vec<TaskInfo> = Vec::new();
     let mut before = filter.before;
     let (mut read, mut bytes) = (0, 0);
-    let mut at_once = FIRST;
+    let mut at_once = FIRST_ROWS_AT_ONCE;
     loop {
-        // A task that is in memory is hibernated for the store.
+        // A task in memory is hibernated in the store.
         let page = Filter {
             states: filter
                 .states
                 .iter()
-                .map(|state| match LIVE.contains(state) {
+                .map(|state| match STATES_IN_MEMORY.contains(state) {
                     true => TaskState::Hibernated,
                     false => *state,
                 })
@@ -61,24 +67,24 @@ fn list(shared: &Shared, filter: Filter) -> Result<(Vec<TaskInfo>, Option<TaskId
                 found.push(info);
                 bytes += size;
             }
-            if found.len() == filter.limit || bytes >= PAGE {
+            if found.len() == filter.limit || bytes >= PAGE_BYTES {
                 return Ok((found, before));
             }
         }
-        if size < PAGE / 8 {
+        if size < PAGE_BYTES / 8 {
             at_once *= 4;
         }
         if !full {
             return Ok((found, None));
         }
-        if read >= MOST_READ {
+        if read >= MOST_ROWS_READ {
             return Ok((found, before));
         }
     }
 }
 
-/// Tasks that are in memory, and those whose turn has not come yet.
-fn live(shared: &Shared, filter: &Filter) -> Result<(Vec<TaskInfo>, Option<TaskId>), Error> {
+/// Tasks that are in memory, and those that are due and wait for their turn.
+fn live(shared: &DaemonState, filter: &Filter) -> Result<(Vec<TaskInfo>, Option<TaskId>), Error> {
     let mut ids = shared.ids(&filter.states);
     if filter.states.contains(&TaskState::Ready) {
         let late = shared.store.due(None, shared.time.now(), filter.limit)?;
@@ -97,7 +103,7 @@ fn live(shared: &Shared, filter: &Filter) -> Result<(Vec<TaskInfo>, Option<TaskI
                 bytes += size;
             }
         }
-        if found.len() == filter.limit || bytes >= PAGE {
+        if found.len() == filter.limit || bytes >= PAGE_BYTES {
             return Ok((found, Some(id)));
         }
     }
@@ -133,8 +139,9 @@ impl Daemon {
         .await
     }
 
-    /// Tasks, the newest first, and where the next page begins, if there may be one: a page has fewer tasks than its
-    /// limit where they are large. States are those of now, which the store does not know of tasks that are in memory.
+    /// Tasks, the newest first, and where the next page begins, if there may be one. A page has
+    /// fewer tasks than its limit where they are large. States are those of now, which the store
+    /// does not have for tasks in memory.
     ///
     /// # Errors
     /// Where the store cannot be read.
@@ -143,9 +150,9 @@ impl Daemon {
         blocking(move || list(&shared, filter)).await
     }
 
-    /// A task's output from a place on: what is stored, up to `limit` bytes, and if that is all, what is
-    /// not yet. Pieces that are not stored yet have no place: after a crash they are taken back, and the
-    /// guest writes them again.
+    /// A task's output from a place on: what is stored, up to `limit` bytes, and if that is all,
+    /// what is not stored yet. Pieces that are not stored yet have no place: after a crash they are
+    /// gone, and the guest writes them again.
     ///
     /// # Errors
     /// Where the store cannot be read.
@@ -157,19 +164,20 @@ impl Daemon {
             loop {
                 let tail = shared.view(id).and_then(|view| view.tail);
                 let fresh = tail.map(|tail| tail.peek()).unwrap_or_default();
-                // Between the two: what this version holds is in the store then, whoever knows of it.
+                // The version is read between the two: what belongs to it is in the store when the
+                // output is read.
                 let version = shared.store.task(id)?.map_or(u64::MAX, |row| row.version);
                 let stored = shared.store.output(id, next, limit)?;
                 let (none, size) = (
                     stored.is_empty(),
-                    stored.iter().map(Logged::size).sum::<u64>(),
+                    stored.iter().map(StoredPiece::size).sum::<u64>(),
                 );
                 next = stored.last().map_or(next, |logged| logged.place + 1);
                 pieces.extend(stored.into_iter().map(|logged| Piece {
                     place: Some(logged.place),
-                    entry: logged.entry,
+                    entry: logged.piece,
                 }));
-                // What was stored since the tail was looked at must not be there twice.
+                // What was stored since the tail was copied must not be there twice.
                 if !none && size < limit {
                     continue;
                 }
@@ -194,7 +202,7 @@ impl Daemon {
     }
 
     /// Output of all tasks as it is written.
-    pub fn follow(&self) -> broadcast::Receiver<Fresh> {
+    pub fn follow(&self) -> broadcast::Receiver<FreshOutput> {
         self.shared.following.subscribe()
     }
 
@@ -203,14 +211,19 @@ impl Daemon {
         self.shared.moves.subscribe()
     }
 
-    /// How many tasks are due in each of `count` spans of `step` nanoseconds from `from` on.
+    /// How many tasks are due in each of `count` spans, one after another, from `from` on.
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub async fn timeline(&self, from: u64, step: u64, count: usize) -> Result<Vec<u64>, Error> {
+    pub async fn timeline(
+        &self,
+        from: Timestamp,
+        span: Duration,
+        count: usize,
+    ) -> Result<Vec<u64>, Error> {
         let store = self.shared.store.clone();
         let from = self.shared.time.to_steady(from);
-        blocking(move || Ok(store.due_counts(from, step, count)?)).await
+        blocking(move || Ok(store.due_counts(from, span, count)?)).await
     }
 
     /// How much the store holds.

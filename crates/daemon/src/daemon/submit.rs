@@ -1,22 +1,29 @@
-//! How tasks come into a daemon and, as copies, out of it.
+//! Modules and tasks come into a daemon, and copies of tasks out of it.
 
 use std::sync::atomic::Ordering;
 
-use super::super::Error as Refused;
-use super::super::calendar;
-use super::super::commands::Ask;
-use super::super::damaged::Stored;
-use super::super::driver::Message;
-use super::super::programs::{blob, told};
-use super::super::spec::{Spec, Status, to_bytes};
-use super::{Daemon, SUBMITTING, Submission, blocking};
+use crate::blobs::programs::{blob, told};
+use crate::daemon::options::Submission;
+use crate::daemon::{Daemon, blocking};
+use crate::driver::Message;
+use crate::driver::commands::Ask;
+use crate::error::Error as Refused;
 use crate::model::error::Error;
-use crate::model::{Digest, Limit, TaskId, TaskState, When};
+use crate::model::{Digest, Limit, TaskId, TaskState, Timestamp, When};
+use crate::spec::Spec;
 use crate::store::{Change, Insert, Verdict};
+use crate::stored::damaged::Stored;
+use crate::stored::encoding::to_bytes;
+use crate::stored::status::Status;
 use crate::task::{ModuleRef, Snapshot, SnapshotExt as _};
+use crate::time::calendar;
+
+/// At most so many new tasks are on their way to the disk; more wait.
+pub(super) const MOST_SUBMITTING: usize = 16_384;
 
 impl Daemon {
-    /// Makes a module resumable, compiles it and keeps it; gives the digest by which tasks name it.
+    /// Makes a module resumable, compiles it and keeps it; returns the digest by which tasks name
+    /// it.
     ///
     /// # Errors
     /// Says why the module cannot be made resumable.
@@ -24,9 +31,9 @@ impl Daemon {
         self.add_module_as(source, false).await
     }
 
-    /// Like [`add_module`](Self::add_module), and says whether tasks that run it can be suspended while
-    /// they compute: then their turns are short where others wait, and they are written down as often as
-    /// those that wait.
+    /// Like [`add_module`](Self::add_module). With `preempt`, tasks that run the module can be
+    /// suspended while they compute: their turns are short while others wait, and they are stored
+    /// as often as others.
     ///
     /// # Errors
     /// Says why the module cannot be made resumable.
@@ -37,8 +44,8 @@ impl Daemon {
         Ok(program.digest())
     }
 
-    /// A module that is here already, by the digest of its source or of its resumable form; gives the digest by which
-    /// tasks name it.
+    /// Finds a module that is here already, by the digest of its source or of its resumable form;
+    /// returns the digest by which tasks name it.
     ///
     /// # Errors
     /// Where there is none.
@@ -58,8 +65,8 @@ impl Daemon {
         }
     }
 
-    /// Submits tasks; when this returns, they are stored. Gives their numbers, or for each the reason
-    /// why it was refused.
+    /// Submits tasks. When this returns, they are stored. Returns for each its number, or why it
+    /// was refused.
     ///
     /// # Errors
     /// Where none could be stored.
@@ -68,8 +75,8 @@ impl Daemon {
         submissions: Vec<Submission>,
     ) -> Result<Vec<Result<TaskId, Error>>, Error> {
         self.check_open()?;
-        let wanted = u32::try_from(submissions.len().min(SUBMITTING)).unwrap_or(u32::MAX);
-        // Closed never.
+        let wanted = u32::try_from(submissions.len().min(MOST_SUBMITTING)).unwrap_or(u32::MAX);
+        // The semaphore is never closed.
         let _permit = self.submitting.acquire_many(wanted).await;
         let mut inserts = Vec::with_capacity(submissions.len());
         let mut results: Vec<Result<TaskId, Error>> = Vec::with_capacity(submissions.len());
@@ -114,7 +121,7 @@ impl Daemon {
         Ok(results)
     }
 
-    /// A daemon that is being emptied takes nothing new.
+    /// Refuses new tasks while the daemon is being drained.
     fn check_open(&self) -> Result<(), Refused> {
         match self.moving.is_draining() {
             true => Err(Refused::Draining),
@@ -156,12 +163,13 @@ impl Daemon {
         })
     }
 
-    /// Refuses what no task can be given, whatever its module is; gives when it would be due.
+    /// Refuses what no task can be given, whatever its module is; returns when the task would be
+    /// due.
     fn check_fields(
         &self,
         spec: &Spec,
         name: Option<&str>,
-        at: Option<u64>,
+        at: Option<Timestamp>,
     ) -> Result<When, Refused> {
         check_name(name)?;
         spec.check()?;
@@ -189,7 +197,8 @@ impl Daemon {
         }
     }
 
-    /// Refuses a submission as [`submit`](Self::submit) would, but for its module, and submits nothing.
+    /// Refuses what [`submit`](Self::submit) would refuse, without looking at the module, and
+    /// submits nothing.
     ///
     /// # Errors
     /// Says what is wrong, and where.
@@ -240,7 +249,8 @@ impl Daemon {
             spec.args = snapshot.arguments()?;
             spec.check_bounds()?;
         }
-        // A directory stays as it was where nothing is said of it, and whoever looks at the task is to see that.
+        // A directory of which nothing is said stays read-only if it was, and the spec is to show
+        // that.
         let kept = snapshot.read_only()?.into_iter().filter(|guest| {
             let mut said = spec.world.read_only.iter();
             spec.dirs.iter().any(|(_, name)| name == guest) && !said.any(|(name, _)| name == guest)
@@ -251,7 +261,7 @@ impl Daemon {
         let ends = snapshot.ends(time.clone())?;
         let when = When {
             steady: ends.after.map(|after| time.now().saturating_add(after)),
-            wall: ends.at,
+            wall: ends.at.map(Timestamp::from_nanos),
         };
         let status = Status {
             submitted: now,
@@ -284,8 +294,8 @@ impl Daemon {
         Ok(id)
     }
 
-    /// A task as a snapshot file that needs nothing else. The task itself goes on: whoever resumes the
-    /// file has a copy of it.
+    /// A task as a snapshot file that needs nothing else. The task itself goes on; the file is a
+    /// copy of it.
     ///
     /// # Errors
     /// Where the task has not been asleep yet.
@@ -301,7 +311,7 @@ impl Daemon {
             let (row, frozen) = found.ok_or_else(|| Refused::NoTask(id.to_string()))?;
             let frozen = frozen.ok_or(Refused::NoSnapshot(id))?;
             let mut snapshot = bases.whole(&frozen)?;
-            // Of a damaged task it may not be known which one it is.
+            // Of a damaged task it may not be known which module it runs.
             let damaged = |error| Stored::of(&row).damage.map_or(error, Error::from);
             snapshot.module = programs.get(&row.module).map_err(damaged)?.embedded();
             let daemon = &shared.options.identity;
@@ -312,8 +322,8 @@ impl Daemon {
     }
 }
 
-/// Refuses what cannot be a name.
-pub(in super::super) fn check_name(name: Option<&str>) -> Result<(), Refused> {
+/// Refuses a text that cannot be a task's name.
+pub(crate) fn check_name(name: Option<&str>) -> Result<(), Refused> {
     let checked = name.map_or(Ok(()), crate::model::check_name);
     checked.map_err(|error| Refused::Request(error).at("name"))
 }

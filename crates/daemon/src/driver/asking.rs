@@ -1,15 +1,15 @@
-//! What users ask the driver for, and its end.
+//! Commands from users, and how the driver ends.
 
 use tokio::sync::oneshot;
 
-use super::super::Error as Refused;
-use super::super::commands::{Ask, Command};
-use super::super::ending::NotStored;
-use super::super::moving::Step;
-use super::{Driver, Live, Message, Want};
+use crate::driver::commands::{Ask, Command};
+use crate::driver::not_stored::NotStored;
+use crate::driver::{Driver, Live, Message, Want};
+use crate::error::Error as Refused;
 use crate::model::error::Error;
 use crate::model::{Event, TaskId, TaskState, When};
-use crate::store::{Error as StoreError, Row};
+use crate::moving::step::MoveStep;
+use crate::store::{Error as StoreError, TaskRow};
 
 impl Driver {
     pub(super) fn command(&mut self, command: Command) {
@@ -18,7 +18,7 @@ impl Driver {
             return command.refuse(Refused::Closing);
         }
         let Some(live) = self.live.get_mut(&id) else {
-            // It stands in the store: read it, then decide.
+            // The task is only in the store: read its row first.
             let mut live = Live::new(TaskState::Hibernated);
             live.busy = true;
             live.waiting.push(command);
@@ -26,7 +26,7 @@ impl Driver {
             return self.load(id);
         };
         if live.crowded {
-            // It is as it is in the store, and that is where it is changed.
+            // The task has no guest in memory, so that its row is changed.
             live.waiting.push(command);
             return self.release(id, When::NEVER);
         }
@@ -39,7 +39,7 @@ impl Driver {
         if live.busy || live.loading {
             return live.waiting.push(command);
         }
-        // It is running: its schedule is looked at when it ends.
+        // The task is running: its schedule is looked at when the run ends.
         if matches!(command.ask, Ask::Reschedule) {
             return command.done();
         }
@@ -53,7 +53,7 @@ impl Driver {
             Want::Kill => live.handle.kill(),
             _ => live.handle.suspend(),
         }
-        // One that is in the queue has its turn at once, to be written down.
+        // A guest in the queue gets its turn at once, to be frozen.
         if let Some(guest) = live.guest.take() {
             self.step(id, Event::Start);
             self.asked(guest);
@@ -64,13 +64,13 @@ impl Driver {
         let (shared, outbox) = (self.shared.clone(), self.outbox.clone());
         tokio::task::spawn_blocking(move || {
             let row = shared.store.task(id);
-            // The driver has gone.
+            // An error means that the driver has ended.
             let _ = outbox.send(Message::Loaded { id, row });
         });
     }
 
-    /// A stored task, for the commands that wait for it.
-    pub(super) fn loaded(&mut self, id: TaskId, row: Result<Option<Row>, StoreError>) {
+    /// A task's row has been read, for the commands that wait for it.
+    pub(super) fn loaded(&mut self, id: TaskId, row: Result<Option<TaskRow>, StoreError>) {
         let Some(live) = self.live.get_mut(&id) else {
             return;
         };
@@ -87,7 +87,7 @@ impl Driver {
                 let error = row.err().map_or_else(none, Error::from);
                 let rest: Vec<_> = std::mem::take(&mut live.waiting);
                 self.live.remove(&id);
-                // Whoever asked has gone.
+                // An error means that the caller no longer waits.
                 let _ = command.reply.send(Err(error));
                 return rest.into_iter().for_each(|command| self.command(command));
             }
@@ -98,7 +98,7 @@ impl Driver {
             Ok(Some(planned)) => {
                 if let Some(live) = self.live.get_mut(&id) {
                     let begun = match &command.ask {
-                        Ask::Move(step) => step.step != Step::Give,
+                        Ask::Move(step) => step.step != MoveStep::Give,
                         Ask::Reschedule => true,
                         _ => false,
                     };
@@ -108,13 +108,13 @@ impl Driver {
                     self.try_change(id, planned, was, begun);
                 }
             }
-            // It is as it should be.
+            // The task is as the command wants it.
             Ok(None) => {
                 command.done();
                 self.release(id, row.due.map_or(When::NEVER, When::steady));
             }
             Err(refused) => {
-                // Whoever asked has gone.
+                // An error means that the caller no longer waits.
                 let _ = command.reply.send(Err(refused));
                 self.release(id, row.due.map_or(When::NEVER, When::steady));
             }
@@ -166,10 +166,10 @@ impl Driver {
 }
 
 impl Command {
-    /// What it means for a task that is doing something.
+    /// What the command wants of a task that is in memory.
     fn want(&self, state: TaskState) -> Result<Want, Refused> {
         match &self.ask {
-            Ask::Move(step) if step.step == Step::Give => Ok(Want::Give),
+            Ask::Move(step) if step.step == MoveStep::Give => Ok(Want::Give),
             Ask::Move(_) => Err(self.not_while(state)),
             Ask::Pause => Ok(Want::Pause),
             Ask::Kill => Ok(Want::Kill),

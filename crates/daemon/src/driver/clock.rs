@@ -1,20 +1,21 @@
-//! What the driver does when the wall clock has been set: whatever is due by it is judged anew.
+//! What the driver does when the wall clock has been set: due times that depend on it are computed
+//! anew.
 
 use tokio::sync::oneshot;
 
-use super::super::commands::{Ask, Command};
-use super::super::schedule::is_misplaced;
-use super::super::shared::Shared;
-use super::{Driver, Message};
+use crate::driver::commands::{Ask, Command};
+use crate::driver::state::DaemonState;
+use crate::driver::{Driver, Message};
 use crate::model::error::Error;
 use crate::model::{TaskId, When};
 use crate::store::{Change, Due};
+use crate::time::schedule::is_misplaced;
 
-/// Rows that are looked at in one go.
-const PAGE: usize = 1000;
+/// Rows that are read at once.
+const ROWS_AT_ONCE: usize = 1000;
 
 impl Driver {
-    /// Compares the two clocks. The driver comes here with each message, and once a second at least.
+    /// Compares the two clocks. The driver does this with each message, and at least once a second.
     pub(super) fn look_at_clock(&mut self) {
         if self.closing.is_some() {
             return;
@@ -28,7 +29,7 @@ impl Driver {
         );
         self.steps += 1;
         self.shifting = true;
-        // The store's index has other times now: it is read once more, from the beginning.
+        // The store's index has other times now, and is read again from its beginning.
         self.queue.forget_dues();
         self.cursor = None;
         for (id, at) in &self.knocked {
@@ -41,19 +42,19 @@ impl Driver {
                 if let Err(error) = result {
                     log::error!("cannot store that the wall clock has been set: {error}");
                 }
-                // The driver has gone.
+                // An error means that the driver has ended.
                 let _ = outbox.send(Message::Shifted);
             });
         self.judge_schedules();
     }
 
-    /// Looks through all tasks that wait for a time of the wall clock, for those that a schedule now has
-    /// start at another time.
+    /// Goes through all tasks that wait for a time of the wall clock, and looks for those whose
+    /// schedule now starts them at another time.
     pub(super) fn judge_schedules(&self) {
         let (shared, outbox) = (self.shared.clone(), self.outbox.clone());
         tokio::task::spawn_blocking(move || {
             let judge = |id| {
-                // The driver has gone.
+                // An error means that the driver has ended.
                 let _ = outbox.send(Message::Command(Command::to_judge(id)));
             };
             if let Err(error) = misplaced(&shared, judge) {
@@ -62,10 +63,11 @@ impl Driver {
         });
     }
 
-    /// A time that has just been stored may have been computed before the clock was set, or elsewhere.
+    /// Looks at one task again: the time that was just stored may have been computed before the
+    /// clock was set, or by another daemon.
     pub(super) fn judge_again(&self, id: TaskId, due: When) {
         if due.wall.is_some() {
-            // The driver has gone.
+            // An error means that the driver has ended.
             let _ = self.outbox.send(Message::Command(Command::to_judge(id)));
         }
     }
@@ -82,12 +84,12 @@ impl Command {
     }
 }
 
-fn misplaced(shared: &Shared, mut judge: impl FnMut(TaskId)) -> Result<(), Error> {
+fn misplaced(shared: &DaemonState, mut judge: impl FnMut(TaskId)) -> Result<(), Error> {
     let mut after = TaskId(0);
     loop {
-        let page = shared.store.walled(after, PAGE)?;
+        let page = shared.store.walled(after, ROWS_AT_ONCE)?;
         for id in &page {
-            // What cannot be read is told where the task is started.
+            // A row that cannot be read is reported when the task is started.
             if let Some(row) = shared.store.task(*id)?
                 && is_misplaced(&row, &shared.time).unwrap_or(false)
             {

@@ -1,26 +1,25 @@
-//! Memory: who is put to sleep for it, and who waits for it.
+//! Memory: which tasks are put to sleep to free some, and which wait for it.
 
 use std::time::{Duration, Instant};
 
-use super::super::budget::{resident, trim::trim};
-use super::{Driver, INSTANCES};
+use crate::driver::{Driver, MOST_INSTANCES, WEIGH_EVERY};
+use crate::memory::machine::resident;
+use crate::memory::trim::trim;
 use crate::model::{Event, TaskId, TaskState, When};
 
-/// While guests run, it is looked so often how much memory the process has.
-pub(super) const WEIGH: Duration = Duration::from_millis(50);
+/// The allocator gives memory back at most so often.
+const TRIM_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
-/// The allocator is told to give memory back so often at most.
-const TRIM: Duration = Duration::from_secs(1);
-
-/// An instance with more bytes of memory leaves something to give back.
-const MUCH: u64 = 4 << 20;
+/// After an instance with so many bytes it is worth giving memory back.
+const WORTH_TRIMMING_BYTES: u64 = 4 << 20;
 
 impl Driver {
-    /// Where instances that wait take too much memory or too many places, as many as needed are put to sleep.
+    /// Where instances that wait take too much memory or too many places, as many as needed are put
+    /// to sleep.
     pub(super) fn relieve_memory(&mut self) {
         let limit = self.shared.options.max_warm_memory;
         let used = self.shared.metrics.warm_bytes();
-        let mut crowd = self.loaded.saturating_sub(INSTANCES * 3 / 4);
+        let mut crowd = self.loaded.saturating_sub(MOST_INSTANCES * 3 / 4);
         if used <= limit && crowd == 0 {
             return;
         }
@@ -39,8 +38,8 @@ impl Driver {
         }
     }
 
-    /// Makes room for those who wait for memory: the largest of those that wait in memory are put to sleep. Where that
-    /// cannot help, a guest is given up.
+    /// Makes room for tasks that wait for memory: of the guests that are parked, the largest are
+    /// put to sleep. Where that cannot help, a guest is evicted.
     pub(super) fn make_room(&mut self) {
         let budget = &self.shared.budget;
         let mut shortage = budget.shortage();
@@ -49,7 +48,7 @@ impl Driver {
             for live in self.live.values().filter(|live| live.memory > 0) {
                 let parked = live.state == TaskState::Parked && !live.busy;
                 match live.handle.is_asked() {
-                    // It is on its way.
+                    // It is being put to sleep.
                     true => shortage = shortage.saturating_sub(live.memory),
                     false if parked && !live.stubborn => idle.push(live),
                     false => {}
@@ -68,7 +67,7 @@ impl Driver {
                 live.is_some_and(|live| !live.stubborn || live.state != TaskState::Parked)
             });
         }
-        if self.weighed.elapsed() >= WEIGH
+        if self.weighed.elapsed() >= WEIGH_EVERY
             && let Some(resident) = resident()
         {
             self.weighed = Instant::now();
@@ -77,27 +76,28 @@ impl Driver {
                     .get(&id)
                     .is_some_and(|live| is_running(live.state))
             };
-            // What a compiler has left goes back too.
+            // Memory that a compiler has left is given back too.
             if budget.weigh(resident, running) {
-                self.freed |= resident > self.trimmed_to + self.trimmed_to / 4 + MUCH;
+                self.freed |=
+                    resident > self.trimmed_to + self.trimmed_to / 4 + WORTH_TRIMMING_BYTES;
             }
         }
-        if self.freed && self.trimmed.elapsed() >= TRIM {
+        if self.freed && self.trimmed.elapsed() >= TRIM_AT_MOST_EVERY {
             (self.freed, self.trimmed) = (false, Instant::now());
             self.trimmed_to = resident().unwrap_or(0);
             tokio::task::spawn_blocking(trim);
         }
     }
 
-    /// An instance has gone.
+    /// An instance was dropped.
     pub(super) fn note_freed(&mut self, memory: u64) {
-        self.freed |= memory >= MUCH;
+        self.freed |= memory >= WORTH_TRIMMING_BYTES;
     }
 
-    /// There is no memory for a task: it waits in the store.
+    /// There is no memory for a task, which waits in the store.
     pub(super) fn crowd(&mut self, id: TaskId, loaded: bool) {
         if loaded {
-            // Its sockets are those of a guest that was given up.
+            // Its sockets are those of a guest that was evicted.
             self.shared.sockets.drop_kept(id);
         }
         self.remember(id, 0);
@@ -113,12 +113,12 @@ impl Driver {
         live.crowded = true;
         live.loading = false;
         live.handle = Default::default();
-        // What it has written since its last snapshot is not there any more.
+        // The output since its last snapshot is dropped.
         self.shared.enter(id, TaskState::Ready);
         self.admit();
     }
 
-    /// Those are tried again for which there is room.
+    /// Queues the tasks for which there is room now.
     pub(super) fn admit(&mut self) {
         for id in self.shared.budget.ready() {
             if let Some(live) = self.live.get_mut(&id)

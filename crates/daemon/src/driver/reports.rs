@@ -1,29 +1,29 @@
-//! What the driver makes of the workers' reports, and of waits that are over.
+//! What the driver does with the workers' reports, and with waits that are over.
 
 use std::time::Duration;
 
-use super::super::Error as Refused;
-use super::super::complaints::complain;
-use super::super::ending::NotStored;
-use super::super::guest::Guest;
-use super::super::job::{Job, Report};
-use super::storing::Sleep;
-use super::{Driver, Message, Want};
-use crate::model::{Event, TaskId, TaskState, When};
+use crate::driver::not_stored::NotStored;
+use crate::driver::storing::Sleep;
+use crate::driver::{Driver, Message, Want};
+use crate::error::Error as Refused;
+use crate::model::{Event, TaskId, TaskState, Timestamp, When};
+use crate::throttled_log::warn_throttled;
+use crate::workers::guest::LoadedTask;
+use crate::workers::messages::{WorkerJob, WorkerReport};
 
-/// What the log says about tasks that cannot be loaded, or not be written down.
-const LOADING: &str = "loading";
-const SUSPENDING: &str = "suspending";
+/// Topics of the log: tasks that cannot be loaded, and tasks that cannot be frozen.
+const LOADING_TASKS: &str = "loading";
+const SUSPENDING_TASKS: &str = "suspending";
 
-/// While the daemon ends, a guest that could not be written down is tried again so much later.
-const WRITE_AGAIN: Duration = Duration::from_millis(500);
+/// While the daemon ends, a guest that could not be frozen is tried again so much later.
+const FREEZE_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 impl Driver {
-    pub(super) fn report(&mut self, report: Report) {
+    pub(super) fn report(&mut self, report: WorkerReport) {
         match report {
-            Report::Started { id, tail } => {
+            WorkerReport::Started { id, tail } => {
                 self.shared.set_tail(id, tail);
-                self.shared.troubles.over(id);
+                self.shared.retries.over(id);
                 if let Some(live) = self.live.get_mut(&id) {
                     live.loading = false;
                     let waiting = std::mem::take(&mut live.waiting);
@@ -32,34 +32,34 @@ impl Driver {
                         .for_each(|command| self.command(command));
                 }
             }
-            Report::Stale { id, due } => {
+            WorkerReport::Stale { id, due } => {
                 self.release(id, due.map_or(When::NEVER, When::steady));
             }
-            Report::Parked(guest) => self.park(guest),
-            Report::Preempted(guest) => self.preempted(guest),
-            Report::Asked(guest) => self.asked(guest),
-            Report::Store { update, keeps } => {
+            WorkerReport::Parked(guest) => self.park(guest),
+            WorkerReport::Preempted(guest) => self.preempted(guest),
+            WorkerReport::Asked(guest) => self.asked(guest),
+            WorkerReport::Store { update, keeps } => {
                 let id = update.id;
                 if let Some(guest) = &keeps {
                     self.remember(id, guest.memory);
                 }
                 self.store(*update, keeps);
             }
-            Report::Unable {
+            WorkerReport::Unable {
                 guest,
                 error,
                 passes,
             } => self.unable(guest, &error, passes),
-            Report::Trouble { id, error } => {
-                complain(LOADING, &error, || {
+            WorkerReport::NotLoaded { id, error } => {
+                warn_throttled(LOADING_TASKS, &error, || {
                     format!("task {id} cannot go on for now, and is tried again: {error}")
                 });
                 self.again(id, &error);
             }
-            Report::Crowded { id, loaded } => self.crowd(id, loaded),
-            Report::Lost { id } => {
+            WorkerReport::Crowded { id, loaded } => self.crowd(id, loaded),
+            WorkerReport::Lost { id } => {
                 let error = "a part of the daemon failed while the task ran";
-                complain(LOADING, error, || {
+                warn_throttled(LOADING_TASKS, error, || {
                     format!("task {id}: {error}; it goes on from its last snapshot")
                 });
                 self.later(id, error);
@@ -67,17 +67,17 @@ impl Driver {
         }
     }
 
-    /// It goes on from its last snapshot, after a while.
+    /// The task goes on from its last snapshot, after a while.
     pub(super) fn later(&mut self, id: TaskId, error: &str) {
-        // What was kept belongs to a snapshot that is not stored.
+        // The sockets that are kept belong to a snapshot that is not stored.
         self.shared.sockets.drop_kept(id);
         self.again(id, error);
     }
 
-    /// It could not go on, and is tried again after a while. Until then nobody wakes it.
+    /// The task could not go on, and is tried again after a while. Until then nothing wakes it.
     fn again(&mut self, id: TaskId, error: &str) {
         let now = self.shared.time.now();
-        let at = self.shared.troubles.failed(id, now, error);
+        let at = self.shared.retries.failed(id, now, error);
         self.release_to(id, Sleep::Until(at));
     }
 
@@ -89,8 +89,8 @@ impl Driver {
         }
     }
 
-    /// Waits with the instance in memory.
-    pub(super) fn park(&mut self, guest: Box<Guest>) {
+    /// Parks a guest: it waits with its instance in memory.
+    pub(super) fn park(&mut self, guest: Box<LoadedTask>) {
         let id = guest.id;
         self.remember(id, guest.memory);
         let Some(live) = self.live.get(&id) else {
@@ -102,19 +102,20 @@ impl Driver {
         if live.state == TaskState::Running {
             self.step(id, Event::Park);
         }
-        let (wait, wakes) = (guest.task.wait(), guest.task.wakes_at());
+        let wait = guest.task.wait();
+        let wakes = guest.task.wakes_at().map(Timestamp::from_nanos);
         self.shared.set_wait(id, wait, wakes);
         let watchable = guest.task.is_watchable();
         let patience = self.shared.options.hibernate_after;
-        // One that could not be written down is tried again.
+        // A guest that could not be frozen is tried again.
         let now = self.shared.time.now();
-        let trouble = self.shared.troubles.of(id);
+        let trouble = self.shared.retries.of(id);
         let again = trouble.map(|trouble| trouble.next.saturating_sub(now));
         let outbox = self.outbox.clone();
         tokio::spawn(async move {
             let mut guest = guest;
             let handle = guest.task.handle();
-            // One that nobody talks to need not be in memory.
+            // A guest whose sockets are silent need not be in memory.
             let idle = async {
                 match (again, watchable) {
                     (Some(left), _) => tokio::time::sleep(Duration::from_nanos(left)).await,
@@ -125,7 +126,7 @@ impl Driver {
             tokio::select! {
                 () = handle.asked() => {}
                 () = idle => handle.suspend(),
-                // Whether it is over is seen when it is run.
+                // Whether the limit is reached is seen when the guest is run.
                 () = crate::task::time_ends(&guest.task) => drop(guest.task.check_time()),
                 ready = crate::task::reactor::ready(&mut guest.task) => {
                     if let Err(error) = ready {
@@ -133,12 +134,12 @@ impl Driver {
                     }
                 }
             }
-            // The driver has gone.
+            // An error means that the driver has ended.
             let _ = outbox.send(Message::WaitOver(guest));
         });
     }
 
-    pub(super) fn wait_over(&mut self, guest: Box<Guest>) {
+    pub(super) fn wait_over(&mut self, guest: Box<LoadedTask>) {
         let id = guest.id;
         if guest.task.handle().is_asked() {
             return self.asked(guest);
@@ -150,7 +151,7 @@ impl Driver {
         }
     }
 
-    pub(super) fn preempted(&mut self, guest: Box<Guest>) {
+    pub(super) fn preempted(&mut self, guest: Box<LoadedTask>) {
         let id = guest.id;
         self.remember(id, guest.memory);
         let wanted = self
@@ -167,28 +168,28 @@ impl Driver {
         }
     }
 
-    /// The guest stands where it can be written down.
-    pub(super) fn asked(&mut self, guest: Box<Guest>) {
+    /// A guest that was asked to suspend has unwound, and can be frozen.
+    pub(super) fn asked(&mut self, guest: Box<LoadedTask>) {
         let state = match self.live.get(&guest.id).map(|live| live.want) {
             None => return,
             Some(Want::Pause) => TaskState::Paused,
             Some(Want::Give) => TaskState::Moving,
-            // A killed guest is stepped once more, which fails at once and says so.
-            Some(Want::Kill) => return self.pool.send(Job::Step(guest)),
+            // A killed guest is stepped once more; that step fails at once with the reason.
+            Some(Want::Kill) => return self.pool.send(WorkerJob::Step(guest)),
             Some(Want::Settle | Want::Nothing) => TaskState::Hibernated,
         };
-        self.pool.send(Job::Freeze(guest, state));
+        self.pool.send(WorkerJob::Freeze(guest, state));
     }
 
-    /// Nothing is lost: the guest goes on in memory, and is tried again at its next wait. While the daemon ends, what
-    /// passes is tried again for as long as that takes.
-    pub(super) fn unable(&mut self, guest: Box<Guest>, error: &str, passes: bool) {
+    /// A guest could not be frozen. Nothing is lost: it goes on in memory, and is tried again at its
+    /// next wait. While the daemon ends, what passes is tried again for as long as that takes.
+    pub(super) fn unable(&mut self, guest: Box<LoadedTask>, error: &str, passes: bool) {
         let id = guest.id;
-        complain(SUSPENDING, error, || {
+        warn_throttled(SUSPENDING_TASKS, error, || {
             format!("task {id} cannot be suspended, stays in memory, and is tried again: {error}")
         });
         let now = self.shared.time.now();
-        self.shared.troubles.failed(id, now, error);
+        self.shared.retries.failed(id, now, error);
         guest.task.handle().clear();
         let Some(live) = self.live.get_mut(&id) else {
             return;
@@ -203,7 +204,7 @@ impl Driver {
             false => self.park(guest),
             true if passes => {
                 live.unstored = Some(error.into());
-                self.write_again(guest);
+                self.freeze_again(guest);
             }
             true => {
                 let error = Some(error.into());
@@ -213,13 +214,13 @@ impl Driver {
         }
     }
 
-    /// Tries once more to write a guest down, after a while.
-    fn write_again(&self, guest: Box<Guest>) {
+    /// Tries once more to freeze a guest, after a while.
+    fn freeze_again(&self, guest: Box<LoadedTask>) {
         let outbox = self.outbox.clone();
         tokio::spawn(async move {
-            tokio::time::sleep(WRITE_AGAIN).await;
+            tokio::time::sleep(FREEZE_AGAIN_AFTER).await;
             guest.task.handle().suspend();
-            // The driver has gone.
+            // An error means that the driver has ended.
             let _ = outbox.send(Message::WaitOver(guest));
         });
     }

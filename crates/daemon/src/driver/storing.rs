@@ -1,17 +1,18 @@
-//! What the driver has stored, and what follows when it is durable.
+//! What the driver stores, and what follows when that is durable.
 
-use super::super::commands::{Ask, Command, Planned};
-use super::super::complaints::complain;
-use super::super::guest::Guest;
-use super::super::moving::{Move, Step};
-use super::{Answered, Driver, Message, Want};
+use crate::driver::commands::{Ask, Command};
+use crate::driver::planned::PlannedChange;
+use crate::driver::{Answered, Driver, Message, Want};
 use crate::model::{Event, TaskId, TaskState, When};
+use crate::moving::step::{MoveStep, TaskMove};
 use crate::store::{Change, Due, Error as StoreError, Update, Verdict};
+use crate::throttled_log::warn_throttled;
+use crate::workers::guest::LoadedTask;
 
-/// What the log says about states that are given up.
-const STORING: &str = "storing";
+/// Topic of the log: states that could not be stored.
+const STORING_STATES: &str = "storing";
 
-/// When a task that is let go of is looked at again.
+/// When a task that is released is looked at again.
 pub(super) enum Sleep {
     /// As it is stored: when it is due, or when one of its sockets is ready.
     Stored(When),
@@ -20,7 +21,7 @@ pub(super) enum Sleep {
 }
 
 impl Driver {
-    pub(super) fn store(&mut self, update: Update, keeps: Option<Box<Guest>>) {
+    pub(super) fn store(&mut self, update: Update, keeps: Option<Box<LoadedTask>>) {
         let id = update.id;
         if let Some(live) = self.live.get_mut(&id) {
             live.busy = true;
@@ -41,43 +42,46 @@ impl Driver {
                 }
             },
         };
-        let planned = (change, Some(state), due);
-        self.send_change(id, planned, keeps);
+        let state = Some(state);
+        self.send_change(id, PlannedChange { change, state, due }, keeps);
     }
 
     /// The move for which a task was stopped.
-    fn asked_move(&self, id: TaskId) -> Option<&Move> {
+    fn asked_move(&self, id: TaskId) -> Option<&TaskMove> {
         let asked = &self.live.get(&id)?.asked;
         asked.iter().find_map(|command| match &command.ask {
-            Ask::Move(given) if given.step == Step::Give => Some(&**given),
+            Ask::Move(given) if given.step == MoveStep::Give => Some(&**given),
             _ => None,
         })
     }
 
-    /// Stores what must not be lost, however long it takes.
+    /// Stores a change that must not be lost, however long that takes.
     pub(super) fn send_change(
         &mut self,
         id: TaskId,
-        (change, state, due): Planned,
-        keeps: Option<Box<Guest>>,
+        planned: PlannedChange,
+        keeps: Option<Box<LoadedTask>>,
     ) {
+        let PlannedChange { change, state, due } = planned;
         let outbox = self.outbox.clone();
-        // The driver has gone.
+        // An error means that the driver has ended.
         let failing = move |error: String| drop(outbox.send(Message::Unstored { id, error }));
         let answer = self.answer(id, state, due, None, keeps);
         self.shared.journal.keep(vec![change], failing, answer);
     }
 
-    /// Stores what somebody asked of a task that stands in the store, where it is due at `was`. If that
-    /// cannot be stored, the task stays as it is, and whoever asked is told; only a move that has begun
-    /// goes on trying.
+    /// Stores the change that a command makes to a task that is only in the store, where the task
+    /// is due at `was`. If the change cannot be stored, the task stays as it is and the command is
+    /// answered with the reason. Only a step of a move that has begun is tried until it can be
+    /// stored.
     pub(super) fn try_change(
         &mut self,
         id: TaskId,
-        (change, state, due): Planned,
+        planned: PlannedChange,
         was: When,
         begun: bool,
     ) {
+        let PlannedChange { change, state, due } = planned;
         let answer = self.answer(id, state, due, Some(was), None);
         match begun {
             true => self.shared.journal.keep(vec![change], drop, answer),
@@ -91,7 +95,7 @@ impl Driver {
         state: Option<TaskState>,
         due: When,
         was: Option<When>,
-        keeps: Option<Box<Guest>>,
+        keeps: Option<Box<LoadedTask>>,
     ) -> impl FnOnce(Result<Vec<Verdict>, StoreError>) + Send + 'static {
         self.storing += 1;
         let outbox = self.outbox.clone();
@@ -106,7 +110,7 @@ impl Driver {
                 was,
                 keeps,
             };
-            // The driver has gone.
+            // An error means that the driver has ended.
             let _ = outbox.send(Message::Answered(Box::new(answered)));
         }
     }
@@ -161,20 +165,20 @@ impl Driver {
             }
             Err(error) if was.is_some() => {
                 for command in std::mem::take(&mut live.asked) {
-                    // Whoever asked has gone.
+                    // An error means that the caller no longer waits.
                     let _ = command.reply.send(Err(error.again().into()));
                 }
                 return self.release(id, was.unwrap_or(When::NEVER));
             }
             Err(error) => {
                 let error = format!("it could not be stored: {error}");
-                complain(STORING, &error, || {
+                warn_throttled(STORING_STATES, &error, || {
                     format!("task {id} goes on from its last snapshot: {error}")
                 });
                 return self.later(id, &error);
             }
         }
-        self.shared.troubles.over(id);
+        self.shared.retries.over(id);
         // What was asked of one that stood in the store has become so.
         match (was, state) {
             (None, _) | (_, Some(TaskState::Hibernated)) => {}
@@ -214,7 +218,7 @@ impl Driver {
         }
     }
 
-    /// Whether a task comes from another daemon, which may be in another time zone.
+    /// Whether a task arrives from another daemon, which may be in another time zone.
     fn arrives(&self, id: TaskId) -> bool {
         let state = self.live.get(&id).map(|live| live.state);
         state == Some(TaskState::Arriving)
@@ -230,7 +234,7 @@ impl Driver {
             (TaskState::Paused, TaskState::Hibernated) => &[Event::Resume],
             (TaskState::Moved, TaskState::Hibernated) => &[Event::Rearm],
             (TaskState::Moved, TaskState::Paused) => &[Event::Rearm, Event::Pause],
-            // Over, and armed anew by its schedule; or asleep.
+            // Asleep, or over and started anew by its schedule.
             (_, TaskState::Hibernated) => &[Event::Hibernate],
             (_, TaskState::Paused) => &[Event::Pause],
             (_, TaskState::Exited) => &[Event::Exit],
@@ -261,7 +265,7 @@ impl Driver {
         }
     }
 
-    /// Nothing is being done with the task any more: what is stored is all there is.
+    /// Nothing is being done on the task any longer: its row is all there is.
     pub(super) fn release(&mut self, id: TaskId, due: When) {
         self.release_to(id, Sleep::Stored(due));
     }
@@ -285,7 +289,7 @@ impl Driver {
             Sleep::Until(at) => {
                 self.watched.remove(&id);
                 self.shared.sockets.unwatch(id);
-                // It was to go on, whatever woke it.
+                // The task is to go on then, whatever woke it before.
                 self.knocked.insert(id, at);
                 self.queue.insist(Due { at, id });
             }
@@ -295,7 +299,8 @@ impl Driver {
                 } else if !self.watched.contains_key(&id) {
                     self.watch(id);
                 }
-                // In the store one that is watched is due; this daemon hears who knocks.
+                // In the store a watched task is due at once; this daemon watches its sockets
+                // instead.
                 match self.watched.get(&id) {
                     Some(wakes) => self.sleep(id, *wakes),
                     None => self.sleep(id, due),

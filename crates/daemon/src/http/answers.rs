@@ -8,11 +8,14 @@ use axum::extract::{FromRequest, FromRequestParts, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use super::Served;
+use super::served::Served;
 use super::wire::{Problem, Wrong};
+use crate::error::Error as DaemonError;
+use crate::model::TaskId;
 use crate::model::error::{Error, ErrorKind};
+use crate::peers::Peers;
 
-pub(super) type Shared = State<Arc<Served>>;
+pub(super) type ServedState = State<Arc<Served>>;
 pub(super) type Answer<T> = Result<T, Refused>;
 
 /// A request that failed.
@@ -33,13 +36,13 @@ impl Refused {
         }
     }
 
-    /// The same of this sort.
+    /// The same refusal, with this kind of error.
     pub(super) fn of(self, kind: ErrorKind) -> Self {
         let kind = Some(kind);
         Self { kind, ..self }
     }
 
-    /// The same with another status.
+    /// The same refusal, with another status.
     pub(super) fn with(self, status: StatusCode) -> Self {
         Self { status, ..self }
     }
@@ -68,9 +71,9 @@ impl From<Wrong> for Refused {
 
 impl From<Error> for Refused {
     fn from(error: Error) -> Self {
-        let text = error.to_string();
+        let cause = error.cause::<DaemonError>();
         let status = match error.kind() {
-            ErrorKind::Task if text.contains("there is no task") => StatusCode::NOT_FOUND,
+            _ if matches!(cause, Some(DaemonError::NoTask(_))) => StatusCode::NOT_FOUND,
             ErrorKind::Task => StatusCode::CONFLICT,
             ErrorKind::Busy => StatusCode::SERVICE_UNAVAILABLE,
             ErrorKind::Write => StatusCode::INSUFFICIENT_STORAGE,
@@ -79,11 +82,10 @@ impl From<Error> for Refused {
             ErrorKind::Store | ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::BAD_REQUEST,
         };
-        let cause = error.cause::<crate::Error>();
         let field = cause.and_then(|cause| cause.field()).map(String::from);
         Self {
             status,
-            text,
+            text: error.to_string(),
             field,
             kind: Some(error.kind()),
         }
@@ -101,12 +103,23 @@ macro_rules! refused_from {
 }
 refused_from!(JsonRejection, PathRejection, QueryRejection, BytesRejection);
 
+/// The task that a path names, by its number or its name.
+pub(super) async fn find(served: &Served, id: &str) -> Answer<TaskId> {
+    Ok(served.daemon.find(id).await?)
+}
+
+/// Other daemons, of a daemon that was started with peers.
+pub(super) fn known_peers(served: &Served) -> Answer<&Arc<Peers>> {
+    let without = || bad("this daemon was started without peers");
+    served.peers.as_ref().ok_or_else(without)
+}
+
 /// JSON, or the problem with it in our own form.
 #[derive(FromRequest)]
 #[from_request(via(Json), rejection(Refused))]
 pub(super) struct Body<T>(pub(super) T);
 
-/// Part of the path, or the problem with it in our own form.
+/// A part of the path, or the problem with it in our own form.
 #[derive(FromRequestParts)]
 #[from_request(via(axum::extract::Path), rejection(Refused))]
 pub(super) struct Path<T>(pub(super) T);
@@ -114,22 +127,23 @@ pub(super) struct Path<T>(pub(super) T);
 /// A query, or the problem with it in our own form.
 #[derive(FromRequestParts)]
 #[from_request(via(Query), rejection(Refused))]
-pub(super) struct Asked<T>(pub(super) T);
+pub(super) struct QueryOf<T>(pub(super) T);
 
 pub(super) fn problem(status: StatusCode, text: &str) -> Response {
     Refused::new(status, text).into_response()
 }
 
-/// Of a message there are at most so many bytes at its beginning, and at its end: it may quote what was sent.
-const LONGEST: usize = 2048;
+/// So many bytes of a message are kept at its beginning and at its end, because it may quote what
+/// was sent.
+const MESSAGE_END_BYTES: usize = 2048;
 
-/// A message that is not too long.
+/// A message, with its middle cut out where it is too long.
 pub(super) fn told(text: String) -> String {
-    if text.len() <= 2 * LONGEST {
+    if text.len() <= 2 * MESSAGE_END_BYTES {
         return text;
     }
-    let start = &text[..text.floor_char_boundary(LONGEST)];
-    let end = &text[text.ceil_char_boundary(text.len() - LONGEST)..];
+    let start = &text[..text.floor_char_boundary(MESSAGE_END_BYTES)];
+    let end = &text[text.ceil_char_boundary(text.len() - MESSAGE_END_BYTES)..];
     format!("{start}…{end}")
 }
 

@@ -1,21 +1,31 @@
-//! The daemon over HTTP: an API, metrics, and a dashboard. `wire` holds what travels; clients use it too.
+//! The daemon over HTTP: the API, metrics and events. Commands are clients of it and use [`wire`]
+//! too.
+//!
+//! | file | what stands there |
+//! | --- | --- |
+//! | this one | the paths, and how large their bodies may be |
+//! | `connections` | connections, before a request is handled |
+//! | `answers` | what requests are taken from and answered with; a status follows from an error's kind |
+//! | `tasks`, `modules`, `snapshots`, `runs`, `streams`, `limits`, `stats` | the paths of those names |
+//! | `peers`, `moves` | the paths about other daemons, and about moves that are open |
+//! | `openapi` | the document that describes all of it, with `descriptions` |
+//! | [`wire`] | what travels, as JSON |
 
-pub mod accept;
-mod admission;
 mod answers;
-mod api;
-mod auth;
-mod bodies;
-mod dashboard;
+mod connections;
+mod descriptions;
 mod limits;
-mod observe;
-mod peer;
-mod routes;
+mod modules;
+mod moves;
+mod openapi;
+pub mod peers;
 mod runs;
-mod serving;
+mod served;
+mod snapshots;
+mod stats;
 mod streams;
 mod tail;
-pub mod takeover;
+mod tasks;
 pub mod wire;
 
 use std::sync::Arc;
@@ -26,29 +36,26 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post, put};
 
-use self::auth::Access;
-use self::bodies::Bound;
-use crate::Daemon;
+use self::connections::auth::{self, Access};
+use self::connections::bodies::{self, Bound};
+use self::connections::serving;
+use self::served::Served;
+use crate::daemon::Daemon;
+use crate::dashboard;
 use crate::model::Limit;
 
-pub use peer::{Peers, wire as peers};
+pub use self::connections::accept;
+pub(crate) use self::connections::admission;
+pub use crate::peers::Peers;
 
-/// The largest upload: no engine takes a larger module, and there are as good as no larger snapshots.
-const UPLOAD: u64 = 1 << 30;
+/// Bytes of the largest upload. No engine takes a larger module, and hardly any snapshot is larger.
+const LARGEST_UPLOAD_BYTES: u64 = 1 << 30;
 
-/// The largest task, and the largest batch of them. Arguments and environment of a task have 2 MiB at most, each byte
-/// of which may take six in JSON.
-const TASKS: u64 = 16 << 20;
+/// Bytes of the largest request with tasks.
+const LARGEST_TASKS_BYTES: u64 = tasks::LARGEST_BATCH_BYTES;
 
-/// The largest body of any other request.
-const OTHER: u64 = 1 << 20;
-
-/// What the handlers share.
-struct Served {
-    daemon: Arc<Daemon>,
-    peers: Option<Arc<Peers>>,
-    started: Instant,
-}
+/// Bytes of the largest body of any other request.
+const LARGEST_OTHER_BYTES: u64 = 1 << 20;
 
 /// How the API is offered.
 #[derive(Clone, Debug)]
@@ -100,7 +107,7 @@ pub fn router(daemon: Arc<Daemon>, options: ServerOptions) -> Router {
     });
     let limits = served.daemon.options().limits;
     let bound = |bytes, hint| from_fn_with_state(Bound::new(bytes, hint), bodies::bounded);
-    let upload = |limit, hint| bound(limits.value(limit).min(UPLOAD), hint);
+    let upload = |limit, hint| bound(limits.value(limit).min(LARGEST_UPLOAD_BYTES), hint);
     let module = upload(
         Limit::Module,
         "`dormouse serve --limit module=VALUE` takes larger modules, up to 1G",
@@ -110,39 +117,42 @@ pub fn router(daemon: Arc<Daemon>, options: ServerOptions) -> Router {
         "`dormouse serve --limit snapshot=VALUE` takes larger snapshots, up to 1G",
     );
     let tasks = bound(
-        TASKS,
+        LARGEST_TASKS_BYTES,
         "put large input into a file, and many tasks into several batches",
     );
     let uploads = Router::new()
-        .route("/v1/snapshots", post(routes::import))
+        .route("/v1/snapshots", post(snapshots::import))
         .route_layer(snapshot)
         .merge(
             Router::new()
-                .route("/v1/modules", put(routes::put_module))
+                .route("/v1/modules", put(modules::put))
                 .route_layer(module),
         );
     let submitting = Router::new()
-        .route("/v1/tasks", get(routes::list).post(routes::submit))
-        .route("/v1/batch", post(routes::batch))
+        .route("/v1/tasks", get(tasks::list).post(tasks::submit))
+        .route("/v1/batch", post(tasks::batch))
         .route_layer(tasks);
     let api = Router::new()
-        .route("/v1/tasks/{id}", get(routes::show).delete(routes::remove))
-        .route("/v1/tasks/{id}/pause", post(routes::pause))
-        .route("/v1/tasks/{id}/resume", post(routes::resume))
-        .route("/v1/tasks/{id}/kill", post(routes::kill))
+        .route("/v1/tasks/{id}", get(tasks::show).delete(tasks::remove))
+        .route("/v1/tasks/{id}/pause", post(tasks::pause))
+        .route("/v1/tasks/{id}/resume", post(tasks::resume))
+        .route("/v1/tasks/{id}/kill", post(tasks::kill))
         .route("/v1/tasks/{id}/start", post(runs::start))
         .route("/v1/tasks/{id}/runs", get(runs::runs))
         .route("/v1/tasks/{id}/logs", get(streams::logs))
-        .route("/v1/tasks/{id}/snapshot", get(routes::export))
-        .route("/v1/modules/{digest}", get(routes::find_module))
-        .route("/v1/stats", get(observe::stats))
+        .route("/v1/tasks/{id}/snapshot", get(snapshots::export))
+        .route("/v1/modules/{digest}", get(modules::find))
+        .route("/v1/stats", get(stats::stats))
         .route("/v1/limits", get(limits::limits))
-        .route("/v1/timeline", get(observe::timeline))
+        .route("/v1/timeline", get(stats::timeline))
         .route("/v1/events", get(streams::events))
-        .route("/metrics", get(observe::metrics))
-        .route("/openapi.json", get(api::document))
-        .merge(peer::routes())
-        .route_layer(bound(OTHER, "no request of this path needs more"))
+        .route("/metrics", get(stats::metrics))
+        .route("/openapi.json", get(openapi::document))
+        .merge(peers::routes())
+        .route_layer(bound(
+            LARGEST_OTHER_BYTES,
+            "no request of this path needs more",
+        ))
         .merge(uploads)
         .merge(submitting)
         .layer(DefaultBodyLimit::disable())

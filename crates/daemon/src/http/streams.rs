@@ -14,16 +14,16 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use utoipa::IntoParams;
 
-use super::Served;
-use super::api::{Binary, TASK};
-use super::routes::{Asked, Path, Refused, bad, find};
+use super::answers::{Path, QueryOf, Refused, bad, find};
+use super::descriptions::{Binary, TASK};
+use super::served::Served;
 use super::tail::LastLines;
 use super::wire::{Moved, Output, read_time};
-use crate::Piece;
-use crate::model::TaskId;
+use crate::daemon::info::Piece;
+use crate::model::{TaskId, Timestamp};
 
 /// Bytes of output that are read from the store at once.
-const CHUNK: u64 = 1 << 20;
+const OUTPUT_BYTES_AT_ONCE: u64 = 1 << 20;
 
 /// Which output.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -50,7 +50,7 @@ pub(super) struct OutputQuery {
 pub(super) async fn logs(
     State(served): State<Arc<Served>>,
     Path(id): Path<String>,
-    Asked(query): Asked<OutputQuery>,
+    QueryOf(query): QueryOf<OutputQuery>,
 ) -> Result<Response, Refused> {
     let id = find(&served, &id).await?;
     served.daemon.task(id).await?;
@@ -66,7 +66,7 @@ pub(super) async fn logs(
         id,
         raw,
         lines,
-        since: since.map_err(bad)?.unwrap_or(0),
+        since: since.map_err(bad)?.unwrap_or_default(),
         tail: query.tail,
     };
     let follow = query.follow.unwrap_or(false);
@@ -84,8 +84,8 @@ struct Writer {
     id: TaskId,
     raw: bool,
     lines: mpsc::Sender<Result<Vec<u8>, Infallible>>,
-    /// Only what was written at that time or later, in nanoseconds since the Unix epoch.
-    since: u64,
+    /// Only what was written at that time or later.
+    since: Timestamp,
     /// At first only so many lines.
     tail: Option<usize>,
 }
@@ -100,7 +100,7 @@ impl Writer {
         let mut from = from;
         let mut last = self.tail.map(LastLines::new);
         let (tail, written) = loop {
-            let Ok(outputs) = daemon.output(self.id, from, CHUNK).await else {
+            let Ok(outputs) = daemon.output(self.id, from, OUTPUT_BYTES_AT_ONCE).await else {
                 return;
             };
             from = outputs.next;
@@ -187,7 +187,8 @@ impl Writer {
     }
 }
 
-/// Changes of state as they happen, as server-sent events. Those that a slow reader misses are left out.
+/// Changes of state as they happen, as server-sent events. Those that a slow reader misses are left
+/// out.
 #[utoipa::path(get, path = "/v1/events", operation_id = "watch_events",
     responses((status = 200, body = String, content_type = "text/event-stream",
         description = "Events without end; the data of each is a `Moved`")))]

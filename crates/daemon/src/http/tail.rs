@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::Piece;
+use crate::daemon::info::Piece;
 
 /// Keeps the last lines of what is pushed. The lines of both streams count together, as they come.
 pub(super) struct LastLines {
@@ -77,14 +77,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::store::{Entry, Stream};
+    use crate::model::Timestamp;
+    use crate::store::{OutputPiece, Stream};
 
     fn piece(text: &str) -> Piece {
         Piece {
             place: None,
-            entry: Entry {
+            entry: OutputPiece {
                 stream: Stream::Stdout,
-                time: 0,
+                time: Timestamp::EPOCH,
                 bytes: text.into(),
             },
         }

@@ -1,5 +1,5 @@
-//! Tasks that move from one daemon to another: what each side keeps of it, so that at any time exactly
-//! one of them has the task. How the two talk is `server/peer`'s.
+//! Tasks that move from one daemon to another: what source and target keep of a move, so that
+//! exactly one of them has the task at any time. How the two talk to each other stands in `peers`.
 //!
 //! ```text
 //!   source                                     target
@@ -19,16 +19,18 @@
 //!   moved     (nothing) ------ settled ----->  (nothing remembered)
 //! ```
 //!
-//! The words in brackets are records in the store ([`TransferStep`]), written in one transaction with the
-//! task. The one commit that makes the record `Given` passes the task on: before it the source alone
-//! decides, and takes the task back after any failure without asking anybody; after it the source never
-//! runs the task again, and the target, which held it durably before, asks and is told until it knows.
+//! The words in brackets are phases ([`MovePhase`]) of the move's record in the store, which is
+//! written in one transaction with the task. The one commit that makes the phase `Given` passes the
+//! task on. Before it the source alone decides: after any failure it takes the task back without
+//! asking. After it the source never runs the task again. The target, which held the task durably
+//! before, asks the source until it knows.
 
-mod change;
-mod decide;
-mod hold;
-mod leave;
-mod offer;
+pub(crate) mod decision;
+pub(crate) mod note;
+pub(crate) mod offer;
+mod source;
+pub(crate) mod step;
+pub(crate) mod target;
 
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
@@ -36,73 +38,30 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
-use serde::{Deserialize, Serialize};
 
-use super::guest::Worker;
-use crate::model::{TaskId, TransferId};
+use crate::model::{MoveId, TaskId};
+use crate::workers::worker::Worker;
 
-pub(super) use change::{Move, Step};
-pub use decide::{Claim, Standing};
-pub use hold::{Blob, Considered, Grants};
-use offer::OfferedPiece;
-pub(super) use offer::OfferedSnapshot;
-pub use offer::{Formats, Inquiry, Offer};
-
-/// So many moves that ended without us are remembered until the daemon ends: an offer of one of them may
-/// still lie in a connection's buffers.
+/// So many moves that ended before their task was held here are remembered until the daemon ends,
+/// because an offer of one may still be in a connection's buffers.
 #[expect(clippy::expect_used, reason = "the compiler evaluates it")]
-const DEAD: NonZeroUsize = NonZeroUsize::new(4096).expect("it is not zero");
-
-/// Where a task has gone.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MovedTo {
-    /// Which daemon.
-    pub daemon: String,
-    /// Where that is.
-    pub address: String,
-    /// The task's number there.
-    pub task: u64,
-    /// The other daemon has said that it knows.
-    pub settled: bool,
-    /// The move.
-    #[serde(default)]
-    pub transfer: Option<TransferId>,
-}
-
-/// What is known of a move, beside what the store knows.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Note {
-    /// The other daemon.
-    pub daemon: String,
-    /// Where that is; empty where it did not say.
-    pub address: String,
-    /// The task was paused, and is to be so again.
-    pub paused: bool,
-    /// The task's number at the other side, where it is known.
-    pub theirs: u64,
-    /// When an operator decided where the task is, in nanoseconds since the Unix epoch.
-    #[serde(default)]
-    pub decided: Option<u64>,
-    /// Why the task is set aside.
-    #[serde(default)]
-    pub why: Option<String>,
-}
+const REMEMBERED_DEAD_MOVES: NonZeroUsize = NonZeroUsize::new(4096).expect("it is not zero");
 
 /// What a daemon knows of moves that are under way.
 pub(super) struct Moving {
     worker: Worker,
     active: Mutex<HashSet<TaskId>>,
-    dead: Mutex<LruCache<TransferId, ()>>,
+    dead: Mutex<LruCache<MoveId, ()>>,
     draining: AtomicBool,
 }
 
 impl Moving {
-    /// `worker` is asked whether what arrives can be resumed here.
+    /// `worker` tries whether a task that arrives can be resumed here.
     pub(super) fn new(worker: Worker) -> Self {
         Self {
             worker,
             active: Mutex::default(),
-            dead: Mutex::new(LruCache::new(DEAD)),
+            dead: Mutex::new(LruCache::new(REMEMBERED_DEAD_MOVES)),
             draining: AtomicBool::new(false),
         }
     }
@@ -119,7 +78,7 @@ impl Moving {
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn dead(&self) -> MutexGuard<'_, LruCache<TransferId, ()>> {
+    fn dead(&self) -> MutexGuard<'_, LruCache<MoveId, ()>> {
         self.dead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

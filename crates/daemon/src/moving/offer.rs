@@ -1,24 +1,24 @@
-//! What travels from one daemon to the other, as data.
+//! What travels from the source of a move to its target, as data.
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Digest, TransferId};
+use crate::model::{Digest, MoveId, Timestamp};
 
-/// The forms in which a daemon keeps what moves. Both sides must keep it in the same.
+/// The forms in which a daemon keeps tasks and snapshots. Source and target must have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Formats {
     /// The snapshot format's version.
     pub snapshot: u32,
-    /// The form of what is submitted and of what is known of a task.
+    /// The form in which spec and status of a task are stored.
     pub task: u32,
 }
 
 impl Formats {
-    /// Those of this build.
+    /// The forms of this build.
     pub fn ours() -> Self {
         Self {
             snapshot: crate::task::SNAPSHOT_VERSION,
-            task: u32::from(super::super::spec::FORM),
+            task: u32::from(crate::stored::encoding::FORM),
         }
     }
 }
@@ -33,12 +33,12 @@ impl std::fmt::Display for Formats {
     }
 }
 
-/// What the other side has to know before anything stops.
+/// What the target has to know before the task is stopped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Inquiry {
+pub struct MoveInquiry {
     /// Digest of the resumable module.
     pub module: Digest,
-    /// What was submitted, as the scheduler encodes it, with the directories of the other side.
+    /// What was submitted, as the daemon encodes it, with the target's directories.
     #[serde(with = "serde_bytes")]
     pub spec: Vec<u8>,
     /// The task's name.
@@ -49,29 +49,28 @@ pub struct Inquiry {
 
 /// A task that is offered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Offer {
+pub struct TaskOffer {
     /// The move.
-    pub transfer: TransferId,
-    /// The task as it was called: daemon, number and version.
+    pub move_id: MoveId,
+    /// The task's name at the source: daemon, number and version.
     pub origin: String,
     /// Its name.
     pub name: Option<String>,
     /// Digest of the resumable module.
     pub module: Digest,
-    /// What was submitted, with the directories of the other side.
+    /// What was submitted, as the daemon encodes it, with the target's directories.
     #[serde(with = "serde_bytes")]
     pub spec: Vec<u8>,
-    /// What is known of it, as the scheduler encodes it.
+    /// What is known of it, as the daemon encodes it.
     #[serde(with = "serde_bytes")]
     pub status: Vec<u8>,
-    /// It was paused, and is to stay so.
+    /// It was paused, and is to stay paused.
     pub paused: bool,
     /// Its snapshot, if it has run.
     pub snapshot: Option<OfferedSnapshot>,
     /// What it has written, the oldest first.
     pub output: Vec<OfferedPiece>,
     /// Keys of its connections that are to be carried.
-    #[serde(default)]
     pub streams: Vec<u64>,
 }
 
@@ -90,8 +89,8 @@ pub struct OfferedSnapshot {
 pub struct OfferedPiece {
     /// Whether it was written to standard error.
     pub error: bool,
-    /// When it was written, in nanoseconds since the Unix epoch.
-    pub time: u64,
+    /// When it was written.
+    pub time: Timestamp,
     /// What was written.
     #[serde(with = "serde_bytes")]
     pub bytes: Vec<u8>,

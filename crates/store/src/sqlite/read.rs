@@ -1,16 +1,20 @@
 //! What reads the database.
 
+use std::time::Duration;
+
 use rusqlite::types::{FromSql, Value};
-use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::super::{
-    Due, Entry, Filter, Frozen, Logged, Row, Stamp, Stream, Transfer, TransferStep,
+use super::encoding::{
+    chunk_id, known_state, phase_number, phase_of, signed, state_number, stream_of, unsigned,
 };
-use super::{chunk_id, known_state, signed, state_number, unsigned};
 use crate::model::clock::Mark;
-use crate::model::{Digest, TaskId, TaskState, TransferId};
+use crate::model::{Digest, MoveId, TaskId, TaskState, Timestamp};
+use crate::moves::{MovePhase, MoveRecord};
+use crate::store::{Due, Filter, Stamp};
+use crate::task::{OutputPiece, StoredPiece, StoredSnapshot, TaskRow};
 
-// Whatever the version is, it is a number: a damaged task is removed by it, too.
+// Whatever a version is, it is read as a number: a damaged task is removed by its version, too.
 const COLUMNS: &str = "t.id, coalesce(CAST(t.version AS INTEGER), 0), t.state, t.due, t.name,
     (SELECT digest FROM blobs WHERE id = t.module), t.spec, t.status, t.log_bytes,
     coalesce(length(t.snapshot), 0) + CASE WHEN t.pack IS NULL THEN 0 ELSE
@@ -20,13 +24,13 @@ const COLUMNS: &str = "t.id, coalesce(CAST(t.version AS INTEGER), 0), t.state, t
        WHERE id >= b.pack << 20 AND id < (b.pack + 1) << 20)
      FROM blobs b WHERE b.id = t.base AND b.pack IS NOT NULL), 0)";
 
-/// What a task is shown as whose state is none.
-const UNKNOWN: TaskState = TaskState::Paused;
+/// The state of a task whose column names none.
+const UNKNOWN_STATE: TaskState = TaskState::Paused;
 
-/// The columns of one task. One that does not hold what it should is noted, and is a default: whoever reads many
-/// tasks gets the others.
+/// The columns of one task. A column that does not hold what it should is noted, and read as a default,
+/// so that a list has all other tasks.
 struct Columns<'a> {
-    sql: &'a SqlRow<'a>,
+    sql: &'a Row<'a>,
     damage: Option<String>,
 }
 
@@ -45,7 +49,7 @@ impl Columns<'_> {
         let number: i64 = self.get(2, "its state");
         known_state(number).unwrap_or_else(|| {
             self.damaged::<()>(format!("its state is {number}, which is none"));
-            UNKNOWN
+            UNKNOWN_STATE
         })
     }
 
@@ -58,13 +62,13 @@ impl Columns<'_> {
     }
 }
 
-fn row(sql: &SqlRow<'_>) -> rusqlite::Result<Row> {
+fn row(sql: &Row<'_>) -> rusqlite::Result<TaskRow> {
     read_row(sql, None)
 }
 
-fn read_row(sql: &SqlRow<'_>, damage: Option<String>) -> rusqlite::Result<Row> {
+fn read_row(sql: &Row<'_>, damage: Option<String>) -> rusqlite::Result<TaskRow> {
     let mut columns = Columns { sql, damage };
-    Ok(Row {
+    Ok(TaskRow {
         id: TaskId(unsigned(sql.get(0)?)),
         version: unsigned(sql.get(1)?),
         state: columns.state(),
@@ -81,7 +85,7 @@ fn read_row(sql: &SqlRow<'_>, damage: Option<String>) -> rusqlite::Result<Row> {
     })
 }
 
-pub(super) fn task(reader: &Connection, id: TaskId) -> rusqlite::Result<Option<Row>> {
+pub(super) fn task(reader: &Connection, id: TaskId) -> rusqlite::Result<Option<TaskRow>> {
     reader
         .prepare_cached(&format!("SELECT {COLUMNS} FROM tasks t WHERE t.id = ?1"))?
         .query_row([signed(id.0)], row)
@@ -91,7 +95,7 @@ pub(super) fn task(reader: &Connection, id: TaskId) -> rusqlite::Result<Option<R
 pub(super) fn load(
     reader: &Connection,
     id: TaskId,
-) -> rusqlite::Result<Option<(Row, Option<Frozen>)>> {
+) -> rusqlite::Result<Option<(TaskRow, Option<StoredSnapshot>)>> {
     reader
         .prepare_cached(&format!(
             "SELECT {COLUMNS}, t.snapshot, (SELECT digest FROM blobs WHERE id = t.base), t.pack
@@ -104,8 +108,8 @@ pub(super) fn load(
             let base = base.map(Digest::from_bytes);
             let pack: Option<i64> = columns.get(12, "where its snapshot lies");
             let pack = pack.map(unsigned);
-            let frozen = bytes.map(|bytes| Frozen { base, bytes, pack });
-            Ok((read_row(sql, columns.damage)?, frozen))
+            let snapshot = bytes.map(|bytes| StoredSnapshot { base, bytes, pack });
+            Ok((read_row(sql, columns.damage)?, snapshot))
         })
         .optional()
 }
@@ -117,14 +121,14 @@ pub(super) fn named(reader: &Connection, name: &str) -> rusqlite::Result<Option<
         .optional()
 }
 
-pub(super) fn list(reader: &Connection, filter: &Filter) -> rusqlite::Result<Vec<Row>> {
+pub(super) fn list(reader: &Connection, filter: &Filter) -> rusqlite::Result<Vec<TaskRow>> {
     let before = filter.before.map_or(i64::MAX, |id| signed(id.0));
     let states = &filter.states;
     let places = vec!["?"; states.len()].join(", ");
     let mut values = vec![Value::from(before)];
     values.extend(states.iter().map(|state| Value::from(state_number(*state))));
-    // A state that is none is shown as this one.
-    let (wanted, all) = match (states.is_empty(), states.contains(&UNKNOWN)) {
+    // A column that names no state is read as this one.
+    let (wanted, all) = match (states.is_empty(), states.contains(&UNKNOWN_STATE)) {
         (true, _) => (String::new(), 0),
         (false, false) => (format!("AND t.state IN ({places})"), 0),
         (false, true) => {
@@ -162,7 +166,7 @@ pub(super) fn due(
     let (at, id) = after.map_or((-1, -1), |due| (signed(due.at), signed(due.id.0)));
     reader
         .prepare_cached(
-            // What is no number there is larger than all numbers, but for a fraction.
+            // A damaged due time that is no number is larger than all numbers, but for a fraction.
             "SELECT CAST(due AS INTEGER), id FROM tasks
              WHERE due IS NOT NULL AND (due, id) > (?1, ?2) AND due <= ?3
              ORDER BY due, id LIMIT ?4",
@@ -211,7 +215,7 @@ pub(super) fn stamp(reader: &Connection) -> rusqlite::Result<Option<Stamp>> {
             Ok(Some(Stamp {
                 now: unsigned(sql.get(0)?),
                 ahead: sql.get(1)?,
-                realtime: unsigned(realtime),
+                realtime: Timestamp::from_nanos(unsigned(realtime)),
                 machine,
             }))
         })
@@ -220,16 +224,17 @@ pub(super) fn stamp(reader: &Connection) -> rusqlite::Result<Option<Stamp>> {
 pub(super) fn due_counts(
     reader: &Connection,
     from: u64,
-    step: u64,
+    span: Duration,
     count: usize,
 ) -> rusqlite::Result<Vec<u64>> {
     let mut statement = reader.prepare_cached(
         "SELECT count(*) FROM tasks WHERE due IS NOT NULL AND due >= ?1 AND due < ?2",
     )?;
+    let span = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
     (0..count as u64)
         .map(|number| {
-            let start = from.saturating_add(step.saturating_mul(number));
-            let end = start.saturating_add(step);
+            let start = from.saturating_add(span.saturating_mul(number));
+            let end = start.saturating_add(span);
             statement.query_row([signed(start), signed(end)], |sql| {
                 Ok(unsigned(sql.get(0)?))
             })
@@ -242,7 +247,7 @@ pub(super) fn counts(reader: &Connection) -> rusqlite::Result<Vec<(TaskState, u6
         .prepare_cached("SELECT state, count(*) FROM tasks GROUP BY state")?
         .query_map([], |sql| {
             let state = sql.get(0).ok().and_then(known_state);
-            Ok((state.unwrap_or(UNKNOWN), unsigned(sql.get(1)?)))
+            Ok((state.unwrap_or(UNKNOWN_STATE), unsigned(sql.get(1)?)))
         })?
         .collect()
 }
@@ -305,8 +310,9 @@ pub(super) fn finished(
 ) -> rusqlite::Result<Vec<(TaskId, u64)>> {
     reader
         .prepare_cached(
-            "SELECT id, coalesce(CAST(version AS INTEGER), 0) FROM tasks WHERE state >= 5 AND state IN (5, 6, 9) AND changed < ?1
-             ORDER BY changed LIMIT ?2",
+            "SELECT id, coalesce(CAST(version AS INTEGER), 0) FROM tasks
+             WHERE ended IS NOT NULL AND ended < ?1
+             ORDER BY ended LIMIT ?2",
         )?
         .query_map([signed(before), limit as i64], |sql| {
             Ok((TaskId(unsigned(sql.get(0)?)), unsigned(sql.get(1)?)))
@@ -319,7 +325,7 @@ pub(super) fn output(
     id: TaskId,
     from: u64,
     limit: u64,
-) -> rusqlite::Result<Vec<Logged>> {
+) -> rusqlite::Result<Vec<StoredPiece>> {
     let mut statement = reader.prepare_cached(
         "SELECT place, stream, time, bytes FROM output WHERE task = ?1 AND place >= ?2 ORDER BY place",
     )?;
@@ -332,14 +338,11 @@ pub(super) fn output(
         if size > limit && !found.is_empty() {
             break;
         }
-        found.push(Logged {
+        found.push(StoredPiece {
             place: unsigned(sql.get(0)?),
-            entry: Entry {
-                stream: match sql.get::<_, i64>(1)? {
-                    1 => Stream::Stdout,
-                    _ => Stream::Stderr,
-                },
-                time: unsigned(sql.get(2)?),
+            piece: OutputPiece {
+                stream: stream_of(1, sql.get(1)?)?,
+                time: Timestamp::from_nanos(unsigned(sql.get(2)?)),
                 bytes,
             },
         });
@@ -347,32 +350,28 @@ pub(super) fn output(
     Ok(found)
 }
 
-const TRANSFER: &str = "SELECT id, task, step, peer, note FROM transfers";
+const MOVES: &str = "SELECT id, task, phase, peer, note FROM moves";
 
-fn one_transfer(sql: &SqlRow<'_>) -> rusqlite::Result<Transfer> {
-    let number: i64 = sql.get(2)?;
-    let step = usize::try_from(number).ok();
-    Ok(Transfer {
-        id: TransferId(sql.get(0)?),
+fn one_move(sql: &Row<'_>) -> rusqlite::Result<MoveRecord> {
+    Ok(MoveRecord {
+        id: MoveId(sql.get(0)?),
         task: TaskId(unsigned(sql.get(1)?)),
-        step: step
-            .and_then(|step| TransferStep::ALL.get(step).copied())
-            .ok_or(rusqlite::Error::IntegralValueOutOfRange(2, number))?,
+        phase: phase_of(2, sql.get(2)?)?,
         peer: Digest::from_bytes(sql.get(3)?),
         note: sql.get(4)?,
     })
 }
 
-pub(super) fn transfer(reader: &Connection, id: TransferId) -> rusqlite::Result<Option<Transfer>> {
+pub(super) fn move_record(reader: &Connection, id: MoveId) -> rusqlite::Result<Option<MoveRecord>> {
     reader
-        .prepare_cached(&format!("{TRANSFER} WHERE id = ?1"))?
-        .query_row([id.0], one_transfer)
+        .prepare_cached(&format!("{MOVES} WHERE id = ?1"))?
+        .query_row([id.0], one_move)
         .optional()
 }
 
-pub(super) fn open_transfers(reader: &Connection) -> rusqlite::Result<Vec<Transfer>> {
+pub(super) fn open_moves(reader: &Connection) -> rusqlite::Result<Vec<MoveRecord>> {
     reader
-        .prepare_cached(&format!("{TRANSFER} WHERE step <> 4 ORDER BY id"))?
-        .query_map([], one_transfer)?
+        .prepare_cached(&format!("{MOVES} WHERE phase <> ?1 ORDER BY id"))?
+        .query_map([phase_number(MovePhase::Taken)], one_move)?
         .collect()
 }

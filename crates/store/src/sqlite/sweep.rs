@@ -1,9 +1,10 @@
-//! Removes the chunks of snapshots that have gone, a few at a time.
+//! Removes the chunks of snapshots that were removed, a few at a time.
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::super::{Error, Lease, Stamp};
 use super::write::begin;
+use crate::error::Error;
+use crate::store::{Lease, Stamp};
 
 pub(super) fn sweep(
     connection: &mut Connection,

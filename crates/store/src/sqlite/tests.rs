@@ -1,11 +1,14 @@
 //! Tests of the store in SQLite.
 
-use super::super::{Entry, Hand, Insert, Part, Record, Stream, TransferStep, Update};
+use super::open::FORMAT;
 use super::*;
-use crate::model::When;
+use crate::change::{Insert, MoveChange, SnapshotChange, Update};
 use crate::model::clock::Mark;
+use crate::model::{Timestamp, When};
+use crate::moves::{MovePhase, RecordChange};
+use crate::task::{OutputPiece, Stream};
 
-const SECOND: u64 = 1_000_000_000;
+const SECOND: Duration = Duration::from_secs(1);
 
 fn digest(text: &str) -> Digest {
     Digest::of(text.as_bytes())
@@ -16,7 +19,7 @@ fn at(now: u64) -> Stamp {
     Stamp {
         now,
         ahead: 0,
-        realtime: now,
+        realtime: Timestamp::from_nanos(now),
         machine: None,
     }
 }
@@ -57,16 +60,16 @@ fn update(id: u64, expected: u64) -> Update {
         due: When::steady(70),
         status: b"asleep".to_vec(),
         spec: None,
-        snapshot: Part::Keep,
+        snapshot: SnapshotChange::Keep,
         output: Vec::new(),
         output_limit: 100,
     }
 }
 
-fn line(text: &str) -> Entry {
-    Entry {
+fn line(text: &str) -> OutputPiece {
+    OutputPiece {
         stream: Stream::Stdout,
-        time: 5,
+        time: Timestamp::from_nanos(5),
         bytes: text.as_bytes().to_vec(),
     }
 }
@@ -74,7 +77,7 @@ fn line(text: &str) -> Entry {
 #[test]
 fn what_is_committed_is_there_after_opening_again() {
     let folder = tempfile::tempdir().expect("a folder");
-    let frozen = Frozen {
+    let snapshot = StoredSnapshot {
         base: Some(digest("base")),
         bytes: vec![1, 2, 3],
         pack: None,
@@ -87,7 +90,7 @@ fn what_is_committed_is_there_after_opening_again() {
             pack: None,
         };
         let asleep = Change::Update(Update {
-            snapshot: Part::Set(frozen.clone()),
+            snapshot: SnapshotChange::Set(snapshot.clone()),
             output: vec![line("hello")],
             ..update(7, 1)
         });
@@ -103,11 +106,11 @@ fn what_is_committed_is_there_after_opening_again() {
         (row.module, row.status.as_slice()),
         (digest("module"), &b"asleep"[..])
     );
-    assert_eq!(found, Some(frozen));
+    assert_eq!(found, Some(snapshot));
     assert_eq!(store.last_id().expect("reads"), TaskId(7));
     assert_eq!(store.named("x").expect("reads"), Some(TaskId(7)));
     let output = store.output(TaskId(7), 0, 1000).expect("reads");
-    assert_eq!(output[0].entry, line("hello"));
+    assert_eq!(output[0].piece, line("hello"));
 }
 
 #[test]
@@ -179,7 +182,12 @@ fn due_tasks_come_in_order_and_in_pages() {
     assert_eq!(first, [due(10, 2), due(10, 4)]);
     let rest = store.due(first.last().copied(), 25, 2).expect("reads");
     assert_eq!(rest, [due(20, 3)]);
-    assert_eq!(store.due_counts(10, 10, 3).expect("reads"), [2, 1, 1]);
+    assert_eq!(
+        store
+            .due_counts(10, Duration::from_nanos(10), 3)
+            .expect("reads"),
+        [2, 1, 1]
+    );
 }
 
 #[test]
@@ -215,13 +223,13 @@ fn only_blobs_without_tasks_are_pruned() {
     };
     let batch = [blob("used"), blob("unused"), insert(1, None, None)];
     store.commit(&lease, &at(2), &batch).expect("commits");
-    let frozen = Frozen {
+    let snapshot = StoredSnapshot {
         base: Some(digest("used")),
         bytes: Vec::new(),
         pack: None,
     };
     let asleep = Change::Update(Update {
-        snapshot: Part::Set(frozen),
+        snapshot: SnapshotChange::Set(snapshot),
         ..update(1, 1)
     });
     store
@@ -239,37 +247,45 @@ fn only_blobs_without_tasks_are_pruned() {
     }
 }
 
+/// Whatever format a database has that this build does not know, it is refused and left as it is.
 #[test]
-fn a_newer_format_is_left_alone() {
-    let folder = tempfile::tempdir().expect("a folder");
-    drop(store(folder.path()));
-    let connection = Connection::open(folder.path().join("store.sqlite")).expect("opens");
-    connection
-        .pragma_update(None, "user_version", 99)
-        .expect("writes");
-    drop(connection);
-    let refused = Sqlite::open(folder.path());
-    assert!(matches!(refused, Err(Error::Version { found: 99, .. })));
-}
-
-#[test]
-fn a_store_of_format_1_is_taken_over() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("store.sqlite");
-    let connection = Connection::open(&path).expect("opens");
-    let first = include_str!("schema.sql");
-    connection.execute_batch(first).expect("it is made");
-    let task = "INSERT INTO blobs VALUES (1, zeroblob(32), 0, x'');
-        INSERT INTO tasks VALUES (4, 1, 3, NULL, 1, NULL, 'old', 0, 0, 0, x'01', x'02', NULL);";
-    connection.execute_batch(task).expect("it is written");
-    drop(connection);
-    let store = Sqlite::open(folder.path()).expect("it opens");
-    assert_eq!(store.named("old").expect("reads"), Some(TaskId(4)));
-    assert!(store.open_transfers().expect("reads").is_empty());
-    let found: u32 = Connection::open(&path)
-        .and_then(|other| other.pragma_query_value(None, "user_version", |row| row.get(0)))
-        .expect("reads");
-    assert_eq!(found, FORMAT);
+fn an_unknown_format_is_refused_and_left_alone() {
+    let versions = [0, FORMAT + 1, 4, 99];
+    let foreign = ("application_id", 7);
+    for (pragma, value) in versions
+        .map(|version| ("user_version", version))
+        .into_iter()
+        .chain([foreign])
+    {
+        let folder = tempfile::tempdir().expect("a folder");
+        drop(store(folder.path()));
+        let path = folder.path().join("store.sqlite");
+        let connection = Connection::open(&path).expect("opens");
+        connection
+            .pragma_update(None, pragma, value)
+            .expect("writes");
+        drop(connection);
+        let opened = Sqlite::open(folder.path()).map(drop);
+        let looked = Sqlite::look(folder.path()).map(drop);
+        let compacted = Sqlite::compact(folder.path()).map(drop);
+        for refused in [opened, looked, compacted] {
+            let Err(error @ Error::Format { .. }) = refused else {
+                panic!("{pragma} = {value}: {refused:?}");
+            };
+            let text = error.to_string();
+            let told = match pragma {
+                "user_version" => {
+                    format!("has format {value}, and this build knows format {FORMAT} only")
+                }
+                _ => "is no store of this dormouse's".into(),
+            };
+            assert!(text.contains(&told) && text.contains("--data"), "{text}");
+        }
+        let found: u32 = Connection::open(&path)
+            .and_then(|other| other.pragma_query_value(None, pragma, |row| row.get(0)))
+            .expect("reads");
+        assert_eq!(found, value, "it is left as it is");
+    }
 }
 
 /// A step of a move is whole: with the task's change refused, nothing of it is remembered.
@@ -277,32 +293,32 @@ fn a_store_of_format_1_is_taken_over() {
 fn a_step_of_a_move_is_whole() {
     let folder = tempfile::tempdir().expect("a folder");
     let (store, lease) = store(folder.path());
-    let transfer = |step| Transfer {
-        id: TransferId([7; 16]),
+    let record = |phase| MoveRecord {
+        id: MoveId([7; 16]),
         task: TaskId(1),
-        step,
+        phase,
         peer: digest("peer"),
         note: b"note".to_vec(),
     };
-    let hand = |change: Change, step, output| {
-        Change::Hand(Hand {
+    let step = |change: Change, phase, output| {
+        Change::Move(MoveChange {
             change: Some(Box::new(change)),
             output,
             clear_output: false,
-            record: Record::Put(transfer(step)),
+            record: RecordChange::Put(record(phase)),
         })
     };
-    let held = hand(
+    let held = step(
         insert(1, None, Some("a")),
-        TransferStep::Held,
+        MovePhase::Held,
         vec![line("x"), line("y")],
     );
     let verdicts = store.commit(&lease, &at(2), &[held]).expect("commits");
     assert_eq!(verdicts, [Verdict::Done]);
-    let id = TransferId([7; 16]);
+    let id = MoveId([7; 16]);
     assert_eq!(
-        store.transfer(id).expect("reads"),
-        Some(transfer(TransferStep::Held))
+        store.move_record(id).expect("reads"),
+        Some(record(MovePhase::Held))
     );
     let output = store.output(TaskId(1), 0, 100).expect("reads");
     assert_eq!(output.len(), 2);
@@ -315,32 +331,24 @@ fn a_step_of_a_move_is_whole() {
         2
     );
     // Of another version than it has.
-    let late = hand(
-        Change::Update(update(1, 9)),
-        TransferStep::Taken,
-        Vec::new(),
-    );
+    let late = step(Change::Update(update(1, 9)), MovePhase::Taken, Vec::new());
     let verdicts = store.commit(&lease, &at(3), &[late]).expect("commits");
     assert_eq!(verdicts, [Verdict::Conflict]);
     assert_eq!(
-        store.open_transfers().expect("reads"),
-        [transfer(TransferStep::Held)]
+        store.open_moves().expect("reads"),
+        [record(MovePhase::Held)]
     );
-    let taken = hand(
-        Change::Update(update(1, 1)),
-        TransferStep::Taken,
-        Vec::new(),
-    );
+    let taken = step(Change::Update(update(1, 1)), MovePhase::Taken, Vec::new());
     store.commit(&lease, &at(4), &[taken]).expect("commits");
-    assert!(store.open_transfers().expect("reads").is_empty());
-    let forget = Change::Hand(Hand {
+    assert!(store.open_moves().expect("reads").is_empty());
+    let forget = Change::Move(MoveChange {
         change: None,
         output: Vec::new(),
         clear_output: false,
-        record: Record::Forget(id),
+        record: RecordChange::Forget(id),
     });
     store.commit(&lease, &at(5), &[forget]).expect("commits");
-    assert_eq!(store.transfer(id).expect("reads"), None);
+    assert_eq!(store.move_record(id).expect("reads"), None);
     // What has moved away leaves its name to who comes.
     let moved = Change::Update(Update {
         state: TaskState::Moved,
@@ -365,13 +373,13 @@ fn a_wall_clock_that_is_set_moves_what_waits_for_it_alone() {
     };
     let both = When {
         steady: Some(1500),
-        wall: Some(1300),
+        wall: Some(Timestamp::from_nanos(1300)),
     };
     let batch = [
         due(1, When::steady(1400)),
-        due(2, When::wall(1200)),
+        due(2, When::wall(Timestamp::from_nanos(1200))),
         due(3, both),
-        due(4, When::wall(i64::MAX as u64)),
+        due(4, When::wall(Timestamp::from_nanos(i64::MAX as u64))),
     ];
     store.commit(&lease, &at(1000), &batch).expect("commits");
     let dues = |store: &Sqlite| -> Vec<Option<u64>> {
@@ -382,7 +390,7 @@ fn a_wall_clock_that_is_set_moves_what_waits_for_it_alone() {
     assert_eq!(dues(&store), [Some(1400), Some(1200), Some(1300), last]);
     let set = |ahead: i64| Stamp {
         ahead,
-        realtime: 1000u64.saturating_add_signed(ahead),
+        realtime: Timestamp::from_nanos(1000u64.saturating_add_signed(ahead)),
         machine: Some(Mark {
             of: u64::MAX - 1,
             at: 5,
@@ -398,7 +406,7 @@ fn a_wall_clock_that_is_set_moves_what_waits_for_it_alone() {
     assert_eq!(dues(&store), [Some(1400), Some(0), Some(0), far]);
     // What is stored while the clock is ahead, is so by that.
     let later = Change::Update(Update {
-        due: When::wall(9000),
+        due: When::wall(Timestamp::from_nanos(9000)),
         ..update(2, 1)
     });
     store.commit(&lease, &set(5000), &[later]).expect("commits");

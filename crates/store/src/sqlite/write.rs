@@ -1,34 +1,37 @@
 //! What changes the database. Each function is one transaction.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use rusqlite::types::Value;
 use rusqlite::{
-    Connection, OptionalExtension, Params, Transaction, TransactionBehavior, params,
+    Connection, OptionalExtension, Params, ToSql, Transaction, TransactionBehavior, params,
     params_from_iter,
 };
 
-use super::super::{
-    Change, Entry, Error, Frozen, Hand, Insert, Lease, Part, Record, Stamp, Stream, TransferStep,
-    Update, Verdict,
-};
-use super::{chunk_id, signed, state_number, unsigned};
-use crate::model::{Digest, TaskId, When};
+use super::encoding::{chunk_id, phase_number, signed, state_number, stream_number, unsigned};
+use crate::change::{Change, Insert, MoveChange, SnapshotChange, Update, Verdict};
+use crate::error::Error;
+use crate::model::{Digest, TaskId, TaskState, When};
+use crate::moves::RecordChange;
+use crate::store::{Lease, Stamp};
+use crate::task::{OutputPiece, StoredSnapshot};
 
 /// Row numbers of blobs, by digest.
 type Blobs = HashMap<Digest, i64>;
 
-/// What the lease has of the time at which it was renewed.
+/// The columns of the lease that say when it was renewed.
 const STAMP: &str = "expires = ?1, now = ?2, ahead = ?3, realtime = ?4, boot = ?5, booted = ?6";
 
-/// The values for it, and one more.
-fn stamped(now: &Stamp, lasts: u64, last: Value) -> impl Params {
+/// The values of the six parameters in [`STAMP`], and of a seventh, `last`.
+fn stamped(now: &Stamp, lasts: Duration, last: Value) -> impl Params {
+    let lasts = u64::try_from(lasts.as_nanos()).unwrap_or(u64::MAX);
     let boot = now.machine.map(|mark| mark.of.cast_signed());
     params_from_iter([
         Value::from(signed(now.now.saturating_add(lasts))),
         signed(now.now).into(),
         now.ahead.into(),
-        signed(now.realtime).into(),
+        signed(now.realtime.as_nanos()).into(),
         boot.into(),
         now.machine.map(|mark| signed(mark.at)).into(),
         last,
@@ -39,9 +42,9 @@ pub(super) fn claim(
     connection: &mut Connection,
     holder: &str,
     now: &Stamp,
-    lasts: u64,
+    lasts: Duration,
 ) -> Result<Lease, Error> {
-    // By itself the statement would give its row before what it does is stored.
+    // Without a transaction the statement would return its row before its change is stored.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let epoch: i64 = transaction
         .prepare_cached(&format!(
@@ -50,7 +53,7 @@ pub(super) fn claim(
         .query_row(stamped(now, lasts, holder.to_string().into()), |row| {
             row.get(0)
         })?;
-    // Whoever had it before may have died before the chunks of a snapshot were named by anything.
+    // The last holder may have died before anything named the chunks of a snapshot that it stored.
     transaction.execute(
         "INSERT OR IGNORE INTO dead SELECT DISTINCT id >> 20 FROM chunks WHERE id >> 20 NOT IN
            (SELECT pack FROM tasks WHERE pack IS NOT NULL UNION
@@ -128,8 +131,8 @@ pub(super) fn begin<'a>(
     }
 }
 
-fn pack_of(frozen: Option<&Frozen>) -> Option<i64> {
-    frozen.and_then(|frozen| frozen.pack).map(signed)
+fn pack_of(snapshot: Option<&StoredSnapshot>) -> Option<i64> {
+    snapshot.and_then(|snapshot| snapshot.pack).map(signed)
 }
 
 struct Writer<'a> {
@@ -168,13 +171,13 @@ impl Writer<'_> {
                     .execute(params![chunk_id(*pack, *number), &bytes[..]])?;
                 Ok(Verdict::Done)
             }
-            Change::Drop { pack } => {
+            Change::DropPack { pack } => {
                 self.transaction
                     .prepare_cached("INSERT OR IGNORE INTO dead VALUES (?1)")?
                     .execute([signed(*pack)])?;
                 Ok(Verdict::Done)
             }
-            Change::Hand(hand) => self.hand(hand),
+            Change::Move(step) => self.move_step(step),
             Change::Shift => self.shift(),
         }
     }
@@ -194,58 +197,65 @@ impl Writer<'_> {
         Ok(Verdict::Done)
     }
 
-    fn hand(&mut self, hand: &Hand) -> Result<Verdict, Error> {
-        if let Some(change) = &hand.change {
+    fn move_step(&mut self, step: &MoveChange) -> Result<Verdict, Error> {
+        if let Some(change) = &step.change {
             match self.change(change)? {
                 Verdict::Done => {}
                 refused => return Ok(refused),
             }
         }
-        let task = match hand.change.as_deref() {
+        let task = match step.change.as_deref() {
             Some(Change::Insert(insert)) => Some(insert.id),
             Some(Change::Update(update)) => Some(update.id),
             _ => None,
         };
         if let Some(id) = task.map(|id| signed(id.0)) {
-            if hand.clear_output {
-                self.transaction
-                    .prepare_cached("DELETE FROM output WHERE task = ?1")?
-                    .execute([id])?;
-                self.transaction
-                    .prepare_cached("UPDATE tasks SET log_bytes = 0 WHERE id = ?1")?
-                    .execute([id])?;
-            }
-            if !hand.output.is_empty() {
-                self.append(id, 0, &hand.output)?;
-                let sizes = hand.output.iter().map(|entry| entry.bytes.len() as u64);
-                self.transaction
-                    .prepare_cached("UPDATE tasks SET log_next = ?2, log_bytes = ?3 WHERE id = ?1")?
-                    .execute(params![id, hand.output.len() as i64, signed(sizes.sum())])?;
-            }
+            self.move_output(id, step)?;
         }
-        match &hand.record {
-            Record::Put(transfer) => {
-                let step = TransferStep::ALL
-                    .iter()
-                    .position(|known| *known == transfer.step)
-                    .unwrap_or_default();
+        match &step.record {
+            RecordChange::Put(record) => {
                 self.transaction
-                    .prepare_cached("INSERT OR REPLACE INTO transfers VALUES (?1, ?2, ?3, ?4, ?5)")?
+                    .prepare_cached("INSERT OR REPLACE INTO moves VALUES (?1, ?2, ?3, ?4, ?5)")?
                     .execute(params![
-                        transfer.id.0,
-                        signed(transfer.task.0),
-                        step as i64,
-                        transfer.peer.as_bytes(),
-                        transfer.note
+                        record.id.0,
+                        signed(record.task.0),
+                        phase_number(record.phase),
+                        record.peer.as_bytes(),
+                        record.note
                     ])?;
             }
-            Record::Forget(id) => {
+            RecordChange::Forget(id) => {
                 self.transaction
-                    .prepare_cached("DELETE FROM transfers WHERE id = ?1")?
+                    .prepare_cached("DELETE FROM moves WHERE id = ?1")?
                     .execute([id.0])?;
             }
         }
         Ok(Verdict::Done)
+    }
+
+    /// Removes the output of a task that has moved away, or stores that of one that has come.
+    fn move_output(&self, id: i64, step: &MoveChange) -> Result<(), Error> {
+        if step.clear_output {
+            self.transaction
+                .prepare_cached("DELETE FROM output WHERE task = ?1")?
+                .execute([id])?;
+            self.transaction
+                .prepare_cached("UPDATE tasks SET log_bytes = 0 WHERE id = ?1")?
+                .execute([id])?;
+        }
+        if !step.output.is_empty() {
+            self.append(id, 0, &step.output)?;
+            let sizes = step.output.iter().map(|piece| piece.bytes.len() as u64);
+            self.transaction
+                .prepare_cached("UPDATE tasks SET log_next = ?2, log_bytes = ?3 WHERE id = ?1")?
+                .execute(params![id, step.output.len() as i64, signed(sizes.sum())])?;
+        }
+        Ok(())
+    }
+
+    /// Since when a task of this state is over, as the column `ended` has it.
+    fn ended(&self, state: TaskState) -> Option<i64> {
+        state.is_final().then(|| signed(self.now.now))
     }
 
     fn insert(&mut self, insert: &Insert) -> Result<Verdict, Error> {
@@ -255,8 +265,8 @@ impl Writer<'_> {
         let base = self.base(insert.snapshot.as_ref())?;
         if let Some(name) = &insert.name {
             self.transaction
-                .prepare_cached("UPDATE tasks SET name = NULL WHERE name = ?1 AND state = 9")?
-                .execute([name])?;
+                .prepare_cached("UPDATE tasks SET name = NULL WHERE name = ?1 AND state = ?2")?
+                .execute(params![name, state_number(TaskState::Moved)])?;
         }
         let added = self
             .transaction
@@ -271,10 +281,10 @@ impl Writer<'_> {
                 module,
                 base,
                 insert.name,
-                signed(self.now.now),
+                self.ended(insert.state),
                 insert.spec,
                 insert.status,
-                insert.snapshot.as_ref().map(|frozen| &frozen.bytes),
+                insert.snapshot.as_ref().map(|snapshot| &snapshot.bytes),
                 pack_of(insert.snapshot.as_ref()),
             ])?;
         if added == 0 {
@@ -290,7 +300,7 @@ impl Writer<'_> {
             Some(wall) => self
                 .transaction
                 .prepare_cached("INSERT OR REPLACE INTO walls VALUES (?1, ?2, ?3)")?
-                .execute(params![id, due.steady.map(signed), signed(wall)])?,
+                .execute(params![id, due.steady.map(signed), signed(wall.as_nanos())])?,
             None => self
                 .transaction
                 .prepare_cached("DELETE FROM walls WHERE task = ?1")?
@@ -300,63 +310,43 @@ impl Writer<'_> {
     }
 
     fn update(&mut self, update: &Update) -> Result<Verdict, Error> {
-        let log_bytes: u64 = update
-            .output
-            .iter()
-            .map(|entry| entry.bytes.len() as u64)
-            .sum();
-        let id = signed(update.id.0);
-        let fixed = (
-            id,
-            signed(update.expected),
-            state_number(update.state),
-            update.due.at(self.now.ahead).map(signed),
-            &update.status,
-            update.output.len() as i64,
-            signed(log_bytes),
-            signed(self.now.now),
-        );
         const SET: &str =
             "UPDATE tasks SET version = version + 1, state = ?3, due = ?4, status = ?5,
-             log_next = log_next + ?6, log_bytes = log_bytes + ?7, changed = ?8";
+             log_next = log_next + ?6, log_bytes = log_bytes + ?7, ended = ?8";
         const WHERE: &str = " WHERE id = ?1 AND version = ?2 RETURNING log_next, log_bytes";
-        let log = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
-        let (a, b, c, d, e, f, g, h) = fixed;
-        let changed = match &update.snapshot {
-            Part::Keep => self
-                .transaction
-                .prepare_cached(&format!("{SET}{WHERE}"))?
-                .query_row(params![a, b, c, d, e, f, g, h], log),
-            Part::Clear => self
-                .transaction
-                .prepare_cached(&format!(
-                    "{SET}, snapshot = NULL, base = NULL, pack = NULL{WHERE}"
-                ))?
-                .query_row(params![a, b, c, d, e, f, g, h], log),
-            Part::Set(frozen) => {
-                let base = self.base(Some(frozen))?;
-                self.transaction
-                    .prepare_cached(&format!(
-                        "{SET}, snapshot = ?9, base = ?10, pack = ?11{WHERE}"
-                    ))?
-                    .query_row(
-                        params![
-                            a,
-                            b,
-                            c,
-                            d,
-                            e,
-                            f,
-                            g,
-                            h,
-                            frozen.bytes,
-                            base,
-                            pack_of(Some(frozen))
-                        ],
-                        log,
-                    )
+        let id = signed(update.id.0);
+        let log_bytes = update.output.iter().map(|piece| piece.bytes.len() as u64);
+        let fixed: [&dyn ToSql; 8] = [
+            &id,
+            &signed(update.expected),
+            &state_number(update.state),
+            &update.due.at(self.now.ahead).map(signed),
+            &update.status,
+            &(update.output.len() as i64),
+            &signed(log_bytes.sum()),
+            &self.ended(update.state),
+        ];
+        let base = match &update.snapshot {
+            SnapshotChange::Set(snapshot) => self.base(Some(snapshot))?,
+            SnapshotChange::Keep | SnapshotChange::Clear => None,
+        };
+        let pack;
+        let mut values = fixed.to_vec();
+        let set = match &update.snapshot {
+            SnapshotChange::Keep => "",
+            SnapshotChange::Clear => ", snapshot = NULL, base = NULL, pack = NULL",
+            SnapshotChange::Set(snapshot) => {
+                pack = pack_of(Some(snapshot));
+                values.extend([&snapshot.bytes as &dyn ToSql, &base, &pack]);
+                ", snapshot = ?9, base = ?10, pack = ?11"
             }
         };
+        let changed = self
+            .transaction
+            .prepare_cached(&format!("{SET}{set}{WHERE}"))?
+            .query_row(values.as_slice(), |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+            });
         let Some((next, bytes)) = changed.optional()? else {
             return Ok(Verdict::Conflict);
         };
@@ -376,16 +366,18 @@ impl Writer<'_> {
         Ok(Verdict::Done)
     }
 
-    fn append(&self, id: i64, first: i64, output: &[Entry]) -> Result<(), Error> {
+    fn append(&self, id: i64, first: i64, output: &[OutputPiece]) -> Result<(), Error> {
         let mut statement = self
             .transaction
             .prepare_cached("INSERT INTO output VALUES (?1, ?2, ?3, ?4, ?5)")?;
-        for (place, entry) in (first..).zip(output) {
-            let stream = match entry.stream {
-                Stream::Stdout => 1,
-                Stream::Stderr => 2,
-            };
-            statement.execute(params![id, place, stream, signed(entry.time), entry.bytes])?;
+        for (place, piece) in (first..).zip(output) {
+            statement.execute(params![
+                id,
+                place,
+                stream_number(piece.stream),
+                signed(piece.time.as_nanos()),
+                piece.bytes
+            ])?;
         }
         Ok(())
     }
@@ -435,7 +427,8 @@ impl Writer<'_> {
     }
 
     fn put(&mut self, digest: &Digest, bytes: &[u8], pack: Option<u64>) -> Result<(), Error> {
-        // One that is there counts as new, so that nobody removes it before it is referred to.
+        // A blob that is there already counts as new, so that it is not pruned before a task refers
+        // to it.
         let id = self
             .transaction
             .prepare_cached(
@@ -455,8 +448,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn base(&mut self, frozen: Option<&Frozen>) -> Result<Option<i64>, Error> {
-        let Some(digest) = frozen.and_then(|frozen| frozen.base) else {
+    fn base(&mut self, snapshot: Option<&StoredSnapshot>) -> Result<Option<i64>, Error> {
+        let Some(digest) = snapshot.and_then(|snapshot| snapshot.base) else {
             return Ok(None);
         };
         match self.blob(&digest)? {

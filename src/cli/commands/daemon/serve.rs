@@ -21,8 +21,8 @@ use crate::cli::exit::{DAEMON, Done, Failure, INTERNAL, OK, USAGE, WRITE};
 use crate::cli::output::{self, say};
 use crate::cli::parse::guest::engine;
 use crate::daemon::http::accept::Accepting;
-use crate::daemon::http::takeover::{Door, Sockets};
 use crate::daemon::http::{self as server, Peers, ServerOptions};
+use crate::daemon::takeover::{HandedOverSockets, TakeoverListener};
 use crate::daemon::{Daemon, NotStored, Options};
 use crate::store::{Error as StoreError, Sqlite};
 
@@ -226,7 +226,7 @@ async fn run(
     listener: TcpListener,
     daemon: Arc<Daemon>,
     options: ServerOptions,
-    door: Option<Door>,
+    door: Option<TakeoverListener>,
     own: Vec<(String, OwnedFd)>,
     grace: Duration,
     signals: Signals,
@@ -300,7 +300,7 @@ async fn run(
             not_stored,
         });
     };
-    let sockets = Sockets {
+    let sockets = HandedOverSockets {
         listeners: own,
         kept: daemon.hand_over(),
     };

@@ -1,17 +1,16 @@
 //! What keeps requests and answers from getting larger than they look.
 
 use std::fmt;
-use std::path::Path;
 
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 
-use super::{Submit, Task};
+use crate::http::wire::{Submit, Task};
 
 /// A batch has at most so many submissions.
 pub(in crate::http) const MOST_SUBMITTED: u64 = 10_000;
 
 /// Bytes of arguments, and of names of variables, that a list has of each task.
-const BRIEF: usize = 1024;
+const BRIEF_BYTES: usize = 1024;
 
 /// The submissions of a batch. Reading ends where there are too many, before they take memory.
 pub(in crate::http) struct Batch(pub(in crate::http) Vec<Submit>);
@@ -43,23 +42,6 @@ impl<'de> Visitor<'de> for Submissions {
     }
 }
 
-/// Refuses directories of the host's that are named from where the daemon happens to be.
-///
-/// # Errors
-/// Names the first of them.
-pub(in crate::http) fn check_hosts<'a>(
-    hosts: impl IntoIterator<Item = &'a String>,
-) -> Result<(), String> {
-    let mut hosts = hosts.into_iter();
-    match hosts.find(|host| !Path::new(host).is_absolute()) {
-        Some(host) if host.is_empty() => Err("a directory of the host's has no path".into()),
-        Some(host) => Err(format!(
-            "the directory {host:?} must be given by its whole path, which begins with '/'"
-        )),
-        None => Ok(()),
-    }
-}
-
 impl Task {
     /// The same for a list of tasks: long arguments and names of variables are cut.
     pub(in crate::http) fn brief(mut self) -> Self {
@@ -70,7 +52,7 @@ impl Task {
 
 /// Leaves about a KiB of texts, and says whether that is not all.
 fn shorten(texts: &mut Vec<String>) -> bool {
-    let (mut left, mut count, mut cut) = (BRIEF, 0, false);
+    let (mut left, mut count, mut cut) = (BRIEF_BYTES, 0, false);
     for text in texts.iter_mut() {
         if left == 0 {
             break;
@@ -101,13 +83,13 @@ mod tests {
         };
         assert_eq!(short(&[]), (vec![], false));
         assert_eq!(short(&["a", ""]), (vec!["a".into(), String::new()], false));
-        let long = "ä".repeat(BRIEF);
+        let long = "ä".repeat(BRIEF_BYTES);
         let (texts, cut) = short(&["a", &long, "b"]);
         assert!(cut && texts.len() == 2 && long.starts_with(&texts[1]));
-        assert!(texts[1].len() <= BRIEF && texts[1].len() > BRIEF / 2);
-        let (texts, cut) = short(&vec![""; BRIEF + 1]);
-        assert!(cut && texts.len() == BRIEF, "{}", texts.len());
-        let whole = "x".repeat(BRIEF);
+        assert!(texts[1].len() <= BRIEF_BYTES && texts[1].len() > BRIEF_BYTES / 2);
+        let (texts, cut) = short(&vec![""; BRIEF_BYTES + 1]);
+        assert!(cut && texts.len() == BRIEF_BYTES, "{}", texts.len());
+        let whole = "x".repeat(BRIEF_BYTES);
         assert_eq!(short(&[&whole]), (vec![whole.clone()], false));
     }
 

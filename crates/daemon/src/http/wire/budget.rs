@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::Daemon;
+use crate::daemon::Daemon;
 
 /// How the memory of a daemon is parted, in bytes.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -22,7 +22,7 @@ pub struct Budget {
 
 impl Budget {
     /// That of a daemon, now.
-    pub(in super::super) fn of(daemon: &Daemon) -> Self {
+    pub(crate) fn of(daemon: &Daemon) -> Self {
         let (parts, used) = daemon.memory();
         Self {
             size: parts.size,

@@ -4,8 +4,8 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::time;
-use crate::Piece;
+use crate::daemon::info::Piece;
+use crate::http::wire::time;
 use crate::store::Stream;
 
 /// A piece of output: `text` where it is UTF-8, else `base64`.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::time;
+use crate::http::wire::time;
 
 /// Where a task has gone.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -16,8 +16,8 @@ pub struct MovedTo {
     pub task: u64,
 }
 
-impl From<crate::MovedTo> for MovedTo {
-    fn from(to: crate::MovedTo) -> Self {
+impl From<crate::stored::status::MovedTo> for MovedTo {
+    fn from(to: crate::stored::status::MovedTo) -> Self {
         Self {
             daemon: to.daemon,
             address: to.address,
@@ -39,8 +39,8 @@ pub struct Trouble {
     pub error: String,
 }
 
-impl From<crate::Trouble> for Trouble {
-    fn from(found: crate::Trouble) -> Self {
+impl From<crate::daemon::info::Trouble> for Trouble {
+    fn from(found: crate::daemon::info::Trouble) -> Self {
         Self {
             since: time(found.since),
             tries: found.tries,

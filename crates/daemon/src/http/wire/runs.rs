@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::time;
-use crate::TaskInfo;
-use crate::model::TaskState;
+use crate::daemon::info::TaskInfo;
+use crate::http::wire::time;
+use crate::model::{TaskState, Timestamp};
 
 /// The last runs of a task.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -23,7 +23,8 @@ pub struct Runs {
 pub struct Run {
     /// Counts the task's runs from 1.
     pub number: u64,
-    /// When it was started; left out where that is not known any more, as of a task that was killed while it slept.
+    /// When it was started; left out where that is not known any more, as of a task that was killed
+    /// while it slept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started: Option<String>,
     /// When it ended; left out where it goes on.
@@ -45,7 +46,8 @@ pub struct Run {
 
 impl From<TaskInfo> for Runs {
     fn from(info: TaskInfo) -> Self {
-        let seconds = |from: u64, to: u64| to.saturating_sub(from) as f64 * 1e-9;
+        let seconds =
+            |from: Timestamp, to: Timestamp| to.saturating_duration_since(from).as_secs_f64();
         let history = info.status.history;
         let over = history.runs.into_iter().rev().map(|run| Run {
             number: run.number,

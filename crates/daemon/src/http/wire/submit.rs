@@ -6,10 +6,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::bounds::check_hosts;
+use crate::bounds::check_hosts;
 use crate::model::limits::parse_bytes;
 use crate::model::{Limit, Limits, Setting};
-use crate::{More, Spec, World};
+use crate::{LimitChanges, Spec, World};
 
 /// A directory that a task may use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -198,8 +198,8 @@ impl Resume {
     ///
     /// # Errors
     /// Says which word is none.
-    pub(in crate::http) fn more(&self) -> Result<More, Wrong> {
-        Ok(More {
+    pub(in crate::http) fn more(&self) -> Result<LimitChanges, Wrong> {
+        Ok(LimitChanges {
             limits: read_settings(&self.limits)?,
             on_limit: word(self.on_limit.as_deref(), "on_limit")?,
         })

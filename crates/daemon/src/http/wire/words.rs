@@ -1,26 +1,25 @@
 //! Times and waits as they are written and read.
 
-use jiff::Timestamp;
+use crate::model::{Interest, Timestamp, Wait};
 
-use crate::model::{Interest, Wait};
-
-/// Nanoseconds since the Unix epoch, to milliseconds.
-pub(in crate::http) fn time(nanoseconds: u64) -> String {
-    let nanoseconds = i64::try_from(nanoseconds).unwrap_or(i64::MAX);
-    let time = Timestamp::from_nanosecond(nanoseconds.into()).unwrap_or(Timestamp::MAX);
-    format!("{time:.3}")
+/// A time as RFC 3339 in UTC, to milliseconds.
+pub(in crate::http) fn time(time: Timestamp) -> String {
+    let nanoseconds = i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+    let time = jiff::Timestamp::from_nanosecond(nanoseconds.into());
+    format!("{:.3}", time.unwrap_or(jiff::Timestamp::MAX))
 }
 
-/// Nanoseconds since the Unix epoch.
-pub(in crate::http) fn read_time(text: &str) -> Result<u64, String> {
+/// A time from RFC 3339.
+pub(in crate::http) fn read_time(text: &str) -> Result<Timestamp, String> {
     let wrong = || {
         format!(
             "{text:?} is no time; write RFC 3339, such as 2030-01-31T12:00:00Z, up to the year 2262"
         )
     };
-    let time: Timestamp = text.parse().map_err(|_| wrong())?;
+    let time: jiff::Timestamp = text.parse().map_err(|_| wrong())?;
     let nanoseconds = i64::try_from(time.as_nanosecond()).map_err(|_| wrong())?;
-    u64::try_from(nanoseconds).map_err(|_| wrong())
+    let nanoseconds = u64::try_from(nanoseconds).map_err(|_| wrong())?;
+    Ok(Timestamp::from_nanos(nanoseconds))
 }
 
 /// What a wait is for, in words.

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 
 use crate::cli::exit::{DAEMON, Failure};
 use crate::cli::output::say;
-use crate::daemon::http::takeover::{self, Asked, Door, Sockets};
+use crate::daemon::takeover::{self, HandedOverSockets, TakeoverConnection, TakeoverListener};
 
 /// The names of the listeners in a takeover.
 pub(super) const HTTP: &str = "http";
@@ -19,7 +19,7 @@ pub(super) const PEERS: &str = "peers";
 
 /// Listeners that are open already.
 pub(super) struct Inherited {
-    taken: Sockets,
+    taken: HandedOverSockets,
     /// From the service manager: the first is for HTTP, the second for peers.
     passed: ListenFd,
 }
@@ -28,7 +28,7 @@ impl Inherited {
     /// Takes over from the daemon that has the directory, if that is wanted, and takes what a
     /// service manager passes.
     pub(super) fn new(data: &Path, wanted: bool, grace: Duration) -> Result<Self, Failure> {
-        let mut taken = Sockets::default();
+        let mut taken = HandedOverSockets::default();
         if wanted {
             let failed = |error| Failure::new(DAEMON, format!("cannot take over: {error}"));
             match takeover::take(data, grace).map_err(failed)? {
@@ -43,7 +43,7 @@ impl Inherited {
     }
 
     /// The sockets of tasks.
-    pub(super) fn take_kept(&mut self) -> Vec<crate::daemon::Kept> {
+    pub(super) fn take_kept(&mut self) -> Vec<crate::daemon::TaskSockets> {
         self.taken.take_kept()
     }
 
@@ -84,14 +84,14 @@ fn is_at(listener: &std::net::TcpListener, address: &str) -> bool {
 }
 
 /// Opens the door for the next daemon, where the directory can hold a socket.
-pub(super) fn door(data: &Path) -> Option<Door> {
-    Door::open(data)
+pub(super) fn door(data: &Path) -> Option<TakeoverListener> {
+    TakeoverListener::open(data)
         .inspect_err(|error| log::warn!("no other daemon can take over from this one: {error}"))
         .ok()
 }
 
 /// Completes when the next daemon wants to take over.
-pub(super) async fn asked(door: Option<&Door>) -> Asked {
+pub(super) async fn asked(door: Option<&TakeoverListener>) -> TakeoverConnection {
     if let Some(door) = door {
         match door.asked().await {
             Ok(asked) => return asked,
@@ -102,7 +102,10 @@ pub(super) async fn asked(door: Option<&Door>) -> Asked {
 }
 
 /// Gives all sockets to the daemon that takes over, which goes on when this process has ended.
-pub(super) async fn give(asked: Asked, sockets: Sockets) -> Result<(), Failure> {
+pub(super) async fn give(
+    asked: TakeoverConnection,
+    sockets: HandedOverSockets,
+) -> Result<(), Failure> {
     let failed = |error: &dyn std::fmt::Display| {
         let text = format!(
             "the daemon that was to take over has gone: {error}; the tasks are stored, their connections are lost"

@@ -1,0 +1,145 @@
+//! Starts a daemon: makes its parts and joins them.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, broadcast, mpsc};
+
+use crate::blobs::programs::Programs;
+use crate::blobs::snapshot_bases::SnapshotBases;
+use crate::daemon::Daemon;
+use crate::daemon::options::Options;
+use crate::daemon::submit::MOST_SUBMITTING;
+use crate::daemon::upkeep;
+use crate::driver::state::DaemonState;
+use crate::driver::{Driver, MOST_INSTANCES, Message};
+use crate::error::Error as Refused;
+use crate::journal::Journal;
+use crate::journal::tenure::Tenure;
+use crate::memory::{MemoryBudget, machine, trim};
+use crate::metrics::Metrics;
+use crate::model::clock::SystemClock;
+use crate::model::error::Error;
+use crate::moving::Moving;
+use crate::sockets::TaskSockets;
+use crate::store::Store;
+use crate::task::{Runtime, RuntimeOptions};
+use crate::time::calendar;
+use crate::time::clocks::Time;
+use crate::workers::crash_marks::CrashMarks;
+use crate::workers::pool::Pool;
+use crate::workers::worker::Worker;
+
+/// How long the lease lasts after it was last renewed.
+const LEASE_LASTS: Duration = Duration::from_secs(15);
+
+impl Daemon {
+    /// Takes a store over and starts to work. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// Where the store cannot be read, or threads cannot be started.
+    pub fn start(store: Arc<dyn Store>, options: Options) -> Result<Arc<Self>, Error> {
+        Self::start_with(store, options, Vec::new())
+    }
+
+    /// Like [`start`](Self::start), with the sockets that the tasks had in a process before this
+    /// one.
+    pub fn start_with(
+        store: Arc<dyn Store>,
+        options: Options,
+        kept: Vec<TaskSockets>,
+    ) -> Result<Arc<Self>, Error> {
+        let clock = options.clock.clone();
+        let clock = clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
+        // The time zone is that of the start.
+        calendar::zone();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = options.workers.unwrap_or(cores).max(1);
+        let size = options.memory.unwrap_or_else(machine::available);
+        let (outbox, inbox) = mpsc::unbounded_channel();
+        let room = outbox.clone();
+        // An error means that the driver has ended.
+        let budget = MemoryBudget::new(size, move || drop(room.send(Message::Room)));
+        trim::settle();
+        let runtime = Runtime::new(RuntimeOptions {
+            cache: options.cache.clone(),
+            pool: u32::try_from(2 * MOST_INSTANCES).ok(),
+            limits: options.limits,
+            ..RuntimeOptions::default()
+        })?;
+        let holder = format!("process {}", std::process::id());
+        let time = Arc::new(Time::new(clock, store.number()?, store.stamp()?));
+        let tenure = Tenure::claim(store.clone(), holder, &time.stamp(), LEASE_LASTS)?;
+        let tenure = Arc::new(tenure);
+        let (marks, found) = CrashMarks::open(options.marks.clone());
+        marks.set_aside(&*store, &tenure, &time, options.set_aside_after, found)?;
+        let marks = Arc::new(marks);
+        let metrics = Arc::new(Metrics::new());
+        for (state, count) in store.counts()? {
+            metrics.add(state, i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        let threads = |error: std::io::Error| {
+            Error::from(Refused::Request(format!("cannot start a thread: {error}")))
+        };
+        let (journal, _) =
+            Journal::start(store.clone(), tenure.clone(), time.clone(), metrics.clone())
+                .map_err(threads)?;
+        let programs = Arc::new(Programs::new(runtime, store.clone()));
+        let (most, pack) = (budget.parts.own / 4, store.last_pack()? + 1);
+        let bases = SnapshotBases::new(store.clone(), journal.clone(), most, pack);
+        let bases = Arc::new(bases);
+        let most = options.max_workers;
+        let options = Arc::new(options);
+        let following = broadcast::channel(4096).0;
+        let next = AtomicU64::new(store.last_id()?.0 + 1);
+        let shared = Arc::new(DaemonState::new(
+            store.clone(),
+            journal,
+            metrics.clone(),
+            time.clone(),
+            options.clone(),
+            following.clone(),
+            budget.clone(),
+        ));
+        for kept in kept {
+            shared.sockets.adopt(kept);
+        }
+        let report = |outbox: &mpsc::UnboundedSender<Message>| {
+            let outbox = outbox.clone();
+            // An error means that the driver has ended.
+            move |report| drop(outbox.send(Message::Report(report)))
+        };
+        let worker = || Worker {
+            store: store.clone(),
+            programs: programs.clone(),
+            bases: bases.clone(),
+            metrics: metrics.clone(),
+            time: time.clone(),
+            options: options.clone(),
+            following: following.clone(),
+            sockets: shared.sockets.clone(),
+            budget: budget.clone(),
+            marks: marks.clone(),
+            waiting: Arc::default(),
+            started: Box::new(report(&outbox)),
+        };
+        let pool = Pool::start(workers, most, worker(), report(&outbox)).map_err(threads)?;
+        let moving = Moving::new(worker());
+        let driver = Driver::new(shared.clone(), pool, inbox, outbox.clone());
+        tokio::spawn(driver.run());
+        let daemon = Arc::new(Self {
+            shared,
+            programs,
+            bases,
+            inbox: outbox,
+            next,
+            submitting: Arc::new(Semaphore::new(MOST_SUBMITTING)),
+            tenure,
+            moving,
+            marks,
+        });
+        tokio::spawn(upkeep::run(Arc::downgrade(&daemon)));
+        Ok(daemon)
+    }
+}

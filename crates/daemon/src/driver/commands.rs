@@ -1,0 +1,256 @@
+//! What users ask of a task, and which change of a stored task follows from it.
+
+use tokio::sync::oneshot;
+
+use crate::driver::planned::PlannedChange;
+use crate::error::Error as Refused;
+use crate::model::error::Error;
+use crate::model::{Event, TaskId, TaskState, When};
+use crate::moving::step::TaskMove;
+use crate::spec::LimitChanges;
+use crate::store::{Change, SnapshotChange, TaskRow, Update};
+use crate::stored::damaged::Stored;
+use crate::stored::encoding::to_bytes;
+use crate::stored::history::Run;
+use crate::stored::status::Status;
+use crate::time::clocks::Time;
+use crate::time::schedule::{is_misplaced, scheduled};
+
+/// Where the answer to a command is sent: it has been done, durably, or why not.
+pub(crate) type Reply = oneshot::Sender<Result<(), Error>>;
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub(crate) enum Ask {
+    /// Pause the task until it is resumed.
+    Pause,
+    /// Resume the task, with other limits.
+    Resume(LimitChanges),
+    /// Start the task now, where it waits for its start.
+    Start,
+    /// End the task.
+    Kill,
+    /// Store the task's state as it is now, and let the task go on.
+    Settle,
+    /// The wall clock has been set: compute anew when the task's schedule starts it.
+    Reschedule,
+    /// Remove the task, with its output.
+    Remove,
+    /// Do a step of the task's move to or from another daemon.
+    Move(Box<TaskMove>),
+}
+
+/// A request about one task.
+pub(crate) struct Command {
+    pub(crate) id: TaskId,
+    pub(crate) ask: Ask,
+    pub(crate) reply: Reply,
+}
+
+impl Command {
+    pub(crate) fn refuse(self, error: Refused) {
+        // An error means that the caller no longer waits.
+        let _ = self.reply.send(Err(error.into()));
+    }
+
+    /// Answers that it is done.
+    pub(crate) fn done(self) {
+        // An error means that the caller no longer waits.
+        let _ = self.reply.send(Ok(()));
+    }
+
+    /// Whether a task that has been stored in this state is as the command wants it; `None` is a
+    /// task that was removed.
+    pub(crate) fn is_done(&self, state: Option<TaskState>) -> bool {
+        match &self.ask {
+            Ask::Settle | Ask::Reschedule => true,
+            Ask::Pause => state == Some(TaskState::Paused),
+            Ask::Resume(_) | Ask::Start => state == Some(TaskState::Hibernated),
+            Ask::Kill => state == Some(TaskState::Failed),
+            Ask::Remove => state.is_none(),
+            Ask::Move(step) => step.is_done(state),
+        }
+    }
+
+    pub(crate) fn not_while(&self, state: TaskState) -> Refused {
+        let asked = match &self.ask {
+            Ask::Pause => "paused",
+            Ask::Resume(_) => "resumed",
+            Ask::Start => "started; only one that waits for its first start or its next can be",
+            Ask::Kill => "killed",
+            Ask::Settle => "suspended",
+            Ask::Reschedule => "scheduled anew",
+            Ask::Remove => "removed; kill it first",
+            Ask::Move(step) => step.words(),
+        };
+        Refused::State {
+            id: self.id,
+            state,
+            asked,
+        }
+    }
+
+    /// The error that the command was done and cannot be stored for now.
+    pub(crate) fn not_stored(&self, error: &str) -> Refused {
+        let what = match &self.ask {
+            Ask::Pause => "has been stopped",
+            Ask::Kill => "has been killed",
+            _ => "has been suspended",
+        };
+        Refused::NotStored {
+            id: self.id,
+            what,
+            error: error.into(),
+        }
+    }
+
+    /// The error that nothing can be asked of the task, because its state cannot be stored for now.
+    pub(crate) fn stuck(&self, error: &str) -> Refused {
+        Refused::Stuck {
+            id: self.id,
+            error: error.into(),
+        }
+    }
+
+    /// The change of a task that is damaged in the store: it can be copied and removed.
+    fn change_damaged(
+        &self,
+        row: &TaskRow,
+        stored: Stored,
+        time: &Time,
+    ) -> Result<Option<PlannedChange>, Error> {
+        // The other daemon of a move counts on the task.
+        let moves = matches!(row.state, TaskState::Moving | TaskState::Arriving);
+        let given = stored.status.moved_to.is_some_and(|to| !to.settled);
+        match (&self.ask, stored.damage) {
+            (Ask::Settle | Ask::Reschedule, _) => Ok(None),
+            (Ask::Move(step), _) => step.change(row, time).map(Some),
+            (Ask::Remove, _) if moves || given => Err(self.not_while(row.state).into()),
+            (Ask::Remove, _) => Ok(Some(removed(row))),
+            (_, Some(damage)) => Err(damage.into()),
+            (_, None) => Ok(None),
+        }
+    }
+
+    /// The change of a stored task that the command leads to; `None` where the task is as the
+    /// command wants it.
+    pub(crate) fn change(
+        &self,
+        row: &TaskRow,
+        time: &Time,
+    ) -> Result<Option<PlannedChange>, Error> {
+        let stored = Stored::of(row);
+        if stored.damage.is_some() {
+            return self.change_damaged(row, stored, time);
+        }
+        let refused = || Error::from(self.not_while(row.state));
+        let mut status = stored.status;
+        if matches!(self.ask, Ask::Reschedule) {
+            return reschedule(row, status, time);
+        }
+        status.changed = time.wall();
+        let mut spec = None;
+        let (event, due, snapshot) = match &self.ask {
+            Ask::Settle | Ask::Reschedule => return Ok(None),
+            Ask::Move(step) => return step.change(row, time).map(Some),
+            Ask::Remove if status.moved_to.as_ref().is_some_and(|to| !to.settled) => {
+                return Err(refused());
+            }
+            Ask::Remove if row.state.is_final() || row.state == TaskState::Paused => {
+                return Ok(Some(removed(row)));
+            }
+            Ask::Remove => return Err(refused()),
+            Ask::Pause if row.state == TaskState::Paused => return Ok(None),
+            Ask::Pause => {
+                status.keep_due(row.due);
+                status.listens.clear();
+                status.watched = 0;
+                (Event::Pause, When::NEVER, SnapshotChange::Keep)
+            }
+            Ask::Resume(more) => {
+                status.error = None;
+                // The clock may have been set while it was paused.
+                let ahead = status.wall.is_some_and(|at| at > time.wall());
+                if ahead && let Ok(Some(next)) = scheduled(row, &status, time) {
+                    status.wall = Some(next);
+                }
+                if !more.is_empty() {
+                    let mut given = stored.spec;
+                    given.take(more);
+                    spec = Some(to_bytes(&given)?);
+                }
+                (
+                    Event::Resume,
+                    status.when_or(time.now()),
+                    SnapshotChange::Keep,
+                )
+            }
+            // A task with a snapshot is in the middle of a run.
+            Ask::Start if row.state != TaskState::Hibernated || row.snapshot_bytes > 0 => {
+                return Err(refused());
+            }
+            Ask::Start => {
+                (status.wakes, status.wall) = (None, None);
+                (Event::Rearm, When::steady(time.now()), SnapshotChange::Keep)
+            }
+            Ask::Kill => {
+                if row.snapshot_bytes > 0 {
+                    status.history.add(Run {
+                        number: status.runs,
+                        ended: time.wall(),
+                        error: Some("the task was killed".into()),
+                        ..Run::default()
+                    });
+                }
+                status.error = Some("the task was killed".into());
+                status.clear_wait();
+                (Event::Fail, When::NEVER, SnapshotChange::Clear)
+            }
+        };
+        let state = match &self.ask {
+            // The task stays hibernated, and is due.
+            Ask::Start => row.state,
+            _ => row.state.after(event).ok_or_else(refused)?,
+        };
+        let update = Update {
+            spec,
+            snapshot,
+            ..Update::of(row, state, due, to_bytes(&status)?)
+        };
+        Ok(Some(PlannedChange {
+            change: Change::Update(update),
+            state: Some(state),
+            due,
+        }))
+    }
+}
+
+/// The removal of a task.
+fn removed(row: &TaskRow) -> PlannedChange {
+    PlannedChange {
+        change: Change::Remove {
+            id: row.id,
+            expected: row.version,
+        },
+        state: None,
+        due: When::NEVER,
+    }
+}
+
+fn reschedule(
+    row: &TaskRow,
+    mut status: Status,
+    time: &Time,
+) -> Result<Option<PlannedChange>, Error> {
+    if !is_misplaced(row, time)? {
+        return Ok(None);
+    }
+    status.wall = scheduled(row, &status, time)?;
+    let due = status.when();
+    let update = Update::of(row, row.state, due, to_bytes(&status)?);
+    Ok(Some(PlannedChange {
+        change: Change::Update(update),
+        state: Some(row.state),
+        due,
+    }))
+}

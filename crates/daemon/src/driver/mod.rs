@@ -1,0 +1,485 @@
+//! The one owner of all transitions. It runs as one tokio task and never blocks: guests run on the
+//! workers, changes are stored by the journal, waits are tokio's.
+//!
+//! ```text
+//!    commands --.                      .--> workers --reports--.
+//!    window ----+--> inbox --> driver -+--> journal --answers--+--> inbox
+//!    waits -----'                      '--> waits              '
+//! ```
+//!
+//! Only tasks on which something is being done are in `live`. All others are in the store only.
+
+mod asking;
+mod clock;
+pub(crate) mod commands;
+mod memory;
+pub(crate) mod not_stored;
+pub(crate) mod planned;
+mod queue;
+mod reports;
+pub(crate) mod retries;
+pub(crate) mod state;
+mod storing;
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::oneshot;
+
+use crate::driver::commands::Command;
+use crate::driver::not_stored::NotStored;
+use crate::driver::queue::Queue;
+use crate::driver::state::DaemonState;
+use crate::model::{Event, TaskId, TaskState, When};
+use crate::store::{Due, Error as StoreError, TaskRow, Verdict};
+use crate::task::TaskHandle;
+use crate::throttled_log::{note_recovered, warn_throttled};
+use crate::workers::guest::LoadedTask;
+use crate::workers::messages::{WorkerJob, WorkerReport};
+use crate::workers::pool::{Pool, RELIEVE_AFTER};
+
+/// How far ahead the store's index is read.
+const HORIZON_NANOS: u64 = 20_000_000_000;
+
+/// How many entries of that index are read at once; more are read when half of them are left.
+const INDEX_ENTRIES_AT_ONCE: usize = 20_000;
+
+/// At most so many tasks are ready in memory; others wait in the store.
+const MOST_READY_TASKS: usize = 4_000;
+
+/// At most so many changes are on their way to the disk; then guests wait.
+const MOST_CHANGES_UNDER_WAY: usize = 4_000;
+
+/// At most so many instances are there at once: half of the places that their engine has, because a
+/// place becomes free a little after its instance is dropped.
+pub(super) const MOST_INSTANCES: usize = 1_000;
+
+/// How often the memory of the process is read while guests run.
+const WEIGH_EVERY: Duration = Duration::from_millis(50);
+
+/// At most so many messages are handled before anything else is done.
+const MESSAGES_AT_ONCE: usize = 512;
+
+/// How long after a failure the store's index is read again, in nanoseconds.
+const INDEX_RETRY_NANOS: u64 = 1_000_000_000;
+
+/// Topic of the log: the index cannot be read.
+const READING_INDEX: &str = "due";
+
+/// A message to the driver.
+pub(super) enum Message {
+    Added(Vec<(TaskId, When)>),
+    Command(Command),
+    /// There may be room for tasks that wait for memory.
+    Room,
+    Report(WorkerReport),
+    WaitOver(Box<LoadedTask>),
+    /// A socket of a sleeping task is ready.
+    Knock(TaskId),
+    Answered(Box<Answered>),
+    /// A change cannot be stored for now, and is tried until it can.
+    Unstored {
+        id: TaskId,
+        error: String,
+    },
+    Loaded {
+        id: TaskId,
+        row: Result<Option<TaskRow>, StoreError>,
+    },
+    Window {
+        /// How often the wall clock had been set when the index was read.
+        steps: u64,
+        found: Result<Vec<Due>, String>,
+    },
+    /// The due times in the store fit the wall clock again.
+    Shifted,
+    /// Which of the tasks that are being put to sleep are not stored so far.
+    Left(oneshot::Sender<Vec<NotStored>>),
+    Close(oneshot::Sender<Vec<NotStored>>),
+}
+
+/// What became of a change of a task.
+pub(super) struct Answered {
+    id: TaskId,
+    result: Result<Verdict, StoreError>,
+    state: Option<TaskState>,
+    due: When,
+    /// When the task was due before, where it was only in the store.
+    was: Option<When>,
+    keeps: Option<Box<LoadedTask>>,
+}
+
+/// What is wanted of a task that is in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Want {
+    Nothing,
+    /// Store its state, and let it go on.
+    Settle,
+    Pause,
+    Kill,
+    /// Stop it, to move it to another daemon.
+    Give,
+}
+
+/// A task on which something is being done.
+struct Live {
+    state: TaskState,
+    handle: TaskHandle,
+    /// Its guest, while that is ready for another turn.
+    guest: Option<Box<LoadedTask>>,
+    want: Want,
+    /// Commands that are being carried out.
+    asked: Vec<Command>,
+    /// Commands that wait until the row has been stored or read.
+    waiting: Vec<Command>,
+    /// Its row is being stored or read.
+    busy: bool,
+    /// Why its change cannot be stored for now.
+    unstored: Option<String>,
+    /// It was woken, and no worker has reported yet whether it is due.
+    loading: bool,
+    memory: u64,
+    /// When a socket that it waits for became ready, until it is loaded.
+    knocked: Option<u64>,
+    /// It has an instance, or is about to.
+    loaded: bool,
+    /// It waits in the store until there is memory for it.
+    crowded: bool,
+    /// It could not be frozen, so that it is not asked again to make room.
+    stubborn: bool,
+}
+
+impl Live {
+    fn new(state: TaskState) -> Self {
+        Self {
+            state,
+            handle: TaskHandle::default(),
+            guest: None,
+            want: Want::Nothing,
+            asked: Vec::new(),
+            waiting: Vec::new(),
+            busy: false,
+            unstored: None,
+            loading: false,
+            memory: 0,
+            knocked: None,
+            loaded: false,
+            crowded: false,
+            stubborn: false,
+        }
+    }
+}
+
+pub(super) struct Driver {
+    shared: Arc<DaemonState>,
+    pool: Pool,
+    inbox: UnboundedReceiver<Message>,
+    outbox: UnboundedSender<Message>,
+    queue: Queue,
+    live: HashMap<TaskId, Live>,
+    /// Sleeping tasks whose sockets are watched, with the time at which they wake without a socket.
+    /// In the store they are due at once, so that the next daemon looks at them.
+    watched: HashMap<TaskId, When>,
+    /// Tasks of which a socket became ready, and when.
+    knocked: HashMap<TaskId, u64>,
+    /// The last entry of the index that was read.
+    cursor: Option<Due>,
+    reading: bool,
+    /// How often the wall clock has been set.
+    steps: u64,
+    /// The store's due times are being shifted accordingly.
+    shifting: bool,
+    /// The index could not be read, and is not read again before this, by the steady clock.
+    read_again: u64,
+    storing: usize,
+    /// How many tasks are loaded.
+    loaded: usize,
+    /// When the memory of the process was last read.
+    weighed: Instant,
+    /// Instances with much memory were dropped since the allocator last gave memory back.
+    freed: bool,
+    trimmed: Instant,
+    /// How much memory the process had then.
+    trimmed_to: u64,
+    closing: Option<oneshot::Sender<Vec<NotStored>>>,
+    /// Tasks that could not be frozen at the end, and why.
+    unwritten: Vec<NotStored>,
+}
+
+impl Driver {
+    pub(super) fn new(
+        shared: Arc<DaemonState>,
+        pool: Pool,
+        inbox: UnboundedReceiver<Message>,
+        outbox: UnboundedSender<Message>,
+    ) -> Self {
+        Self {
+            shared,
+            pool,
+            inbox,
+            outbox,
+            queue: Queue::default(),
+            live: HashMap::new(),
+            watched: HashMap::new(),
+            knocked: HashMap::new(),
+            cursor: None,
+            reading: false,
+            steps: 0,
+            shifting: false,
+            read_again: 0,
+            storing: 0,
+            loaded: 0,
+            weighed: Instant::now(),
+            freed: false,
+            trimmed: Instant::now(),
+            trimmed_to: 0,
+            closing: None,
+            unwritten: Vec::new(),
+        }
+    }
+
+    /// Runs until it is told to close and everything that can be stored is stored.
+    pub(super) async fn run(mut self) {
+        // Sockets that another process has handed over.
+        for id in self.shared.sockets.all_watched() {
+            self.watch(id);
+        }
+        // The wall clock may have been set while no daemon ran, or the time zone may be another
+        // one.
+        self.judge_schedules();
+        loop {
+            self.look_at_clock();
+            self.read_window();
+            self.wake();
+            self.dispatch();
+            self.relieve_memory();
+            self.make_room();
+            if self.closing.is_some() && self.is_settled() {
+                break;
+            }
+            let patience = self.patience();
+            let message = tokio::select! {
+                biased;
+                message = self.inbox.recv() => message,
+                () = tokio::time::sleep(patience) => None,
+            };
+            let Some(message) = message else { continue };
+            self.take(message);
+            for _ in 0..MESSAGES_AT_ONCE {
+                match self.inbox.try_recv() {
+                    Ok(message) => self.take(message),
+                    Err(_) => break,
+                }
+            }
+        }
+        if let Some(closed) = self.closing.take() {
+            // An error means that the caller no longer waits.
+            let _ = closed.send(self.unwritten);
+        }
+    }
+
+    /// How long the driver may wait for a message.
+    fn patience(&self) -> Duration {
+        let now = self.shared.time.now();
+        let mut longest = Duration::from_secs(1);
+        if let Some(left) = self.pool.interrupt(self.shared.options.checkpoint) {
+            longest = longest.min(left.max(RELIEVE_AFTER));
+        }
+        if self.pool.relieve() {
+            longest = RELIEVE_AFTER / 2;
+        }
+        if self.pool.is_busy() {
+            longest = longest.min(WEIGH_EVERY);
+        }
+        if self.can_wake()
+            && let Some(due) = self.queue.next_due()
+        {
+            longest = longest.min(Duration::from_nanos(due.saturating_sub(now)));
+        }
+        longest
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Added(added) => {
+                let unsettled = self.shared.time.is_unsettled();
+                for (id, due) in added {
+                    self.sleep(id, due);
+                    if unsettled {
+                        self.judge_again(id, due);
+                    }
+                }
+            }
+            Message::Command(command) => self.command(command),
+            Message::Room => self.admit(),
+            Message::Report(report) => self.report(report),
+            Message::WaitOver(guest) => self.wait_over(guest),
+            Message::Knock(id) => self.knock(id),
+            Message::Answered(answered) => self.answered(*answered),
+            Message::Unstored { id, error } => self.unstored(id, error),
+            Message::Loaded { id, row } => self.loaded(id, row),
+            Message::Window { steps, found } => self.window(steps, found),
+            Message::Shifted => self.shifting = false,
+            Message::Left(reply) => {
+                // An error means that the caller no longer waits.
+                let _ = reply.send(self.not_stored());
+            }
+            Message::Close(closed) => self.close(closed),
+        }
+    }
+
+    // Due tasks.
+
+    /// Reads more of the store's index, where the queue does not reach far enough ahead.
+    fn read_window(&mut self) {
+        let now = self.shared.time.now();
+        let far = self.queue.horizon() > now + HORIZON_NANOS / 2;
+        let early = now < self.read_again;
+        if self.reading
+            || self.shifting
+            || early
+            || far
+            || self.queue.soon() > INDEX_ENTRIES_AT_ONCE / 2
+            || self.closing.is_some()
+        {
+            return;
+        }
+        self.reading = true;
+        let until = now + HORIZON_NANOS;
+        self.queue.extend(until);
+        let (shared, outbox, cursor) = (self.shared.clone(), self.outbox.clone(), self.cursor);
+        let steps = self.steps;
+        tokio::task::spawn_blocking(move || {
+            let found = shared.store.due(cursor, until, INDEX_ENTRIES_AT_ONCE);
+            let found = found.map_err(|error| error.to_string());
+            // An error means that the driver has ended.
+            let _ = outbox.send(Message::Window { steps, found });
+        });
+    }
+
+    fn window(&mut self, steps: u64, found: Result<Vec<Due>, String>) {
+        self.reading = false;
+        if steps != self.steps {
+            return;
+        }
+        match found {
+            Ok(found) => {
+                note_recovered(READING_INDEX, "which tasks are due can be read");
+                if let Some(last) = found.last() {
+                    if found.len() == INDEX_ENTRIES_AT_ONCE {
+                        self.queue.shrink(last.at);
+                    }
+                    self.cursor = Some(*last);
+                }
+                for due in found {
+                    self.queue.sleep(due);
+                }
+            }
+            Err(error) => {
+                warn_throttled(READING_INDEX, &error, || {
+                    format!("cannot read which tasks are due: {error}")
+                });
+                self.read_again = self.shared.time.now() + INDEX_RETRY_NANOS;
+                self.queue.shrink(self.cursor.map_or(0, |cursor| cursor.at));
+            }
+        }
+    }
+
+    fn can_wake(&self) -> bool {
+        self.queue.len() < MOST_READY_TASKS && self.closing.is_none()
+    }
+
+    fn wake(&mut self) {
+        let now = self.shared.time.now();
+        while self.can_wake()
+            && let Some(due) = self.queue.wake(now)
+        {
+            // A task whose sockets are watched is due in the store only for a daemon that does not
+            // watch them.
+            let later = |when: &When| self.shared.time.due(*when).is_none_or(|at| at > now);
+            if self.watched.get(&due.id).is_some_and(later) {
+                continue;
+            }
+            // A task that is live already is queued again when it has been stored.
+            if let Entry::Vacant(place) = self.live.entry(due.id) {
+                let mut live = Live::new(TaskState::Hibernated);
+                live.loading = true;
+                live.knocked = self.knocked.remove(&due.id);
+                self.watched.remove(&due.id);
+                place.insert(live);
+                self.shared.enter(due.id, TaskState::Hibernated);
+                self.step(due.id, Event::Wake);
+                self.queue.push(due.id);
+            }
+        }
+    }
+
+    fn dispatch(&mut self) {
+        while self.storing < MOST_CHANGES_UNDER_WAY
+            && self.closing.is_none()
+            && self.pool.has_room()
+        {
+            let Some(id) = self.queue.pop() else { return };
+            let Some(live) = self.live.get_mut(&id) else {
+                continue;
+            };
+            if live.state != TaskState::Ready || live.busy {
+                continue;
+            }
+            let job = match live.guest.take() {
+                Some(guest) => WorkerJob::Step(guest),
+                // There is no place for another instance until one is dropped.
+                None if self.loaded >= MOST_INSTANCES => {
+                    self.queue.push(id);
+                    return;
+                }
+                None => {
+                    live.loaded = true;
+                    self.loaded += 1;
+                    WorkerJob::Load {
+                        id,
+                        handle: live.handle.clone(),
+                        knocked: live.knocked.take(),
+                    }
+                }
+            };
+            self.step(id, Event::Start);
+            self.pool.send(job);
+        }
+    }
+
+    /// Notes when a task is due, unless something is being done on it.
+    fn sleep(&mut self, id: TaskId, due: When) {
+        if let Some(at) = self.shared.time.due(due)
+            && !self.live.contains_key(&id)
+        {
+            self.queue.sleep(Due { at, id });
+        }
+    }
+
+    /// Watches the sockets of a sleeping task.
+    fn watch(&mut self, id: TaskId) {
+        let Some(wakes) = self.shared.sockets.watched(id) else {
+            return;
+        };
+        self.watched.insert(id, wakes);
+        let (outbox, sockets) = (self.outbox.clone(), self.shared.sockets.clone());
+        tokio::spawn(async move {
+            sockets.knock(id).await;
+            // An error means that the driver has ended.
+            let _ = outbox.send(Message::Knock(id));
+        });
+    }
+
+    /// A socket that a task waits for is ready, or is not kept any longer.
+    fn knock(&mut self, id: TaskId) {
+        if self.watched.remove(&id).is_some() {
+            let at = self.shared.time.now();
+            self.knocked.insert(id, at);
+            self.queue.insist(Due { at, id });
+        }
+    }
+}

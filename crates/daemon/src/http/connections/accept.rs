@@ -1,0 +1,171 @@
+//! Accepts connections until that is stopped, and counts those on which no request has arrived yet.
+//!
+//! hyper closes such a connection when it is told to end, and a client that was about to send a
+//! request would be refused. So a daemon that hands its listener over stops accepting first, and
+//! ends when a request has arrived on each connection.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use crate::http::connections::admission::prepare;
+
+/// After so long without a byte the system probes whether a client is still there.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
+
+/// How often it is checked whether requests have arrived on all connections.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Accepts connections.
+pub struct Accepting {
+    listener: TcpListener,
+    stopped: watch::Receiver<bool>,
+    silent: Arc<AtomicUsize>,
+}
+
+/// Stops the accepting.
+pub struct Intake {
+    stop: watch::Sender<bool>,
+    silent: Arc<AtomicUsize>,
+}
+
+/// An accepted connection.
+pub struct Connection {
+    stream: TcpStream,
+    /// Counts the connection while no byte has been read from it.
+    silent: Option<Silent>,
+}
+
+/// One connection of the count.
+struct Silent(Arc<AtomicUsize>);
+
+impl Drop for Silent {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Accepting {
+    /// Accepts from a listener until [`Intake::stop`].
+    pub fn new(listener: TcpListener) -> (Self, Intake) {
+        let (stop, stopped) = watch::channel(false);
+        let silent = Arc::new(AtomicUsize::new(0));
+        let accepting = Self {
+            listener,
+            stopped,
+            silent: silent.clone(),
+        };
+        (accepting, Intake { stop, silent })
+    }
+}
+impl Intake {
+    /// Accepts nothing from now on: clients that connect wait in the kernel's queue.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Completes when a request has begun on every connection that was accepted.
+    pub async fn all_asked(&self) {
+        while self.silent.load(Ordering::Relaxed) > 0 {
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    }
+}
+
+impl Accepting {
+    /// The next connection.
+    ///
+    /// # Errors
+    /// Where the system has no more descriptors, or the connection has gone already.
+    pub(crate) async fn accept(&mut self) -> io::Result<(Connection, SocketAddr)> {
+        let stopped = &mut self.stopped;
+        let stop = async {
+            if stopped.wait_for(|stopped| *stopped).await.is_err() {
+                // Nothing can stop it any more.
+                std::future::pending::<()>().await;
+            }
+        };
+        let accepted = tokio::select! {
+            biased;
+            () = stop => None,
+            accepted = self.listener.accept() => Some(accepted),
+        };
+        let Some(accepted) = accepted else {
+            return std::future::pending().await;
+        };
+        let (stream, address) = accepted?;
+        prepare(&stream, KEEPALIVE_AFTER)?;
+        self.silent.fetch_add(1, Ordering::Relaxed);
+        let silent = Some(Silent(self.silent.clone()));
+        Ok((Connection { stream, silent }, address))
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if read.is_ready() {
+            self.silent = None;
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Otherwise the second part of an answer waits for the client's acknowledgement of the first.
+    #[tokio::test]
+    async fn small_answers_are_not_held_back() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let address = listener.local_addr().expect("an address");
+        let (mut accepting, _intake) = Accepting::new(listener);
+        let client = TcpStream::connect(address).await.expect("it listens");
+        let (connection, from) = accepting.accept().await.expect("a connection");
+        assert_eq!(from, client.local_addr().expect("an address"));
+        assert!(connection.stream.nodelay().expect("a socket"));
+    }
+}

@@ -1,0 +1,103 @@
+//! Connections and the requests on them: how many, and how long they may take.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::response::Response;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::Service;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+
+use crate::http::connections::accept::Accepting;
+use crate::http::connections::admission::{Admission, Place};
+
+/// How long the headers of a request may take. A connection without a request is closed after so
+/// long, too.
+const HEADERS_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Bytes of the largest head of a request. The head of an import has a task in its query.
+const LARGEST_HEAD_BYTES: usize = 128 << 10;
+
+/// How long after the system has refused to accept a connection the next try is made.
+const ACCEPT_RETRY_AFTER: Duration = Duration::from_millis(100);
+
+/// Answers requests until `stop` completes, and those that have been received by then.
+pub(crate) async fn run(mut accepting: Accepting, app: Router, stop: impl Future<Output = ()>) {
+    let admission = Admission::of_process();
+    let graceful = GracefulShutdown::new();
+    let mut stop = pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut stop => break,
+            accepted = accepting.accept() => accepted,
+        };
+        let (connection, from) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) if is_of_connection(&error) => continue,
+            Err(error) => {
+                log::warn!("cannot accept a connection: {error}");
+                admission.make_room();
+                tokio::time::sleep(ACCEPT_RETRY_AFTER).await;
+                continue;
+            }
+        };
+        let place = Arc::new(admission.enter(from.ip()));
+        let asked = ConnectionService {
+            app: TowerToHyperService::new(app.clone()),
+            place: place.clone(),
+        };
+        let serving = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADERS_TIMEOUT)
+            .max_buf_size(LARGEST_HEAD_BYTES)
+            .serve_connection(TokioIo::new(connection), asked);
+        let serving = graceful.watch(serving);
+        tokio::spawn(async move {
+            tokio::select! {
+                ended = serving => {
+                    if let Err(error) = ended {
+                        log::debug!("the connection from {from} ended: {error}");
+                    }
+                }
+                () = place.lost() => log::debug!("the connection from {from} was closed for others"),
+            }
+        });
+    }
+    drop(accepting);
+    graceful.shutdown().await;
+}
+
+/// Whether only this connection has failed, so that the next one can be accepted at once.
+fn is_of_connection(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | InvalidInput
+    )
+}
+
+/// Answers the requests of one connection. Each request carries the connection's place, which a
+/// request with the token makes a sure one.
+struct ConnectionService {
+    app: TowerToHyperService<Router>,
+    place: Arc<Place>,
+}
+
+impl Service<Request<Incoming>> for ConnectionService {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Future;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.place.clone());
+        self.app.call(request)
+    }
+}

@@ -1,0 +1,62 @@
+//! Snapshot files: a task as a file, and a task from a file.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::answers::{Answer, Path, QueryOf, Refused, ServedState, bad, find};
+use super::descriptions::{Binary, CONFLICT, TASK};
+use super::tasks::ANSWER_WITHIN;
+use super::wire::{Problem, Submit, Task};
+use crate::model::error::ErrorKind;
+
+/// A task as a snapshot file, which `dormouse resume` takes on any machine. The task goes on here;
+/// the file is a copy of it, and says so.
+#[utoipa::path(get, path = "/v1/tasks/{id}/snapshot", operation_id = "export_task",
+    params(("id" = String, Path, description = TASK)),
+    responses((status = 200, description = "The snapshot file", body = Binary, content_type = "application/octet-stream"),
+        (status = 409, description = CONFLICT, body = Problem)))]
+pub(super) async fn export(State(served): ServedState, Path(id): Path<String>) -> Answer<Response> {
+    let id = find(&served, &id).await?;
+    let exported = tokio::time::timeout(ANSWER_WITHIN, served.daemon.export(id));
+    let bytes = exported.await.map_err(|_| {
+        let text = format!("task {id} computes, and can be exported when it blocks");
+        Refused::new(StatusCode::CONFLICT, text).of(ErrorKind::Task)
+    })??;
+    let kind = (header::CONTENT_TYPE, "application/octet-stream");
+    Ok(([kind], bytes).into_response())
+}
+
+/// What an imported task is given.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ImportQuery {
+    /// A task without its module and arguments, as JSON.
+    task: Option<String>,
+}
+
+/// A new task from a snapshot file. It goes on as soon as its wait is over.
+#[utoipa::path(post, path = "/v1/snapshots", operation_id = "import_task", params(ImportQuery),
+    request_body(content = Binary, content_type = "application/octet-stream", description = "The snapshot file"),
+    responses((status = 201, description = "The new task, which is stored", body = Task)))]
+pub(super) async fn import(
+    State(served): ServedState,
+    QueryOf(query): QueryOf<ImportQuery>,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer<(StatusCode, Json<Task>)> {
+    let submit: Submit = match &query.task {
+        None => Submit::default(),
+        Some(text) => serde_json::from_str(text).map_err(|e| bad(format!("`task`: {e}")))?,
+    };
+    let spec = submit.spec(&served.daemon.options().limits)?;
+    let name = submit.name;
+    let id = served.daemon.import(body?.into(), spec, name).await?;
+    let info = served.daemon.task(id).await?;
+    Ok((StatusCode::CREATED, Json(info.into())))
+}

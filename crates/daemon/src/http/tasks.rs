@@ -1,0 +1,271 @@
+//! Tasks: submit, list, show, and what is asked of one.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::answers::{
+    Answer, Body, Path, QueryOf, Refused, ServedState, bad, bad_field, find, told,
+};
+use super::descriptions::{CONFLICT, TASK};
+use super::served::Served;
+use super::wire::{
+    Batch, MOST_SUBMITTED, Problem, Resume, Submit, Submitted, Task, Tasks, read_time,
+};
+use crate::daemon::options::Submission;
+use crate::model::error::{Error, ErrorKind};
+use crate::model::{Digest, TaskId, TaskState};
+use crate::store::Filter;
+
+/// A list has at most so many tasks.
+const MOST_LISTED: usize = 1000;
+
+/// Bytes of the largest request with tasks. Arguments and environment of a task have 2 MiB at most,
+/// each byte of which may take six in JSON. What a batch takes in the store is bounded by the same
+/// number: `count` saves sending, and makes a batch no larger than a request could be.
+pub(super) const LARGEST_BATCH_BYTES: u64 = 16 << 20;
+
+/// A request waits so long until the task is as it asks. A guest that computes may take longer: the
+/// answer is 202 then.
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// Which tasks to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    /// Only tasks in these states, separated by commas.
+    state: Option<String>,
+    /// Only tasks with a name like this: `*` stands for any characters, `?` for one.
+    name: Option<String>,
+    /// Only tasks with lower numbers: `next` of the page before.
+    before: Option<u64>,
+    /// At most so many, 100 if left out, 1000 at most.
+    limit: Option<usize>,
+}
+
+/// Lists tasks, the newest first.
+#[utoipa::path(get, path = "/v1/tasks", operation_id = "list_tasks", params(ListQuery),
+    responses((status = 200, description = "A page of tasks", body = Tasks)))]
+pub(super) async fn list(
+    State(served): ServedState,
+    QueryOf(query): QueryOf<ListQuery>,
+) -> Answer<Json<Tasks>> {
+    let states = query.state.iter().flat_map(|states| states.split(','));
+    // Each state once, however often it is named.
+    let states: BTreeSet<TaskState> = states
+        .map(str::parse)
+        .collect::<Result<_, _>>()
+        .map_err(bad)?;
+    let states = states.into_iter().collect();
+    let limit = query.limit.unwrap_or(100).clamp(1, MOST_LISTED);
+    if let Some(name) = &query.name {
+        crate::model::check_pattern(name).map_err(bad)?;
+    }
+    let before = query.before.map(TaskId);
+    let filter = Filter {
+        states,
+        name: query.name,
+        before,
+        limit,
+    };
+    let (infos, next) = served.daemon.list(filter).await?;
+    let next = next.map(|id| id.0);
+    let tasks = infos.into_iter().map(|info| Task::from(info).brief());
+    let tasks = tasks.collect();
+    Ok(Json(Tasks { tasks, next }))
+}
+
+/// A submission without its module.
+fn fields(served: &Served, submit: &Submit) -> Answer<Submission> {
+    let at = submit.at.as_deref().map(read_time);
+    Ok(Submission {
+        module: None,
+        spec: submit.spec(&served.daemon.options().limits)?,
+        name: submit.name.clone(),
+        at: at.transpose().map_err(|error| bad_field("at", error))?,
+    })
+}
+
+fn submission(served: &Served, submit: &Submit) -> Answer<Submission> {
+    let module = Digest::from_hex(&submit.module);
+    let wrong = || {
+        let text =
+            "`module` is not the digest of a module; PUT /v1/modules uploads one and gives it";
+        bad_field("module", text)
+    };
+    Ok(Submission {
+        module: Some(module.ok_or_else(wrong)?),
+        ..fields(served, submit)?
+    })
+}
+
+/// How to submit.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SubmitQuery {
+    /// Look at everything but the module, and submit nothing: 204 where nothing is wrong.
+    dry_run: Option<bool>,
+}
+
+/// Submits a task. When the answer comes, it is stored.
+#[utoipa::path(post, path = "/v1/tasks", operation_id = "submit_task", params(SubmitQuery), request_body = Submit,
+    responses((status = 204, description = "With `dry_run`: nothing is wrong with it"),
+        (status = 201, description = "The task, which is stored", body = Task)))]
+pub(super) async fn submit(
+    State(served): ServedState,
+    QueryOf(query): QueryOf<SubmitQuery>,
+    Body(body): Body<Submit>,
+) -> Answer<Response> {
+    if body.count.is_some() {
+        return Err(bad_field("count", "`count` is for POST /v1/batch"));
+    }
+    if query.dry_run == Some(true) {
+        served.daemon.check(&fields(&served, &body)?).await?;
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let submission = submission(&served, &body)?;
+    let mut results = served.daemon.submit(vec![submission]).await?;
+    match results.pop() {
+        Some(result) => {
+            let task: Task = served.daemon.task(result?).await?.into();
+            Ok((StatusCode::CREATED, Json(task)).into_response())
+        }
+        None => Err(bad("nothing was submitted")),
+    }
+}
+
+/// Submits many tasks in one transaction. Those that are refused say why; the others are stored.
+#[utoipa::path(post, path = "/v1/batch", operation_id = "submit_tasks", request_body = Vec<Submit>,
+    responses((status = 200, description = "For each task its number, or why it was refused", body = Vec<Submitted>)))]
+pub(super) async fn batch(
+    State(served): ServedState,
+    Body(Batch(body)): Body<Batch>,
+) -> Answer<Json<Vec<Submitted>>> {
+    let count = |item: &Submit| u64::from(item.count.unwrap_or(1));
+    let total: u64 = body.iter().map(count).sum();
+    if total > MOST_SUBMITTED {
+        return Err(bad(format!(
+            "a batch has at most {MOST_SUBMITTED} tasks, and this has {total}"
+        )));
+    }
+    let items = body.iter().map(|item| submission(&served, item));
+    let items: Vec<Submission> = items.collect::<Result<_, _>>()?;
+    let sizes = body.iter().zip(&items);
+    let sizes = sizes.map(|(item, task)| count(item) * task.spec.size());
+    let size: u64 = sizes.sum();
+    if size > LARGEST_BATCH_BYTES {
+        let text = format!(
+            "arguments, environment and the like of this batch's tasks take {size} bytes in the store, and may take \
+             {LARGEST_BATCH_BYTES}; submit fewer tasks at once, or give them what they have in common in a file"
+        );
+        let refused = Refused::new(StatusCode::PAYLOAD_TOO_LARGE, text);
+        return Err(refused.of(ErrorKind::Limit));
+    }
+    let mut submissions = Vec::with_capacity(total as usize);
+    for (item, task) in body.iter().zip(items) {
+        submissions.extend(std::iter::repeat_n(task, count(item) as usize));
+    }
+    let results = served.daemon.submit(submissions).await?;
+    let answers = results.into_iter().map(|result| match result {
+        Ok(id) => Submitted {
+            id: Some(id.0),
+            error: None,
+            kind: None,
+        },
+        Err(error) => Submitted {
+            id: None,
+            error: Some(told(error.to_string())),
+            kind: Some(error.kind().name().into()),
+        },
+    });
+    Ok(Json(answers.collect()))
+}
+
+/// Shows a task. It is named by its number or its name.
+#[utoipa::path(get, path = "/v1/tasks/{id}", operation_id = "get_task", params(("id" = String, Path, description = TASK)),
+    responses((status = 200, description = "The task", body = Task)))]
+pub(super) async fn show(State(served): ServedState, Path(id): Path<String>) -> Answer<Json<Task>> {
+    let id = find(&served, &id).await?;
+    Ok(Json(served.daemon.task(id).await?.into()))
+}
+
+/// Stops a task at its next call that may block, or at its next check if it was submitted with
+/// those, and keeps it until told otherwise. 202: it computes, and will be paused when it blocks.
+#[utoipa::path(post, path = "/v1/tasks/{id}/pause", operation_id = "pause_task",
+    params(("id" = String, Path, description = TASK)),
+    responses((status = 200, description = "The task is paused", body = Task),
+        (status = 202, description = "It computes, and will be paused when it blocks", body = Task),
+        (status = 409, description = CONFLICT, body = Problem)))]
+pub(super) async fn pause(State(served): ServedState, Path(id): Path<String>) -> Answer<Response> {
+    let id = find(&served, &id).await?;
+    acted(&served, id, served.daemon.pause(id)).await
+}
+
+/// Lets a paused task go on. The body, which may be left out, gives it other limits.
+#[utoipa::path(post, path = "/v1/tasks/{id}/resume", operation_id = "resume_task",
+    params(("id" = String, Path, description = TASK)), request_body = Option<Resume>,
+    responses((status = 200, description = "The task goes on", body = Task),
+        (status = 202, description = "It goes on in a moment", body = Task),
+        (status = 409, description = CONFLICT, body = Problem)))]
+pub(super) async fn resume(
+    State(served): ServedState,
+    Path(id): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer<Response> {
+    let body = body?;
+    let given: Option<Resume> = match body.is_empty() {
+        true => None,
+        false => serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))?,
+    };
+    let more = given.unwrap_or_default().more()?;
+    let id = find(&served, &id).await?;
+    acted(&served, id, served.daemon.resume_with(id, more)).await
+}
+
+/// Ends a task. 202: a call of its host takes long, and it ends after that.
+#[utoipa::path(post, path = "/v1/tasks/{id}/kill", operation_id = "kill_task",
+    params(("id" = String, Path, description = TASK)),
+    responses((status = 200, description = "The task is over", body = Task),
+        (status = 202, description = "A call of its host takes long, and it ends after that", body = Task),
+        (status = 409, description = CONFLICT, body = Problem)))]
+pub(super) async fn kill(State(served): ServedState, Path(id): Path<String>) -> Answer<Response> {
+    let id = find(&served, &id).await?;
+    acted(&served, id, served.daemon.kill(id)).await
+}
+
+pub(super) async fn acted(
+    served: &Served,
+    id: TaskId,
+    done: impl Future<Output = Result<(), Error>>,
+) -> Answer<Response> {
+    let status = match tokio::time::timeout(ANSWER_WITHIN, done).await {
+        Ok(done) => done.map(|()| StatusCode::OK)?,
+        Err(_) => StatusCode::ACCEPTED,
+    };
+    let task: Task = served.daemon.task(id).await?.into();
+    Ok((status, Json(task)).into_response())
+}
+
+/// Takes a task that is over or paused out of the list, with its output.
+#[utoipa::path(delete, path = "/v1/tasks/{id}", operation_id = "remove_task",
+    params(("id" = String, Path, description = TASK)),
+    responses((status = 204, description = "The task is out of the list"),
+        (status = 409, description = CONFLICT, body = Problem)))]
+pub(super) async fn remove(
+    State(served): ServedState,
+    Path(id): Path<String>,
+) -> Answer<StatusCode> {
+    let id = find(&served, &id).await?;
+    served.daemon.remove(id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

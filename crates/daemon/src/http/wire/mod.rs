@@ -1,0 +1,328 @@
+//! What travels over HTTP, as JSON. Times are RFC 3339 in UTC.
+//!
+//! | file | what stands there |
+//! | --- | --- |
+//! | this one | a task as it is shown, lists, statistics, and why a request failed |
+//! | `submit` | what a client sends to submit a task |
+//! | `parts`, `runs`, `output`, `budget` | parts of a task, its runs, its output; the daemon's memory |
+//! | `bounds` | what keeps requests and lists from getting larger than they look |
+//! | `words` | times and waits as they are written and read |
+
+mod bounds;
+mod budget;
+mod output;
+mod parts;
+mod runs;
+mod submit;
+mod words;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::daemon::info::TaskInfo;
+use crate::model::Setting;
+
+pub(super) use bounds::{Batch, MOST_SUBMITTED};
+pub use budget::Budget;
+pub use output::Output;
+pub use parts::{MovedTo, Trouble};
+pub use runs::{Run, Runs};
+pub(super) use submit::Wrong;
+pub use submit::{Dir, Resume, Size, Submit, Tmpfs};
+use words::wait;
+pub(super) use words::{read_time, time};
+
+/// A task.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Task {
+    /// Its number.
+    pub id: u64,
+    /// Its name.
+    pub name: Option<String>,
+    /// ready, running, parked, hibernated, paused, exited, failed; moving, arriving or moved.
+    pub state: String,
+    /// Counts its stored changes.
+    pub version: u64,
+    /// Digest of its resumable module.
+    pub module: String,
+    /// Arguments.
+    pub args: Vec<String>,
+    /// Names of its environment variables; their values are not told.
+    pub env: Vec<String>,
+    /// Directories.
+    pub dirs: Vec<Dir>,
+    /// Addresses that it listens on.
+    pub listen: Vec<String>,
+    /// What it may connect to.
+    #[serde(default)]
+    pub allow_connect: Vec<String>,
+    /// Where it may bind sockets of its own.
+    #[serde(default)]
+    pub allow_listen: Vec<String>,
+    /// Directories in memory.
+    #[serde(default)]
+    pub tmpfs: Vec<Tmpfs>,
+    /// Connections are carried to where it moves.
+    #[serde(default)]
+    pub proxy_streams: bool,
+    /// Limits that it was given, by name.
+    #[serde(default)]
+    pub limits: BTreeMap<String, String>,
+    /// What becomes of it when it reaches one, where that was said: `end` or `pause`.
+    #[serde(default)]
+    pub on_limit: Option<String>,
+    /// When it is started anew.
+    #[serde(default)]
+    pub restart: Option<String>,
+    /// How often it was, in a row.
+    #[serde(default)]
+    pub restarts: u32,
+    /// What its clocks tell, where that was said.
+    #[serde(default)]
+    pub clocks: Option<String>,
+    /// Where its random numbers come from, where that was said.
+    #[serde(default)]
+    pub random: Option<String>,
+    /// The engine that it asks for.
+    pub engine: Option<String>,
+    /// Its schedule, a cron expression.
+    pub every: Option<String>,
+    /// When it was submitted.
+    pub submitted: String,
+    /// When its stored state last changed.
+    pub changed: String,
+    /// What it waits for, in words.
+    pub waits_for: Option<String>,
+    /// When it goes on, or starts.
+    pub wakes: Option<String>,
+    /// How often it was started.
+    pub runs: u64,
+    /// How often it was put to sleep.
+    pub sleeps: u64,
+    /// What the guest ended with, the last time.
+    pub exit_code: Option<u32>,
+    /// Why it failed, or why it is paused.
+    pub error: Option<String>,
+    /// The task that it is a copy of: daemon, number and version.
+    pub forked_from: Option<String>,
+    /// The task that it was at another daemon before it came here: daemon, number and version.
+    #[serde(default)]
+    pub came_from: Option<String>,
+    /// Where it has gone.
+    #[serde(default)]
+    pub moved_to: Option<MovedTo>,
+    /// Bytes of its snapshot in the store. That of a guest with more than 8 MiB of changed memory is counted with what it
+    /// shares with other tasks of its program, all others without.
+    pub snapshot_bytes: u64,
+    /// Bytes of its stored output.
+    pub output_bytes: u64,
+    /// Bytes of its memories, while it is in memory.
+    pub memory: u64,
+    /// Why it does not go on, or cannot be put to sleep, where that may pass by itself.
+    #[serde(default)]
+    pub trouble: Option<Trouble>,
+    /// Bytes of memory that it waits for, because others have them.
+    #[serde(default)]
+    pub memory_wanted: Option<u64>,
+    /// What of it cannot be read from the store, and what to do; left out where nothing is wrong. The task does not run, and
+    /// what cannot be read is empty or zero here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damaged: Option<String>,
+    /// In a list: arguments or names of variables are left out, because they are long. The task
+    /// alone has them all.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shortened: bool,
+}
+
+impl From<TaskInfo> for Task {
+    fn from(info: TaskInfo) -> Self {
+        let TaskInfo { spec, status, .. } = info;
+        Self {
+            id: info.id.0,
+            name: info.name,
+            state: info.state.to_string(),
+            version: info.version,
+            module: info.module.to_string(),
+            args: spec.args,
+            env: spec.env.into_iter().map(|(name, _)| name).collect(),
+            dirs: dirs(spec.dirs, &spec.world.read_only),
+            listen: spec.listen,
+            allow_connect: spec.allow_connect,
+            allow_listen: spec.allow_listen,
+            tmpfs: spec
+                .tmpfs
+                .into_iter()
+                .map(|(guest, size)| Tmpfs {
+                    guest,
+                    size: Some(Size::Bytes(size)),
+                })
+                .collect(),
+            proxy_streams: spec.proxy_streams,
+            limits: settings(&spec.limits),
+            on_limit: spec.on_limit.map(|on_limit| on_limit.to_string()),
+            restart: spec.restart.map(|restart| restart.to_string()),
+            restarts: status.restarts,
+            clocks: spec.world.clocks,
+            random: spec.world.random,
+            engine: spec.engine,
+            every: spec.every,
+            submitted: time(status.submitted),
+            changed: time(status.changed),
+            waits_for: match (info.state.is_final(), info.memory_wanted) {
+                (true, _) => None,
+                (false, Some(bytes)) => Some(format!("{} MiB of memory", bytes.div_ceil(1 << 20))),
+                (false, None) => status.wait.as_ref().map(wait),
+            },
+            wakes: info.wakes.map(time),
+            runs: status.runs,
+            sleeps: status.sleeps,
+            exit_code: status.exit_code,
+            error: status.error,
+            forked_from: status.forked_from,
+            came_from: status.came_from,
+            moved_to: status.moved_to.map(MovedTo::from),
+            snapshot_bytes: info.snapshot_bytes,
+            output_bytes: info.output_bytes,
+            memory: info.memory,
+            trouble: info.trouble.map(Trouble::from),
+            memory_wanted: info.memory_wanted,
+            damaged: info.damaged,
+            shortened: false,
+        }
+    }
+}
+
+fn dirs(given: Vec<(String, String)>, read_only: &[(String, bool)]) -> Vec<Dir> {
+    let dir = |(host, guest): (String, String)| {
+        let said = read_only.iter().find(|(name, _)| *name == guest);
+        Dir {
+            read_only: said.map(|(_, read_only)| *read_only),
+            host,
+            guest,
+        }
+    };
+    given.into_iter().map(dir).collect()
+}
+
+/// Limits by name.
+pub fn settings(given: &[Setting]) -> BTreeMap<String, String> {
+    let shown = given
+        .iter()
+        .map(|setting| (setting.limit.to_string(), setting.shown()));
+    shown.collect()
+}
+
+/// Tasks, the newest first.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Tasks {
+    /// The tasks.
+    pub tasks: Vec<Task>,
+    /// Give this as `before` for the next page; left out where there is none.
+    pub next: Option<u64>,
+}
+
+/// What became of one task of a batch: its number, or why it was refused.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Submitted {
+    /// Its number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
+    /// Why it was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Which sort of error that is, as in the answer to a request that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+}
+
+/// A limit that a task can have.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct LimitInfo {
+    /// Its name.
+    pub name: String,
+    /// What it limits.
+    pub what: String,
+    /// Its value in this daemon where a task does not say otherwise, such as `12h/d` or `none`.
+    pub value: String,
+}
+
+/// A module that the daemon has.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Module {
+    /// By this, tasks name it.
+    pub module: String,
+}
+
+/// What the daemon does and holds.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Stats {
+    /// Version of dormouse.
+    pub version: String,
+    /// Which daemon this is.
+    pub daemon: String,
+    /// Its clock.
+    pub now: String,
+    /// Seconds since it was started.
+    pub uptime: f64,
+    /// How many tasks there are of each state.
+    pub tasks: BTreeMap<String, u64>,
+    /// Tasks that were submitted since the start.
+    pub submitted: u64,
+    /// Times that a task went on since the start.
+    pub wakes: u64,
+    /// Times that a task was put to sleep since the start.
+    pub suspends: u64,
+    /// Bytes of memory that the process uses.
+    pub memory: u64,
+    /// How its memory is parted.
+    #[serde(default)]
+    pub budget: Budget,
+    /// Bytes of the memories of guests that wait in memory.
+    pub warm_memory: u64,
+    /// Bytes of the store on the disk.
+    pub disk: u64,
+    /// Modules and bases of snapshots in the store.
+    pub blobs: u64,
+    /// Their bytes.
+    pub blob_bytes: u64,
+    /// How many times smaller snapshots are stored than they are, since the start.
+    pub dedup_ratio: f64,
+}
+
+/// How many tasks are due when.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Timeline {
+    /// When the first span begins.
+    pub from: String,
+    /// Seconds in a span.
+    pub step: f64,
+    /// How many tasks are due in each span.
+    pub counts: Vec<u64>,
+}
+
+/// A change of state.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Moved {
+    /// The task.
+    pub id: u64,
+    /// Its state; left out where it was removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+}
+
+/// Why a request failed.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// What is wrong, where, and what to do.
+    pub error: String,
+    /// Which field of the request it is, such as `every`, `limits.cpu` or `dirs[0].host`; left out
+    /// where it is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// Which sort of error it is, in one word: `module`, `limit`, `missing`, `task`, `request`,
+    /// `store` and so on. Left out where the request itself could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+}

@@ -1,0 +1,251 @@
+//! Group commit: changes that many workers send at one time become one transaction, and one flush
+//! of the disk.
+//!
+//! ```text
+//!   groups of changes --> [queue] --> the journal's thread --> one commit --> each group's answer
+//!                                        ^          | disk full: a task's own state is tried again,
+//!                                        `----------' what somebody asks for is refused
+//! ```
+//!
+//! While nothing has to be stored, the journal gives the disk back the room of removed tasks, in
+//! short steps.
+
+pub(crate) mod tenure;
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use self::tenure::Tenure;
+use crate::metrics::Metrics;
+use crate::store::{Change, Error, Store, Verdict};
+use crate::throttled_log::{note_recovered, warn_throttled};
+use crate::time::clocks::Time;
+
+/// The most changes in one transaction.
+const MOST_CHANGES_AT_ONCE: usize = 2000;
+
+/// How long after a failure a commit is tried again.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// How often the lease is renewed at least.
+const RENEW_LEASE_EVERY: Duration = Duration::from_secs(3);
+
+/// The journal is idle when so long after a commit no other was needed.
+const IDLE_AFTER: Duration = Duration::from_millis(100);
+
+/// How long one step of giving room back takes. Commits wait for it.
+const SHRINK_STEP: Duration = Duration::from_millis(10);
+
+/// So many chunks of removed snapshots are deleted in one step.
+const CHUNKS_SWEPT_AT_ONCE: usize = 8;
+
+/// A journal that is never idle does such a step at least so often.
+const CLEAN_AT_LEAST_EVERY: Duration = Duration::from_secs(5);
+
+/// Topic of the log: changes cannot be stored.
+const STORING_CHANGES: &str = "changes";
+
+/// Called when a group is durable, or cannot be stored.
+pub(super) type Answer = Box<dyn FnOnce(Result<Vec<Verdict>, Error>) + Send>;
+
+/// Called once with the reason when a group cannot be stored for now.
+type Failing = Box<dyn FnOnce(String) + Send>;
+
+/// Changes that belong together.
+struct Group {
+    changes: Vec<Change>,
+    /// The group must not be lost, and is tried until it can be stored.
+    lasting: bool,
+    failing: Option<Failing>,
+    answer: Answer,
+}
+
+/// Takes changes. Groups are committed in the order in which they are sent.
+#[derive(Clone)]
+pub(super) struct Journal {
+    groups: Sender<Group>,
+}
+
+impl Journal {
+    /// Starts the journal's thread, which ends when every clone of the journal has been dropped.
+    pub(super) fn start(
+        store: Arc<dyn Store>,
+        tenure: Arc<Tenure>,
+        time: Arc<Time>,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
+        let (groups, queue) = channel();
+        let writer = Writer {
+            store,
+            tenure,
+            time,
+            metrics,
+        };
+        let thread = std::thread::Builder::new()
+            .name("journal".into())
+            .spawn(move || writer.run(&queue))?;
+        Ok((Self { groups }, thread))
+    }
+
+    /// Stores what must not be lost. Where it cannot be stored for now, `failing` is called once
+    /// with the reason, and the group is tried until it can be stored.
+    pub(super) fn keep(
+        &self,
+        changes: Vec<Change>,
+        failing: impl FnOnce(String) + Send + 'static,
+        answer: impl FnOnce(Result<Vec<Verdict>, Error>) + Send + 'static,
+    ) {
+        self.send(Group {
+            changes,
+            lasting: true,
+            failing: Some(Box::new(failing)),
+            answer: Box::new(answer),
+        });
+    }
+
+    /// Stores what a caller waits for, who is told where it fails.
+    pub(super) fn put(
+        &self,
+        changes: Vec<Change>,
+        answer: impl FnOnce(Result<Vec<Verdict>, Error>) + Send + 'static,
+    ) {
+        self.send(Group {
+            changes,
+            lasting: false,
+            failing: None,
+            answer: Box::new(answer),
+        });
+    }
+
+    fn send(&self, group: Group) {
+        if let Err(unsent) = self.groups.send(group) {
+            // The thread ends only with the last clone, or by a panic in the store.
+            (unsent.0.answer)(Err(Error::Lost));
+        }
+    }
+}
+
+struct Writer {
+    store: Arc<dyn Store>,
+    tenure: Arc<Tenure>,
+    time: Arc<Time>,
+    metrics: Arc<Metrics>,
+}
+
+impl Writer {
+    fn run(&self, queue: &Receiver<Group>) {
+        let mut waiting: Vec<Group> = Vec::new();
+        let mut patience = RENEW_LEASE_EVERY;
+        let (mut renewed, mut cleaned) = (Instant::now(), Instant::now());
+        loop {
+            let idle = match queue.recv_timeout(patience) {
+                Ok(group) => {
+                    waiting.push(group);
+                    false
+                }
+                Err(RecvTimeoutError::Timeout) => true,
+                Err(RecvTimeoutError::Disconnected) if waiting.is_empty() => return,
+                Err(RecvTimeoutError::Disconnected) => {
+                    std::thread::sleep(RETRY_AFTER);
+                    false
+                }
+            };
+            let mut size: usize = waiting.iter().map(|group| group.changes.len()).sum();
+            while size < MOST_CHANGES_AT_ONCE
+                && let Ok(group) = queue.try_recv()
+            {
+                size += group.changes.len();
+                waiting.push(group);
+            }
+            if !waiting.is_empty() || renewed.elapsed() >= RENEW_LEASE_EVERY {
+                waiting = self.commit(waiting);
+                renewed = Instant::now();
+            }
+            patience = match waiting.is_empty() {
+                false => RETRY_AFTER,
+                true if idle || cleaned.elapsed() >= CLEAN_AT_LEAST_EVERY => {
+                    cleaned = Instant::now();
+                    self.clean()
+                }
+                true => IDLE_AFTER,
+            };
+        }
+    }
+
+    /// Gives the disk some room back; returns how long to wait before the next step.
+    fn clean(&self) -> Duration {
+        let now = self.time.stamp();
+        let lease = self.tenure.lease(&now);
+        match lease.and_then(|lease| self.store.sweep(&lease, &now, CHUNKS_SWEPT_AT_ONCE)) {
+            Ok(true) => return IDLE_AFTER,
+            Ok(false) => {}
+            Err(error) => log::debug!("cannot remove what is not needed: {error}"),
+        }
+        match self.store.shrink(SHRINK_STEP) {
+            Ok(true) => IDLE_AFTER,
+            Ok(false) => RENEW_LEASE_EVERY,
+            Err(error) => {
+                // Changes that cannot be stored are reported by themselves.
+                log::debug!("cannot give room back: {error}");
+                RENEW_LEASE_EVERY
+            }
+        }
+    }
+
+    /// Commits all groups together; returns those that are to be tried again.
+    fn commit(&self, mut groups: Vec<Group>) -> Vec<Group> {
+        let changes: Vec<Change> = groups
+            .iter()
+            .flat_map(|group| group.changes.iter().cloned())
+            .collect();
+        let (started, now) = (Instant::now(), self.time.stamp());
+        let lease = self.tenure.lease(&now);
+        let result = lease.and_then(|lease| self.store.commit(&lease, &now, &changes));
+        self.metrics.committed(changes.len(), started.elapsed());
+        let error = match result {
+            Ok(verdicts) => {
+                note_recovered(STORING_CHANGES, "changes can be stored");
+                let mut verdicts = verdicts.into_iter();
+                for group in groups {
+                    let count = group.changes.len();
+                    (group.answer)(Ok(verdicts.by_ref().take(count).collect()));
+                }
+                return Vec::new();
+            }
+            Err(error) => error,
+        };
+        let reason = error.to_string();
+        warn_throttled(STORING_CHANGES, &reason, || {
+            format!("changes cannot be stored: {reason}")
+        });
+        match error {
+            error if error.passes() => {
+                for group in &mut groups {
+                    if let Some(failing) = group.failing.take() {
+                        failing(reason.clone());
+                    }
+                }
+                let (again, refused) = groups.into_iter().partition(|group| group.lasting);
+                refuse(refused, &error);
+                again
+            }
+            // One group may hold what the store cannot take. Each is tried alone, so that the
+            // others are stored.
+            Error::Database(_) if groups.len() > 1 => groups
+                .into_iter()
+                .flat_map(|group| self.commit(vec![group]))
+                .collect(),
+            error => {
+                refuse(groups, &error);
+                Vec::new()
+            }
+        }
+    }
+}
+
+fn refuse(groups: Vec<Group>, error: &Error) {
+    for group in groups {
+        (group.answer)(Err(error.again()));
+    }
+}

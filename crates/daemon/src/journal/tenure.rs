@@ -1,0 +1,53 @@
+//! The lease under which this daemon changes the store.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::store::{Error, Lease, Stamp, Store};
+
+/// The right to change the store. On a full disk the lease cannot be stored at once. The lock on
+/// the store's file holds already then, and the lease is taken before the first change.
+pub(crate) struct Tenure {
+    store: Arc<dyn Store>,
+    holder: String,
+    lasts: Duration,
+    lease: Mutex<Option<Lease>>,
+}
+
+impl Tenure {
+    /// Takes the store over.
+    ///
+    /// # Errors
+    /// Where somebody else has it, or it cannot be used, and not only for now.
+    pub(crate) fn claim(
+        store: Arc<dyn Store>,
+        holder: String,
+        now: &Stamp,
+        lasts: Duration,
+    ) -> Result<Self, Error> {
+        let tenure = Self {
+            store,
+            holder,
+            lasts,
+            lease: Mutex::default(),
+        };
+        match tenure.lease(now) {
+            Err(error) if error.passes() => {
+                log::warn!(
+                    "{error}: tasks can be looked at, and nothing can be changed until that is over"
+                );
+            }
+            claimed => drop(claimed?),
+        }
+        Ok(tenure)
+    }
+
+    pub(crate) fn lease(&self, now: &Stamp) -> Result<Lease, Error> {
+        let mut lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lease) = *lease {
+            return Ok(lease);
+        }
+        let claimed = self.store.claim(&self.holder, now, self.lasts)?;
+        Ok(*lease.insert(claimed))
+    }
+}

@@ -1,0 +1,393 @@
+//! The source of a move: the daemon that the task leaves.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::blobs::snapshot_bases::SnapshotBases;
+use crate::daemon::{Daemon, blocking};
+use crate::driver::commands::Ask;
+use crate::error::Error as Refused;
+use crate::model::error::Error;
+use crate::model::{Digest, Limit, MoveId, Setting, TaskId, TaskState, When};
+use crate::moving::note::MoveNote;
+use crate::moving::offer::{MoveInquiry, OfferedPiece, OfferedSnapshot, TaskOffer};
+use crate::moving::step::{MoveStep, TaskMove};
+use crate::sockets::TaskSockets;
+use crate::spec::Spec;
+use crate::store::{
+    Change, MoveChange, MovePhase, MoveRecord, RecordChange, StoredSnapshot, Stream,
+};
+use crate::stored::damaged;
+use crate::stored::encoding::{from_bytes, to_bytes};
+use crate::task::{Asleep, HeldSocket, chunks, pack};
+
+/// Bytes of output that are read from the store at once.
+const OUTPUT_BYTES_AT_ONCE: u64 = 1 << 20;
+
+impl Daemon {
+    /// Reserves the task for a move; `false` where another move of it is under way.
+    pub fn begin_move(&self, id: TaskId) -> bool {
+        self.moving.active().insert(id)
+    }
+
+    /// Ends the reservation: the move is over, or `peers::settle` will end it.
+    pub fn end_move(&self, id: TaskId) {
+        self.moving.active().remove(&id);
+    }
+
+    /// Whether a move of the task is under way.
+    pub fn is_moving(&self, id: TaskId) -> bool {
+        self.moving.active().contains(&id)
+    }
+
+    /// Takes no new tasks from now on, or takes them again.
+    pub fn set_draining(&self, draining: bool) {
+        self.moving.set_draining(draining);
+    }
+
+    /// What the target has to know before the task is stopped. `dirs` names directories of the
+    /// target for names of the guest; other directories keep their paths.
+    ///
+    /// # Errors
+    /// Where there is no such task, it is over, or it has no directory of one of the names.
+    pub async fn inquire(
+        &self,
+        id: TaskId,
+        dirs: &[(String, String)],
+    ) -> Result<MoveInquiry, Error> {
+        let info = self.task(id).await?;
+        if info.state.after(crate::model::Event::Give).is_none() {
+            let asked = "moved";
+            let state = info.state;
+            return Err(Refused::State { id, state, asked }.into());
+        }
+        let (shared, dirs) = (self.shared.clone(), dirs.to_vec());
+        blocking(move || {
+            let found = shared.store.load(id)?;
+            let (row, frozen) = found.ok_or_else(|| Refused::NoTask(id.to_string()))?;
+            let (spec, _) = damaged::read(&row)?;
+            let memory = spec.limits(&shared.options.limits).get(Limit::Memory);
+            let spec = relocated(spec, &dirs, memory)?;
+            Ok(MoveInquiry {
+                module: row.module,
+                spec: to_bytes(&spec)?,
+                name: row.name,
+                base: frozen.and_then(|frozen| travelling_base(&frozen)),
+            })
+        })
+        .await
+    }
+
+    /// Stores the state of a task in memory while it goes on, so that only what changes afterwards
+    /// is sent while the task stands still. Returns the base of the stored snapshot.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn checkpoint_for_move(&self, id: TaskId) -> Result<Option<Digest>, Error> {
+        let info = self.task(id).await?;
+        if matches!(
+            info.state,
+            TaskState::Ready | TaskState::Running | TaskState::Parked
+        ) {
+            // A guest that computes is waited for when it is stopped.
+            let settled = self.ask(id, Ask::Settle);
+            let _ = tokio::time::timeout(Duration::from_secs(2), settled).await;
+        }
+        let store = self.shared.store.clone();
+        blocking(move || {
+            let found = store.load(id)?;
+            Ok(found.and_then(|(_, frozen)| travelling_base(&frozen?)))
+        })
+        .await
+    }
+
+    /// A blob of the store.
+    ///
+    /// # Errors
+    /// Where it is not there.
+    pub async fn blob(&self, digest: Digest) -> Result<Vec<u8>, Error> {
+        let store = self.shared.store.clone();
+        blocking(move || {
+            let missing = || Refused::Damaged(format!("blob {} is missing", digest.short()));
+            Ok(store.blob(&digest)?.ok_or_else(missing)?)
+        })
+        .await
+    }
+
+    /// Stops a task, to move it. Where it cannot be stopped within `patience`, it goes on.
+    ///
+    /// # Errors
+    /// Where it is over, cannot be suspended, or computes for too long.
+    pub async fn stop_for_move(
+        self: &Arc<Self>,
+        id: TaskId,
+        move_id: MoveId,
+        peer: Digest,
+        note: MoveNote,
+        patience: Duration,
+    ) -> Result<(), Error> {
+        let daemon = self.clone();
+        let mut asked = tokio::spawn(async move {
+            let step = MoveStep::Give;
+            daemon.step(id, step, move_id, peer, note).await
+        });
+        match tokio::time::timeout(patience, &mut asked).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(_)) => Err(Refused::Closing.into()),
+            Err(_) => {
+                // The task may stop later: then it goes on here.
+                let daemon = self.clone();
+                tokio::spawn(async move {
+                    if matches!(asked.await, Ok(Ok(()))) {
+                        daemon.return_move(move_id).await
+                    } else {
+                        Ok(())
+                    }
+                });
+                let text = format!(
+                    "task {id} computes, and did not stop within {patience:?}; it stays here"
+                );
+                Err(Refused::Request(text).into())
+            }
+        }
+    }
+
+    /// A stopped task as it is offered.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn offer(&self, move_id: MoveId, spec: Vec<u8>) -> Result<TaskOffer, Error> {
+        let (shared, bases) = (self.shared.clone(), self.bases.clone());
+        blocking(move || {
+            let record = shared.store.move_record(move_id)?;
+            let gone = || Refused::Damaged(format!("move {move_id} is not known"));
+            let record = record.ok_or_else(gone)?;
+            let note: MoveNote = from_bytes(&record.note)?;
+            let id = record.task;
+            let found = shared.store.load(id)?;
+            let (row, frozen) = found.ok_or_else(|| Refused::NoTask(id.to_string()))?;
+            let (mut output, mut from) = (Vec::new(), 0);
+            loop {
+                let some = shared.store.output(id, from, OUTPUT_BYTES_AT_ONCE)?;
+                let Some(last) = some.last() else { break };
+                from = last.place + 1;
+                output.extend(some.into_iter().map(|stored| OfferedPiece {
+                    error: stored.piece.stream == Stream::Stderr,
+                    time: stored.piece.time,
+                    bytes: stored.piece.bytes,
+                }));
+            }
+            let (given, mut status) = damaged::read(&row)?;
+            // The target has another steady clock, so that the time travels as one of the wall
+            // clock.
+            status.wakes = status.wakes.map(|at| shared.time.to_wall(at).as_nanos());
+            let wanted = given.proxy_streams;
+            Ok(TaskOffer {
+                move_id,
+                streams: match wanted {
+                    true => shared.sockets.stream_keys(id),
+                    false => Vec::new(),
+                },
+                origin: format!("{}/{id}@{}", shared.options.identity, row.version),
+                name: row.name,
+                module: row.module,
+                spec,
+                status: to_bytes(&status)?,
+                paused: note.paused,
+                snapshot: frozen
+                    .map(|frozen| travelling(&bases, frozen))
+                    .transpose()?,
+                output,
+            })
+        })
+        .await
+    }
+
+    /// Takes the connections of a stopped task, which are to be carried to the target.
+    pub fn take_streams(&self, id: TaskId) -> Vec<HeldSocket> {
+        self.shared.sockets.take_streams(id)
+    }
+
+    /// Keeps connections for a task that does not run.
+    pub fn put_streams(&self, id: TaskId, sockets: Vec<HeldSocket>) {
+        self.shared.sockets.adopt(TaskSockets {
+            id,
+            listeners: Vec::new(),
+            asleep: Some(Asleep {
+                sockets,
+                watches: Vec::new(),
+            }),
+            ends: When::NEVER,
+        });
+    }
+
+    /// The move has failed: the task stays here.
+    ///
+    /// # Errors
+    /// Where it cannot be stored.
+    pub async fn return_move(&self, move_id: MoveId) -> Result<(), Error> {
+        self.step_of(move_id, MoveStep::Keep, MovePhase::Giving, None)
+            .await
+    }
+
+    /// The target holds the task as its task `theirs`: it is the target's from now on.
+    ///
+    /// # Errors
+    /// Where it cannot be stored; the task is still here then.
+    pub async fn give_away(&self, move_id: MoveId, theirs: u64) -> Result<(), Error> {
+        self.step_of(move_id, MoveStep::Given, MovePhase::Giving, Some(theirs))
+            .await
+    }
+
+    /// The target has confirmed that the task is its own.
+    ///
+    /// # Errors
+    /// Where it cannot be stored.
+    pub async fn confirm_given(&self, move_id: MoveId) -> Result<(), Error> {
+        self.step_of(move_id, MoveStep::Done, MovePhase::Given, None)
+            .await
+    }
+
+    /// The target has lost the task that was given to it: it is ours again.
+    ///
+    /// # Errors
+    /// Where it cannot be stored.
+    pub async fn reclaim_move(&self, move_id: MoveId) -> Result<(), Error> {
+        self.step_of(move_id, MoveStep::Reclaim, MovePhase::Given, None)
+            .await
+    }
+
+    /// Forgets a move: the other daemon knows how it has ended.
+    ///
+    /// # Errors
+    /// Where it cannot be stored.
+    pub async fn forget_move(&self, move_id: MoveId) -> Result<(), Error> {
+        let hand = MoveChange {
+            change: None,
+            output: Vec::new(),
+            clear_output: false,
+            record: RecordChange::Forget(move_id),
+        };
+        self.commit(vec![Change::Move(hand)]).await.map(drop)
+    }
+
+    /// Moves that have not ended for both daemons.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn open_moves(&self) -> Result<Vec<MoveRecord>, Error> {
+        let store = self.shared.store.clone();
+        blocking(move || Ok(store.open_moves()?)).await
+    }
+
+    /// A move as it is remembered now, if it has not ended.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn open_move(&self, id: MoveId) -> Result<Option<(MoveRecord, MoveNote)>, Error> {
+        let record = self.move_record(id).await?;
+        let open = record.filter(|record| record.phase != MovePhase::Taken);
+        open.map(|record| Ok((record.clone(), from_bytes(&record.note)?)))
+            .transpose()
+    }
+
+    pub(super) async fn move_record(&self, id: MoveId) -> Result<Option<MoveRecord>, Error> {
+        let store = self.shared.store.clone();
+        blocking(move || Ok(store.move_record(id)?)).await
+    }
+
+    /// Does a step of a move, if the move is in the phase `at`; otherwise the step has been done
+    /// already.
+    pub(super) async fn step_of(
+        &self,
+        move_id: MoveId,
+        step: MoveStep,
+        at: MovePhase,
+        theirs: Option<u64>,
+    ) -> Result<(), Error> {
+        let change = |note: &mut MoveNote| note.theirs = theirs.unwrap_or(note.theirs);
+        self.step_with(move_id, step, at, change).await
+    }
+
+    /// The same, with a change of the move's note.
+    pub(super) async fn step_with(
+        &self,
+        move_id: MoveId,
+        step: MoveStep,
+        at: MovePhase,
+        change: impl FnOnce(&mut MoveNote),
+    ) -> Result<(), Error> {
+        let record = self.move_record(move_id).await?;
+        let Some(record) = record.filter(|record| record.phase == at) else {
+            return Ok(());
+        };
+        let mut note: MoveNote = from_bytes(&record.note)?;
+        change(&mut note);
+        self.step(record.task, step, move_id, record.peer, note)
+            .await
+    }
+
+    async fn step(
+        &self,
+        id: TaskId,
+        step: MoveStep,
+        move_id: MoveId,
+        peer: Digest,
+        note: MoveNote,
+    ) -> Result<(), Error> {
+        let ask = Ask::Move(Box::new(TaskMove {
+            step,
+            move_id,
+            peer,
+            note,
+        }));
+        self.ask(id, ask).await
+    }
+}
+
+/// A stored snapshot as it travels to another daemon: a large one stands alone, and in one piece.
+fn travelling(bases: &SnapshotBases, frozen: StoredSnapshot) -> Result<OfferedSnapshot, Error> {
+    if !chunks::Index::is(&frozen.bytes) {
+        return Ok(OfferedSnapshot {
+            base: frozen.base,
+            bytes: frozen.bytes,
+        });
+    }
+    let flat = bases.whole(&frozen)?.flatten()?;
+    Ok(OfferedSnapshot {
+        base: None,
+        bytes: pack(&flat, &[])?,
+    })
+}
+
+/// The base that the target has to have. A large snapshot travels without a base.
+fn travelling_base(frozen: &StoredSnapshot) -> Option<Digest> {
+    frozen.base.filter(|_| !chunks::Index::is(&frozen.bytes))
+}
+
+/// A spec for the target: with the target's directories, and with the limit of memory that the task
+/// has here.
+fn relocated(
+    mut spec: Spec,
+    dirs: &[(String, String)],
+    memory: Option<u64>,
+) -> Result<Spec, Error> {
+    for (host, guest) in dirs {
+        let known = spec.dirs.iter_mut().find(|(_, name)| name == guest);
+        let Some(known) = known else {
+            let text = format!("the task has no directory that it calls {guest:?}");
+            return Err(Refused::Request(text).into());
+        };
+        known.0.clone_from(host);
+    }
+    let limit = Limit::Memory;
+    let said = spec.limits.iter().any(|setting| setting.limit == limit);
+    if let Some(value) = memory.filter(|_| !said) {
+        spec.limits.push(Setting {
+            limit,
+            value,
+            period: None,
+        });
+    }
+    Ok(spec)
+}

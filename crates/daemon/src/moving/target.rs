@@ -1,0 +1,470 @@
+//! The target of a move: the daemon that the task comes to.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use serde::{Deserialize, Serialize};
+
+use crate::blobs::programs::{blob, told};
+use crate::daemon::options::Options;
+use crate::daemon::submit::check_name;
+use crate::daemon::{Daemon, blocking};
+use crate::error::Error as Refused;
+use crate::model::error::Error;
+use crate::model::{Digest, MoveId, TaskId, TaskState, When};
+use crate::model::{Limit, Limits, Timestamp};
+use crate::moving::note::MoveNote;
+use crate::moving::offer::{MoveInquiry, TaskOffer};
+use crate::moving::step::MoveStep;
+use crate::spec::Spec;
+use crate::store::{
+    Change, Insert, MoveChange, MovePhase, MoveRecord, OutputPiece, RecordChange, StoredSnapshot,
+    Stream, TaskRow, Verdict,
+};
+use crate::stored::encoding::{from_bytes, to_bytes};
+use crate::stored::status::Status;
+use crate::task::{Runtime, TaskHandle, unpack};
+use crate::time::calendar;
+use crate::workers::guest::NotRevived;
+use crate::workers::output::Tail;
+
+/// What tasks of another daemon may use here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PeerGrants {
+    /// These directories, and what is below them.
+    pub dirs: Vec<PathBuf>,
+    /// Addresses to listen on, `HOST:PORT`; the port may be `*`, and so may both.
+    pub listen: Vec<String>,
+    /// Peers to connect to, likewise.
+    pub connect: Vec<String>,
+}
+
+/// The answer to an inquiry.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InquiryAnswer {
+    /// Why the task cannot come, if it cannot.
+    pub refused: Vec<String>,
+    /// Blobs that have to be sent first.
+    pub lacks: Vec<Digest>,
+}
+
+/// What a blob is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BlobKind {
+    /// A resumable module, compressed.
+    Module,
+    /// A snapshot's flat form, compressed by itself.
+    Base,
+}
+
+impl Daemon {
+    /// Whether a task can come here. The task goes on meanwhile.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn consider(
+        &self,
+        inquiry: MoveInquiry,
+        grants: &PeerGrants,
+    ) -> Result<InquiryAnswer, Error> {
+        if self.moving.is_draining() {
+            return Ok(InquiryAnswer {
+                refused: vec!["this daemon is being emptied, and takes no tasks".into()],
+                lacks: Vec::new(),
+            });
+        }
+        let (shared, grants) = (self.shared.clone(), grants.clone());
+        let programs = self.programs.clone();
+        blocking(move || {
+            let mut considered = InquiryAnswer::default();
+            let refused = &mut considered.refused;
+            match from_bytes::<Spec>(&inquiry.spec) {
+                Err(_) => refused.push(format!(
+                    "dormouse {} there does not know all that was asked for when the task was submitted",
+                    env!("CARGO_PKG_VERSION")
+                )),
+                Ok(spec) => {
+                    refused.extend(spec_refused(&spec, &shared.options, programs.runtime(), &grants));
+                    // A module that is here is compiled for the task's engine now, while the task
+                    // goes on.
+                    if refused.is_empty() && shared.store.has_blob(&inquiry.module)? {
+                        let ready = programs.get(&inquiry.module).and_then(|program| {
+                            let engine = spec.engine(shared.options.engine)?;
+                            program.compile(programs.runtime(), engine, &told(&program.digest()))
+                        });
+                        refused.extend(ready.err().map(|error| error.to_string()));
+                    }
+                    let now = shared.time.wall();
+                    let schedule = spec.every.as_deref().map(|every| calendar::next_occurrence(every, now));
+                    if let Some(Err(error)) = schedule {
+                        refused.push(error.to_string());
+                    }
+                }
+            }
+            if let Some(name) = &inquiry.name
+                && let Some(id) = shared.store.named(name)?
+                && let Some(row) = shared.store.task(id)?
+                && row.state != TaskState::Moved
+            {
+                refused.push(format!("there is a task of the name {name:?} there, {id}"));
+            }
+            for digest in inquiry.base.iter().chain([&inquiry.module]) {
+                if !shared.store.has_blob(digest)? {
+                    considered.lacks.push(*digest);
+                }
+            }
+            Ok(considered)
+        })
+        .await
+    }
+
+    /// Keeps a blob that another daemon has sent, if its digest is right. A module is compiled for
+    /// the task's engine, while the task goes on at the source.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub async fn put_blob(
+        &self,
+        kind: BlobKind,
+        digest: Digest,
+        bytes: Vec<u8>,
+        engine: Option<String>,
+    ) -> Result<(), Error> {
+        let (programs, options) = (self.programs.clone(), self.shared.options.clone());
+        let change = blocking(move || match kind {
+            BlobKind::Module => {
+                let spec = Spec {
+                    engine,
+                    ..Spec::default()
+                };
+                let engine = spec.engine(options.engine)?;
+                let program = programs
+                    .runtime()
+                    .load_stored(&digest, || Ok(Some(bytes)))?;
+                program.compile(programs.runtime(), engine, &told(&program.digest()))?;
+                Ok(blob(&programs.keep(program)))
+            }
+            BlobKind::Base => {
+                let flat = unpack(&bytes, &[], Limits::default().value(Limit::Snapshot))?;
+                match Digest::of(&flat) == digest {
+                    true => Ok(Change::Blob {
+                        digest,
+                        bytes,
+                        pack: None,
+                    }),
+                    false => {
+                        let text = format!("blob {} is not what it claims to be", digest.short());
+                        Err(Refused::Damaged(text).into())
+                    }
+                }
+            }
+        })
+        .await?;
+        self.commit(vec![change]).await.map(drop)
+    }
+
+    /// Whether a blob is here.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn has_blob(&self, digest: Digest) -> Result<bool, Error> {
+        let store = self.shared.store.clone();
+        blocking(move || Ok(store.has_blob(&digest)?)).await
+    }
+
+    /// Stores an offered task, after trying that it can be resumed here. It does not run before
+    /// [`take_held`](Self::take_held). Returns its number.
+    ///
+    /// # Errors
+    /// Says why it cannot be held.
+    pub async fn hold_offer(
+        self: &Arc<Self>,
+        offer: TaskOffer,
+        peer: Digest,
+        note: MoveNote,
+        grants: &PeerGrants,
+    ) -> Result<TaskId, Error> {
+        let move_id = offer.move_id;
+        if let Some(known) = self.move_record(move_id).await? {
+            return match known.peer == peer && known.phase == MovePhase::Held {
+                true => Ok(known.task),
+                false => Err(dead(move_id)),
+            };
+        }
+        check_name(offer.name.as_deref())?;
+        let id = TaskId(self.next.fetch_add(1, Ordering::Relaxed));
+        let name = offer.name.clone();
+        let (daemon, grants) = (self.clone(), grants.clone());
+        let held = blocking(move || daemon.prepare(id, offer, peer, note, &grants));
+        let change = held.await.inspect_err(|_| self.shared.sockets.close(id))?;
+        if self.moving.dead().contains(&move_id) {
+            self.shared.sockets.close(id);
+            return Err(dead(move_id));
+        }
+        let verdict = self.commit(vec![change]).await.inspect_err(|_| {
+            self.shared.sockets.close(id);
+        })?;
+        if verdict.first() != Some(&Verdict::Done) {
+            self.shared.sockets.close(id);
+            return Err(match verdict.first() {
+                Some(Verdict::NameTaken) => Refused::NameTaken(name.unwrap_or_default()).into(),
+                _ => Refused::NoModule("of the task".into()).into(),
+            });
+        }
+        self.shared.metrics.add(TaskState::Arriving, 1);
+        self.shared.tell(id, Some(TaskState::Arriving));
+        // The source may have said meanwhile that the task stays there.
+        if self.moving.dead().contains(&move_id) {
+            self.drop_held(move_id, peer).await?;
+            return Err(dead(move_id));
+        }
+        Ok(id)
+    }
+
+    /// Checks an offer; returns the change that holds the task.
+    fn prepare(
+        &self,
+        id: TaskId,
+        offer: TaskOffer,
+        peer: Digest,
+        mut note: MoveNote,
+        grants: &PeerGrants,
+    ) -> Result<Change, Error> {
+        let shared = &self.shared;
+        let spec: Spec = from_bytes(&offer.spec)?;
+        // The spec may be another one than in the inquiry.
+        if let Some(why) = spec_refused(&spec, &shared.options, self.programs.runtime(), grants)
+            .into_iter()
+            .next()
+        {
+            return Err(Refused::Request(why).into());
+        }
+        let mut status: Status = from_bytes(&offer.status)?;
+        status.came_from = Some(offer.origin);
+        status.moved_to = None;
+        // The time has travelled as one of the wall clock.
+        status.wakes = status
+            .wakes
+            .map(|at| shared.time.to_steady(Timestamp::from_nanos(at)));
+        let frozen = offer.snapshot.map(|snapshot| StoredSnapshot {
+            base: snapshot.base,
+            bytes: snapshot.bytes,
+            pack: None,
+        });
+        let row = TaskRow {
+            id,
+            version: 1,
+            state: TaskState::Arriving,
+            due: None,
+            name: offer.name,
+            module: offer.module,
+            spec: offer.spec,
+            status: to_bytes(&status)?,
+            log_bytes: 0,
+            snapshot_bytes: 0,
+            damage: None,
+        };
+        let limit = shared.options.output_limit;
+        let tail = Tail::new(id, limit, shared.time.clone(), shared.following.clone());
+        let worker = &self.moving.worker;
+        let revived = worker.revive(&row, &spec, frozen.clone(), &tail, TaskHandle::default());
+        if let Err(why) = revived {
+            shared.budget.forget(id);
+            return Err(match why {
+                NotRevived::Failed(error) => error,
+                NotRevived::Full => {
+                    let text =
+                        "the daemon there has no memory left for the task now; try again later";
+                    Refused::Request(text.into()).into()
+                }
+            });
+        }
+        // The listeners were bound only to see that this works. The source may need them again, on
+        // the same machine.
+        shared.sockets.close(id);
+        note.paused = offer.paused;
+        let output = offer.output.into_iter().map(|piece| OutputPiece {
+            stream: match piece.error {
+                true => Stream::Stderr,
+                false => Stream::Stdout,
+            },
+            time: piece.time,
+            bytes: piece.bytes,
+        });
+        let insert = Insert {
+            id,
+            state: TaskState::Arriving,
+            due: When::NEVER,
+            name: row.name,
+            module: row.module,
+            spec: row.spec,
+            status: row.status,
+            snapshot: frozen,
+        };
+        let record = MoveRecord {
+            id: offer.move_id,
+            task: id,
+            phase: MovePhase::Held,
+            peer,
+            note: to_bytes(&note)?,
+        };
+        Ok(Change::Move(MoveChange {
+            change: Some(Box::new(Change::Insert(insert))),
+            output: output.collect(),
+            clear_output: false,
+            record: RecordChange::Put(record),
+        }))
+    }
+
+    /// The task that is held is ours from now on. Returns its number; `None` where it is not held,
+    /// and then this move cannot bring it any longer.
+    ///
+    /// # Errors
+    /// Where it cannot be stored.
+    pub async fn take_held(&self, move_id: MoveId, peer: Digest) -> Result<Option<TaskId>, Error> {
+        let Some(record) = self.held(move_id, peer).await? else {
+            return Ok(None);
+        };
+        if record.phase == MovePhase::Held {
+            self.step_of(move_id, MoveStep::Take, MovePhase::Held, None)
+                .await?;
+        }
+        Ok(Some(record.task))
+    }
+
+    /// The task that is held stays at its source. Returns its number where it is ours already: by
+    /// an operator's decision, or because the source was restored to a state before it gave the
+    /// task away.
+    ///
+    /// # Errors
+    /// Where it cannot be stored.
+    pub async fn drop_held(&self, move_id: MoveId, peer: Digest) -> Result<Option<TaskId>, Error> {
+        match self.held(move_id, peer).await? {
+            Some(record) if record.phase == MovePhase::Held => {
+                self.step_of(move_id, MoveStep::Drop, MovePhase::Held, None)
+                    .await?;
+                Ok(None)
+            }
+            taken => Ok(taken.map(|record| record.task)),
+        }
+    }
+
+    /// The source knows that the task is ours.
+    ///
+    /// # Errors
+    /// Where it cannot be stored.
+    pub async fn settle_taken(&self, move_id: MoveId, peer: Digest) -> Result<(), Error> {
+        match self.held(move_id, peer).await? {
+            Some(record) if record.phase == MovePhase::Taken => self.forget_move(move_id).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// What is remembered of a move to this daemon. An offer of the move that may still arrive is
+    /// refused from now on.
+    async fn held(&self, move_id: MoveId, peer: Digest) -> Result<Option<MoveRecord>, Error> {
+        self.moving.dead().put(move_id, ());
+        let record = self.move_record(move_id).await?;
+        Ok(record.filter(|record| {
+            record.peer == peer && matches!(record.phase, MovePhase::Held | MovePhase::Taken)
+        }))
+    }
+}
+
+fn dead(move_id: MoveId) -> Error {
+    Refused::Request(format!("move {move_id} has ended already")).into()
+}
+
+/// Why a task of another daemon cannot run here.
+fn spec_refused(
+    spec: &Spec,
+    options: &Options,
+    runtime: &Runtime,
+    grants: &PeerGrants,
+) -> Vec<String> {
+    let mut refused = Vec::new();
+    match spec.engine(options.engine) {
+        Ok(engine) if engine.is_available() => {
+            // The engine's library may be missing.
+            if let Err(error) = runtime.engine(engine) {
+                refused.push(format!("the daemon there cannot use {engine}: {error}"));
+            }
+        }
+        Ok(engine) => refused.push(format!("the daemon there was built without {engine}")),
+        Err(error) => refused.push(error.to_string()),
+    }
+    for (host, guest) in &spec.dirs {
+        let whole = match PathBuf::from(host).canonicalize() {
+            Ok(whole) if whole.is_dir() => whole,
+            Ok(_) => {
+                refused.push(format!(
+                    "{host}, which the task calls {guest}, is no directory there"
+                ));
+                continue;
+            }
+            Err(error) => {
+                refused.push(format!(
+                    "there is no directory {host} there ({error}), which the task calls {guest}; \
+                     --dir HOST::{guest} names another one"
+                ));
+                continue;
+            }
+        };
+        let below = |granted: &PathBuf| {
+            let granted = granted.canonicalize();
+            granted.is_ok_and(|granted| whole.starts_with(granted))
+        };
+        if !grants.dirs.iter().any(below) {
+            refused.push(format!(
+                "the directory {host} is not granted to us there; `dormouse peers add … --dir {host}` \
+                 there grants it"
+            ));
+        }
+    }
+    if let Err(error) = spec.grants() {
+        refused.push(error.to_string());
+    }
+    let listen = spec.listen.iter().chain(&spec.allow_listen);
+    let reaches = listen
+        .map(|address| (&grants.listen, "listen on", "--listen", address))
+        .chain(spec.allow_connect.iter().map(|address| {
+            let connect = &grants.connect;
+            (connect, "connect to", "--connect", address)
+        }));
+    for (granted, verb, flag, address) in reaches {
+        if !granted.iter().any(|granted| covers(granted, address)) {
+            refused.push(format!(
+                "to {verb} {address} is not granted to us there; `dormouse peers add … {flag} {address}` \
+                 there grants it"
+            ));
+        }
+    }
+    refused
+}
+
+/// Whether an address is granted: the same one, one whose port may be any, or all.
+fn covers(granted: &str, address: &str) -> bool {
+    let any_port = granted
+        .strip_suffix(":*")
+        .zip(address.rsplit_once(':'))
+        .is_some_and(|(host, (wanted, _))| host == wanted);
+    granted == "*:*" || granted == address || any_port
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_granted_whole_or_with_any_port() {
+        assert!(covers("127.0.0.1:80", "127.0.0.1:80"));
+        assert!(covers("127.0.0.1:*", "127.0.0.1:80"));
+        assert!(covers("[::1]:*", "[::1]:80"));
+        assert!(!covers("127.0.0.1:*", "0.0.0.0:80"));
+        assert!(!covers("127.0.0.1:80", "127.0.0.1:8080"));
+        assert!(covers("*:*", "10.0.0.0/8:80-90"));
+        assert!(!covers("*", "127.0.0.1:80"));
+    }
+}

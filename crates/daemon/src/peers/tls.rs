@@ -1,0 +1,181 @@
+//! TLS 1.3 in which both ends show a certificate and are known by its fingerprint alone. No
+//! authority, no name and no date counts.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio_rustls::rustls::client::danger::{
+    HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
+};
+use tokio_rustls::rustls::crypto::{self, CryptoProvider};
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use tokio_rustls::rustls::version::TLS13;
+use tokio_rustls::rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig,
+    SignatureScheme,
+};
+
+use crate::model::Digest;
+use crate::peers::identity::{Identity, fingerprint};
+
+/// The protocol inside TLS, with its version.
+const ALPN_PROTOCOL: &[u8] = b"dormouse-peer/1";
+
+/// Says whether a fingerprint is known.
+type Known = Box<dyn Fn(&Digest) -> bool + Send + Sync>;
+
+/// Checks a certificate's fingerprint, and that the other end has its key.
+pub(super) struct Pinned {
+    provider: Arc<CryptoProvider>,
+    known: Known,
+    seen: Mutex<Option<Digest>>,
+}
+
+impl Pinned {
+    pub(super) fn new(known: impl Fn(&Digest) -> bool + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            provider: Arc::new(crypto::ring::default_provider()),
+            known: Box::new(known),
+            seen: Mutex::default(),
+        })
+    }
+
+    /// The fingerprint that was shown last, known or not.
+    pub(super) fn seen(&self) -> Option<Digest> {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn check(&self, certificate: &CertificateDer<'_>) -> Result<(), Error> {
+        let shown = fingerprint(certificate);
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown);
+        match (self.known)(&shown) {
+            true => Ok(()),
+            // The other end is sent the alert "access denied".
+            false => Err(CertificateError::ApplicationVerificationFailure.into()),
+        }
+    }
+
+    fn signed(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let schemes = &self.provider.signature_verification_algorithms;
+        crypto::verify_tls13_signature(message, certificate, signature, schemes)
+    }
+
+    fn schemes(&self) -> Vec<SignatureScheme> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        algorithms.supported_schemes()
+    }
+}
+
+impl std::fmt::Debug for Pinned {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pinned").finish_non_exhaustive()
+    }
+}
+
+/// Only TLS 1.3 is spoken.
+fn too_old() -> Error {
+    Error::General("TLS 1.2 is not spoken here".into())
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.check(certificate)
+            .map(|()| ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(too_old())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.signed(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.schemes()
+    }
+}
+
+impl ClientCertVerifier for Pinned {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        self.check(certificate)
+            .map(|()| ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(too_old())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.signed(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.schemes()
+    }
+}
+
+/// For the end that connects.
+pub(super) fn client(identity: &Identity, pinned: Arc<Pinned>) -> Result<Arc<ClientConfig>, Error> {
+    let mut config = ClientConfig::builder_with_provider(pinned.provider.clone())
+        .with_protocol_versions(&[&TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(pinned)
+        .with_client_auth_cert(identity.chain(), identity.key())?;
+    config.alpn_protocols = vec![ALPN_PROTOCOL.to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// For the end that accepts.
+pub(super) fn server(identity: &Identity, pinned: Arc<Pinned>) -> Result<Arc<ServerConfig>, Error> {
+    let mut config = ServerConfig::builder_with_provider(pinned.provider.clone())
+        .with_protocol_versions(&[&TLS13])?
+        .with_client_cert_verifier(pinned)
+        .with_single_cert(identity.chain(), identity.key())?;
+    config.alpn_protocols = vec![ALPN_PROTOCOL.to_vec()];
+    // No session is resumed: a peer that connects again is checked again, since it may not be known
+    // any longer.
+    config.send_tls13_tickets = 0;
+    Ok(Arc::new(config))
+}

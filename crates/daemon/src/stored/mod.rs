@@ -1,0 +1,15 @@
+//! What the store keeps of a task as bytes, beside what was submitted.
+//!
+//! | file | what stands there |
+//! | --- | --- |
+//! | `status` | what is known of a task |
+//! | `history` | a task's last runs |
+//! | `damaged` | tasks whose row cannot be read |
+//! | `encoding` | values as bytes |
+//! | `fields` | structs as MessagePack maps whose keys are numbers |
+
+pub(crate) mod damaged;
+pub(crate) mod encoding;
+mod fields;
+pub(crate) mod history;
+pub(crate) mod status;

@@ -1,0 +1,73 @@
+//! When a task that has a schedule starts next.
+
+use std::time::Duration;
+
+use crate::error::Error as Refused;
+use crate::model::error::Error;
+use crate::model::{TaskState, Timestamp};
+use crate::spec::Spec;
+use crate::store::TaskRow;
+use crate::stored::encoding::from_bytes;
+use crate::stored::status::Status;
+use crate::time::calendar::{Schedule, zone};
+use crate::time::clocks::Time;
+
+/// A task that starts so long after a time of its schedule is not started for that time.
+const TOO_LATE: Duration = Duration::from_secs(3 * 3600);
+
+/// Notes that a run begins. If the wall clock is far ahead of the time that the run is for, the run
+/// is for no time of the schedule, and the next start is computed as if it had not been.
+pub(crate) fn begin_run(status: &mut Status, time: &Time) {
+    let wall = time.wall();
+    status.last = status
+        .wall
+        .filter(|at| wall.saturating_duration_since(*at) < TOO_LATE);
+    status.begins = None;
+}
+
+/// When a task that has ended starts again by its schedule.
+pub(crate) fn after_run(spec: &Spec, status: &mut Status, time: &Time) -> Option<Timestamp> {
+    match next(spec.every.as_deref()?, status, time) {
+        Ok(next) => next,
+        // The daemon that the task was submitted to took the schedule.
+        Err(error) => {
+            let told = format!("is not started again: {error}");
+            status.error.get_or_insert(told);
+            None
+        }
+    }
+}
+
+fn next(every: &str, status: &Status, time: &Time) -> Result<Option<Timestamp>, Refused> {
+    let schedule: Schedule = every.parse()?;
+    let from = schedule.look_from(time.wall(), status.last);
+    Ok(schedule.after(from.max(status.begins.unwrap_or_default()), zone()))
+}
+
+/// When the schedule starts a task that is not running; `None` where it has no schedule, or where
+/// that has no time left.
+pub(crate) fn scheduled(
+    row: &TaskRow,
+    status: &Status,
+    time: &Time,
+) -> Result<Option<Timestamp>, Error> {
+    let sleeps = matches!(row.state, TaskState::Hibernated | TaskState::Paused);
+    let between_runs = sleeps && status.wait.is_none();
+    let spec: Spec = from_bytes(&row.spec)?;
+    let (true, Some(every)) = (between_runs, spec.every) else {
+        return Ok(None);
+    };
+    Ok(next(&every, status, time)?)
+}
+
+/// Whether the schedule starts a task at another time than is stored. A task that is due already
+/// stays due.
+pub(crate) fn is_misplaced(row: &TaskRow, time: &Time) -> Result<bool, Error> {
+    if row.state != TaskState::Hibernated {
+        return Ok(false);
+    }
+    let status: Status = from_bytes(&row.status)?;
+    let stored = status.wall.filter(|at| *at > time.wall());
+    let next = scheduled(row, &status, time)?;
+    Ok(stored.is_some() && next.is_some() && next != stored)
+}

@@ -1,0 +1,60 @@
+//! A task in memory, and why one is not.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::memory::{self, MemoryShare};
+use crate::model::error::Error;
+use crate::model::{Digest, TaskId};
+use crate::spec::Spec;
+use crate::stored::status::Status;
+use crate::task::Task;
+use crate::workers::output::Tail;
+
+/// A task in memory.
+pub(crate) struct LoadedTask {
+    pub(crate) id: TaskId,
+    /// The version that is stored.
+    pub(crate) version: u64,
+    pub(crate) task: Task,
+    pub(super) share: Arc<MemoryShare>,
+    pub(crate) tail: Tail,
+    /// Bytes of its memories when it last stopped.
+    pub(crate) memory: u64,
+    /// When its state was last stored.
+    pub(super) stored: Instant,
+    pub(super) spec: Spec,
+    pub(super) status: Status,
+    pub(super) program: Digest,
+    pub(super) base: Option<Digest>,
+}
+
+/// Why a task is not in memory.
+pub(crate) enum NotRevived {
+    /// There is no room for it now.
+    Full,
+    Failed(Error),
+}
+
+impl From<Error> for NotRevived {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<crate::Error> for NotRevived {
+    fn from(error: crate::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<memory::NotAdmitted> for NotRevived {
+    fn from(refused: memory::NotAdmitted) -> Self {
+        match refused {
+            memory::NotAdmitted::Full => Self::Full,
+            memory::NotAdmitted::TooLarge(error) => {
+                Self::Failed(crate::Error::NoMemory(error).into())
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What a worker is asked for, and what it answers.
+
+use crate::model::{TaskId, TaskState};
+use crate::store::Update;
+use crate::task::TaskHandle;
+use crate::workers::guest::LoadedTask;
+use crate::workers::output::Tail;
+
+/// What a worker is to do.
+pub(crate) enum WorkerJob {
+    /// Load a task from the store and run it, if it is due or one of its sockets became ready:
+    /// `knocked` says when, by the steady clock, in nanoseconds.
+    Load {
+        id: TaskId,
+        handle: TaskHandle,
+        knocked: Option<u64>,
+    },
+    /// Run a task that is in memory.
+    Step(Box<LoadedTask>),
+    /// Freeze a task, and drop its instance.
+    Freeze(Box<LoadedTask>, TaskState),
+}
+
+impl WorkerJob {
+    pub(crate) fn id(&self) -> TaskId {
+        match self {
+            Self::Load { id, .. } => *id,
+            Self::Step(guest) | Self::Freeze(guest, _) => guest.id,
+        }
+    }
+
+    /// The handle of the guest, where the job runs it.
+    pub(crate) fn handle(&self) -> Option<TaskHandle> {
+        match self {
+            Self::Load { handle, .. } => Some(handle.clone()),
+            Self::Step(guest) => Some(guest.task.handle()),
+            Self::Freeze(..) => None,
+        }
+    }
+}
+
+/// What a worker has done.
+pub(crate) enum WorkerReport {
+    /// The task is not due, or was removed.
+    Stale { id: TaskId, due: Option<u64> },
+    /// The guest is in memory now.
+    Started { id: TaskId, tail: Tail },
+    /// The guest waits, shortly or for an unknown time.
+    Parked(Box<LoadedTask>),
+    /// The guest's turn is over.
+    Preempted(Box<LoadedTask>),
+    /// The guest was asked to suspend, and can be frozen.
+    Asked(Box<LoadedTask>),
+    /// A change to store. The guest in `keeps` stays in memory.
+    Store {
+        update: Box<Update>,
+        keeps: Option<Box<LoadedTask>>,
+    },
+    /// The guest could not be frozen, and stays in memory.
+    Unable {
+        guest: Box<LoadedTask>,
+        error: String,
+        /// It may work later by itself.
+        passes: bool,
+    },
+    /// The task could not be loaded now, or not be read.
+    NotLoaded { id: TaskId, error: String },
+    /// There is no room for the task, which waits in the store. `loaded` says that it had been in
+    /// memory.
+    Crowded { id: TaskId, loaded: bool },
+    /// The worker failed; the task's row is all there is of it.
+    Lost { id: TaskId },
+}

@@ -1,0 +1,120 @@
+//! How a task comes into memory if there is room for it, and what becomes of a guest that is
+//! evicted.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use crate::blobs::programs::told;
+use crate::memory::MemoryShare;
+use crate::model::clock::Clock;
+use crate::model::{TaskState, When};
+use crate::spec::Spec;
+use crate::store::{SnapshotChange, StoredSnapshot, Stream, TaskRow};
+use crate::task::{
+    Bindings, Config, Engine, Growing, HostDir, Input, Restore, RestoreOptions, Setup, Task,
+    TaskHandle,
+};
+use crate::workers::guest::{LoadedTask, NotRevived};
+use crate::workers::messages::WorkerReport;
+use crate::workers::output::Tail;
+use crate::workers::worker::Worker;
+
+impl Worker {
+    /// Makes a task from what is stored of it.
+    pub(crate) fn revive(
+        &self,
+        row: &TaskRow,
+        spec: &Spec,
+        frozen: Option<StoredSnapshot>,
+        tail: &Tail,
+        handle: TaskHandle,
+    ) -> Result<(Task, Arc<MemoryShare>), NotRevived> {
+        #[cfg(test)]
+        crate::workers::faults::hit(&self.options.identity, frozen.is_none().into())?;
+        let program = self.programs.get(&row.module)?;
+        let engine = spec.engine(self.options.engine)?;
+        let opened = frozen.map(|frozen| self.bases.open(&frozen)).transpose()?;
+        let memory = opened.as_ref().map_or(0, |(head, _)| head.memory_size());
+        // This comes before anything else is taken: the task may have to wait for memory.
+        let unseen = engine == Engine::WasmEdge;
+        let share = self.budget.admit(row.id, memory, &handle, unseen)?;
+        let growth = Growing(Some(share.clone()));
+        let dirs = spec.dirs.iter().map(|(host, guest)| HostDir {
+            host: host.into(),
+            guest: guest.clone(),
+            access: spec.access(guest),
+        });
+        let bindings = Bindings {
+            stdin: Input::Null,
+            stdout: tail.output(Stream::Stdout),
+            stderr: tail.output(Stream::Stderr),
+            dirs: dirs.collect(),
+            listeners: self.sockets.lend(row.id, &spec.listen)?,
+            grants: spec.grants()?,
+            clocks: spec.clocks()?,
+            random: spec.random()?,
+            held: self.sockets.held(row.id),
+            ..Bindings::default()
+        };
+        let limits = spec.limits(&self.options.limits);
+        let clock: Option<Arc<dyn Clock>> = Some(self.time.clone());
+        let runtime = self.programs.runtime();
+        let Some((mut snapshot, pages)) = opened else {
+            let setup = Setup {
+                config: Config {
+                    args: spec.args.clone(),
+                    env: spec.env.clone(),
+                    tmpfs: spec.tmpfs(),
+                },
+                bindings,
+                clock,
+                limits,
+                handle,
+                growth,
+            };
+            let task = Task::new(runtime, &program, engine, setup, &told(&row.module))?;
+            return Ok((task, share));
+        };
+        let mut pages: Box<dyn Read> = match pages {
+            Some(pages) => Box::new(pages),
+            None => Box::new(std::io::Cursor::new(std::mem::take(&mut snapshot.pages))),
+        };
+        let restore = Restore {
+            bindings,
+            options: RestoreOptions {
+                accept_changed_files: spec.accept_changed_files,
+            },
+            clock,
+            limits,
+            handle,
+            growth,
+        };
+        let told = &told(&row.module);
+        let pages = &mut *pages;
+        let task = Task::thaw_from(runtime, &program, engine, &snapshot, pages, restore, told)?;
+        Ok((task, share))
+    }
+
+    /// A guest was evicted, because there was no memory for it to grow. What it has done since its
+    /// last snapshot is lost, as if its process had died.
+    pub(super) fn evicted(&self, mut guest: Box<LoadedTask>) -> WorkerReport {
+        let id = guest.id;
+        let Some(too_large) = guest.share.too_large() else {
+            return WorkerReport::Crowded { id, loaded: true };
+        };
+        guest.status.error = Some(too_large.to_string());
+        guest.status.changed = self.time.wall();
+        // Its output since then is dropped too.
+        drop(guest.tail.take(guest.version));
+        match self.update(&guest, TaskState::Paused, When::NEVER, SnapshotChange::Keep) {
+            Ok(update) => WorkerReport::Store {
+                update: Box::new(update),
+                keeps: None,
+            },
+            Err(error) => {
+                log::error!("task {id}: {error}");
+                WorkerReport::Lost { id }
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The trait that every store implements, with the lease under which a store is changed.
+
+use std::time::Duration;
+
+use crate::change::{Change, Verdict};
+use crate::error::Error;
+use crate::model::clock::Mark;
+use crate::model::{Digest, MoveId, TaskId, TaskState, Timestamp};
+use crate::moves::MoveRecord;
+use crate::task::{StoredPiece, StoredSnapshot, TaskRow};
+
+/// The right to change a store, which one daemon has at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Rises with every holder.
+    pub epoch: u64,
+    /// How long the lease lasts after the last batch.
+    pub lasts: Duration,
+}
+
+/// What the clocks showed when something was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// The steady clock, which nobody sets, in nanoseconds.
+    pub now: u64,
+    /// How far the wall clock is ahead of the steady clock, in nanoseconds. What is due by the wall
+    /// clock is due so much earlier by the steady clock.
+    pub ahead: i64,
+    /// The wall clock.
+    pub realtime: Timestamp,
+    /// How long the machine has been running.
+    pub machine: Option<Mark>,
+}
+
+/// A task that is to go on at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Due {
+    /// When, by the steady clock, in nanoseconds.
+    pub at: u64,
+    /// Which task.
+    pub id: TaskId,
+}
+
+/// Which tasks to list.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Only tasks in one of these states; an empty list is all states.
+    pub states: Vec<TaskState>,
+    /// Only tasks with a name like this: `*` stands for any characters and `?` for one.
+    pub name: Option<String>,
+    /// Only tasks with lower numbers than this: a list begins with the newest.
+    pub before: Option<TaskId>,
+    /// At most so many tasks.
+    pub limit: usize,
+}
+
+/// How much a store holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Bytes on the disk.
+    pub disk: u64,
+    /// How many blobs.
+    pub blobs: u64,
+    /// Bytes of all blobs.
+    pub blob_bytes: u64,
+}
+
+/// A transactional store. Calls block; callers keep them off tokio's threads.
+pub trait Store: Send + Sync {
+    /// Takes the lease, where nobody else holds it.
+    ///
+    /// # Errors
+    /// [`Error::Leased`] where somebody does.
+    fn claim(&self, holder: &str, now: &Stamp, lasts: Duration) -> Result<Lease, Error>;
+
+    /// A number that no other store has.
+    fn number(&self) -> Result<u64, Error>;
+
+    /// When something was last stored; `None` where nothing ever was.
+    fn stamp(&self) -> Result<Option<Stamp>, Error>;
+
+    /// Makes all of a batch durable, and says what became of each change. Renews the lease, also
+    /// where the batch is empty.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] where the lease has another holder; [`Error::Full`] where the disk is full.
+    /// With any error nothing was changed.
+    fn commit(&self, lease: &Lease, now: &Stamp, changes: &[Change])
+    -> Result<Vec<Verdict>, Error>;
+
+    /// A task.
+    fn task(&self, id: TaskId) -> Result<Option<TaskRow>, Error>;
+
+    /// A task with its snapshot.
+    fn load(&self, id: TaskId) -> Result<Option<(TaskRow, Option<StoredSnapshot>)>, Error>;
+
+    /// The task of this name.
+    fn named(&self, name: &str) -> Result<Option<TaskId>, Error>;
+
+    /// Tasks, the newest first.
+    fn list(&self, filter: &Filter) -> Result<Vec<TaskRow>, Error>;
+
+    /// The tasks that are due after `after` and not later than `until`, the earliest first.
+    fn due(&self, after: Option<Due>, until: u64, limit: usize) -> Result<Vec<Due>, Error>;
+
+    /// Tasks that are due by the wall clock, perhaps among other times, with numbers beyond
+    /// `after`.
+    fn walled(&self, after: TaskId, limit: usize) -> Result<Vec<TaskId>, Error>;
+
+    /// How many tasks are due in each of `count` spans, one after another, from `from` on.
+    fn due_counts(&self, from: u64, span: Duration, count: usize) -> Result<Vec<u64>, Error>;
+
+    /// How many tasks there are of each state.
+    fn counts(&self) -> Result<Vec<(TaskState, u64)>, Error>;
+
+    /// The highest number that any task has or had.
+    fn last_id(&self) -> Result<TaskId, Error>;
+
+    /// A blob.
+    fn blob(&self, digest: &Digest) -> Result<Option<Vec<u8>>, Error>;
+
+    /// Whether a blob is there.
+    fn has_blob(&self, digest: &Digest) -> Result<bool, Error>;
+
+    /// Removes blobs that no task refers to and that were put before `before`; returns how many.
+    fn prune(&self, lease: &Lease, now: &Stamp, before: u64) -> Result<u64, Error>;
+
+    /// A chunk.
+    fn chunk(&self, pack: u64, number: u32) -> Result<Option<Vec<u8>>, Error>;
+
+    /// The highest number that any pack has.
+    fn last_pack(&self) -> Result<u64, Error>;
+
+    /// Removes at most `most` chunks whose snapshot was removed, so that no transaction lasts long;
+    /// says whether some are left.
+    fn sweep(&self, lease: &Lease, now: &Stamp, most: usize) -> Result<bool, Error>;
+
+    /// Tasks that were over before `before`, the oldest first, with their versions.
+    fn finished(&self, before: u64, limit: usize) -> Result<Vec<(TaskId, u64)>, Error>;
+
+    /// A task's output from a place on, up to `limit` bytes but at least one piece.
+    fn output(&self, id: TaskId, from: u64, limit: u64) -> Result<Vec<StoredPiece>, Error>;
+
+    /// What is remembered of a move.
+    fn move_record(&self, id: MoveId) -> Result<Option<MoveRecord>, Error>;
+
+    /// What is remembered of all moves, but for those after which the task is ours.
+    fn open_moves(&self) -> Result<Vec<MoveRecord>, Error>;
+
+    /// Gives the disk back some of the room that is not used any more, for about so long. Says
+    /// whether there is more to give back.
+    fn shrink(&self, patience: Duration) -> Result<bool, Error>;
+
+    /// How much it holds.
+    fn sizes(&self) -> Result<Sizes, Error>;
+}
