@@ -55,9 +55,9 @@ const FOREIGN: [(&str, &str); 7] = [
     ("minisign", "crates/snapshot/src/seal.rs"),
     ("binaryen", "crates/instrument/src/binaryen/mod.rs"),
     ("binaryen_sys", "crates/instrument/src/binaryen/mod.rs"),
-    ("wasmedge_sdk", "crates/engine/src/wasmedge.rs"),
-    ("wasmedge_sys", "crates/engine/src/wasmedge.rs"),
-    ("wasmtime", "crates/engine/src/wasmtime.rs"),
+    ("wasmedge_sdk", "crates/engine/src/wasmedge/mod.rs"),
+    ("wasmedge_sys", "crates/engine/src/wasmedge/mod.rs"),
+    ("wasmtime", "crates/engine/src/wasmtime/mod.rs"),
 ];
 
 /// How many lines a source file may have.
@@ -223,14 +223,16 @@ fn foreign(path: &str, text: &str) -> Vec<String> {
             format!("{path}:{line}: only {home} may use `{name}`")
         };
         for (name, home) in FOREIGN {
+            // A file may have its own parts, in the folder of its name or beside its `mod.rs`.
+            let folder = home.strip_suffix("/mod.rs");
+            let folder = folder.unwrap_or(home.trim_end_matches(".rs"));
+            let part = path.starts_with(&format!("{folder}/"));
             // A module of our own may bear the crate's name: its sibling says `binaryen::` of it.
             let sibling =
-                Path::new(path).parent() == Path::new(home).parent() && path.ends_with("/lib.rs");
+                Path::new(path).parent() == Path::new(folder).parent() && path.ends_with("/lib.rs");
             let imported = place > 0 && tokens[place - 1].text == "use";
             let is_path = token.text == name && is_colons(&tokens, place + 1);
             let below = place > 1 && is_colons(&tokens, place - 2);
-            // A file may have its own parts beside it, in the folder of its name.
-            let part = path.starts_with(&format!("{}/", home.trim_end_matches(".rs")));
             if path != home && !part && is_path && (imported || !(sibling || below)) {
                 found.push(report(name, home));
             }
@@ -557,7 +559,7 @@ fn foreign_code_elsewhere_is_found() {
         assert_eq!(foreign(path, text).len(), 1, "{path}: {text}");
     }
     let right = [
-        ("crates/engine/src/wasmtime.rs", "use wasmtime::Engine;"),
+        ("crates/engine/src/wasmtime/mod.rs", "use wasmtime::Engine;"),
         (
             "crates/engine/src/lib.rs",
             "mod wasmtime; fn f() { wasmtime::Wasmtime::new() }",

@@ -1,12 +1,29 @@
 //! Asyncify's protocol, from the host's side.
 //!
+//! The host drives it with two exported globals, state and data pointer, set from inside the host
+//! call. The guest is never called for it.
+//!
 //! ```text
-//!            blocking host call                   host call returns
-//!   Normal ----------------------> Unwinding     (frames save themselves, entry returns)
-//!     ^                                |
-//!     | the same host call, again      | later, perhaps elsewhere: entry called again
-//!     +---------------------------- Rewinding    (frames restore themselves)
+//!                  a host call blocks: set state 1,
+//!                  return anything
+//!    ┌─────────┐ ─────────────────────────────────▶ ┌───────────┐
+//!    │ Normal  │                                    │ Unwinding │ each frame saves its locals
+//!    │    0    │                                    │     1     │ and its place, and returns
+//!    └─────────┘                                    └───────────┘
+//!         ▲                                               │ the entry has returned
+//!         │ the same host call is reached:                ▼
+//!         │ set state 0, answer it           parked: state, memories, globals, tables and
+//!         │                                  stack can be read; freeze takes them
+//!    ┌───────────┐                                        │
+//!    │ Rewinding │ ◀──────────────────────────────────────┘
+//!    │     2     │   set state 2, call the entry again: the same instance,
+//!    └───────────┘   or a fresh one that a resume has filled
+//!      each frame restores its locals and calls on
 //! ```
+//!
+//! A second memory holds asyncify's stack: bytes 16 to 24 hold the stack's end and its limit, the
+//! stack starts at byte 32, and the memory has 32 MiB. Only the used part is saved. A stack that does
+//! not fit traps in the guest, which becomes "the guest's stack is too deep" and exit code 76.
 //!
 //! A guest with checks sets the state to unwinding itself, where the host has set the flag.
 //!

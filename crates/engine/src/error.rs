@@ -41,7 +41,7 @@ pub enum Error {
     Exhausted(String),
     /// There is no memory for the guest to grow into.
     #[error(transparent)]
-    NoRoom(#[from] super::NoRoom),
+    NoRoom(#[from] NoRoom),
     /// The engine has no way to hold a limit.
     #[error(
         "{0} cannot hold the limit {1} on this module; use the other engine, or leave it as it is by default"
@@ -52,6 +52,11 @@ pub enum Error {
     #[error("{0} could not set the guest's state: {1}")]
     State(EngineKind, String),
 }
+
+/// The guest is left where it stands, because there is no memory for it now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no memory for the guest now")]
+pub struct NoRoom;
 
 impl From<Error> for crate::model::error::Error {
     fn from(error: Error) -> Self {

@@ -1,10 +1,10 @@
-//! Reaches a guest that computes, from another thread. While nobody does, it costs nothing.
+//! Reaches a guest that computes, from another thread. As long as nobody does, it costs nothing.
 //!
 //! ```text
-//!   kill: note it, then SIGURG to the guest's thread, again and again until the call has ended
+//!   kill: set `killed`, then send SIGURG to the guest's thread until the call has ended
 //!   its handler: is this the guest's own code? --yes--> leave it, as at a trap
-//!                                              `--no--> nothing: a host call sees the note itself,
-//!                                                       and the next signal finds the rest
+//!                                              `--no--> nothing: a host call looks at `killed`
+//!                                                       itself, and the next signal finds the rest
 //! ```
 //!
 //! A guest that was killed never goes on, so it does not matter where it stood. Leaving it is the
@@ -27,12 +27,16 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use super::signals;
+
 /// The signal that looks where a guest stands.
 const SIGNAL: c_int = libc::SIGURG;
 
-/// How long a signal has to take effect before the next is sent; longer each time, up to `LONGEST`.
-const FIRST: Duration = Duration::from_micros(500);
-const LONGEST: Duration = Duration::from_millis(50);
+/// How long the first signal has to take effect before the next is sent. Each has twice as long as the
+/// one before.
+const FIRST_SIGNAL_WAIT: Duration = Duration::from_micros(500);
+/// How long a signal has at most.
+const LONGEST_SIGNAL_WAIT: Duration = Duration::from_millis(50);
 
 /// Where a guest's machine code is, and the way out of it.
 pub(super) struct Code {
@@ -61,9 +65,9 @@ impl Code {
 
 /// Reaches one instance from anywhere.
 #[derive(Clone)]
-pub struct Interrupt(Arc<Shared>);
+pub struct Interrupt(Arc<Target>);
 
-struct Shared {
+struct Target {
     killed: AtomicBool,
     /// The thread that is in the guest.
     thread: Mutex<Option<libc::pthread_t>>,
@@ -83,7 +87,7 @@ unsafe impl Send for Flag {}
 
 thread_local! {
     /// What this thread's guest shares; null while there is none. It lives as long as the call.
-    static CURRENT: Cell<*const Shared> = const { Cell::new(std::ptr::null()) };
+    static CURRENT: Cell<*const Target> = const { Cell::new(std::ptr::null()) };
 }
 
 impl Interrupt {
@@ -129,7 +133,7 @@ pub(super) struct Attached(Interrupt);
 impl Attached {
     /// `find` says where the instance's code is.
     pub(super) fn new(find: impl Fn() -> Option<Code> + Send + Sync + 'static) -> Self {
-        Self(Interrupt(Arc::new(Shared {
+        Self(Interrupt(Arc::new(Target {
             killed: AtomicBool::new(false),
             thread: Mutex::new(None),
             flag: Mutex::new(None),
@@ -154,11 +158,11 @@ impl Attached {
     /// Runs `call`, which enters the guest; `None` where the guest has been killed before.
     pub(super) fn enter<T>(&self, call: impl FnOnce() -> T) -> Option<T> {
         let inside = Inside::new(&self.0.0);
-        // Whoever kills notes it first, and looks for the thread then.
+        // `kill` sets the flag first, and then looks for the thread.
         let killed = || inside.shared.killed.load(Ordering::SeqCst);
         let result = (!killed()).then(call);
         if killed() {
-            // A handler that has left by a jump has left it blocked.
+            // A handler that left by a jump has left the signal blocked.
             unblock();
         }
         result
@@ -166,7 +170,7 @@ impl Attached {
 }
 
 impl Attached {
-    /// The flag is about to go.
+    /// The byte of the flag is about to go.
     pub(super) fn detach(&self) {
         *self.0.0.flag() = None;
     }
@@ -180,12 +184,12 @@ impl Drop for Attached {
 
 /// While a thread is in the guest.
 struct Inside<'a> {
-    shared: &'a Shared,
-    outer: *const Shared,
+    shared: &'a Target,
+    outer: *const Target,
 }
 
 impl<'a> Inside<'a> {
-    fn new(shared: &'a Shared) -> Self {
+    fn new(shared: &'a Target) -> Self {
         // SAFETY: takes nothing, and cannot fail.
         *shared.thread() = Some(unsafe { libc::pthread_self() });
         let outer = CURRENT.replace(shared);
@@ -200,7 +204,7 @@ impl Drop for Inside<'_> {
     }
 }
 
-impl Shared {
+impl Target {
     fn thread(&self) -> MutexGuard<'_, Option<libc::pthread_t>> {
         self.thread.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -214,15 +218,15 @@ impl Shared {
         if self.code.get_or_init(|| (self.find)()).is_none() || !install() {
             return;
         }
-        let mut patience = FIRST;
+        let mut wait = FIRST_SIGNAL_WAIT;
         loop {
             let thread = self.thread();
             let Some(id) = *thread else { return };
             // SAFETY: the thread cannot leave the guest, let alone end, while the lock is held.
             unsafe { libc::pthread_kill(id, SIGNAL) };
             drop(thread);
-            std::thread::sleep(patience);
-            patience = (patience * 2).min(LONGEST);
+            std::thread::sleep(wait);
+            wait = (wait * 2).min(LONGEST_SIGNAL_WAIT);
         }
     }
 }
@@ -232,16 +236,9 @@ static BEFORE: OnceLock<Option<libc::sigaction>> = OnceLock::new();
 /// Sets the handler, once per process.
 fn install() -> bool {
     let before = BEFORE.get_or_init(|| {
-        // SAFETY: all zeroes is a valid `sigaction`; the handler lives as long as the process and does
-        // only what a signal handler may.
-        unsafe {
-            let mut before: libc::sigaction = std::mem::zeroed();
-            let mut action: libc::sigaction = std::mem::zeroed();
-            action.sa_sigaction = handle as *const () as usize;
-            // Blocked while it runs: a second one has no room on the alternate stack.
-            action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
-            (libc::sigaction(SIGNAL, &raw const action, &raw mut before) == 0).then_some(before)
-        }
+        // The signal is blocked while the handler runs: a second one has no room on the alternate stack.
+        // SAFETY: `handle` does only what a signal handler may.
+        unsafe { signals::set(SIGNAL, handle, libc::SA_RESTART) }
     });
     before.is_some()
 }
@@ -259,7 +256,13 @@ fn unblock() {
 extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     let current = CURRENT.get();
     if current.is_null() {
-        return pass_on(signal, info, context);
+        // The signal is not for a guest, but for whoever handled it before.
+        if let Some(Some(before)) = BEFORE.get() {
+            // SAFETY: the system has given `before`, and the kernel the rest. Nothing happens by
+            // default.
+            unsafe { signals::call(before, signal, info, context) };
+        }
+        return;
     }
     // SAFETY: set by `Inside`, which borrows it for as long as it is set, on this thread.
     let shared = unsafe { &*current };
@@ -281,29 +284,6 @@ extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
         Exit::Trap(address) => *counter = address as _,
         #[cfg(feature = "wasmedge")]
         Exit::Fault(leave) => leave(info, context),
-    }
-}
-
-/// To whoever handled the signal before.
-fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
-    let Some(Some(before)) = BEFORE.get() else {
-        return;
-    };
-    match before.sa_sigaction {
-        // Nothing happens by default either.
-        libc::SIG_DFL | libc::SIG_IGN => {}
-        // SAFETY: the flag tells which of the two types the handler has, and it gets what the kernel
-        // gave.
-        function => unsafe {
-            if before.sa_flags & libc::SA_SIGINFO != 0 {
-                let function: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) =
-                    std::mem::transmute(function);
-                function(signal, info, context);
-            } else {
-                let function: extern "C" fn(c_int) = std::mem::transmute(function);
-                function(signal);
-            }
-        },
     }
 }
 

@@ -10,7 +10,9 @@ use std::path::Path;
 use wasmedge_sdk::{Compiler, CompilerOptimizationLevel as Level};
 use wasmparser::{BinaryReader, Parser, Payload, TypeRef};
 
-use super::{Error, KIND, config, library};
+use super::config::{KIND, MAX_PAGES, config};
+use super::library;
+use crate::Error;
 use crate::child::{self, Limits, Outcome};
 use crate::model::shape;
 
@@ -54,8 +56,8 @@ fn attempts(code: &Code) -> &'static [Attempt] {
 
 /// Refuses what WasmEdge 0.14 would call malformed.
 pub(super) fn check(wasm: &[u8]) -> Result<(), Error> {
-    let mut sections = wasmparser::Parser::new(0).parse_all(wasm);
-    match sections.any(|section| matches!(section, Ok(wasmparser::Payload::TagSection(_)))) {
+    let mut sections = Parser::new(0).parse_all(wasm);
+    match sections.any(|section| matches!(section, Ok(Payload::TagSection(_)))) {
         true => Err(Error::Proposal(
             KIND,
             "exceptions as they are; without `--transform none` they are rewritten, and Wasmtime runs \
@@ -113,7 +115,7 @@ fn compile_here(wasm: &[u8], bodies: &Code, code: &Path, attempt: Attempt) -> Re
         library::set_llvm_options(&options)?;
     }
     let (Whole(level) | ButSlow(level)) = attempt;
-    let config = config(level, super::MOST_PAGES).map_err(|e| e.to_string())?;
+    let config = config(level, MAX_PAGES).map_err(|e| e.to_string())?;
     let compiler = Compiler::new(Some(&config)).map_err(|e| e.to_string())?;
     let (Some(folder), Some(name)) = (code.parent(), code.file_name()) else {
         return Err(format!("{} is no file name", code.display()));

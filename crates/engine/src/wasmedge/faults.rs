@@ -2,8 +2,8 @@
 //!
 //! WasmEdge sets handlers of its own when the first thread of the process enters compiled code, and
 //! the *default* ones when the last thread leaves. Wasmtime's handlers are gone then, and its next
-//! trap ends the process. Nor does WasmEdge's handler run on the alternate stack, so that a guest
-//! that recurses without end ends the process as well.
+//! trap would end the process. WasmEdge's handler does not run on the alternate stack either, so that
+//! a guest that recurses without end would end the process as well.
 //!
 //! ```text
 //!   parked thread:  enters compiled code, stays there: WasmEdge never takes handlers away
@@ -16,7 +16,6 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::{c_int, c_void};
-use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -26,7 +25,10 @@ use wasmedge_sdk::error::CoreError;
 use wasmedge_sdk::{CompilerOptimizationLevel, FuncType, ImportObject, Store, Vm};
 use wasmedge_sys::{CallingFrame, Function, WasmValue};
 
+use super::compile;
+use super::config::{MAX_PAGES, check_room, config};
 use crate::interrupt::{Code, Exit};
+use crate::signals;
 
 const SIGNALS: [c_int; 3] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE];
 
@@ -34,10 +36,10 @@ const SIGNALS: [c_int; 3] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE];
 const PARKING: &[u8] = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x02\x07\x01\x01m\x01p\0\0\
     \x03\x02\x01\0\x07\x05\x01\x01r\0\x01\x0a\x06\x01\x04\0\x10\0\x0b";
 
-/// How far below the end of its stack a guest's fault still is one of the stack.
-const BEYOND: usize = 1 << 20;
+/// How many bytes below the end of its stack a guest's fault still counts as one of the stack.
+const BELOW_STACK: usize = 1 << 20;
 
-/// What the signals were handled by.
+/// How the signals were handled before, and how WasmEdge handles them.
 struct Handlers {
     before: [libc::sigaction; 3],
     wasmedge: [libc::sigaction; 3],
@@ -56,7 +58,7 @@ thread_local! {
 pub(super) fn install() -> Result<(), String> {
     static DONE: OnceLock<Result<(), String>> = OnceLock::new();
     DONE.get_or_init(|| {
-        let before = SIGNALS.map(current);
+        let before = SIGNALS.map(signals::current);
         let (parked, is_parked) = channel();
         std::thread::Builder::new()
             .name("wasmedge-faults".into())
@@ -71,44 +73,28 @@ pub(super) fn install() -> Result<(), String> {
         is_parked.recv().map_err(|e| e.to_string())??;
         let handlers = Handlers {
             before,
-            wasmedge: SIGNALS.map(current),
+            wasmedge: SIGNALS.map(signals::current),
         };
         if HANDLERS.set(handlers).is_err() {
             return Ok(());
         }
         for signal in SIGNALS {
-            // SAFETY: all zeroes is a valid `sigaction`; the handler lives as long as the process
-            // and does only what a signal handler may.
-            unsafe {
-                let mut action: libc::sigaction = std::mem::zeroed();
-                action.sa_sigaction = handle as *const () as usize;
-                action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
-                libc::sigaction(signal, &action, std::ptr::null_mut());
-            }
+            // SAFETY: `handle` does only what a signal handler may.
+            unsafe { signals::set(signal, handle, libc::SA_NODEFER) };
         }
         Ok(())
     })
     .clone()
 }
 
-fn current(signal: c_int) -> libc::sigaction {
-    let mut action = MaybeUninit::zeroed();
-    // SAFETY: all zeroes is a valid `sigaction`, and the call changes no handler.
-    unsafe {
-        libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr());
-        action.assume_init()
-    }
-}
-
 /// Enters compiled code for good, and says so when it is there.
 fn park(mut parked: Sender<Result<(), String>>) -> Result<(), String> {
     let text = |e: Box<wasmedge_sdk::error::WasmEdgeError>| e.to_string();
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-    super::check_room(folder.path(), PARKING.len()).map_err(|e| e.to_string())?;
+    check_room(folder.path(), PARKING.len()).map_err(|e| e.to_string())?;
     let code = folder.path().join("park.so");
-    super::compile::compile(PARKING, &code).map_err(|e| e.to_string())?;
-    let config = super::config(CompilerOptimizationLevel::O0, super::MOST_PAGES)
-        .map_err(|e| e.to_string())?;
+    compile::compile(PARKING, &code).map_err(|e| e.to_string())?;
+    let config = config(CompilerOptimizationLevel::O0, MAX_PAGES).map_err(|e| e.to_string())?;
     let module = wasmedge_sdk::Module::from_file(Some(&config), code).map_err(text)?;
     // It stays mapped without its name.
     drop(folder);
@@ -142,7 +128,7 @@ pub(super) fn entered<T>(call: impl FnOnce() -> T) -> (T, bool) {
     let here = 0_u8;
     let here = (&raw const here).addr();
     // Threads have stacks of different sizes; where the system does not tell, it is what we ask for.
-    let left = stacker::remaining_stack().unwrap_or(super::super::GUEST_STACK);
+    let left = stacker::remaining_stack().unwrap_or(crate::GUEST_STACK);
     EXHAUSTED.set(false);
     let outer = ENTRY.replace(Some((here.saturating_sub(left), here)));
     let result = call();
@@ -194,13 +180,9 @@ fn leave(info: *mut libc::siginfo_t, context: *mut c_void) {
     }
     let (signal, action) = (SIGNALS[0], &handlers.wasmedge[0]);
     if action.sa_flags & libc::SA_SIGINFO != 0 {
-        // SAFETY: the handler has this type, as its flag says. For this signal it looks at nothing of
+        // SAFETY: the system has given `action`. For this signal WasmEdge's handler looks at nothing of
         // what it gets, and jumps to where WasmEdge has entered the guest on this thread.
-        unsafe {
-            let function: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) =
-                std::mem::transmute(action.sa_sigaction);
-            function(signal, info, context);
-        }
+        unsafe { signals::call(action, signal, info, context) };
     }
 }
 
@@ -214,29 +196,18 @@ extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
             // SAFETY: the kernel gives the address with each of these signals.
             let address = unsafe { (*info).si_addr() }.addr();
             EXHAUSTED.set(
-                signal != libc::SIGFPE && (end.saturating_sub(BEYOND)..entry).contains(&address),
+                signal != libc::SIGFPE
+                    && (end.saturating_sub(BELOW_STACK)..entry).contains(&address),
             );
             &handlers.wasmedge[place]
         }
         None => &handlers.before[place],
     };
-    match action.sa_sigaction {
-        libc::SIG_DFL | libc::SIG_IGN => {
-            // The instruction is run again, and now ends the process as it should.
-            // SAFETY: no handler that lives in Rust is set.
-            unsafe { libc::signal(signal, libc::SIG_DFL) };
-        }
-        // SAFETY: the flag tells which of the two types the handler has, and it gets what the
-        // kernel gave.
-        function => unsafe {
-            if action.sa_flags & libc::SA_SIGINFO != 0 {
-                let function: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) =
-                    std::mem::transmute(function);
-                function(signal, info, context);
-            } else {
-                let function: extern "C" fn(c_int) = std::mem::transmute(function);
-                function(signal);
-            }
-        },
+    // SAFETY: the system has given `action`, and the kernel the rest.
+    let handled = unsafe { signals::call(action, signal, info, context) };
+    if !handled {
+        // The instruction is run again, and now ends the process as it should.
+        // SAFETY: no handler that lives in Rust is set.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
 }

@@ -6,7 +6,8 @@ use wasmedge_sdk::AsInstance;
 use wasmedge_sdk::error::{CoreCommonError, CoreError};
 use wasmedge_sys::{CallingFrame, WasmValue};
 
-use super::{WASM_PAGE, faults};
+use super::config::WASM_PAGE;
+use super::faults;
 use crate::asyncify::State;
 use crate::model::{ValType, shape};
 use crate::{Flow, Guest, HostCallback};

@@ -2,7 +2,7 @@
 
 use wasmtime::{PoolingAllocationConfig, ResourceLimiter};
 
-use super::Data;
+use super::host::Data;
 use crate::model::Limit;
 
 /// Address space for so many instances, made once: a new instance neither maps nor unmaps anything.

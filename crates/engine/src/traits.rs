@@ -1,0 +1,121 @@
+//! What an engine, a module and an instance are, whoever makes them, and what they are given.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::asyncify;
+use super::{EngineKind, Error, Interrupt, NoRoom};
+use crate::model::{Limits, Reached, Shape, Value};
+
+/// A wasm engine.
+pub trait Engine: Send + Sync {
+    /// Which one.
+    fn kind(&self) -> EngineKind;
+
+    /// What machine code made by this engine depends on, apart from the module: its version, the
+    /// CPU and the settings.
+    fn code_key(&self) -> String;
+
+    /// Compiles a module to a file of machine code.
+    fn compile(&self, wasm: &[u8], code: &Path) -> Result<(), Error>;
+
+    /// Loads a file of machine code.
+    ///
+    /// # Safety
+    /// The file must have been written by [`compile`](Self::compile) of the same engine, and must
+    /// not change while the module lives: it is machine code that is going to be run.
+    #[expect(unsafe_code, reason = "machine code cannot be checked")]
+    unsafe fn load(&self, code: &Path, shape: &Arc<Shape>) -> Result<Arc<dyn Module>, Error>;
+}
+
+/// A compiled module.
+pub trait Module: Send + Sync {
+    /// A fresh instance whose host calls go to `host`. Runs nothing of the guest. `limits` says how
+    /// large the guest's memories and tables may get. `growth` is asked before its memories grow, where
+    /// the engine says that they do.
+    fn instantiate(
+        &self,
+        host: HostCallback,
+        limits: &Limits,
+        growth: Option<Arc<dyn Growth>>,
+    ) -> Result<Box<dyn Instance>, Error>;
+}
+
+/// Whoever counts the memory that guests grow into.
+pub trait Growth: Send + Sync {
+    /// A guest is about to have so many bytes more. Returns when it may.
+    ///
+    /// # Errors
+    /// Where the guest has to be left where it stands.
+    fn grow(&self, more: u64) -> Result<(), NoRoom>;
+}
+
+/// Answers the guest's host calls: gets the guest's state, the import's place in
+/// [`Shape::imports`] and the arguments as raw bits.
+pub type HostCallback = Box<dyn FnMut(&mut dyn Guest, usize, &[u64]) -> Flow + Send>;
+
+/// What a host call does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Returns to the guest, with the raw bits of the result where there is one.
+    Return(u64),
+    /// The guest unwinds: asyncify's state has been set, and the result does not matter.
+    Unwind,
+    /// The guest is left where it stands and never goes on.
+    Stop,
+}
+
+/// The guest as a host call sees it.
+pub trait Guest {
+    /// The memory that host calls work on; empty where the guest has none.
+    fn memory(&mut self) -> &mut [u8];
+    /// The memory that holds asyncify's stack.
+    fn asyncify_memory(&mut self) -> &mut [u8];
+    /// Sets asyncify's two globals.
+    fn set_asyncify(&mut self, state: asyncify::State, data: u32);
+}
+
+/// How a call into the guest ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The function returned, or unwound.
+    Returned,
+    /// A host call answered [`Flow::Stop`].
+    Stopped,
+}
+
+/// One instance of a module.
+pub trait Instance: Guest + Send {
+    /// Calls an export without parameters and results.
+    ///
+    /// # Errors
+    /// [`Error::Trap`] where the guest trapped.
+    fn call(&mut self, export: &str) -> Result<Ending, Error>;
+
+    /// Whether the guest has unwound, or was about to when it trapped.
+    fn is_unwinding(&mut self) -> bool;
+
+    /// Reaches the instance from another thread while it is in a call.
+    fn interrupt(&self) -> Interrupt;
+
+    /// The last limit that the guest has been told of, by -1 from `memory.grow` or `table.grow`; an engine
+    /// that does not see it gives `None`.
+    fn told(&self) -> Option<Reached> {
+        None
+    }
+
+    /// The guest's memory number `index`.
+    fn guest_memory(&mut self, index: usize) -> Result<&mut [u8], Error>;
+    /// Grows a memory to `bytes`, a multiple of 64 KiB.
+    fn grow_memory(&mut self, index: usize, bytes: usize) -> Result<(), Error>;
+
+    /// The guest's mutable global number `index`.
+    fn global(&mut self, index: usize) -> Result<Value, Error>;
+    /// Sets the guest's mutable global number `index`.
+    fn set_global(&mut self, index: usize, value: Value) -> Result<(), Error>;
+
+    /// The contents of the guest's changeable table number `index`.
+    fn table(&mut self, index: usize) -> Result<Vec<Value>, Error>;
+    /// Sets the contents of the guest's changeable table number `index`.
+    fn set_table(&mut self, index: usize, values: &[Value]) -> Result<(), Error>;
+}

@@ -1,0 +1,113 @@
+//! Host calls, and what the store keeps for them.
+
+use std::sync::Arc;
+
+use wasmtime::{Global, Memory, Val};
+
+use super::values::{from_raw_bits, raw_bits};
+use crate::asyncify::State;
+use crate::model::shape::Import;
+use crate::model::{Limits, Reached};
+use crate::{Flow, Growth, Guest, HostCallback};
+
+/// What host calls need, kept in the store.
+pub(super) struct Data {
+    /// Taken out while a host call runs.
+    host: Option<HostCallback>,
+    pub(super) handles: Option<Handles>,
+    pub(super) limits: Limits,
+    pub(super) told: Option<Reached>,
+    pub(super) growth: Option<Arc<dyn Growth>>,
+}
+
+impl Data {
+    pub(super) fn new(host: HostCallback, limits: Limits, growth: Option<Arc<dyn Growth>>) -> Self {
+        Self {
+            host: Some(host),
+            handles: None,
+            limits,
+            told: None,
+            growth,
+        }
+    }
+}
+
+/// Where host calls find the guest's memory and asyncify's state.
+#[derive(Clone, Copy)]
+pub(super) struct Handles {
+    pub(super) memory: Option<Memory>,
+    pub(super) asyncify_memory: Memory,
+    pub(super) state: Global,
+    pub(super) data: Global,
+}
+
+/// Ends a call into the guest without a trap's backtrace.
+#[derive(Debug, thiserror::Error)]
+#[error("the guest was stopped by a host call")]
+pub(super) struct Stopped;
+
+/// The guest during a host call.
+struct Calling<'a> {
+    caller: wasmtime::Caller<'a, Data>,
+    handles: Handles,
+}
+
+impl Guest for Calling<'_> {
+    fn memory(&mut self) -> &mut [u8] {
+        match self.handles.memory {
+            Some(memory) => memory.data_mut(&mut self.caller),
+            None => &mut [],
+        }
+    }
+
+    fn asyncify_memory(&mut self) -> &mut [u8] {
+        self.handles.asyncify_memory.data_mut(&mut self.caller)
+    }
+
+    fn set_asyncify(&mut self, state: State, data: u32) {
+        set_asyncify(&mut self.caller, self.handles, state, data);
+    }
+}
+
+pub(super) fn set_asyncify(
+    mut store: impl wasmtime::AsContextMut,
+    handles: Handles,
+    state: State,
+    data: u32,
+) {
+    // Both are mutable globals of type i32, which asyncify made: setting them cannot fail.
+    let _ = handles.state.set(&mut store, Val::I32(state as i32));
+    let _ = handles.data.set(&mut store, Val::I32(data as i32));
+}
+
+/// The host function for one import: hands the call to the instance's callback.
+pub(super) fn host_function(
+    import: &Import,
+    place: usize,
+) -> impl Fn(wasmtime::Caller<'_, Data>, &[Val], &mut [Val]) -> wasmtime::Result<()> + use<> {
+    let result = import.results.first().copied();
+    move |mut caller, params, results| {
+        let mut arguments = [0; 16];
+        let count = params.len().min(arguments.len());
+        for (raw, value) in arguments.iter_mut().zip(params) {
+            *raw = raw_bits(value);
+        }
+        let (Some(mut host), Some(handles)) =
+            (caller.data_mut().host.take(), caller.data().handles)
+        else {
+            return Err(Stopped.into());
+        };
+        let mut calling = Calling { caller, handles };
+        let flow = host(&mut calling, place, &arguments[..count]);
+        calling.caller.data_mut().host = Some(host);
+        let bits = match flow {
+            Flow::Return(bits) => bits,
+            Flow::Unwind => 0,
+            Flow::Stop => return Err(Stopped.into()),
+        };
+        if let (Some(ty), Some(slot)) = (result, results.first_mut()) {
+            *slot = from_raw_bits(ty, bits);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,231 @@
+//! One instance: its exports, its state, and calls into it.
+
+#![expect(unsafe_code, reason = "an address in a memory that does not move")]
+
+use wasmtime::{Extern, Func, Global, HeapType, Memory, Ref, Store, Table};
+
+use super::error::{KIND, text};
+use super::host::{Data, Handles, Stopped, set_asyncify};
+use super::interrupt;
+use super::values::{item, val_of, value_of};
+use crate::asyncify::{FLAG, State};
+use crate::interrupt::{Attached, Interrupt};
+use crate::model::shape::{self as names, Shape};
+use crate::model::{Reached, Value};
+use crate::{Ending, Error, Guest, Instance, NoRoom};
+
+/// A fresh instance. Nothing of the guest's has run.
+pub(super) fn instantiate(
+    engine: &wasmtime::Engine,
+    pre: &wasmtime::InstancePre<Data>,
+    shape: &Shape,
+    data: Data,
+) -> Result<WasmtimeInstance, Error> {
+    let mut store = Store::new(engine, data);
+    store.limiter(|data| data);
+    let instance = pre
+        .instantiate(&mut store)
+        .map_err(|e| match e.is::<wasmtime::Trap>() {
+            true => Error::Trap(text(&e)),
+            false => Error::Instance(KIND, text(&e)),
+        })?;
+    let mut exports = Exports {
+        store: &mut store,
+        instance: &instance,
+    };
+    let memories = (0..shape.memories)
+        .map(|index| exports.memory(&names::memory_export(index)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let globals = (0..shape.globals.len())
+        .map(|index| exports.global(&names::global_export(index)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let tables = (0..shape.tables.len())
+        .map(|index| exports.table(&names::table_export(index)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let functions = (0..shape.functions)
+        .map(|index| exports.function(&names::function_export(index)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let handles = Handles {
+        memory: shape.host_memory.and_then(|m| memories.get(m).copied()),
+        asyncify_memory: exports.memory(names::ASYNCIFY_MEMORY)?,
+        state: exports.global(names::ASYNCIFY_STATE)?,
+        data: exports.global(names::ASYNCIFY_DATA)?,
+    };
+    store.data_mut().handles = Some(handles);
+    let module = pre.module().clone();
+    let attached = Attached::new(move || interrupt::code(&module));
+    if handles.asyncify_memory.data_size(&store) > FLAG {
+        // SAFETY: the memory has this byte, and never grows, so that it stays where it is; of the
+        // guest's code only atomic loads touch it.
+        unsafe { attached.watch(handles.asyncify_memory.data_ptr(&store).add(FLAG)) };
+    }
+    Ok(WasmtimeInstance {
+        attached,
+        store,
+        instance,
+        handles,
+        memories,
+        globals,
+        tables,
+        functions,
+    })
+}
+
+/// Looks up what the shape promises.
+struct Exports<'a> {
+    store: &'a mut Store<Data>,
+    instance: &'a wasmtime::Instance,
+}
+
+impl Exports<'_> {
+    fn find<T>(&mut self, name: &str, of: fn(Extern) -> Option<T>) -> Result<T, Error> {
+        self.instance
+            .get_export(&mut *self.store, name)
+            .and_then(of)
+            .ok_or_else(|| Error::State(KIND, format!("the module has no export `{name}`")))
+    }
+
+    fn memory(&mut self, name: &str) -> Result<Memory, Error> {
+        self.find(name, Extern::into_memory)
+    }
+
+    fn global(&mut self, name: &str) -> Result<Global, Error> {
+        self.find(name, Extern::into_global)
+    }
+
+    fn table(&mut self, name: &str) -> Result<Table, Error> {
+        self.find(name, Extern::into_table)
+    }
+
+    fn function(&mut self, name: &str) -> Result<Func, Error> {
+        self.find(name, Extern::into_func)
+    }
+}
+
+/// An instance, with what its shape promises looked up.
+pub(super) struct WasmtimeInstance {
+    /// Dropped first.
+    attached: Attached,
+    store: Store<Data>,
+    instance: wasmtime::Instance,
+    handles: Handles,
+    memories: Vec<Memory>,
+    globals: Vec<Global>,
+    tables: Vec<Table>,
+    functions: Vec<Func>,
+}
+
+impl Instance for WasmtimeInstance {
+    fn call(&mut self, export: &str) -> Result<Ending, Error> {
+        let function = self
+            .instance
+            .get_typed_func::<(), ()>(&mut self.store, export)
+            .map_err(|e| Error::State(KIND, text(&e)))?;
+        match self.attached.enter(|| function.call(&mut self.store, ())) {
+            Some(Ok(())) => Ok(Ending::Returned),
+            None => Ok(Ending::Stopped),
+            Some(Err(error)) if error.downcast_ref::<Stopped>().is_some() => Ok(Ending::Stopped),
+            Some(Err(error)) if error.is::<NoRoom>() => Err(NoRoom.into()),
+            Some(Err(error)) => match error.downcast_ref() {
+                Some(wasmtime::Trap::StackOverflow) => Err(Error::Exhausted(text(&error))),
+                _ => Err(Error::Trap(text(&error))),
+            },
+        }
+    }
+
+    fn is_unwinding(&mut self) -> bool {
+        let state = self.handles.state.get(&mut self.store);
+        state.i32() == Some(State::Unwinding as i32)
+    }
+
+    fn interrupt(&self) -> Interrupt {
+        self.attached.handle()
+    }
+
+    fn told(&self) -> Option<Reached> {
+        self.store.data().told.clone()
+    }
+
+    fn guest_memory(&mut self, index: usize) -> Result<&mut [u8], Error> {
+        let memory = item(&self.memories, index, "memory")?;
+        Ok(memory.data_mut(&mut self.store))
+    }
+
+    fn grow_memory(&mut self, index: usize, bytes: usize) -> Result<(), Error> {
+        let memory = item(&self.memories, index, "memory")?;
+        let pages = bytes.saturating_sub(memory.data_size(&self.store)) >> 16;
+        memory
+            .grow(&mut self.store, pages as u64)
+            .map(drop)
+            .map_err(|e| match e.is::<NoRoom>() {
+                true => NoRoom.into(),
+                false => Error::State(KIND, text(&e)),
+            })
+    }
+
+    fn global(&mut self, index: usize) -> Result<Value, Error> {
+        let global = item(&self.globals, index, "global")?;
+        let value = global.get(&mut self.store);
+        value_of(&mut self.store, &self.functions, value)
+    }
+
+    fn set_global(&mut self, index: usize, value: Value) -> Result<(), Error> {
+        let global = item(&self.globals, index, "global")?;
+        let value = val_of(&self.functions, value)?;
+        global
+            .set(&mut self.store, value)
+            .map_err(|e| Error::State(KIND, text(&e)))
+    }
+
+    fn table(&mut self, index: usize) -> Result<Vec<Value>, Error> {
+        let table = *item(&self.tables, index, "table")?;
+        (0..table.size(&self.store))
+            .map(|element| {
+                let reference = table
+                    .get(&mut self.store, element)
+                    .ok_or_else(|| Error::State(KIND, "a table shrank".into()))?;
+                value_of(&mut self.store, &self.functions, reference.into())
+            })
+            .collect()
+    }
+
+    fn set_table(&mut self, index: usize, values: &[Value]) -> Result<(), Error> {
+        let state = |e: wasmtime::Error| Error::State(KIND, text(&e));
+        let table = item(&self.tables, index, "table")?;
+        let missing = (values.len() as u64).saturating_sub(table.size(&self.store));
+        if missing > 0 {
+            let null = match table.ty(&self.store).element().heap_type() {
+                HeapType::Func => Ref::Func(None),
+                _ => Ref::Extern(None),
+            };
+            table.grow(&mut self.store, missing, null).map_err(state)?;
+        }
+        for (element, value) in values.iter().enumerate() {
+            let value = val_of(&self.functions, *value)?;
+            let reference = value
+                .ref_()
+                .ok_or_else(|| Error::State(KIND, "a table holds a number".into()))?;
+            table
+                .set(&mut self.store, element as u64, reference)
+                .map_err(state)?;
+        }
+        Ok(())
+    }
+}
+
+impl Guest for WasmtimeInstance {
+    fn memory(&mut self) -> &mut [u8] {
+        match self.handles.memory {
+            Some(memory) => memory.data_mut(&mut self.store),
+            None => &mut [],
+        }
+    }
+
+    fn asyncify_memory(&mut self) -> &mut [u8] {
+        self.handles.asyncify_memory.data_mut(&mut self.store)
+    }
+
+    fn set_asyncify(&mut self, state: State, data: u32) {
+        set_asyncify(&mut self.store, self.handles, state, data);
+    }
+}

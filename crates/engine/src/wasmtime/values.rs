@@ -1,0 +1,103 @@
+//! Values and types: Wasmtime's as the model's, and back.
+
+use wasmtime::{AsContextMut, Func, FuncType, RefType, Val};
+
+use super::error::KIND;
+use crate::Error;
+use crate::model::shape::Import;
+use crate::model::{ValType, Value};
+
+/// A value of the guest's. References to functions are told by their place in `functions`.
+pub(super) fn value_of(
+    mut store: impl AsContextMut,
+    functions: &[Func],
+    value: Val,
+) -> Result<Value, Error> {
+    Ok(match value {
+        Val::I32(bits) => Value::I32(bits as u32),
+        Val::I64(bits) => Value::I64(bits as u64),
+        Val::F32(bits) => Value::F32(bits),
+        Val::F64(bits) => Value::F64(bits),
+        Val::V128(bits) => Value::V128(bits.as_u128()),
+        Val::FuncRef(None) => Value::FuncRef(None),
+        Val::FuncRef(Some(function)) => {
+            let wanted = function.to_raw(&mut store);
+            let place =
+                (0..functions.len()).find(|place| functions[*place].to_raw(&mut store) == wanted);
+            let place = place.ok_or_else(|| {
+                Error::State(
+                    KIND,
+                    "a reference points to a function of another module".into(),
+                )
+            })?;
+            Value::FuncRef(Some(place as u32))
+        }
+        Val::ExternRef(None) => Value::NullExtern,
+        other => {
+            return Err(Error::State(
+                KIND,
+                format!("{other:?} cannot be written down"),
+            ));
+        }
+    })
+}
+
+/// The same back.
+pub(super) fn val_of(functions: &[Func], value: Value) -> Result<Val, Error> {
+    Ok(match value {
+        Value::I32(bits) => Val::I32(bits as i32),
+        Value::I64(bits) => Val::I64(bits as i64),
+        Value::F32(bits) => Val::F32(bits),
+        Value::F64(bits) => Val::F64(bits),
+        Value::V128(bits) => Val::V128(bits.into()),
+        Value::FuncRef(None) => Val::FuncRef(None),
+        Value::FuncRef(Some(place)) => {
+            Val::FuncRef(Some(*item(functions, place as usize, "function")?))
+        }
+        Value::NullExtern => Val::ExternRef(None),
+    })
+}
+
+/// The raw bits of an argument; those of references are nothing that a host call is given.
+pub(super) fn raw_bits(value: &Val) -> u64 {
+    match value {
+        Val::I32(bits) => u64::from(*bits as u32),
+        Val::I64(bits) => *bits as u64,
+        Val::F32(bits) => u64::from(*bits),
+        Val::F64(bits) => *bits,
+        _ => 0,
+    }
+}
+
+/// A result from its raw bits.
+pub(super) fn from_raw_bits(ty: ValType, bits: u64) -> Val {
+    match ty {
+        ValType::I64 => Val::I64(bits as i64),
+        ValType::F32 => Val::F32(bits as u32),
+        ValType::F64 => Val::F64(bits),
+        _ => Val::I32(bits as i32),
+    }
+}
+
+pub(super) fn func_type(engine: &wasmtime::Engine, import: &Import) -> FuncType {
+    let types = |list: &[ValType]| list.iter().map(|ty| val_type(*ty)).collect::<Vec<_>>();
+    FuncType::new(engine, types(&import.params), types(&import.results))
+}
+
+fn val_type(ty: ValType) -> wasmtime::ValType {
+    match ty {
+        ValType::I32 => wasmtime::ValType::I32,
+        ValType::I64 => wasmtime::ValType::I64,
+        ValType::F32 => wasmtime::ValType::F32,
+        ValType::F64 => wasmtime::ValType::F64,
+        ValType::V128 => wasmtime::ValType::V128,
+        ValType::FuncRef => wasmtime::ValType::Ref(RefType::FUNCREF),
+        ValType::ExternRef => wasmtime::ValType::Ref(RefType::EXTERNREF),
+    }
+}
+
+/// The thing of this number, of which the shape says that it is there.
+pub(super) fn item<'a, T>(list: &'a [T], index: usize, what: &str) -> Result<&'a T, Error> {
+    list.get(index)
+        .ok_or_else(|| Error::State(KIND, format!("there is no {what} {index}")))
+}
