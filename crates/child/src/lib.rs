@@ -1,15 +1,30 @@
-//! Work in a child process, for libraries in C++ that crash, end the process, or take handlers and variables of it for
-//! themselves.
+//! Work in a child process, for libraries in C++ that crash, end the process, or take its signal
+//! handlers and variables for themselves.
 //!
-//! ```text
-//!   fork -> child: limits, work, write what it made into the pipe, _exit
-//!        `-> here: read the pipe to its end, wait; is it stuck? -> kill it, another child
+//! ```
+//! use dormouse_child::{Limits, Outcome, run};
+//!
+//! let outcome = run(&Limits::default(), &|| Ok(b"made there".to_vec()))?;
+//! assert_eq!(outcome, Outcome::Done(b"made there".to_vec()));
+//!
+//! // A crash is an outcome like any other.
+//! assert!(matches!(
+//!     run(&Limits::default(), &|| std::process::abort())?,
+//!     Outcome::Killed(_)
+//! ));
+//! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! The child is a copy of one thread of a process with many (fork(2)): a lock that another thread held at that moment
-//! stays locked in it for ever. The C library frees its own; for those of others a child that waits for nothing but a
-//! lock is ended, and there is another try.
+//! ```text
+//!   fork -> child: sets limits, works, writes what it made into the pipe, _exit
+//!        `-> here: reads the pipe to its end, waits; is the child stuck? -> kill it, another try
+//! ```
+//!
+//! The child is a copy of one thread of a process with many (fork(2)): a lock that another thread held
+//! at that moment stays locked in it for ever. The C library frees its own locks. For those of other
+//! libraries, a child that waits for nothing but a lock is ended, and another one is started.
 
+#![deny(missing_docs)]
 #![expect(unsafe_code, reason = "fork(2) and what a child may call after it")]
 
 use std::ffi::c_int;
@@ -23,11 +38,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 /// How often a child is started before it is given up.
 const TRIES: usize = 10;
 
-/// A child whose threads all sleep, and use no time, at so many looks in a row waits for something that never comes.
-const LOOKS: u32 = 8;
+/// At how many looks in a row all threads of a child must sleep, and have used no time, until it is
+/// taken to wait for something that never comes.
+const STUCK_LOOKS: u32 = 8;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
 
-/// Those that are at work.
+/// The children that are at work.
 static CHILDREN: Mutex<Vec<c_int>> = Mutex::new(Vec::new());
 
 fn children() -> MutexGuard<'static, Vec<c_int>> {
@@ -48,7 +64,7 @@ pub fn leave(code: u8) -> ! {
     unsafe { libc::_exit(c_int::from(code)) }
 }
 
-/// What the child says at first.
+/// The first byte that a child writes: whether it has made something, or says why not.
 const DONE: u8 = 0;
 const FAILED: u8 = 1;
 
@@ -88,7 +104,7 @@ pub fn run(limits: &Limits, work: &dyn Fn() -> Result<Vec<u8>, String>) -> io::R
     ))
 }
 
-/// Nothing: it was stuck.
+/// One try. `None` where the child was stuck.
 fn once(
     limits: &Limits,
     work: &dyn Fn() -> Result<Vec<u8>, String>,
@@ -136,7 +152,7 @@ fn once(
     }))
 }
 
-/// Reads to the end; false if the child will never come there.
+/// Reads what the child writes, to its end. False where the child is stuck.
 fn listen(mut reader: PipeReader, child: c_int, said: &mut Vec<u8>) -> io::Result<bool> {
     let between = Timespec::try_from(BETWEEN_LOOKS).map_err(io::Error::other)?;
     let mut buffer = vec![0; 64 << 10];
@@ -151,7 +167,7 @@ fn listen(mut reader: PipeReader, child: c_int, said: &mut Vec<u8>) -> io::Resul
                     false => 0,
                 };
                 before = asleep;
-                if looks == LOOKS {
+                if looks == STUCK_LOOKS {
                     return Ok(false);
                 }
             }
@@ -184,7 +200,7 @@ fn asleep(process: c_int) -> Option<u64> {
     Some(ticks)
 }
 
-/// The child's life.
+/// What the child does, from fork(2) to its end.
 fn live(
     limits: &Limits,
     work: &dyn Fn() -> Result<Vec<u8>, String>,
@@ -199,7 +215,7 @@ fn live(
         }
         #[cfg(target_os = "linux")]
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-        // It may have ended before it could be told of.
+        // The parent may have ended before the child asked for a signal at its end.
         if libc::getppid() as u32 != parent {
             libc::_exit(1);
         }
@@ -214,7 +230,7 @@ fn live(
     if let Some(seconds) = limits.cpu {
         limit(libc::RLIMIT_CPU, seconds);
     }
-    // What the parent has is in it, and in a daemon that is much.
+    // The memory that the parent has counts too, and in a daemon that is much.
     if let (Some(memory), Some(held)) = (limits.memory, data()) {
         limit(libc::RLIMIT_DATA, held.saturating_add(memory));
     }
@@ -292,7 +308,7 @@ mod tests {
         let began = std::time::Instant::now();
         let work = || {
             // Computing longer than a stuck one is waited for.
-            while began.elapsed() < BETWEEN_LOOKS * (LOOKS + 4) {
+            while began.elapsed() < BETWEEN_LOOKS * (STUCK_LOOKS + 4) {
                 std::hint::spin_loop();
             }
             Ok(vec![7; 1 << 20])

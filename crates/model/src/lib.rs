@@ -1,5 +1,24 @@
-//! The words that every other module uses: digests, values and waits. Plain data, no behaviour of
-//! its own beyond construction and display.
+//! The words that every other crate uses. Plain data, without behaviour of its own beyond
+//! construction and display.
+//!
+//! # Example
+//!
+//! ```
+//! use dormouse_model::clock::{Clock, SimClock};
+//! use dormouse_model::{Limit, Limits};
+//!
+//! // Limits are named and written as on the command line.
+//! let limits = Limits::default().with(["memory=64M".parse()?]);
+//! assert_eq!(limits.value(Limit::Memory), 64 << 20);
+//!
+//! // Whatever reads a clock takes a `Clock`. This one moves only when it is told to.
+//! let clock = SimClock::at(0);
+//! clock.advance(1_000_000_000);
+//! assert_eq!(clock.realtime(), 1_000_000_000);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+#![deny(missing_docs)]
 
 pub mod clock;
 mod digest;

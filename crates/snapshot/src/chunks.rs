@@ -1,11 +1,14 @@
-//! A large snapshot as a store keeps it: its pages in chunks, each compressed by itself or against the same chunk of
-//! another snapshot of the same program, its *base*. However large the guest is, some chunks are all that is in memory.
+//! A large snapshot as a store keeps it: its pages in chunks, each compressed by itself or against the
+//! same chunk of another snapshot of the same program, its *base*. However large the guest is, only some
+//! chunks are in memory at a time.
 //!
-//! A chunk has the stored pages that lie in one span of a memory. One that is the same in the base is not stored at
-//! all: a guest that has changed little is written down as fast as it can be read.
+//! A chunk has the stored pages that lie in one span of a memory. A chunk that is the same in the base
+//! is not stored at all, so that a guest that has changed little is written down as fast as it can be
+//! read.
 //!
 //! ```text
-//!   packed   one byte, 2, then a zstd frame of the index: pack, the flat form without pages, one entry a chunk
+//!   packed   one byte, 2, then a zstd frame of the index: pack, the flat form without pages, and
+//!            one entry for each chunk
 //!   chunk    a zstd frame of the pages; with `Delta` the base's chunk is its prefix
 //! ```
 
@@ -23,17 +26,17 @@ use super::{Error, MemoryV1, Snapshot};
 use crate::model::Digest;
 use crate::model::error::Error as Public;
 
-/// The form that this build writes and reads.
+/// The first byte of a packed snapshot in chunks.
 const FORM: u8 = 2;
 
 /// Bytes of a memory that one chunk is for.
 pub const SPAN: usize = 1 << 20;
 
 /// Pages of a span.
-const PAGES: u32 = (SPAN / PAGE) as u32;
+const PAGES_PER_SPAN: u32 = (SPAN / PAGE) as u32;
 
-/// So many chunks are tried to see whether a base fits.
-const SAMPLES: usize = 8;
+/// How many chunks are compared with a base to see whether it fits.
+const SAMPLED_CHUNKS: usize = 8;
 
 /// Where a chunk lies: the memory, and which span of it.
 pub type Place = (u32, u32);
@@ -120,8 +123,8 @@ pub fn layout(memories: &[MemoryV1]) -> Vec<(Place, u32)> {
         for run in saved.runs.iter().filter(|run| !run.zero) {
             let (mut first, end) = (run.first, run.first.saturating_add(run.count));
             while first < end {
-                let span = first / PAGES;
-                let until = end.min(span.saturating_add(1).saturating_mul(PAGES));
+                let span = first / PAGES_PER_SPAN;
+                let until = end.min(span.saturating_add(1).saturating_mul(PAGES_PER_SPAN));
                 let length = (until - first) * PAGE as u32;
                 match chunks.last_mut() {
                     Some((place, have)) if *place == (memory, span) => *have += length,
@@ -196,7 +199,7 @@ pub fn estimate(
     if differ.is_empty() {
         return Ok(0.0);
     }
-    let step = differ.len().div_ceil(SAMPLES);
+    let step = differ.len().div_ceil(SAMPLED_CHUNKS);
     let tried: Vec<Place> = differ.iter().step_by(step).copied().collect();
     let alone = Packer::new(None);
     let against = Packer::new(Some((known, read.clone())));

@@ -28,12 +28,15 @@ use crate::model::{Digest, Limit, Limits};
 /// The format version that this build writes and reads.
 pub const VERSION: u32 = 1;
 
-/// How many bytes tell what a file is and how long.
-pub(super) const START: usize = 24;
+/// How many bytes of a file tell what it is and how long.
+pub(super) const START_BYTES: usize = 24;
 
 const MAGIC: &[u8; 8] = b"dormouse";
-pub(super) const HEADER: usize = 56;
-pub(super) const ROW: usize = 32;
+/// Bytes before the section table.
+pub(super) const HEADER_BYTES: usize = 56;
+/// Bytes of a row of the section table.
+pub(super) const ROW_BYTES: usize = 32;
+/// How a section is written.
 const STORED: u32 = 0;
 const ZSTD: u32 = 1;
 
@@ -178,7 +181,7 @@ pub(super) fn join(sections: &[(Section, Content<'_>)]) -> Result<Vec<u8>, Error
         file.extend_from_slice(&content.bytes);
     }
     let digest = digest(&file);
-    file[24..HEADER].copy_from_slice(digest.as_bytes());
+    file[24..HEADER_BYTES].copy_from_slice(digest.as_bytes());
     Ok(file)
 }
 
@@ -193,7 +196,7 @@ pub(super) struct Part {
 
 /// The fixed bytes and the section table; the digest is still zero.
 pub(super) fn header(parts: &[Part]) -> Vec<u8> {
-    let table = (HEADER + ROW * parts.len()) as u64;
+    let table = (HEADER_BYTES + ROW_BYTES * parts.len()) as u64;
     let total = table + parts.iter().map(|part| part.stored).sum::<u64>();
     let mut file = Vec::with_capacity(table as usize);
     file.extend_from_slice(MAGIC);
@@ -220,7 +223,7 @@ pub(super) fn is_plain(start: &[u8]) -> bool {
     start.starts_with(MAGIC)
 }
 
-/// How long a file says that it is, from its first [`START`] bytes.
+/// How long a file says that it is, from its first [`START_BYTES`] bytes.
 pub(super) fn stated_length(start: &[u8], limits: &Limits) -> Result<u64, Error> {
     #[cfg(feature = "seal")]
     if start.starts_with(super::seal::MAGIC) {
@@ -259,7 +262,7 @@ pub(super) fn stated_length(start: &[u8], limits: &Limits) -> Result<u64, Error>
 
 pub(super) fn short(found: u64) -> Error {
     Error::Truncated {
-        expected: HEADER as u64,
+        expected: HEADER_BYTES as u64,
         found,
     }
 }
@@ -280,16 +283,16 @@ pub(super) fn split<'a>(
     if found > total {
         return Err(Error::Trailing(found - total));
     }
-    if file.len() < HEADER {
+    if file.len() < HEADER_BYTES {
         return Err(short(found));
     }
     // The digest covers it, and the start was there.
     let count = Fields(&file[12..]).u32().unwrap_or_default();
-    if digest(file).as_bytes() != &file[24..HEADER] {
+    if digest(file).as_bytes() != &file[24..HEADER_BYTES] {
         return Err(Error::Damaged);
     }
 
-    let rows = rows(count, &file[HEADER..], found, limits)?;
+    let rows = rows(count, &file[HEADER_BYTES..], found, limits)?;
     rows.into_iter()
         .map(|row| {
             let content = Content {
@@ -318,8 +321,8 @@ pub(super) struct Row {
     pub(super) length: u64,
 }
 
-/// No file has more sections: each is there once.
-pub(super) const MOST_ROWS: usize = Section::ALL.len();
+/// How many sections a file has at most: each is there once.
+pub(super) const MAX_SECTIONS: usize = Section::ALL.len();
 
 /// The rows of a section table of so many rows, in a file of `total` bytes.
 ///
@@ -334,7 +337,7 @@ pub(super) fn rows(
     let mut fields = Fields(table);
     let mut rows: Vec<Row> = Vec::new();
     // Where the next section starts: what no section covers, nobody would ever look at.
-    let mut next = HEADER as u64 + u64::from(count) * ROW as u64;
+    let mut next = HEADER_BYTES as u64 + u64::from(count) * ROW_BYTES as u64;
     for _ in 0..count {
         let row = row(&mut fields, total, limits, &mut next)?;
         if rows.iter().any(|other| other.section == row.section) {
@@ -401,7 +404,7 @@ fn content_size(frame: &[u8]) -> Option<u64> {
 
 /// Over everything but the digest itself.
 fn digest(file: &[u8]) -> Digest {
-    Digest::of_parts([&file[..24], &file[HEADER..]])
+    Digest::of_parts([&file[..24], &file[HEADER_BYTES..]])
 }
 
 /// Reads numbers one after another.

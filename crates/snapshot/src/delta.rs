@@ -15,16 +15,18 @@ use super::data::{from_bytes, to_bytes};
 use super::{Error, ModuleRef, Snapshot};
 use crate::model::error::Error as Public;
 
-/// The form that this build writes and reads.
+/// The first byte of a packed snapshot.
 const FORM: u8 = 1;
 
-const PARTS: usize = 5;
+/// How many parts the flat form has.
+const PART_COUNT: usize = 5;
 
-/// Below this, zstd's usual tables hold all of a base; above, only its long-distance matcher does.
-const LARGE: usize = 256 << 10;
+/// From this size of a base on, zstd's long-distance matcher is used: its usual tables do not hold all
+/// of the base.
+const LONG_DISTANCE_BYTES: usize = 256 << 10;
 
 /// zstd's largest window, as a power of two.
-const WINDOW: u32 = 30;
+const MAX_WINDOW_LOG: u32 = 30;
 
 impl Snapshot {
     /// The flat form: everything but the module.
@@ -33,7 +35,7 @@ impl Snapshot {
         let instance = to_bytes(&self.instance)?;
         let parts = [&meta, &instance, &self.wasi, &self.stack, &self.pages];
         let size: usize = parts.iter().map(|part| part.len()).sum();
-        let mut flat = Vec::with_capacity(8 * PARTS + size);
+        let mut flat = Vec::with_capacity(8 * PART_COUNT + size);
         for part in parts {
             flat.extend_from_slice(&(part.len() as u64).to_le_bytes());
         }
@@ -49,7 +51,7 @@ impl Snapshot {
     /// Says what is wrong with the bytes.
     pub fn unflatten(flat: &[u8]) -> Result<Self, Public> {
         let short = || Error::Malformed("a stored snapshot is too short".into());
-        let (mut lengths, mut rest) = flat.split_at_checked(8 * PARTS).ok_or_else(short)?;
+        let (mut lengths, mut rest) = flat.split_at_checked(8 * PART_COUNT).ok_or_else(short)?;
         let mut next = || {
             let (length, others) = lengths.split_first_chunk().ok_or_else(short)?;
             lengths = others;
@@ -90,8 +92,8 @@ pub fn pack(flat: &[u8], base: &[u8]) -> Result<Vec<u8>, Public> {
             zstd::DEFAULT_COMPRESSION_LEVEL,
         ))?;
         context.set_parameter(CParameter::ChecksumFlag(true))?;
-        if reach > LARGE {
-            let window = (reach.ilog2() + 1).min(WINDOW);
+        if reach > LONG_DISTANCE_BYTES {
+            let window = (reach.ilog2() + 1).min(MAX_WINDOW_LOG);
             context.set_parameter(CParameter::WindowLog(window))?;
             context.set_parameter(CParameter::EnableLongDistanceMatching(true))?;
         }
@@ -130,7 +132,7 @@ pub fn unpack(packed: &[u8], base: &[u8], limit: u64) -> Result<Vec<u8>, Public>
     let mut flat = Vec::with_capacity(size);
     let mut context = DCtx::create();
     let done = (|| {
-        context.set_parameter(DParameter::WindowLogMax(WINDOW))?;
+        context.set_parameter(DParameter::WindowLogMax(MAX_WINDOW_LOG))?;
         if !base.is_empty() {
             context.ref_prefix(base)?;
         }

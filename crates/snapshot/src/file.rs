@@ -69,7 +69,7 @@ pub fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>, crate::model::error
         part.read_to_end(bytes).map_err(failed)
     };
     // What follows is not read before the first bytes have said that it is a snapshot, and how long.
-    read(container::START as u64, &mut bytes)?;
+    read(container::START_BYTES as u64, &mut bytes)?;
     let length = stated_length(&bytes, limits)?;
     // One more, so that something after the end is seen.
     read(length.saturating_add(1), &mut bytes)?;

@@ -11,9 +11,9 @@
 //!           ..  the payload: the snapshot, or its encryption by age
 //! ```
 //!
-//! Signed are the words `dormouse seal` with a line feed, bytes 0 to 66, and the payload as it is in the file: a
-//! signature is checked before anything is decrypted, and everything is before a snapshot is looked at.
-//! What is refused is refused in the same words whatever is inside.
+//! A signature is over the words `dormouse seal` with a line feed, bytes 0 to 66, and the payload as it
+//! is in the file. It is checked before anything is decrypted, and all of that before a snapshot is
+//! looked at. A file is refused in the same words whatever is inside.
 
 use std::fmt;
 use std::fs;
@@ -34,15 +34,18 @@ pub(super) const MAGIC: &[u8; 8] = b"dormseal";
 /// The version that this build writes and reads.
 const VERSION: u32 = 1;
 
+/// What an envelope can be, as bits.
 const SIGNED: u32 = 1;
 const ENCRYPTED: u32 = 2;
-const HEAD: usize = 24;
-const KEY: usize = 42;
-const SIGNATURE: usize = 74;
+/// Bytes of the parts of an envelope.
+const HEAD_BYTES: usize = 24;
+const KEY_BYTES: usize = 42;
+const SIGNATURE_BYTES: usize = 74;
+/// What a signature is over begins with this, so that it is one of nothing else.
 const DOMAIN: &[u8] = b"dormouse seal\n";
 
-/// No file of keys is larger.
-const MOST_KEYS: u64 = 1 << 20;
+/// How large a file of keys may be.
+const MAX_KEY_FILE_BYTES: u64 = 1 << 20;
 
 /// By whom a snapshot is signed, and who can read it.
 #[derive(Default)]
@@ -52,8 +55,8 @@ pub struct Seal {
 }
 
 impl Seal {
-    /// Reads a secret key of minisign's to sign with, and for each of `encrypt_to` a recipient of age's or a
-    /// file of them.
+    /// Reads a secret key of minisign's to sign with, and for each of `encrypt_to` a recipient of age's
+    /// or a file of them.
     ///
     /// # Errors
     /// Where a file cannot be read or holds no key.
@@ -115,7 +118,7 @@ impl Seal {
         if self.signer.is_some() {
             flags |= SIGNED;
         }
-        let mut file = Vec::with_capacity(HEAD + KEY + SIGNATURE + payload.len());
+        let mut file = Vec::with_capacity(HEAD_BYTES + KEY_BYTES + SIGNATURE_BYTES + payload.len());
         file.extend_from_slice(MAGIC);
         file.extend_from_slice(&VERSION.to_le_bytes());
         file.extend_from_slice(&flags.to_le_bytes());
@@ -165,7 +168,9 @@ impl Unseal {
             });
         }
         for path in decrypt {
-            let found = each_line(path.as_ref(), "AGE-SECRET-KEY-1…", |line| line.parse())?;
+            let found = each_line(path.as_ref(), "AGE-SECRET-KEY_BYTES-1…", |line| {
+                line.parse()
+            })?;
             keys.identities.extend(found);
         }
         Ok(keys)
@@ -279,11 +284,11 @@ impl<'a> Envelope<'a> {
             return Err(Error::Trailing(found - expected));
         }
         let flags = number(file, 12);
-        let (head, mut rest) = file.split_at(HEAD);
+        let (head, mut rest) = file.split_at(HEAD_BYTES);
         let mut signature = None;
         if flags & SIGNED != 0 {
-            let (both, payload) = rest.split_at(KEY + SIGNATURE);
-            signature = Some(both.split_at(KEY));
+            let (both, payload) = rest.split_at(KEY_BYTES + SIGNATURE_BYTES);
+            signature = Some(both.split_at(KEY_BYTES));
             rest = payload;
         }
         Ok(Self {
@@ -297,9 +302,9 @@ impl<'a> Envelope<'a> {
 
 /// How long a file in an envelope says that it is, from its first bytes.
 pub(super) fn stated_length(start: &[u8], limits: &Limits) -> Result<u64, Error> {
-    if start.len() < HEAD {
+    if start.len() < HEAD_BYTES {
         return Err(Error::Truncated {
-            expected: HEAD as u64,
+            expected: HEAD_BYTES as u64,
             found: start.len() as u64,
         });
     }
@@ -315,10 +320,10 @@ pub(super) fn stated_length(start: &[u8], limits: &Limits) -> Result<u64, Error>
     }
     let payload = u64::from(number(start, 16)) | u64::from(number(start, 20)) << 32;
     let signature = match flags & SIGNED != 0 {
-        true => KEY + SIGNATURE,
+        true => KEY_BYTES + SIGNATURE_BYTES,
         false => 0,
     };
-    let size = payload.saturating_add((HEAD + signature) as u64);
+    let size = payload.saturating_add((HEAD_BYTES + signature) as u64);
     match size > limits.value(Limit::Snapshot) {
         true => Err(Error::TooLarge {
             what: "file",
@@ -412,7 +417,7 @@ fn failed(error: impl fmt::Display) -> Public {
 
 fn read(path: &Path) -> Result<String, Error> {
     let mut text = String::new();
-    let file = fs::File::open(path).map(|file| file.take(MOST_KEYS));
+    let file = fs::File::open(path).map(|file| file.take(MAX_KEY_FILE_BYTES));
     let read = file.and_then(|mut file| file.read_to_string(&mut text));
     read.map_err(|source| Error::Read {
         path: path.into(),

@@ -1,9 +1,10 @@
-//! Snapshots of large guests to a file and from one, without the guest's memory in ours: pages go from the guest's
-//! memory through the compression into the file, and back the same way.
+//! Snapshots of large guests to a file and from one, without a copy of the guest's memory: pages go from
+//! the guest's memory through the compression into the file, and back the same way.
 //!
-//! The header says how long sections are and what their digest is, which is known only at the end. So it is written
-//! last, into the place that was left for it. A reader looks at the whole file once for the digest, keeps the small
-//! sections, and reads the pages a second time; they are compared with what was read at first.
+//! The header says how long sections are and what their digest is, which is known only at the end. So it
+//! is written last, into the place that was left for it. A reader reads the whole file once for the
+//! digest and keeps the small sections. Then it reads the pages a second time, and compares them with
+//! what it read at first.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
@@ -11,21 +12,23 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::container::{self, Content, HEADER, MOST_ROWS, Part, ROW, Row, START, Section};
+use super::container::{
+    self, Content, HEADER_BYTES, MAX_SECTIONS, Part, ROW_BYTES, Row, START_BYTES, Section,
+};
 use super::data::SmallSections;
 use super::pages::WritePages;
 use super::{Error, Snapshot, file};
 use crate::model::Limits;
 use crate::model::error::Error as Public;
 
-/// Bytes that are read or written at once.
-const BUFFER: usize = 256 << 10;
+/// How many bytes are read or written at once.
+const BUFFER_BYTES: usize = 256 << 10;
 
-/// Writes a snapshot to `path` as [`write`](super::write) does, with the pages that `pages` gives; `check` may refuse
-/// its size. Gives the size in bytes.
+/// Writes a snapshot to `path` as [`write`](super::write) does, with the pages that `pages` gives.
+/// `check` may refuse its size. Gives the size in bytes.
 ///
 /// # Errors
-/// Where it cannot be written; what was there before is still there.
+/// Where it cannot be written. A file that was there before is still there.
 pub fn write_streamed(
     path: &Path,
     head: &Snapshot,
@@ -77,7 +80,7 @@ fn write(
     parts.extend(module.iter().map(part));
 
     let written = (|| {
-        let mut out = BufWriter::with_capacity(BUFFER, &mut *into);
+        let mut out = BufWriter::with_capacity(BUFFER_BYTES, &mut *into);
         out.write_all(&container::header(&parts))?;
         for (_, content) in &small {
             out.write_all(&content.bytes)?;
@@ -108,10 +111,10 @@ fn write(
         drop(out);
         let mut hasher = blake3::Hasher::new();
         let mut reader = At::new(Arc::new(into.try_clone()?), 0);
-        copy(&mut (&mut reader).take(START as u64), &mut hasher)?;
-        reader.at = HEADER as u64;
+        copy(&mut (&mut reader).take(START_BYTES as u64), &mut hasher)?;
+        reader.at = HEADER_BYTES as u64;
         copy(&mut reader, &mut hasher)?;
-        into.write_all_at(hasher.finalize().as_bytes(), START as u64)?;
+        into.write_all_at(hasher.finalize().as_bytes(), START_BYTES as u64)?;
         Ok(end)
     })();
     Ok(written.map_err(failed)?)
@@ -119,7 +122,7 @@ fn write(
 
 /// The same as [`io::copy`], with a larger buffer.
 fn copy(from: &mut dyn Read, into: &mut dyn Write) -> io::Result<u64> {
-    let mut buffer = vec![0; BUFFER];
+    let mut buffer = vec![0; BUFFER_BYTES];
     let mut copied = 0;
     loop {
         match from.read(&mut buffer) {
@@ -181,9 +184,9 @@ impl InFile {
         }
         let file = Arc::new(File::open(path).map_err(failed)?);
         let mut reader = At::new(file.clone(), 0);
-        let mut start = Vec::with_capacity(HEADER);
+        let mut start = Vec::with_capacity(HEADER_BYTES);
         (&mut reader)
-            .take(HEADER as u64)
+            .take(HEADER_BYTES as u64)
             .read_to_end(&mut start)
             .map_err(failed)?;
         if !container::is_plain(&start) {
@@ -198,11 +201,11 @@ impl InFile {
         if found > total {
             return Err(Error::Trailing(found - total).into());
         }
-        if start.len() < HEADER {
+        if start.len() < HEADER_BYTES {
             return Err(container::short(found).into());
         }
         let (digest, scanned) = Scan::run(&mut reader, &start, total, limits).map_err(failed)?;
-        if digest.as_bytes() != &start[START..HEADER] {
+        if digest.as_bytes() != &start[START_BYTES..HEADER_BYTES] {
             return Err(Error::Damaged.into());
         }
         let scanned = scanned?;
@@ -226,7 +229,7 @@ impl InFile {
             hasher: blake3::Hasher::new(),
             digest: self.digest,
         };
-        let bytes = BufReader::with_capacity(BUFFER, bytes);
+        let bytes = BufReader::with_capacity(BUFFER_BYTES, bytes);
         Ok(match self.pages.compressed {
             true => Pages::Packed(zstd::Decoder::with_buffer(bytes)?),
             false => Pages::Plain(bytes),
@@ -282,10 +285,10 @@ impl Scan {
         limits: &Limits,
     ) -> io::Result<(blake3::Hash, Result<Self, Error>)> {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(&start[..START]);
+        hasher.update(&start[..START_BYTES]);
         let count = start[12..16].try_into().map_or(0, u32::from_le_bytes);
         let mut table = Vec::new();
-        let most = (count as usize).min(MOST_ROWS + 1) * ROW;
+        let most = (count as usize).min(MAX_SECTIONS + 1) * ROW_BYTES;
         reader.take(most as u64).read_to_end(&mut table)?;
         hasher.update(&table);
         let mut found = Self {
