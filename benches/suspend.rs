@@ -23,10 +23,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use dormouse::{
-    Bindings, Config, EngineKind, Limits, Output, Program, Restore, Runtime, RuntimeOptions, Setup,
-    SimClock, Snapshot, Step, Task,
-};
+use dormouse::model::clock::SimClock;
+use dormouse::wasi::{Bindings, Output};
+use dormouse::{EngineKind, Limits, Program, Runtime, Snapshot, Step, Task};
 
 const ENGINE: EngineKind = EngineKind::Wasmtime;
 
@@ -64,7 +63,7 @@ fn guests(runtime: &Runtime) -> Vec<Guest> {
         .map(|(name, file, args)| {
             let wasm = std::fs::read(file).expect("a guest");
             Guest {
-                program: runtime.load(&wasm, &dormouse::quiet).expect("a good guest"),
+                program: runtime.load(&wasm).expect("a good guest"),
                 name,
                 args,
             }
@@ -90,25 +89,30 @@ fn silent() -> Bindings {
 
 /// A task at its first wait.
 fn parked(runtime: &Runtime, guest: &Guest) -> Task {
-    let setup = Setup {
-        config: Config {
-            args: guest.args.clone(),
-            ..Config::default()
-        },
-        bindings: silent(),
-        clock: Some(Arc::new(SimClock::at(SUSPENDED))),
-        ..Setup::default()
-    };
-    let mut task = Task::new(runtime, &guest.program, ENGINE, setup, &dormouse::quiet)
+    let mut task = Task::builder(runtime, &guest.program)
+        .engine(ENGINE)
+        .args(guest.args.iter().cloned())
+        .bindings(silent())
+        .clock(Arc::new(SimClock::at(SUSPENDED)))
+        .start()
         .expect("the guest can be started");
     let step = task.step().expect("the guest runs");
     assert!(matches!(step, Step::Parked(_)), "{step:?}");
     task
 }
 
+fn freeze(task: &mut Task) -> Snapshot {
+    let mut parked = task.parked().expect("it is parked");
+    parked.freeze().expect("it can be written down")
+}
+
+/// Runs it to its next wait.
+fn step(task: &mut Task) {
+    task.step().expect("it goes on");
+}
+
 fn bytes_of(task: &mut Task) -> Vec<u8> {
-    let snapshot = task.freeze().expect("it is parked");
-    snapshot.encode().expect("it can be written down")
+    freeze(task).encode().expect("it can be written down")
 }
 
 fn decode(bytes: &[u8]) -> Snapshot {
@@ -116,28 +120,20 @@ fn decode(bytes: &[u8]) -> Snapshot {
 }
 
 fn read(file: &Path) -> Vec<u8> {
-    dormouse::read_snapshot(file, &Limits::default()).expect("it was written")
+    dormouse::snapshot::read(file, &Limits::default()).expect("it was written")
 }
 
 fn write(file: &Path, bytes: &[u8]) {
-    dormouse::write_snapshot(file, bytes).expect("there is room");
+    dormouse::snapshot::write(file, bytes).expect("there is room");
 }
 
 fn thaw(runtime: &Runtime, guest: &Guest, snapshot: &Snapshot) -> Task {
-    let restore = Restore {
-        bindings: silent(),
-        clock: Some(Arc::new(SimClock::at(RESUMED))),
-        ..Restore::default()
-    };
-    Task::thaw(
-        runtime,
-        &guest.program,
-        ENGINE,
-        snapshot,
-        restore,
-        &dormouse::quiet,
-    )
-    .expect("our own snapshot")
+    Task::builder(runtime, &guest.program)
+        .engine(ENGINE)
+        .bindings(silent())
+        .clock(Arc::new(SimClock::at(RESUMED)))
+        .resume(snapshot)
+        .expect("our own snapshot")
 }
 
 fn suspend(criterion: &mut Criterion, guest: &Guest, task: &mut Task, disk: &Path, memory: &Path) {
@@ -149,23 +145,23 @@ fn suspend(criterion: &mut Criterion, guest: &Guest, task: &mut Task, disk: &Pat
     // and a rewinding on top, which a first suspend has not.
     group.bench_function("whole", |bencher| {
         bencher.iter(|| {
-            task.step().expect("it goes on waiting");
+            step(task);
             write(disk, &bytes_of(task));
         });
     });
     group.bench_function("whole_without_disk", |bencher| {
         bencher.iter(|| {
-            task.step().expect("it goes on waiting");
+            step(task);
             bytes_of(task)
         });
     });
     group.bench_function("part_1_unwind", |bencher| {
-        bencher.iter(|| task.step().expect("it goes on waiting"));
+        bencher.iter(|| step(task));
     });
     group.bench_function("part_2_freeze", |bencher| {
-        bencher.iter(|| task.freeze().expect("it is parked"));
+        bencher.iter(|| freeze(task));
     });
-    let snapshot = task.freeze().expect("it is parked");
+    let snapshot = freeze(task);
     group.bench_function("part_3_encode", |bencher| {
         bencher.iter(|| snapshot.encode().expect("it can be written down"));
     });
@@ -187,7 +183,7 @@ fn resume(criterion: &mut Criterion, runtime: &Runtime, guest: &Guest, file: &Pa
     group.bench_function("whole", |bencher| {
         bencher.iter(|| {
             let mut task = thaw(runtime, guest, &decode(&read(file)));
-            task.step().expect("it goes on")
+            step(&mut task);
         });
     });
     group.bench_function("part_1_read", |bencher| bencher.iter(|| read(file)));
@@ -199,8 +195,7 @@ fn resume(criterion: &mut Criterion, runtime: &Runtime, guest: &Guest, file: &Pa
     });
     group.bench_function("part_4_run_to_next_wait", |bencher| {
         let fresh = || thaw(runtime, guest, &snapshot);
-        let run = |task: &mut Task| task.step().expect("it goes on");
-        bencher.iter_batched_ref(fresh, run, BatchSize::PerIteration);
+        bencher.iter_batched_ref(fresh, step, BatchSize::PerIteration);
     });
     // To compare: what the same guest takes from its start to its first wait.
     group.bench_function("start_anew", |bencher| {
@@ -209,7 +204,7 @@ fn resume(criterion: &mut Criterion, runtime: &Runtime, guest: &Guest, file: &Pa
 }
 
 fn suspend_and_resume(criterion: &mut Criterion) {
-    let runtime = Runtime::new(RuntimeOptions::default()).expect("a cache");
+    let runtime = Runtime::new().expect("a cache");
     // Not in the system's folder for temporary files, which may be in memory.
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a scratch directory");
     let shared = tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| {

@@ -13,10 +13,9 @@
 
 use std::time::Duration;
 
-use dormouse::{
-    Ended, EngineKind, Error, HostFunctions, HostReply, Policy, Runtime, RuntimeOptions, Setup,
-    Task, ValType, Value,
-};
+use dormouse::model::{ValType, Value};
+use dormouse::task::{HostFunctions, HostReply};
+use dormouse::{Error, Policy, Runtime, Task};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -39,25 +38,9 @@ async fn main() -> Result<(), Error> {
             Ok(HostReply::value(Value::I32(name.len() as u32 * 100)))
         }
     });
-    let runtime = Runtime::new(RuntimeOptions {
-        functions,
-        ..RuntimeOptions::default()
-    })?;
-    let program = runtime.load(
-        include_bytes!("../wasm/bin/ex_price.wasm"),
-        &dormouse::quiet,
-    )?;
-    let engine = EngineKind::Wasmtime;
-    let mut task = Task::new(
-        &runtime,
-        &program,
-        engine,
-        Setup::default(),
-        &dormouse::quiet,
-    )?;
-    assert_eq!(
-        dormouse::run(&mut task, Policy::Never).await?,
-        Ended::Exited(0)
-    );
+    let runtime = Runtime::builder().functions(functions).build()?;
+    let program = runtime.load(include_bytes!("../wasm/bin/ex_price.wasm"))?;
+    let mut task = Task::builder(&runtime, &program).start()?;
+    assert_eq!(task.run(Policy::Never).await?.exit_code(), Some(0));
     Ok(())
 }

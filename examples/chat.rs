@@ -14,7 +14,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse::{Daemon, DaemonOptions, Error, Spec, Sqlite, Submission, TaskId, TaskState};
+use dormouse::Error;
+use dormouse::daemon::{Daemon, Options, Spec, Submission};
+use dormouse::model::{TaskId, TaskState};
+use dormouse::store::Sqlite;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
@@ -24,9 +27,9 @@ type Line = BufReader<TcpStream>;
 async fn main() -> Result<(), Error> {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Arc::new(Sqlite::open(folder.path())?);
-    let options = DaemonOptions {
+    let options = Options {
         hibernate_after: Duration::from_millis(200),
-        ..DaemonOptions::default()
+        ..Options::default()
     };
     let daemon = Daemon::start(store, options)?;
 

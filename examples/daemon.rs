@@ -14,7 +14,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dormouse::{Daemon, DaemonOptions, Error, Spec, Sqlite, Submission, TaskState};
+use dormouse::Error;
+use dormouse::daemon::{Daemon, Options, Spec, Submission};
+use dormouse::model::TaskState;
+use dormouse::store::Sqlite;
 
 const NAPS: usize = 1000;
 
@@ -22,7 +25,7 @@ const NAPS: usize = 1000;
 async fn main() -> Result<(), Error> {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Arc::new(Sqlite::open(folder.path())?);
-    let daemon = Daemon::start(store, DaemonOptions::default())?;
+    let daemon = Daemon::start(store, Options::default())?;
 
     let wasm = include_bytes!("../wasm/bin/ex_nap.wasm").to_vec();
     let module = daemon.add_module(wasm).await?;

@@ -13,31 +13,24 @@
 
 use std::time::Instant;
 
-use dormouse::{
-    Bindings, Ended, EngineKind, Error, Output, Policy, Runtime, RuntimeOptions, Setup, Task,
-};
+use dormouse::wasi::Output;
+use dormouse::{Error, Policy, Runtime, Task};
 
 const GUESTS: usize = 200;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let runtime = Runtime::new(RuntimeOptions::default())?;
-    let program = runtime.load(include_bytes!("../wasm/bin/ex_nap.wasm"), &dormouse::quiet)?;
+    let runtime = Runtime::new()?;
+    let program = runtime.load(include_bytes!("../wasm/bin/ex_nap.wasm"))?;
     let start = Instant::now();
     let local = tokio::task::LocalSet::new();
     for _ in 0..GUESTS {
-        let setup = Setup {
-            bindings: Bindings {
-                stdout: Output::Null,
-                ..Bindings::default()
-            },
-            ..Setup::default()
-        };
-        let engine = EngineKind::Wasmtime;
-        let mut task = Task::new(&runtime, &program, engine, setup, &dormouse::quiet)?;
+        let mut task = Task::builder(&runtime, &program)
+            .stdout(Output::Null)
+            .start()?;
         local.spawn_local(async move {
-            let ended = dormouse::run(&mut task, Policy::Never).await;
-            assert!(matches!(ended, Ok(Ended::Exited(0))), "{ended:?}");
+            let ended = task.run(Policy::Never).await.expect("it runs");
+            assert_eq!(ended.exit_code(), Some(0));
         });
     }
     local.await;

@@ -13,20 +13,13 @@
 
 use std::time::Duration;
 
-use dormouse::{Ended, EngineKind, Error, Policy, Runtime, RuntimeOptions, Setup, Task};
+use dormouse::{Error, Policy, Runtime, Task};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let runtime = Runtime::new(RuntimeOptions::default())?;
-    let program = runtime.load(include_bytes!("../wasm/bin/ex_nap.wasm"), &dormouse::quiet)?;
-    let engine = EngineKind::Wasmtime;
-    let mut task = Task::new(
-        &runtime,
-        &program,
-        engine,
-        Setup::default(),
-        &dormouse::quiet,
-    )?;
+    let runtime = Runtime::new()?;
+    let program = runtime.load(include_bytes!("../wasm/bin/ex_nap.wasm"))?;
+    let mut task = Task::builder(&runtime, &program).start()?;
 
     // While the guest sleeps it is unwound, and this thread is free.
     let ticker = tokio::spawn(async {
@@ -35,8 +28,8 @@ async fn main() -> Result<(), Error> {
             println!("tick {tick}");
         }
     });
-    let ended = dormouse::run(&mut task, Policy::Never).await?;
+    let ended = task.run(Policy::Never).await?;
     ticker.abort();
-    assert_eq!(ended, Ended::Exited(0));
+    assert_eq!(ended.exit_code(), Some(0));
     Ok(())
 }

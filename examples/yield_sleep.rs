@@ -15,12 +15,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use dormouse::{
-    Ended, EngineKind, Error, Limits, Policy, Restore, Runtime, RuntimeOptions, Setup, Snapshot,
-    Task,
-};
-
-const ENGINE: EngineKind = EngineKind::Wasmtime;
+use dormouse::{Ended, Error, Limits, Policy, Runtime, Snapshot, Task, snapshot};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -38,38 +33,22 @@ async fn main() -> Result<(), Error> {
 
 /// Runs until the guest wants to sleep for more than a second.
 async fn begin(file: &Path) -> Result<(), Error> {
-    let runtime = Runtime::new(RuntimeOptions::default())?;
-    let program = runtime.load(include_bytes!("../wasm/bin/ex_nap.wasm"), &dormouse::quiet)?;
-    let mut task = Task::new(
-        &runtime,
-        &program,
-        ENGINE,
-        Setup::default(),
-        &dormouse::quiet,
-    )?;
-    let policy = Policy::After(Duration::from_secs(1));
-    assert_eq!(dormouse::run(&mut task, policy).await?, Ended::Suspended);
-    dormouse::write_snapshot(file, &task.freeze()?.encode()?)
+    let runtime = Runtime::new()?;
+    let program = runtime.load(include_bytes!("../wasm/bin/ex_nap.wasm"))?;
+    let mut task = Task::builder(&runtime, &program).start()?;
+    match task.run(Policy::After(Duration::from_secs(1))).await? {
+        Ended::Suspended(mut parked) => snapshot::write(file, &parked.freeze()?.encode()?),
+        Ended::Exited(code) => panic!("it exited with {code} and did not sleep"),
+    }
 }
 
 /// Waits out what is left of the sleep, and goes on.
 async fn go_on(file: &Path) -> Result<(), Error> {
     let limits = Limits::default();
-    let snapshot = Snapshot::decode(&dormouse::read_snapshot(file, &limits)?, &limits)?;
-    let runtime = Runtime::new(RuntimeOptions::default())?;
+    let snapshot = Snapshot::decode(&snapshot::read(file, &limits)?, &limits)?;
+    let runtime = Runtime::new()?;
     let program = runtime.load_snapshot(&snapshot)?;
-    let restore = Restore::default();
-    let mut task = Task::thaw(
-        &runtime,
-        &program,
-        ENGINE,
-        &snapshot,
-        restore,
-        &dormouse::quiet,
-    )?;
-    assert_eq!(
-        dormouse::run(&mut task, Policy::Never).await?,
-        Ended::Exited(0)
-    );
+    let mut task = Task::builder(&runtime, &program).resume(&snapshot)?;
+    assert_eq!(task.run(Policy::Never).await?.exit_code(), Some(0));
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Doors for the fuzzers in `fuzz/`, which reach parsers without what stands around them. No part of
 //! the interface.
 
-use crate::error::Error;
+use crate::Error;
 use crate::instrument::{self, Manifest};
 use crate::task::Runtime;
 

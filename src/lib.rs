@@ -1,79 +1,95 @@
 //! dormouse puts unmodified WASI programs to sleep.
 //!
-//! A module is passed through Binaryen's asyncify and runs under a tokio scheduler. Where it
-//! blocks (sleep, poll, stdin) it unwinds into plain data, a [`Snapshot`] of the instance and its
-//! WASI state, and goes on later: in another process, on another machine, on another wasm engine.
+//! A module is made resumable by Binaryen's asyncify, and runs within a tokio runtime. Where it
+//! blocks (sleep, poll, standard input) it unwinds into plain data: a [`Snapshot`] of the instance
+//! and of its WASI state. It goes on later: in another process, on another machine, on another wasm
+//! engine.
 //!
-//! ```no_run
-//! # async fn example() -> Result<(), dormouse::Error> {
-//! use dormouse::{Ended, EngineKind, Policy, Restore, Runtime, RuntimeOptions, Setup, Task};
+//! ```
+//! use dormouse::{Ended, Limits, Policy, Runtime, Snapshot, Task};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let job = concat!(env!("CARGO_MANIFEST_DIR"), "/wasm/bin/c_hello_sleep.wasm");
 //!
-//! let runtime = Runtime::new(RuntimeOptions::default())?;
-//! let wasm = std::fs::read("job.wasm").expect("a module");
-//! let program = runtime.load(&wasm, &dormouse::quiet)?;
-//! let engine = EngineKind::Wasmtime;
-//! let mut task = Task::new(&runtime, &program, engine, Setup::default(), &dormouse::quiet)?;
-//! if dormouse::run(&mut task, Policy::Always).await? == Ended::Suspended {
-//!     let bytes = task.freeze()?.encode()?;
-//!     // Store the bytes for as long as you like; then, anywhere:
-//!     let snapshot = dormouse::Snapshot::decode(&bytes, &dormouse::Limits::default())?;
-//!     let program = runtime.load_snapshot(&snapshot)?;
-//!     let restore = Restore::default();
-//!     let mut task =
-//!         Task::thaw(&runtime, &program, engine, &snapshot, restore, &dormouse::quiet)?;
-//!     dormouse::run(&mut task, Policy::Never).await?;
-//! }
+//! let runtime = Runtime::new()?;
+//! let program = runtime.load(&std::fs::read(job)?)?;
+//! let mut task = Task::builder(&runtime, &program).args(["job"]).start()?;
+//!
+//! // Only a task that waits can be frozen: `parked` is that task.
+//! let bytes = match task.run(Policy::Always).await? {
+//!     Ended::Suspended(mut parked) => parked.freeze()?.encode()?,
+//!     Ended::Exited(code) => panic!("it exited with {code} and never slept"),
+//! };
+//! drop(task);
+//!
+//! // Keep the bytes for as long as you like. Then, anywhere:
+//! let snapshot = Snapshot::decode(&bytes, &Limits::default())?;
+//! let program = runtime.load_snapshot(&snapshot)?;
+//! let mut task = Task::builder(&runtime, &program).resume(&snapshot)?;
+//! assert_eq!(task.run(Policy::Never).await?.exit_code(), Some(0));
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! What a guest is given (streams, directories, network, clocks, limits) is set at the
+//! [`TaskBuilder`], and what its tasks share at the [`RuntimeBuilder`]. Each method there says what
+//! holds where it is not called.
+//!
+//! # The modules
+//!
+//! What everybody needs stands at the root. Everything else is in the module of its room, each of
+//! which is a crate (`dormouse::wasi` is `dormouse-wasi`) with an example in its documentation.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`model`] | the common words: limits, clocks, waits, values, digests, errors |
+//! | [`task`] | one guest: step, freeze, resume; host functions of your own |
+//! | [`wasi`] | what guests call, and what they can be given |
+//! | [`snapshot`] | a sleeping task as bytes, and files of them |
+//! | [`instrument`] | wasm into resumable wasm |
+//! | [`engine`] | Wasmtime and WasmEdge behind two small traits |
+//! | `store` | durable stores of tasks (feature `server`) |
+//! | `daemon` | many tasks in a store, and the HTTP API (feature `server`) |
+//!
+//! # Features
+//!
+//! | feature | what it brings |
+//! | --- | --- |
+//! | `wasmtime`, `wasmedge` | the engines |
+//! | `rewrite` | makes modules resumable; needs a C++ compiler for Binaryen |
+//! | `server` | `store` and `daemon` |
+//! | `cli` | the command `dormouse` |
+//!
+//! A program that embeds the library takes `default-features = false` and
+//! `features = ["rewrite", "wasmtime"]`. Without `rewrite` it runs and resumes what has been made
+//! resumable elsewhere.
 
-#[cfg(feature = "server")]
-use dormouse_daemon as daemon;
-use dormouse_engine as engine;
-use dormouse_instrument as instrument;
-use dormouse_model::{self as model, clock, error};
-use dormouse_snapshot as snapshot;
-#[cfg(feature = "server")]
-use dormouse_store as store;
-use dormouse_task as task;
-use dormouse_wasi as wasi;
+#![deny(missing_docs)]
 
+#[cfg(feature = "cli")]
+pub mod cli;
 #[doc(hidden)]
 pub mod fuzzing;
 
 #[cfg(feature = "cli")]
-pub mod cli;
+use dormouse_model::error;
 
-pub use clock::{Clock, Mark, Marks, SimClock, SystemClock};
 #[cfg(feature = "server")]
-pub use daemon::http::{Peers, ServerOptions, peers, serve, wire};
+pub use dormouse_daemon as daemon;
+pub use dormouse_engine as engine;
+pub use dormouse_instrument as instrument;
+pub use dormouse_model as model;
+pub use dormouse_snapshot as snapshot;
 #[cfg(feature = "server")]
-pub use daemon::{
-    Daemon, FreshOutput, History, LimitChanges, Metrics, Moved, MovedTo, Options as DaemonOptions,
-    Outputs, Piece, Restart, Run, Spec, Status, Submission, TaskInfo, World, next_occurrence,
-};
+pub use dormouse_store as store;
+pub use dormouse_task as task;
+pub use dormouse_wasi as wasi;
+
 pub use engine::EngineKind;
-pub use error::{Error, ErrorKind};
-pub use instrument::{InstrumentedFunction, Manifest, Report, Transform};
-pub use model::{
-    ClockId, Deadline, Digest, Ends, FdInterest, Interest, Limit, Limits, OnLimit, Reached,
-    Setting, Timestamp, ValType, Value, Wait,
-};
-#[cfg(feature = "server")]
-pub use model::{MoveId, TaskId, TaskState, When};
-pub use snapshot::{Snapshot, read as read_snapshot, write as write_snapshot};
-#[cfg(feature = "server")]
-pub use store::{
-    Change, Due, Error as StoreError, Filter, Insert, Lease, MoveChange, MovePhase, MoveRecord,
-    OutputPiece, RecordChange, Sizes, SnapshotChange, Sqlite, Stamp, Store, StoredPiece,
-    StoredSnapshot, Stream, TaskRow, Update, Verdict,
-};
-pub use task::{Ended, Policy, run};
+pub use instrument::Transform;
+pub use model::error::{Error, ErrorKind};
+pub use model::{Digest, Limits};
+pub use snapshot::Snapshot;
 pub use task::{
-    HostCall, HostFunctions, HostFuture, HostReply, Observer, Program, Progress, Restore, Runtime,
-    RuntimeOptions, Setup, Step, Task, TaskHandle, Work, quiet,
-};
-pub use wasi::{
-    Access, Bindings, Clocks, Config, Grants, HeldSocket, HostDir, Input, Listener, Output,
-    Randomness, RestoreOptions, Role, Rule, Sink, TmpDir,
+    Ended, Parked, Policy, Program, Runtime, RuntimeBuilder, Step, Task, TaskBuilder, TaskHandle,
 };

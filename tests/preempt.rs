@@ -15,9 +15,10 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use dormouse::task::quiet;
+use dormouse::wasi::{Bindings, Input, Output};
 use dormouse::{
-    Bindings, Config, EngineKind, ErrorKind, Input, Limits, Output, Restore, Runtime,
-    RuntimeOptions, Setup, Snapshot, Step, Task, TaskHandle, Transform, quiet,
+    EngineKind, ErrorKind, Limits, Runtime, Snapshot, Step, Task, TaskHandle, Transform,
 };
 
 #[path = "all/support.rs"]
@@ -34,12 +35,10 @@ fn runtime() -> Runtime {
 }
 
 fn rewriting(transform: Transform) -> Runtime {
-    let options = RuntimeOptions {
-        cache: Some(support::cache().join("test-modules")),
-        transform,
-        ..RuntimeOptions::default()
-    };
-    Runtime::new(options).expect("the cache can be used")
+    let runtime = Runtime::builder()
+        .cache(support::cache().join("test-modules"))
+        .transform(transform);
+    runtime.build().expect("the cache can be used")
 }
 
 type Printed = Arc<Mutex<Vec<u8>>>;
@@ -83,23 +82,23 @@ fn printing(
         .expect("it can be made resumable");
     let mut args = vec![name.to_string()];
     args.extend(arguments.iter().map(|word| word.to_string()));
-    let setup = Setup {
-        config: Config {
-            args,
-            ..Config::default()
-        },
-        bindings: bindings(printed),
-        ..Setup::default()
-    };
-    Task::new(runtime, &program, engine, setup, &quiet).expect("a task")
+    let task = Task::builder(runtime, &program)
+        .engine(engine)
+        .args(args)
+        .bindings(bindings(printed));
+    task.start().expect("a task")
 }
 
-/// What a step comes to that another thread puts an end to. Both wait for each other only so long.
-fn step(mut task: Task, end: impl FnOnce(&TaskHandle)) -> (Task, Result<Step, dormouse::Error>) {
+/// What a step comes to that another thread puts an end to: the exit code, or nothing where the guest
+/// is parked. Both wait for each other only so long.
+fn step(
+    mut task: Task,
+    end: impl FnOnce(&TaskHandle),
+) -> (Task, Result<Option<u32>, dormouse::Error>) {
     let handle = task.handle();
     let (done, result) = channel();
     std::thread::spawn(move || {
-        let result = task.step();
+        let result = task.step().map(|step| step.exit_code());
         // Nobody waits for it only when the test has failed.
         let _ = done.send((task, result));
     });
@@ -217,19 +216,19 @@ fn interrupted(name: &str, arguments: &[&str], transform: Transform, seed: u64) 
             handle.preempt();
         });
         match result.expect("it neither traps nor fails") {
-            Step::Exited(code) => {
+            Some(code) => {
                 assert_eq!(code, 0);
                 break;
             }
-            Step::Parked(_) => suspends += 1,
+            None => suspends += 1,
         }
         // Sometimes it goes on as it is.
         if random.u8(..3) == 0 {
             now = task;
             continue;
         }
-        let bytes = task
-            .freeze()
+        let frozen = task.parked().expect("it is parked").freeze();
+        let bytes = frozen
             .and_then(|snapshot| snapshot.encode())
             .expect("it can be written");
         drop(task);
@@ -237,13 +236,10 @@ fn interrupted(name: &str, arguments: &[&str], transform: Transform, seed: u64) 
         let program = runtime
             .load_snapshot(&snapshot)
             .expect("the module is in it");
-        let restore = Restore {
-            bindings: bindings(&printed),
-            ..Restore::default()
-        };
-        let engine = engines[suspends % engines.len()];
-        now =
-            Task::thaw(&runtime, &program, engine, &snapshot, restore, &quiet).expect("it goes on");
+        let resumed = Task::builder(&runtime, &program)
+            .engine(engines[suspends % engines.len()])
+            .bindings(bindings(&printed));
+        now = resumed.resume(&snapshot).expect("it goes on");
     }
     let printed = printed.lock().unwrap_or_else(PoisonError::into_inner);
     assert_eq!(
@@ -278,14 +274,15 @@ fn what_was_asked_before_is_met_at_the_first_check() {
             task.handle().suspend();
             assert!(matches!(task.step(), Ok(Step::Parked(_))));
             assert!(task.handle().is_asked());
-            task.freeze().expect("it can be written down");
+            let mut parked = task.parked().expect("it is parked");
+            parked.freeze().expect("it can be written down");
         }
         task.handle().clear();
         let (task, parked) = step(task, |handle| {
             std::thread::sleep(Duration::from_millis(5));
             handle.suspend();
         });
-        assert!(matches!(parked, Ok(Step::Parked(_))));
+        assert!(matches!(parked, Ok(None)));
         task.handle().kill();
     }
 }

@@ -13,11 +13,10 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dormouse::{
-    Bindings, Config, Ended, EngineKind, Error, HostDir, HostFunctions, HostReply, Limits,
-    Output as Sink, Policy, Restore, Runtime, RuntimeOptions, Setup, Snapshot, Task, ValType,
-    Value,
-};
+use dormouse::model::{ValType, Value};
+use dormouse::task::{HostFunctions, HostReply};
+use dormouse::wasi::Output as Sink;
+use dormouse::{Ended, Error, Limits, Policy, Runtime, Snapshot, Task};
 
 #[path = "regression/bytes.rs"]
 mod bytes;
@@ -157,32 +156,17 @@ async fn host_functions_wake_their_guest() -> Result<(), Error> {
         Ok(HostReply::value(Value::I32(7)))
     });
     let cache = tempfile::tempdir().expect("a scratch directory");
-    let runtime = Runtime::new(RuntimeOptions {
-        cache: Some(cache.path().join("modules")),
-        functions,
-        ..RuntimeOptions::default()
-    })?;
+    let runtime = Runtime::builder()
+        .cache(cache.path().join("modules"))
+        .functions(functions)
+        .build()?;
     let wasm = std::fs::read(guest("ex_price")).expect("a guest");
-    let program = runtime.load(&wasm, &dormouse::quiet)?;
+    let program = runtime.load(&wasm)?;
     let printed = Arc::new(Mutex::new(Vec::new()));
-    let setup = Setup {
-        bindings: Bindings {
-            stdout: Sink::Capture(printed.clone()),
-            ..Bindings::default()
-        },
-        ..Setup::default()
-    };
-    let mut task = Task::new(
-        &runtime,
-        &program,
-        EngineKind::Wasmtime,
-        setup,
-        &dormouse::quiet,
-    )?;
-    assert_eq!(
-        dormouse::run(&mut task, Policy::Never).await?,
-        Ended::Exited(0)
-    );
+    let mut task = Task::builder(&runtime, &program)
+        .stdout(Sink::Capture(printed.clone()))
+        .start()?;
+    assert_eq!(task.run(Policy::Never).await?.exit_code(), Some(0));
     let printed = printed.lock().expect("nobody panicked").clone();
     assert!(String::from_utf8_lossy(&printed).contains("together 21"));
     Ok(())
@@ -192,48 +176,28 @@ async fn host_functions_wake_their_guest() -> Result<(), Error> {
 #[tokio::test]
 async fn a_frozen_task_can_go_on() -> Result<(), Error> {
     let cache = tempfile::tempdir().expect("a scratch directory");
-    let runtime = Runtime::new(RuntimeOptions {
-        cache: Some(cache.path().join("modules")),
-        ..RuntimeOptions::default()
-    })?;
+    let runtime = Runtime::builder()
+        .cache(cache.path().join("modules"))
+        .build()?;
     let wasm = std::fs::read(guest("c_sleep_loop")).expect("a guest");
-    let program = runtime.load(&wasm, &dormouse::quiet)?;
-    let bindings = |sink: &Arc<Mutex<Vec<u8>>>| Bindings {
-        stdout: Sink::Capture(sink.clone()),
-        dirs: Vec::<HostDir>::new(),
-        ..Bindings::default()
-    };
+    let program = runtime.load(&wasm)?;
     let here = Arc::new(Mutex::new(Vec::new()));
-    let setup = Setup {
-        config: Config::default(),
-        bindings: bindings(&here),
-        ..Setup::default()
+    let mut task = Task::builder(&runtime, &program)
+        .stdout(Sink::Capture(here.clone()))
+        .start()?;
+    let bytes = match task.run(Policy::Always).await? {
+        Ended::Suspended(mut parked) => parked.freeze()?.encode()?,
+        ended @ Ended::Exited(_) => panic!("{ended:?}"),
     };
-    let engine = EngineKind::Wasmtime;
-    let mut task = Task::new(&runtime, &program, engine, setup, &dormouse::quiet)?;
-    assert_eq!(
-        dormouse::run(&mut task, Policy::Always).await?,
-        Ended::Suspended
-    );
-    let bytes = task.freeze()?.encode()?;
     let before = here.lock().expect("nobody panicked").clone();
-    dormouse::run(&mut task, Policy::Never).await?;
+    task.run(Policy::Never).await?;
 
     let there = Arc::new(Mutex::new(before));
     let snapshot = Snapshot::decode(&bytes, &Limits::default())?;
-    let restore = Restore {
-        bindings: bindings(&there),
-        ..Restore::default()
-    };
-    let mut copy = Task::thaw(
-        &runtime,
-        &program,
-        engine,
-        &snapshot,
-        restore,
-        &dormouse::quiet,
-    )?;
-    dormouse::run(&mut copy, Policy::Never).await?;
+    let mut copy = Task::builder(&runtime, &program)
+        .stdout(Sink::Capture(there.clone()))
+        .resume(&snapshot)?;
+    copy.run(Policy::Never).await?;
     let (here, there) = (here.lock(), there.lock());
     assert_eq!(
         *here.expect("nobody panicked"),
@@ -248,14 +212,12 @@ async fn a_frozen_task_can_go_on() -> Result<(), Error> {
 fn two_modules_compile_on_wasmedge_at_once() {
     let compile = |name: &str| {
         let cache = tempfile::tempdir().expect("a scratch directory");
-        let runtime = Runtime::new(RuntimeOptions {
-            cache: Some(cache.path().join("cache")),
-            ..RuntimeOptions::default()
-        })
-        .expect("a runtime");
+        let runtime = Runtime::builder().cache(cache.path().join("cache"));
+        let runtime = runtime.build().expect("a runtime");
         let wasm = std::fs::read(guest(name)).expect("a guest");
-        let program = runtime.load(&wasm, &dormouse::quiet).expect("a good guest");
-        let compiled = program.compile(&runtime, EngineKind::WasmEdge, &dormouse::quiet);
+        let program = runtime.load(&wasm).expect("a good guest");
+        let engine = dormouse::EngineKind::WasmEdge;
+        let compiled = program.compile(&runtime, engine, &dormouse::task::quiet);
         compiled.expect("it compiles");
     };
     std::thread::scope(|scope| {

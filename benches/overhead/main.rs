@@ -35,9 +35,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use dormouse::model::Wait;
+use dormouse::model::clock::Clock;
+use dormouse::task::quiet;
+use dormouse::wasi::{Bindings, Input, Output};
 use dormouse::{
-    Bindings, Clock, Config, EngineKind, Input, Limits, Output, Program, Restore, Runtime,
-    RuntimeOptions, Setup, Snapshot, Step, Task, TaskHandle, Transform, Wait,
+    EngineKind, Limits, Parked, Program, Runtime, Snapshot, Step, Task, TaskHandle, Transform,
 };
 use serde_json::json;
 
@@ -131,19 +134,17 @@ fn runtime(variant: &str, cache: &str) -> Outcome<Runtime> {
     let variant = found.ok_or_else(|| format!("there is no variant {variant}"))?;
     let cache = Path::new(cache).join(variant.home);
     std::fs::create_dir_all(&cache)?;
-    let options = RuntimeOptions {
-        cache: Some(cache),
-        transform: variant.transform,
-        preempt: variant.preempt,
-        ..RuntimeOptions::default()
-    };
-    Ok(Runtime::new(options)?)
+    Ok(Runtime::builder()
+        .cache(cache)
+        .transform(variant.transform)
+        .preempt(variant.preempt)
+        .build()?)
 }
 
 fn rewrite(variant: &str, cache: &str, module: &str) -> Outcome<()> {
     let source = std::fs::read(module)?;
     let start = Instant::now();
-    let (program, report) = runtime(variant, cache)?.instrument(&source, &dormouse::quiet)?;
+    let (program, report) = runtime(variant, cache)?.instrument(&source, &quiet)?;
     let seconds = start.elapsed().as_secs_f64();
     let report = json!({
         "module": program.digest().to_string(),
@@ -161,7 +162,7 @@ fn rewrite(variant: &str, cache: &str, module: &str) -> Outcome<()> {
 fn compile(variant: &str, engine: &str, cache: &str, module: &str) -> Outcome<()> {
     let source = std::fs::read(module)?;
     let runtime = runtime(variant, cache)?;
-    let program = runtime.load(&source, &dormouse::quiet)?;
+    let program = runtime.load(&source)?;
     program.wasm()?;
     let compiled = Mutex::new(false);
     let progress = |_: &str, _: usize, _: usize| {
@@ -195,8 +196,8 @@ fn measure(
             continue;
         }
         let runtime = runtime(name, cache)?;
-        let program = runtime.load(&source, &dormouse::quiet)?;
-        program.compile(&runtime, engine, &dormouse::quiet)?;
+        let program = runtime.load(&source)?;
+        program.compile(&runtime, engine, &quiet)?;
         ready.push((name, runtime, program, way));
     }
     for round in 0..rounds {
@@ -232,8 +233,8 @@ fn pause(engine: &str, count: usize, cache: &str, module: &str, arguments: &[&st
     let source = std::fs::read(module)?;
     let engine = EngineKind::from_str(engine)?;
     let runtime = runtime("preempt", cache)?;
-    let program = runtime.load(&source, &dormouse::quiet)?;
-    program.compile(&runtime, engine, &dormouse::quiet)?;
+    let program = runtime.load(&source)?;
+    program.compile(&runtime, engine, &quiet)?;
     let mut args = vec!["program".to_string()];
     args.extend(arguments.iter().map(|word| word.to_string()));
     let began = Instant::now();
@@ -241,16 +242,12 @@ fn pause(engine: &str, count: usize, cache: &str, module: &str, arguments: &[&st
     while stood.len() < count {
         let (reader, mut writer) = std::io::pipe()?;
         writer.write_all(b"go\n")?;
-        let setup = Setup {
-            config: Config {
-                args: args.clone(),
-                ..Config::default()
-            },
-            bindings: bindings(reader.into(), &Arc::default()),
-            clock: Some(Arc::new(ThreadClock)),
-            ..Setup::default()
-        };
-        let mut task = Task::new(&runtime, &program, engine, setup, &dormouse::quiet)?;
+        let mut task = Task::builder(&runtime, &program)
+            .engine(engine)
+            .args(args.iter().cloned())
+            .bindings(bindings(reader.into(), &Arc::default()))
+            .clock(Arc::new(ThreadClock))
+            .start()?;
         // When it was asked, in nanoseconds; zero while it is not.
         let asked = Arc::new(AtomicU64::new(0));
         let (theirs, handle, over) = (
@@ -272,13 +269,13 @@ fn pause(engine: &str, count: usize, cache: &str, module: &str, arguments: &[&st
                 }
             }
         });
-        while let Step::Parked(_) = task.step()? {
+        while let Step::Parked(mut parked) = task.step()? {
             let now = began.elapsed().as_nanos() as u64;
             let then = asked.load(Ordering::SeqCst);
             if then != 0 {
                 stood.push(now - then);
                 if stood.len() % 10 == 0 {
-                    task.freeze()?.encode()?;
+                    parked.freeze()?.encode()?;
                     written.push(began.elapsed().as_nanos() as u64 - then);
                 }
                 asked.store(0, Ordering::SeqCst);
@@ -321,31 +318,23 @@ impl Run<'_> {
         if !resumed {
             writer.write_all(b"go\n")?;
         }
-        let setup = Setup {
-            config: Config {
-                args: self.args.to_vec(),
-                ..Config::default()
-            },
-            bindings: bindings(reader.into(), &printed),
-            clock: Some(Arc::new(ThreadClock)),
-            ..Setup::default()
-        };
-        let mut task = Task::new(
-            self.runtime,
-            self.program,
-            self.engine,
-            setup,
-            &dormouse::quiet,
-        )?;
+        let mut task = Task::builder(self.runtime, self.program)
+            .engine(self.engine)
+            .args(self.args.iter().cloned())
+            .bindings(bindings(reader.into(), &printed))
+            .clock(Arc::new(ThreadClock))
+            .start()?;
         let slicer = (way == Way::Sliced).then(|| Slicer::start(task.handle()));
         let mut resumes = 0;
         loop {
             match task.step()? {
                 Step::Exited(0) => break,
                 Step::Exited(code) => return Err(format!("exit code {code}").into()),
-                Step::Parked(wait) if resumed && resumes == 0 && is_for_stdin(&wait) => {
+                Step::Parked(mut parked)
+                    if resumed && resumes == 0 && is_for_stdin(&parked.wait()) =>
+                {
                     resumes += 1;
-                    task = self.resume(&mut task, &printed)?;
+                    task = self.resume(&mut parked, &printed)?;
                 }
                 Step::Parked(_) => {
                     // Go's runtime sleeps now and then. This clock does not run while we sleep.
@@ -364,24 +353,16 @@ impl Run<'_> {
     }
 
     /// The same task in a fresh instance, with the line that it waits for.
-    fn resume(&self, task: &mut Task, printed: &Arc<Mutex<Vec<u8>>>) -> Outcome<Task> {
-        let bytes = task.freeze()?.encode()?;
+    fn resume(&self, parked: &mut Parked<'_>, printed: &Arc<Mutex<Vec<u8>>>) -> Outcome<Task> {
+        let bytes = parked.freeze()?.encode()?;
         let snapshot = Snapshot::decode(&bytes, &Limits::default())?;
         let (reader, mut writer) = std::io::pipe()?;
         writer.write_all(b"go\n")?;
-        let restore = Restore {
-            bindings: bindings(reader.into(), printed),
-            clock: Some(Arc::new(ThreadClock)),
-            ..Restore::default()
-        };
-        Ok(Task::thaw(
-            self.runtime,
-            self.program,
-            self.engine,
-            &snapshot,
-            restore,
-            &dormouse::quiet,
-        )?)
+        Ok(Task::builder(self.runtime, self.program)
+            .engine(self.engine)
+            .bindings(bindings(reader.into(), printed))
+            .clock(Arc::new(ThreadClock))
+            .resume(&snapshot)?)
     }
 }
 

@@ -10,8 +10,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
-use dormouse::wire::Submit;
-use dormouse::{Daemon, DaemonOptions, ServerOptions, Sqlite};
+use dormouse::daemon::http::ServerOptions;
+use dormouse::daemon::http::wire::Submit;
+use dormouse::daemon::{Daemon, Options};
+use dormouse::store::Sqlite;
 use tower::ServiceExt;
 
 use super::Base;
@@ -51,10 +53,10 @@ impl Served {
         let folder = folder.expect("a folder");
         let _guard = tokio().enter();
         let store = Arc::new(Sqlite::open(folder.path()).expect("a store"));
-        let options = DaemonOptions {
+        let options = Options {
             cache: Some(folder.path().join("modules")),
             workers: Some(1),
-            ..DaemonOptions::default()
+            ..Options::default()
         };
         let daemon = Daemon::start(store, options).expect("a daemon");
         let wasm = std::fs::read(super::checkout("wasm/bin/c_hello_sleep.wasm"));

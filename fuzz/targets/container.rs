@@ -2,7 +2,8 @@
 
 use std::sync::LazyLock;
 
-use dormouse::{Limit, Limits, Snapshot, fuzzing};
+use dormouse::model::{Limit, Limits};
+use dormouse::{Snapshot, fuzzing};
 
 use super::{Base, forge};
 

@@ -3,7 +3,7 @@
 use std::sync::{LazyLock, OnceLock};
 
 use dormouse::fuzzing::{KeyKind, Seal, Unseal, new_keys};
-use dormouse::{Limit, Limits};
+use dormouse::model::{Limit, Limits};
 
 static LIMITS: LazyLock<Limits> = LazyLock::new(|| {
     let mut limits = Limits::default();

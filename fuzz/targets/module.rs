@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
-use dormouse::{Runtime, RuntimeOptions, Transform, fuzzing};
+use dormouse::{Runtime, Transform, fuzzing};
 
 use super::{Base, CATCHES};
 
@@ -20,12 +20,10 @@ pub fn rewrite(wasm: &[u8]) {
     let runtimes = RUNTIMES.get_or_init(|| {
         let folder = tempfile::tempdir().expect("a folder");
         let runtime = |transform| {
-            let options = RuntimeOptions {
-                cache: Some(folder.path().into()),
-                transform,
-                ..RuntimeOptions::default()
-            };
-            Runtime::new(options).expect("a cache")
+            let runtime = Runtime::builder()
+                .cache(folder.path().to_path_buf())
+                .transform(transform);
+            runtime.build().expect("a cache")
         };
         Runtimes {
             two_version: runtime(Transform::TwoVersion),

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use dormouse::{Digest, EngineKind, Limit, Limits, Program, Snapshot, Task, fuzzing};
+use dormouse::model::Limit;
+use dormouse::{Digest, Limits, Program, Snapshot, fuzzing};
 
 use super::{Base, forge, wasi};
 
@@ -33,20 +34,12 @@ pub fn run(data: &[u8]) {
     };
     let host = wasi::host();
     let before = wasi::open();
-    let restore = host.restore();
-    let engine = EngineKind::Wasmtime;
-    let thawed = Task::thaw(
-        &host.runtime,
-        &program,
-        engine,
-        &snapshot,
-        restore,
-        &dormouse::quiet,
-    );
+    let thawed = host.builder(&program).resume(&snapshot);
     let Ok(mut task) = thawed else { return };
     host.check_open(&before);
     let _ = (task.is_ready(), task.remaining(), task.wakes_at());
-    let Ok(frozen) = task.freeze() else { return };
+    let mut parked = task.parked().expect("a task that was resumed is parked");
+    let Ok(frozen) = parked.freeze() else { return };
     wasi::check_state(&frozen.wasi);
     let bytes = frozen.encode().expect("our own snapshot can be written");
     let again = Snapshot::decode(&bytes, &Limits::default()).expect("and read");

@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use dormouse::fuzzing::StateV1;
-use dormouse::{
-    Bindings, EngineKind, HostDir, Input, Limit, Limits, Listener, Output, Program, Restore,
-    RestoreOptions, Runtime, RuntimeOptions, Setting, Snapshot, Task,
-};
+use dormouse::model::{Limit, Limits, Setting};
+use dormouse::wasi::{Access, Input, Listener, Output, RestoreOptions};
+use dormouse::{EngineKind, Program, Runtime, Snapshot, Task, TaskBuilder};
 use serde_json::{Value, json};
 
 use super::{Base, forge};
@@ -44,12 +43,11 @@ impl Host {
         std::fs::write(work.join("sub/b"), "b")?;
         std::os::unix::fs::symlink("../secret", work.join("link"))?;
         std::os::unix::fs::symlink("/", work.join("root"))?;
-        let runtime = Runtime::new(RuntimeOptions {
-            cache: Some(root.path().join("cache")),
-            pool: Some(4),
-            ..RuntimeOptions::default()
-        })
-        .expect("a cache");
+        let runtime = Runtime::builder()
+            .cache(root.path().join("cache"))
+            .pool(4)
+            .build()
+            .expect("a cache");
         let golden = super::checkout("snapshots/golden/v1/c_hello_sleep.wasmtime.snapshot");
         let bytes = std::fs::read(golden)?;
         let snapshot = Snapshot::decode(&bytes, &Limits::default()).expect("a golden snapshot");
@@ -67,34 +65,27 @@ impl Host {
         self.root.path().join("work")
     }
 
-    pub fn restore(&self) -> Restore {
+    /// What this host grants to a task.
+    pub fn builder<'a>(&'a self, program: &'a Arc<Program>) -> TaskBuilder<'a> {
         let socket = self.listener.try_clone().expect("descriptors are left");
-        Restore {
-            bindings: Bindings {
-                stdin: Input::Null,
-                stdout: Output::Null,
-                stderr: Output::Null,
-                dirs: vec![HostDir {
-                    guest: "/work".into(),
-                    host: self.work(),
-                    access: dormouse::Access::Kept,
-                }],
-                listeners: vec![Listener {
-                    address: ADDRESS.into(),
-                    socket,
-                }],
-                ..Bindings::default()
-            },
-            options: RestoreOptions {
+        Task::builder(&self.runtime, program)
+            .engine(EngineKind::Wasmtime)
+            .stdin(Input::Null)
+            .stdout(Output::Null)
+            .stderr(Output::Null)
+            .dir(self.work(), "/work", Access::Kept)
+            .listener(Listener {
+                address: ADDRESS.into(),
+                socket,
+            })
+            .restore_options(RestoreOptions {
                 accept_changed_files: true,
-            },
-            limits: Limits::default().with([Setting {
+            })
+            .limits(Limits::default().with([Setting {
                 limit: Limit::Memory,
                 value: 64 << 20,
                 period: None,
-            }]),
-            ..Restore::default()
-        }
+            }]))
     }
 
     /// Every file that this process has open lies in what was granted, or was open before.
@@ -132,18 +123,12 @@ pub fn run(data: &[u8]) {
     let before = open();
     let mut snapshot = host.snapshot.clone();
     snapshot.wasi = data.to_vec();
-    let thawed = Task::thaw(
-        &host.runtime,
-        &host.program,
-        EngineKind::Wasmtime,
-        &snapshot,
-        host.restore(),
-        &dormouse::quiet,
-    );
+    let thawed = host.builder(&host.program).resume(&snapshot);
     let Ok(mut task) = thawed else { return };
     host.check_open(&before);
     let _ = (task.is_ready(), task.remaining(), task.wakes_at());
-    let Ok(frozen) = task.freeze() else { return };
+    let mut parked = task.parked().expect("a task that was resumed is parked");
+    let Ok(frozen) = parked.freeze() else { return };
     check_state(&frozen.wasi);
     let secret = std::fs::read(host.root.path().join("secret")).expect("it is there");
     assert_eq!(secret, b"not for guests");

@@ -57,17 +57,18 @@ impl Destination {
     /// Writes a snapshot of a suspended task. One that is large and in no envelope is written in
     /// pieces.
     pub(crate) fn write(&self, task: &mut Task) -> Result<Snapshot, Error> {
-        let mut snapshot = task.freeze_head()?;
+        let check = task.snapshot_check();
+        let mut parked = task.parked()?;
+        let mut snapshot = parked.freeze_head()?;
         if self.slim {
             snapshot.module = ModuleRef::ByDigest;
         }
-        let check = task.snapshot_check();
         if self.seal.is_empty() && snapshot.stored_bytes() > LARGEST_COPY_BYTES {
-            let mut pages = |into: &mut dyn std::io::Write| task.write_pages(&snapshot, into);
+            let mut pages = |into: &mut dyn std::io::Write| parked.write_pages(&snapshot, into);
             snapshot::write_streamed(&self.path, &snapshot, &mut pages, check)?;
             return Ok(snapshot);
         }
-        task.fill_pages(&mut snapshot)?;
+        parked.fill_pages(&mut snapshot)?;
         let bytes = self.seal.close(snapshot.encode()?)?;
         check(bytes.len() as u64)?;
         snapshot::write(&self.path, &bytes)?;

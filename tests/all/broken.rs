@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use dormouse::{ErrorKind, Limits, Runtime, RuntimeOptions, Snapshot};
+use dormouse::{ErrorKind, Limits, Runtime, Snapshot};
 use libtest_mimic::{Failed, Trial};
 
 use crate::support::{check, dormouse, ended, finish, guest, resume, says, suspend};
@@ -153,11 +153,8 @@ fn forged_lengths() -> Result<(), String> {
             let decoded = Snapshot::decode(&sealed(bytes), &Limits::default());
             let loaded = decoded.and_then(|snapshot| {
                 let cache = tempfile::tempdir().expect("a scratch directory");
-                let options = RuntimeOptions {
-                    cache: Some(cache.path().join("modules")),
-                    ..RuntimeOptions::default()
-                };
-                Runtime::new(options)?.load_snapshot(&snapshot).map(drop)
+                let runtime = Runtime::builder().cache(cache.path().join("modules"));
+                runtime.build()?.load_snapshot(&snapshot).map(drop)
             });
             let kind = loaded.err().map(|e| e.kind());
             let right = matches!(kind, Some(ErrorKind::Snapshot | ErrorKind::Missing));

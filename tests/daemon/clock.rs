@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dormouse::{
-    Clock as _, Daemon as Embedded, DaemonOptions, SimClock, Spec, Sqlite, Submission, TaskId,
-    TaskInfo, TaskState, Timestamp,
-};
+use dormouse::daemon::{Daemon as Embedded, Options as DaemonOptions, Spec, Submission, TaskInfo};
+use dormouse::model::clock::{Clock as _, SimClock};
+use dormouse::model::{TaskId, TaskState, Timestamp};
+use dormouse::store::Sqlite;
 use serde_json::{Value, json};
 use ureq::http::Method;
 

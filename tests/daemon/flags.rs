@@ -141,7 +141,7 @@ fn values(kind: Kind) -> (Vec<String>, Vec<String>) {
             let times = ["0s", "1s", "106751d", "213503d", "18446744073s"];
             let sizes = ["0", "1", "16777215T", "18446744073709551615"];
             let mut some = Vec::new();
-            for limit in dormouse::Limit::ALL {
+            for limit in dormouse::model::Limit::ALL {
                 let values: &[&str] = match limit.name() {
                     "cpu" | "time" => &times,
                     _ => &sizes,

@@ -5,10 +5,9 @@ use std::fs::File;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use dormouse::{
-    Bindings, Config, EngineKind, Error, ErrorKind, Input, Limits, Output, Restore, Runtime,
-    RuntimeOptions, Setup, Snapshot, Step, Task, Transform,
-};
+use dormouse::task::quiet;
+use dormouse::wasi::{Bindings, Input, Output};
+use dormouse::{EngineKind, Error, ErrorKind, Limits, Runtime, Snapshot, Step, Task, Transform};
 
 use super::{Ending, Outcome};
 
@@ -63,27 +62,23 @@ pub fn run(
         })
     };
 
-    let runtime = Runtime::new(RuntimeOptions {
-        cache: Some(folder.path().join("cache")),
-        transform,
-        preempt,
-        ..RuntimeOptions::default()
-    })?;
-    let quiet = &dormouse::quiet;
-    let program = match runtime.instrument(wasm, quiet) {
+    let runtime = Runtime::builder()
+        .cache(folder.path().join("cache"))
+        .transform(transform)
+        .preempt(preempt)
+        .build()?;
+    let program = match runtime.instrument(wasm, &quiet) {
         Ok((program, _)) => program,
         Err(error) if error.kind() == ErrorKind::Module => {
             return Err(Failure::Refused(reason(&error.to_string())));
         }
         Err(error) => return Err(error.into()),
     };
-    let setup = Setup {
-        config: Config::default(),
-        bindings: bindings()?,
-        ..Setup::default()
-    };
+    let new = Task::builder(&runtime, &program)
+        .engine(engines[0])
+        .bindings(bindings()?);
     let (mut suspends, mut snapshots) = (0, 0);
-    let mut task = match Task::new(&runtime, &program, engines[0], setup, quiet) {
+    let mut task = match new.start() {
         Ok(task) => task,
         // A segment lies outside its memory or table.
         Err(error) if is_trap(&error) => {
@@ -116,15 +111,13 @@ pub fn run(
             Err(error) => return Err(error.into()),
         }
         if snapshots < SNAPSHOTS && random.f64() < often {
-            let bytes = task.freeze()?.encode()?;
+            let bytes = task.parked().map_err(Error::from)?.freeze()?.encode()?;
             let snapshot = Snapshot::decode(&bytes, &Limits::default())?;
             let program = runtime.load_snapshot(&snapshot)?;
-            let restore = Restore {
-                bindings: bindings()?,
-                ..Restore::default()
-            };
-            let engine = engines[(snapshots + 1) % 2];
-            task = Task::thaw(&runtime, &program, engine, &snapshot, restore, quiet)?;
+            task = Task::builder(&runtime, &program)
+                .engine(engines[(snapshots + 1) % 2])
+                .bindings(bindings()?)
+                .resume(&snapshot)?;
             task.unwind_always(true);
             snapshots += 1;
         }
@@ -147,7 +140,7 @@ fn reason(text: &str) -> String {
 }
 
 /// A guest that traps after a limit was told to it is said to have met the limit.
-fn is_trap(error: &dormouse::Error) -> bool {
+fn is_trap(error: &Error) -> bool {
     match error.kind() {
         ErrorKind::Trap => true,
         ErrorKind::Limit => error.to_string().contains("the guest trapped"),

@@ -1,18 +1,17 @@
 //! The same source and settings give the same resumable module.
 
-use dormouse::{Digest, Runtime, RuntimeOptions, quiet};
+use dormouse::task::quiet;
+use dormouse::{Digest, Runtime};
 
 use super::support::checkout;
 
 /// What a module becomes, or nothing where it is refused.
 fn rewrite(source: &[u8], preempt: bool) -> Option<Digest> {
     let cache = tempfile::tempdir().expect("a scratch directory");
-    let options = RuntimeOptions {
-        cache: Some(cache.path().to_owned()),
-        preempt,
-        ..RuntimeOptions::default()
-    };
-    let runtime = Runtime::new(options).expect("the cache can be used");
+    let runtime = Runtime::builder()
+        .cache(cache.path().to_owned())
+        .preempt(preempt);
+    let runtime = runtime.build().expect("the cache can be used");
     let made = runtime.instrument(source, &quiet).ok();
     made.map(|(program, _)| program.digest())
 }

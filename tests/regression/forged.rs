@@ -5,10 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
-use dormouse::{
-    Bindings, Digest, EngineKind, ErrorKind, HostDir, Input, Limits, Output, Restore, Runtime,
-    RuntimeOptions, Snapshot, Task,
-};
+use dormouse::wasi::{Access, Input, Output};
+use dormouse::{Digest, EngineKind, Error, ErrorKind, Limits, Runtime, Snapshot, Task};
 
 use crate::support::{ended, engines, finish, guest, resume, says, suspend};
 
@@ -138,7 +136,7 @@ fn nothing_travels_behind_the_module() {
 /// Only the names of imports were compared with those of the manifest, by whose types engines make
 /// the host's functions.
 #[test]
-fn an_import_of_another_type_is_refused() -> Result<(), dormouse::Error> {
+fn an_import_of_another_type_is_refused() -> Result<(), Error> {
     let scratch = tempfile::tempdir().expect("a scratch directory");
     let bytes = asleep(scratch.path(), "c_hello_sleep");
     let honest = sections(&bytes);
@@ -163,10 +161,9 @@ fn an_import_of_another_type_is_refused() -> Result<(), dormouse::Error> {
     }
     let bytes = file(&forged, usize::MAX, 0);
     let snapshot = Snapshot::decode(&bytes, &Limits::default())?;
-    let runtime = Runtime::new(RuntimeOptions {
-        cache: Some(scratch.path().join("modules")),
-        ..RuntimeOptions::default()
-    })?;
+    let runtime = Runtime::builder()
+        .cache(scratch.path().join("modules"))
+        .build()?;
     let error = runtime.load_snapshot(&snapshot).expect_err("it lies");
     assert_eq!(error.kind(), ErrorKind::Snapshot, "{error}");
     refused(scratch.path(), &bytes, 67, &["other imports"]);
@@ -283,15 +280,14 @@ fn a_forged_instance_is_a_damaged_snapshot() {
 /// Bytes changed anywhere but in the module, in memory and on the stack, which are the guest's own.
 /// No such snapshot may end in a panic.
 #[test]
-fn no_forged_byte_is_a_panic() -> Result<(), dormouse::Error> {
+fn no_forged_byte_is_a_panic() -> Result<(), Error> {
     let scratch = tempfile::tempdir().expect("a scratch directory");
     let work = scratch.path().join("work");
     fs::create_dir(&work).expect("a scratch directory");
     let dir = format!("{}::/work", work.display());
-    let runtime = Runtime::new(RuntimeOptions {
-        cache: Some(scratch.path().join("modules")),
-        ..RuntimeOptions::default()
-    })?;
+    let runtime = Runtime::builder()
+        .cache(scratch.path().join("modules"))
+        .build()?;
     let mut numbers = 0x5eed_u64;
     let mut number = move |below: usize| {
         // xorshift64*
@@ -340,34 +336,19 @@ fn no_forged_byte_is_a_panic() -> Result<(), dormouse::Error> {
                 .into_iter()
                 .filter(|kind| kind.is_available())
             {
-                let dirs = vec![HostDir {
-                    guest: "/work".into(),
-                    host: work.clone(),
-                    access: dormouse::Access::Kept,
-                }];
-                let restore = Restore {
-                    bindings: Bindings {
-                        stdin: Input::Null,
-                        stdout: Output::Null,
-                        stderr: Output::Null,
-                        dirs,
-                        ..Bindings::default()
-                    },
-                    ..Restore::default()
-                };
-                let task = Task::thaw(
-                    &runtime,
-                    &program,
-                    engine,
-                    &snapshot,
-                    restore,
-                    &dormouse::quiet,
-                );
+                let task = Task::builder(&runtime, &program)
+                    .engine(engine)
+                    .stdin(Input::Null)
+                    .stdout(Output::Null)
+                    .stderr(Output::Null)
+                    .dir(work.clone(), "/work", Access::Kept)
+                    .resume(&snapshot);
                 // What can be thawed can be looked at.
                 if let Ok(mut task) = task {
                     thawed += 1;
                     let _ = (task.is_ready(), task.remaining(), task.wakes_at());
-                    let _ = task.freeze().and_then(|snapshot| snapshot.encode());
+                    let parked = task.parked().map_err(Error::from);
+                    let _ = parked.and_then(|mut parked| parked.freeze()?.encode());
                 }
             }
         }

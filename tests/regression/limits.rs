@@ -99,23 +99,15 @@ fn a_snapshot_whose_directory_in_memory_has_used_up_its_numbers_is_refused() {
 /// What the library and the API were told of a directory in memory was not held against the limit.
 #[test]
 fn a_directory_in_memory_is_no_larger_than_its_limit() {
-    let runtime = dormouse::Runtime::new(dormouse::RuntimeOptions::default()).expect("a runtime");
+    let runtime = dormouse::Runtime::new().expect("a runtime");
     let wasm = std::fs::read(guest("c_exit")).expect("a guest");
-    let program = runtime
-        .load(&wasm, &dormouse::quiet)
-        .expect("it can be run");
-    let engine = dormouse::EngineKind::available().next().expect("an engine");
-    let setup = dormouse::Setup {
-        config: dormouse::Config {
-            tmpfs: vec![dormouse::TmpDir {
-                guest: "/t".into(),
-                limit: 1 << 40,
-            }],
-            ..dormouse::Config::default()
-        },
-        ..dormouse::Setup::default()
-    };
-    let task = dormouse::Task::new(&runtime, &program, engine, setup, &dormouse::quiet);
+    let program = runtime.load(&wasm).expect("it can be run");
+    let task = dormouse::Task::builder(&runtime, &program)
+        .tmpfs(dormouse::wasi::TmpDir {
+            guest: "/t".into(),
+            limit: 1 << 40,
+        })
+        .start();
     let error = task.expect_err("it is too much");
     assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
     assert!(error.to_string().contains("tmpfs=64M"), "{error}");

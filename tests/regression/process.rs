@@ -6,9 +6,8 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 #[cfg(feature = "wasmedge")]
-use dormouse::{
-    Bindings, EngineKind, Error, ErrorKind, Output, Policy, Runtime, RuntimeOptions, Setup, Task,
-};
+use dormouse::wasi::Output;
+use dormouse::{EngineKind, Error, ErrorKind, Policy, Runtime, Task};
 
 use crate::support::{dormouse, ended, engines, finish, guest, resume, says, suspend};
 use crate::{end, send};
@@ -226,23 +225,18 @@ fn endless_recursion_is_a_trap() -> Result<(), String> {
 #[tokio::test]
 async fn wasmtime_traps_after_wasmedge_ran() -> Result<(), Error> {
     let cache = tempfile::tempdir().expect("a scratch directory");
-    let runtime = Runtime::new(RuntimeOptions {
-        cache: Some(cache.path().join("modules")),
-        ..RuntimeOptions::default()
-    })?;
+    let runtime = Runtime::builder()
+        .cache(cache.path().join("modules"))
+        .build()?;
     let wasm = fs::read(guest("wat_dropped")).expect("a guest");
-    let program = runtime.load(&wasm, &dormouse::quiet)?;
+    let program = runtime.load(&wasm)?;
     let (wasmtime, wasmedge) = (EngineKind::Wasmtime, EngineKind::WasmEdge);
     for engine in [wasmtime, wasmedge, wasmtime, wasmedge, wasmtime] {
-        let setup = Setup {
-            bindings: Bindings {
-                stdout: Output::Null,
-                ..Bindings::default()
-            },
-            ..Setup::default()
-        };
-        let mut task = Task::new(&runtime, &program, engine, setup, &dormouse::quiet)?;
-        let result = dormouse::run(&mut task, Policy::Never).await;
+        let mut task = Task::builder(&runtime, &program)
+            .engine(engine)
+            .stdout(Output::Null)
+            .start()?;
+        let result = task.run(Policy::Never).await;
         let kind = result.err().map(|error| error.kind());
         assert_eq!(kind, Some(ErrorKind::Trap), "{engine}");
     }
@@ -326,12 +320,9 @@ fn a_signal_while_a_module_is_made_ready_ends_it_and_leaves_nothing() -> Result<
 fn a_signal_while_a_module_is_compiled_leaves_nothing_half_made() {
     // The rewriting is in the cache that all tests share, and is taken from there.
     let shared = crate::support::cache().join("test-modules");
-    let runtime = dormouse::Runtime::new(dormouse::RuntimeOptions {
-        cache: Some(shared.clone()),
-        ..dormouse::RuntimeOptions::default()
-    });
+    let runtime = Runtime::builder().cache(shared.clone()).build();
     let wasm = fs::read(guest("go_chan")).expect("a guest");
-    let program = runtime.expect("a cache").load(&wasm, &dormouse::quiet);
+    let program = runtime.expect("a cache").load(&wasm);
     let digest = program.expect("a good guest").digest().to_string();
     let cache = tempfile::tempdir().expect("a scratch directory");
     for entry in fs::read_dir(&shared).expect("it is there").flatten() {

@@ -18,7 +18,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::TaskError;
+use super::error::TaskError;
 use crate::model::Digest;
 use crate::model::error::Error;
 use dormouse_child as child;

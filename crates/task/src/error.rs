@@ -1,7 +1,11 @@
 //! What can go wrong in a task.
 
+use std::io;
+use std::path::PathBuf;
+
+use crate::instrument;
 use crate::model::error::{Error, ErrorKind};
-use crate::model::{Digest, Reached};
+use crate::model::{Digest, Limit, Limits, Reached};
 
 /// What can go wrong in a task beside what its parts report.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +28,27 @@ pub enum TaskError {
     /// The snapshot does not fit the module.
     #[error("the snapshot does not fit its module: {0}")]
     Mismatch(String),
+    /// The snapshot's WASI state cannot be read.
+    #[error("the snapshot's WASI state is not valid: {0}")]
+    InvalidState(#[source] rmp_serde::decode::Error),
+    /// The module in a snapshot or in a store is not what it was.
+    #[error("the resumable module is damaged: {0}")]
+    DamagedModule(String),
+    /// The module in a snapshot or in a store was not made by dormouse.
+    #[error("the module is not one that dormouse has made resumable: {0}")]
+    ForgedModule(#[source] instrument::Error),
+    /// The WASI state cannot be written down.
+    #[error("cannot write down the guest's WASI state: {0}")]
+    WasiState(#[source] rmp_serde::encode::Error),
+    /// The guest's memory cannot be read.
+    #[error("cannot read the guest's memory: {0}")]
+    Memory(#[source] io::Error),
+    /// What belongs to a resumable module cannot be made ready for the cache.
+    #[error("cannot write down what belongs to the resumable module: {0}")]
+    Manifest(#[source] rmp_serde::encode::Error),
+    /// The resumable module cannot be compressed.
+    #[error("cannot compress the resumable module: {0}")]
+    Compress(#[source] io::Error),
     /// Another module than the one in the snapshot.
     #[error(
         "the snapshot is of another module: it was taken of {}, and this is {}",
@@ -59,14 +84,14 @@ pub enum TaskError {
     #[error("cannot use the cache at {path}: {source}; set DORMOUSE_CACHE to another directory")]
     Cache {
         /// The file or directory.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// The system's answer.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// No module of this digest has been run here.
     #[error(
-        "no module with the digest {0} is known here, or none that was made ready as is asked for now \
-         (--preempt, --transform); give the module's path once"
+        "no module with the digest {0} is known here, or none that was made ready as is asked for \
+         now (--preempt, --transform); give the module's path once"
     )]
     Unknown(Digest),
     /// The caller asked for something that the task's state does not allow.
@@ -94,11 +119,18 @@ impl From<TaskError> for Error {
             TaskError::TooDeep(_) => ErrorKind::Suspend,
             TaskError::Limit(_) | TaskError::Told(..) => ErrorKind::Limit,
             TaskError::Stack(..) => ErrorKind::Trap,
-            TaskError::Mismatch(_) => ErrorKind::Snapshot,
+            TaskError::Mismatch(_)
+            | TaskError::InvalidState(_)
+            | TaskError::DamagedModule(_)
+            | TaskError::ForgedModule(_) => ErrorKind::Snapshot,
+            TaskError::WasiState(_) | TaskError::Memory(_) => ErrorKind::Suspend,
+            // The compressor fails where it gets no memory.
+            TaskError::Compress(_) => return Self::passing(ErrorKind::Internal, error),
+            TaskError::Manifest(_) => ErrorKind::Internal,
             TaskError::OtherModule { .. } | TaskError::OtherTransform { .. } => ErrorKind::Mismatch,
             TaskError::ModuleMissing(_) | TaskError::Unknown(_) => ErrorKind::Missing,
-            // Somebody has just deleted its directory again, which is made again at the next time.
-            TaskError::Cache { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            // Somebody has just deleted the cache's directory; the next use makes it again.
+            TaskError::Cache { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 return Self::passing(ErrorKind::Write, error);
             }
             TaskError::Cache { .. } => ErrorKind::Write,
@@ -106,5 +138,16 @@ impl From<TaskError> for Error {
             TaskError::State(_) | TaskError::HostFunction { .. } => ErrorKind::Internal,
         };
         Self::new(kind, error)
+    }
+}
+
+/// Refuses a saved stack that is larger than the limit.
+pub(super) fn check_stack(limits: &Limits, size: usize) -> Result<(), TaskError> {
+    let size = size as u64;
+    match size > limits.value(Limit::SuspendedStack) {
+        true => Err(TaskError::Limit(
+            limits.reached(Limit::SuspendedStack).with(size),
+        )),
+        false => Ok(()),
     }
 }

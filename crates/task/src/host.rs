@@ -9,9 +9,11 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::context::Growing;
+use super::error::TaskError;
 use super::functions::{HostCall, HostFunctions, HostFuture, HostReply, from_bits, to_bits};
+use super::handle::TaskHandle;
 use super::meter::Meter;
-use super::{Growing, TaskHandle};
 use crate::engine::{EngineKind, Flow, Growth, Guest, HostCallback, asyncify};
 use crate::model::shape::{self, Import};
 use crate::model::{Limit, ValType, Wait};
@@ -23,7 +25,7 @@ pub(super) struct Pending {
     pub(super) import: usize,
     pub(super) arguments: Vec<u64>,
     pub(super) wait: Wait,
-    /// The call said so itself; otherwise it has not been tried, and is made anew.
+    /// Whether the call itself said that it blocks. If not, it has not been tried, and is made anew.
     pub(super) blocked: bool,
 }
 
@@ -37,16 +39,16 @@ pub(super) struct Host {
     /// What an asynchronous host function answered.
     pub(super) reply: Option<HostReply>,
     /// An error that a host call cannot hand to the guest.
-    pub(super) error: Option<String>,
+    pub(super) error: Option<TaskError>,
     /// Unwind at every call that may block, even if it would not (`--rehearse`).
     pub(super) unwind_always: bool,
     meter: Arc<Meter>,
     imports: Vec<Target>,
     functions: HostFunctions,
     handle: TaskHandle,
-    /// Who has the memory that the guest grows into, where its engine does not say that it does.
-    unseen: Option<Arc<dyn Growth>>,
-    /// Bytes of its memory that have been counted.
+    /// Whoever counts the guest's memory, where the engine does not say that it grows.
+    uncounted_growth: Option<Arc<dyn Growth>>,
+    /// Bytes of the guest's memory that have been counted.
     pub(super) counted: u64,
 }
 
@@ -64,40 +66,8 @@ enum Target {
 pub(super) struct SharedHost(Arc<Mutex<Host>>);
 
 impl SharedHost {
-    pub(super) fn new(
-        wasi: wasi::Ctx,
-        imports: &[Import],
-        functions: HostFunctions,
-        handle: TaskHandle,
-        meter: Arc<Meter>,
-        growth: Growing,
-        kind: EngineKind,
-    ) -> Self {
-        let imports = imports
-            .iter()
-            .map(
-                |import| match wasi_function(&import.module, &import.name, &import.params) {
-                    Some(function) => Target::Wasi(function, import.clone()),
-                    None if is_check(import) => Target::Preempt,
-                    None => Target::Registered(import.clone()),
-                },
-            )
-            .collect();
-        Self(Arc::new(Mutex::new(Host {
-            wasi,
-            pending: None,
-            rewinding: false,
-            exit: None,
-            reply: None,
-            error: None,
-            unwind_always: false,
-            meter,
-            imports,
-            functions,
-            handle,
-            unseen: growth.0.filter(|_| kind == EngineKind::WasmEdge),
-            counted: 0,
-        })))
+    pub(super) fn new(host: Host) -> Self {
+        Self(Arc::new(Mutex::new(host)))
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Host> {
@@ -109,6 +79,10 @@ impl SharedHost {
         let shared = self.clone();
         Box::new(move |guest, import, arguments| shared.lock().call(guest, import, arguments))
     }
+}
+
+fn full_name(import: &Import) -> String {
+    format!("{}.{}", import.module, import.name)
 }
 
 fn is_check(import: &Import) -> bool {
@@ -127,20 +101,41 @@ pub(super) fn wasi_function(
 }
 
 impl Host {
+    pub(super) fn new(
+        wasi: wasi::Ctx,
+        imports: &[Import],
+        functions: HostFunctions,
+        handle: TaskHandle,
+        meter: Arc<Meter>,
+        growth: Growing,
+        kind: EngineKind,
+    ) -> Self {
+        let target =
+            |import: &Import| match wasi_function(&import.module, &import.name, &import.params) {
+                Some(function) => Target::Wasi(function, import.clone()),
+                None if is_check(import) => Target::Preempt,
+                None => Target::Registered(import.clone()),
+            };
+        Self {
+            wasi,
+            pending: None,
+            rewinding: false,
+            exit: None,
+            reply: None,
+            error: None,
+            unwind_always: false,
+            meter,
+            imports: imports.iter().map(target).collect(),
+            functions,
+            handle,
+            uncounted_growth: growth.0.filter(|_| kind == EngineKind::WasmEdge),
+            counted: 0,
+        }
+    }
+
+    /// Answers one host call of the guest's.
     fn call(&mut self, guest: &mut dyn Guest, import: usize, arguments: &[u64]) -> Flow {
-        self.meter.look();
-        // WasmEdge has one limit for all memories, asyncify's of 32 MiB among them.
-        if self.meter.limits().value(Limit::Memory) < 32 << 20 {
-            self.meter.check(Limit::Memory, guest.memory().len() as u64);
-        }
-        if let Some(growth) = &self.unseen {
-            let size = guest.memory().len() as u64;
-            if size > self.counted && growth.grow(size - self.counted).is_err() {
-                return Flow::Stop;
-            }
-            self.counted = self.counted.max(size);
-        }
-        if self.handle.is_killed() || self.handle.is_evicted() || self.meter.is_over() {
+        if !self.may_go_on(guest) {
             return Flow::Stop;
         }
         let resumed = self.take_pending(guest, import);
@@ -148,36 +143,16 @@ impl Host {
             return Flow::Stop;
         }
         let Some(target) = self.imports.get(import).cloned() else {
-            self.error = Some(format!(
-                "the module calls import {import}, which it does not have"
-            ));
+            let text = format!("the module calls import {import}, which it does not have");
+            self.error = Some(TaskError::Mismatch(text));
             return Flow::Stop;
         };
-        // Arguments do not survive the rewinding: the guest passes anything, ours are right.
+        // Arguments do not survive the rewinding: the guest passes anything, those kept are right.
         let arguments = match &resumed {
             Some(pending) => pending.arguments.clone(),
             None => arguments.to_vec(),
         };
-        let woken = resumed.as_ref().filter(|p| p.blocked).map(|p| &p.wait);
-        let outcome = match &target {
-            // It asks nothing, and goes on where the guest is made to go on.
-            Target::Preempt if resumed.is_some() => Outcome::Return(0),
-            Target::Preempt => UNTRIED,
-            Target::Wasi(function, import) if import.blocks => {
-                let force = resumed.is_none() && self.must_unwind();
-                self.wasi_call(*function, &arguments, guest, woken, force)
-            }
-            Target::Wasi(function, _) => self.wasi_call_in_place(*function, &arguments, guest),
-            Target::Registered(import) if import.blocks => self.registered_call(import, guest),
-            Target::Registered(import) => {
-                self.error = Some(format!(
-                    "{}.{} is asynchronous, and the module was made without the ability to suspend",
-                    import.module, import.name
-                ));
-                Outcome::Stop
-            }
-        };
-        match outcome {
+        match self.answer(&target, guest, &arguments, resumed.as_ref()) {
             Outcome::Return(bits) => Flow::Return(bits),
             Outcome::Stop => Flow::Stop,
             Outcome::Unwind { wait, blocked } => {
@@ -193,12 +168,63 @@ impl Host {
         }
     }
 
+    /// Counts what the guest has taken up to this call. False where it must not go on.
+    fn may_go_on(&mut self, guest: &mut dyn Guest) -> bool {
+        self.meter.look();
+        // WasmEdge has one limit for all memories, asyncify's of 32 MiB among them.
+        if self.meter.limits().value(Limit::Memory) < ASYNCIFY_MEMORY_BYTES {
+            self.meter.check(Limit::Memory, guest.memory().len() as u64);
+        }
+        if let Some(growth) = &self.uncounted_growth {
+            let size = guest.memory().len() as u64;
+            if size > self.counted && growth.grow(size - self.counted).is_err() {
+                return false;
+            }
+            self.counted = self.counted.max(size);
+        }
+        !self.is_stopped()
+    }
+
+    /// Whether somebody or a limit has ended the task.
+    fn is_stopped(&self) -> bool {
+        self.handle.is_killed() || self.handle.is_evicted() || self.meter.is_over()
+    }
+
+    /// What a call comes to. `resumed` is what was kept of it, if the guest had unwound there.
+    fn answer(
+        &mut self,
+        target: &Target,
+        guest: &mut dyn Guest,
+        arguments: &[u64],
+        resumed: Option<&Pending>,
+    ) -> Outcome {
+        match target {
+            // A check asks for nothing: a guest that was suspended there just goes on.
+            Target::Preempt if resumed.is_some() => Outcome::Return(0),
+            Target::Preempt => UNTRIED,
+            Target::Wasi(function, import) if import.blocks => {
+                let woken = resumed.filter(|p| p.blocked).map(|p| &p.wait);
+                let force = resumed.is_none() && self.must_unwind();
+                self.wasi_call(*function, arguments, guest, woken, force)
+            }
+            Target::Wasi(function, _) => self.wasi_call_in_place(*function, arguments, guest),
+            Target::Registered(import) if import.blocks => self.registered_call(import, guest),
+            Target::Registered(import) => {
+                self.error = Some(TaskError::HostFunction {
+                    function: full_name(import),
+                    message: "it is asynchronous, and the module was made without the ability to \
+                              suspend"
+                        .into(),
+                });
+                Outcome::Stop
+            }
+        }
+    }
+
     /// The guest has begun to unwind by itself, at a check.
     pub(super) fn unwound_at_check(&mut self) {
-        let check = self.imports.iter();
-        let check = check
-            .clone()
-            .position(|target| matches!(target, Target::Preempt));
+        let mut imports = self.imports.iter();
+        let check = imports.position(|target| matches!(target, Target::Preempt));
         self.pending = check.map(|import| Pending {
             import,
             arguments: Vec::new(),
@@ -218,7 +244,8 @@ impl Host {
             .as_ref()
             .is_none_or(|pending| pending.import != import)
         {
-            self.error = Some("the guest rewound to another host call than it had left".into());
+            let text = "the guest rewound to another host call than it had left";
+            self.error = Some(TaskError::Mismatch(text.into()));
         }
         pending
     }
@@ -235,14 +262,16 @@ impl Host {
         woken: Option<&Wait>,
         force: bool,
     ) -> Outcome {
-        // A poll takes nothing away, so it can be asked first what it waits for; a read cannot.
+        // A poll takes nothing away, so it can be made first, to learn what it waits for. A read
+        // takes bytes away.
         let harmless = matches!(
             function,
             wasi::Function::PollOneoff | wasi::Function::EpollOneoff
         );
-        // An answer to a datagram goes out first: the socket knows whom it answers, a file does not.
+        // An answer to a datagram is sent first: the socket knows whom it answers, and a snapshot
+        // does not.
         let force = force && (self.unwind_always || function != wasi::Function::SockSendTo);
-        // An open waits for named pipes alone: where it does not wait, it is no place to stop at.
+        // `path_open` waits only for the reader of a named pipe. Any other open is no place to stop.
         let force = force && function != wasi::Function::PathOpen;
         if force && !harmless {
             return UNTRIED;
@@ -284,10 +313,7 @@ impl Host {
                     while !self.wasi.is_ready(&wait) {
                         self.wasi.wait_briefly(&wait);
                         self.meter.look();
-                        if self.handle.is_killed()
-                            || self.handle.is_evicted()
-                            || self.meter.is_over()
-                        {
+                        if self.is_stopped() {
                             return Outcome::Stop;
                         }
                     }
@@ -302,7 +328,7 @@ impl Host {
         let Some(reply) = self.reply.take() else {
             return Outcome::Unwind {
                 wait: Wait::Host {
-                    function: format!("{}.{}", import.module, import.name),
+                    function: full_name(import),
                 },
                 blocked: false,
             };
@@ -316,12 +342,12 @@ impl Host {
             match place {
                 Some(place) => place.copy_from_slice(bytes),
                 None => {
-                    self.error = Some(format!(
-                        "host function {}.{} wrote outside the guest's memory ({} bytes at {address})",
-                        import.module,
-                        import.name,
+                    let message = format!(
+                        "it wrote outside the guest's memory ({} bytes at {address})",
                         bytes.len()
-                    ));
+                    );
+                    let function = full_name(import);
+                    self.error = Some(TaskError::HostFunction { function, message });
                     return Outcome::Stop;
                 }
             }
@@ -341,10 +367,12 @@ impl Host {
             arguments: arguments.map(|(ty, bits)| from_bits(*ty, *bits)).collect(),
             memory,
         };
-        let name = format!("{}.{}", import.module, import.name);
-        Some((name, (registered.start)(call)))
+        Some((full_name(import), (registered.start)(call)))
     }
 }
+
+/// Size of the memory that holds asyncify's stack.
+const ASYNCIFY_MEMORY_BYTES: u64 = 32 << 20;
 
 /// The guest unwinds at a call that has not been made.
 const UNTRIED: Outcome = Outcome::Unwind {

@@ -2,39 +2,23 @@
 
 use std::time::Duration;
 
-use super::{MARGIN, Task, TaskError, meter};
-use crate::engine::{self, Ending, EngineKind, GUEST_STACK};
+use super::error::TaskError;
+use super::meter;
+use super::task::Task;
+use crate::engine::EngineKind;
 use crate::model::error::Error;
 use crate::model::{Limit, Reached};
 use crate::snapshot::UsageV1;
 use crate::wasi;
 
 impl Task {
-    /// Runs the guest on a stack as deep as it may use.
-    pub(super) fn call(&mut self, entry: &str) -> Result<Ending, engine::Error> {
-        // Guests may use deep stacks whatever thread they run on.
-        let (instance, stack) = (&mut self.instance, self.stack);
-        let call = || instance.call(entry);
-        match self.kind {
-            // It knows the end of the thread's stack alone, so that a limit is a stack of that size.
-            EngineKind::WasmEdge if stack != GUEST_STACK => stacker::grow(stack + MARGIN, call),
-            _ => stacker::maybe_grow(stack + MARGIN, stack + 2 * MARGIN, call),
-        }
-    }
-
-    /// Why the guest must not go on, if it must not.
-    pub(super) fn over(&self) -> Option<TaskError> {
-        let reached = self.meter.is_over().then(|| self.meter.reached());
-        reached.flatten().map(TaskError::Limit)
-    }
-
     /// The limit that the task has reached: it is to be suspended, and goes on with a higher one.
     pub fn reached(&self) -> Option<Reached> {
         self.meter.reached()
     }
 
-    /// The last limit that the guest has been told of by an error: memory, tables, descriptors, room in a
-    /// directory in memory. Where the engine does not tell, memory that has come near to its limit.
+    /// The last limit that the guest has been told of by an error: memory, tables, descriptors, room in
+    /// a directory in memory. Where the engine does not tell, memory that has come near to its limit.
     pub fn told(&mut self) -> Option<Reached> {
         let told = self
             .instance
@@ -83,7 +67,7 @@ impl Task {
     /// Where the task is over.
     pub fn check_time(&self) -> Result<(), Error> {
         self.meter.look_at_time();
-        self.over().map_or(Ok(()), |over| Err(over.into()))
+        Ok(self.may_go_on()?)
     }
 
     /// How long ago the task was first started, in nanoseconds.

@@ -1,20 +1,22 @@
 //! How much CPU time and time a task takes, and what happens when it reaches a limit.
 //!
 //! ```text
-//!   turn begins --> watched --time for it--> look --limit reached--> End: the guest is stopped at once
-//!   turn ends   --> no longer                 |                  `-> Pause: it is asked to suspend, and
-//!                                             `- not yet: again        stopped where it goes on too long
+//!   turn begins --> watched --it is time--> look --limit reached--> End: the guest is stopped
+//!   turn ends   --> not watched              |                  `-> Pause: the guest is asked to
+//!                                            `- not reached:        suspend, and stopped where it
+//!                                               look again later    goes on for too long
 //! ```
 //!
-//! CPU time is that of the thread that the guest runs on, host calls counted in. It is looked at when the limit may
-//! have been reached, by the next host call or by one thread of the process (`watch`), whichever comes first.
+//! CPU time is that of the thread that the guest runs on, with its host calls. It is looked at when
+//! the limit may have been reached: by the next host call, or by one thread of the process
+//! (`watchdog.rs`), whichever comes first.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::TaskHandle;
-use super::watch::{self, Watched};
+use super::handle::TaskHandle;
+use super::watchdog::{self, Timed, WatchedTurn};
 use crate::model::clock::Steady;
 use crate::model::{Limit, Limits, Reached, Used};
 use crate::snapshot::{AsOfV1, EarlierV1, UsageV1};
@@ -40,11 +42,11 @@ pub(super) struct Meter {
     over: AtomicBool,
 }
 
-/// While the guest runs.
+/// The guest's turn on a thread: its CPU time is counted until this is dropped.
 pub(super) struct Turn<'a> {
     meter: &'a Meter,
-    /// Dropped first: nobody looks any more.
-    _watched: Option<Watched>,
+    /// Ends before the turn's time is added up.
+    _watched: Option<WatchedTurn>,
 }
 
 impl Meter {
@@ -103,17 +105,17 @@ impl Meter {
     /// How long it is at least until a limit of time can be reached.
     pub(super) fn least_left(&self) -> Option<Duration> {
         let total = self.cpu().total;
-        self.patience(self.counts(total))
+        self.until_limit(self.counts(total))
     }
 
     /// The guest begins to run on this thread.
     pub(super) fn begin(self: &Arc<Self>) -> Turn<'_> {
-        self.turn.store(watch::thread_time(), Ordering::Relaxed);
+        self.turn.store(watchdog::thread_time(), Ordering::Relaxed);
         let first = self.least_left();
         self.look_again(first);
         Turn {
             meter: self,
-            _watched: first.map(|first| Watched::new(self, first)),
+            _watched: first.map(|first| WatchedTurn::new(self.clone(), first)),
         }
     }
 
@@ -121,7 +123,7 @@ impl Meter {
     pub(super) fn look(&self) {
         let next = self.next.load(Ordering::Relaxed);
         if next != u64::MAX && self.elapsed() >= next && self.is_timed() && !self.is_over() {
-            self.look_at(watch::thread_time());
+            self.look_at(watchdog::thread_time());
         }
     }
 
@@ -136,9 +138,9 @@ impl Meter {
         u64::try_from(self.made.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// Looks at the limits when the guest's thread has had this much CPU time; gives how long it is
-    /// until it makes sense to look again.
-    pub(super) fn look_at(&self, thread: u64) -> Option<Duration> {
+    /// Looks at the limits when the guest's thread has had this much CPU time, in nanoseconds. Gives
+    /// how long it is until it makes sense to look again.
+    fn look_at(&self, thread: u64) -> Option<Duration> {
         let turn = thread.saturating_sub(self.turn.load(Ordering::Relaxed));
         let total = self.cpu().total.saturating_add(turn);
         let cpu = self.counts(total);
@@ -146,7 +148,7 @@ impl Meter {
         self.check(Limit::Time, self.age());
         let again = match self.is_over() {
             true => None,
-            false => self.patience(cpu),
+            false => self.until_limit(cpu),
         };
         self.look_again(again);
         again
@@ -172,7 +174,8 @@ impl Meter {
         Some(limit.saturating_sub(self.age()))
     }
 
-    fn patience(&self, cpu: u64) -> Option<Duration> {
+    /// How long it is at least until a limit of time can be reached, or the grace after it.
+    fn until_limit(&self, cpu: u64) -> Option<Duration> {
         let left = |limit, used: u64| {
             let value = match used > self.limits.value(limit) && self.limits.pauses(limit) {
                 // It is being paused.
@@ -260,10 +263,16 @@ pub(super) fn usage(cpu: Used, output: Used, writes: Used, started: u64, age: &S
     }
 }
 
+impl Timed for Meter {
+    fn look_at(&self, thread_nanoseconds: u64) -> Option<Duration> {
+        Meter::look_at(self, thread_nanoseconds)
+    }
+}
+
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let begun = self.meter.turn.load(Ordering::Relaxed);
-        let used = watch::thread_time().saturating_sub(begun);
+        let used = watchdog::thread_time().saturating_sub(begun);
         let mut cpu = self.meter.cpu();
         cpu.total = cpu.total.saturating_add(used);
         // What a look after this would count again.

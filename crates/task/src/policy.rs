@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::Task;
+use super::task::Task;
 use crate::model::Wait;
 
 /// When a wait becomes a suspend.

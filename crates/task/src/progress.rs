@@ -5,6 +5,10 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::engine::EngineKind;
+use crate::instrument;
+
+/// The stages of the work on a module: those of the instrumentation, then compiling.
+pub(super) const STAGES: usize = instrument::STAGES + 1;
 
 /// Work on a module that is done once, and kept in the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,8 +20,9 @@ pub enum Work {
 }
 
 impl Work {
-    /// Seconds of processor time for each MiB of code: of the source's that is instrumented, of the resumable module's for
-    /// engines. Measured with programs in Go and C++ of 2 to 6 MB, on a machine of 2026.
+    /// Seconds of processor time for each MiB of code: code of the source that is instrumented, and for
+    /// engines code of the resumable module. Measured with programs in Go and C++ of 2 to 6 MB, on a
+    /// machine of 2026.
     fn seconds_per_mebibyte(self) -> f64 {
         match self {
             Self::Rewriting => 17.5,
@@ -76,8 +81,8 @@ pub fn ended(name: &str, work: Work, took: Duration) -> String {
     )
 }
 
-/// Whoever is told what is being done with a module. A function of a stage, its number and the number of stages is one,
-/// that hears of nothing else.
+/// Whoever is told what is being done with a module. A function of a stage, its number and the number
+/// of stages is one, which hears of nothing else.
 pub trait Observer {
     /// A stage of the work begins.
     fn stage(&self, stage: &str, number: usize, stages: usize);
@@ -101,9 +106,10 @@ pub type Progress<'a> = &'a dyn Observer;
 /// No one wants to know.
 pub fn quiet(_: &str, _: usize, _: usize) {}
 
-/// Tells the log.
-pub struct Logged(pub String);
-impl Observer for Logged {
+/// Tells the log. The text is the module's name there.
+pub struct LogObserver(pub String);
+
+impl Observer for LogObserver {
     fn stage(&self, stage: &str, _: usize, _: usize) {
         log::debug!("{}: {stage}", self.0);
     }
@@ -118,14 +124,14 @@ impl Observer for Logged {
 }
 
 /// Tells of work that takes long, and of its end.
-pub(super) struct Telling<'a> {
+pub(super) struct Reporter<'a> {
     progress: Progress<'a>,
     work: Work,
     started: Instant,
     told: Cell<bool>,
 }
 
-impl<'a> Telling<'a> {
+impl<'a> Reporter<'a> {
     pub(super) fn new(progress: Progress<'a>, work: Work) -> Self {
         Self {
             progress,

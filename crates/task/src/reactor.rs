@@ -7,18 +7,20 @@ use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
 
+use super::error::TaskError;
+use super::task::Task;
 use crate::model::error::Error;
 use crate::model::{Interest, Wait};
-use crate::{Task, TaskError};
 
 /// tokio's timers count milliseconds, so that a shorter sleep would last too long.
 const TIMER_GRAIN: Duration = Duration::from_millis(1);
 
-/// Timers do not count while the machine sleeps: long waits look at the clock again.
+/// How long a timer runs at most. Timers do not count while the machine sleeps, so that a longer wait
+/// looks at the clock again.
 const LONGEST_NAP: Duration = Duration::from_secs(10);
 
-/// A wall clock can be set: who waits for a time of it looks again so often.
-const WALL_NAP: Duration = Duration::from_secs(1);
+/// How long a timer runs at most where a time of the wall clock is waited for: that clock can be set.
+const WALL_CLOCK_NAP: Duration = Duration::from_secs(1);
 
 /// Completes when the task's wait is over. Harmless to drop and to call again.
 pub async fn ready(task: &mut Task) -> Result<(), Error> {
@@ -50,9 +52,9 @@ async fn host_function(task: &mut Task, function: String) -> Result<(), Error> {
     Ok(())
 }
 
-// The task is borrowed alone: others may look at it from another thread otherwise.
+// The task is borrowed mutably, though nothing is changed: the future is `Send` only then.
 async fn poll(task: &mut Task) {
-    // A source that cannot be watched is looked at now and then, which is what is left.
+    // A source that tokio cannot watch is left out: `is_ready` below looks at it after each nap.
     let sources: Vec<Watched<OwnedFd>> = task
         .sources()
         .unwrap_or_default()
@@ -61,7 +63,7 @@ async fn poll(task: &mut Task) {
         .collect();
     while !task.is_ready() {
         let longest = match task.ends().at {
-            Some(_) => WALL_NAP,
+            Some(_) => WALL_CLOCK_NAP,
             None => LONGEST_NAP,
         };
         let left = task.remaining().unwrap_or(longest).min(longest);
@@ -77,19 +79,19 @@ async fn poll(task: &mut Task) {
     }
 }
 
-/// A guest that waits for sockets keeps its thread for so long, if no other wants it: who has connected is about to say
-/// something, and who has been answered may have more to say. That spares the way over the driver, and two threads that
-/// have to be woken.
-const LINGER: Duration = Duration::from_millis(2);
+/// How long a guest that waits for sockets keeps its thread, if no other guest wants that. A peer that
+/// has just connected is about to send, and one that was answered may send more. Where it does, neither
+/// the daemon's driver nor a second thread has to be woken.
+const LINGER_TIME: Duration = Duration::from_millis(2);
 
-/// Another guest waits at most so long for a thread that lingers.
+/// How often a thread that lingers looks whether another guest wants it.
 const LINGER_GRAIN: rustix::event::Timespec = rustix::event::Timespec {
     tv_sec: 0,
     tv_nsec: 250_000,
 };
 
-/// Waits a little, on this thread, for the sockets that a guest waits for, while nobody waits for a thread. Says whether
-/// the wait is over.
+/// Waits a little, on this thread, for the sockets that a guest waits for, as long as no job waits for a
+/// thread (`waiting` counts those). Says whether the guest's wait is over.
 pub fn linger(task: &Task, waiting: &std::sync::atomic::AtomicUsize) -> bool {
     use rustix::event::{PollFd, PollFlags, poll};
     let (since, handle) = (std::time::Instant::now(), task.handle());
@@ -106,9 +108,9 @@ pub fn linger(task: &Task, waiting: &std::sync::atomic::AtomicUsize) -> bool {
     });
     let mut polled: Vec<_> = polled.collect();
     let wanted = || waiting.load(std::sync::atomic::Ordering::Relaxed) > 0;
-    while since.elapsed() < LINGER && !wanted() && !handle.is_asked() {
+    while since.elapsed() < LINGER_TIME && !wanted() && !handle.is_asked() {
         match poll(&mut polled, Some(&LINGER_GRAIN)) {
-            // It may wait for a time as well.
+            // Nothing happened yet. The guest may wait for a time as well, which `is_ready` sees.
             Ok(0) | Err(rustix::io::Errno::INTR) if !task.is_ready() => {}
             _ => return task.is_ready(),
         }
@@ -119,7 +121,7 @@ pub fn linger(task: &Task, waiting: &std::sync::atomic::AtomicUsize) -> bool {
 /// A descriptor that tokio watches.
 pub type Watched<T> = (AsyncFd<T>, Interest);
 
-/// What owns a descriptor, alone or with others.
+/// A type that owns a descriptor, alone or with others: nothing else closes it.
 pub trait Owns: AsRawFd {}
 
 impl Owns for OwnedFd {}
@@ -146,7 +148,7 @@ pub async fn any_ready<T: Owns>(sources: &[Watched<T>]) {
                 Interest::Write => fd.poll_write_ready(context),
             };
             if let std::task::Poll::Ready(guard) = ready {
-                // Readiness is looked at again by a system call, so that it may be forgotten.
+                // The guest's own call asks the system again, so that tokio may forget it.
                 if let Ok(mut guard) = guard {
                     guard.clear_ready();
                 }

@@ -7,54 +7,77 @@
 //!    `- ready <-' reactor
 //! ```
 
-use super::{Policy, Step, Task, reactor};
+use super::policy::Policy;
+use super::reactor;
+use super::task::{Parked, Step, Task};
+use crate::model::error::Error;
 
 /// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+#[derive(Debug)]
+pub enum Ended<'a> {
     /// The guest ended with this exit code.
     Exited(u32),
-    /// The guest is parked, and the policy or the task's handle wants it suspended. Calling
-    /// [`run`] again goes on with the wait.
-    Suspended,
+    /// The guest waits, and the policy or the task's handle wants it suspended. Where it is not
+    /// frozen, or not only frozen, [`Task::run`] goes on with the wait.
+    Suspended(Parked<'a>),
 }
 
-/// Completes when the task's limit of time may be over; it is to be looked at then.
+impl Ended<'_> {
+    /// The exit code of a guest that has ended.
+    pub fn exit_code(&self) -> Option<u32> {
+        match self {
+            Self::Exited(code) => Some(*code),
+            Self::Suspended(_) => None,
+        }
+    }
+}
+
+/// A limit of time is looked at so often at least, because a clock may be set.
+const LIMIT_CHECK_PERIOD: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Completes when the task's limit of time may have been reached; it is to be looked at then.
 pub fn time_ends(task: &Task) -> impl Future<Output = ()> + Send + use<> {
     let left = task.time_left();
     async move {
         match left {
-            // A clock may be set, so that a long time is looked at again.
-            Some(left) => tokio::time::sleep(left.min(LOOK_AGAIN)).await,
+            Some(left) => tokio::time::sleep(left.min(LIMIT_CHECK_PERIOD)).await,
             None => std::future::pending().await,
         }
     }
 }
 
-/// A limit of time is looked at so often at least.
-const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(10);
+impl Task {
+    /// Runs the task until it exits or should be suspended. While the guest waits, the thread is
+    /// free. Runs within a tokio runtime.
+    ///
+    /// # Errors
+    /// Where the guest traps, or a host function fails.
+    pub async fn run(&mut self, policy: Policy) -> Result<Ended<'_>, Error> {
+        match self.run_to_end(policy).await? {
+            Some(code) => Ok(Ended::Exited(code)),
+            None => Ok(Ended::Suspended(self.parked()?)),
+        }
+    }
 
-/// Runs a task until it exits or should be suspended. While the guest waits, the thread is free.
-///
-/// # Errors
-/// Where the guest traps, or a host function fails.
-pub async fn run(task: &mut Task, policy: Policy) -> Result<Ended, crate::model::error::Error> {
-    let handle = task.handle();
-    loop {
-        // A request made before the guest had anything to lose is answered at its first wait.
-        let ready = task.wait().is_none() || task.is_ready();
-        if ready && let Step::Exited(code) = task.step()? {
-            return Ok(Ended::Exited(code));
-        }
-        if handle.is_asked() || policy.suspends_at_once(task) {
-            return Ok(Ended::Suspended);
-        }
-        tokio::select! {
-            biased;
-            () = handle.asked() => return Ok(Ended::Suspended),
-            () = policy.patience_ends(task.wait()) => return Ok(Ended::Suspended),
-            () = time_ends(task) => task.check_time()?,
-            ready = reactor::ready(task) => ready?,
+    /// The exit code, or nothing where the task should be suspended.
+    async fn run_to_end(&mut self, policy: Policy) -> Result<Option<u32>, Error> {
+        let handle = self.handle();
+        loop {
+            // A request made before the guest had anything to lose is answered at its first wait.
+            let ready = self.wait().is_none() || self.is_ready();
+            if ready && let Step::Exited(code) = self.step()? {
+                return Ok(Some(code));
+            }
+            if handle.is_asked() || policy.suspends_at_once(self) {
+                return Ok(None);
+            }
+            tokio::select! {
+                biased;
+                () = handle.asked() => return Ok(None),
+                () = policy.patience_ends(self.wait()) => return Ok(None),
+                () = time_ends(self) => self.check_time()?,
+                ready = reactor::ready(self) => ready?,
+            }
         }
     }
 }

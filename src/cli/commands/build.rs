@@ -6,15 +6,14 @@ use crate::cli::module_file::{self, file_name, preempt};
 use crate::cli::output::format::bytes;
 use crate::cli::output::progress::Bar;
 use crate::cli::output::{self, out};
-use crate::task::{Runtime, RuntimeOptions};
+use crate::task::Runtime;
 
 pub(crate) fn build(command: &Build) -> Result<Done, Failure> {
     let source = module_file::read(&command.module)?;
-    let runtime = Runtime::new(RuntimeOptions {
-        transform: command.transform,
-        preempt: preempt(command.preempt, command.transform)?,
-        ..RuntimeOptions::default()
-    })?;
+    let runtime = Runtime::builder()
+        .transform(command.transform)
+        .preempt(preempt(command.preempt, command.transform)?)
+        .build()?;
     let name = command.module.display().to_string();
     let bar = Bar::new(&file_name(&name));
     let (program, report) = runtime

@@ -16,8 +16,8 @@ use crate::cli::process;
 use crate::engine::EngineKind;
 use crate::model::Limits;
 use crate::task;
-use crate::task::{Program, Restore, Runtime, Snapshot, Step, Task, quiet};
-use crate::wasi::{Bindings, HeldSocket, RestoreOptions};
+use crate::task::{Program, Runtime, Snapshot, Step, Task};
+use crate::wasi::{Bindings, HeldSocket};
 
 /// At so many checks in a row a guest is suspended first.
 const CHECKS_IN_A_ROW: usize = 16;
@@ -70,8 +70,8 @@ pub(crate) fn rehearse(
                 preempt(&mut task, count);
             }
             match task.step()? {
-                Step::Parked(_) => {
-                    let bytes = task.freeze()?.encode()?;
+                Step::Parked(mut parked) => {
+                    let bytes = parked.freeze()?.encode()?;
                     largest = largest.max(bytes.len());
                     count += 1;
                     let engine = *turns.next().unwrap_or(&engines[0]);
@@ -127,16 +127,13 @@ fn thaw(
 ) -> Result<Task, Failure> {
     let snapshot = Snapshot::decode(bytes, &limits)?;
     let program = runtime.load_snapshot(&snapshot)?;
-    let restore = Restore {
-        bindings: Bindings {
-            held,
-            ..grants.bindings()?
-        },
-        options: RestoreOptions::default(),
+    let bindings = Bindings {
+        held,
         limits,
-        ..Restore::default()
+        ..grants.bindings()?
     };
-    Ok(Task::thaw(
-        runtime, &program, engine, &snapshot, restore, &quiet,
-    )?)
+    Ok(Task::builder(runtime, &program)
+        .engine(engine)
+        .bindings(bindings)
+        .resume(&snapshot)?)
 }

@@ -12,7 +12,7 @@ use crate::cli::snapshot_file::{self, Destination};
 use crate::snapshot::{Error as Unread, InFile, Opened, Seal, Unseal};
 #[cfg(feature = "server")]
 use crate::task::Policy;
-use crate::task::{Restore, Runtime, RuntimeOptions, Snapshot, Task};
+use crate::task::{Runtime, Snapshot, Task};
 use crate::wasi::RestoreOptions;
 
 /// A flag that was given and has no meaning for a daemon's task.
@@ -118,11 +118,10 @@ fn resume_file(command: Resume) -> Result<Done, Failure> {
     }
     tell(&opened, &saved, &keys, &seal);
     let at_file = |error| snapshot_file::at(&snapshot, error);
-    let runtime = Runtime::new(RuntimeOptions {
-        transform: command.suspension.transform,
-        limits,
-        ..RuntimeOptions::default()
-    })?;
+    let runtime = Runtime::builder()
+        .transform(command.suspension.transform)
+        .limits(limits)
+        .build()?;
     let bar = Bar::new(&snapshot.display().to_string());
     let program = match &command.module {
         Some(module) => runtime.load_beside(&module_file::read(module)?, &saved, &bar),
@@ -130,13 +129,8 @@ fn resume_file(command: Resume) -> Result<Done, Failure> {
     }
     .map_err(at_file)?;
     let grants = GuestGrants::open(&command.grants, &command.limits)?;
-    let restore = Restore {
-        bindings: grants.bindings()?,
-        options: RestoreOptions {
-            accept_changed_files: command.accept_changed_files,
-        },
-        limits,
-        ..Restore::default()
+    let options = RestoreOptions {
+        accept_changed_files: command.accept_changed_files,
     };
     let engine = engine(command.engine)?;
     let mut pages: Box<dyn std::io::Read> = match &in_file {
@@ -147,10 +141,14 @@ fn resume_file(command: Resume) -> Result<Done, Failure> {
         ),
         None => Box::new(saved.pages.as_slice()),
     };
-    let task = Task::thaw_from(
-        &runtime, &program, engine, &saved, &mut pages, restore, &bar,
-    )
-    .map_err(at_file)?;
+    let task = Task::builder(&runtime, &program)
+        .engine(engine)
+        .bindings(grants.bindings()?)
+        .limits(limits)
+        .restore_options(options)
+        .progress(&bar)
+        .resume_from(&saved, &mut pages)
+        .map_err(at_file)?;
     drop(pages);
     let preparation = bar.finish();
     session::drive(Session {

@@ -10,8 +10,8 @@ use crate::cli::output::progress::Bar;
 use crate::cli::parse::guest::{engine, environment, tmpfs};
 use crate::cli::snapshot_file::Destination;
 use crate::model::Limits;
-use crate::task::{Runtime, RuntimeOptions, Setup, Task};
-use crate::wasi::{Bindings, Config};
+use crate::task::{Runtime, Task};
+use crate::wasi::Config;
 
 pub(crate) fn run(command: Run) -> Result<Done, Failure> {
     let done = run_module(command)?;
@@ -26,12 +26,11 @@ fn run_module(command: Run) -> Result<Done, Failure> {
     let source = Source::load(module, command.program.digest.as_deref())?;
     let limits = command.limits.limits();
     let transform = command.suspension.transform;
-    let runtime = Runtime::new(RuntimeOptions {
-        transform,
-        preempt: preempt(command.program.preempt, transform)?,
-        limits,
-        ..RuntimeOptions::default()
-    })?;
+    let runtime = Runtime::builder()
+        .transform(transform)
+        .preempt(preempt(command.program.preempt, transform)?)
+        .limits(limits)
+        .build()?;
     let engine = engine(command.engine)?;
     let grants = GuestGrants::open(&command.grants, &command.limits)?;
     let seal = command.sealing.load()?;
@@ -39,11 +38,16 @@ fn run_module(command: Run) -> Result<Done, Failure> {
     let program = match &source.digest {
         Some(digest) => runtime.load_known(digest)?,
         None => runtime
-            .load(&source.bytes, &bar)
+            .load_with_progress(&source.bytes, &bar)
             .map_err(|error| Failure::from(error).about(MODULE, module))?,
     };
-    let setup = setup(&command, module, arguments, &limits, grants.bindings()?)?;
-    let task = Task::new(&runtime, &program, engine, setup, &bar)?;
+    let task = Task::builder(&runtime, &program)
+        .engine(engine)
+        .config(config(&command, module, arguments, &limits)?)
+        .bindings(grants.bindings()?)
+        .limits(limits)
+        .progress(&bar)
+        .start()?;
     if command.rehearse {
         let only = command.engine.is_some();
         let engines = rehearse::engines(&runtime, &program, engine, only, &bar);
@@ -67,23 +71,17 @@ fn run_module(command: Run) -> Result<Done, Failure> {
 }
 
 /// What the guest starts with.
-fn setup(
+fn config(
     command: &Run,
     module: &str,
     arguments: &[String],
     limits: &Limits,
-    bindings: Bindings,
-) -> Result<Setup, Failure> {
-    Ok(Setup {
-        config: Config {
-            args: std::iter::once(file_name(module))
-                .chain(arguments.iter().cloned())
-                .collect(),
-            env: environment(&command.program.env)?,
-            tmpfs: tmpfs(&command.program.tmpfs, limits)?,
-        },
-        bindings,
-        limits: *limits,
-        ..Setup::default()
+) -> Result<Config, Failure> {
+    Ok(Config {
+        args: std::iter::once(file_name(module))
+            .chain(arguments.iter().cloned())
+            .collect(),
+        env: environment(&command.program.env)?,
+        tmpfs: tmpfs(&command.program.tmpfs, limits)?,
     })
 }

@@ -24,7 +24,7 @@ use crate::cli::signals::preparation::Preparation;
 use crate::cli::snapshot_file::Destination;
 use crate::error::Error;
 use crate::model::Wait;
-use crate::task::{self, Ended, Policy};
+use crate::task::{Ended, Policy};
 use crate::task::{Task, TaskHandle};
 
 /// Signals that come within this time are one request: `timeout` and shells send them to the
@@ -186,7 +186,7 @@ fn run(mut session: Session, requests: &Requests) -> Result<Done, Failure> {
                 } else {
                     RETRY
                 },
-                task::run(&mut session.task, policy),
+                session.task.run(policy),
             );
             match step.await {
                 Ok(ended) => match ended? {
@@ -197,7 +197,7 @@ fn run(mut session: Session, requests: &Requests) -> Result<Done, Failure> {
                         }
                         return Ok(Done::Guest(code));
                     }
-                    Ended::Suspended => {}
+                    Ended::Suspended(_) => {}
                 },
                 // Time to try the disk again.
                 Err(_) => {

@@ -9,7 +9,7 @@ use crate::error::Error as Refused;
 use crate::model::Digest;
 use crate::model::error::Error;
 use crate::store::{Change, Store};
-use crate::task::{Engine, Logged, Program, Runtime};
+use crate::task::{Engine, LogObserver, Program, Runtime};
 
 /// How many programs are kept ready to run.
 #[expect(clippy::expect_used, reason = "the compiler evaluates it")]
@@ -104,8 +104,8 @@ impl Programs {
 }
 
 /// What the log says about work on a module.
-pub(crate) fn told(module: &Digest) -> Logged {
-    Logged(format!("module {}", module.short()))
+pub(crate) fn told(module: &Digest) -> LogObserver {
+    LogObserver(format!("module {}", module.short()))
 }
 
 /// The change that stores a program.

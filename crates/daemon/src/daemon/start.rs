@@ -24,7 +24,7 @@ use crate::model::error::Error;
 use crate::moving::Moving;
 use crate::sockets::TaskSockets;
 use crate::store::Store;
-use crate::task::{Runtime, RuntimeOptions};
+use crate::task::Runtime;
 use crate::time::calendar;
 use crate::time::clocks::Time;
 use crate::workers::crash_marks::CrashMarks;
@@ -62,12 +62,11 @@ impl Daemon {
         // An error means that the driver has ended.
         let budget = MemoryBudget::new(size, move || drop(room.send(Message::Room)));
         trim::settle();
-        let runtime = Runtime::new(RuntimeOptions {
-            cache: options.cache.clone(),
-            pool: u32::try_from(2 * MOST_INSTANCES).ok(),
-            limits: options.limits,
-            ..RuntimeOptions::default()
-        })?;
+        let runtime = Runtime::builder()
+            .cache(options.cache.clone())
+            .pool(u32::try_from(2 * INSTANCES).ok())
+            .limits(options.limits)
+            .build()?;
         let holder = format!("process {}", std::process::id());
         let time = Arc::new(Time::new(clock, store.number()?, store.stamp()?));
         let tenure = Tenure::claim(store.clone(), holder, &time.stamp(), LEASE_LASTS)?;

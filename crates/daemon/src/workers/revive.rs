@@ -6,14 +6,10 @@ use std::sync::Arc;
 
 use crate::blobs::programs::told;
 use crate::memory::MemoryShare;
-use crate::model::clock::Clock;
 use crate::model::{TaskState, When};
 use crate::spec::Spec;
 use crate::store::{SnapshotChange, StoredSnapshot, Stream, TaskRow};
-use crate::task::{
-    Bindings, Config, Engine, Growing, HostDir, Input, Restore, RestoreOptions, Setup, Task,
-    TaskHandle,
-};
+use crate::task::{Bindings, Config, Engine, HostDir, Input, RestoreOptions, Task, TaskHandle};
 use crate::workers::guest::{LoadedTask, NotRevived};
 use crate::workers::messages::WorkerReport;
 use crate::workers::output::Tail;
@@ -38,7 +34,6 @@ impl Worker {
         // This comes before anything else is taken: the task may have to wait for memory.
         let unseen = engine == Engine::WasmEdge;
         let share = self.budget.admit(row.id, memory, &handle, unseen)?;
-        let growth = Growing(Some(share.clone()));
         let dirs = spec.dirs.iter().map(|(host, guest)| HostDir {
             host: host.into(),
             guest: guest.clone(),
@@ -54,45 +49,33 @@ impl Worker {
             clocks: spec.clocks()?,
             random: spec.random()?,
             held: self.sockets.held(row.id),
-            ..Bindings::default()
+            limits: spec.limits(&self.options.limits),
         };
-        let limits = spec.limits(&self.options.limits);
-        let clock: Option<Arc<dyn Clock>> = Some(self.time.clone());
-        let runtime = self.programs.runtime();
+        let told = told(&row.module);
+        let task = Task::builder(self.programs.runtime(), &program)
+            .engine(engine)
+            .bindings(bindings)
+            .clock(self.time.clone())
+            .handle(handle)
+            .growth(share.clone())
+            .progress(&told);
         let Some((mut snapshot, pages)) = opened else {
-            let setup = Setup {
-                config: Config {
-                    args: spec.args.clone(),
-                    env: spec.env.clone(),
-                    tmpfs: spec.tmpfs(),
-                },
-                bindings,
-                clock,
-                limits,
-                handle,
-                growth,
+            let config = Config {
+                args: spec.args.clone(),
+                env: spec.env.clone(),
+                tmpfs: spec.tmpfs(),
             };
-            let task = Task::new(runtime, &program, engine, setup, &told(&row.module))?;
-            return Ok((task, share));
+            return Ok((task.config(config).start()?, share));
         };
         let mut pages: Box<dyn Read> = match pages {
             Some(pages) => Box::new(pages),
             None => Box::new(std::io::Cursor::new(std::mem::take(&mut snapshot.pages))),
         };
-        let restore = Restore {
-            bindings,
-            options: RestoreOptions {
-                accept_changed_files: spec.accept_changed_files,
-            },
-            clock,
-            limits,
-            handle,
-            growth,
+        let options = RestoreOptions {
+            accept_changed_files: spec.accept_changed_files,
         };
-        let told = &told(&row.module);
-        let pages = &mut *pages;
-        let task = Task::thaw_from(runtime, &program, engine, &snapshot, pages, restore, told)?;
-        Ok((task, share))
+        let task = task.restore_options(options);
+        Ok((task.resume_from(&snapshot, &mut *pages)?, share))
     }
 
     /// A guest was evicted, because there was no memory for it to grow. What it has done since its

@@ -254,7 +254,7 @@ impl Worker {
                         false => self.ended(guest, Err(error)),
                     };
                 }
-                Ok(Step::Parked(wait)) => wait,
+                Ok(Step::Parked(parked)) => parked.wait(),
             };
             guest.memory = guest.task.memory_size();
             if guest.task.handle().is_asked() {
@@ -304,14 +304,15 @@ impl Worker {
             &self.options.identity,
             crate::workers::faults::Stage::Suspend,
         )?;
-        let mut snapshot = guest.task.freeze_head()?;
+        let mut parked = guest.task.parked()?;
+        let mut snapshot = parked.freeze_head()?;
         snapshot.module = ModuleRef::ByDigest;
         let size = snapshot.stored_bytes();
         let _making =
             (size > LARGEST_UNCOUNTED_BYTES).then(|| self.budget.making(beside(size) as u64));
         let (frozen, flat, stored) = match size <= LARGEST_SMALL_BYTES {
             true => {
-                guest.task.fill_pages(&mut snapshot)?;
+                parked.fill_pages(&mut snapshot)?;
                 let flat = snapshot.flatten()?;
                 guest.task.snapshot_check()(flat.len() as u64)?;
                 let frozen = self.bases.pack(guest.program, &flat, guest.base)?;
@@ -319,8 +320,8 @@ impl Worker {
             }
             false => {
                 guest.task.snapshot_check()(size as u64)?;
-                let task = &mut guest.task;
-                let mut pages = |into: &mut dyn Write| task.write_pages(&snapshot, into);
+                let mut parked = guest.task.parked()?;
+                let mut pages = |into: &mut dyn Write| parked.write_pages(&snapshot, into);
                 let (frozen, stored) =
                     self.bases
                         .pack_large(guest.program, &snapshot, &mut pages, guest.base)?;

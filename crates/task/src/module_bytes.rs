@@ -1,8 +1,8 @@
-//! Modules as bytes: what they are looked at for, and how they are unpacked.
+//! Modules as bytes: whether they can have connections, how they are unpacked and checked.
 
 use wasmparser::{Parser, Payload, SectionLimited};
 
-use super::TaskError;
+use super::error::TaskError;
 use crate::model::Digest;
 use crate::model::error::Error;
 use crate::wasi;
@@ -31,18 +31,22 @@ pub(super) fn check_digest(wasm: &[u8], stated: &Digest) -> Result<(), Error> {
     match Digest::of(wasm) == *stated {
         true => Ok(()),
         false => {
-            Err(TaskError::Mismatch("its module has another digest than stated".into()).into())
+            let text = "it has another digest than stated";
+            Err(TaskError::DamagedModule(text.into()).into())
         }
     }
 }
 
-/// A module that was compressed, of at most the length that is stated.
+/// How long a compressed module says it is when it is unpacked.
+pub(super) fn stated_length(packed: &[u8]) -> Option<u64> {
+    zstd::zstd_safe::get_frame_content_size(packed).ok()?
+}
+
+/// Unpacks a compressed module of exactly the length that is stated.
 pub(super) fn unpack(packed: &[u8], length: u64) -> Result<Vec<u8>, Error> {
-    let damaged =
-        |e: String| TaskError::Mismatch(format!("its module cannot be decompressed: {e}"));
+    let damaged = |e: String| TaskError::DamagedModule(format!("it cannot be decompressed: {e}"));
     // Checked before memory is asked for.
-    let stated = zstd::zstd_safe::get_frame_content_size(packed);
-    if stated.ok().flatten() != Some(length) {
+    if stated_length(packed) != Some(length) {
         return Err(damaged("it has another length than stated".into()).into());
     }
     // What follows the frame would travel on with it.
@@ -58,7 +62,6 @@ pub(super) fn unpack(packed: &[u8], length: u64) -> Result<Vec<u8>, Error> {
 /// # Errors
 /// Says what is wrong with it.
 pub fn check_packed(packed: &[u8], stated: &Digest) -> Result<(), Error> {
-    let length = zstd::zstd_safe::get_frame_content_size(packed);
-    let wasm = unpack(packed, length.ok().flatten().unwrap_or_default())?;
+    let wasm = unpack(packed, stated_length(packed).unwrap_or_default())?;
     check_digest(&wasm, stated)
 }

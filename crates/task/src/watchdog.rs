@@ -1,4 +1,5 @@
-//! One thread that looks at guests with limits of time while they run: they may make no host call.
+//! One thread that looks at guests with limits of time while they run, because a guest that computes
+//! makes no host call.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,11 +8,16 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::meter::Meter;
+/// What counts a guest's time.
+pub(super) trait Timed: Send + Sync {
+    /// Looks at the limits when the guest's thread has had this much CPU time. Gives how long it is
+    /// until it makes sense to look again.
+    fn look_at(&self, thread_nanoseconds: u64) -> Option<Duration>;
+}
 
-/// What is watched, and when it is looked at next.
+/// The turns that are watched.
 #[derive(Default)]
-struct Watch {
+struct Watchdog {
     turns: Mutex<Turns>,
     changed: Condvar,
 }
@@ -20,43 +26,43 @@ struct Watch {
 struct Turns {
     next: u64,
     watched: BTreeMap<u64, Entry>,
-    /// The thread is there.
+    /// Whether the thread has been started.
     watching: bool,
-    /// When it looks next by itself.
+    /// When the thread looks next by itself.
     looks_at: Option<Instant>,
 }
 
 struct Entry {
     at: Instant,
-    meter: Weak<Meter>,
-    /// Where the system tells the CPU time of the guest's thread.
+    timed: Weak<dyn Timed>,
+    /// The file in which the system tells the CPU time of the guest's thread.
     thread: Option<Arc<PathBuf>>,
 }
 
 thread_local! {
-    /// Where the system tells this thread's CPU time; asked for once.
+    /// The file in which the system tells this thread's CPU time; looked for once.
     static SCHEDSTAT: Option<Arc<PathBuf>> = {
         let thread = std::fs::read_link("/proc/thread-self").ok();
         thread.map(|thread| Arc::new(PathBuf::from("/proc").join(thread).join("schedstat")))
     };
 }
 
-static WATCH: OnceLock<Watch> = OnceLock::new();
+static WATCHDOG: OnceLock<Watchdog> = OnceLock::new();
 
 /// A turn is looked at until this is dropped.
-pub(super) struct Watched(u64);
+pub(super) struct WatchedTurn(u64);
 
-impl Watched {
+impl WatchedTurn {
     /// Looks at the guest on this thread after `first`.
-    pub(super) fn new(meter: &Arc<Meter>, first: Duration) -> Self {
-        let watch = WATCH.get_or_init(Watch::default);
-        let mut turns = watch.turns();
+    pub(super) fn new(timed: Arc<dyn Timed>, first: Duration) -> Self {
+        let watchdog = WATCHDOG.get_or_init(Watchdog::default);
+        let mut turns = watchdog.turns();
         let number = turns.next;
         turns.next += 1;
-        let at = Instant::now() + first.min(LONGEST);
+        let at = Instant::now() + first.min(LONGEST_SLEEP);
         let entry = Entry {
             at,
-            meter: Arc::downgrade(meter),
+            timed: Arc::downgrade(&timed),
             thread: SCHEDSTAT.with(Clone::clone),
         };
         let soonest = turns.looks_at.is_some_and(|next| at < next);
@@ -64,30 +70,31 @@ impl Watched {
         if !turns.watching {
             let spawned = std::thread::Builder::new()
                 .name("limits".into())
-                .spawn(|| watch.run());
+                .spawn(|| watchdog.run());
             match spawned {
                 Ok(_) => turns.watching = true,
                 Err(error) => log::warn!("limits of time hold at host calls only: {error}"),
             }
         } else if soonest {
-            watch.changed.notify_one();
+            watchdog.changed.notify_one();
         }
         Self(number)
     }
 }
 
-impl Drop for Watched {
+impl Drop for WatchedTurn {
     fn drop(&mut self) {
-        if let Some(watch) = WATCH.get() {
-            watch.turns().watched.remove(&self.0);
+        if let Some(watchdog) = WATCHDOG.get() {
+            watchdog.turns().watched.remove(&self.0);
         }
     }
 }
 
-/// A clock may be set, and a sum of years is no `Instant`.
-const LONGEST: Duration = Duration::from_secs(3600);
+/// The thread looks at every turn at least so often: a clock may be set, and a time that is years
+/// away is no [`Instant`].
+const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 
-impl Watch {
+impl Watchdog {
     fn turns(&self) -> MutexGuard<'_, Turns> {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -98,17 +105,17 @@ impl Watch {
             let now = Instant::now();
             let due = |entry: &&mut Entry| entry.at <= now;
             for entry in turns.watched.values_mut().filter(due) {
-                // It is locked while it looks, so that the turn cannot end meanwhile.
-                let again = entry.meter.upgrade().and_then(|meter| {
+                // The list stays locked while the guest is looked at, so that its turn cannot end.
+                let again = entry.timed.upgrade().and_then(|timed| {
                     let time = entry.thread.as_ref().and_then(|path| time_of(path));
-                    meter.look_at(time.unwrap_or(0))
+                    timed.look_at(time.unwrap_or(0))
                 });
-                entry.at = now + again.unwrap_or(LONGEST).min(LONGEST);
+                entry.at = now + again.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP);
             }
             let next = turns.watched.values().map(|entry| entry.at).min();
-            let patience = next.map_or(LONGEST, |next| next.saturating_duration_since(now));
-            turns.looks_at = Some(now + patience);
-            let waited = self.changed.wait_timeout(turns, patience);
+            let sleep = next.map_or(LONGEST_SLEEP, |next| next.saturating_duration_since(now));
+            turns.looks_at = Some(now + sleep);
+            let waited = self.changed.wait_timeout(turns, sleep);
             turns = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }

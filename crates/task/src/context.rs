@@ -1,14 +1,15 @@
-//! What a task has around its instance.
+//! What a task has beside its instance and its WASI state: clock, limits, what it has used of them.
 
 use std::sync::Arc;
 
-use super::TaskHandle;
+use super::handle::TaskHandle;
+use super::meter::Meter;
 use crate::engine::Growth;
 use crate::model::Limits;
 use crate::model::clock::{Clock, Marks, Steady, SystemClock, passed_since};
 use crate::snapshot::UsageV1;
 
-/// Who has the memory that a guest grows into.
+/// Whoever counts the memory that a guest grows into; `None` where nobody does.
 #[derive(Clone, Default)]
 pub struct Growing(pub Option<Arc<dyn Growth>>);
 
@@ -18,20 +19,20 @@ impl std::fmt::Debug for Growing {
     }
 }
 
-/// What a task has around it, be it new or resumed.
-pub(super) struct Around {
+/// What a task has beside its instance, be it new or resumed.
+pub(super) struct Context {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) limits: Limits,
     pub(super) handle: TaskHandle,
     pub(super) usage: UsageV1,
-    /// When that was written down, by the clock `age`.
+    /// When `usage` was written down, by the clock `age`.
     pub(super) as_of: u64,
     /// Goes on from the wall clock's time when the task was first started, and is never set.
     pub(super) age: Steady,
     pub(super) growth: Growing,
 }
 
-impl Around {
+impl Context {
     pub(super) fn new(
         clock: Option<Arc<dyn Clock>>,
         limits: Limits,
@@ -63,5 +64,11 @@ impl Around {
             clock,
             growth,
         }
+    }
+
+    /// What counts the task's CPU time, and goes on from what it has used.
+    pub(super) fn meter(&self) -> Meter {
+        let (age, handle) = (self.age.clone(), self.handle.clone());
+        Meter::new(self.limits, age, handle, &self.usage, self.as_of)
     }
 }

@@ -1,0 +1,237 @@
+//! Modules on their way into a [`Program`]: from their source, from the cache, from a snapshot or from
+//! a store.
+
+use std::sync::Arc;
+
+use super::error::TaskError;
+use super::host::wasi_function;
+use super::module_bytes::{check_digest, has_connections, stated_length, unpack};
+use super::program::{PREEMPTIBLE, Program};
+use super::progress::{Progress, Reporter, STAGES, Work, quiet};
+use super::runtime::Runtime;
+use crate::instrument::{self, HostFunction, Instrumented, Manifest, Report};
+use crate::model::error::Error;
+use crate::model::{Digest, ValType};
+use crate::snapshot::{ModuleRef, Snapshot};
+
+impl Runtime {
+    /// Makes a module resumable, or finds it in the cache.
+    ///
+    /// # Errors
+    /// Says why the module cannot be made resumable.
+    pub fn load(&self, source: &[u8]) -> Result<Arc<Program>, Error> {
+        self.load_with_progress(source, &quiet)
+    }
+
+    /// Like [`load`](Self::load), and tells of its work: it can take minutes for a large module.
+    ///
+    /// # Errors
+    /// Says why the module cannot be made resumable.
+    pub fn load_with_progress(
+        &self,
+        source: &[u8],
+        progress: Progress<'_>,
+    ) -> Result<Arc<Program>, Error> {
+        self.load_as(source, self.preempt, progress)
+    }
+
+    /// Like [`load_with_progress`](Self::load_with_progress), and says whether the guest can be
+    /// suspended while it computes: its loops and calls carry a check then.
+    ///
+    /// # Errors
+    /// Says why the module cannot be made resumable.
+    pub fn load_as(
+        &self,
+        source: &[u8],
+        preempt: bool,
+        progress: Progress<'_>,
+    ) -> Result<Arc<Program>, Error> {
+        instrument::check_size(source, &self.limits, 1).map_err(TaskError::Limit)?;
+        let entry = self.cache.source(&self.source_key(source, preempt));
+        let cached = || self.cached_source(&entry);
+        if let Some(program) = cached()? {
+            return Ok(program);
+        }
+        let _lock = self.cache.lock(&entry, || {
+            progress.stage("waiting for another process", 0, STAGES)
+        });
+        match cached()? {
+            Some(program) => Ok(program),
+            None => Ok(self.instrument_as(source, preempt, progress)?.0),
+        }
+    }
+
+    /// Makes a module resumable anew, and says what was done.
+    ///
+    /// # Errors
+    /// Says why the module cannot be made resumable.
+    pub fn instrument(
+        &self,
+        source: &[u8],
+        progress: Progress<'_>,
+    ) -> Result<(Arc<Program>, Report), Error> {
+        self.instrument_as(source, self.preempt, progress)
+    }
+
+    fn instrument_as(
+        &self,
+        source: &[u8],
+        preempt: bool,
+        progress: Progress<'_>,
+    ) -> Result<(Arc<Program>, Report), Error> {
+        let done = self.rewrite(source, preempt, progress)?;
+        let module = Digest::of(&done.wasm);
+        let packed = zstd::bulk::compress(&done.wasm, zstd::DEFAULT_COMPRESSION_LEVEL)
+            .map_err(TaskError::Compress)?;
+        let program = Program::of_wasm(module, done.manifest, packed.into(), done.wasm);
+        self.keep(&program)?;
+        self.keep_source(&self.source_key(source, preempt), module)?;
+        Ok((Arc::new(program), done.report))
+    }
+
+    /// Makes a module resumable, and keeps nothing of it.
+    pub fn rewrite(
+        &self,
+        source: &[u8],
+        preempt: bool,
+        progress: Progress<'_>,
+    ) -> Result<Instrumented, Error> {
+        let connections = has_connections(source);
+        let reporter = Reporter::new(progress, Work::Rewriting);
+        let options = instrument::Options {
+            host: &|module, name, params| self.host_function(module, name, params, connections),
+            transform: self.transform,
+            preempt,
+            progress: &|stage, number| progress.stage(stage, number, STAGES),
+            code: &|bytes| reporter.begins(bytes),
+        };
+        let done = instrument::instrument(source, &options)?;
+        reporter.ended();
+        Ok(done)
+    }
+
+    /// The module of a snapshot: from the snapshot itself, else from the cache.
+    ///
+    /// # Errors
+    /// `TaskError::ModuleMissing` where neither has it.
+    pub fn load_snapshot(&self, snapshot: &Snapshot) -> Result<Arc<Program>, Error> {
+        let wanted = snapshot.meta.module;
+        let ModuleRef::Embedded { packed, length } = &snapshot.module else {
+            return self
+                .cached(&wanted)?
+                .ok_or_else(|| TaskError::ModuleMissing(wanted).into());
+        };
+        // What lies in the cache was checked before it got there. Where the snapshot's module is the
+        // same bytes, it need not be unpacked to run. Other bytes might be anything, and would go on
+        // into the next snapshot.
+        if let Some(program) = self.cached(&wanted)?
+            && program.packed() == packed
+            && program.length() == *length
+        {
+            return Ok(program);
+        }
+        self.load_packed(&wanted, packed, *length)
+    }
+
+    /// A module from a stranger: it must be what it claims.
+    fn load_packed(
+        &self,
+        wanted: &Digest,
+        packed: &Arc<[u8]>,
+        length: u64,
+    ) -> Result<Arc<Program>, Error> {
+        let wasm = unpack(packed, length)?;
+        instrument::check_size(&wasm, &self.limits, 8).map_err(TaskError::Limit)?;
+        check_digest(&wasm, wanted)?;
+        let manifest = Manifest::of(&wasm)?;
+        // Machine code made of it is going to be cached, so that it must be what it claims.
+        instrument::check_resumable(&wasm, &manifest).map_err(TaskError::ForgedModule)?;
+        let program = Program::of_wasm(*wanted, manifest, packed.clone(), wasm);
+        self.keep(&program)?;
+        Ok(Arc::new(program))
+    }
+
+    /// The module of this digest: from the cache, else from the bytes that `packed` gives.
+    ///
+    /// # Errors
+    /// `TaskError::ModuleMissing` where neither has it.
+    pub fn load_stored(
+        &self,
+        wanted: &Digest,
+        packed: impl FnOnce() -> Result<Option<Vec<u8>>, Error>,
+    ) -> Result<Arc<Program>, Error> {
+        if let Some(program) = self.cached(wanted)? {
+            return Ok(program);
+        }
+        let packed = packed()?.ok_or(TaskError::ModuleMissing(*wanted))?;
+        let length = stated_length(&packed).unwrap_or_default();
+        self.load_packed(wanted, &packed.into(), length)
+    }
+
+    /// Checks that a module given beside a snapshot is the one that the snapshot was taken of.
+    ///
+    /// # Errors
+    /// `TaskError::OtherModule` or `TaskError::OtherTransform`.
+    pub fn load_beside(
+        &self,
+        source: &[u8],
+        snapshot: &Snapshot,
+        progress: Progress<'_>,
+    ) -> Result<Arc<Program>, Error> {
+        let found = Digest::of(source);
+        if found != snapshot.meta.source {
+            let wanted = snapshot.meta.source;
+            return Err(TaskError::OtherModule { wanted, found }.into());
+        }
+        let preempt = snapshot.meta.transform.ends_with(PREEMPTIBLE);
+        let program = self.load_as(source, preempt, progress)?;
+        match program.digest() == snapshot.meta.module {
+            true => Ok(program),
+            false => Err(TaskError::OtherTransform {
+                ours: env!("CARGO_PKG_VERSION").into(),
+                theirs: snapshot.meta.tool.clone(),
+            }
+            .into()),
+        }
+    }
+
+    /// A module that is in the cache, by the BLAKE3 digest of its source, made resumable as this
+    /// runtime does.
+    ///
+    /// # Errors
+    /// `TaskError::Unknown` where there is none.
+    pub fn load_known(&self, source: &Digest) -> Result<Arc<Program>, Error> {
+        self.load_known_as(source, self.preempt)
+    }
+
+    /// Like [`load_known`](Self::load_known), and says whether it is to have checks.
+    ///
+    /// # Errors
+    /// `TaskError::Unknown` where there is none.
+    pub fn load_known_as(&self, source: &Digest, preempt: bool) -> Result<Arc<Program>, Error> {
+        let known = self.cached_digest(source, preempt)?;
+        known.ok_or_else(|| TaskError::Unknown(*source).into())
+    }
+
+    fn host_function(
+        &self,
+        module: &str,
+        name: &str,
+        params: &[ValType],
+        connections: bool,
+    ) -> Option<HostFunction> {
+        if let Some(registered) = self.functions().get(module, name) {
+            return Some(registered.ty.clone());
+        }
+        let function = wasi_function(module, name, params)?;
+        Some(HostFunction {
+            params: function.params().to_vec(),
+            results: match function.has_result() {
+                true => vec![ValType::I32],
+                false => Vec::new(),
+            },
+            // Output waits for a peer only where there can be one.
+            blocks: function.may_block(connections),
+        })
+    }
+}
