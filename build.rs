@@ -1,6 +1,8 @@
-//! The C++ library, which Binaryen needs, is linked into the program. The loader would look up some 1,500 of its symbols at every start, and a resume is a start. The
-//! linker takes an archive where it finds no shared library of the name first, so it is shown a
-//! folder that holds nothing but the archive. Where there is none, all stays as usual.
+//! The C++ library, which Binaryen needs, is linked into the program. As a shared library, the loader
+//! would look up some 1,500 of its symbols at every start, and a resume is a start. The linker takes an
+//! archive where it finds no shared library of the name first, so it is shown a folder that holds
+//! nothing but the archive. Where there is none, all stays as usual. A program without the feature
+//! `rewrite` needs no C++ at all.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,6 +10,9 @@ use std::process::Command;
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=CXX");
+    if std::env::var_os("CARGO_FEATURE_REWRITE").is_none() {
+        return;
+    }
     let is = |variable: &str, value: &str| std::env::var(variable).as_deref() == Ok(value);
     if !is("CARGO_CFG_TARGET_OS", "linux") || std::env::var("HOST") != std::env::var("TARGET") {
         return;
