@@ -1,5 +1,5 @@
-//! Doors for the fuzzers in `fuzz/`, which reach parsers without what stands around them. No part of
-//! the interface.
+//! Doors for the fuzzers in `fuzz/`, which reach parsers without what stands around them. No part
+//! of the interface.
 
 use crate::Error;
 use crate::instrument::{self, Manifest};

@@ -20,9 +20,9 @@
 //!        `-> here: reads the pipe to its end, waits; is the child stuck? -> kill it, another try
 //! ```
 //!
-//! The child is a copy of one thread of a process with many (fork(2)): a lock that another thread held
-//! at that moment stays locked in it for ever. The C library frees its own locks. For those of other
-//! libraries, a child that waits for nothing but a lock is ended, and another one is started.
+//! The child is a copy of one thread of a process with many (fork(2)): a lock that another thread
+//! held at that moment stays locked in it for ever. The C library frees its own locks. For those of
+//! other libraries, a child that waits for nothing but a lock is ended, and another one is started.
 
 #![deny(missing_docs)]
 #![expect(unsafe_code, reason = "fork(2) and what a child may call after it")]
@@ -53,12 +53,14 @@ fn children() -> MutexGuard<'static, Vec<c_int>> {
 /// Stops all work in child processes, where this process is about to end.
 pub fn kill_all() {
     for child in children().iter() {
-        // SAFETY: takes numbers. A child leaves the list before it is waited for, so that its number is still its own.
+        // SAFETY: takes numbers. A child leaves the list before it is waited for, so that its
+        // number is still its own.
         unsafe { libc::kill(*child, libc::SIGKILL) };
     }
 }
 
-/// Ends this process at once: libraries with threads of their own may crash where they are told of the end.
+/// Ends this process at once: libraries with threads of their own may crash where they are told of
+/// the end.
 pub fn leave(code: u8) -> ! {
     // SAFETY: takes a number, and does not return.
     unsafe { libc::_exit(c_int::from(code)) }
@@ -112,7 +114,8 @@ fn once(
     let (reader, writer) = io::pipe()?;
     let parent = std::process::id();
     let mut working = children();
-    // SAFETY: the child has this thread alone, and never returns from here. What it can wait for in vain is above.
+    // SAFETY: the child has this thread alone, and never returns from here. What it can wait for in
+    // vain is above.
     let child = unsafe { libc::fork() };
     match child {
         -1 => return Err(io::Error::last_os_error()),
@@ -181,8 +184,8 @@ fn listen(mut reader: PipeReader, child: c_int, said: &mut Vec<u8>) -> io::Resul
     }
 }
 
-/// The processor time that a process has used, in clock ticks, if all its threads sleep: proc_pid_stat(5). Without
-/// `/proc` nobody can say.
+/// The processor time that a process has used, in clock ticks, if all its threads sleep:
+/// proc_pid_stat(5). Without `/proc` nobody can say.
 fn asleep(process: c_int) -> Option<u64> {
     let mut ticks = 0;
     for thread in std::fs::read_dir(format!("/proc/{process}/task")).ok()? {
@@ -207,8 +210,8 @@ fn live(
     mut writer: PipeWriter,
     parent: u32,
 ) -> ! {
-    // SAFETY: each call gets valid numbers and pointers. Handlers of the parent must not run here, and nothing is
-    // printed over what the guest prints.
+    // SAFETY: each call gets valid numbers and pointers. Handlers of the parent must not run here,
+    // and nothing is printed over what the guest prints.
     unsafe {
         for signal in 1..libc::SIGRTMIN() {
             libc::signal(signal, libc::SIG_DFL);
@@ -264,8 +267,9 @@ fn data() -> Option<u64> {
     Some(pages * rustix::param::page_size() as u64)
 }
 
-/// Closes what the parent has open, but for the pipe: a lock on a file, such as a daemon's on its store, lasts as long as
-/// one process has the file open, and a child may outlive its parent by a moment.
+/// Closes what the parent has open, but for the pipe: a lock on a file, such as a daemon's on its
+/// store, lasts as long as one process has the file open, and a child may outlive its parent by a
+/// moment.
 fn close_others(pipe: c_int) {
     for (first, last) in [(3, pipe - 1), (pipe + 1, c_int::MAX)] {
         if first <= last {
@@ -280,7 +284,8 @@ mod tests {
     use super::*;
     use std::sync::Mutex;
 
-    /// A million tasks waited for ever when one child met the lock of a library that another thread had held.
+    /// A million tasks waited for ever when one child met the lock of a library that another thread
+    /// had held.
     #[test]
     fn a_child_that_waits_for_a_lock_of_another_thread_is_started_again() {
         let lock = Mutex::new(());

@@ -22,8 +22,8 @@
 //! ```
 //!
 //! A second memory holds asyncify's stack: bytes 16 to 24 hold the stack's end and its limit, the
-//! stack starts at byte 32, and the memory has 32 MiB. Only the used part is saved. A stack that does
-//! not fit traps in the guest, which becomes "the guest's stack is too deep" and exit code 76.
+//! stack starts at byte 32, and the memory has 32 MiB. Only the used part is saved. A stack that
+//! does not fit traps in the guest, which becomes "the guest's stack is too deep" and exit code 76.
 //!
 //! A guest with checks sets the state to unwinding itself, where the host has set the flag.
 //!
@@ -48,8 +48,8 @@ const DATA: u32 = 16;
 /// Where the stack starts.
 const STACK: u32 = 32;
 
-/// The byte at which a host asks a guest with checks to unwind. Where it is not zero, the guest sets the
-/// state itself; [`prepare`] has made everything else ready.
+/// The byte at which a host asks a guest with checks to unwind. Where it is not zero, the guest
+/// sets the state itself; [`prepare`] has made everything else ready.
 pub(super) const FLAG: usize = 0;
 
 /// Makes a fresh instance ready to unwind by itself.

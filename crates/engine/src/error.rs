@@ -18,7 +18,8 @@ pub enum Error {
     /// The engine could not compile the module.
     #[error("{0} could not compile the module: {1}")]
     Compile(EngineKind, String),
-    /// The process in which the engine compiles was ended, which the system does where memory is short.
+    /// The process in which the engine compiles was ended, which the system does where memory is
+    /// short.
     #[error("{0} could not compile the module: signal {1} ended the compiler")]
     Ended(EngineKind, i32),
     /// The engine does not know a proposal that the module uses.

@@ -9,8 +9,8 @@
 //!
 //! A guest that was killed never goes on, so it does not matter where it stood. Leaving it is the
 //! engine's own way out of a trap: for Wasmtime the thread goes on at an instruction that traps,
-//! for WasmEdge in its handler of faults. Both throw the guest's frames away and no others, since the
-//! program counter is in the guest's code, below which are none.
+//! for WasmEdge in its handler of faults. Both throw the guest's frames away and no others, since
+//! the program counter is in the guest's code, below which are none.
 //!
 //! SIGURG, because nothing happens where a stray one arrives, and no program waits for it.
 
@@ -32,8 +32,8 @@ use super::signals;
 /// The signal that looks where a guest stands.
 const SIGNAL: c_int = libc::SIGURG;
 
-/// How long the first signal has to take effect before the next is sent. Each has twice as long as the
-/// one before.
+/// How long the first signal has to take effect before the next is sent. Each has twice as long as
+/// the one before.
 const FIRST_SIGNAL_WAIT: Duration = Duration::from_micros(500);
 /// How long a signal has at most.
 const LONGEST_SIGNAL_WAIT: Duration = Duration::from_millis(50);
@@ -81,8 +81,8 @@ struct Target {
 #[derive(Clone, Copy)]
 struct Flag(*const AtomicU8);
 
-// SAFETY: the byte is an atomic one, and it is used only under the lock behind which `Attached` takes
-// the pointer away before the byte goes.
+// SAFETY: the byte is an atomic one, and it is used only under the lock behind which `Attached`
+// takes the pointer away before the byte goes.
 unsafe impl Send for Flag {}
 
 thread_local! {
@@ -145,8 +145,8 @@ impl Attached {
     /// Sets this byte where the guest is asked to suspend.
     ///
     /// # Safety
-    /// The byte must be there until this is dropped or detached, and whatever else uses it meanwhile
-    /// must do so by atomic loads, or while no call is under way.
+    /// The byte must be there until this is dropped or detached, and whatever else uses it
+    /// meanwhile must do so by atomic loads, or while no call is under way.
     pub(super) unsafe fn watch(&self, byte: *const u8) {
         *self.0.0.flag() = Some(Flag(byte.cast()));
     }
@@ -236,8 +236,8 @@ static BEFORE: OnceLock<Option<libc::sigaction>> = OnceLock::new();
 /// Sets the handler, once per process.
 fn install() -> bool {
     let before = BEFORE.get_or_init(|| {
-        // The signal is blocked while the handler runs: a second one has no room on the alternate stack.
-        // SAFETY: `handle` does only what a signal handler may.
+        // The signal is blocked while the handler runs: a second one has no room on the alternate
+        // stack. SAFETY: `handle` does only what a signal handler may.
         unsafe { signals::set(SIGNAL, handle, libc::SA_RESTART) }
     });
     before.is_some()

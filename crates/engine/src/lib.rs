@@ -1,7 +1,8 @@
 //! Wasm engines behind two small traits, and asyncify's protocol over them.
 //!
 //! An engine knows nothing of WASI or of snapshots. Host calls come out through one callback, by
-//! the import's place in the module's [`Shape`](model::Shape); state is read and written through [`Instance`].
+//! the import's place in the module's [`Shape`](model::Shape); state is read and written through
+//! [`Instance`].
 //!
 //! # Example
 //!
@@ -29,13 +30,14 @@
 //!
 //! # How a guest that computes is killed
 //!
-//! [`Interrupt::kill`] ends a guest from any thread (`interrupt.rs`). It sends SIGURG to the guest's
-//! thread, and the handler looks at the program counter. In the guest's own code it leaves the guest
-//! by the engine's way out of a trap: on Wasmtime it lets the thread go on at an instruction that is
-//! known to trap, on WasmEdge it calls WasmEdge's handler of faults, which jumps to where the guest
-//! was entered. Anywhere else, in a host call or in the engine, the handler does nothing: a host call
-//! sees for itself that the task was killed, and the signal is sent again, after 0.5 ms and then ever
-//! later, until the thread has left the guest. A killed guest is never entered again.
+//! [`Interrupt::kill`] ends a guest from any thread (`interrupt.rs`). It sends SIGURG to the
+//! guest's thread, and the handler looks at the program counter. In the guest's own code it leaves
+//! the guest by the engine's way out of a trap: on Wasmtime it lets the thread go on at an
+//! instruction that is known to trap, on WasmEdge it calls WasmEdge's handler of faults, which
+//! jumps to where the guest was entered. Anywhere else, in a host call or in the engine, the
+//! handler does nothing: a host call sees for itself that the task was killed, and the signal is
+//! sent again, after 0.5 ms and then ever later, until the thread has left the guest. A killed
+//! guest is never entered again.
 
 #![deny(missing_docs)]
 

@@ -27,8 +27,8 @@ pub(super) fn current(signal: c_int) -> libc::sigaction {
 /// The handler must do only what a signal handler may.
 pub(super) unsafe fn set(signal: c_int, handler: Handler, flags: c_int) -> Option<libc::sigaction> {
     let mut before = MaybeUninit::zeroed();
-    // SAFETY: all zeroes is a valid `sigaction`; the handler is a function, which lives as long as the
-    // process.
+    // SAFETY: all zeroes is a valid `sigaction`; the handler is a function, which lives as long as
+    // the process.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = handler as *const () as usize;
@@ -41,8 +41,8 @@ pub(super) unsafe fn set(signal: c_int, handler: Handler, flags: c_int) -> Optio
 /// Calls the handler that this action names. False where it names none: the default, or to ignore.
 ///
 /// # Safety
-/// `action` must be what the system has given, and the rest what the kernel has given to a handler with
-/// `SA_SIGINFO`.
+/// `action` must be what the system has given, and the rest what the kernel has given to a handler
+/// with `SA_SIGINFO`.
 pub(super) unsafe fn call(
     action: &libc::sigaction,
     signal: c_int,
@@ -51,8 +51,8 @@ pub(super) unsafe fn call(
 ) -> bool {
     match action.sa_sigaction {
         libc::SIG_DFL | libc::SIG_IGN => false,
-        // SAFETY: the flag tells which of the two types the handler has, and it gets what the kernel
-        // gave.
+        // SAFETY: the flag tells which of the two types the handler has, and it gets what the
+        // kernel gave.
         function => unsafe {
             if action.sa_flags & libc::SA_SIGINFO != 0 {
                 let function: Handler = std::mem::transmute(function);

@@ -15,8 +15,8 @@ pub fn stack(limits: &Limits) -> usize {
     usize::try_from(most).unwrap_or(GUEST_STACK)
 }
 
-/// The engine of this kind. `pool` says for how many instances to keep address space, where an engine
-/// can do that; `limits` says how deep a guest's calls may get.
+/// The engine of this kind. `pool` says for how many instances to keep address space, where an
+/// engine can do that; `limits` says how deep a guest's calls may get.
 ///
 /// # Errors
 /// [`Error::NotBuilt`] where this build does not contain it.

@@ -31,8 +31,8 @@ pub trait Engine: Send + Sync {
 /// A compiled module.
 pub trait Module: Send + Sync {
     /// A fresh instance whose host calls go to `host`. Runs nothing of the guest. `limits` says how
-    /// large the guest's memories and tables may get. `growth` is asked before its memories grow, where
-    /// the engine says that they do.
+    /// large the guest's memories and tables may get. `growth` is asked before its memories grow,
+    /// where the engine says that they do.
     fn instantiate(
         &self,
         host: HostCallback,
@@ -98,8 +98,8 @@ pub trait Instance: Guest + Send {
     /// Reaches the instance from another thread while it is in a call.
     fn interrupt(&self) -> Interrupt;
 
-    /// The last limit that the guest has been told of, by -1 from `memory.grow` or `table.grow`; an engine
-    /// that does not see it gives `None`.
+    /// The last limit that the guest has been told of, by -1 from `memory.grow` or `table.grow`; an
+    /// engine that does not see it gives `None`.
     fn told(&self) -> Option<Reached> {
         None
     }

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 pub trait Clock: Send + Sync + fmt::Debug {
     /// Nanoseconds since the Unix epoch. May jump when the administrator sets the time.
     fn realtime(&self) -> u64;
-    /// Nanoseconds since some fixed point in this process. Never goes back, and counts the time that
-    /// the machine is suspended.
+    /// Nanoseconds since some fixed point in this process. Never goes back, and counts the time
+    /// that the machine is suspended.
     fn monotonic(&self) -> u64;
     /// This moment by clocks that nobody sets, for other processes to compare.
     fn marks(&self) -> Marks {
@@ -48,9 +48,9 @@ impl Marks {
     }
 }
 
-/// How much time has passed since a moment that was written down, in nanoseconds. A clock that nobody
-/// sets tells if there is one of then that is there now; else the wall clock, and one that has been set
-/// back tells nothing.
+/// How much time has passed since a moment that was written down, in nanoseconds. A clock that
+/// nobody sets tells if there is one of then that is there now; else the wall clock, and one that
+/// has been set back tells nothing.
 pub fn passed_since(realtime: u64, then: Marks, clock: &dyn Clock) -> u64 {
     let now = clock.marks();
     let between = |then: Option<Mark>, now: Option<Mark>| match (then, now) {
@@ -147,8 +147,8 @@ fn since_boot() -> u64 {
 }
 
 /// A number of this start of the machine. Processes in another time namespace count from another
-/// moment, so that the namespace is part of it. A snapshot that travels does not tell the machine's own
-/// number, only a digest of it.
+/// moment, so that the namespace is part of it. A snapshot that travels does not tell the machine's
+/// own number, only a digest of it.
 fn which_boot() -> Option<u64> {
     let boot = std::fs::read("/proc/sys/kernel/random/boot_id").ok()?;
     let namespace = std::fs::read_link("/proc/self/ns/time").unwrap_or_default();

@@ -1,5 +1,5 @@
-//! The one error of the public interface. Every module says itself which kind its errors are of, and
-//! which of them pass by themselves; for what the system answers, `errnos` has the two lists.
+//! The one error of the public interface. Every module says itself which kind its errors are of,
+//! and which of them pass by themselves; for what the system answers, `errnos` has the two lists.
 
 mod errnos;
 
@@ -17,7 +17,8 @@ pub struct Error {
 
 /// The sorts of error, as a program can tell them apart.
 ///
-/// The enum is exhaustive: each kind has an exit code and an HTTP status, and the compiler holds that.
+/// The enum is exhaustive: each kind has an exit code and an HTTP status, and the compiler holds
+/// that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
     /// The module cannot be made resumable.
@@ -100,8 +101,8 @@ impl std::str::FromStr for ErrorKind {
 }
 
 impl Error {
-    /// An error of this kind. It passes if the system's answer that lies below it does; where there is
-    /// none, it lasts.
+    /// An error of this kind. It passes if the system's answer that lies below it does; where there
+    /// is none, it lasts.
     pub fn new(
         kind: ErrorKind,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -130,8 +131,8 @@ impl Error {
         }
     }
 
-    /// Whether the same may work later without anybody mending anything: memory, descriptors or room on
-    /// a disk were short, or a mount could not be reached.
+    /// Whether the same may work later without anybody mending anything: memory, descriptors or
+    /// room on a disk were short, or a mount could not be reached.
     pub fn passes(&self) -> bool {
         self.passes
     }

@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Names one attempt to move a task; both sides know it by this. Random, so that it is never used twice.
+/// Names one attempt to move a task; both sides know it by this. Random, so that it is never used
+/// twice.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct MoveId(pub [u8; 16]);

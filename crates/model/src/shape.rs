@@ -17,10 +17,11 @@ pub const START: &str = "dormouse.start";
 /// Exported function that drops again the segments that a snapshot says were dropped.
 pub const REDROP: &str = "dormouse.redrop";
 
-/// Custom section: the indices of slow versions of functions, which run only after a resume. A vector of `u32`, encoded as in the
-/// wasm specification.
+/// Custom section: the indices of slow versions of functions, which run only after a resume. A
+/// vector of `u32`, encoded as in the wasm specification.
 pub const SLOW_VERSIONS: &str = "dormouse.slow";
-/// Custom section: the indices of functions that go on from a loop after a resume, in the same encoding.
+/// Custom section: the indices of functions that go on from a loop after a resume, in the same
+/// encoding.
 pub const OSR_VERSIONS: &str = "dormouse.osr";
 
 /// Imported function, module and name: a check at which a guest that computes may be suspended.

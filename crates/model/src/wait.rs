@@ -102,7 +102,8 @@ pub enum Wait {
     /// would not have blocked.
     Yield,
     /// The deadline or the first of the file descriptors, whichever comes first. Without a deadline
-    /// and without file descriptors it is for somebody to read from a named pipe that the guest opens.
+    /// and without file descriptors it is for somebody to read from a named pipe that the guest
+    /// opens.
     Poll {
         /// The earliest deadline, if there is one.
         deadline: Option<Deadline>,

@@ -1,10 +1,10 @@
-//! A large snapshot as a store keeps it: its pages in chunks, each compressed by itself or against the
-//! same chunk of another snapshot of the same program, its *base*. However large the guest is, only some
-//! chunks are in memory at a time.
+//! A large snapshot as a store keeps it: its pages in chunks, each compressed by itself or against
+//! the same chunk of another snapshot of the same program, its *base*. However large the guest is,
+//! only some chunks are in memory at a time.
 //!
-//! A chunk has the stored pages that lie in one span of a memory. A chunk that is the same in the base
-//! is not stored at all, so that a guest that has changed little is written down as fast as it can be
-//! read.
+//! A chunk has the stored pages that lie in one span of a memory. A chunk that is the same in the
+//! base is not stored at all, so that a guest that has changed little is written down as fast as it
+//! can be read.
 //!
 //! ```text
 //!   packed   one byte, 2, then a zstd frame of the index: pack, the flat form without pages, and
@@ -179,8 +179,8 @@ impl Known {
     }
 }
 
-/// How much smaller a snapshot is as a difference from a base than by itself, from 0 for nothing left to about 1. A
-/// few of its chunks are tried.
+/// How much smaller a snapshot is as a difference from a base than by itself, from 0 for nothing
+/// left to about 1. A few of its chunks are tried.
 ///
 /// # Errors
 /// Where they cannot be read.
@@ -359,8 +359,8 @@ fn unpack(packed: &[u8], old: Option<&[u8]>, most: usize) -> io::Result<Vec<u8>>
     Ok(bytes)
 }
 
-/// Writes a snapshot's pages as chunks, whose digests these are; `store` gets the number and the bytes of each. Gives
-/// the index's entries.
+/// Writes a snapshot's pages as chunks, whose digests these are; `store` gets the number and the
+/// bytes of each. Gives the index's entries.
 ///
 /// # Errors
 /// Where they cannot be read or stored.

@@ -61,8 +61,8 @@ impl Section {
         Self::Stack,
     ];
 
-    /// How many bytes its content may have: no guest needs more, and a stranger's zeros are small when they
-    /// are compressed.
+    /// How many bytes its content may have: no guest needs more, and a stranger's zeros are small
+    /// when they are compressed.
     fn most(self, limits: &Limits) -> u64 {
         let most = match self {
             Self::Meta => 1 << 20,

@@ -1,5 +1,5 @@
-//! A snapshot as a store keeps it: without its module, and compressed against another snapshot of the
-//! same program, its *base*. Sleeping copies of one program then cost little more than their
+//! A snapshot as a store keeps it: without its module, and compressed against another snapshot of
+//! the same program, its *base*. Sleeping copies of one program then cost little more than their
 //! differences, wherever in a page these lie.
 //!
 //! ```text
@@ -21,8 +21,8 @@ const FORM: u8 = 1;
 /// How many parts the flat form has.
 const PART_COUNT: usize = 5;
 
-/// From this size of a base on, zstd's long-distance matcher is used: its usual tables do not hold all
-/// of the base.
+/// From this size of a base on, zstd's long-distance matcher is used: its usual tables do not hold
+/// all of the base.
 const LONG_DISTANCE_BYTES: usize = 256 << 10;
 
 /// zstd's largest window, as a power of two.

@@ -68,7 +68,8 @@ pub fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>, crate::model::error
         let mut part = (&file).take(left);
         part.read_to_end(bytes).map_err(failed)
     };
-    // What follows is not read before the first bytes have said that it is a snapshot, and how long.
+    // What follows is not read before the first bytes have said that it is a snapshot, and how
+    // long.
     read(container::START_BYTES as u64, &mut bytes)?;
     let length = stated_length(&bytes, limits)?;
     // One more, so that something after the end is seen.

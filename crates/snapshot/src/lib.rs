@@ -50,14 +50,14 @@
 //! | 6 stack | the used part of asyncify's stack |
 //!
 //! The header is written last, so that pages go from the guest's memory into the file in pieces. A
-//! reader goes through the whole file for the digest, and reads the pages a second time, straight into
-//! the guest's memory.
+//! reader goes through the whole file for the digest, and reads the pages a second time, straight
+//! into the guest's memory.
 //!
-//! A reader checks magic, version, length and digest, in this order, before it decodes anything; then
-//! it checks sizes against [`Limits`](model::Limits) before it unpacks. Of a file that starts
+//! A reader checks magic, version, length and digest, in this order, before it decodes anything;
+//! then it checks sizes against [`Limits`](model::Limits) before it unpacks. Of a file that starts
 //! otherwise it reads no more than the start. Unknown and doubled sections are errors, and so is a
-//! byte that belongs to no section. There never was a version 0. What is inside is still input from a
-//! stranger: `dormouse-task` and `dormouse-wasi` check page runs, descriptor numbers, rights and
+//! byte that belongs to no section. There never was a version 0. What is inside is still input from
+//! a stranger: `dormouse-task` and `dormouse-wasi` check page runs, descriptor numbers, rights and
 //! flags, the pending call and all counts against the module and against what a guest can have. The
 //! digest tells damage, not forgery: it is not a signature.
 //!
@@ -65,8 +65,8 @@
 //!
 //! # When something fails while writing
 //!
-//! A snapshot is written to a temporary file in the same folder (mode 0600), flushed, renamed over the
-//! target, and the folder is flushed. So:
+//! A snapshot is written to a temporary file in the same folder (mode 0600), flushed, renamed over
+//! the target, and the folder is flushed. So:
 //!
 //! - The name holds the old snapshot or the new one, whole, whatever dies when. A crash may leave a
 //!   file `.dormouse-…` behind, which can be removed.
@@ -75,22 +75,22 @@
 //! - If any step fails, the task is still in its process and goes on there: to freeze it changes
 //!   nothing.
 //!
-//! What the guest did outside itself is **not** part of this. Output and file writes happen when the
-//! guest makes them. If the process is killed, the last snapshot is the truth about the guest, and the
-//! host has whatever the guest did after it. Resuming that snapshot does those things again: at least
-//! once, counted from the last snapshot, never less. An open file that was written to in between is
-//! noticed (exit code 71). If nothing ran since the snapshot, as after every exit with 75, nothing is
-//! done twice.
+//! What the guest did outside itself is **not** part of this. Output and file writes happen when
+//! the guest makes them. If the process is killed, the last snapshot is the truth about the guest,
+//! and the host has whatever the guest did after it. Resuming that snapshot does those things
+//! again: at least once, counted from the last snapshot, never less. An open file that was written
+//! to in between is noticed (exit code 71). If nothing ran since the snapshot, as after every exit
+//! with 75, nothing is done twice.
 //!
 //! # Signed and encrypted snapshots
 //!
 //! An envelope around the file; `seal.rs` has its layout. Signatures are minisign's (Ed25519 over
-//! BLAKE2b), encryption is age's (X25519, ChaCha20-Poly1305), and so are the keys' files. A snapshot is
-//! encrypted first and signed as it is on the disk, so that the order of opening is: sizes, signature,
-//! decryption, and then all checks that any snapshot goes through. With keys given, everything else is
-//! refused (exit code 81), a bare snapshot too, in words that do not depend on what is inside. Without
-//! `--verify-key` a signature must still be right, and its key is named; that key is then one that the
-//! file itself brings.
+//! BLAKE2b), encryption is age's (X25519, ChaCha20-Poly1305), and so are the keys' files. A
+//! snapshot is encrypted first and signed as it is on the disk, so that the order of opening is:
+//! sizes, signature, decryption, and then all checks that any snapshot goes through. With keys
+//! given, everything else is refused (exit code 81), a bare snapshot too, in words that do not
+//! depend on what is inside. Without `--verify-key` a signature must still be right, and its key is
+//! named; that key is then one that the file itself brings.
 
 #![deny(missing_docs)]
 

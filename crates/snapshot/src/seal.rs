@@ -11,9 +11,9 @@
 //!           ..  the payload: the snapshot, or its encryption by age
 //! ```
 //!
-//! A signature is over the words `dormouse seal` with a line feed, bytes 0 to 66, and the payload as it
-//! is in the file. It is checked before anything is decrypted, and all of that before a snapshot is
-//! looked at. A file is refused in the same words whatever is inside.
+//! A signature is over the words `dormouse seal` with a line feed, bytes 0 to 66, and the payload
+//! as it is in the file. It is checked before anything is decrypted, and all of that before a
+//! snapshot is looked at. A file is refused in the same words whatever is inside.
 
 use std::fmt;
 use std::fs;
@@ -55,8 +55,8 @@ pub struct Seal {
 }
 
 impl Seal {
-    /// Reads a secret key of minisign's to sign with, and for each of `encrypt_to` a recipient of age's
-    /// or a file of them.
+    /// Reads a secret key of minisign's to sign with, and for each of `encrypt_to` a recipient of
+    /// age's or a file of them.
     ///
     /// # Errors
     /// Where a file cannot be read or holds no key.
@@ -89,8 +89,8 @@ impl Seal {
         self.signer.is_some()
     }
 
-    /// What was encrypted stays so: where no one is named, whoever could read the last snapshot can read the
-    /// next one.
+    /// What was encrypted stays so: where no one is named, whoever could read the last snapshot can
+    /// read the next one.
     #[must_use]
     pub fn or_for(mut self, keys: &Unseal) -> Self {
         if self.recipients.is_empty() {
@@ -148,14 +148,16 @@ pub struct Unseal {
 pub struct Opened {
     /// The snapshot; `None` where it is encrypted and no key was given.
     pub snapshot: Option<Vec<u8>>,
-    /// Who has signed it. The signature is right; whether that key is one to trust, only a trusted key tells.
+    /// Who has signed it. The signature is right; whether that key is one to trust, only a trusted
+    /// key tells.
     pub signer: Option<String>,
     /// Whether it was encrypted.
     pub encrypted: bool,
 }
 
 impl Unseal {
-    /// Reads public keys of minisign's, each a file or the key itself, and files of age's identities.
+    /// Reads public keys of minisign's, each a file or the key itself, and files of age's
+    /// identities.
     ///
     /// # Errors
     /// Where a file cannot be read or holds no key.
@@ -186,8 +188,9 @@ impl Unseal {
         !self.trusted.is_empty()
     }
 
-    /// Takes a file out of its envelope, or lets one through that has none. Where keys to trust are given, only
-    /// what one of them has signed; where keys to decrypt with are given, only what is encrypted to one.
+    /// Takes a file out of its envelope, or lets one through that has none. Where keys to trust are
+    /// given, only what one of them has signed; where keys to decrypt with are given, only what is
+    /// encrypted to one.
     ///
     /// # Errors
     /// Where it is not what was asked for. No bytes of a snapshot have been looked at then.

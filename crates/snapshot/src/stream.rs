@@ -1,10 +1,10 @@
-//! Snapshots of large guests to a file and from one, without a copy of the guest's memory: pages go from
-//! the guest's memory through the compression into the file, and back the same way.
+//! Snapshots of large guests to a file and from one, without a copy of the guest's memory: pages go
+//! from the guest's memory through the compression into the file, and back the same way.
 //!
-//! The header says how long sections are and what their digest is, which is known only at the end. So it
-//! is written last, into the place that was left for it. A reader reads the whole file once for the
-//! digest and keeps the small sections. Then it reads the pages a second time, and compares them with
-//! what it read at first.
+//! The header says how long sections are and what their digest is, which is known only at the end.
+//! So it is written last, into the place that was left for it. A reader reads the whole file once
+//! for the digest and keeps the small sections. Then it reads the pages a second time, and compares
+//! them with what it read at first.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
@@ -168,8 +168,8 @@ pub struct InFile {
 }
 
 impl InFile {
-    /// Checks a snapshot file and reads all but its pages; `None` where it is no file that can be read twice, or is
-    /// in an envelope.
+    /// Checks a snapshot file and reads all but its pages; `None` where it is no file that can be
+    /// read twice, or is in an envelope.
     ///
     /// # Errors
     /// As [`Snapshot::decode`].
@@ -276,8 +276,9 @@ struct Scan {
 }
 
 impl Scan {
-    /// Reads the rest of a file of `total` bytes, whose header is `start`. Gives the digest of all that has one, and
-    /// what was found, which means nothing where the digest is another than stated.
+    /// Reads the rest of a file of `total` bytes, whose header is `start`. Gives the digest of all
+    /// that has one, and what was found, which means nothing where the digest is another than
+    /// stated.
     fn run(
         reader: &mut At,
         start: &[u8],

@@ -139,7 +139,8 @@ impl<'a> TaskBuilder<'a> {
         self
     }
 
-    /// What the guest's clocks tell. Default: the host's time, and at a resume what they told before.
+    /// What the guest's clocks tell. Default: the host's time, and at a resume what they told
+    /// before.
     pub fn clocks(mut self, clocks: Clocks) -> Self {
         self.bindings.clocks = Some(clocks);
         self
@@ -192,8 +193,8 @@ impl<'a> TaskBuilder<'a> {
         self
     }
 
-    /// Whoever is told of work that takes long: where the engine has to compile the module. Default:
-    /// nobody.
+    /// Whoever is told of work that takes long: where the engine has to compile the module.
+    /// Default: nobody.
     pub fn progress(mut self, progress: Progress<'a>) -> Self {
         self.progress = progress;
         self

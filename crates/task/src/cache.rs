@@ -30,8 +30,8 @@ fn unfinished() -> MutexGuard<'static, BTreeSet<PathBuf>> {
     UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Removes what this process has begun to make and not finished, where it is about to end, and stops the child processes
-/// that make it.
+/// Removes what this process has begun to make and not finished, where it is about to end, and
+/// stops the child processes that make it.
 pub fn remove_unfinished() {
     child::kill_all();
     for path in std::mem::take(&mut *unfinished()) {
@@ -116,8 +116,8 @@ impl Cache {
         self.root.join(format!("{module}.{code_key}"))
     }
 
-    /// A name in the cache's directory for a file that is being made. A cache may be deleted at any time,
-    /// so the directory is made again where it is gone.
+    /// A name in the cache's directory for a file that is being made. A cache may be deleted at any
+    /// time, so the directory is made again where it is gone.
     pub(super) fn temporary(&self) -> Result<Temporary, Error> {
         let mut held = unfinished();
         let mut builder = tempfile::Builder::new();

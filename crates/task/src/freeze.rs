@@ -46,8 +46,8 @@ impl Parked<'_> {
         Ok(())
     }
 
-    /// The same as [`freeze`](Self::freeze), but for the bytes of the pages: they are only named, so
-    /// that this takes little memory however large the guest is.
+    /// The same as [`freeze`](Self::freeze), but for the bytes of the pages: they are only named,
+    /// so that this takes little memory however large the guest is.
     ///
     /// # Errors
     /// Where a file that the guest has open cannot be written down.

@@ -19,8 +19,8 @@ pub struct TaskHandle {
 }
 
 impl TaskHandle {
-    /// Asks the task to suspend: at once if it waits, else at its next call that may block, or at its
-    /// next check if its module has checks.
+    /// Asks the task to suspend: at once if it waits, else at its next call that may block, or at
+    /// its next check if its module has checks.
     pub fn suspend(&self) {
         self.asked.store(true, Ordering::SeqCst);
         self.changed.notify_one();
@@ -33,8 +33,8 @@ impl TaskHandle {
         self.set_flag(false);
     }
 
-    /// Ends the guest's turn: if it computes and its module has checks, the step that is under way ends
-    /// at the next one, with [`Wait::Yield`]. Otherwise nothing happens.
+    /// Ends the guest's turn: if it computes and its module has checks, the step that is under way
+    /// ends at the next one, with [`Wait::Yield`]. Otherwise nothing happens.
     pub fn preempt(&self) {
         if let Some(interrupt) = &*self.interrupt() {
             interrupt.ask(true);
@@ -48,8 +48,8 @@ impl TaskHandle {
         }
     }
 
-    /// Ends the guest at once, also while it computes; the step fails with `TaskError::Killed`. A host
-    /// call that is under way is waited for.
+    /// Ends the guest at once, also while it computes; the step fails with `TaskError::Killed`. A
+    /// host call that is under way is waited for.
     pub fn kill(&self) {
         self.killed.store(true, Ordering::SeqCst);
         self.suspend();
@@ -73,7 +73,8 @@ impl TaskHandle {
         *place = Some(interrupt);
     }
 
-    /// Ends the guest as [`kill`](Self::kill) does, for another reason than that somebody wanted it to.
+    /// Ends the guest as [`kill`](Self::kill) does, for another reason than that somebody wanted it
+    /// to.
     pub(super) fn stop(&self) {
         if let Some(interrupt) = &*self.interrupt() {
             interrupt.kill();
@@ -81,8 +82,8 @@ impl TaskHandle {
         self.changed.notify_one();
     }
 
-    /// Leaves the guest where it stands, whatever it does, as if its process had died: it can only go on from its last
-    /// snapshot. The step fails with `TaskError::Evicted`.
+    /// Leaves the guest where it stands, whatever it does, as if its process had died: it can only
+    /// go on from its last snapshot. The step fails with `TaskError::Evicted`.
     pub fn evict(&self) {
         self.evicted.store(true, Ordering::SeqCst);
         self.stop();

@@ -25,7 +25,8 @@ pub(super) struct Pending {
     pub(super) import: usize,
     pub(super) arguments: Vec<u64>,
     pub(super) wait: Wait,
-    /// Whether the call itself said that it blocks. If not, it has not been tried, and is made anew.
+    /// Whether the call itself said that it blocks. If not, it has not been tried, and is made
+    /// anew.
     pub(super) blocked: bool,
 }
 
@@ -271,7 +272,8 @@ impl Host {
         // An answer to a datagram is sent first: the socket knows whom it answers, and a snapshot
         // does not.
         let force = force && (self.unwind_always || function != wasi::Function::SockSendTo);
-        // `path_open` waits only for the reader of a named pipe. Any other open is no place to stop.
+        // `path_open` waits only for the reader of a named pipe. Any other open is no place to
+        // stop.
         let force = force && function != wasi::Function::PathOpen;
         if force && !harmless {
             return UNTRIED;

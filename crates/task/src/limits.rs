@@ -17,8 +17,9 @@ impl Task {
         self.meter.reached()
     }
 
-    /// The last limit that the guest has been told of by an error: memory, tables, descriptors, room in
-    /// a directory in memory. Where the engine does not tell, memory that has come near to its limit.
+    /// The last limit that the guest has been told of by an error: memory, tables, descriptors,
+    /// room in a directory in memory. Where the engine does not tell, memory that has come near to
+    /// its limit.
     pub fn told(&mut self) -> Option<Reached> {
         let told = self
             .instance

@@ -1,5 +1,5 @@
-//! Modules on their way into a [`Program`]: from their source, from the cache, from a snapshot or from
-//! a store.
+//! Modules on their way into a [`Program`]: from their source, from the cache, from a snapshot or
+//! from a store.
 
 use std::sync::Arc;
 
@@ -121,9 +121,9 @@ impl Runtime {
                 .cached(&wanted)?
                 .ok_or_else(|| TaskError::ModuleMissing(wanted).into());
         };
-        // What lies in the cache was checked before it got there. Where the snapshot's module is the
-        // same bytes, it need not be unpacked to run. Other bytes might be anything, and would go on
-        // into the next snapshot.
+        // What lies in the cache was checked before it got there. Where the snapshot's module is
+        // the same bytes, it need not be unpacked to run. Other bytes might be anything, and would
+        // go on into the next snapshot.
         if let Some(program) = self.cached(&wanted)?
             && program.packed() == packed
             && program.length() == *length

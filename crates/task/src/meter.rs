@@ -138,8 +138,8 @@ impl Meter {
         u64::try_from(self.made.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// Looks at the limits when the guest's thread has had this much CPU time, in nanoseconds. Gives
-    /// how long it is until it makes sense to look again.
+    /// Looks at the limits when the guest's thread has had this much CPU time, in nanoseconds.
+    /// Gives how long it is until it makes sense to look again.
     fn look_at(&self, thread: u64) -> Option<Duration> {
         let turn = thread.saturating_sub(self.turn.load(Ordering::Relaxed));
         let total = self.cpu().total.saturating_add(turn);

@@ -20,9 +20,9 @@ pub enum Work {
 }
 
 impl Work {
-    /// Seconds of processor time for each MiB of code: code of the source that is instrumented, and for
-    /// engines code of the resumable module. Measured with programs in Go and C++ of 2 to 6 MB, on a
-    /// machine of 2026.
+    /// Seconds of processor time for each MiB of code: code of the source that is instrumented, and
+    /// for engines code of the resumable module. Measured with programs in Go and C++ of 2 to 6 MB,
+    /// on a machine of 2026.
     fn seconds_per_mebibyte(self) -> f64 {
         match self {
             Self::Rewriting => 17.5,
@@ -81,8 +81,8 @@ pub fn ended(name: &str, work: Work, took: Duration) -> String {
     )
 }
 
-/// Whoever is told what is being done with a module. A function of a stage, its number and the number
-/// of stages is one, which hears of nothing else.
+/// Whoever is told what is being done with a module. A function of a stage, its number and the
+/// number of stages is one, which hears of nothing else.
 pub trait Observer {
     /// A stage of the work begins.
     fn stage(&self, stage: &str, number: usize, stages: usize);

@@ -15,11 +15,12 @@ use crate::model::{Interest, Wait};
 /// tokio's timers count milliseconds, so that a shorter sleep would last too long.
 const TIMER_GRAIN: Duration = Duration::from_millis(1);
 
-/// How long a timer runs at most. Timers do not count while the machine sleeps, so that a longer wait
-/// looks at the clock again.
+/// How long a timer runs at most. Timers do not count while the machine sleeps, so that a longer
+/// wait looks at the clock again.
 const LONGEST_NAP: Duration = Duration::from_secs(10);
 
-/// How long a timer runs at most where a time of the wall clock is waited for: that clock can be set.
+/// How long a timer runs at most where a time of the wall clock is waited for: that clock can be
+/// set.
 const WALL_CLOCK_NAP: Duration = Duration::from_secs(1);
 
 /// Completes when the task's wait is over. Harmless to drop and to call again.
@@ -79,9 +80,9 @@ async fn poll(task: &mut Task) {
     }
 }
 
-/// How long a guest that waits for sockets keeps its thread, if no other guest wants that. A peer that
-/// has just connected is about to send, and one that was answered may send more. Where it does, neither
-/// the daemon's driver nor a second thread has to be woken.
+/// How long a guest that waits for sockets keeps its thread, if no other guest wants that. A peer
+/// that has just connected is about to send, and one that was answered may send more. Where it
+/// does, neither the daemon's driver nor a second thread has to be woken.
 const LINGER_TIME: Duration = Duration::from_millis(2);
 
 /// How often a thread that lingers looks whether another guest wants it.
@@ -90,8 +91,8 @@ const LINGER_GRAIN: rustix::event::Timespec = rustix::event::Timespec {
     tv_nsec: 250_000,
 };
 
-/// Waits a little, on this thread, for the sockets that a guest waits for, as long as no job waits for a
-/// thread (`waiting` counts those). Says whether the guest's wait is over.
+/// Waits a little, on this thread, for the sockets that a guest waits for, as long as no job waits
+/// for a thread (`waiting` counts those). Says whether the guest's wait is over.
 pub fn linger(task: &Task, waiting: &std::sync::atomic::AtomicUsize) -> bool {
     use rustix::event::{PollFd, PollFlags, poll};
     let (since, handle) = (std::time::Instant::now(), task.handle());

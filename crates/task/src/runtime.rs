@@ -43,8 +43,8 @@ impl RuntimeBuilder {
         self
     }
 
-    /// Whether guests can be suspended while they compute as well; their loops and calls carry checks
-    /// then. Default: no. [`Runtime::load_as`] asks for it module by module.
+    /// Whether guests can be suspended while they compute as well; their loops and calls carry
+    /// checks then. Default: no. [`Runtime::load_as`] asks for it module by module.
     pub fn preempt(mut self, preempt: bool) -> Self {
         self.preempt = preempt;
         self

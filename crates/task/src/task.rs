@@ -23,8 +23,8 @@ use crate::wasi;
 pub enum Step<'a> {
     /// The guest ended with this exit code.
     Exited(u32),
-    /// The guest waits, and can be written down. [`Task::step`] goes on when the wait is over; where
-    /// it is not over, the guest waits again.
+    /// The guest waits, and can be written down. [`Task::step`] goes on when the wait is over;
+    /// where it is not over, the guest waits again.
     Parked(Parked<'a>),
 }
 

@@ -24,8 +24,8 @@ impl TaskBuilder<'_> {
         self.resume_from(snapshot, &mut snapshot.pages.as_slice())
     }
 
-    /// The same with the bytes of the pages from elsewhere, in the order in which the snapshot names
-    /// them. They go straight into the guest's memory.
+    /// The same with the bytes of the pages from elsewhere, in the order in which the snapshot
+    /// names them. They go straight into the guest's memory.
     ///
     /// # Errors
     /// Where the host lacks what the task needs, or the snapshot does not fit its module.

@@ -1,5 +1,5 @@
-//! One thread that looks at guests with limits of time while they run, because a guest that computes
-//! makes no host call.
+//! One thread that looks at guests with limits of time while they run, because a guest that
+//! computes makes no host call.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -2,7 +2,8 @@
 //!
 //! WasmEdge's compiler is LLVM as a library. It crashes on some modules at some levels (version 19
 //! on SQLite at level 1, for one), its linker's state belongs to the process, and it takes signal
-//! handlers for itself. A child has all that to itself, and where it crashes another level is tried.
+//! handlers for itself. A child has all that to itself, and where it crashes another level is
+//! tried.
 
 use std::cmp::Reverse;
 use std::path::Path;
@@ -16,14 +17,14 @@ use crate::Error;
 use crate::child::{self, Limits, Outcome};
 use crate::model::shape;
 
-/// LLVM's time grows faster than the code. Above these sizes in bytes it is asked for less: of all bodies, and of those that
-/// run without a resume.
-pub(super) const OPTIMIZED: usize = 1 << 20;
-pub(super) const SOMEWHAT_OPTIMIZED: usize = 2 << 20;
+/// LLVM's time grows faster than the code. Above these sizes in bytes it is asked for less: of all
+/// bodies, and of those that run without a resume.
+pub(super) const MAX_OPTIMIZED_BYTES: usize = 1 << 20;
+pub(super) const MAX_PARTLY_OPTIMIZED_BYTES: usize = 2 << 20;
 
-/// Of functions that go on from a loop, so many bytes are optimized in any case, the longest first, and that one however long:
-/// an interpreter's loop is long, and the program stays in it.
-const LOOPS_OPTIMIZED: usize = 512 << 10;
+/// Of functions that go on from a loop, so many bytes are optimized in any case, the longest first,
+/// and that one however long: an interpreter's loop is long, and the program stays in it.
+const OPTIMIZED_LOOP_BYTES: usize = 512 << 10;
 
 /// One way to compile a module.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +39,7 @@ use Attempt::{ButSlow, Whole};
 
 /// What to try for a module.
 fn attempts(code: &Code) -> &'static [Attempt] {
-    if code.bytes < OPTIMIZED {
+    if code.bytes < MAX_OPTIMIZED_BYTES {
         return &[
             Whole(Level::O2),
             Whole(Level::O1),
@@ -47,9 +48,9 @@ fn attempts(code: &Code) -> &'static [Attempt] {
         ];
     }
     match code.first_bytes {
-        // Slow versions would take LLVM three times as long as all the rest. At level 0 the guest would take three times
-        // as long and more, always.
-        0..SOMEWHAT_OPTIMIZED => &[ButSlow(Level::O2), Whole(Level::O2), Whole(Level::O0)],
+        // Slow versions would take LLVM three times as long as all the rest. At level 0 the guest
+        // would take three times as long and more, always.
+        0..MAX_PARTLY_OPTIMIZED_BYTES => &[ButSlow(Level::O2), Whole(Level::O2), Whole(Level::O0)],
         _ => &[Whole(Level::O0)],
     }
 }
@@ -76,7 +77,8 @@ pub(super) fn compile(wasm: &[u8], code: &Path) -> Result<(), Error> {
         let work = || compile_here(wasm, &bodies, code, *attempt).map(|()| Vec::new());
         match child::run(&Limits::default(), &work) {
             Ok(Outcome::Done(_)) => return Ok(()),
-            // LLVM cannot be told: it is out of reach, or does not know the option and ends the process.
+            // LLVM cannot be told: it is out of reach, or does not know the option and ends the
+            // process.
             Ok(Outcome::Failed(_) | Outcome::Left) if matches!(attempt, ButSlow(_)) => {}
             Ok(Outcome::Failed(reason)) => return Err(failed(reason)),
             Ok(Outcome::Left) => return Err(failed("the compiler ended itself".into())),
@@ -133,7 +135,8 @@ struct Code {
     bytes: usize,
     /// Bytes of those that run without a resume.
     first_bytes: usize,
-    /// Indices of functions that are not optimized in a large module: slow versions, and most of those that go on from a loop.
+    /// Indices of functions that are not optimized in a large module: slow versions, and most of
+    /// those that go on from a loop.
     slow: Vec<u32>,
 }
 
@@ -179,7 +182,7 @@ impl Code {
         let bytes: usize = sizes.iter().sum();
         let later: usize = slow.iter().chain(&loops).map(size).sum();
         loops.sort_by_key(|function| Reverse(size(function)));
-        let mut room = LOOPS_OPTIMIZED.max(loops.first().map_or(0, size));
+        let mut room = OPTIMIZED_LOOP_BYTES.max(loops.first().map_or(0, size));
         loops.retain(|function| {
             let fits = size(function) <= room;
             room -= if fits { size(function) } else { 0 };
@@ -204,8 +207,8 @@ mod tests {
 
     use super::*;
 
-    /// What is found in a module of functions with so many instructions, and perhaps an imported one in front, whose custom
-    /// section names some of them.
+    /// What is found in a module of functions with so many instructions, and perhaps an imported
+    /// one in front, whose custom section names some of them.
     fn of(imports_one: bool, nops: &[usize], section: &str, named: &[u8]) -> Code {
         let (mut types, mut imports) = (TypeSection::new(), ImportSection::new());
         let (mut functions, mut code) = (FunctionSection::new(), CodeSection::new());
@@ -249,7 +252,7 @@ mod tests {
 
     #[test]
     fn the_longest_loops_are_optimized() {
-        let nops = [1, LOOPS_OPTIMIZED, LOOPS_OPTIMIZED - 10, 2];
+        let nops = [1, OPTIMIZED_LOOP_BYTES, OPTIMIZED_LOOP_BYTES - 10, 2];
         let of = |loops: &[u8]| of(false, &nops, shape::OSR_VERSIONS, loops);
         // The longest, though it is longer than there is room for.
         assert_eq!(of(&[3, 1, 2, 3]).slow, vec![2, 3]);

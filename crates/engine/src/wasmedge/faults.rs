@@ -2,8 +2,8 @@
 //!
 //! WasmEdge sets handlers of its own when the first thread of the process enters compiled code, and
 //! the *default* ones when the last thread leaves. Wasmtime's handlers are gone then, and its next
-//! trap would end the process. WasmEdge's handler does not run on the alternate stack either, so that
-//! a guest that recurses without end would end the process as well.
+//! trap would end the process. WasmEdge's handler does not run on the alternate stack either, so
+//! that a guest that recurses without end would end the process as well.
 //!
 //! ```text
 //!   parked thread:  enters compiled code, stays there: WasmEdge never takes handlers away
@@ -127,7 +127,8 @@ fn stay(
 pub(super) fn entered<T>(call: impl FnOnce() -> T) -> (T, bool) {
     let here = 0_u8;
     let here = (&raw const here).addr();
-    // Threads have stacks of different sizes; where the system does not tell, it is what we ask for.
+    // Threads have stacks of different sizes; where the system does not tell, it is what we ask
+    // for.
     let left = stacker::remaining_stack().unwrap_or(crate::GUEST_STACK);
     EXHAUSTED.set(false);
     let outer = ENTRY.replace(Some((here.saturating_sub(left), here)));
@@ -180,8 +181,9 @@ fn leave(info: *mut libc::siginfo_t, context: *mut c_void) {
     }
     let (signal, action) = (SIGNALS[0], &handlers.wasmedge[0]);
     if action.sa_flags & libc::SA_SIGINFO != 0 {
-        // SAFETY: the system has given `action`. For this signal WasmEdge's handler looks at nothing of
-        // what it gets, and jumps to where WasmEdge has entered the guest on this thread.
+        // SAFETY: the system has given `action`. For this signal WasmEdge's handler looks at
+        // nothing of what it gets, and jumps to where WasmEdge has entered the guest on this
+        // thread.
         unsafe { signals::call(action, signal, info, context) };
     }
 }

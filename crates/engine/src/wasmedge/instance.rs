@@ -103,8 +103,8 @@ impl WasmEdgeInstance {
         let memory = instance.memory_named(names::ASYNCIFY_MEMORY)?;
         if memory.len() > FLAG {
             let byte = memory[FLAG..].as_mut_ptr();
-            // SAFETY: the memory has this byte, and never grows, so that it stays where it is; of the
-            // guest's code only atomic loads touch it.
+            // SAFETY: the memory has this byte, and never grows, so that it stays where it is; of
+            // the guest's code only atomic loads touch it.
             unsafe { instance.attached.watch(byte) };
         }
         Ok(instance)

@@ -21,8 +21,8 @@ pub(super) fn load() -> Result<(), String> {
     DONE.get_or_init(slots::fill).clone()
 }
 
-/// Gives LLVM, of which WasmEdge's compiler is made, options of its command line. They hold for the process, so this is
-/// called in a child; LLVM ends the process on an option that it does not know.
+/// Gives LLVM, of which WasmEdge's compiler is made, options of its command line. They hold for the
+/// process, so this is called in a child; LLVM ends the process on an option that it does not know.
 ///
 /// # Errors
 /// Where LLVM is part of libwasmedge, or cannot be reached.
@@ -172,8 +172,8 @@ mod slots {
         ))
     }
 
-    /// `void LLVMParseCommandLineOptions(int, const char *const *, const char *)` of LLVM's C interface
-    /// (`llvm-c/Support.h`).
+    /// `void LLVMParseCommandLineOptions(int, const char *const *, const char *)` of LLVM's C
+    /// interface (`llvm-c/Support.h`).
     // SAFETY: no call, a type; it is the function's own.
     type ParseCommandLine = unsafe extern "C" fn(c_int, *const *const c_char, *const c_char);
 

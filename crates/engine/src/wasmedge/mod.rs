@@ -60,8 +60,8 @@ impl Engine for WasmEdge {
             .lines()
             .find(|line| line.starts_with("flags") || line.starts_with("Features"));
         let levels = (
-            compile::OPTIMIZED,
-            compile::SOMEWHAT_OPTIMIZED,
+            compile::MAX_OPTIMIZED_BYTES,
+            compile::MAX_PARTLY_OPTIMIZED_BYTES,
             "of the code, slow versions as they are",
         );
         (features, std::env::consts::ARCH, levels).hash(&mut hasher);
@@ -79,8 +79,8 @@ impl Engine for WasmEdge {
     }
 
     unsafe fn load(&self, code: &Path, shape: &Arc<Shape>) -> Result<Arc<dyn Module>, Error> {
-        // The caller vouches for the file, which WasmEdge loads as a shared library. It would take a
-        // plain module too, and interpret it.
+        // The caller vouches for the file, which WasmEdge loads as a shared library. It would take
+        // a plain module too, and interpret it.
         let mut magic = [0; 4];
         std::fs::File::open(code)
             .and_then(|mut file| file.read_exact(&mut magic))

@@ -29,8 +29,8 @@ pub(super) fn code(module: &wasmtime::Module) -> Option<Code> {
     })
 }
 
-/// The address of an instruction of which Wasmtime knows that it traps. A guest need not have one, so
-/// it is one of a module that has nothing else, and that stays for good.
+/// The address of an instruction of which Wasmtime knows that it traps. A guest need not have one,
+/// so it is one of a module that has nothing else, and that stays for good.
 fn trap(engine: &wasmtime::Engine) -> Option<usize> {
     static MODULE: OnceLock<Option<wasmtime::Module>> = OnceLock::new();
     let module = MODULE.get_or_init(|| wasmtime::Module::new(engine, TRAPPING).ok());

@@ -1,6 +1,6 @@
-//! The system's answers on two lists: those that pass by themselves, and those for which somebody has to
-//! mend something. A task that meets one of the first is tried again, one that meets one of the second is
-//! paused with the reason.
+//! The system's answers on two lists: those that pass by themselves, and those for which somebody
+//! has to mend something. A task that meets one of the first is tried again, one that meets one of
+//! the second is paused with the reason.
 
 use std::error::Error;
 use std::io;
@@ -131,7 +131,8 @@ const LASTING: &[Errno] = &[
     Errno::BADMSG,
     Errno::NOMSG,
     Errno::IDRM,
-    // What was asked cannot be done by this kernel, or is a fault of ours: trying again would not help.
+    // What was asked cannot be done by this kernel, or is a fault of ours: trying again would not
+    // help.
     Errno::NOSYS,
     Errno::INVAL,
     Errno::TOOBIG,
@@ -155,8 +156,8 @@ const LASTING: &[Errno] = &[
     Errno::RFKILL,
 ];
 
-/// Whether the first answer of the system that lies below an error is one that passes. One that is on
-/// neither list, of a later system, is taken for one that does: nothing is given up for it.
+/// Whether the first answer of the system that lies below an error is one that passes. One that is
+/// on neither list, of a later system, is taken for one that does: nothing is given up for it.
 pub(super) fn passes(error: &(dyn Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
