@@ -84,6 +84,8 @@
 //! for it, and hears signals on its main thread. [`TaskHandle::suspend`] sets a flag that the
 //! guest's next blocking call sees, and wakes a wait. A guest that hangs in a write, because nobody
 //! reads the pipe, cannot unwind there (`fd_write` is not instrumented): the flag waits with it.
+//! The command catches SIGXFSZ, so that writing beyond a limit of the system's is an error, for the
+//! guest and for a snapshot.
 //!
 //! # Where to find what
 //!

@@ -64,7 +64,7 @@ impl Daemon {
         trim::settle();
         let runtime = Runtime::builder()
             .cache(options.cache.clone())
-            .pool(u32::try_from(2 * INSTANCES).ok())
+            .pool(u32::try_from(2 * MOST_INSTANCES).ok())
             .limits(options.limits)
             .build()?;
         let holder = format!("process {}", std::process::id());
