@@ -55,6 +55,35 @@
 //! Only `p1` knows the ABI. The other rooms take and give values of Rust, and answer with the
 //! operating system's error numbers (`errno`). Each has its state with what a snapshot keeps of it
 //! side by side. `resources` joins all that does not depend on the version of WASI.
+//!
+//! # How descriptors come back
+//!
+//! | kind | kept | at a resume |
+//! | --- | --- | --- |
+//! | stdin, stdout, stderr | which one | the new process's |
+//! | directory from `--dir` | guest name, whether it is to be read only | must be given again; all that are missing are named at once (exit code 69) |
+//! | directory below one | path, the listing it is in | opened by path |
+//! | file | path, offset, access, flags, size, time, digest up to 1 MiB | opened by path, compared (71), set to its offset |
+//! | pipe or device in a directory | path, access, flags | opened by path; the other end must be there again |
+//! | pipe that is being opened to write to | the arguments of the call | the call waits again for a reader |
+//! | listener from `--tcplisten` | its address as it was written | must be given again (69) |
+//! | socket of the guest's own that listens, or is for datagrams | its address, peer, options, timeouts, and the last 256 that it has heard from | bound again (69 where that fails or is not granted any more) |
+//! | socket that is connecting | where to | connects anew |
+//! | connection | that there was one | the host's socket where somebody has kept it; else it reads as reset |
+//! | in a directory in memory | the whole directory; which file, offset | the directory is made again from the snapshot |
+//! | deleted file | content up to 64 MiB, offset, flags | a nameless temporary file; descriptors of one file share it again |
+//!
+//! Where a file is *now* is asked of the system at the suspend (`/proc/self/fd`), so one that was renamed
+//! is found. If its name was deleted but it has another, the guest's directories are searched for that. A
+//! file that was moved out of them all cannot be suspended (76). Numbers, rights and flags are the
+//! guest's own. Rights in a snapshot that the descriptor could never have had are refused, and those that
+//! the guest gave up do not come back.
+//!
+//! A directory in memory (`--tmpfs`) is a file system of inodes that only its guest sees. Its calls are
+//! answered before any of the host's files are looked at, with the errnos that a directory of the host's
+//! gives; a test makes the same random calls on both and compares. It is limited in bytes, with 128
+//! counted for each file and 64 for each name. Nothing links or renames between it and the host
+//! (`EXDEV`).
 
 #![deny(missing_docs)]
 
