@@ -1,4 +1,5 @@
-//! A daemon of another version: what it says is as ARCHITECTURE.md has it, and none of it is dormouse's own code.
+//! A daemon of another version: what it says is as crates/daemon/README.md has it, and none of it is
+//! dormouse's own code.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
