@@ -30,18 +30,9 @@
 //! The numbers and the data structure are those of Binaryen's `Asyncify.cpp`: two pointers, the
 //! current end of the stack and its limit, at the address that `asyncify_data` holds.
 
-use super::{Error, Guest};
+pub use super::traits::State;
 
-/// Asyncify's state, as its global holds it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// The guest runs.
-    Normal = 0,
-    /// Frames save themselves and return.
-    Unwinding = 1,
-    /// Frames restore themselves and call on.
-    Rewinding = 2,
-}
+use super::{Error, Guest};
 
 /// Where the two pointers are. Not zero, so that a null pointer is never valid.
 const DATA: u32 = 16;

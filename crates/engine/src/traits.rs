@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::asyncify;
 use super::{EngineKind, Error, Interrupt, NoRoom};
 use crate::model::{Limits, Reached, Shape, Value};
 
@@ -65,6 +64,17 @@ pub enum Flow {
     Stop,
 }
 
+/// Asyncify's state, as its global holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// The guest runs.
+    Normal = 0,
+    /// Frames save themselves and return.
+    Unwinding = 1,
+    /// Frames restore themselves and call on.
+    Rewinding = 2,
+}
+
 /// The guest as a host call sees it.
 pub trait Guest {
     /// The memory that host calls work on; empty where the guest has none.
@@ -72,7 +82,7 @@ pub trait Guest {
     /// The memory that holds asyncify's stack.
     fn asyncify_memory(&mut self) -> &mut [u8];
     /// Sets asyncify's two globals.
-    fn set_asyncify(&mut self, state: asyncify::State, data: u32);
+    fn set_asyncify(&mut self, state: State, data: u32);
 }
 
 /// How a call into the guest ended.

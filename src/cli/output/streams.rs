@@ -25,6 +25,20 @@ use crate::wasi::Output;
 /// The name of the one appender.
 const CONSOLE: &str = "console";
 
+/// The crates whose log is shown. A logger's name stands for that crate and its modules alone.
+const CRATES: [&str; 10] = [
+    "dormouse",
+    "dormouse_child",
+    "dormouse_daemon",
+    "dormouse_engine",
+    "dormouse_instrument",
+    "dormouse_model",
+    "dormouse_snapshot",
+    "dormouse_store",
+    "dormouse_task",
+    "dormouse_wasi",
+];
+
 /// What standard output was, where the log has taken its descriptor.
 static STDOUT: OnceLock<File> = OnceLock::new();
 
@@ -53,7 +67,7 @@ fn begin(level: &str) -> Result<(), String> {
     let console = ConsoleAppender::builder().encoder(Box::new(PatternEncoder::new(&pattern)));
     let config = Config::builder()
         .appender(Appender::builder().build(CONSOLE, Box::new(console.build())))
-        .logger(Logger::builder().build("dormouse", settings.level.0))
+        .loggers(CRATES.map(|name| Logger::builder().build(name, settings.level.0)))
         // Of the engines, only what goes wrong.
         .build(Root::builder().appender(CONSOLE).build(LevelFilter::Warn));
     let logger = log4rs::Logger::new(config.map_err(|error| error.to_string())?);
