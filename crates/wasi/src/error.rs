@@ -121,6 +121,9 @@ pub enum Error {
     /// The state in the snapshot contradicts itself.
     #[error("the task's WASI state is not valid: {0}")]
     Malformed(&'static str),
+    /// The snapshot has arguments or an environment that no guest can have been given.
+    #[error("the task's WASI state is not valid: {0}")]
+    SavedEnvironment(#[source] Unfit),
 }
 
 impl From<Error> for dormouse_model::error::Error {
@@ -137,7 +140,7 @@ impl From<Error> for dormouse_model::error::Error {
             Error::DeletedFileTooLarge { .. } | Error::DeletedNotFile(_) | Error::MovedOut(_) => {
                 ErrorKind::Suspend
             }
-            Error::Malformed(_) => ErrorKind::Snapshot,
+            Error::Malformed(_) | Error::SavedEnvironment(_) => ErrorKind::Snapshot,
             Error::Unfit(unfit) if unfit.is_size() => ErrorKind::Limit,
             Error::Unfit(_) => ErrorKind::Request,
             Error::Io { .. } => ErrorKind::Internal,

@@ -82,9 +82,7 @@ impl Resources {
         bindings: Bindings,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Error> {
-        check_environment(&saved.args, &saved.env).map_err(|_| {
-            Error::Malformed("no guest can have been given such arguments or such an environment")
-        })?;
+        check_environment(&saved.args, &saved.env).map_err(Error::SavedEnvironment)?;
         let mut clock = GuestClock::restore(clock, saved.clock);
         clock.restore_virtual_time(bindings.clocks, saved.virtual_time);
         let random = Random::restore(bindings.random, saved.seeded);
