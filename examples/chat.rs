@@ -15,8 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse::Error;
-use dormouse::daemon::{Daemon, Options, Spec, Submission};
-use dormouse::model::{TaskId, TaskState};
+use dormouse::daemon::{Daemon, Options};
+use dormouse::model::spec::Network;
+use dormouse::model::{TaskId, TaskSpec, TaskState};
 use dormouse::store::Sqlite;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -37,15 +38,16 @@ async fn main() -> Result<(), Error> {
     let address = free.local_addr().expect("it is bound").to_string();
     drop(free);
     let wasm = include_bytes!("../wasm/bin/ex_chat.wasm").to_vec();
-    let room = Submission {
-        module: Some(daemon.add_module(wasm).await?),
-        spec: Spec {
-            args: vec!["chat".into(), address.clone()],
-            // A guest reaches what it is granted, and nothing else.
-            allow_listen: vec![address.clone()],
-            ..Spec::default()
+    let room = TaskSpec {
+        module: Some(daemon.add_module(wasm).await?.into()),
+        program: Some("chat".into()),
+        args: vec![address.clone()],
+        // A guest reaches what it is granted, and nothing else.
+        network: Network {
+            allow_listen: vec![address.parse().expect("an address is a rule")],
+            ..Network::default()
         },
-        ..Submission::default()
+        ..TaskSpec::default()
     };
     let mut ids = daemon.submit(vec![room]).await?;
     let id = ids.remove(0)?;

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dormouse::Error;
-use dormouse::daemon::{Daemon, Options, Spec, Submission};
-use dormouse::model::TaskState;
+use dormouse::daemon::{Daemon, Options};
+use dormouse::model::{TaskSpec, TaskState};
 use dormouse::store::Sqlite;
 
 const NAPS: usize = 1000;
@@ -29,13 +29,10 @@ async fn main() -> Result<(), Error> {
 
     let wasm = include_bytes!("../wasm/bin/ex_nap.wasm").to_vec();
     let module = daemon.add_module(wasm).await?;
-    let nap = Submission {
-        module: Some(module),
-        spec: Spec {
-            args: vec!["nap".into()],
-            ..Spec::default()
-        },
-        ..Submission::default()
+    let nap = TaskSpec {
+        module: Some(module.into()),
+        program: Some("nap".into()),
+        ..TaskSpec::default()
     };
     let started = Instant::now();
     let ids = daemon.submit(vec![nap; NAPS]).await?;

@@ -88,7 +88,7 @@ pub use dormouse_wasi as wasi;
 pub use engine::EngineKind;
 pub use instrument::Transform;
 pub use model::error::{Error, ErrorKind};
-pub use model::{Digest, Limits};
+pub use model::{Digest, Limits, TaskSpec};
 pub use snapshot::Snapshot;
 pub use task::{
     Ended, Parked, Policy, Program, Runtime, RuntimeBuilder, Step, Task, TaskBuilder, TaskHandle,

@@ -120,14 +120,14 @@ def run(daemon, folder, count):
         with open(os.path.join(GUESTS, f"{guest}.wasm"), "rb") as file:
             wasm[guest] = file.read()
     module = {guest: daemon.json("PUT", "/v1/modules", raw=source)["module"] for guest, source in wasm.items()}
-    later = {"module": module["ex_nap"], "args": ["nap"], "at": "2100-01-01T00:00:00Z"}
+    later = {"module": module["ex_nap"], "program": "nap", "schedule": {"at": "2100-01-01T00:00:00Z"}}
     daemon.json("POST", "/v1/batch", [later | {"count": 1000}])
-    talker = daemon.json("POST", "/v1/tasks", {"module": module["ex_sleeper"], "args": ["s", "0", "0", "300"]})["id"]
+    talker = daemon.json("POST", "/v1/tasks", {"module": module["ex_sleeper"], "program": "s", "args": ["0", "0", "300"]})["id"]
     while (task := daemon.json("GET", f"/v1/tasks/{talker}"))["state"] != "exited":
         assert task["state"] not in ("failed", "paused"), task
         time.sleep(0.05)
     # One that has been asleep, and so has a snapshot.
-    sleeper = daemon.json("POST", "/v1/tasks", {"module": module["ex_sleeper"], "args": ["s", "5000", "1", "1"]})["id"]
+    sleeper = daemon.json("POST", "/v1/tasks", {"module": module["ex_sleeper"], "program": "s", "args": ["5000", "1", "1"]})["id"]
     while daemon.json("GET", f"/v1/tasks/{sleeper}")["state"] != "hibernated":
         time.sleep(0.05)
     snapshot = daemon.ask(daemon.request("GET", f"/v1/tasks/{sleeper}/snapshot"))[0]

@@ -53,7 +53,7 @@ class Daemon:
     def submit(self, wasm, args, **more):
         with open(wasm, "rb") as file:
             module = self.ask("PUT", "/v1/modules", raw=file.read())["module"]
-        return self.ask("POST", "/v1/tasks", {"module": module, "args": args, **more})["id"]
+        return self.ask("POST", "/v1/tasks", {"module": module, "program": args[0], "args": args[1:], **more})["id"]
 
     def until(self, task, state):
         while (found := self.ask("GET", f"/v1/tasks/{task}"))["state"] != state:

@@ -149,7 +149,7 @@ def python_jobs(options, data):
     try:
         module = json.loads(daemon.ask("PUT", "/v1/modules", PYTHON.read_bytes()))["module"]
         started = time.monotonic()
-        submit(daemon, {"module": module, "args": ["python", "-c", SCRIPT]}, options.python)
+        submit(daemon, {"module": module, "program": "python", "args": ["-c", SCRIPT]}, options.python)
         stats = asleep(daemon, 0, options.python)
         took = time.monotonic() - started
         daemon.stop()
@@ -182,7 +182,7 @@ def main():
     daemon = Daemon(options.dormouse, data)
     try:
         module = json.loads(daemon.ask("PUT", "/v1/modules", GUEST.read_bytes()))["module"]
-        sleeper = {"module": module, "args": ["sleeper", "1000000"]}
+        sleeper = {"module": module, "program": "sleeper", "args": ["1000000"]}
         submit(daemon, sleeper, 100)
         asleep(daemon, 0, 100)
         shared = disk(data)
@@ -206,7 +206,7 @@ def main():
 
         # So many are due at nearly one time: how many wake in a second?
         soon = 18 + options.wakes / 4000
-        burst = {"module": module, "args": ["sleeper", str(soon)]}
+        burst = {"module": module, "program": "sleeper", "args": [str(soon)]}
         began = time.monotonic()
         before = daemon.stats()["suspends"]
         submit(daemon, burst, options.wakes)
@@ -226,7 +226,7 @@ def main():
 
         # Spread evenly: how late are they?
         count = options.rate * options.seconds
-        spread = {"module": module, "args": ["sleeper", str(5 + count / 4000), str(options.seconds)]}
+        spread = {"module": module, "program": "sleeper", "args": [str(5 + count / 4000), str(options.seconds)]}
         before = daemon.stats()["suspends"]
         submit(daemon, spread, count)
         asleep(daemon, before, count)

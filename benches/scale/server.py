@@ -44,7 +44,7 @@ def main():
     try:
         module = json.loads(daemon.ask("PUT", "/v1/modules", GUEST.read_bytes()))["module"]
         port = free_port()
-        task = {"module": module, "args": ["greeter"], "listen": [f"127.0.0.1:{port}"]}
+        task = {"module": module, "program": "greeter", "network": {"listen": [f"127.0.0.1:{port}"]}}
         task = json.loads(daemon.ask("POST", "/v1/tasks", json.dumps(task)))["id"]
         time.sleep(0.5)
         asleep = []

@@ -87,7 +87,7 @@ def wake_ups(dormouse, engine, requests):
     try:
         module = json.loads(daemon.ask("PUT", "/v1/modules", GUEST.read_bytes()))["module"]
         port = free_port()
-        task = {"module": module, "args": ["http"], "listen": [f"127.0.0.1:{port}"]}
+        task = {"module": module, "program": "http", "network": {"listen": [f"127.0.0.1:{port}"]}}
         task = json.loads(daemon.ask("POST", "/v1/tasks", json.dumps(task)))["id"]
         look = lambda: json.loads(daemon.ask("GET", f"/v1/tasks/{task}"))
 

@@ -20,6 +20,8 @@ mod process;
 mod signals;
 mod snapshot_file;
 mod task_file;
+#[cfg(all(test, feature = "server"))]
+mod tests;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -72,24 +74,9 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The command line, with what its task file says. Where there is nothing to run, this prints why and
-/// gives the exit code.
+/// The command line. Where there is nothing to run, this prints why and gives the exit code.
 fn parsed(words: &[OsString]) -> Result<Args, ExitCode> {
     let parsed = Args::try_parse_from(words);
-    let expanded = parsed
-        .as_ref()
-        .map(|args| task_file::expand::expand(args, words));
-    let parsed = match expanded {
-        Ok(Ok(Some(words))) => Args::try_parse_from(words),
-        Ok(Ok(None)) | Err(_) => parsed,
-        Ok(Err(failure)) => {
-            if asks_for_json(words) {
-                output::set_json();
-            }
-            output::failure(&failure);
-            return Err(failure.code.into());
-        }
-    };
     parsed.map_err(|error| tell(&error, words))
 }
 

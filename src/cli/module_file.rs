@@ -7,27 +7,13 @@ use std::path::Path;
 use crate::cli::exit::{Failure, MISMATCH, MODULE, NO_INPUT, USAGE};
 use crate::instrument::Transform;
 use crate::model::Digest;
+use crate::model::spec::Module;
 
 /// No engine takes a module of more bytes.
 const MAX_MODULE_BYTES: u64 = 1 << 30;
 
 /// A module is known by its first bytes; of any other file no more than these are read.
 const HEADER_BYTES: u64 = 16;
-
-/// How the name of a module begins that is named by its digest.
-pub(crate) const BY_DIGEST: &str = "blake3:";
-
-/// The digest of a module that is named by it; `None` for a path.
-pub(crate) fn by_digest(module: &str) -> Result<Option<Digest>, Failure> {
-    let Some(digest) = module.strip_prefix(BY_DIGEST) else {
-        return Ok(None);
-    };
-    let digest = Digest::from_hex(&digest.to_ascii_lowercase());
-    digest.map(Some).ok_or_else(|| {
-        let text = format!("{module}: a digest has 64 hexadecimal digits, as `b3sum` prints them");
-        Failure::new(USAGE, text)
-    })
-}
 
 /// A module as it was named on the command line.
 pub(crate) struct Source {
@@ -40,11 +26,10 @@ pub(crate) struct Source {
 impl Source {
     /// Reads a module, unless it is named by its digest, and compares it with the digest that
     /// `--digest` wants.
-    pub(crate) fn load(module: &str, wanted: Option<&str>) -> Result<Self, Failure> {
-        let digest = by_digest(module)?;
-        let bytes = match digest {
-            Some(_) => Vec::new(),
-            None => read(Path::new(module))?,
+    pub(crate) fn load(module: &Module, wanted: Option<&str>) -> Result<Self, Failure> {
+        let (bytes, digest) = match module {
+            Module::Digest(digest) => (Vec::new(), Some(*digest)),
+            Module::Path(path) => (read(Path::new(path))?, None),
         };
         let source = Self { bytes, digest };
         match wanted {

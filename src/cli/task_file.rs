@@ -1,123 +1,144 @@
 //! Task files: what a task is given, in TOML. Nothing that is not written there is given.
 //!
-//! Flags of the command line come after the file: one that can be given once replaces what the file
-//! says, one that can be given many times adds to it. So the file becomes flags ([`flags`]) in
-//! front of those that were given ([`expand`]).
+//! A file is a [`TaskSpec`]. Flags of the command line are laid over it: one that can be given once
+//! replaces what the file says, one that can be given many times adds to it.
 
-pub(crate) mod expand;
-mod flags;
-
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use super::exit::{Failure, NO_INPUT, USAGE};
-use crate::model::{Limit, Setting};
+use super::output::say;
+use crate::model::spec::Module;
+use crate::model::{Limit, TaskSpec, check_name};
 
-/// A task file, as it is written.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct TaskFile {
-    /// Path of the module, relative to the file's own folder, or `blake3:DIGEST`. If left out, the
-    /// module is the one of `digest`.
-    pub module: Option<Spanned<String>>,
-    /// BLAKE3 of the module's bytes.
-    pub digest: Option<Spanned<String>>,
-    pub args: Vec<String>,
-    pub name: Option<Spanned<String>>,
-    pub engine: Option<Spanned<String>>,
-    /// Variables and their values.
-    pub env: BTreeMap<String, Spanned<String>>,
-    /// Names of variables whose values come from the environment of `dormouse` itself.
-    pub env_from: Vec<Spanned<String>>,
-    pub mount: Vec<Spanned<Mount>>,
-    pub tmpfs: Vec<Tmpfs>,
-    pub network: Network,
-    /// What its clocks tell.
-    pub clocks: Option<Spanned<String>>,
-    /// Where its random numbers come from.
-    pub random: Option<Spanned<String>>,
-    pub limits: BTreeMap<Spanned<String>, Spanned<toml::Value>>,
-    pub on_limit: Option<Spanned<String>>,
-    pub suspend: Suspend,
-    pub restart: Option<Spanned<String>>,
-    pub schedule: Schedule,
-}
-
-/// A directory of the host's.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct Mount {
-    pub host: String,
-    pub guest: String,
-    #[serde(default)]
-    pub read_only: bool,
-}
-
-/// A directory in memory.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Tmpfs {
-    pub guest: String,
-    pub size: Option<Spanned<String>>,
-}
-
-/// What the guest may reach.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct Network {
-    /// Sockets that listen, which the guest finds from descriptor 3 on.
-    pub listen: Vec<Spanned<String>>,
-    pub allow_connect: Vec<Spanned<String>>,
-    pub allow_listen: Vec<Spanned<String>>,
-}
-
-/// When the task is suspended.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct Suspend {
-    pub policy: Option<Spanned<String>>,
-    pub snapshot: Option<PathBuf>,
-    pub slim: bool,
-    pub preempt: bool,
-}
-
-/// When the task is started; for `submit` alone.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Schedule {
-    pub at: Option<Spanned<String>>,
-    pub every: Option<Spanned<String>>,
-}
-
-/// A task file that has been read.
+/// A task file that was read.
 #[derive(Debug)]
 pub(crate) struct LoadedTaskFile {
     pub(crate) path: PathBuf,
-    /// The text, for the places of errors.
     text: String,
-    pub(crate) file: TaskFile,
+    /// As it is written.
+    pub(crate) spec: TaskSpec,
+}
+
+/// What a command's flags say, over its task file if it has one; gives the file too.
+pub(crate) fn with_flags(
+    config: Option<&Path>,
+    flags: Result<TaskSpec, String>,
+) -> Result<(TaskSpec, Option<LoadedTaskFile>), Failure> {
+    let mut flags = flags.map_err(|error| Failure::new(USAGE, error))?;
+    for name in std::mem::take(&mut flags.env_from) {
+        let value = variable(&name);
+        let value = value.map_err(|error| Failure::new(USAGE, format!("--env {name}: {error}")))?;
+        flags.env.insert(name, value);
+    }
+    let Some(path) = config else {
+        return Ok((flags, None));
+    };
+    let mut file = LoadedTaskFile::read(path)?;
+    file.take_variables()?;
+    file.take_paths()?;
+    Ok((file.spec.clone().overlaid(flags), Some(file)))
+}
+
+/// The module to load.
+pub(crate) fn module(spec: &TaskSpec, file: Option<&Path>) -> Result<Module, Failure> {
+    let module = spec.source();
+    let module = module.map_err(|error| Failure::new(USAGE, error))?;
+    module.ok_or_else(|| {
+        let text = match file {
+            Some(file) => format!("{} names no module, and none was given", file.display()),
+            None => "give a module".into(),
+        };
+        Failure::new(USAGE, text)
+    })
+}
+
+/// The value of a variable here.
+fn variable(name: &str) -> Result<String, String> {
+    std::env::var(name).map_err(|error| match error {
+        std::env::VarError::NotPresent => format!("there is no variable {name} here"),
+        std::env::VarError::NotUnicode(_) => format!("the variable {name} is not UTF-8"),
+    })
 }
 
 impl LoadedTaskFile {
-    /// Reads a task file.
+    /// Reads a task file, and refuses what no guest can be given.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
         let text = std::fs::read_to_string(path).map_err(|error| {
             Failure::new(NO_INPUT, format!("cannot read {}: {error}", path.display()))
         })?;
-        let file = parse(path, &text)?;
-        Ok(Self {
-            path: path.into(),
-            text,
-            file,
-        })
+        let spec = parse(path, &text)?;
+        let path = path.into();
+        let config = Self { path, text, spec };
+        config.check()?;
+        Ok(config)
     }
 
-    /// A path of the host's in the file: relative to the file's own folder.
+    fn check(&self) -> Result<(), Failure> {
+        let spec = &self.spec;
+        if let Some(name) = &spec.name {
+            check_name(name).map_err(|error| self.wrong(&["name"], error))?;
+        }
+        for (place, mount) in spec.mounts.iter().enumerate() {
+            if mount.host.is_empty() || mount.guest.is_empty() {
+                let text = "a mount needs a `host` and a `guest`";
+                return Err(self.wrong(&["mounts", &place.to_string()], text));
+            }
+        }
+        for name in spec.env.keys() {
+            if name.is_empty() || name.contains('=') {
+                let text = format!("{name:?} is no name of a variable");
+                return Err(self.wrong(&["env", name], text));
+            }
+        }
+        for (place, name) in spec.env_from.iter().enumerate() {
+            if name.contains('=') {
+                let text = "this takes names alone; values go to [env]";
+                return Err(self.wrong(&["env_from", &place.to_string()], text));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the variables that are named without a value from here.
+    fn take_variables(&mut self) -> Result<(), Failure> {
+        for (place, name) in std::mem::take(&mut self.spec.env_from)
+            .into_iter()
+            .enumerate()
+        {
+            let value = variable(&name);
+            let value =
+                value.map_err(|error| self.wrong(&["env_from", &place.to_string()], error))?;
+            self.spec.env.insert(name, value);
+        }
+        Ok(())
+    }
+
+    /// Paths of the host's are from the file's own folder.
+    fn take_paths(&mut self) -> Result<(), Failure> {
+        if let Some(Module::Path(path)) = &self.spec.module {
+            self.spec.module = Some(Module::Path(self.utf8(path)?));
+        }
+        for place in 0..self.spec.mounts.len() {
+            self.spec.mounts[place].host = self.utf8(&self.spec.mounts[place].host)?;
+        }
+        Ok(())
+    }
+
+    fn utf8(&self, path: &str) -> Result<String, Failure> {
+        self.host(path)
+            .into_os_string()
+            .into_string()
+            .map_err(|path| {
+                let text = format!("the path {} is not UTF-8", path.display());
+                Failure::new(USAGE, text)
+            })
+    }
+
+    /// A path of the host's in the file: from the file's own folder.
     pub(crate) fn host(&self, path: &str) -> PathBuf {
         match self.path.parent() {
             Some(folder) => folder.join(path),
@@ -126,7 +147,8 @@ impl LoadedTaskFile {
     }
 
     /// A failure at a place in the file.
-    pub(crate) fn wrong(&self, span: Range<usize>, message: impl AsRef<str>) -> Failure {
+    fn wrong(&self, field: &[&str], message: impl AsRef<str>) -> Failure {
+        let span = self.span(field).unwrap_or_default();
         let (line, column) = place(&self.text, span.start);
         let message = message.as_ref();
         Failure::new(
@@ -135,47 +157,69 @@ impl LoadedTaskFile {
         )
     }
 
-    /// Parses a string of the file; an error names its place.
-    pub(crate) fn parsed<T>(&self, word: &Spanned<String>) -> Result<T, Failure>
-    where
-        T: std::str::FromStr<Err: ToString>,
-    {
-        let text = word.get_ref();
-        text.parse()
-            .map_err(|error: T::Err| self.wrong(word.span(), error.to_string()))
+    /// The line of a field of the file; 0 where it is not there.
+    pub(crate) fn line(&self, field: &[&str]) -> usize {
+        self.span(field)
+            .map_or(0, |span| place(&self.text, span.start).0)
     }
 
-    /// The line of a place in the file.
-    pub(crate) fn line(&self, span: Range<usize>) -> usize {
-        place(&self.text, span.start).0
-    }
-
-    /// The limits that it sets.
-    pub(crate) fn limits(&self) -> Result<Vec<Setting>, Failure> {
-        let one = |(name, value): (&Spanned<String>, &Spanned<toml::Value>)| {
-            let names = || Limit::ALL.iter().map(|limit| limit.name());
-            let limit: Limit = name.get_ref().parse().map_err(|error: String| {
-                let hint = suggestion(name.get_ref(), names());
-                self.wrong(name.span(), format!("{error}{hint}"))
-            })?;
-            let text = match value.get_ref() {
-                toml::Value::Integer(number) => number.to_string(),
-                toml::Value::String(text) => text.clone(),
-                other => other.type_str().to_string(),
+    /// Where the value of a field stands: by the names and places that lead to it.
+    fn span(&self, field: &[&str]) -> Option<Range<usize>> {
+        let table = DeTable::parse(&self.text).ok()?;
+        let (first, rest) = field.split_first()?;
+        let mut found = entry(table.get_ref(), first)?.1;
+        for part in rest {
+            found = match (found.get_ref(), part.parse::<usize>()) {
+                (DeValue::Table(table), _) => entry(table, part)?.1,
+                (value, Ok(place)) => value.get(place)?,
+                _ => return None,
             };
-            Setting::new(limit, &text).map_err(|error| self.wrong(value.span(), error))
-        };
-        self.file.limits.iter().map(one).collect()
+        }
+        Some(found.span())
+    }
+
+    /// `run` starts a task once, now: whoever tries a file out so must not think that it is scheduled.
+    pub(crate) fn tell_what_run_leaves_out(&self) {
+        let schedule = &self.spec.schedule;
+        let given = [
+            ("restart", self.spec.restart.is_some()),
+            ("schedule.at", schedule.at.is_some()),
+            ("schedule.every", schedule.every.is_some()),
+        ];
+        for (key, _) in given.into_iter().filter(|(_, given)| *given) {
+            let field: Vec<&str> = key.split('.').collect();
+            say!(
+                "{}:{}: `{key}` is for `dormouse submit`; `run` starts the task once, now",
+                self.path.display(),
+                self.line(&field)
+            );
+        }
     }
 }
 
-fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, Failure> {
+type Entry<'a, 'i> = (
+    &'a Spanned<std::borrow::Cow<'i, str>>,
+    &'a Spanned<DeValue<'i>>,
+);
+
+/// A key of a table and its value. The key may be written with hyphens; a mount is `[[mount]]`, too.
+fn entry<'a, 'i>(table: &'a DeTable<'i>, name: &str) -> Option<Entry<'a, 'i>> {
+    let is = |key: &str| {
+        let written = key == name || key.replace('-', "_") == name;
+        written || (key == "mount" && name == "mounts")
+    };
+    table.iter().find(|(key, _)| is(key.get_ref().as_ref()))
+}
+
+fn parse(path: &Path, text: &str) -> Result<TaskSpec, Failure> {
     toml::from_str(text).map_err(|error| {
-        let (line, column) = error.span().map_or((1, 1), |span| place(text, span.start));
+        let span = error.span().unwrap_or_default();
+        let (line, column) = place(text, span.start);
         let message = error.message();
-        let hint = unknown(message).map_or(String::new(), |(word, known)| {
-            suggestion(word, known.into_iter())
-        });
+        let hint = match unknown(message) {
+            Some((word, known)) => suggestion(word, known.into_iter()),
+            None => limit_at(text, &span).unwrap_or_default(),
+        };
         Failure::new(
             USAGE,
             format!("{}:{line}:{column}: {message}{hint}", path.display()),
@@ -183,7 +227,7 @@ fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, Failure> {
     })
 }
 
-/// The unknown key in serde's message, and the keys that are known.
+/// From serde's message about an unknown key: the key and those that there are.
 fn unknown(message: &str) -> Option<(&str, Vec<&str>)> {
     let rest = message.strip_prefix("unknown field `")?;
     let mut words = rest.split('`').step_by(2);
@@ -192,7 +236,17 @@ fn unknown(message: &str) -> Option<(&str, Vec<&str>)> {
     Some((word, known))
 }
 
-/// The known word that is most like one that is unknown, as the end of a message.
+/// The limit that was meant, where one of this name stands here and is none.
+fn limit_at(text: &str, span: &Range<usize>) -> Option<String> {
+    let table = DeTable::parse(text).ok()?;
+    let limits = entry(table.get_ref(), "limits")?.1.get_ref().as_table()?;
+    let mut names = limits.keys();
+    let name = names.find(|name| name.span() == *span)?;
+    let known = Limit::ALL.iter().map(|limit| limit.name());
+    Some(suggestion(name.get_ref(), known))
+}
+
+/// The word that was meant, probably.
 fn suggestion<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
     let best = known
         .map(|known| (strsim::jaro_winkler(word, known), known))
@@ -220,7 +274,7 @@ mod tests {
     use super::*;
 
     fn fails(text: &str) -> String {
-        let parsed = parse::<TaskFile>(Path::new("task.toml"), text);
+        let parsed = parse(Path::new("task.toml"), text);
         parsed.expect_err(text).message
     }
 
@@ -234,6 +288,26 @@ mod tests {
         assert!(fails("modul = 1").contains("did you mean `module`?"));
         assert!(fails("args = 3").contains("task.toml:1:8"));
         assert!(fails("args = [").contains("task.toml:1:"));
+    }
+
+    #[test]
+    fn a_field_is_found_however_it_is_written() {
+        let text = "env-from = [\"A\", \"B\"]\n[[mount]]\nhost = \"h\"\nguest = \"g\"\n[network]\nallow_connect = [\"*:1\"]\n";
+        let config = LoadedTaskFile {
+            path: "task.toml".into(),
+            text: text.into(),
+            spec: parse(Path::new("task.toml"), text).expect("a task file"),
+        };
+        let lines = [
+            (&["env_from", "1"][..], 1),
+            (&["mounts", "0"], 2),
+            (&["mounts", "0", "guest"], 4),
+            (&["network", "allow_connect", "0"], 6),
+            (&["limits", "cpu"], 0),
+        ];
+        for (field, line) in lines {
+            assert_eq!(config.line(field), line, "{field:?}");
+        }
     }
 
     #[test]

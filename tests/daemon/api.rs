@@ -104,7 +104,7 @@ fn bad_requests_are_told_what_is_wrong() {
         (
             Method::POST,
             "/v1/tasks",
-            json!({"module": module, "at": "soon"}),
+            json!({"module": module, "schedule": {"at": "soon"}}),
             400,
             "no time",
         ),
@@ -264,7 +264,8 @@ fn the_timeline_counts_who_is_due() {
     let data = folder();
     let daemon = Daemon::start(data.path(), &[]);
     let module = daemon.upload("ex_nap");
-    let task = |at: &str, count: u32| json!({"module": module, "at": at, "count": count});
+    let task =
+        |at: &str, count: u32| json!({"module": module, "schedule": {"at": at}, "count": count});
     let batch = json!([
         task("2200-01-01T00:00:05Z", 3),
         task("2200-01-01T00:01:00Z", 2)

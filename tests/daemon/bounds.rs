@@ -119,32 +119,32 @@ fn arguments_and_environment_are_bounded() {
         (json!({"env": {"A\0": "x"}}), 400, "zero byte"),
         (json!({"env": {"A": "\0"}}), 400, "zero byte"),
         (
-            json!({"dirs": [{"host": "tmp", "guest": "/tmp"}]}),
+            json!({"mounts": [{"host": "tmp", "guest": "/tmp"}]}),
             400,
             "whole path",
         ),
         (
-            json!({"dirs": [{"host": "", "guest": "/tmp"}]}),
+            json!({"mounts": [{"host": "", "guest": "/tmp"}]}),
             400,
             "no path",
         ),
         (
-            json!({"dirs": [{"host": "./tmp", "guest": "/tmp"}]}),
+            json!({"mounts": [{"host": "./tmp", "guest": "/tmp"}]}),
             400,
             "whole path",
         ),
         (
-            json!({"dirs": [{"host": long(5000), "guest": "/tmp"}]}),
+            json!({"mounts": [{"host": long(5000), "guest": "/tmp"}]}),
             400,
             "whole path",
         ),
         (
-            json!({"dirs": [{"host": "/".repeat(5000), "guest": "/tmp"}]}),
+            json!({"mounts": [{"host": "/".repeat(5000), "guest": "/tmp"}]}),
             413,
             "4096 bytes",
         ),
         (
-            json!({"dirs": vec![json!({"host": "/", "guest": "/"}); 300]}),
+            json!({"mounts": vec![json!({"host": "/", "guest": "/"}); 300]}),
             413,
             "256 directories",
         ),
@@ -154,24 +154,28 @@ fn arguments_and_environment_are_bounded() {
             "256 directories",
         ),
         (
-            json!({"listen": vec!["127.0.0.1:0"; 300]}),
+            json!({"network": {"listen": vec!["127.0.0.1:0"; 300]}}),
             413,
             "256 addresses",
         ),
         (
-            json!({"allow_connect": vec!["a:1"; 2000]}),
+            json!({"network": {"allow_connect": vec!["a:1"; 2000]}}),
             413,
             "1024 rules",
         ),
         (
-            json!({"allow_connect": [long(600) + ":1"]}),
+            json!({"network": {"allow_connect": [long(600) + ":1"]}}),
             413,
             "512 bytes",
         ),
-        (json!({"every": long(100_000)}), 413, "512 bytes"),
+        (
+            json!({"schedule": {"every": long(100_000)}}),
+            413,
+            "512 bytes",
+        ),
         (json!({"engine": long(100_000)}), 413, "512 bytes"),
         (json!({"name": long(100_000)}), 400, "at most 100 bytes"),
-        (json!({"at": long(100_000)}), 400, ""),
+        (json!({"schedule": {"at": long(100_000)}}), 400, ""),
         (
             json!({"limits": {"x".repeat(100_000): "1"}}),
             400,
@@ -248,7 +252,7 @@ fn a_batch_does_not_multiply_what_is_stored() {
     let before = stored(data.path());
     let large = "x".repeat(40_000);
     let task = json!({
-        "module": module, "args": [large], "count": 10_000, "at": "2100-01-01T00:00:00Z"
+        "module": module, "args": [large], "count": 10_000, "schedule": {"at": "2100-01-01T00:00:00Z"}
     });
     let (status, answer) = daemon.json(Method::POST, "/v1/batch", &json!([task]));
     assert_eq!(status, 413, "{answer}");
@@ -281,7 +285,7 @@ fn a_batch_does_not_multiply_what_is_stored() {
         let page: Value = serde_json::from_slice(&page).expect("JSON");
         for task in page["tasks"].as_array().expect("tasks") {
             assert_eq!(task["shortened"], true);
-            assert_eq!(task["args"][0], "ex_nap.wasm");
+            assert_eq!(task["spec"]["program"], "ex_nap.wasm");
             found.push(task["id"].as_u64().expect("a number"));
         }
         match page["next"].as_u64() {
@@ -293,7 +297,8 @@ fn a_batch_does_not_multiply_what_is_stored() {
     assert!(found.is_sorted_by(|a, b| a > b));
     // Alone it is whole.
     let task = daemon.task(found[0]);
-    assert_eq!(task["args"], json!(["ex_nap.wasm", piece]));
+    assert_eq!(task["spec"]["program"], "ex_nap.wasm");
+    assert_eq!(task["spec"]["args"], json!([piece]));
     assert!(task.get("shortened").is_none());
     let output = daemon.command(&["ps", "--limit", "1000"]);
     assert_eq!(text(&output.stdout).lines().count(), 201);

@@ -4,9 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dormouse::daemon::{Daemon as Embedded, Options as DaemonOptions, Spec, Submission, TaskInfo};
+use dormouse::daemon::{Daemon as Embedded, Options as DaemonOptions, TaskInfo};
 use dormouse::model::clock::{Clock as _, SimClock};
-use dormouse::model::{TaskId, TaskState, Timestamp};
+use dormouse::model::spec::{Moment, Schedule};
+use dormouse::model::{TaskId, TaskSpec, TaskState, Timestamp};
 use dormouse::store::Sqlite;
 use serde_json::{Value, json};
 use ureq::http::Method;
@@ -45,23 +46,19 @@ impl Simulated {
     async fn submit(&self, args: &[&str], every: Option<&str>, at: Option<u64>) -> TaskId {
         let wasm = std::fs::read(guest("ex_sleeper")).expect("it is there");
         let module = self.daemon.add_module(wasm).await.expect("it is a module");
-        let submission = Submission {
-            module: Some(module),
-            spec: Spec {
-                args: ["sleeper"]
-                    .iter()
-                    .chain(args)
-                    .map(|a| a.to_string())
-                    .collect(),
+        let spec = TaskSpec {
+            module: Some(module.into()),
+            program: Some("sleeper".into()),
+            args: args.iter().map(|a| a.to_string()).collect(),
+            schedule: Schedule {
+                at: at.map(|at| Moment::At(Timestamp::from_nanos(at))),
                 every: every.map(String::from),
-                // It goes by a clock that nobody sets.
-                limits: vec!["time=2h".parse().expect("a limit")],
-                ..Spec::default()
             },
-            at: at.map(Timestamp::from_nanos),
-            ..Submission::default()
+            // It goes by a clock that nobody sets.
+            limits: ["time=2h".parse().expect("a limit")].into(),
+            ..TaskSpec::default()
         };
-        let ids = self.daemon.submit(vec![submission]).await.expect("stored");
+        let ids = self.daemon.submit(vec![spec]).await.expect("stored");
         let id = ids.into_iter().next().expect("one");
         id.expect("it is taken")
     }
@@ -301,8 +298,16 @@ fn the_real_daemon_notices_that_its_clock_is_set() {
     let daemon = faked.start(data.path(), "UTC");
     let sleeper = daemon.submit("ex_sleeper", &["10", "0", "1"], json!({}));
     let other = daemon.submit("ex_sleeper", &["20", "0", "1"], json!({}));
-    let minutely = daemon.submit("c_args_env", &[], json!({"every": "* * * * *"}));
-    let secondly = daemon.submit("c_args_env", &[], json!({"every": "* * * * * *"}));
+    let minutely = daemon.submit(
+        "c_args_env",
+        &[],
+        json!({"schedule": {"every": "* * * * *"}}),
+    );
+    let secondly = daemon.submit(
+        "c_args_env",
+        &[],
+        json!({"schedule": {"every": "* * * * * *"}}),
+    );
     for id in [sleeper, other] {
         daemon.until(id, "hibernated");
     }
@@ -364,13 +369,13 @@ fn the_real_daemon_follows_its_time_zone() {
         ("@midnight", "2027-11-08T05:00:00.000Z"),
     ];
     for (every, wakes) in expected {
-        let id = daemon.submit("c_args_env", &[], json!({"every": every}));
+        let id = daemon.submit("c_args_env", &[], json!({"schedule": {"every": every}}));
         assert_eq!(daemon.task(id)["wakes"], wakes, "{every}");
     }
     let (status, told) = daemon.json(
         Method::POST,
         "/v1/tasks",
-        &json!({"module": daemon.upload("c_args_env"), "every": "1,,2 * * * *"}),
+        &json!({"module": daemon.upload("c_args_env"), "schedule": {"every": "1,,2 * * * *"}}),
     );
     assert_eq!(status, 400, "{told}");
     assert!(

@@ -32,8 +32,9 @@ fn rounds(count: usize) -> String {
 
 /// Submits `ex_spin` with checks.
 fn submit(daemon: &Daemon, count: usize) -> u64 {
-    let args = json!(["ex_spin", count.to_string()]);
-    let task = json!({"module": daemon.upload_as("ex_spin", true), "args": args});
+    let args = json!([count.to_string()]);
+    let module = daemon.upload_as("ex_spin", true);
+    let task = json!({"module": module, "program": "ex_spin", "args": args});
     let (status, task) = daemon.json(Method::POST, "/v1/tasks", &task);
     assert_eq!(status, 201, "{task}");
     task["id"].as_u64().expect("a number")

@@ -64,7 +64,7 @@ fn events(daemon: &Daemon) -> impl Iterator<Item = String> {
 fn tasks_run(daemon: &Daemon, work: &Path) {
     let dirs = json!([{"host": work, "guest": "/work"}]);
     let ids: Vec<u64> = (0..20)
-        .map(|_| daemon.submit("ex_nap", &[], json!({"dirs": dirs})))
+        .map(|_| daemon.submit("ex_nap", &[], json!({"mounts": dirs})))
         .collect();
     for id in ids {
         let task = daemon.until(id, "exited");
@@ -132,7 +132,7 @@ fn idle_connections_do_not_keep_peers_out() {
     let [a, b] = pair(&[]);
     let address = b.listens();
     let idle: Vec<TcpStream> = (0..1100).map(|_| connect(&address)).collect();
-    let more = json!({"at": "2100-01-01T00:00:00Z"});
+    let more = json!({"schedule": {"at": "2100-01-01T00:00:00Z"}});
     let id = a.daemon().submit("ex_nap", &[], more);
     let (status, gone) = a.migrate(id, "other");
     assert_eq!(status, 200, "{gone}");
@@ -171,7 +171,11 @@ fn trickles(mut stream: TcpStream, head: String) {
 fn connections_end_on_which_nothing_is_asked() {
     let data = folder();
     let daemon = Daemon::start(data.path(), &[]);
-    let id = daemon.submit("ex_nap", &[], json!({"at": "2100-01-01T00:00:00Z"}));
+    let id = daemon.submit(
+        "ex_nap",
+        &[],
+        json!({"schedule": {"at": "2100-01-01T00:00:00Z"}}),
+    );
     let head = |what: &str| {
         format!(
             "{what} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n",

@@ -25,7 +25,7 @@ const OPTIONS: [&str; 6] = [
 
 fn sleeper(module: &str) -> Value {
     let rounds = ROUNDS.to_string();
-    json!({"module": module, "args": ["sleeper", "0.01", "0.15", rounds]})
+    json!({"module": module, "program": "sleeper", "args": ["0.01", "0.15", rounds]})
 }
 
 /// Submits without end; gives the numbers that were told when the daemon has gone.

@@ -190,7 +190,7 @@ fn a_daemon_without_descriptors_waits_until_there_are_some() {
     let cache = folder();
     let daemon = start(data.path(), cache.path());
     let dirs = json!([{"host": files.path(), "guest": "/files"}]);
-    let id = asleep(&daemon, &json!({"dirs": dirs}));
+    let id = asleep(&daemon, &json!({"mounts": dirs}));
     // Its connection is there already, and is kept.
     let agent = ureq::Agent::new_with_defaults();
     let path = format!("http://{}/v1/tasks/{id}", daemon.address);
@@ -245,7 +245,7 @@ fn an_unreachable_mount_is_waited_out() {
     let here = files.path().join("here");
     fs::create_dir(&here).expect("a directory");
     let dirs = json!([{"host": here, "guest": "/files"}]);
-    let id = asleep(&daemon, &json!({"dirs": dirs}));
+    let id = asleep(&daemon, &json!({"mounts": dirs}));
     // The server's end of the device is closed when the shell ends.
     let mount = format!(
         "exec 5<>/dev/fuse && mount -i -t fuse -o fd=5,rootmode=40000,user_id=0,group_id=0 gone {}",
@@ -279,7 +279,7 @@ fn a_directory_that_is_gone_pauses_with_the_reason() {
     let (here, there) = (files.path().join("here"), files.path().join("there"));
     fs::create_dir(&here).expect("a directory");
     let dirs = json!([{"host": here, "guest": "/files"}]);
-    let id = asleep(&daemon, &json!({"dirs": dirs}));
+    let id = asleep(&daemon, &json!({"mounts": dirs}));
     fs::rename(&here, &there).expect("it is renamed");
     resume(&daemon, id);
     let task = daemon.until(id, "paused");

@@ -57,7 +57,8 @@ fn a_full_disk_refuses_new_tasks_and_loses_none() {
     let daemon = Daemon::start(data.path(), &["--hibernate-after", "100ms"]);
     let module = daemon.upload("ex_sleeper");
     let rounds = 6;
-    let task = json!({"module": module, "args": ["sleeper", "0.3", "0.2", rounds.to_string()]});
+    let task =
+        json!({"module": module, "program": "sleeper", "args": ["0.3", "0.2", rounds.to_string()]});
     let (status, told) = daemon.json(
         Method::POST,
         "/v1/batch",
@@ -114,7 +115,7 @@ fn a_daemon_starts_on_a_full_disk() {
             return;
         };
         let first = Daemon::start(data.path(), &[]);
-        let later = json!({"at": "2200-01-01T00:00:00Z"});
+        let later = json!({"schedule": {"at": "2200-01-01T00:00:00Z"}});
         let id = first.submit("ex_sleeper", &["0"], later);
         match end {
             "stopped" => assert_eq!(first.stop(), Some(0)),
@@ -155,7 +156,7 @@ fn commands_say_that_they_are_not_stored() {
     };
     let options = ["--hibernate-after", "1h", "--checkpoint", "1h"];
     let daemon = Daemon::start(data.path(), &options);
-    let later = json!({"at": "2200-01-01T00:00:00Z"});
+    let later = json!({"schedule": {"at": "2200-01-01T00:00:00Z"}});
     let pairs = [0, 1].map(|_| {
         [
             (daemon.submit("ex_sleeper", &["0"], later.clone()), "pause"),
@@ -171,7 +172,7 @@ fn commands_say_that_they_are_not_stored() {
     let spare = daemon.submit("ex_sleeper", &["0"], later);
     let filler = data.path().join("filler");
     // Until not even a change of a task fits.
-    let task = json!({"module": module, "args": ["sleeper", "0"], "at": "2200-01-01T00:00:00Z"});
+    let task = json!({"module": module, "program": "sleeper", "args": ["0"], "schedule": {"at": "2200-01-01T00:00:00Z"}});
     daemon.until_that("nothing can be stored", || {
         fill(&filler);
         let states = ["pause", "resume"].map(|act| daemon.act(spare, act).0);

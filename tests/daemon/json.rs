@@ -32,7 +32,7 @@ fn every_command_gives_json() {
     daemon.submit(
         "ex_nap",
         &[],
-        json!({"name": "later", "at": "2200-01-01T00:00:00Z"}),
+        json!({"name": "later", "schedule": {"at": "2200-01-01T00:00:00Z"}}),
     );
     daemon.until_that("it sleeps", || {
         (daemon.task(2)["sleeps"] != 0).then_some(())

@@ -23,7 +23,7 @@ fn fifty_hostile_tasks_end_and_another_is_served() {
     let tasks: Vec<(u64, &str)> = (0..50)
         .map(|number| {
             let (what, limits, says) = &kinds[number % kinds.len()];
-            let more = json!({"limits": limits, "dirs": dirs});
+            let more = json!({"limits": limits, "mounts": dirs});
             (daemon.submit("bug_hostile", &[what], more), *says)
         })
         .collect();
@@ -63,7 +63,7 @@ fn a_paused_task_gets_more_by_a_command_and_keeps_it() {
         let daemon = Daemon::start(data.path(), &["--engine", engine]);
         let module = daemon.upload_as("bug_hostile", true);
         let task = json!({
-            "module": module, "args": ["x", "spin"], "limits": {"cpu": "200ms"}, "on_limit": "pause",
+            "module": module, "program": "x", "args": ["spin"], "limits": {"cpu": "200ms"}, "on_limit": "pause",
         });
         let (status, task) = daemon.json(Method::POST, "/v1/tasks", &task);
         assert_eq!(status, 201, "{task}");
@@ -85,11 +85,11 @@ fn a_paused_task_gets_more_by_a_command_and_keeps_it() {
             let task = daemon.task(id);
             (task["state"] == "paused" && why(&task).contains("cpu=500ms")).then_some(task)
         });
-        assert_eq!(task["limits"], json!({"cpu": "500ms"}), "{task:#}");
+        assert_eq!(task["spec"]["limits"], json!({"cpu": "500ms"}), "{task:#}");
         daemon.kill();
 
         let daemon = Daemon::start(data.path(), &["--engine", engine]);
-        assert_eq!(daemon.task(id)["limits"], json!({"cpu": "500ms"}));
+        assert_eq!(daemon.task(id)["spec"]["limits"], json!({"cpu": "500ms"}));
         assert_eq!(daemon.act(id, "resume").0, 200);
         let task = daemon.until(id, "paused");
         assert!(why(&task).contains("the limit cpu=500ms"), "{task:#}");
@@ -107,7 +107,7 @@ fn a_sleeping_server_ends_at_its_limit_of_time() {
     let data = folder();
     let address = crate::ports::free_address();
     let daemon = Daemon::start(data.path(), &["--hibernate-after", "100ms"]);
-    let more = json!({"listen": [address], "limits": {"time": "1s"}});
+    let more = json!({"network": {"listen": [address]}, "limits": {"time": "1s"}});
     let id = daemon.submit("ex_greeter", &[], more);
     let task = daemon.until(id, "failed");
     assert!(task["sleeps"].as_u64() > Some(0), "{task:#}");
@@ -124,7 +124,8 @@ fn a_task_that_stays_paused_keeps_its_connections() {
     let data = folder();
     let address = crate::ports::free_address();
     let daemon = Daemon::start(data.path(), &["--hibernate-after", "100ms"]);
-    let more = json!({"listen": [address], "limits": {"time": "2s"}, "on_limit": "pause"});
+    let more =
+        json!({"network": {"listen": [address]}, "limits": {"time": "2s"}, "on_limit": "pause"});
     let id = daemon.submit("ex_greeter", &[], more);
     daemon.until(id, "hibernated");
     let stream = std::net::TcpStream::connect(&address).expect("somebody listens");
@@ -157,7 +158,8 @@ fn a_limit_for_a_period_pauses_and_the_next_period_lets_it_go_on() {
     let data = folder();
     let daemon = Daemon::start(data.path(), &[]);
     let module = daemon.upload_as("bug_hostile", true);
-    let task = json!({"module": module, "args": ["x", "spin"], "limits": {"cpu": "300ms/6s"}});
+    let task =
+        json!({"module": module, "program": "x", "args": ["spin"], "limits": {"cpu": "300ms/6s"}});
     let (_, task) = daemon.json(Method::POST, "/v1/tasks", &task);
     let id = task["id"].as_u64().expect("a number");
     let task = daemon.until(id, "paused");
@@ -219,9 +221,9 @@ fn directories_are_read_only_and_modules_known_by_their_digest() {
     assert_eq!(code, Some(0), "{said}");
     let id: u64 = id.trim().parse().expect("a number");
     let task = daemon.until(id, "exited");
-    assert_eq!(task["dirs"][0]["read_only"], true, "{task:#}");
+    assert_eq!(task["spec"]["mounts"][0]["read_only"], true, "{task:#}");
     assert_eq!(
-        (&task["clocks"], &task["random"]),
+        (&task["spec"]["clocks"], &task["spec"]["random"]),
         (&json!("virtual"), &json!("seed=1"))
     );
     assert!(task["sleeps"].as_u64() > Some(0), "{task:#}");
@@ -244,12 +246,12 @@ fn directories_are_read_only_and_modules_known_by_their_digest() {
     assert_eq!(submit(&resumable, &["world"]).0, Some(0));
 
     for (key, value) in [("clocks", "stopped"), ("random", "42")] {
-        let mut task = json!({"module": task["module"], "args": ["x"]});
+        let mut task = json!({"module": task["module"], "program": "x"});
         task[key] = json!(value);
         assert_eq!(daemon.json(Method::POST, "/v1/tasks", &task).0, 400);
     }
     let twice = json!([{"host": "/tmp", "guest": "/a"}, {"host": "/", "guest": "/a"}]);
-    let task = json!({"module": task["module"], "args": ["x"], "dirs": twice});
+    let task = json!({"module": task["module"], "program": "x", "mounts": twice});
     assert_eq!(daemon.json(Method::POST, "/v1/tasks", &task).0, 400);
 }
 
@@ -257,7 +259,8 @@ fn directories_are_read_only_and_modules_known_by_their_digest() {
 fn limits_of_the_process_are_refused_for_a_task() {
     let data = folder();
     let daemon = Daemon::start(data.path(), &[]);
-    let task = json!({"module": daemon.upload("c_exit"), "args": ["x"], "limits": {"stack": "1M"}});
+    let task =
+        json!({"module": daemon.upload("c_exit"), "program": "x", "limits": {"stack": "1M"}});
     let (status, answer) = daemon.json(Method::POST, "/v1/tasks", &task);
     assert_eq!(status, 400);
     assert!(
@@ -268,7 +271,7 @@ fn limits_of_the_process_are_refused_for_a_task() {
         "{answer}"
     );
     // A directory in memory counts as what it may hold.
-    let mut task = json!({"module": daemon.upload("c_exit"), "args": ["x"]});
+    let mut task = json!({"module": daemon.upload("c_exit"), "program": "x"});
     task["tmpfs"] = json!([{"guest": "/t", "size": 1u64 << 40}]);
     let (status, answer) = daemon.json(Method::POST, "/v1/tasks", &task);
     assert_eq!(status, 400);

@@ -165,7 +165,7 @@ fn a_task_that_was_run_in_three_deaths_of_the_daemon_is_set_aside() {
     let daemon = Daemon::start(data.path(), &options);
     let sleeper = daemon.submit("ex_sleeper", &["3600"], json!({}));
     let module = daemon.upload_as("bug_hostile", true);
-    let task = json!({"module": module, "args": ["x", "spin"]});
+    let task = json!({"module": module, "program": "x", "args": ["spin"]});
     let id = daemon.json(Method::POST, "/v1/tasks", &task).1["id"].as_u64();
     let id = id.expect("a number");
     // It is running for the daemon a moment before a worker has it.

@@ -17,7 +17,7 @@ fn a_task_moves_with_all_that_belongs_to_it() {
     let grants = json!({"dirs": [dir]});
     b.trusts("other", &a, grants);
     let more = json!({
-        "name": "walker", "env": {"COLOUR": "blue"}, "dirs": [{"host": dir, "guest": "/work"}],
+        "name": "walker", "env": {"COLOUR": "blue"}, "mounts": [{"host": dir, "guest": "/work"}],
         "limits": {"memory": "64M"}
     });
     let id = a.daemon().submit("ex_sleeper", &["0.2", "0.3", "12"], more);
@@ -54,13 +54,14 @@ fn a_task_moves_with_all_that_belongs_to_it() {
     let task = b.daemon().task(there);
     for (key, value) in [
         ("name", json!("walker")),
-        ("env", json!(["COLOUR"])),
-        ("dirs", json!([{"host": dir, "guest": "/work"}])),
+        ("variables", json!(["COLOUR"])),
         ("runs", json!(1)),
         ("submitted", left["submitted"].clone()),
     ] {
         assert_eq!(task[key], value, "{task}");
     }
+    let mounts = json!([{"host": dir, "guest": "/work"}]);
+    assert_eq!(task["spec"]["mounts"], mounts, "{task}");
     assert!(
         task["came_from"]
             .as_str()
@@ -87,12 +88,12 @@ fn what_waits_moves_as_it_waits() {
         .submit("ex_sleeper", &["0.2", "0.3", "5"], json!({}));
     a.daemon().until(paused, "hibernated");
     a.daemon().act(paused, "pause");
-    let later = json!({"at": "2100-01-01T00:00:00Z"});
+    let later = json!({"schedule": {"at": "2100-01-01T00:00:00Z"}});
     let later = a.daemon().submit("ex_sleeper", &["1", "1", "1"], later);
     let every = a.daemon().submit(
         "ex_sleeper",
         &["1", "1", "1"],
-        json!({"every": "0 0 1 1 *"}),
+        json!({"schedule": {"every": "0 0 1 1 *"}}),
     );
     let over = a.daemon().submit("c_args_env", &[], json!({}));
     a.daemon().until(over, "exited");
@@ -117,7 +118,7 @@ fn what_waits_moves_as_it_waits() {
         (&json!("hibernated"), &json!("2100-01-01T00:00:00.000Z"))
     );
     assert_eq!(
-        (&every["wakes"], &every["every"]),
+        (&every["wakes"], &every["spec"]["schedule"]["every"]),
         (&at, &json!("0 0 1 1 *"))
     );
     let id = paused["id"].as_u64().expect("a number");
@@ -179,15 +180,15 @@ fn what_is_missing_is_said_before_anything_stops() {
         .submit("ex_sleeper", &["9", "9", "9"], json!({"name": "taken"}));
     let cases = [
         (
-            json!({"dirs": [{"host": dir, "guest": "/d"}]}),
+            json!({"mounts": [{"host": dir, "guest": "/d"}]}),
             "is not granted",
         ),
         (
-            json!({"dirs": [{"host": &gone_dir, "guest": "/d"}]}),
+            json!({"mounts": [{"host": &gone_dir, "guest": "/d"}]}),
             "--dir HOST::/d",
         ),
         (
-            json!({"listen": ["127.0.0.1:0"]}),
+            json!({"network": {"listen": ["127.0.0.1:0"]}}),
             "listen on 127.0.0.1:0 is not granted",
         ),
         (json!({"name": "taken"}), "a task of the name"),
@@ -231,9 +232,9 @@ fn a_drain_moves_what_can_go_and_says_what_cannot() {
     c.trusts("other", &a, json!({}));
     let shared = folder();
     let dir = shared.path().to_str().expect("UTF-8");
-    let stays = json!({"dirs": [{"host": dir, "guest": "/d"}]});
+    let stays = json!({"mounts": [{"host": dir, "guest": "/d"}]});
     let stays = a.daemon().submit("ex_sleeper", &["9", "9", "9"], stays);
-    let batch = json!([{"module": a.daemon().upload("ex_sleeper"), "args": ["s", "0.1", "0.3", "40"], "count": 20}]);
+    let batch = json!([{"module": a.daemon().upload("ex_sleeper"), "program": "s", "args": ["0.1", "0.3", "40"], "count": 20}]);
     assert_eq!(a.daemon().json(Method::POST, "/v1/batch", &batch).0, 200);
     let output = a.daemon().command(&["drain"]);
     assert_eq!(output.status.code(), Some(79), "{output:?}");
@@ -302,7 +303,7 @@ fn a_connection_survives_moves_with_proxy() {
         stream.read_line(&mut answer).expect("an answer");
         answer.trim_end().to_string()
     };
-    let more = json!({"listen": [&address], "proxy_streams": true});
+    let more = json!({"network": {"listen": [&address], "proxy_streams": true}});
     let mut id = a.daemon().submit("ex_greeter", &[], more);
     a.daemon().until(id, "hibernated");
     let mut client = connect();

@@ -147,7 +147,7 @@ fn one_rule_says_what_is_a_file_and_what_is_a_task() {
         daemon.submit(
             "ex_nap",
             &[],
-            json!({"name": name, "at": "2200-01-01T00:00:00Z"}),
+            json!({"name": name, "schedule": {"at": "2200-01-01T00:00:00Z"}}),
         );
     }
     let url = daemon.url();

@@ -146,7 +146,11 @@ fn cut_connections_look_as_they_do_to_a_native_server() {
     let data = folder();
     let daemon = Daemon::start(data.path(), &["--hibernate-after", "20ms"]);
     let arguments = ["echo", &address, &count.to_string()];
-    let id = daemon.submit("net_probe", &arguments, json!({"allow_listen": [address]}));
+    let id = daemon.submit(
+        "net_probe",
+        &arguments,
+        json!({"network": {"allow_listen": [address]}}),
+    );
     daemon.until(id, "hibernated");
     let asleep = || daemon.until_asleep(id, Duration::from_millis(30));
     for (client, expected) in CLIENTS.iter().zip(&expected) {
@@ -266,7 +270,7 @@ fn an_http_server_answers_as_its_native_build_does() {
         let data = folder();
         let daemon = Daemon::start(data.path(), &["--hibernate-after", "20ms"]);
         let address = free_address();
-        let more = json!({"listen": [address], "engine": engine});
+        let more = json!({"network": {"listen": [address]}, "engine": engine});
         let id = daemon.submit("ex_http", &[], more);
         daemon.until(id, "hibernated");
         let asleep = || daemon.until_asleep(id, Duration::from_millis(30));
@@ -313,7 +317,7 @@ fn a_chat_room_sleeps_while_nobody_speaks() {
     let address = free_address();
     let options = ["--hibernate-after", "50ms"];
     let daemon = Daemon::start(data.path(), &options);
-    let more = json!({"allow_listen": [address]});
+    let more = json!({"network": {"allow_listen": [address]}});
     let id = daemon.submit("ex_chat", &[&address], more);
     daemon.until(id, "hibernated");
     let asleep = || daemon.until_asleep(id, Duration::from_millis(60));
@@ -383,7 +387,7 @@ fn a_datagram_wakes_a_server() {
     let data = folder();
     let address = free_address();
     let daemon = Daemon::start(data.path(), &["--hibernate-after", "20ms"]);
-    let more = json!({"allow_listen": [address]});
+    let more = json!({"network": {"allow_listen": [address]}});
     let id = daemon.submit("net_probe", &["udp-echo", &address, "12"], more);
     let client = std::net::UdpSocket::bind("127.0.0.1:0").expect("loopback");
     client.connect(&address).expect("an address");
@@ -413,7 +417,7 @@ fn a_sleep_with_sockets_ends_in_time() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
     let address = listener.local_addr().expect("it is bound").to_string();
     let daemon = Daemon::start(data.path(), &["--hibernate-after", "20ms"]);
-    let more = json!({"allow_connect": [address]});
+    let more = json!({"network": {"allow_connect": [address]}});
     let id = daemon.submit("net_probe", &["timeout", &address], more);
     let (mut stream, _) = listener.accept().expect("it connects");
     // It waits for 300 ms in vain, then says something and wants eight bytes.
@@ -430,7 +434,8 @@ fn a_sleep_with_sockets_ends_in_time() {
 fn rules_are_checked_and_shown() {
     let data = folder();
     let daemon = Daemon::start(data.path(), &[]);
-    let mut task = json!({"module": daemon.upload("net_probe"), "allow_connect": ["nonsense"]});
+    let mut task =
+        json!({"module": daemon.upload("net_probe"), "network": {"allow_connect": ["nonsense"]}});
     let (status, answer) = daemon.json(ureq::http::Method::POST, "/v1/tasks", &task);
     assert_eq!(status, 400, "{answer}");
     assert!(
@@ -438,10 +443,10 @@ fn rules_are_checked_and_shown() {
             .as_str()
             .is_some_and(|e| e.contains("HOST:PORTS"))
     );
-    task["allow_connect"] = json!(["10.0.0.0/8:80-90", "example.com:443"]);
+    task["network"]["allow_connect"] = json!(["10.0.0.0/8:80-90", "example.com:443"]);
     let (status, answer) = daemon.json(ureq::http::Method::POST, "/v1/tasks", &task);
     assert_eq!(status, 201, "{answer}");
-    assert_eq!(answer["allow_connect"], task["allow_connect"]);
+    assert_eq!(answer["spec"]["network"], task["network"]);
     // Without a grant it cannot do what it wants to.
     let address = free_address();
     let id = daemon.submit("net_probe", &["echo", &address, "1"], json!({}));
@@ -456,7 +461,7 @@ fn a_server_that_nobody_talks_to_is_left_alone() {
     let data = folder();
     let address = free_address();
     let daemon = Daemon::start(data.path(), &["--hibernate-after", "20ms"]);
-    let id = daemon.submit("ex_greeter", &[], json!({"listen": [address]}));
+    let id = daemon.submit("ex_greeter", &[], json!({"network": {"listen": [address]}}));
     daemon.until(id, "hibernated");
     let sleeps = daemon.task(id)["sleeps"].as_u64();
     std::thread::sleep(Duration::from_secs(12));

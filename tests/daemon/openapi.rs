@@ -124,7 +124,7 @@ fn the_daemon_does_what_its_description_says() {
     let module = daemon.upload("ex_nap");
     let over = daemon.submit("ex_nap", &[], json!({"name": "over"}));
     daemon.until(over, "exited");
-    let later = |name: &str| json!({"name": name, "at": "2100-01-01T00:00:00Z"});
+    let later = |name: &str| json!({"name": name, "schedule": {"at": "2100-01-01T00:00:00Z"}});
     let asleep = daemon.submit("ex_nap", &[], later("asleep"));
     let paused = daemon.submit("ex_nap", &[], later("paused"));
     assert_eq!(daemon.act(paused, "pause").0, 200);

@@ -10,7 +10,7 @@ fn asleep(daemon: &Daemon, names: &[&str]) {
         daemon.submit(
             "ex_nap",
             &[],
-            json!({"name": name, "at": "2200-01-01T00:00:00Z"}),
+            json!({"name": name, "schedule": {"at": "2200-01-01T00:00:00Z"}}),
         );
     }
 }
@@ -121,7 +121,7 @@ fn ps_sorts_goes_on_and_says_that_there_are_more() {
         ("c", "2201-01-01T00:00:00Z"),
         ("a", "2202-01-01T00:00:00Z"),
     ] {
-        daemon.submit("ex_nap", &[], json!({"name": name, "at": at}));
+        daemon.submit("ex_nap", &[], json!({"name": name, "schedule": {"at": at}}));
     }
     let listed = |arguments: &[&str]| {
         let output = daemon.command(&[&["ps", "--json"], arguments].concat());
@@ -215,7 +215,11 @@ fn a_scheduled_task_is_started_now_and_its_runs_are_remembered() {
     let data = folder();
     let daemon = Daemon::start(data.path(), &[]);
     // Not on the day on which this runs.
-    let job = daemon.submit("c_exit", &[], json!({"name": "job", "every": "0 0 29 2 *"}));
+    let job = daemon.submit(
+        "c_exit",
+        &[],
+        json!({"name": "job", "schedule": {"every": "0 0 29 2 *"}}),
+    );
     let wakes = daemon.task(job)["wakes"].clone();
     let runs = || json(&daemon.command(&["runs", "--json", "job"]));
     assert_eq!(runs()["runs"], json!([]));
@@ -262,7 +266,7 @@ fn a_scheduled_task_is_started_now_and_its_runs_are_remembered() {
     let later = daemon.submit(
         "ex_sleeper",
         &["3600"],
-        json!({"at": "2200-01-01T00:00:00Z"}),
+        json!({"schedule": {"at": "2200-01-01T00:00:00Z"}}),
     );
     assert_eq!(daemon.act(later, "start").0, 200);
     daemon.until_that("it sleeps", || {

@@ -96,7 +96,7 @@ impl World {
                 _ => SLEEPER,
             };
             let (module, _) = &self.guests[name];
-            let mut args = vec![name.to_string()];
+            let mut args = Vec::<String>::new();
             if name == SLEEPER {
                 let spread = [0.02, 0.3, 3.0][random.usize(..3)];
                 args.extend([
@@ -105,7 +105,7 @@ impl World {
                     random.usize(1..12).to_string(),
                 ]);
             }
-            let mut task = json!({"module": module, "args": args});
+            let mut task = json!({"module": module, "program": name, "args": args});
             if random.u8(..4) == 0 {
                 let engines = engines();
                 task["engine"] = json!(engines[random.usize(..engines.len())]);
@@ -342,7 +342,7 @@ fn account(world: &World, told: &BTreeSet<u64>) -> usize {
         let Some(last) = page.last() else { break };
         before = format!("&before={}", last["id"]);
         for task in &page {
-            let name = task["args"][0].as_str().expect("a name");
+            let name = task["spec"]["program"].as_str().expect("a name");
             let code = world.guests[name].1.code;
             assert_eq!(
                 (&task["state"], &task["exit_code"]),
@@ -372,10 +372,10 @@ fn list(world: &World, query: &str) -> Vec<Value> {
 
 fn check_output(world: &World, id: u64, task: &Value) {
     let output = world.daemon().output(id);
-    let args = task["args"].as_array().expect("arguments");
-    let name = args[0].as_str().expect("a name");
+    let (name, args) = (&task["spec"]["program"], &task["spec"]["args"]);
+    let name = name.as_str().expect("a name");
     if name == SLEEPER {
-        let rounds: usize = args[3]
+        let rounds: usize = args[2]
             .as_str()
             .and_then(|n| n.parse().ok())
             .expect("rounds");

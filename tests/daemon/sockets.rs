@@ -35,7 +35,7 @@ fn a_sleeping_server_wakes_for_a_connection_and_sleeps_again() {
     let address = free_address();
     let options = ["--hibernate-after", "100ms"];
     let mut daemon = Daemon::start(data.path(), &options);
-    let id = daemon.submit("ex_greeter", &[], json!({"listen": [address]}));
+    let id = daemon.submit("ex_greeter", &[], json!({"network": {"listen": [address]}}));
     for count in 1..=6 {
         let task = daemon.until_that("it sleeps", || {
             let task = daemon.task(id);
@@ -71,9 +71,9 @@ fn one_task_has_an_address_and_a_paused_one_has_none() {
     let data = folder();
     let address = free_address();
     let daemon = Daemon::start(data.path(), &["--hibernate-after", "100ms"]);
-    let first = daemon.submit("ex_greeter", &[], json!({"listen": [address]}));
+    let first = daemon.submit("ex_greeter", &[], json!({"network": {"listen": [address]}}));
     daemon.until(first, "hibernated");
-    let second = daemon.submit("ex_greeter", &[], json!({"listen": [address]}));
+    let second = daemon.submit("ex_greeter", &[], json!({"network": {"listen": [address]}}));
     let task = daemon.until(second, "paused");
     let error = task["error"].as_str().expect("why");
     assert!(error.contains(&format!("task {first} does")), "{error}");
@@ -92,7 +92,7 @@ fn a_server_sleeps_with_its_connections() {
     let data = folder();
     let address = free_address();
     let daemon = Daemon::start(data.path(), &["--hibernate-after", "100ms"]);
-    let id = daemon.submit("ex_greeter", &[], json!({"listen": [address]}));
+    let id = daemon.submit("ex_greeter", &[], json!({"network": {"listen": [address]}}));
     daemon.until(id, "hibernated");
     let mut stream = connect(&address);
     for count in 1..=5 {
@@ -131,7 +131,7 @@ fn connections_of_a_killed_daemon_are_reset() {
     let address = free_address();
     let options = ["--hibernate-after", "100ms"];
     let daemon = Daemon::start(data.path(), &options);
-    let id = daemon.submit("ex_greeter", &[], json!({"listen": [address]}));
+    let id = daemon.submit("ex_greeter", &[], json!({"network": {"listen": [address]}}));
     daemon.until(id, "hibernated");
     let mut stream = connect(&address);
     writeln!(stream.get_mut(), "x").expect("it is sent");
@@ -156,7 +156,7 @@ fn a_copy_has_no_connections() {
     let (data, files) = (folder(), folder());
     let address = free_address();
     let daemon = Daemon::start(data.path(), &["--hibernate-after", "100ms"]);
-    let id = daemon.submit("ex_greeter", &[], json!({"listen": [address]}));
+    let id = daemon.submit("ex_greeter", &[], json!({"network": {"listen": [address]}}));
     daemon.until(id, "hibernated");
     let mut stream = connect(&address);
     writeln!(stream.get_mut(), "x").expect("it is sent");

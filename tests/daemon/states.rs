@@ -35,7 +35,11 @@ fn tasks_are_paused_resumed_killed_and_removed() {
     // One waits in memory, one in the store, one has not begun.
     let warm = daemon.submit("ex_sleeper", &["1", "0", "2"], json!({}));
     let cold = daemon.submit("ex_sleeper", &["6"], json!({}));
-    let later = daemon.submit("ex_sleeper", &["0"], json!({"at": "2200-01-01T00:00:00Z"}));
+    let later = daemon.submit(
+        "ex_sleeper",
+        &["0"],
+        json!({"schedule": {"at": "2200-01-01T00:00:00Z"}}),
+    );
     daemon.until(warm, "parked");
     daemon.until(cold, "hibernated");
     daemon.until(later, "hibernated");
@@ -107,13 +111,13 @@ fn a_schedule_starts_a_task_again_and_again() {
     let id = daemon.submit(
         "c_args_env",
         &[],
-        json!({"every": "* * * * * *", "name": "often"}),
+        json!({"schedule": {"every": "* * * * * *"}, "name": "often"}),
     );
     let task = daemon.until_that("it ran three times", || {
         let task = daemon.task(id);
         (task["runs"].as_u64() >= Some(3)).then_some(task)
     });
-    assert_eq!(task["every"], "* * * * * *");
+    assert_eq!(task["spec"]["schedule"]["every"], "* * * * * *");
     let (status, task) = daemon.act(id, "kill");
     assert_eq!((status, &task["state"]), (200, &json!("failed")), "{task}");
     let runs = task["runs"].clone();
@@ -207,7 +211,7 @@ fn a_task_whose_directory_is_gone_is_kept_until_it_is_back() {
     let daemon = Daemon::start(data.path(), &[]);
     let host = inside.to_str().expect("UTF-8");
     let dirs = json!([{"host": host, "guest": "/data"}]);
-    let id = daemon.submit("ex_sleeper", &["2"], json!({"dirs": dirs}));
+    let id = daemon.submit("ex_sleeper", &["2"], json!({"mounts": dirs}));
     daemon.until(id, "hibernated");
     let away = dir.path().join("away");
     std::fs::rename(&inside, &away).expect("it is renamed");
@@ -249,7 +253,8 @@ fn a_crowd_that_waits_in_memory_shares_the_places() {
     let data = folder();
     let daemon = Daemon::start(data.path(), &["--hibernate-after", "1h"]);
     let module = daemon.upload("ex_sleeper");
-    let task = json!([{"module": module, "args": ["sleeper", "0.5", "1", "4"], "count": 2500}]);
+    let task =
+        json!([{"module": module, "program": "sleeper", "args": ["0.5", "1", "4"], "count": 2500}]);
     let (status, _) = daemon.json(Method::POST, "/v1/batch", &task);
     assert_eq!(status, 200);
     daemon.until_that("all are over", || {

@@ -42,8 +42,8 @@ print(rows[0][0] if rows else '')";
 fn bulk(daemon: &Daemon, count: u64, size: usize) -> Vec<u64> {
     let module = daemon.upload("ex_sleeper");
     let task = json!({
-        "module": module, "args": ["sleeper", "0"], "env": {"FILL": "x".repeat(size)},
-        "at": "2200-01-01T00:00:00Z", "count": count
+        "module": module, "program": "sleeper", "args": ["0"], "env": {"FILL": "x".repeat(size)},
+        "schedule": {"at": "2200-01-01T00:00:00Z"}, "count": count
     });
     let (status, told) = daemon.json(Method::POST, "/v1/batch", &json!([task]));
     assert_eq!(status, 200, "{told}");
@@ -72,7 +72,11 @@ fn removed_tasks_give_their_room_back() {
     let data = folder();
     let daemon = Daemon::start(data.path(), &[]);
     let ids = bulk(&daemon, 300, 50_000);
-    let kept = daemon.submit("ex_nap", &[], json!({"at": "2200-01-01T00:00:00Z"}));
+    let kept = daemon.submit(
+        "ex_nap",
+        &[],
+        json!({"schedule": {"at": "2200-01-01T00:00:00Z"}}),
+    );
     // So that it stands in the file, and not in the WAL alone.
     let full = daemon.until_that("the file has grown", || {
         (store(&["compact"], data.path()).status.success() && size(data.path()) > 15_000_000)
@@ -119,7 +123,11 @@ fn a_store_of_another_format_is_refused_and_left_alone() {
     let data = folder();
     let file = data.path().join("store.sqlite");
     let daemon = Daemon::start(data.path(), &[]);
-    daemon.submit("ex_nap", &[], json!({"at": "2200-01-01T00:00:00Z"}));
+    daemon.submit(
+        "ex_nap",
+        &[],
+        json!({"schedule": {"at": "2200-01-01T00:00:00Z"}}),
+    );
     daemon.stop();
     let known = sqlite(&file, &["PRAGMA user_version"]);
     sqlite(&file, &["PRAGMA user_version = 4"]);

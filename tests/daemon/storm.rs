@@ -23,8 +23,7 @@ fn a_storm_of_requests_leaves_every_task_whole() {
     let daemon = Daemon::start(data.path(), &options);
     let module = daemon.upload("ex_sleeper");
     let rounds = ROUNDS.to_string();
-    let task =
-        json!({"module": module, "args": ["sleeper", "0.02", "0.4", rounds], "count": TASKS});
+    let task = json!({"module": module, "program": "sleeper", "args": ["0.02", "0.4", rounds], "count": TASKS});
     let (status, _) = daemon.json(Method::POST, "/v1/batch", &json!([task]));
     assert_eq!(status, 200);
     std::thread::scope(|scope| {

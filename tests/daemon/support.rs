@@ -259,8 +259,7 @@ impl Daemon {
 
     /// Submits a guest with arguments and whatever else; gives its number.
     pub fn submit(&self, name: &str, args: &[&str], more: Value) -> u64 {
-        let args: Vec<&str> = std::iter::once(name).chain(args.iter().copied()).collect();
-        let mut task = json!({"module": self.upload(name), "args": args});
+        let mut task = json!({"module": self.upload(name), "program": name, "args": args});
         for (key, value) in more.as_object().into_iter().flatten() {
             task[key] = value.clone();
         }

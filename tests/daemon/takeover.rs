@@ -44,7 +44,7 @@ fn an_upgrade_drops_no_connection() {
     let options = ["--hibernate-after", "200ms", "--peer-listen", "127.0.0.1:0"];
     let mut daemon = Daemon::start(data.path(), &options);
     let servers = [&warm, &cold].map(|address| {
-        let id = daemon.submit("ex_greeter", &[], json!({"listen": [address]}));
+        let id = daemon.submit("ex_greeter", &[], json!({"network": {"listen": [address]}}));
         daemon.until(id, "hibernated");
         id
     });

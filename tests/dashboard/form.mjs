@@ -25,7 +25,7 @@ await test("every field of the form reaches the task", async (page) => {
   await page.type("#submit [name=name]", "all-of-it");
   await page.select("#submit [name=engine]", "wasmtime");
   await page.click("#submit [name=preempt]");
-  await addRow(page, "dirs", { host, guest: "/work", access: "ro" });
+  await addRow(page, "mounts", { host, guest: "/work", access: "ro" });
   await addRow(page, "tmpfs", { guest: "/tmp", size: "2M" });
   await addRow(page, "tmpfs", { guest: "/scratch" });
   await page.click("#submit [name=accept_changed_files]");
@@ -43,25 +43,27 @@ await test("every field of the form reaches the task", async (page) => {
   await sendForm(page);
   await paneIs(page, "hibernated");
   const { body: task } = await ask("GET", `/v1/tasks/${numberIn(page)}`);
+  assert.deepEqual([task.name, task.variables], ["all-of-it", ["A", "B"]]);
   const wanted = {
-    name: "all-of-it",
-    args: ["ex_sleeper.wasm", "3600", "two words", "its"],
-    env: ["A", "B"],
+    program: "ex_sleeper.wasm",
+    args: ["3600", "two words", "its"],
     engine: "wasmtime",
-    dirs: [{ host, guest: "/work", read_only: true }],
+    mounts: [{ host, guest: "/work", read_only: true }],
     tmpfs: [{ guest: "/tmp", size: 2 << 20 }, { guest: "/scratch", size: 64 << 20 }],
-    listen: ["127.0.0.1:0"],
-    allow_connect: ["example.com:443", "10.0.0.0/8:80-90"],
-    allow_listen: ["127.0.0.1:*"],
-    proxy_streams: true,
+    network: {
+      listen: ["127.0.0.1:0"],
+      allow_connect: ["example.com:443", "10.0.0.0/8:80-90"],
+      allow_listen: ["127.0.0.1:*"],
+      proxy_streams: true,
+    },
     limits: { cpu: "10m/d", memory: "64M" },
     on_limit: "end",
-    every: "30 4 1 1 *",
+    schedule: { every: "30 4 1 1 *" },
     restart: "on-failure",
     clocks: "virtual",
     random: "seed=42",
   };
-  for (const [key, value] of Object.entries(wanted)) assert.deepEqual(task[key], value, key);
+  for (const [key, value] of Object.entries(wanted)) assert.deepEqual(task.spec[key], value, key);
   assert.equal(task.module, await upload("ex_sleeper", "?preempt=true"), "with checks");
   assert.notEqual(task.module, await upload("ex_sleeper"));
   // And the pane shows it.
@@ -104,13 +106,13 @@ await test("many are submitted at once", async (page) => {
 // Each with what the API itself says, so that page and daemon cannot drift apart.
 const WRONG = [
   ["name", (page) => page.type("#submit [name=name]", "a b"), { name: "a b" }],
-  ["every", (page) => page.type("#submit [name=every]", "whenever"), { every: "whenever" }],
-  ["every", (page) => page.type("#submit [name=every]", "0 0 30 2 *"), { every: "0 0 30 2 *" }],
-  ["at", (page) => page.$eval("#submit [name=at]", (input) => (input.value = "2999-01-01T00:00")), { at: "2999-01-01T00:00:00.000Z" }],
+  ["every", (page) => page.type("#submit [name=every]", "whenever"), { schedule: { every: "whenever" } }],
+  ["every", (page) => page.type("#submit [name=every]", "0 0 30 2 *"), { schedule: { every: "0 0 30 2 *" } }],
+  ["at", (page) => page.$eval("#submit [name=at]", (input) => (input.value = "2999-01-01T00:00")), { schedule: { at: "2999-01-01T00:00:00.000Z" } }],
   ["random", (page) => page.type("#submit [name=random]", "dice"), { random: "dice" }],
-  ["allow_connect", (page) => page.type("#submit [name=allow_connect]", "example.com:443\nnowhere"), { allow_connect: ["example.com:443", "nowhere"] }],
-  ["allow_listen", (page) => page.type("#submit [name=allow_listen]", "here"), { allow_listen: ["here"] }],
-  ["listen", (page) => page.type("#submit [name=listen]", "here"), { listen: ["here"] }],
+  ["allow_connect", (page) => page.type("#submit [name=allow_connect]", "example.com:443\nnowhere"), { network: { allow_connect: ["example.com:443", "nowhere"] } }],
+  ["allow_listen", (page) => page.type("#submit [name=allow_listen]", "here"), { network: { allow_listen: ["here"] } }],
+  ["listen", (page) => page.type("#submit [name=listen]", "here"), { network: { listen: ["here"] } }],
   ["limits value", (page) => addRow(page, "limits", { name: "cpu", value: "ten" }), { limits: { cpu: "ten" } }],
   ["tmpfs size", (page) => addRow(page, "tmpfs", { guest: "/t", size: "much" }), { tmpfs: [{ guest: "/t", size: "much" }] }],
   ["tmpfs size", (page) => addRow(page, "tmpfs", { guest: "/t", size: "65M" }), { tmpfs: [{ guest: "/t", size: "65M" }] }],
@@ -118,11 +120,11 @@ const WRONG = [
     await addRow(page, "tmpfs", { guest: "/t" });
     await addRow(page, "tmpfs", { guest: "/t" });
   }, { tmpfs: [{ guest: "/t" }, { guest: "/t" }] }],
-  ["dirs host", (page) => addRow(page, "dirs", { guest: "/w" }), { dirs: [{ host: "", guest: "/w" }] }],
-  ["dirs guest", async (page) => {
-    await addRow(page, "dirs", { host: "/tmp", guest: "/w" });
-    await addRow(page, "dirs", { host: "/srv", guest: "/w" });
-  }, { dirs: [{ host: "/tmp", guest: "/w" }, { host: "/srv", guest: "/w" }] }],
+  ["mounts host", (page) => addRow(page, "mounts", { guest: "/w" }), { mounts: [{ host: "", guest: "/w" }] }],
+  ["mounts guest", async (page) => {
+    await addRow(page, "mounts", { host: "/tmp", guest: "/w" });
+    await addRow(page, "mounts", { host: "/srv", guest: "/w" });
+  }, { mounts: [{ host: "/tmp", guest: "/w" }, { host: "/srv", guest: "/w" }] }],
 ];
 
 for (const [field, fill, body] of WRONG) {
@@ -180,7 +182,7 @@ await test("mistakes of the page's own words stand at their fields", async (page
 });
 
 await test("a taken name is said at the field before the module is sent", async (page) => {
-  await ask("POST", "/v1/tasks", { module: await upload("ex_sleeper"), args: ["x", "3600"], name: "taken" });
+  await ask("POST", "/v1/tasks", { module: await upload("ex_sleeper"), program: "x", args: ["3600"], name: "taken" });
   await opened(page);
   await page.type("#submit [name=name]", "taken");
   await sendForm(page);

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { addRow, ask, chooseFile, faults, focusIs, guest, open, openForm, openGroup, origin, paneIs, sendForm, taskIn, test, text, token, until, upload } from "./harness.mjs";
 
 async function sleeper(more = {}) {
-  const { body } = await ask("POST", "/v1/tasks", { module: await upload("ex_sleeper"), args: ["x", "3600"], ...more });
+  const { body } = await ask("POST", "/v1/tasks", { module: await upload("ex_sleeper"), program: "x", args: ["3600"], ...more });
   await taskIn(body.id, "hibernated");
   return body.id;
 }
@@ -59,7 +59,7 @@ await test("a token and a task in one address: the token goes, the task stays", 
 });
 
 await test("states and pages are in the address", async (page) => {
-  await ask("POST", "/v1/batch", [{ module: await upload("ex_sleeper"), args: ["x", "360000"], count: 60 }]);
+  await ask("POST", "/v1/batch", [{ module: await upload("ex_sleeper"), program: "x", args: ["360000"], count: 60 }]);
   await open(page);
   await page.click("#states button.hibernated");
   await until(page, () => document.querySelector("#filter").textContent === "only hibernated");
@@ -167,7 +167,7 @@ await test("on a phone the pane covers the page, and nothing under it is reached
   await openForm(page);
   await chooseFile(page, guest("c_hello_sleep"));
   for (const group of ["Files", "Limits"]) await openGroup(page, group);
-  await addRow(page, "dirs", {});
+  await addRow(page, "mounts", {});
   await addRow(page, "limits", {});
   const wide = await page.$eval("#submit", (dialog) => dialog.scrollWidth - dialog.clientWidth);
   assert.ok(wide <= 0, `${wide} pixels too wide`);
@@ -180,7 +180,7 @@ for (const scheme of ["light", "dark"]) {
       { name: "prefers-reduced-motion", value: "reduce" },
     ]);
     const { body: task } = await ask("POST", "/v1/tasks", {
-      module: await upload("ex_spin", "?preempt=true"), args: ["spin", "100000"], limits: { cpu: "100ms" }, on_limit: "pause",
+      module: await upload("ex_spin", "?preempt=true"), program: "spin", args: ["100000"], limits: { cpu: "100ms" }, on_limit: "pause",
     });
     await taskIn(task.id, "paused");
     await open(page);
@@ -195,7 +195,7 @@ for (const scheme of ["light", "dark"]) {
     await openForm(page);
     await chooseFile(page, guest("c_hello_sleep"));
     for (const group of ["Files", "Network", "Limits", "Schedule", "Time and random numbers"]) await openGroup(page, group);
-    for (const list of ["dirs", "tmpfs", "limits"]) await addRow(page, list, {});
+    for (const list of ["mounts", "tmpfs", "limits"]) await addRow(page, list, {});
     await page.type("#submit [name=every]", "whenever");
     await sendForm(page);
     await page.waitForSelector("#submit .note");

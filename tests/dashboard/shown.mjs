@@ -14,7 +14,7 @@ await test("text that turns a line around or hides in it is shown, not obeyed", 
   const hostile = "a\u202egnp.exe\u0007\u2066b\u061c\u200bc\u2028d\ufeff\u{e0041}\u001b[31m";
   const module = await upload("c_args_env");
   const { body: task } = await ask("POST", "/v1/tasks", {
-    module, args: ["x", hostile], env: { "N\u202eX": hostile }, restart: "never",
+    module, program: "x", args: [hostile], env: { "N\u202eX": hostile }, restart: "never",
   });
   await taskIn(task.id, "exited");
   await open(page, `task=${task.id}`);
@@ -39,7 +39,7 @@ await test("text that turns a line around or hides in it is shown, not obeyed", 
 
 await test("letters of all scripts and joined emoji stay as they are", async (page) => {
   const names = ["日本", "فارسی‌ها", "👩‍💻", "ñ é"];
-  const { body: task } = await ask("POST", "/v1/tasks", { module: await upload("c_args_env"), args: ["x", ...names] });
+  const { body: task } = await ask("POST", "/v1/tasks", { module: await upload("c_args_env"), program: "x", args: [...names] });
   await open(page, `task=${task.id}`);
   await paneIs(page, "exited");
   assert.ok((await text(page, "#fields")).includes(names.join(" ")));
@@ -68,8 +68,8 @@ file.execute("UPDATE tasks SET spec = x'01c1' WHERE id = ?", (sys.argv[2],))`;
 await test("a directory to be read only says so, also after an import that says nothing", async (page) => {
   const [free, fixed] = ["free", "fixed"].map((name) => mkdtempSync(join(data, name)));
   const { body: task } = await ask("POST", "/v1/tasks", {
-    module: await upload("ex_sleeper"), args: ["x", "3600"],
-    dirs: [{ host: free, guest: "/free" }, { host: fixed, guest: "/fixed", read_only: true }],
+    module: await upload("ex_sleeper"), program: "x", args: ["3600"],
+    mounts: [{ host: free, guest: "/free" }, { host: fixed, guest: "/fixed", read_only: true }],
   });
   await taskIn(task.id, "hibernated");
   const said = `${free} as /free, ${fixed} as /fixed, read-only`;
@@ -82,8 +82,8 @@ await test("a directory to be read only says so, also after an import that says 
   await chooseFile(page, file);
   await until(page, () => !document.querySelector("#of-snapshot").hidden);
   await openGroup(page, "Files");
-  await addRow(page, "dirs", { host: `${free}::/free` });
-  await addRow(page, "dirs", { host: `${fixed}::/fixed` });
+  await addRow(page, "mounts", { host: `${free}::/free` });
+  await addRow(page, "mounts", { host: `${fixed}::/fixed` });
   await sendForm(page);
   await until(page, (id) => document.querySelector("#pane-number").textContent.startsWith("Task ") &&
     !document.querySelector("#pane-number").textContent.startsWith(`Task ${id} `), task.id);
@@ -100,13 +100,13 @@ await test("the form takes HOST::GUEST:ro as the command does", async (page) => 
     await openForm(page);
     await chooseFile(page, guest("c_hello_sleep"));
     await openGroup(page, "Files");
-    await addRow(page, "dirs", { host: word });
+    await addRow(page, "mounts", { host: word });
     await sendForm(page);
     await paneIs(page, "exited");
     const made = new URL(page.url()).hash.slice("#task=".length);
     assert.ok(Number(made) > Number(id), "the new one is shown");
     const { body: found } = await ask("GET", `/v1/tasks/${made}`);
-    assert.deepEqual(found.dirs, wanted.dirs, word);
+    assert.deepEqual(found.spec.mounts, wanted.spec.mounts, word);
   }
 });
 
@@ -138,7 +138,7 @@ await test("large numbers fit their cards at every width", async (page) => {
 
 await test("a paused task is given more of what it had reached", async (page) => {
   const { body: task } = await ask("POST", "/v1/tasks", {
-    module: await upload("ex_spin", "?preempt=true"), args: ["spin", "100000"],
+    module: await upload("ex_spin", "?preempt=true"), program: "spin", args: ["100000"],
     limits: { cpu: "200ms" }, on_limit: "pause",
   });
   await taskIn(task.id, "paused");
@@ -162,7 +162,7 @@ await test("a paused task is given more of what it had reached", async (page) =>
   await until(page, () => document.querySelector("#fields").textContent.includes("cpu=1h"));
   assert.equal(await page.$eval("#raise", (form) => form.hidden), true);
   const { body: after } = await ask("GET", `/v1/tasks/${task.id}`);
-  assert.deepEqual([after.limits, after.on_limit], [{ cpu: "1h" }, "end"]);
+  assert.deepEqual([after.spec.limits, after.spec.on_limit], [{ cpu: "1h" }, "end"]);
   await press(page, "Kill");
   await page.waitForSelector("#sure[open]");
   await page.click("#sure-yes");
@@ -170,7 +170,7 @@ await test("a paused task is given more of what it had reached", async (page) =>
 });
 
 await test("what was refused stays on the page until it can be read", async (page) => {
-  const { body: task } = await ask("POST", "/v1/tasks", { module: await upload("ex_sleeper"), args: ["x", "3600"] });
+  const { body: task } = await ask("POST", "/v1/tasks", { module: await upload("ex_sleeper"), program: "x", args: ["3600"] });
   await taskIn(task.id, "hibernated");
   await open(page, `task=${task.id}`);
   await paneIs(page, "hibernated");

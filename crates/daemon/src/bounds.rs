@@ -4,8 +4,9 @@
 use std::path::Path;
 
 use crate::error::Error;
-use crate::model::{Unfit, check_environment};
-use crate::spec::Spec;
+use crate::model::spec::MOST_BYTES;
+use crate::model::{TaskSpec, Unfit, check_environment};
+use crate::stored::encoding::to_named_bytes;
 
 /// Directories, in memory or of the host's.
 const DIRS: usize = 256;
@@ -16,117 +17,94 @@ const LISTENERS: usize = 256;
 /// Rules of each kind for what a guest may reach.
 const RULES: usize = 1024;
 
-/// Limits, each of which may be there more than once.
-const LIMITS: usize = 64;
-
 /// Bytes of a path, the same as the system's `PATH_MAX`.
 const PATH: usize = 4096;
 
-/// Bytes of any other word: an address, a rule, an engine, a schedule.
-const WORD: usize = 512;
-
-impl Spec {
-    /// Refuses what is too large, or what no guest can be given.
-    pub(super) fn check_bounds(&self) -> Result<(), Error> {
-        self.check_environment()?;
-        let counts = [
-            ("dirs", "directories", self.dirs.len(), DIRS),
-            ("tmpfs", "directories", self.tmpfs.len(), DIRS),
-            ("dirs", "rights", self.world.read_only.len(), DIRS),
-            ("listen", "addresses", self.listen.len(), LISTENERS),
-            ("allow_connect", "rules", self.allow_connect.len(), RULES),
-            ("allow_listen", "rules", self.allow_listen.len(), RULES),
-            ("limits", "limits", self.limits.len(), LIMITS),
-        ];
-        for (field, what, count, most) in counts {
-            if count > most {
-                let error = format!("a task may have {most} {what} here, and this has {count}");
-                return Err(too_large(field, error));
-            }
+/// Refuses what is too large, or what no guest can be given.
+pub(crate) fn check_bounds(spec: &TaskSpec) -> Result<(), Error> {
+    check_texts(spec)?;
+    let counts = [
+        ("mounts", "directories", spec.mounts.len(), DIRS),
+        ("tmpfs", "directories", spec.tmpfs.len(), DIRS),
+        (
+            "network.listen",
+            "addresses",
+            spec.network.listen.len(),
+            LISTENERS,
+        ),
+    ];
+    let rules = spec.network.rules();
+    let rules = rules.map(|(field, _, rules)| (field, "rules", rules.len(), RULES));
+    for (field, what, count, most) in counts.into_iter().chain(rules) {
+        if count > most {
+            let error = format!("a task may have {most} {what} here, and this has {count}");
+            return Err(too_large(field, error));
         }
-        for (place, (host, guest)) in self.dirs.iter().enumerate() {
-            short(&format!("dirs[{place}].host"), host, PATH)?;
-            short(&format!("dirs[{place}].guest"), guest, PATH)?;
-        }
-        for (place, (guest, _)) in self.tmpfs.iter().enumerate() {
-            short(&format!("tmpfs[{place}].guest"), guest, PATH)?;
-        }
-        let lists = [
-            ("listen", &self.listen),
-            ("allow_connect", &self.allow_connect),
-            ("allow_listen", &self.allow_listen),
-        ];
-        for (field, texts) in lists {
-            for (place, text) in texts.iter().enumerate() {
-                short(&format!("{field}[{place}]"), text, WORD)?;
-            }
-        }
-        let words = [
-            ("engine", &self.engine),
-            ("every", &self.every),
-            ("clocks", &self.world.clocks),
-            ("random", &self.world.random),
-        ];
-        for (field, word) in words {
-            short(field, word.as_deref().unwrap_or_default(), WORD)?;
-        }
-        Ok(())
     }
-
-    fn check_environment(&self) -> Result<(), Error> {
-        let Err(unfit) = check_environment(&self.args, &self.env) else {
-            return Ok(());
-        };
-        let error = unfit.to_string();
-        let of_args = self.args.iter().any(|text| text.contains('\0'));
-        let length = |(name, value): &(String, String)| name.len() + value.len();
-        let args: usize = self.args.iter().map(String::len).sum();
-        Err(match unfit {
-            Unfit::Name(_) => Error::Request(error).at("env"),
-            Unfit::ZeroByte(_) if of_args => Error::Request(error).at("args"),
-            Unfit::ZeroByte(_) => Error::Request(error).at("env"),
-            Unfit::TooLarge(_) if args >= self.env.iter().map(length).sum() => {
-                too_large("args", error)
-            }
-            Unfit::TooLarge(_) => too_large("env", error),
-        })
+    for (place, mount) in spec.mounts.iter().enumerate() {
+        short(&format!("mounts[{place}].host"), &mount.host, PATH)?;
+        short(&format!("mounts[{place}].guest"), &mount.guest, PATH)?;
     }
+    for (place, dir) in spec.tmpfs.iter().enumerate() {
+        short(&format!("tmpfs[{place}].guest"), &dir.guest, PATH)?;
+    }
+    for (place, text) in spec.network.listen.iter().enumerate() {
+        short(&format!("network.listen[{place}]"), text, MOST_BYTES)?;
+    }
+    // Rules, engines and the like were bounded when they were read.
+    let every = spec.schedule.every.as_deref().unwrap_or_default();
+    short("schedule.every", every, MOST_BYTES)
+}
 
-    /// About how many bytes it takes in the store.
-    pub fn size(&self) -> u64 {
-        let texts = self.args.iter().map(String::len).sum::<usize>();
-        let pairs = |pairs: &[(String, String)]| {
-            let pair = pairs.iter().map(|(a, b)| a.len() + b.len());
-            pair.sum::<usize>()
-        };
-        let words = self.listen.iter().chain(&self.allow_connect);
-        let words = words
-            .chain(&self.allow_listen)
-            .map(String::len)
-            .sum::<usize>();
-        let names = self
-            .tmpfs
-            .iter()
-            .map(|(guest, _)| guest.len())
-            .sum::<usize>();
-        let count = self.args.len() + 2 * (self.env.len() + self.dirs.len());
-        (texts + pairs(&self.env) + pairs(&self.dirs) + words + names + count) as u64
+/// Arguments and environment.
+fn check_texts(spec: &TaskSpec) -> Result<(), Error> {
+    let (mut args, env) = (spec.args.clone(), spec.environment());
+    args.extend(spec.program.clone());
+    let Err(unfit) = check_environment(&args, &env) else {
+        return Ok(());
+    };
+    let error = unfit.to_string();
+    let of_args = args.iter().any(|text| text.contains('\0'));
+    let length = |(name, value): &(String, String)| name.len() + value.len();
+    let length_of_args: usize = args.iter().map(String::len).sum();
+    Err(match unfit {
+        Unfit::Name(_) => Error::Request(error).at("env"),
+        Unfit::ZeroByte(_) if of_args => Error::Request(error).at("args"),
+        Unfit::ZeroByte(_) => Error::Request(error).at("env"),
+        Unfit::TooLarge(_) if length_of_args >= env.iter().map(length).sum() => {
+            too_large("args", error)
+        }
+        Unfit::TooLarge(_) => too_large("env", error),
+    })
+}
+
+/// Refuses directories of the host's that are named from where the daemon happens to be.
+pub(crate) fn check_hosts(spec: &TaskSpec) -> Result<(), Error> {
+    for (place, mount) in spec.mounts.iter().enumerate() {
+        let field = format!("mounts[{place}].host");
+        check_host(&mount.host).map_err(|error| Error::Request(error).at(field))?;
+    }
+    Ok(())
+}
+
+/// Refuses a directory of the host's that is named from where the daemon happens to be.
+///
+/// # Errors
+/// Names it.
+pub(crate) fn check_host(host: &str) -> Result<(), String> {
+    match Path::new(host).is_absolute() {
+        true => Ok(()),
+        false if host.is_empty() => Err("a directory of the host's has no path".into()),
+        false => Err(format!(
+            "the directory {host:?} must be given by its whole path, which begins with '/'"
+        )),
     }
 }
 
-/// Refuses directories of the host's whose paths depend on where the daemon happens to run.
-///
-/// # Errors
-/// Names the first of them.
-pub(crate) fn check_hosts<'a>(hosts: impl IntoIterator<Item = &'a String>) -> Result<(), String> {
-    let mut hosts = hosts.into_iter();
-    match hosts.find(|host| !Path::new(host).is_absolute()) {
-        Some(host) if host.is_empty() => Err("a directory of the host's has no path".into()),
-        Some(host) => Err(format!(
-            "the directory {host:?} must be given by its whole path, which begins with '/'"
-        )),
-        None => Ok(()),
-    }
+/// How many bytes it takes in the store.
+pub(crate) fn stored_size(spec: &TaskSpec) -> u64 {
+    // What cannot be written down is refused when it is stored.
+    to_named_bytes(spec).map_or(0, |bytes| bytes.len() as u64)
 }
 
 fn too_large(field: &str, error: String) -> Error {
@@ -149,89 +127,49 @@ fn short(field: &str, text: &str, most: usize) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn every_field_is_bounded() {
-        let word = || "x".repeat(WORD + 1);
-        let path = || "x".repeat(PATH + 1);
-        let many = |count: usize| vec!["x".to_string(); count + 1];
-        let pairs = |count: usize| vec![("x".to_string(), "x".to_string()); count + 1];
-        let usual = Spec::default();
-        assert!(usual.check_bounds().is_ok());
+        let word = "x".repeat(MOST_BYTES + 1);
+        let path = "x".repeat(PATH + 1);
+        let env: Vec<String> = (0..200_000).map(|n| format!("n{n}")).collect();
+        let env: BTreeMap<&str, &str> = env.iter().map(|name| (name.as_str(), "x")).collect();
+        let mount = json!({"host": "x", "guest": "x"});
         let cases = [
-            Spec {
-                args: vec!["x".repeat(2 << 20)],
-                ..usual.clone()
-            },
-            Spec {
-                env: pairs(200_000),
-                ..usual.clone()
-            },
-            Spec {
-                dirs: pairs(DIRS),
-                ..usual.clone()
-            },
-            Spec {
-                dirs: vec![(path(), "x".into())],
-                ..usual.clone()
-            },
-            Spec {
-                dirs: vec![("/".into(), path())],
-                ..usual.clone()
-            },
-            Spec {
-                tmpfs: vec![("x".into(), 1); DIRS + 1],
-                ..usual.clone()
-            },
-            Spec {
-                tmpfs: vec![(path(), 1)],
-                ..usual.clone()
-            },
-            Spec {
-                listen: many(LISTENERS),
-                ..usual.clone()
-            },
-            Spec {
-                listen: vec![word()],
-                ..usual.clone()
-            },
-            Spec {
-                allow_connect: many(RULES),
-                ..usual.clone()
-            },
-            Spec {
-                allow_connect: vec![word()],
-                ..usual.clone()
-            },
-            Spec {
-                allow_listen: many(RULES),
-                ..usual.clone()
-            },
-            Spec {
-                allow_listen: vec![word()],
-                ..usual.clone()
-            },
-            Spec {
-                engine: Some(word()),
-                ..usual.clone()
-            },
-            Spec {
-                every: Some(word()),
-                ..usual.clone()
-            },
+            json!({"args": ["x".repeat(2 << 20)]}),
+            json!({"program": "x".repeat(2 << 20)}),
+            json!({ "env": env }),
+            json!({"mounts": vec![mount; DIRS + 1]}),
+            json!({"mounts": [{"host": path, "guest": "x"}]}),
+            json!({"mounts": [{"host": "/", "guest": path}]}),
+            json!({"tmpfs": vec![json!({"guest": "x", "size": 1}); DIRS + 1]}),
+            json!({"tmpfs": [{"guest": path, "size": 1}]}),
+            json!({"network": {"listen": vec!["x"; LISTENERS + 1]}}),
+            json!({"network": {"listen": [word]}}),
+            json!({"network": {"allow_connect": vec!["x:1"; RULES + 1]}}),
+            json!({"network": {"allow_connect": [word]}}),
+            json!({"network": {"allow_listen": vec!["x:1"; RULES + 1]}}),
+            json!({"network": {"allow_listen": [word]}}),
+            json!({ "engine": word }),
+            json!({ "clocks": word }),
+            json!({ "random": word }),
+            json!({"schedule": {"every": word}}),
         ];
-        for spec in cases {
-            let shown = format!("{spec:?}").chars().take(80).collect::<String>();
-            assert!(
-                matches!(spec.check_bounds(), Err(Error::TooLarge { .. })),
-                "{shown}"
-            );
+        for case in cases {
+            let shown: String = case.to_string().chars().take(80).collect();
+            let read = crate::http::read_spec(case);
+            let checked = read.and_then(|spec| check_bounds(&spec));
+            let too_large = matches!(checked, Err(Error::TooLarge { .. }));
+            assert!(too_large, "{shown}: {checked:?}");
         }
-        let zero = Spec {
-            dirs: vec![("/\0".into(), "x".into())],
-            ..usual
-        };
-        assert!(matches!(zero.check_bounds(), Err(Error::Field { .. })));
+        assert!(check_bounds(&TaskSpec::default()).is_ok());
+        let zero = json!({"mounts": [{"host": "/\0", "guest": "x"}]});
+        let zero = crate::http::read_spec(zero).expect("a spec");
+        assert!(matches!(check_bounds(&zero), Err(Error::Field { .. })));
     }
 }

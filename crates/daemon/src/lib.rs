@@ -55,7 +55,7 @@ mod workers;
 
 pub use self::{
     daemon::{
-        Daemon, Options, Submission,
+        Daemon, Options,
         check::check as check_store,
         info::{Outputs, Piece, TaskInfo, Trouble},
     },
@@ -69,12 +69,12 @@ pub use self::{
         target::{BlobKind, InquiryAnswer, PeerGrants},
     },
     sockets::TaskSockets,
-    spec::{LimitChanges, Spec, World},
+    spec::LimitChanges,
     stored::{
         history::{History, Run},
         status::{MovedTo, Status},
     },
-    time::{calendar::next_occurrence, restart::Restart},
+    time::calendar::next_occurrence,
     workers::output::FreshOutput,
 };
 pub use crate::task::{HeldSocket, Role};

@@ -1,203 +1,72 @@
-//! What is submitted, and what is known of a task: the two things that a store keeps as bytes.
-//!
-//! Both are MessagePack arrays behind a byte that says which form they have, because a million tasks
-//! would pay for names. A form that has been released is never edited.
-
-use std::collections::BTreeSet;
+//! What a daemon makes of what a task is started with.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
+use crate::bounds::check_bounds;
 use crate::error::Error;
-use crate::model::{Limits, OnLimit, Setting};
-use crate::task::{Access, Clocks, Engine, Grants, Randomness, Rule, TmpDir};
-use crate::time::restart::Restart;
+use crate::model::spec::Settings;
+use crate::model::{OnLimit, TaskSpec};
+use crate::task::Engine;
 
-/// What is submitted.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Spec {
-    /// Arguments; the first is by custom the module's file name.
-    pub args: Vec<String>,
-    /// Environment variables.
-    pub env: Vec<(String, String)>,
-    /// Directories: the host's path and the guest's name for it.
-    pub dirs: Vec<(String, String)>,
-    /// The engine's name; `None` is the daemon's own choice.
-    pub engine: Option<String>,
-    /// A cron expression by which the task starts again and again.
-    pub every: Option<String>,
-    /// Go on even if files that the task has open were changed in the meantime.
-    pub accept_changed_files: bool,
-    /// Addresses to listen on; the guest finds the sockets from descriptor 3 on.
-    #[serde(default)]
-    pub listen: Vec<String>,
-    /// What the guest may connect to, as `HOST:PORTS`.
-    #[serde(default)]
-    pub allow_connect: Vec<String>,
-    /// Where the guest may bind sockets of its own, as `HOST:PORTS`.
-    #[serde(default)]
-    pub allow_listen: Vec<String>,
-    /// Directories in memory: the guest's name for each, and how many bytes it may hold.
-    #[serde(default)]
-    pub tmpfs: Vec<(String, u64)>,
-    /// Connections are carried to where the task moves; else they are reset then.
-    #[serde(default)]
-    pub proxy_streams: bool,
-    /// Limits that are not as the daemon has them.
-    #[serde(default)]
-    pub limits: Vec<Setting>,
-    /// What becomes of the task when it reaches one.
-    #[serde(default)]
-    pub on_limit: Option<OnLimit>,
-    /// When it is started anew.
-    #[serde(default)]
-    pub restart: Option<Restart>,
-    /// What else of its world is not as usual. Must stay the last field: it is left out where there is nothing.
-    #[serde(default, skip_serializing_if = "World::is_usual")]
-    pub world: World,
-}
-
-/// What a task's world is like.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct World {
-    /// Guest names of directories of which it is said whether they may only be read.
-    pub read_only: Vec<(String, bool)>,
-    /// What its clocks tell: `host` or `virtual`.
-    pub clocks: Option<String>,
-    /// Where its random numbers come from: `host`, or a seed such as `seed=42`.
-    pub random: Option<String>,
-}
-
-impl World {
-    fn is_usual(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-impl Spec {
-    /// The limits of the task, over those of the daemon.
-    pub(crate) fn limits(&self, daemon: &Limits) -> Limits {
-        let mut limits = daemon.with(self.limits.iter().copied());
-        limits.on_limit = self.on_limit.or(limits.on_limit);
-        limits
-    }
-
-    /// Takes other limits over.
-    pub(super) fn take(&mut self, more: &LimitChanges) {
-        for setting in &more.limits {
-            self.limits.retain(|old| old.limit != setting.limit);
-            self.limits.push(*setting);
-        }
-        self.on_limit = more.on_limit.or(self.on_limit);
-    }
-
-    /// Whether it may write to a directory.
-    pub(super) fn access(&self, guest: &str) -> Access {
-        let said = self.world.read_only.iter().find(|(name, _)| name == guest);
-        match said {
-            None => Access::Kept,
-            Some((_, true)) => Access::ReadOnly,
-            Some((_, false)) => Access::ReadWrite,
-        }
-    }
-
-    /// What its clocks tell.
-    pub(super) fn clocks(&self) -> Result<Option<Clocks>, Error> {
-        let clocks = self.world.clocks.as_deref().map(str::parse);
-        clocks.transpose().map_err(Error::Request)
-    }
-
-    /// Where its random numbers come from.
-    pub(super) fn random(&self) -> Result<Option<Randomness>, Error> {
-        let random = self.world.random.as_deref().map(str::parse);
-        random.transpose().map_err(Error::Request)
-    }
-
-    /// The directories in memory.
-    pub(super) fn tmpfs(&self) -> Vec<TmpDir> {
-        let dirs = self.tmpfs.iter().cloned();
-        dirs.map(|(guest, limit)| TmpDir { guest, limit }).collect()
-    }
-
-    /// What the guest may reach.
-    ///
-    /// # Errors
-    /// Where a rule is none.
-    pub(super) fn grants(&self) -> Result<Grants, Error> {
-        let rules = |texts: &[String], field: &str| {
-            let rules = texts.iter().enumerate().map(|(place, text)| {
-                let rule = text.parse::<Rule>();
-                rule.map_err(|error| Error::Request(error).at(format!("{field}[{place}]")))
-            });
-            rules.collect::<Result<Vec<_>, _>>()
-        };
-        Ok(Grants::new(
-            rules(&self.allow_connect, "allow_connect")?,
-            rules(&self.allow_listen, "allow_listen")?,
-        ))
-    }
-
+/// What a daemon does with what a task is started with.
+pub(crate) trait Submitted {
     /// Refuses what no task can be given.
-    pub(super) fn check(&self) -> Result<(), Error> {
-        self.check_bounds()?;
-        self.grants()?;
-        self.clocks().map_err(|error| error.at("clocks"))?;
-        self.random().map_err(|error| error.at("random"))?;
-        check_limits(&self.limits)?;
-        self.check_listen()?;
-        self.check_dirs()
-    }
-
-    fn check_listen(&self) -> Result<(), Error> {
-        for (place, address) in self.listen.iter().enumerate() {
-            let parts = address.rsplit_once(':');
-            let fits = |(host, port): (&str, &str)| !host.is_empty() && port.parse::<u16>().is_ok();
-            if !parts.is_some_and(fits) {
-                let text = format!("{address:?} is no address; write 127.0.0.1:8080 or [::1]:8080");
-                return Err(Error::Request(text).at(format!("listen[{place}]")));
-            }
-        }
-        Ok(())
-    }
-
-    /// Every directory has both its names, and the guest's is of one directory, in memory or not.
-    fn check_dirs(&self) -> Result<(), Error> {
-        let mut names = BTreeSet::new();
-        let dirs = self.dirs.iter().enumerate();
-        let dirs = dirs.map(|(place, (host, guest))| (format!("dirs[{place}]"), Some(host), guest));
-        let tmpfs = self.tmpfs.iter().enumerate();
-        let tmpfs = tmpfs.map(|(place, (guest, _))| (format!("tmpfs[{place}]"), None, guest));
-        for (field, host, guest) in dirs.chain(tmpfs) {
-            if host.is_some_and(String::is_empty) {
-                let text = "a directory of the host's has no path".into();
-                return Err(Error::Request(text).at(format!("{field}.host")));
-            }
-            let text = match (guest.is_empty(), names.insert(guest)) {
-                (true, _) => "a directory has no name for the guest".into(),
-                (false, false) => format!("two directories are to be called {guest}"),
-                (false, true) => continue,
-            };
-            return Err(Error::Request(text).at(format!("{field}.guest")));
-        }
-        Ok(())
-    }
+    fn check(&self) -> Result<(), Error>;
 
     /// The engine to run on.
-    pub(super) fn engine(&self, default: Engine) -> Result<Engine, Error> {
-        match &self.engine {
-            None => Ok(default),
-            Some(name) => name
-                .parse()
-                .map_err(|error| Error::Request(error).at("engine")),
+    fn engine_or(&self, default: Engine) -> Engine;
+
+    /// Takes other limits over.
+    fn take(&mut self, more: &LimitChanges);
+}
+
+impl Submitted for TaskSpec {
+    fn check(&self) -> Result<(), Error> {
+        check_bounds(self)?;
+        if let Some(field) = self.not_for_a_daemon() {
+            let text = format!("`{field}` is for `dormouse run`, and not for a task of a daemon's");
+            return Err(Error::Request(text).at(field));
         }
+        check_limits(&self.limits)?;
+        check_listen(self)?;
+        self.check_directories()
+            .map_err(|wrong| Error::Request(wrong.error).at(wrong.field))
+    }
+
+    fn engine_or(&self, default: Engine) -> Engine {
+        self.engine.unwrap_or(default)
+    }
+
+    fn take(&mut self, more: &LimitChanges) {
+        self.limits.extend(&more.limits);
+        self.on_limit = more.on_limit.or(self.on_limit);
     }
 }
 
-/// Other limits for a task that is paused.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+fn check_listen(spec: &TaskSpec) -> Result<(), Error> {
+    for (place, address) in spec.network.listen.iter().enumerate() {
+        let parts = address.rsplit_once(':');
+        let fits = |(host, port): (&str, &str)| !host.is_empty() && port.parse::<u16>().is_ok();
+        if !parts.is_some_and(fits) {
+            let text = format!("{address:?} is no address; write 127.0.0.1:8080 or [::1]:8080");
+            return Err(Error::Request(text).at(format!("network.listen[{place}]")));
+        }
+    }
+    Ok(())
+}
+
+/// Other limits for a paused task that is to go on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct LimitChanges {
-    /// Limits that it has from now on.
-    pub limits: Vec<Setting>,
-    /// What becomes of it when it reaches one.
+    /// Limits by name, such as `{"cpu": "20m"}`; the task has them from then on.
+    #[serde(skip_serializing_if = "Settings::is_empty")]
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    pub limits: Settings,
+    /// What becomes of the task when it reaches one: `end` or `pause`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub on_limit: Option<OnLimit>,
 }
 
@@ -208,7 +77,7 @@ impl LimitChanges {
 }
 
 /// Refuses limits that no task can have for itself.
-pub(super) fn check_limits(limits: &[Setting]) -> Result<(), Error> {
+pub(super) fn check_limits(limits: &Settings) -> Result<(), Error> {
     let of_process = limits.iter().find(|setting| setting.limit.is_of_process());
     match of_process {
         Some(setting) => {
@@ -225,28 +94,39 @@ pub(super) fn check_limits(limits: &[Setting]) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stored::encoding::{from_bytes, to_bytes};
+    use crate::model::spec::Clocks;
+    use crate::stored::encoding::{from_bytes, to_named_bytes};
 
     #[test]
     fn what_is_stored_reads_back_and_is_short() {
-        let spec = Spec {
-            args: vec!["nap.wasm".into(), "7".into()],
-            ..Spec::default()
+        let spec = TaskSpec {
+            program: Some("nap.wasm".into()),
+            args: vec!["7".into()],
+            ..TaskSpec::default()
         };
-        let bytes = to_bytes(&spec).expect("encodes");
+        let bytes = to_named_bytes(&spec).expect("encodes");
         assert!(bytes.len() < 29, "{}", bytes.len());
-        assert_eq!(from_bytes::<Spec>(&bytes).expect("decodes"), spec);
-        let unusual = Spec {
-            world: World {
-                clocks: Some("virtual".into()),
-                ..World::default()
-            },
+        assert_eq!(from_bytes::<TaskSpec>(&bytes).expect("decodes"), spec);
+        let unusual = TaskSpec {
+            clocks: Some(Clocks::Virtual),
             ..spec
         };
-        let longer = to_bytes(&unusual).expect("encodes");
-        assert_eq!(from_bytes::<Spec>(&longer).expect("decodes"), unusual);
-        assert!(from_bytes::<Spec>(&[]).is_err());
-        assert!(from_bytes::<Spec>(&[9, 1]).is_err());
-        assert!(from_bytes::<Spec>(&bytes[..bytes.len() - 1]).is_err());
+        let longer = to_named_bytes(&unusual).expect("encodes");
+        assert_eq!(from_bytes::<TaskSpec>(&longer).expect("decodes"), unusual);
+        assert!(from_bytes::<TaskSpec>(&[]).is_err());
+        assert!(from_bytes::<TaskSpec>(&[9, 1]).is_err());
+        assert!(from_bytes::<TaskSpec>(&bytes[..bytes.len() - 1]).is_err());
+    }
+
+    /// What a sleeper of the scale benchmark takes.
+    #[test]
+    fn a_sleeper_of_a_million_is_short() {
+        let spec = TaskSpec {
+            program: Some("sleeper".into()),
+            args: vec!["1000000".into()],
+            ..TaskSpec::default()
+        };
+        let bytes = to_named_bytes(&spec).expect("encodes");
+        assert!(bytes.len() <= 33, "{}", bytes.len());
     }
 }

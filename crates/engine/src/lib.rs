@@ -56,9 +56,7 @@ mod wasmedge;
 #[cfg(feature = "wasmtime")]
 mod wasmtime;
 
-use std::fmt;
-use std::str::FromStr;
-
+pub use dormouse_model::spec::EngineKind;
 pub use error::{Error, NoRoom};
 pub use interrupt::Interrupt;
 pub use start::{engine, stack};
@@ -66,50 +64,3 @@ pub use traits::{Ending, Engine, Flow, Growth, Guest, HostCallback, Instance, Mo
 
 /// Bytes of native stack that a guest may use: what `main` has on Linux by default.
 pub const GUEST_STACK: usize = 8 << 20;
-
-/// The engines that dormouse can run guests on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum EngineKind {
-    /// Wasmtime with Cranelift; part of the binary.
-    Wasmtime,
-    /// WasmEdge with its LLVM compiler; needs the system's libwasmedge.
-    WasmEdge,
-}
-
-impl EngineKind {
-    /// All engines, built in or not.
-    pub const ALL: [Self; 2] = [Self::Wasmtime, Self::WasmEdge];
-
-    /// The engines that this build contains.
-    pub fn available() -> impl Iterator<Item = Self> {
-        Self::ALL.into_iter().filter(|kind| kind.is_available())
-    }
-
-    /// Whether this build contains the engine.
-    pub fn is_available(self) -> bool {
-        match self {
-            Self::Wasmtime => cfg!(feature = "wasmtime"),
-            Self::WasmEdge => cfg!(feature = "wasmedge"),
-        }
-    }
-}
-
-impl fmt::Display for EngineKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Wasmtime => "wasmtime",
-            Self::WasmEdge => "wasmedge",
-        })
-    }
-}
-
-impl FromStr for EngineKind {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.to_string() == text)
-            .ok_or_else(|| format!("no engine is called {text:?}; there are wasmtime and wasmedge"))
-    }
-}

@@ -42,7 +42,7 @@ impl fmt::Display for Unfit {
             ),
             Self::Name(name) => write!(
                 f,
-                "{:?} cannot be the name of a variable: a name is not empty and has no '=' in it",
+                "{:?} is no name of a variable: a name is not empty and has no '=' in it",
                 short(name)
             ),
             Self::TooLarge(found) => write!(

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use crate::spec::as_text;
 
 mod limit;
 mod setting;
@@ -19,6 +19,7 @@ pub use limit::{Limit, Unit};
 pub use setting::Setting;
 use units::show_time;
 pub use units::{duration, parse_bytes, parse_time};
+pub(crate) use units::{exact_time, show_bytes};
 pub use used::Used;
 
 /// What is different in a daemon, where nobody watches.
@@ -28,9 +29,10 @@ const DAEMON: [(Limit, &str); 3] = [
     (Limit::Output, "4G/d"),
 ];
 
+as_text!(OnLimit);
+
 /// What becomes of a task that reaches a limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnLimit {
     /// It ends.
     #[default]

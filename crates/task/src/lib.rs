@@ -139,10 +139,10 @@ pub use cache::leave;
 pub use cache::remove_unfinished;
 pub use error::TaskError;
 
+pub use dormouse_model::spec::Policy;
 pub use functions::{HostCall, HostFunctions, HostFuture, HostReply};
 pub use handle::TaskHandle;
 pub use module_bytes::check_packed;
-pub use policy::Policy;
 pub use program::Program;
 pub use progress::{LogObserver, Observer, Progress, Work, quiet};
 pub use run::{Ended, time_ends};

@@ -7,10 +7,11 @@
 //!    `- ready <-' reactor
 //! ```
 
-use super::policy::Policy;
+use super::policy::{patience_ends, suspends_at_once};
 use super::reactor;
 use super::task::{Parked, Step, Task};
 use crate::model::error::Error;
+use crate::model::spec::Policy;
 
 /// How a run ended.
 #[derive(Debug)]
@@ -68,13 +69,13 @@ impl Task {
             if ready && let Step::Exited(code) = self.step()? {
                 return Ok(Some(code));
             }
-            if handle.is_asked() || policy.suspends_at_once(self) {
+            if handle.is_asked() || suspends_at_once(policy, self) {
                 return Ok(None);
             }
             tokio::select! {
                 biased;
                 () = handle.asked() => return Ok(None),
-                () = policy.patience_ends(self.wait()) => return Ok(None),
+                () = patience_ends(policy, self.wait()) => return Ok(None),
                 () = time_ends(self) => self.check_time()?,
                 ready = reactor::ready(self) => ready?,
             }

@@ -1,10 +1,9 @@
 //! What a guest is started with, and what its host gives it.
 
-use dormouse_model::Limits;
+use dormouse_model::spec::{Clocks, Randomness};
+use dormouse_model::{Limit, Limits, TaskSpec};
 
-use crate::clocks::Clocks;
 use crate::fs::HostDir;
-use crate::random::Randomness;
 use crate::sock::{Grants, HeldSocket, Listener};
 use crate::stdio::{Input, Output};
 use crate::tmpfs::TmpDir;
@@ -45,4 +44,38 @@ pub struct Bindings {
     /// At a resume: sockets that were kept for the guest while it slept. Those that its snapshot
     /// does not name are closed.
     pub held: Vec<HeldSocket>,
+}
+
+impl Bindings {
+    /// What a guest gets of a spec, by a host with these limits: the one place where grants, clocks,
+    /// random numbers, directories and limits are made of what was asked for. Standard streams and
+    /// sockets are the host's to add.
+    pub fn from_spec(spec: &TaskSpec, host: &Limits) -> (Config, Self) {
+        let limits = spec.limits(host);
+        let most = limits.value(Limit::Tmpfs);
+        let tmpfs = spec.tmpfs.iter().map(|dir| TmpDir {
+            guest: dir.guest.clone(),
+            limit: dir.size.map_or(most, |size| size.0),
+        });
+        let config = Config {
+            args: spec.arguments(),
+            env: spec.environment(),
+            tmpfs: tmpfs.collect(),
+        };
+        let dirs = spec.mounts.iter().map(|mount| HostDir {
+            guest: mount.guest.clone(),
+            host: mount.host.clone().into(),
+            access: mount.access,
+        });
+        let network = &spec.network;
+        let bindings = Self {
+            dirs: dirs.collect(),
+            limits,
+            grants: Grants::new(network.allow_connect.clone(), network.allow_listen.clone()),
+            clocks: spec.clocks,
+            random: spec.random,
+            ..Self::default()
+        };
+        (config, bindings)
+    }
 }

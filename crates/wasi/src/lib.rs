@@ -103,16 +103,14 @@ mod stdio;
 mod tmpfs;
 
 pub use bindings::{Bindings, Config};
-pub use clocks::{ClockV1, Clocks, VirtualTimeV1};
+pub use clocks::{ClockV1, VirtualTimeV1};
+pub use dormouse_model::spec::{Access, Clocks, Randomness, Rule};
 pub use error::Error;
 pub use fs::{
-    Access, DeletedV1, DirV1, EntryV1, FileType, FileV1, HostDir, IdentityV1, OpenMode,
-    RestoreOptions,
+    DeletedV1, DirV1, EntryV1, FileType, FileV1, HostDir, IdentityV1, OpenMode, RestoreOptions,
 };
 pub use p1::{Ctx, Errno, FdKindV1, FdV1, Function, Outcome, Source, StateV1};
-pub use random::{Randomness, SeededV1};
-pub use sock::{
-    Asleep, Grants, HeldSocket, Listener, PhaseV1, Role, Rule, SocketV1, Watch, Watched,
-};
+pub use random::SeededV1;
+pub use sock::{Asleep, Grants, HeldSocket, Listener, PhaseV1, Role, SocketV1, Watch, Watched};
 pub use stdio::{Input, Output, Sink, Stream};
 pub use tmpfs::{BodyV1, NodeV1, OpenNodeV1, TimesV1, TmpDir, TmpfsV1};

@@ -1,46 +1,9 @@
 //! Where a guest's random numbers come from: the host, or a stream that a seed determines.
 
-use std::fmt;
-use std::str::FromStr;
-
+use dormouse_model::spec::Randomness;
 use serde::{Deserialize, Serialize};
 
 use crate::errno::{Errno, Result};
-
-/// Where random numbers come from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Randomness {
-    /// The host's own: unpredictable, and not part of a snapshot.
-    #[default]
-    Host,
-    /// A stream that this number determines, the same in every run. The numbers are no secret to
-    /// anybody who knows the seed, so that they are unfit for keys.
-    Seed(u64),
-}
-
-impl FromStr for Randomness {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let seed = text.strip_prefix("seed=").map(str::parse);
-        match (text, seed) {
-            ("host", _) => Ok(Self::Host),
-            (_, Some(Ok(seed))) => Ok(Self::Seed(seed)),
-            _ => Err(format!(
-                "{text:?} is neither host nor a seed such as seed=42"
-            )),
-        }
-    }
-}
-
-impl fmt::Display for Randomness {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Host => f.write_str("host"),
-            Self::Seed(seed) => write!(f, "seed={seed}"),
-        }
-    }
-}
 
 /// A seeded stream in a snapshot: which one, and how far it has been read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,15 +87,4 @@ mod tests {
     }
 
     const FIRST: [u8; 4] = [46, 203, 222, 17];
-
-    #[test]
-    fn words_read_back() {
-        for text in ["host", "seed=0", "seed=18446744073709551615"] {
-            let read: Randomness = text.parse().expect(text);
-            assert_eq!(read.to_string(), text);
-        }
-        for wrong in ["", "seed", "seed=", "seed=-1", "42"] {
-            assert!(wrong.parse::<Randomness>().is_err(), "{wrong}");
-        }
-    }
 }

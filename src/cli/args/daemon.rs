@@ -15,7 +15,7 @@ pub(crate) use self::moving::{Decide, Drain, Migrate, Moves, Peers, PeersCommand
 pub(crate) use self::remote::Remote;
 pub(crate) use self::serve::Serve;
 pub(crate) use self::store::{DataDir, Store, StoreCommand};
-pub(crate) use self::submit::{Connections, DaemonTask, Export, Import, Submit};
+pub(crate) use self::submit::{Export, Import, Submit};
 pub(crate) use self::tasks::{Logs, Ps, Runs, Sort, Tasks, Top};
 use super::examples::after_help;
 

@@ -1,22 +1,24 @@
-//! The flags that say what a guest is, what it is given, and when it is suspended.
+//! The flags that say what a guest is, what it is given, and when it is suspended. Each group has a
+//! method `say`, which writes what was given into a [`TaskSpec`].
 
 use std::path::PathBuf;
 
+use crate::cli::parse::guest::{Variable, mount, tmpfs};
 use crate::cli::parse::time::{Span, period};
 use crate::instrument::Transform;
-use crate::task::Policy;
-use crate::wasi::{Clocks, Randomness, Rule};
+use crate::model::TaskSpec;
+use crate::model::spec::{Clocks, Module, Mount, Policy, Randomness, Rule, Tmpfs};
 
 /// A program and what it starts with. All of it travels in snapshots.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Program {
     /// Set an environment variable of the guest; NAME alone takes its value from here.
     #[arg(long, value_name = "NAME[=VALUE]")]
-    pub env: Vec<String>,
+    pub env: Vec<Variable>,
     /// Give the guest a directory in memory, which travels in its snapshot; of SIZE bytes at most
     /// (64M).
-    #[arg(long, value_name = "GUEST[=SIZE]")]
-    pub tmpfs: Vec<String>,
+    #[arg(long, value_name = "GUEST[=SIZE]", value_parser = tmpfs)]
+    pub tmpfs: Vec<Tmpfs>,
     /// Put a check into loops and calls, so that the guest can be suspended while it computes.
     #[arg(long)]
     pub preempt: bool,
@@ -38,17 +40,54 @@ pub(crate) struct Program {
     pub command: Vec<String>,
 }
 
+impl Program {
+    /// # Errors
+    /// Where the module is none.
+    pub(crate) fn say(&self, spec: &mut TaskSpec) -> Result<(), String> {
+        for variable in &self.env {
+            match variable {
+                Variable::Value(name, value) => {
+                    spec.env.insert(name.clone(), value.clone());
+                }
+                Variable::Here(name) => spec.env_from.push(name.clone()),
+            }
+        }
+        spec.tmpfs.clone_from(&self.tmpfs);
+        spec.suspend.preempt = self.preempt;
+        spec.digest.clone_from(&self.digest);
+        if let Some((module, args)) = self.command.split_first() {
+            spec.module = Some(module.parse::<Module>()?);
+            spec.args = args.to_vec();
+        }
+        Ok(())
+    }
+}
+
 /// What a guest is given of its host. No snapshot holds it: it is given again at a resume.
 #[derive(Debug, clap::Args)]
 pub(crate) struct HostGrants {
     /// Give the guest a directory, with :ro at the end to read only. A daemon's task gets it from
     /// the daemon's machine. At a resume it is as it was, unless :ro or :rw is said.
-    #[arg(long = "dir", value_name = "HOST[::GUEST][:ro]")]
-    pub dirs: Vec<String>,
+    #[arg(long = "dir", value_name = "HOST[::GUEST][:ro]", value_parser = mount)]
+    pub dirs: Vec<Mount>,
     #[command(flatten)]
     pub network: Network,
     #[command(flatten)]
     pub determinism: Determinism,
+}
+
+impl HostGrants {
+    pub(crate) fn say(&self, spec: &mut TaskSpec) {
+        let (network, determinism) = (&self.network, &self.determinism);
+        spec.mounts.clone_from(&self.dirs);
+        spec.network.listen.clone_from(&network.tcplisten);
+        spec.network
+            .allow_connect
+            .clone_from(&network.allow_connect);
+        spec.network.allow_listen.clone_from(&network.allow_listen);
+        spec.clocks = determinism.clocks;
+        spec.random = determinism.random;
+    }
 }
 
 /// What a guest may reach over the network: nothing that is not given.
@@ -65,17 +104,6 @@ pub(crate) struct Network {
     /// Let the guest bind sockets of its own to these, written in the same way.
     #[arg(long, value_name = "HOST:PORTS")]
     pub allow_listen: Vec<Rule>,
-}
-
-impl Network {
-    /// The rules as they were written, each with its flag.
-    pub(crate) fn rules(&self) -> impl Iterator<Item = (&'static str, &Rule)> {
-        let connect = self.allow_connect.iter();
-        let listen = self.allow_listen.iter();
-        connect
-            .map(|rule| ("--allow-connect", rule))
-            .chain(listen.map(|rule| ("--allow-listen", rule)))
-    }
 }
 
 /// Where a guest's time and random numbers come from.
@@ -95,9 +123,9 @@ pub(crate) struct Determinism {
 /// When a guest in this process is suspended, and what its snapshots hold.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Suspension {
-    /// When to suspend: never, after=DURATION (such as after=10s), always.
-    #[arg(long, value_name = "POLICY", default_value = "never")]
-    pub suspend: Policy,
+    /// When to suspend: never, after=DURATION (such as after=10s), always. If left out, never.
+    #[arg(long, value_name = "POLICY")]
+    pub suspend: Option<Policy>,
     /// Write a snapshot so often, and go on: at the next call that may block, or of a guest that
     /// was started with --preempt wherever it computes.
     #[arg(long, value_name = "DURATION", value_parser = period)]
@@ -109,4 +137,11 @@ pub(crate) struct Suspension {
     /// Leave the module out of the snapshot; the cache or --module must have it at resume.
     #[arg(long)]
     pub slim: bool,
+}
+
+impl Suspension {
+    pub(crate) fn say(&self, spec: &mut TaskSpec) {
+        spec.suspend.policy = self.suspend;
+        spec.suspend.slim = self.slim;
+    }
 }

@@ -1,6 +1,6 @@
 //! The flags that say how much a guest may take.
 
-use crate::model::{Limits, OnLimit, Setting};
+use crate::model::{Limits, OnLimit, Setting, TaskSpec};
 
 /// How much a guest may take.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -17,6 +17,11 @@ pub(crate) struct LimitFlags {
 }
 
 impl LimitFlags {
+    pub(crate) fn say(&self, spec: &mut TaskSpec) {
+        spec.limits = self.limits.iter().copied().collect();
+        spec.on_limit = self.on_limit;
+    }
+
     /// The limits by default, with what was given.
     pub(crate) fn limits(&self) -> Limits {
         self.over(Limits::default())

@@ -7,6 +7,7 @@ use super::keys::{Opening, Sealing};
 use super::limits::LimitFlags;
 use crate::engine::EngineKind;
 use crate::instrument::Transform;
+use crate::model::TaskSpec;
 use crate::snapshot::KeyKind;
 
 #[derive(Debug, clap::Args)]
@@ -22,15 +23,34 @@ pub(crate) struct Run {
     pub engine: Option<EngineKind>,
     #[command(flatten)]
     pub suspension: Suspension,
-    /// Where to write the snapshot.
-    #[arg(long, value_name = "PATH", default_value = "./snapshot")]
-    pub snapshot: PathBuf,
+    /// Where to write the snapshot; ./snapshot if left out.
+    #[arg(long, value_name = "PATH")]
+    pub snapshot: Option<PathBuf>,
     /// Suspend at every call that may block, through the bytes of a snapshot into a fresh instance;
     /// with --preempt also in between, at moments that lie further and further apart.
     #[arg(long, conflicts_with_all = ["suspend", "checkpoint"])]
     pub rehearse: bool,
     #[command(flatten)]
     pub program: Program,
+}
+
+impl Run {
+    /// What the flags say.
+    ///
+    /// # Errors
+    /// Where the module is none.
+    pub(crate) fn spec(&self) -> Result<TaskSpec, String> {
+        let mut spec = TaskSpec {
+            engine: self.engine,
+            ..TaskSpec::default()
+        };
+        self.grants.say(&mut spec);
+        self.limits.say(&mut spec);
+        self.suspension.say(&mut spec);
+        spec.suspend.snapshot.clone_from(&self.snapshot);
+        self.program.say(&mut spec)?;
+        Ok(spec)
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -76,6 +96,21 @@ pub(crate) struct Resume {
     /// Go on even if files that the task has open were changed in the meantime.
     #[arg(long)]
     pub accept_changed_files: bool,
+}
+
+impl Resume {
+    /// What the flags say.
+    pub(crate) fn spec(&self) -> TaskSpec {
+        let mut spec = TaskSpec {
+            engine: self.engine,
+            accept_changed_files: self.accept_changed_files,
+            ..TaskSpec::default()
+        };
+        self.grants.say(&mut spec);
+        self.limits.say(&mut spec);
+        self.suspension.say(&mut spec);
+        spec
+    }
 }
 
 #[derive(Debug, clap::Args)]

@@ -6,10 +6,10 @@ use serde_json::json;
 
 use crate::cli::args::{Audit, Severity};
 use crate::cli::exit::{AUDIT, Done, Failure, OK};
-use crate::cli::module_file::BY_DIGEST;
 use crate::cli::output::{self, out};
 use crate::cli::task_file::LoadedTaskFile;
-use crate::model::{Limit, Limits};
+use crate::model::spec::{Access, Module, Randomness, Restart, Rule};
+use crate::model::{Limit, Limits, Setting};
 
 fn name(severity: Severity) -> &'static str {
     match severity {
@@ -31,8 +31,7 @@ struct Finding {
 
 pub(crate) fn audit(command: &Audit) -> Result<Done, Failure> {
     let file = LoadedTaskFile::read(&command.file)?;
-    file.check()?;
-    let mut found = findings(&file)?;
+    let mut found = findings(&file);
     found.sort_by_key(|finding| (std::cmp::Reverse(finding.severity), finding.line));
     match output::as_json() {
         true => print_json(&command.file, &found),
@@ -135,25 +134,25 @@ impl Findings {
     }
 }
 
-fn findings(file: &LoadedTaskFile) -> Result<Vec<Finding>, Failure> {
+fn findings(file: &LoadedTaskFile) -> Vec<Finding> {
     let mut found = Findings::default();
     module(file, &mut found);
     mounts(file, &mut found);
     variables(file, &mut found);
     network(file, &mut found);
-    limits(file, &mut found)?;
-    Ok(found.0)
+    limits(file, &mut found);
+    found.0
 }
 
 fn module(file: &LoadedTaskFile, found: &mut Findings) {
-    let digest = file.file.digest.is_some();
-    match &file.file.module {
+    let digest = file.spec.digest.is_some();
+    match &file.spec.module {
         None if digest => {}
         None => found.add(Severity::Low, "no-module", 0, "it names no module"),
-        Some(module) if !digest && !module.get_ref().starts_with(BY_DIGEST) => found.add(
+        Some(Module::Path(_)) if !digest => found.add(
             Severity::Medium,
             "module-without-digest",
-            file.line(module.span()),
+            file.line(&["module"]),
             "the module has no digest: whoever can change the file changes what runs",
         ),
         Some(_) => {}
@@ -161,11 +160,11 @@ fn module(file: &LoadedTaskFile, found: &mut Findings) {
 }
 
 fn mounts(file: &LoadedTaskFile, found: &mut Findings) {
-    for mount in &file.file.mount {
-        let line = file.line(mount.span());
-        let host = file.host(&mount.get_ref().host);
+    for (place, mount) in file.spec.mounts.iter().enumerate() {
+        let line = file.line(&["mounts", &place.to_string()]);
+        let host = file.host(&mount.host);
         let host = host.canonicalize().unwrap_or(host);
-        let read_only = mount.get_ref().read_only;
+        let read_only = mount.access == Access::ReadOnly;
         if let Some((severity, rule, what)) = broad(&host, read_only) {
             found.add(
                 severity,
@@ -185,9 +184,9 @@ fn mounts(file: &LoadedTaskFile, found: &mut Findings) {
 }
 
 fn variables(file: &LoadedTaskFile, found: &mut Findings) {
-    for (name, value) in &file.file.env {
-        let line = file.line(value.span());
-        if is_secret_value(value.get_ref()) {
+    for (name, value) in &file.spec.env {
+        let line = file.line(&["env", name]);
+        if is_secret_value(value) {
             let text =
                 format!("the value of {name} looks like a secret; name it in `env-from` instead");
             found.add(Severity::High, "secret-value", line, text);
@@ -196,44 +195,49 @@ fn variables(file: &LoadedTaskFile, found: &mut Findings) {
             found.add(Severity::High, "secret-in-file", line, text);
         }
     }
-    for name in &file.file.env_from {
-        if is_secret_name(name.get_ref()) {
-            let text = format!("{} will be in the task's snapshots", name.get_ref());
-            let line = file.line(name.span());
+    for (place, name) in file.spec.env_from.iter().enumerate() {
+        if is_secret_name(name) {
+            let text = format!("{name} will be in the task's snapshots");
+            let line = file.line(&["env_from", &place.to_string()]);
             found.add(Severity::Medium, "secret-in-snapshot", line, text);
         }
     }
-    if let Some(random) = &file.file.random
-        && random.get_ref() != "host"
-    {
+    if matches!(file.spec.random, Some(Randomness::Seed(_))) {
         let text =
             "its random numbers can be foreseen: no key, token or password may be made of them";
-        let line = file.line(random.span());
+        let line = file.line(&["random"]);
         found.add(Severity::Medium, "random-foreseeable", line, text);
     }
 }
 
 fn network(file: &LoadedTaskFile, found: &mut Findings) {
-    let network = &file.file.network;
-    for rule in &network.allow_connect {
-        if is_any_host(rule.get_ref()) {
-            let text = format!("{} lets it connect to any host", rule.get_ref());
-            let line = file.line(rule.span());
-            found.add(Severity::High, "connect-anywhere", line, text);
-        }
-    }
-    for rule in network.allow_listen.iter().chain(&network.listen) {
-        if is_any_host(rule.get_ref()) {
-            let text = format!("{} listens on every interface", rule.get_ref());
-            let line = file.line(rule.span());
-            found.add(Severity::Medium, "listen-everywhere", line, text);
+    let network = &file.spec.network;
+    let given = network.listen.iter().map(String::as_str).enumerate();
+    let given = given.map(|(place, address)| ("listen", place, address));
+    let rules = network.rules().into_iter().flat_map(|(field, _, rules)| {
+        let field = field.trim_start_matches("network.");
+        let rules = rules.iter().map(Rule::as_str).enumerate();
+        rules.map(move |(place, rule)| (field, place, rule))
+    });
+    let all = given.chain(rules);
+    for (field, place, address) in all.filter(|(.., address)| is_any_host(address)) {
+        let line = file.line(&["network", field, &place.to_string()]);
+        match field.ends_with("listen") {
+            true => {
+                let text = format!("{address} listens on every interface");
+                found.add(Severity::Medium, "listen-everywhere", line, text);
+            }
+            false => {
+                let text = format!("{address} lets it connect to any host");
+                found.add(Severity::High, "connect-anywhere", line, text);
+            }
         }
     }
 }
 
-fn limits(file: &LoadedTaskFile, found: &mut Findings) -> Result<(), Failure> {
-    let settings = file.limits()?;
-    let is_set = |limit| settings.iter().any(|setting| setting.limit == limit);
+fn limits(file: &LoadedTaskFile, found: &mut Findings) {
+    let spec = &file.spec;
+    let is_set = |limit| spec.limits.get(limit).is_some();
     if !is_set(Limit::Cpu) && !is_set(Limit::Time) {
         let text = format!(
             "it sets no limit of CPU time, nor of time, so that only the generous default holds ({}, in a \
@@ -243,22 +247,16 @@ fn limits(file: &LoadedTaskFile, found: &mut Findings) -> Result<(), Failure> {
         );
         found.add(Severity::Medium, "no-cpu-limit", 0, text);
     }
-    for (name, value) in &file.file.limits {
-        if value.get_ref().as_str() == Some("none") {
-            let text = format!("the limit {} is lifted", name.get_ref());
-            let line = file.line(name.span());
-            found.add(Severity::Medium, "limit-lifted", line, text);
-        }
+    for setting in spec.limits.iter().filter(Setting::is_none) {
+        let text = format!("the limit {} is lifted", setting.limit);
+        let line = file.line(&["limits", setting.limit.name()]);
+        found.add(Severity::Medium, "limit-lifted", line, text);
     }
-    if let Some(restart) = &file.file.restart
-        && restart.get_ref() == "always"
-        && !is_set(Limit::Cpu)
-    {
+    if spec.restart == Some(Restart::Always) && !is_set(Limit::Cpu) {
         let text = "it is started anew for ever, without a limit of CPU time";
-        let line = file.line(restart.span());
+        let line = file.line(&["restart"]);
         found.add(Severity::Low, "endless-restarts", line, text);
     }
-    Ok(())
 }
 
 /// What is broad about a directory of the host's.

@@ -14,7 +14,6 @@ use crate::cli::output::progress::Bar;
 use crate::cli::output::{format, say};
 use crate::cli::process;
 use crate::engine::EngineKind;
-use crate::model::Limits;
 use crate::task;
 use crate::task::{Program, Runtime, Snapshot, Step, Task};
 use crate::wasi::{Bindings, HeldSocket};
@@ -58,7 +57,6 @@ pub(crate) fn rehearse(
     mut task: Task,
     engines: &[EngineKind],
     grants: &GuestGrants,
-    limits: Limits,
 ) -> Result<Done, Failure> {
     process::runtime()?.block_on(async {
         let mut count = 0usize;
@@ -78,7 +76,7 @@ pub(crate) fn rehearse(
                     // Connections stay, as they do in a daemon.
                     let held = task.asleep().sockets;
                     drop(task);
-                    task = thaw(runtime, &bytes, engine, grants, held, limits)?;
+                    task = thaw(runtime, &bytes, engine, grants, held)?;
                     tokio::select! {
                         () = task::time_ends(&task) => task.check_time()?,
                         ready = task::reactor::ready(&mut task) => ready?,
@@ -123,15 +121,11 @@ fn thaw(
     engine: EngineKind,
     grants: &GuestGrants,
     held: Vec<HeldSocket>,
-    limits: Limits,
 ) -> Result<Task, Failure> {
-    let snapshot = Snapshot::decode(bytes, &limits)?;
+    let (_, given) = grants.bindings()?;
+    let snapshot = Snapshot::decode(bytes, &given.limits)?;
     let program = runtime.load_snapshot(&snapshot)?;
-    let bindings = Bindings {
-        held,
-        limits,
-        ..grants.bindings()?
-    };
+    let bindings = Bindings { held, ..given };
     Ok(Task::builder(runtime, &program)
         .engine(engine)
         .bindings(bindings)

@@ -3,48 +3,46 @@
 use crate::cli::args::Resume;
 use crate::cli::exit::{Done, Failure, USAGE};
 use crate::cli::guest::grants::GuestGrants;
+#[cfg(feature = "server")]
+use crate::cli::guest::grants::flags;
 use crate::cli::guest::session::{self, Session};
 use crate::cli::module_file;
 use crate::cli::output::progress::Bar;
 use crate::cli::output::say;
 use crate::cli::parse::guest::engine;
 use crate::cli::snapshot_file::{self, Destination};
-use crate::snapshot::{Error as Unread, InFile, Opened, Seal, Unseal};
+use crate::model::Limits;
 #[cfg(feature = "server")]
-use crate::task::Policy;
+use crate::model::spec::Policy;
+use crate::snapshot::{Error as Unread, InFile, Opened, Seal, Unseal};
 use crate::task::{Runtime, Snapshot, Task};
 use crate::wasi::RestoreOptions;
 
 /// A flag that was given and has no meaning for a daemon's task.
 #[cfg(feature = "server")]
 fn only_for_files(command: &Resume) -> Option<&'static str> {
-    let Resume {
-        grants, suspension, ..
-    } = command;
-    let (network, determinism) = (&grants.network, &grants.determinism);
+    let spec = command.spec();
+    let suspends = |policy| policy != Policy::Never;
+    let more = ["--limit", "--on-limit"];
+    let of_guest = flags(&spec).into_iter().map(|(flag, _)| flag);
+    let mut of_guest = of_guest.filter(|flag| !more.contains(flag));
     let given = [
-        ("--dir", !grants.dirs.is_empty()),
-        ("--tcplisten", !network.tcplisten.is_empty()),
-        ("--allow-connect", !network.allow_connect.is_empty()),
-        ("--allow-listen", !network.allow_listen.is_empty()),
-        ("--clocks", determinism.clocks.is_some()),
-        ("--random", determinism.random.is_some()),
-        ("--engine", command.engine.is_some()),
-        ("--suspend", suspension.suspend != Policy::Never),
-        ("--checkpoint", suspension.checkpoint.is_some()),
-        ("--slim", suspension.slim),
+        ("--clocks", spec.clocks.is_some()),
+        ("--random", spec.random.is_some()),
+        ("--engine", spec.engine.is_some()),
+        ("--suspend", spec.suspend.policy.is_some_and(suspends)),
+        ("--checkpoint", command.suspension.checkpoint.is_some()),
+        ("--slim", spec.suspend.slim),
         ("--sign-key", command.sealing.sign_key.is_some()),
         ("--encrypt-to", !command.sealing.encrypt_to.is_empty()),
         ("--verify-key", !command.opening.verify_key.is_empty()),
         ("--decrypt-key", !command.opening.decrypt_key.is_empty()),
         ("--module", command.module.is_some()),
         ("--output", command.output.is_some()),
-        ("--accept-changed-files", command.accept_changed_files),
+        ("--accept-changed-files", spec.accept_changed_files),
     ];
-    given
-        .iter()
-        .find(|(_, given)| *given)
-        .map(|(flag, _)| *flag)
+    let given = given.into_iter().find(|(_, given)| *given);
+    of_guest.next().or_else(|| given.map(|(flag, _)| flag))
 }
 
 pub(crate) fn resume(command: Resume) -> Result<Done, Failure> {
@@ -93,10 +91,11 @@ fn tasks(command: &Resume) -> Result<Option<Vec<String>>, Failure> {
 
 /// Goes on with a snapshot file, in this process.
 fn resume_file(command: Resume) -> Result<Done, Failure> {
+    let spec = command.spec();
     let Some(snapshot) = command.snapshots.into_iter().next() else {
         return Err(Failure::new(USAGE, "give a snapshot to resume"));
     };
-    let limits = command.limits.limits();
+    let limits = spec.limits(&Limits::default());
     let keys = command.opening.load()?;
     // A file that needs no keys is not read into memory as a whole.
     let in_file = match keys.is_empty() {
@@ -128,11 +127,12 @@ fn resume_file(command: Resume) -> Result<Done, Failure> {
         None => runtime.load_snapshot(&saved),
     }
     .map_err(at_file)?;
-    let grants = GuestGrants::open(&command.grants, &command.limits)?;
+    let grants = GuestGrants::open(spec.clone())?;
+    let (_, bindings) = grants.bindings()?;
     let options = RestoreOptions {
-        accept_changed_files: command.accept_changed_files,
+        accept_changed_files: spec.accept_changed_files,
     };
-    let engine = engine(command.engine)?;
+    let engine = engine(spec.engine)?;
     let mut pages: Box<dyn std::io::Read> = match &in_file {
         Some(found) => Box::new(
             found
@@ -143,8 +143,7 @@ fn resume_file(command: Resume) -> Result<Done, Failure> {
     };
     let task = Task::builder(&runtime, &program)
         .engine(engine)
-        .bindings(grants.bindings()?)
-        .limits(limits)
+        .bindings(bindings)
         .restore_options(options)
         .progress(&bar)
         .resume_from(&saved, &mut pages)
@@ -153,11 +152,11 @@ fn resume_file(command: Resume) -> Result<Done, Failure> {
     let preparation = bar.finish();
     session::drive(Session {
         task,
-        policy: command.suspension.suspend,
+        policy: spec.suspend.policy.unwrap_or_default(),
         checkpoint: command.suspension.checkpoint.map(|span| span.0),
         destination: Destination {
             path: command.output.unwrap_or(snapshot),
-            slim: command.suspension.slim,
+            slim: spec.suspend.slim,
             seal,
         },
         grants,

@@ -2,68 +2,47 @@
 
 use std::net::TcpListener;
 
-use crate::cli::args::guest::HostGrants;
-use crate::cli::args::limits::LimitFlags;
-use crate::cli::exit::{Failure, INTERNAL, MISSING};
+use crate::cli::exit::{Failure, INTERNAL, MISSING, USAGE};
 use crate::cli::output::{say, streams};
-use crate::cli::parse;
-use crate::model::Reached;
-use crate::wasi::{Bindings, Clocks, Grants, HostDir, Listener, Randomness};
+use crate::model::spec::Access;
+use crate::model::{Limits, Reached, TaskSpec};
+use crate::wasi::{Bindings, Config, Listener};
 
 /// What a guest is given, for as many instances as follow each other.
 pub(crate) struct GuestGrants {
-    dirs: Vec<HostDir>,
+    spec: TaskSpec,
     listeners: Vec<Listener>,
-    grants: Grants,
-    clocks: Option<Clocks>,
-    random: Option<Randomness>,
-    /// The flags that give the same again, for a shell.
-    flags: String,
-    limits: LimitFlags,
 }
 
 impl GuestGrants {
-    /// Opens what the command line gives.
-    pub(crate) fn open(given: &HostGrants, limits: &LimitFlags) -> Result<Self, Failure> {
-        let dirs = given.dirs.iter();
-        let dirs = dirs.map(|dir| format!(" --dir {}", quoted(dir)));
-        let addresses = given.network.tcplisten.iter();
-        let addresses = addresses.map(|address| format!(" --tcplisten {}", quoted(address)));
-        let rules = given.network.rules();
-        let rules = rules.map(|(flag, rule)| format!(" {flag} {}", quoted(&rule.to_string())));
-        let network = &given.network;
+    /// Opens what is asked for.
+    pub(crate) fn open(spec: TaskSpec) -> Result<Self, Failure> {
+        spec.check_directories()
+            .map_err(|wrong| Failure::new(USAGE, wrong.error))?;
+        let listeners = spec.network.listen.iter().map(|address| listen(address));
         Ok(Self {
-            flags: dirs.chain(addresses).chain(rules).collect(),
-            limits: limits.clone(),
-            dirs: parse::guest::dirs(&given.dirs)?,
-            grants: Grants::new(network.allow_connect.clone(), network.allow_listen.clone()),
-            clocks: given.determinism.clocks,
-            random: given.determinism.random,
-            listeners: network
-                .tcplisten
-                .iter()
-                .map(|address| listen(address))
-                .collect::<Result<_, _>>()?,
+            listeners: listeners.collect::<Result<_, _>>()?,
+            spec,
         })
     }
 
     /// The flags that give the same again, but for a limit that was reached: with the same one
     /// again the guest would not go on.
     pub(crate) fn flags(&self, reached: Option<&Reached>) -> String {
-        let reached = reached.map(|reached| reached.setting.limit);
-        let limits = self.limits.limits.iter();
-        let limits = limits.filter(|setting| Some(setting.limit) != reached);
-        let limits = limits.map(|setting| format!(" --limit {setting}"));
-        let on_limit = self.limits.on_limit.iter();
-        let on_limit = on_limit.map(|on_limit| format!(" --on-limit {on_limit}"));
-        std::iter::once(self.flags.clone())
-            .chain(limits)
-            .chain(on_limit)
-            .collect()
+        let mut spec = self.spec.clone();
+        if let Some(reached) = reached {
+            spec.limits.clear(reached.setting.limit);
+        }
+        let shown = |(flag, value): (&str, String)| match flag {
+            // They hold nothing that a shell would take for its own.
+            "--limit" | "--on-limit" => format!(" {flag} {value}"),
+            _ => format!(" {flag} {}", quoted(&value)),
+        };
+        flags(&spec).into_iter().map(shown).collect()
     }
 
-    /// The bindings of one instance: it shares listening sockets with those that follow it.
-    pub(crate) fn bindings(&self) -> Result<Bindings, Failure> {
+    /// What one instance starts with, and its bindings: it shares listening sockets with those that follow it.
+    pub(crate) fn bindings(&self) -> Result<(Config, Bindings), Failure> {
         let shared = self.listeners.iter().map(|listener| {
             let socket = listener.socket.try_clone().map_err(|error| {
                 Failure::new(
@@ -80,15 +59,13 @@ impl GuestGrants {
                 format!("cannot open standard output again: {error}"),
             )
         })?;
-        Ok(Bindings {
+        let (config, given) = Bindings::from_spec(&self.spec, &Limits::default());
+        let bindings = Bindings {
             stdout,
-            dirs: self.dirs.clone(),
             listeners: shared.collect::<Result<_, Failure>>()?,
-            grants: self.grants.clone(),
-            clocks: self.clocks,
-            random: self.random,
-            ..Bindings::default()
-        })
+            ..given
+        };
+        Ok((config, bindings))
     }
 }
 
@@ -108,6 +85,36 @@ fn listen(address: &str) -> Result<Listener, Failure> {
         address: address.into(),
         socket,
     })
+}
+
+/// The flags that give a guest of a snapshot what it was given, for a shell.
+pub(crate) fn flags(spec: &TaskSpec) -> Vec<(&'static str, String)> {
+    let mut flags = Vec::new();
+    for mount in &spec.mounts {
+        let end = match mount.access {
+            Access::Kept => "",
+            Access::ReadOnly => ":ro",
+            Access::ReadWrite => ":rw",
+        };
+        let names = match mount.host == mount.guest {
+            true => mount.host.clone(),
+            false => format!("{}::{}", mount.host, mount.guest),
+        };
+        flags.push(("--dir", format!("{names}{end}")));
+    }
+    let listen = spec.network.listen.iter();
+    flags.extend(listen.map(|address| ("--tcplisten", address.clone())));
+    for (_, flag, rules) in spec.network.rules() {
+        flags.extend(rules.iter().map(|rule| (flag, rule.to_string())));
+    }
+    flags.extend(
+        spec.limits
+            .iter()
+            .map(|limit| ("--limit", limit.to_string())),
+    );
+    let on_limit = spec.on_limit.iter();
+    flags.extend(on_limit.map(|on_limit| ("--on-limit", on_limit.to_string())));
+    flags
 }
 
 /// A word for a shell.

@@ -1,10 +1,9 @@
 //! What a guest is given: its engine, directories, variables and directories in memory.
 
-use crate::cli::exit::{Failure, MISSING, USAGE};
-use crate::engine::EngineKind;
-use crate::model::limits::parse_bytes;
-use crate::model::{Limit, Limits};
-use crate::wasi::{Access, HostDir, TmpDir};
+use std::str::FromStr;
+
+use crate::cli::exit::{Failure, MISSING};
+use crate::model::spec::{Access, ByteSize, EngineKind, Mount, Tmpfs};
 
 /// The engine that was asked for, else the first that this build has.
 pub(crate) fn engine(wanted: Option<EngineKind>) -> Result<EngineKind, Failure> {
@@ -13,27 +12,30 @@ pub(crate) fn engine(wanted: Option<EngineKind>) -> Result<EngineKind, Failure> 
         .ok_or_else(|| Failure::new(MISSING, "this build has no engine"))
 }
 
-/// Directories from `HOST[::GUEST][:ro]`, as in `wasmtime run` but for the end.
-pub(crate) fn dirs(given: &[String]) -> Result<Vec<HostDir>, Failure> {
-    let dirs: Vec<HostDir> = given
-        .iter()
-        .map(|text| dir(text))
-        .collect::<Result<_, _>>()?;
-    let doubled = |dir: &&HostDir| {
-        let same = dirs.iter().filter(|other| other.guest == dir.guest);
-        same.count() > 1
-    };
-    if let Some(dir) = dirs.iter().find(doubled) {
-        let text = format!(
-            "two directories are to be called {}: give one another name",
-            dir.guest
-        );
-        return Err(Failure::new(USAGE, text));
-    }
-    Ok(dirs)
+/// A variable of the guest's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Variable {
+    /// With this value.
+    Value(String, String),
+    /// With the value that it has here.
+    Here(String),
 }
 
-fn dir(text: &str) -> Result<HostDir, Failure> {
+impl FromStr for Variable {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('=') {
+            Some(("", _)) => Err("write NAME=VALUE or NAME"),
+            Some((name, value)) => Ok(Self::Value(name.into(), value.into())),
+            None if text.is_empty() => Err("write NAME=VALUE or NAME"),
+            None => Ok(Self::Here(text.into())),
+        }
+    }
+}
+
+/// A directory from `HOST[::GUEST][:ro]`, as in `wasmtime run` but for the end.
+pub(crate) fn mount(text: &str) -> Result<Mount, String> {
     let ends = [(":ro", Access::ReadOnly), (":rw", Access::ReadWrite)];
     let found = ends.iter().find_map(|(end, access)| {
         let rest = text.strip_suffix(end)?;
@@ -42,59 +44,26 @@ fn dir(text: &str) -> Result<HostDir, Failure> {
     let (plain, access) = found.unwrap_or((text, Access::Kept));
     let (host, guest) = plain.split_once("::").unwrap_or((plain, plain));
     match host.is_empty() || guest.is_empty() {
-        true => Err(Failure::new(
-            USAGE,
-            format!(
-                "--dir {text}: write HOST or HOST::GUEST, with :ro at the end to let it only read"
-            ),
-        )),
-        false => Ok(HostDir {
-            guest: guest.into(),
+        true => Err("write HOST or HOST::GUEST, with :ro at the end to let it only read".into()),
+        false => Ok(Mount {
             host: host.into(),
+            guest: guest.into(),
             access,
         }),
     }
 }
 
-/// Directories in memory from `GUEST[=SIZE]`.
-pub(crate) fn tmpfs(given: &[String], limits: &Limits) -> Result<Vec<TmpDir>, Failure> {
-    given.iter().map(|text| tmp_dir(text, limits)).collect()
-}
-
-fn tmp_dir(text: &str, limits: &Limits) -> Result<TmpDir, Failure> {
-    let largest = limits.value(Limit::Tmpfs);
+/// A directory in memory from `GUEST[=SIZE]`.
+pub(crate) fn tmpfs(text: &str) -> Result<Tmpfs, String> {
     let (guest, size) = match text.rsplit_once('=') {
-        Some((guest, size)) => (guest, parse_bytes(size)),
-        None => (text, Some(largest)),
+        Some((guest, size)) => (guest, Some(size.parse::<ByteSize>())),
+        None => (text, None),
     };
-    match (guest.is_empty(), size) {
-        (false, Some(size)) if size > largest => {
-            Err(limits.reached(Limit::Tmpfs).with(size).into())
-        }
-        (false, Some(size)) => Ok(TmpDir {
+    match (guest.is_empty(), size.transpose()) {
+        (false, Ok(size)) => Ok(Tmpfs {
             guest: guest.into(),
-            limit: size,
+            size,
         }),
-        _ => Err(Failure::new(
-            USAGE,
-            format!("--tmpfs {text}: write GUEST or GUEST=SIZE"),
-        )),
+        _ => Err("write GUEST or GUEST=SIZE, such as /tmp=16M".into()),
     }
-}
-
-/// Variables from `NAME=VALUE`, or `NAME` for one of this process's own.
-pub(crate) fn environment(given: &[String]) -> Result<Vec<(String, String)>, Failure> {
-    given
-        .iter()
-        .map(|text| match text.split_once('=') {
-            Some(("", _)) => Err(Failure::new(
-                USAGE,
-                format!("--env {text}: write NAME=VALUE or NAME"),
-            )),
-            Some((name, value)) => Ok((name.into(), value.into())),
-            None => std::env::var(text)
-                .map(|value| (text.clone(), value))
-                .map_err(|error| Failure::new(USAGE, format!("--env {text}: {error}"))),
-        })
-        .collect()
 }

@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
+#[cfg(feature = "server")]
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The longest span that is taken: sums of such spans and of times of day cannot overflow.
 const LONGEST_SPAN: Duration = Duration::from_secs(100 * 365 * 86_400);
@@ -53,36 +55,19 @@ pub(crate) fn wait_to_move(text: &str) -> Result<Span, String> {
     }
 }
 
-/// A point in time: RFC 3339, or `+10m` from now.
+/// A point in time.
+#[cfg(feature = "server")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct At(pub(crate) SystemTime);
 
-impl FromStr for At {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "write 2030-01-31T12:00:00Z (UTC), or +10m from now".to_string();
-        let time = match text.strip_prefix('+') {
-            Some(later) => later
-                .parse()
-                .ok()
-                .and_then(|Span(later)| SystemTime::now().checked_add(later)),
-            None => humantime::parse_rfc3339_weak(text).ok(),
-        };
-        let time = time.ok_or_else(wrong)?;
-        match is_stored(time) {
-            true => Ok(Self(time)),
-            false => Err(format!("{}; up to the year 2262", wrong())),
-        }
-    }
-}
-
 /// Whether a store can hold a time: nanoseconds since 1970 in 63 bits.
+#[cfg(feature = "server")]
 fn is_stored(time: SystemTime) -> bool {
     let since = time.duration_since(UNIX_EPOCH);
     since.is_ok_and(|since| i64::try_from(since.as_nanos()).is_ok())
 }
 
+#[cfg(feature = "server")]
 impl fmt::Display for At {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         humantime::format_rfc3339_millis(self.0).fmt(f)

@@ -1,8 +1,8 @@
 //! A task as it is shown.
 
 use crate::driver::state::DaemonState;
+use crate::model::TaskSpec;
 use crate::model::{Digest, TaskId, TaskState, Timestamp};
-use crate::spec::Spec;
 use crate::store::{OutputPiece, TaskRow};
 use crate::stored::damaged::Stored;
 use crate::stored::status::Status;
@@ -21,7 +21,7 @@ pub struct TaskInfo {
     /// Digest of its resumable module.
     pub module: Digest,
     /// What was submitted.
-    pub spec: Spec,
+    pub spec: TaskSpec,
     /// What is known of it.
     pub status: Status,
     /// When it is to go on by itself.

@@ -42,7 +42,7 @@ use crate::spec::{LimitChanges, check_limits};
 use crate::store::{Change, Verdict};
 use crate::workers::crash_marks::CrashMarks;
 
-pub use options::{Options, Submission};
+pub use options::Options;
 
 /// Many tasks in one process.
 pub struct Daemon {

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::model::Limits;
 use crate::model::clock::Clock;
-use crate::model::{Digest, Limits, Timestamp};
-use crate::spec::Spec;
 use crate::task::Engine;
 
 /// How a daemon is set up.
@@ -67,17 +66,4 @@ impl Default for Options {
             clock: None,
         }
     }
-}
-
-/// A task to submit.
-#[derive(Clone, Debug, Default)]
-pub struct Submission {
-    /// Digest of the resumable module, as [`Daemon::add_module`] gave it.
-    pub module: Option<Digest>,
-    /// What it is started with.
-    pub spec: Spec,
-    /// A name that no other task has.
-    pub name: Option<String>,
-    /// When to start; `None` is now, or by its schedule.
-    pub at: Option<Timestamp>,
 }

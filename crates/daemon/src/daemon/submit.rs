@@ -3,17 +3,18 @@
 use std::sync::atomic::Ordering;
 
 use crate::blobs::programs::{blob, told};
-use crate::daemon::options::Submission;
+use crate::bounds::check_bounds;
 use crate::daemon::{Daemon, blocking};
 use crate::driver::Message;
 use crate::driver::commands::Ask;
 use crate::error::Error as Refused;
 use crate::model::error::Error;
-use crate::model::{Digest, Limit, TaskId, TaskState, Timestamp, When};
-use crate::spec::Spec;
+use crate::model::spec::{Access, ByteSize, Module};
+use crate::model::{Digest, Limit, TaskId, TaskSpec, TaskState, Timestamp, When};
+use crate::spec::Submitted as _;
 use crate::store::{Change, Insert, Verdict};
 use crate::stored::damaged::Stored;
-use crate::stored::encoding::to_bytes;
+use crate::stored::encoding::{to_bytes, to_named_bytes};
 use crate::stored::status::Status;
 use crate::task::{ModuleRef, Snapshot, SnapshotExt as _};
 use crate::time::calendar;
@@ -70,19 +71,16 @@ impl Daemon {
     ///
     /// # Errors
     /// Where none could be stored.
-    pub async fn submit(
-        &self,
-        submissions: Vec<Submission>,
-    ) -> Result<Vec<Result<TaskId, Error>>, Error> {
+    pub async fn submit(&self, specs: Vec<TaskSpec>) -> Result<Vec<Result<TaskId, Error>>, Error> {
         self.check_open()?;
-        let wanted = u32::try_from(submissions.len().min(MOST_SUBMITTING)).unwrap_or(u32::MAX);
+        let wanted = u32::try_from(specs.len().min(MOST_SUBMITTING)).unwrap_or(u32::MAX);
         // The semaphore is never closed.
         let _permit = self.submitting.acquire_many(wanted).await;
-        let mut inserts = Vec::with_capacity(submissions.len());
-        let mut results: Vec<Result<TaskId, Error>> = Vec::with_capacity(submissions.len());
+        let mut inserts = Vec::with_capacity(specs.len());
+        let mut results: Vec<Result<TaskId, Error>> = Vec::with_capacity(specs.len());
         let mut checked: Option<Digest> = None;
-        for submission in submissions {
-            let insert = self.plan(submission, &mut checked);
+        for spec in specs {
+            let insert = self.plan(spec, &mut checked);
             match insert {
                 Ok(insert) => {
                     results.push(Ok(insert.id));
@@ -129,67 +127,78 @@ impl Daemon {
         }
     }
 
-    fn plan(&self, submission: Submission, checked: &mut Option<Digest>) -> Result<Insert, Error> {
-        let Submission {
-            module,
-            spec,
-            name,
-            at,
-        } = submission;
-        let no_module = || Refused::Request("the task names no module".into()).at("module");
+    fn plan(&self, mut spec: TaskSpec, checked: &mut Option<Digest>) -> Result<Insert, Error> {
+        let no_module = || {
+            let text =
+                "`module` is not the digest of a module; PUT /v1/modules uploads one and gives it";
+            Refused::Request(text.into()).at("module")
+        };
+        let module = spec.module.as_ref().and_then(Module::digest);
         let module = module.ok_or_else(no_module)?;
         if *checked != Some(module) {
             self.programs.check(&module)?;
             *checked = Some(module);
         }
-        let due = self.check_fields(&spec, name.as_deref(), at)?;
+        let due = self.check_fields(&spec)?;
         let now = self.shared.time.wall();
+        let at = spec.schedule.at.map(|at| at.resolve(now));
         let status = Status {
             submitted: now,
             changed: now,
             wall: due.wall.filter(|at| *at > now),
-            begins: at.filter(|at| spec.every.is_some() && *at > now),
+            begins: at.filter(|at| spec.schedule.every.is_some() && *at > now),
             ..Status::default()
         };
+        self.fill_sizes(&mut spec);
+        let name = spec.name.take();
+        // They have places of their own.
+        (spec.module, spec.schedule.at) = (None, None);
         Ok(Insert {
             id: TaskId(self.next.fetch_add(1, Ordering::Relaxed)),
             state: TaskState::Hibernated,
             due,
             name,
             module,
-            spec: to_bytes(&spec)?,
+            spec: to_named_bytes(&spec)?,
             status: to_bytes(&status)?,
             snapshot: None,
         })
     }
 
+    /// A directory in memory has the size that is said here, wherever the task goes.
+    fn fill_sizes(&self, spec: &mut TaskSpec) {
+        let limits = spec.limits(&self.shared.options.limits);
+        for dir in &mut spec.tmpfs {
+            dir.size.get_or_insert(ByteSize(limits.value(Limit::Tmpfs)));
+        }
+    }
+
     /// Refuses what no task can be given, whatever its module is; returns when the task would be
     /// due.
-    fn check_fields(
-        &self,
-        spec: &Spec,
-        name: Option<&str>,
-        at: Option<Timestamp>,
-    ) -> Result<When, Refused> {
-        check_name(name)?;
+    fn check_fields(&self, spec: &TaskSpec) -> Result<When, Refused> {
+        check_name(spec.name.as_deref())?;
         spec.check()?;
-        let engine = spec.engine(self.shared.options.engine)?;
+        let engine = spec.engine_or(self.shared.options.engine);
         let limits = spec.limits(&self.shared.options.limits);
         let most = limits.value(Limit::Tmpfs);
-        if let Some(place) = spec.tmpfs.iter().position(|(_, size)| *size > most) {
-            let reached = limits.reached(Limit::Tmpfs).with(spec.tmpfs[place].1);
-            return Err(Refused::Request(reached.to_string()).at(format!("tmpfs[{place}].size")));
+        for (place, dir) in spec.tmpfs.iter().enumerate() {
+            if let Some(size) = dir.size.filter(|size| size.0 > most) {
+                let reached = limits.reached(Limit::Tmpfs).with(size.0).to_string();
+                return Err(Refused::Request(reached).at(format!("tmpfs[{place}].size")));
+            }
         }
         if !engine.is_available() {
             let text = format!("this daemon was built without {engine}");
             return Err(Refused::Request(text).at("engine"));
         }
         let time = &self.shared.time;
-        match (&spec.every, at) {
+        let at = spec.schedule.at.map(|at| at.resolve(time.wall()));
+        match (&spec.schedule.every, at) {
             (Some(every), at) => {
+                let field = "schedule.every";
                 let after = at.unwrap_or(time.wall());
-                let first = calendar::next_occurrence(every, after).map_err(|e| e.at("every"))?;
-                let never = || Refused::Request(format!("{every:?} never holds")).at("every");
+                let first = calendar::next_occurrence(every, after).map_err(|e| e.at(field))?;
+                let never = || Refused::Request(format!("{every:?} never holds")).at(field);
                 Ok(When::wall(first.ok_or_else(never)?))
             }
             (None, Some(at)) => Ok(When::wall(at)),
@@ -202,11 +211,10 @@ impl Daemon {
     ///
     /// # Errors
     /// Says what is wrong, and where.
-    pub async fn check(&self, submission: &Submission) -> Result<(), Error> {
-        let Submission { spec, name, at, .. } = submission;
+    pub async fn check(&self, spec: &TaskSpec) -> Result<(), Error> {
         self.check_open()?;
-        self.check_fields(spec, name.as_deref(), *at)?;
-        match name {
+        self.check_fields(spec)?;
+        match &spec.name {
             Some(name) if self.find(name).await.is_ok() => {
                 Err(Refused::NameTaken(name.clone()).into())
             }
@@ -218,12 +226,8 @@ impl Daemon {
     ///
     /// # Errors
     /// Says what is wrong with the snapshot.
-    pub async fn import(
-        &self,
-        bytes: Vec<u8>,
-        mut spec: Spec,
-        name: Option<String>,
-    ) -> Result<TaskId, Error> {
+    pub async fn import(&self, bytes: Vec<u8>, mut spec: TaskSpec) -> Result<TaskId, Error> {
+        let name = spec.name.take();
         check_name(name.as_deref())?;
         spec.check()?;
         self.check_open()?;
@@ -231,7 +235,7 @@ impl Daemon {
         let (programs, bases, engine) = (
             self.programs.clone(),
             self.bases.clone(),
-            spec.engine(self.shared.options.engine)?,
+            spec.engine_or(self.shared.options.engine),
         );
         let work = move || {
             let mut snapshot = Snapshot::decode(&bytes, &limits)?;
@@ -245,18 +249,22 @@ impl Daemon {
         let (snapshot, module, frozen) = blocking(work).await?;
         let time = &self.shared.time;
         let now = time.wall();
-        if spec.args.is_empty() {
-            spec.args = snapshot.arguments()?;
-            spec.check_bounds()?;
+        if spec.program.is_none() && spec.args.is_empty() {
+            let mut arguments = snapshot.arguments()?.into_iter();
+            spec.program = arguments.next();
+            spec.args = arguments.collect();
+            check_bounds(&spec)?;
         }
+        self.fill_sizes(&mut spec);
+        (spec.module, spec.schedule.at) = (None, None);
         // A directory of which nothing is said stays read-only if it was, and the spec is to show
         // that.
-        let kept = snapshot.read_only()?.into_iter().filter(|guest| {
-            let mut said = spec.world.read_only.iter();
-            spec.dirs.iter().any(|(_, name)| name == guest) && !said.any(|(name, _)| name == guest)
-        });
-        let kept: Vec<(String, bool)> = kept.map(|guest| (guest, true)).collect();
-        spec.world.read_only.extend(kept);
+        let read_only = snapshot.read_only()?;
+        for mount in &mut spec.mounts {
+            if mount.access == Access::Kept && read_only.contains(&mount.guest) {
+                mount.access = Access::ReadOnly;
+            }
+        }
         let id = TaskId(self.next.fetch_add(1, Ordering::Relaxed));
         let ends = snapshot.ends(time.clone())?;
         let when = When {
@@ -279,7 +287,7 @@ impl Daemon {
             due,
             name: name.clone(),
             module: snapshot.meta.module,
-            spec: to_bytes(&spec)?,
+            spec: to_named_bytes(&spec)?,
             status: to_bytes(&status)?,
             snapshot: Some(frozen),
         };

@@ -4,7 +4,7 @@
 import { Refused, askForToken, get, hasToken, keepToken } from "./api.js";
 import { onSubmitted } from "./form.js";
 import { choose, chosenId, onChange, showTask } from "./task.js";
-import { $, bytes, local, make, number, plain, setText, span, stateOf, svg, until } from "./text.js";
+import { $, bytes, local, make, number, plain, programOf, setText, span, stateOf, svg, until } from "./text.js";
 
 const STATES = ["ready", "running", "parked", "hibernated", "paused", "exited", "failed",
   "moving", "arriving", "moved"];
@@ -139,7 +139,7 @@ const ends = (task) => (task.exit_code !== null ? `exit code ${task.exit_code}` 
 function cellsOf(task) {
   const wrong = task.damaged ?? task.error;
   const error = wrong ? plain(wrong) : null;
-  const program = plain(task.args.join(" "));
+  const program = plain(programOf(task));
   return [
     { text: stateOf(task), state: stateOf(task) },
     { text: plain(task.name ?? "–") },

@@ -75,9 +75,10 @@ export function readLimits(list) {
   return limits;
 }
 
-/** Where a field of the API's stands in the form: `every`, `limits.cpu`, `dirs[1].host`, `env.NAME`. */
+/** Where a field of the API's stands in the form: `schedule.every`, `limits.cpu`, `mounts[1].host`, `env.NAME`. */
 function place(form, field) {
-  const [, name, index, rest] = /^([a-z_]+)(?:\[(\d+)\])?(?:\.(.+))?$/.exec(field) ?? [];
+  const inner = field.replace(/^(network|schedule)\./, "");
+  const [, name, index, rest] = /^([a-z_]+)(?:\[(\d+)\])?(?:\.(.+))?$/.exec(inner) ?? [];
   if (!name) return null;
   const list = form.querySelector(`[data-list="${name}"]`);
   if (!list) return form.querySelector(`[name="${name}"]`);

@@ -59,7 +59,7 @@ function spread(row) {
   }
 }
 
-function dir(row) {
+function mount(row) {
   const access = { ro: { read_only: true }, rw: { read_only: false } }[row.access] ?? {};
   return { host: row.host, guest: row.guest || row.host, ...access };
 }
@@ -70,22 +70,27 @@ const isSnapshot = async (file) =>
 /** The task as the API takes it, without its module. */
 function read(file) {
   const field = (name) => form.elements[name].value.trim();
-  for (const { row } of rows(list("dirs"))) spread(row);
+  for (const { row } of rows(list("mounts"))) spread(row);
   return {
-    args: [file.name, ...words(form.elements.args.value)],
+    program: file.name,
+    args: words(form.elements.args.value),
     env: Object.fromEntries(lines(field("env")).map(variable)),
-    dirs: rows(list("dirs")).map(dir),
+    mounts: rows(list("mounts")).map(mount),
     tmpfs: rows(list("tmpfs")).map(({ guest, size }) => ({ guest, ...(size ? { size } : {}) })),
-    listen: lines(field("listen")),
-    allow_connect: lines(field("allow_connect")),
-    allow_listen: lines(field("allow_listen")),
-    proxy_streams: form.elements.proxy_streams.checked,
+    network: {
+      listen: lines(field("listen")),
+      allow_connect: lines(field("allow_connect")),
+      allow_listen: lines(field("allow_listen")),
+      ...(form.elements.proxy_streams.checked ? { proxy_streams: true } : {}),
+    },
     limits: readLimits(list("limits")),
     on_limit: field("on_limit") || null,
     name: field("name") || null,
     engine: field("engine") || null,
-    at: field("at") ? new Date(field("at")).toISOString() : null,
-    every: field("every") || null,
+    schedule: {
+      at: field("at") ? new Date(field("at")).toISOString() : null,
+      every: field("every") || null,
+    },
     restart: field("restart") || null,
     clocks: field("clocks") || null,
     random: field("random") || null,
@@ -94,7 +99,7 @@ function read(file) {
 }
 
 // A snapshot brings these along.
-const OF_MODULES = ["args", "env", "tmpfs", "at", "every", "restart"];
+const OF_MODULES = ["program", "args", "env", "tmpfs", "schedule", "restart"];
 
 const say = (text, wrong = false) => {
   $("submit-state").className = wrong ? "wrong" : "";
@@ -180,11 +185,11 @@ form.elements.file.addEventListener("change", async () => {
   suit(file ? await isSnapshot(file) : false);
 });
 ["tmpfs"].forEach((name) => prepareList(list(name)));
-list("dirs").querySelector(".add").addEventListener("click", () => {
-  const row = addRow(list("dirs"), true);
+list("mounts").querySelector(".add").addEventListener("click", () => {
+  const row = addRow(list("mounts"), true);
   suitAccess(row.querySelector("[data-key=access]"));
 });
-list("dirs").addEventListener("change", ({ target }) => {
+list("mounts").addEventListener("change", ({ target }) => {
   if (target.dataset.key === "host") spread(target.closest(".row"));
 });
 prepareLimits(list("limits"));

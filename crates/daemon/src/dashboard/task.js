@@ -2,7 +2,7 @@
 
 import { Refused, ask, get, hasToken, send, taskPath } from "./api.js";
 import { addLimit, clearErrors, clearList, prepareLimits, readLimits, showError } from "./fields.js";
-import { $, bytes, local, make, number, output, plain, setText, stateOf, until } from "./text.js";
+import { $, bytes, local, make, number, output, plain, programOf, setText, stateOf, until } from "./text.js";
 
 const MOST_OUTPUT = 400_000;
 const OVER = ["exited", "failed", "moved"];
@@ -31,38 +31,40 @@ function actions(task) {
   ];
 }
 
-const dirText = (dir) => `${dir.host} as ${dir.guest}${dir.read_only ? ", read-only" : ""}`;
+const mountText = (dir) => `${dir.host} as ${dir.guest}${dir.read_only ? ", read-only" : ""}`;
 const listed = (list) => list.join(", ") || null;
 
 function fieldsOf(task) {
+  const { spec } = task;
+  const network = spec.network ?? {};
   return {
     name: task.name,
-    program: task.args.join(" "),
+    program: programOf(task),
     "waits for": task.waits_for,
     wakes: task.wakes && `${until(task.wakes)}, ${local(task.wakes)}`,
-    every: task.every,
+    every: spec.schedule?.every,
     "exit code": task.exit_code,
     damaged: task.damaged,
     error: task.error,
     submitted: local(task.submitted),
     changed: local(task.changed),
     started: `${number(task.runs)} times, put to sleep ${number(task.sleeps)} times`,
-    restart: task.restart && `${task.restart}${task.restarts ? `, ${number(task.restarts)} in a row` : ""}`,
+    restart: spec.restart && `${spec.restart}${task.restarts ? `, ${number(task.restarts)} in a row` : ""}`,
     "copy of": task.forked_from,
     "came from": task.came_from,
     "moved to": task.moved_to && `task ${task.moved_to.task} of daemon ${task.moved_to.daemon} at ${task.moved_to.address}`,
-    engine: task.engine,
-    limits: listed(Object.entries(task.limits).map(([name, value]) => `${name}=${value}`)),
-    "at a limit": task.on_limit,
-    clocks: task.clocks,
-    random: task.random,
-    variables: task.env.join(" ") || null,
-    directories: listed(task.dirs.map(dirText)),
-    "in memory": listed(task.tmpfs.map((dir) => `${dir.guest}, ${bytes(dir.size)} at most`)),
-    "listens on": listed(task.listen),
-    "may connect to": listed(task.allow_connect),
-    "may listen on": listed(task.allow_listen),
-    connections: task.proxy_streams ? "carried along when it moves" : null,
+    engine: spec.engine,
+    limits: listed(Object.entries(spec.limits ?? {}).map(([name, value]) => `${name}=${value}`)),
+    "at a limit": spec.on_limit,
+    clocks: spec.clocks,
+    random: spec.random,
+    variables: task.variables.join(" ") || null,
+    directories: listed((spec.mounts ?? []).map(mountText)),
+    "in memory": listed((spec.tmpfs ?? []).map((dir) => `${dir.guest}, ${bytes(dir.size)} at most`)),
+    "listens on": listed(network.listen ?? []),
+    "may connect to": listed(network.allow_connect ?? []),
+    "may listen on": listed(network.allow_listen ?? []),
+    connections: network.proxy_streams ? "carried along when it moves" : null,
     snapshot: bytes(task.snapshot_bytes),
     memory: task.memory ? bytes(task.memory) : null,
     module: task.module.slice(0, 12),

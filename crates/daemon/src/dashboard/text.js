@@ -68,3 +68,6 @@ export function until(time) {
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
+
+/** A program and its arguments. */
+export const programOf = ({ spec }) => [spec.program ?? "", ...(spec.args ?? [])].join(" ").trim();

@@ -7,10 +7,10 @@ use crate::error::Error as Refused;
 use crate::model::error::Error;
 use crate::model::{Event, TaskId, TaskState, When};
 use crate::moving::step::TaskMove;
-use crate::spec::LimitChanges;
+use crate::spec::{LimitChanges, Submitted as _};
 use crate::store::{Change, SnapshotChange, TaskRow, Update};
 use crate::stored::damaged::Stored;
-use crate::stored::encoding::to_bytes;
+use crate::stored::encoding::{to_bytes, to_named_bytes};
 use crate::stored::history::Run;
 use crate::stored::status::Status;
 use crate::time::clocks::Time;
@@ -177,7 +177,7 @@ impl Command {
                 if !more.is_empty() {
                     let mut given = stored.spec;
                     given.take(more);
-                    spec = Some(to_bytes(&given)?);
+                    spec = Some(to_named_bytes(&given)?);
                 }
                 (
                     Event::Resume,

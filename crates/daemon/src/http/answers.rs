@@ -8,8 +8,9 @@ use axum::extract::{FromRequest, FromRequestParts, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
+use super::json::{Sort, Unread};
 use super::served::Served;
-use super::wire::{Problem, Wrong};
+use super::wire::Problem;
 use crate::error::Error as DaemonError;
 use crate::model::TaskId;
 use crate::model::error::{Error, ErrorKind};
@@ -59,13 +60,25 @@ impl IntoResponse for Refused {
     }
 }
 
-impl From<Wrong> for Refused {
-    fn from(wrong: Wrong) -> Self {
-        let field = Some(wrong.field);
+impl From<Unread> for Refused {
+    fn from(unread: Unread) -> Self {
+        let (status, kind) = match unread.sort {
+            Sort::Shape => (StatusCode::UNPROCESSABLE_ENTITY, None),
+            Sort::Word => (StatusCode::BAD_REQUEST, Some(ErrorKind::Request)),
+            Sort::Length => (StatusCode::PAYLOAD_TOO_LARGE, Some(ErrorKind::Limit)),
+        };
         Self {
-            field,
-            ..bad(wrong.error)
+            status,
+            text: unread.error,
+            field: Some(unread.field).filter(|field| !field.is_empty()),
+            kind,
         }
+    }
+}
+
+impl From<DaemonError> for Refused {
+    fn from(error: DaemonError) -> Self {
+        Error::from(error).into()
     }
 }
 

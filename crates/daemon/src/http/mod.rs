@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | this one | the paths, and how large their bodies may be |
 //! | `connections` | connections, before a request is handled |
+//! | `json` | a task out of JSON, and what is wrong with it |
 //! | `answers` | what requests are taken from and answered with; a status follows from an error's kind |
 //! | `tasks`, `modules`, `snapshots`, `runs`, `streams`, `limits`, `stats` | the paths of those names |
 //! | `peers`, `moves` | the paths about other daemons, and about moves that are open |
@@ -14,6 +15,7 @@
 mod answers;
 mod connections;
 mod descriptions;
+mod json;
 mod limits;
 mod modules;
 mod moves;
@@ -47,6 +49,18 @@ use crate::model::Limit;
 pub use self::connections::accept;
 pub(crate) use self::connections::admission;
 pub use crate::peers::Peers;
+
+/// A task out of JSON, as the API reads it.
+#[cfg(test)]
+pub(crate) fn read_spec(value: serde_json::Value) -> Result<crate::model::TaskSpec, crate::Error> {
+    json::read_spec(&value).map_err(|unread| {
+        let (field, error) = (unread.field, unread.error);
+        match unread.sort {
+            json::Sort::Length => crate::Error::TooLarge { field, error },
+            json::Sort::Shape | json::Sort::Word => crate::Error::Field { field, error },
+        }
+    })
+}
 
 /// Bytes of the largest upload. No engine takes a larger module, and hardly any snapshot is larger.
 const LARGEST_UPLOAD_BYTES: u64 = 1 << 30;

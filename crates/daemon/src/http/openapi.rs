@@ -11,10 +11,11 @@ use utoipa::{Modify, OpenApi};
 
 use crate::http::peers::Doc;
 use crate::http::wire::{
-    Dir, LimitInfo, Module, Moved, MovedTo, Output, Problem, Resume, Size, Stats, Submit,
-    Submitted, Task, Tasks, Timeline, Tmpfs,
+    LimitInfo, Module, Moved, MovedTo, Output, Problem, Stats, Submit, Submitted, Task, Tasks,
+    Timeline,
 };
 use crate::http::{limits, modules, snapshots, stats, streams, tasks};
+use crate::model::TaskSpec;
 
 /// How requests of any path may fail: the status, its name in the document, and what it says.
 const PROBLEMS: [(&str, &str, &str); 11] = [
@@ -76,7 +77,7 @@ const PROBLEMS: [(&str, &str, &str); 11] = [
         document
     ),
     components(schemas(
-        Dir, LimitInfo, Module, Moved, MovedTo, Output, Problem, Resume, Size, Stats, Submit, Submitted, Task, Tasks, Timeline, Tmpfs
+        LimitInfo, Module, Moved, MovedTo, Output, Problem, Stats, Submit, Submitted, Task, TaskSpec, Tasks, Timeline
     )),
     modifiers(&Token)
 )]

@@ -21,8 +21,9 @@ use super::descriptions::{CONFLICT, TASK, UNREACHED};
 use super::moves;
 pub use super::moves::{Decide, Decided, Open};
 use super::served::Served;
-use super::wire::{Dir, Problem};
-use crate::bounds::check_hosts;
+use super::wire::Problem;
+use crate::bounds::check_host;
+use crate::model::spec::Mount;
 use crate::peers::Link;
 use crate::peers::error::PeerError;
 use crate::peers::send_task::{MoveOptions, MovedTask};
@@ -54,7 +55,7 @@ pub struct Migrate {
     pub to: String,
     /// Directories of the other machine's for names of the guest's; others keep their paths.
     #[serde(default)]
-    pub dirs: Vec<Dir>,
+    pub dirs: Vec<Mount>,
     /// How long to wait for a guest that computes, in seconds; 10 if left out.
     pub patience: Option<f64>,
 }
@@ -146,12 +147,14 @@ pub(super) fn routes() -> Router<Arc<Served>> {
         .route("/v1/tasks/{id}/decide", post(moves::decide))
 }
 
-fn options(dirs: Vec<Dir>, patience: Option<f64>) -> Answer<MoveOptions> {
+fn options(dirs: Vec<Mount>, patience: Option<f64>) -> Answer<MoveOptions> {
     let patience = patience.unwrap_or(PATIENCE_SECONDS);
     if !(0.0..=1e6).contains(&patience) {
         return Err(bad("`patience` must be between 0 and 1000000 seconds"));
     }
-    check_hosts(dirs.iter().map(|dir| &dir.host)).map_err(bad)?;
+    for dir in &dirs {
+        check_host(&dir.host).map_err(bad)?;
+    }
     Ok(MoveOptions {
         dirs: dirs.into_iter().map(|dir| (dir.host, dir.guest)).collect(),
         patience: Duration::from_secs_f64(patience),

@@ -11,8 +11,9 @@ use utoipa::IntoParams;
 
 use super::answers::{Answer, Path, QueryOf, Refused, ServedState, bad, find};
 use super::descriptions::{Binary, CONFLICT, TASK};
-use super::tasks::ANSWER_WITHIN;
-use super::wire::{Problem, Submit, Task};
+use super::tasks::{ANSWER_WITHIN, sent};
+use super::wire::{Problem, Task};
+use crate::model::TaskSpec;
 use crate::model::error::ErrorKind;
 
 /// A task as a snapshot file, which `dormouse resume` takes on any machine. The task goes on here;
@@ -50,13 +51,14 @@ pub(super) async fn import(
     QueryOf(query): QueryOf<ImportQuery>,
     body: Result<Bytes, BytesRejection>,
 ) -> Answer<(StatusCode, Json<Task>)> {
-    let submit: Submit = match &query.task {
-        None => Submit::default(),
-        Some(text) => serde_json::from_str(text).map_err(|e| bad(format!("`task`: {e}")))?,
+    let spec = match &query.task {
+        None => TaskSpec::default(),
+        Some(text) => {
+            let fields = serde_json::from_str(text).map_err(|e| bad(format!("`task`: {e}")))?;
+            sent(fields)?.spec
+        }
     };
-    let spec = submit.spec(&served.daemon.options().limits)?;
-    let name = submit.name;
-    let id = served.daemon.import(body?.into(), spec, name).await?;
+    let id = served.daemon.import(body?.into(), spec).await?;
     let info = served.daemon.task(id).await?;
     Ok((StatusCode::CREATED, Json(info.into())))
 }

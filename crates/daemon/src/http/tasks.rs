@@ -10,19 +10,19 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use utoipa::IntoParams;
 
 use super::answers::{
     Answer, Body, Path, QueryOf, Refused, ServedState, bad, bad_field, find, told,
 };
 use super::descriptions::{CONFLICT, TASK};
+use super::json::read_submit;
 use super::served::Served;
-use super::wire::{
-    Batch, MOST_SUBMITTED, Problem, Resume, Submit, Submitted, Task, Tasks, read_time,
-};
-use crate::daemon::options::Submission;
+use super::wire::{Batch, MOST_SUBMITTED, Problem, Resume, Submit, Submitted, Task, Tasks};
+use crate::bounds::{check_hosts, stored_size};
 use crate::model::error::{Error, ErrorKind};
-use crate::model::{Digest, TaskId, TaskState};
+use crate::model::{TaskId, TaskSpec, TaskState};
 use crate::store::Filter;
 
 /// A list has at most so many tasks.
@@ -84,28 +84,11 @@ pub(super) async fn list(
     Ok(Json(Tasks { tasks, next }))
 }
 
-/// A submission without its module.
-fn fields(served: &Served, submit: &Submit) -> Answer<Submission> {
-    let at = submit.at.as_deref().map(read_time);
-    Ok(Submission {
-        module: None,
-        spec: submit.spec(&served.daemon.options().limits)?,
-        name: submit.name.clone(),
-        at: at.transpose().map_err(|error| bad_field("at", error))?,
-    })
-}
-
-fn submission(served: &Served, submit: &Submit) -> Answer<Submission> {
-    let module = Digest::from_hex(&submit.module);
-    let wrong = || {
-        let text =
-            "`module` is not the digest of a module; PUT /v1/modules uploads one and gives it";
-        bad_field("module", text)
-    };
-    Ok(Submission {
-        module: Some(module.ok_or_else(wrong)?),
-        ..fields(served, submit)?
-    })
+/// A task that a client has sent.
+pub(super) fn sent(fields: Map<String, Value>) -> Answer<Submit> {
+    let submit = read_submit(fields)?;
+    check_hosts(&submit.spec)?;
+    Ok(submit)
 }
 
 /// How to submit.
@@ -118,23 +101,23 @@ pub(super) struct SubmitQuery {
 }
 
 /// Submits a task. When the answer comes, it is stored.
-#[utoipa::path(post, path = "/v1/tasks", operation_id = "submit_task", params(SubmitQuery), request_body = Submit,
+#[utoipa::path(post, path = "/v1/tasks", operation_id = "submit_task", params(SubmitQuery), request_body = TaskSpec,
     responses((status = 204, description = "With `dry_run`: nothing is wrong with it"),
         (status = 201, description = "The task, which is stored", body = Task)))]
 pub(super) async fn submit(
     State(served): ServedState,
     QueryOf(query): QueryOf<SubmitQuery>,
-    Body(body): Body<Submit>,
+    Body(body): Body<Map<String, Value>>,
 ) -> Answer<Response> {
-    if body.count.is_some() {
+    let Submit { spec, count } = sent(body)?;
+    if count.is_some() {
         return Err(bad_field("count", "`count` is for POST /v1/batch"));
     }
     if query.dry_run == Some(true) {
-        served.daemon.check(&fields(&served, &body)?).await?;
+        served.daemon.check(&spec).await?;
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let submission = submission(&served, &body)?;
-    let mut results = served.daemon.submit(vec![submission]).await?;
+    let mut results = served.daemon.submit(vec![spec]).await?;
     match results.pop() {
         Some(result) => {
             let task: Task = served.daemon.task(result?).await?.into();
@@ -151,17 +134,16 @@ pub(super) async fn batch(
     State(served): ServedState,
     Body(Batch(body)): Body<Batch>,
 ) -> Answer<Json<Vec<Submitted>>> {
+    let items: Vec<Submit> = body.into_iter().map(sent).collect::<Result<_, _>>()?;
     let count = |item: &Submit| u64::from(item.count.unwrap_or(1));
-    let total: u64 = body.iter().map(count).sum();
+    let total: u64 = items.iter().map(count).sum();
     if total > MOST_SUBMITTED {
         return Err(bad(format!(
             "a batch has at most {MOST_SUBMITTED} tasks, and this has {total}"
         )));
     }
-    let items = body.iter().map(|item| submission(&served, item));
-    let items: Vec<Submission> = items.collect::<Result<_, _>>()?;
-    let sizes = body.iter().zip(&items);
-    let sizes = sizes.map(|(item, task)| count(item) * task.spec.size());
+    let sizes = items.iter();
+    let sizes = sizes.map(|item| count(item) * stored_size(&item.spec));
     let size: u64 = sizes.sum();
     if size > LARGEST_BATCH_BYTES {
         let text = format!(
@@ -171,11 +153,12 @@ pub(super) async fn batch(
         let refused = Refused::new(StatusCode::PAYLOAD_TOO_LARGE, text);
         return Err(refused.of(ErrorKind::Limit));
     }
-    let mut submissions = Vec::with_capacity(total as usize);
-    for (item, task) in body.iter().zip(items) {
-        submissions.extend(std::iter::repeat_n(task, count(item) as usize));
+    let mut specs = Vec::with_capacity(total as usize);
+    for item in items {
+        let count = count(&item) as usize;
+        specs.extend(std::iter::repeat_n(item.spec, count));
     }
-    let results = served.daemon.submit(submissions).await?;
+    let results = served.daemon.submit(specs).await?;
     let answers = results.into_iter().map(|result| match result {
         Ok(id) => Submitted {
             id: Some(id.0),
@@ -227,7 +210,7 @@ pub(super) async fn resume(
         true => None,
         false => serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))?,
     };
-    let more = given.unwrap_or_default().more()?;
+    let more = given.unwrap_or_default();
     let id = find(&served, &id).await?;
     acted(&served, id, served.daemon.resume_with(id, more)).await
 }

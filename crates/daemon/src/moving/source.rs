@@ -7,18 +7,18 @@ use crate::blobs::snapshot_bases::SnapshotBases;
 use crate::daemon::{Daemon, blocking};
 use crate::driver::commands::Ask;
 use crate::error::Error as Refused;
+use crate::model::TaskSpec;
 use crate::model::error::Error;
 use crate::model::{Digest, Limit, MoveId, Setting, TaskId, TaskState, When};
 use crate::moving::note::MoveNote;
 use crate::moving::offer::{MoveInquiry, OfferedPiece, OfferedSnapshot, TaskOffer};
 use crate::moving::step::{MoveStep, TaskMove};
 use crate::sockets::TaskSockets;
-use crate::spec::Spec;
 use crate::store::{
     Change, MoveChange, MovePhase, MoveRecord, RecordChange, StoredSnapshot, Stream,
 };
 use crate::stored::damaged;
-use crate::stored::encoding::{from_bytes, to_bytes};
+use crate::stored::encoding::{from_bytes, to_bytes, to_named_bytes};
 use crate::task::{Asleep, HeldSocket, chunks, pack};
 
 /// Bytes of output that are read from the store at once.
@@ -70,7 +70,7 @@ impl Daemon {
             let spec = relocated(spec, &dirs, memory)?;
             Ok(MoveInquiry {
                 module: row.module,
-                spec: to_bytes(&spec)?,
+                spec: to_named_bytes(&spec)?,
                 name: row.name,
                 base: frozen.and_then(|frozen| travelling_base(&frozen)),
             })
@@ -181,7 +181,7 @@ impl Daemon {
             // The target has another steady clock, so that the time travels as one of the wall
             // clock.
             status.wakes = status.wakes.map(|at| shared.time.to_wall(at).as_nanos());
-            let wanted = given.proxy_streams;
+            let wanted = given.network.proxy_streams == Some(true);
             Ok(TaskOffer {
                 move_id,
                 streams: match wanted {
@@ -368,22 +368,22 @@ fn travelling_base(frozen: &StoredSnapshot) -> Option<Digest> {
 /// A spec for the target: with the target's directories, and with the limit of memory that the task
 /// has here.
 fn relocated(
-    mut spec: Spec,
+    mut spec: TaskSpec,
     dirs: &[(String, String)],
     memory: Option<u64>,
-) -> Result<Spec, Error> {
+) -> Result<TaskSpec, Error> {
     for (host, guest) in dirs {
-        let known = spec.dirs.iter_mut().find(|(_, name)| name == guest);
+        let known = spec.mounts.iter_mut().find(|mount| mount.guest == *guest);
         let Some(known) = known else {
             let text = format!("the task has no directory that it calls {guest:?}");
             return Err(Refused::Request(text).into());
         };
-        known.0.clone_from(host);
+        known.host.clone_from(host);
     }
     let limit = Limit::Memory;
-    let said = spec.limits.iter().any(|setting| setting.limit == limit);
+    let said = spec.limits.get(limit).is_some();
     if let Some(value) = memory.filter(|_| !said) {
-        spec.limits.push(Setting {
+        spec.limits.set(Setting {
             limit,
             value,
             period: None,

@@ -11,20 +11,22 @@ use crate::daemon::options::Options;
 use crate::daemon::submit::check_name;
 use crate::daemon::{Daemon, blocking};
 use crate::error::Error as Refused;
+use crate::model::TaskSpec;
 use crate::model::error::Error;
+use crate::model::spec::{Mount, Reach};
 use crate::model::{Digest, MoveId, TaskId, TaskState, When};
 use crate::model::{Limit, Limits, Timestamp};
 use crate::moving::note::MoveNote;
 use crate::moving::offer::{MoveInquiry, TaskOffer};
 use crate::moving::step::MoveStep;
-use crate::spec::Spec;
+use crate::spec::Submitted as _;
 use crate::store::{
     Change, Insert, MoveChange, MovePhase, MoveRecord, OutputPiece, RecordChange, StoredSnapshot,
     Stream, TaskRow, Verdict,
 };
 use crate::stored::encoding::{from_bytes, to_bytes};
 use crate::stored::status::Status;
-use crate::task::{Runtime, TaskHandle, unpack};
+use crate::task::{Engine, Runtime, TaskHandle, unpack};
 use crate::time::calendar;
 use crate::workers::guest::NotRevived;
 use crate::workers::output::Tail;
@@ -80,7 +82,7 @@ impl Daemon {
         blocking(move || {
             let mut considered = InquiryAnswer::default();
             let refused = &mut considered.refused;
-            match from_bytes::<Spec>(&inquiry.spec) {
+            match from_bytes::<TaskSpec>(&inquiry.spec) {
                 Err(_) => refused.push(format!(
                     "dormouse {} there does not know all that was asked for when the task was submitted",
                     env!("CARGO_PKG_VERSION")
@@ -91,13 +93,13 @@ impl Daemon {
                     // goes on.
                     if refused.is_empty() && shared.store.has_blob(&inquiry.module)? {
                         let ready = programs.get(&inquiry.module).and_then(|program| {
-                            let engine = spec.engine(shared.options.engine)?;
+                            let engine = spec.engine_or(shared.options.engine);
                             program.compile(programs.runtime(), engine, &told(&program.digest()))
                         });
                         refused.extend(ready.err().map(|error| error.to_string()));
                     }
                     let now = shared.time.wall();
-                    let schedule = spec.every.as_deref().map(|every| calendar::next_occurrence(every, now));
+                    let schedule = spec.schedule.every.as_deref().map(|every| calendar::next_occurrence(every, now));
                     if let Some(Err(error)) = schedule {
                         refused.push(error.to_string());
                     }
@@ -130,16 +132,12 @@ impl Daemon {
         kind: BlobKind,
         digest: Digest,
         bytes: Vec<u8>,
-        engine: Option<String>,
+        engine: Option<Engine>,
     ) -> Result<(), Error> {
         let (programs, options) = (self.programs.clone(), self.shared.options.clone());
         let change = blocking(move || match kind {
             BlobKind::Module => {
-                let spec = Spec {
-                    engine,
-                    ..Spec::default()
-                };
-                let engine = spec.engine(options.engine)?;
+                let engine = engine.unwrap_or(options.engine);
                 let program = programs
                     .runtime()
                     .load_stored(&digest, || Ok(Some(bytes)))?;
@@ -233,7 +231,7 @@ impl Daemon {
         grants: &PeerGrants,
     ) -> Result<Change, Error> {
         let shared = &self.shared;
-        let spec: Spec = from_bytes(&offer.spec)?;
+        let spec: TaskSpec = from_bytes(&offer.spec)?;
         // The spec may be another one than in the inquiry.
         if let Some(why) = spec_refused(&spec, &shared.options, self.programs.runtime(), grants)
             .into_iter()
@@ -379,23 +377,20 @@ fn dead(move_id: MoveId) -> Error {
 
 /// Why a task of another daemon cannot run here.
 fn spec_refused(
-    spec: &Spec,
+    spec: &TaskSpec,
     options: &Options,
     runtime: &Runtime,
     grants: &PeerGrants,
 ) -> Vec<String> {
     let mut refused = Vec::new();
-    match spec.engine(options.engine) {
-        Ok(engine) if engine.is_available() => {
-            // The engine's library may be missing.
-            if let Err(error) = runtime.engine(engine) {
-                refused.push(format!("the daemon there cannot use {engine}: {error}"));
-            }
-        }
-        Ok(engine) => refused.push(format!("the daemon there was built without {engine}")),
-        Err(error) => refused.push(error.to_string()),
+    let engine = spec.engine_or(options.engine);
+    if !engine.is_available() {
+        refused.push(format!("the daemon there was built without {engine}"));
+    } else if let Err(error) = runtime.engine(engine) {
+        // The engine's library may be missing.
+        refused.push(format!("the daemon there cannot use {engine}: {error}"));
     }
-    for (host, guest) in &spec.dirs {
+    for Mount { host, guest, .. } in &spec.mounts {
         let whole = match PathBuf::from(host).canonicalize() {
             Ok(whole) if whole.is_dir() => whole,
             Ok(_) => {
@@ -423,17 +418,15 @@ fn spec_refused(
             ));
         }
     }
-    if let Err(error) = spec.grants() {
-        refused.push(error.to_string());
-    }
-    let listen = spec.listen.iter().chain(&spec.allow_listen);
-    let reaches = listen
-        .map(|address| (&grants.listen, "listen on", "--listen", address))
-        .chain(spec.allow_connect.iter().map(|address| {
-            let connect = &grants.connect;
-            (connect, "connect to", "--connect", address)
-        }));
-    for (granted, verb, flag, address) in reaches {
+    for reach in spec.network.reaches() {
+        let (granted, verb, flag) = match reach {
+            Reach::Given(_) | Reach::Listen(_) => (&grants.listen, "listen on", "--listen"),
+            Reach::Connect(_) => (&grants.connect, "connect to", "--connect"),
+        };
+        let address = match reach {
+            Reach::Given(address) => address,
+            Reach::Listen(rule) | Reach::Connect(rule) => rule.as_str(),
+        };
         if !granted.iter().any(|granted| covers(granted, address)) {
             refused.push(format!(
                 "to {verb} {address} is not granted to us there; `dormouse peers add … {flag} {address}` \

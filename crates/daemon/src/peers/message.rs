@@ -17,6 +17,7 @@ use crate::model::{Digest, MoveId};
 use crate::moving::decision::{MoveQuestion, MoveState};
 use crate::moving::offer::{Formats, MoveInquiry};
 use crate::moving::target::{BlobKind, InquiryAnswer};
+use crate::task::Engine;
 
 /// The lowest and the highest version of this protocol that this build speaks. Two daemons need a
 /// version in common.
@@ -65,7 +66,7 @@ pub(crate) enum Request {
         /// Its digest.
         digest: Digest,
         /// The engine to compile a module for.
-        engine: Option<String>,
+        engine: Option<Engine>,
     },
     /// A task to hold; the body is a `TaskOffer`.
     Offer,

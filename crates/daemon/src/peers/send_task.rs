@@ -12,6 +12,7 @@ use crate::peers::client::{ANSWER_TIMEOUT, COMPILE_TIMEOUT, Link};
 use crate::peers::error::PeerError;
 use crate::peers::message::{Answer, Request};
 use crate::peers::network::Peers;
+use crate::task::Engine;
 
 /// The options of a move.
 #[derive(Clone, Debug)]
@@ -164,7 +165,7 @@ impl Peers {
                 true => BlobKind::Module,
                 false => BlobKind::Base,
             };
-            self.put(link, kind, digest, engine.clone()).await?;
+            self.put(link, kind, digest, engine).await?;
         }
         if inquiry.base.is_some() {
             return Ok(inquiry.base);
@@ -190,7 +191,7 @@ impl Peers {
         link: &mut Link,
         kind: BlobKind,
         digest: Digest,
-        engine: Option<String>,
+        engine: Option<Engine>,
     ) -> Result<(), Error> {
         let bytes = self.daemon.blob(digest).await?;
         let request = Request::Put {

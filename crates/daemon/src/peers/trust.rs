@@ -5,7 +5,7 @@ use std::sync::{PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 
-use crate::bounds::check_hosts;
+use crate::bounds::check_host;
 use crate::model::Digest;
 use crate::model::error::Error;
 use crate::moving::target::PeerGrants;
@@ -109,7 +109,9 @@ impl Trust {
             );
             return Err(PeerError::Request(text).into());
         }
-        check_hosts(&peer.dirs).map_err(PeerError::Request)?;
+        for dir in &peer.dirs {
+            check_host(dir).map_err(PeerError::Request)?;
+        }
         // As `openssl` prints them.
         peer.fingerprint = peer.fingerprint.replace(':', "").to_ascii_lowercase();
         let Some(digest) = peer.digest() else {

@@ -4,12 +4,12 @@
 use super::encoding::decode;
 use super::status::Status;
 use crate::error::Error;
-use crate::spec::Spec;
+use crate::model::TaskSpec;
 use crate::store::TaskRow;
 
 /// What a store has of a task. What of it cannot be read is a default.
 pub(crate) struct Stored {
-    pub(crate) spec: Spec,
+    pub(crate) spec: TaskSpec,
     pub(crate) status: Status,
     /// What is wrong with it, and what to do.
     pub(crate) damage: Option<Error>,
@@ -23,7 +23,7 @@ impl Stored {
             reason.get_or_insert(format!(
                 "what it was submitted with cannot be read: {error}"
             ));
-            Spec::default()
+            TaskSpec::default()
         });
         let status = decode(&row.status).unwrap_or_else(|error| {
             reason.get_or_insert(format!("its status cannot be read: {error}"));
@@ -42,7 +42,7 @@ impl Stored {
 ///
 /// # Errors
 /// Where it is damaged.
-pub(crate) fn read(row: &TaskRow) -> Result<(Spec, Status), Error> {
+pub(crate) fn read(row: &TaskRow) -> Result<(TaskSpec, Status), Error> {
     let stored = Stored::of(row);
     match stored.damage {
         None => Ok((stored.spec, stored.status)),

@@ -8,10 +8,19 @@ use crate::error::Error;
 /// The form that this build writes and reads.
 pub(crate) const FORM: u8 = 1;
 
-/// A value as the store keeps it.
+/// A value as the store keeps it: an array, because a million tasks would pay for names.
 pub(crate) fn to_bytes(value: &impl Serialize) -> Result<Vec<u8>, Error> {
     let mut bytes = vec![FORM];
     rmp_serde::encode::write(&mut bytes, value).map_err(|e| Error::Damaged(e.to_string()))?;
+    Ok(bytes)
+}
+
+/// A value as the store keeps it, with the names of its fields: what a task was submitted with is
+/// a map, in which nothing stands that is as usual. Its module, its name and its start have places
+/// of their own in the store.
+pub(crate) fn to_named_bytes(value: &impl Serialize) -> Result<Vec<u8>, Error> {
+    let mut bytes = vec![FORM];
+    rmp_serde::encode::write_named(&mut bytes, value).map_err(|e| Error::Damaged(e.to_string()))?;
     Ok(bytes)
 }
 

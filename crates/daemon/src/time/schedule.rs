@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::error::Error as Refused;
+use crate::model::TaskSpec;
 use crate::model::error::Error;
 use crate::model::{TaskState, Timestamp};
-use crate::spec::Spec;
 use crate::store::TaskRow;
 use crate::stored::encoding::from_bytes;
 use crate::stored::status::Status;
@@ -26,8 +26,8 @@ pub(crate) fn begin_run(status: &mut Status, time: &Time) {
 }
 
 /// When a task that has ended starts again by its schedule.
-pub(crate) fn after_run(spec: &Spec, status: &mut Status, time: &Time) -> Option<Timestamp> {
-    match next(spec.every.as_deref()?, status, time) {
+pub(crate) fn after_run(spec: &TaskSpec, status: &mut Status, time: &Time) -> Option<Timestamp> {
+    match next(spec.schedule.every.as_deref()?, status, time) {
         Ok(next) => next,
         // The daemon that the task was submitted to took the schedule.
         Err(error) => {
@@ -53,8 +53,8 @@ pub(crate) fn scheduled(
 ) -> Result<Option<Timestamp>, Error> {
     let sleeps = matches!(row.state, TaskState::Hibernated | TaskState::Paused);
     let between_runs = sleeps && status.wait.is_none();
-    let spec: Spec = from_bytes(&row.spec)?;
-    let (true, Some(every)) = (between_runs, spec.every) else {
+    let spec: TaskSpec = from_bytes(&row.spec)?;
+    let (true, Some(every)) = (between_runs, spec.schedule.every) else {
         return Ok(None);
     };
     Ok(next(&every, status, time)?)

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::memory::{self, MemoryShare};
+use crate::model::TaskSpec;
 use crate::model::error::Error;
 use crate::model::{Digest, TaskId};
-use crate::spec::Spec;
 use crate::stored::status::Status;
 use crate::task::Task;
 use crate::workers::output::Tail;
@@ -23,7 +23,7 @@ pub(crate) struct LoadedTask {
     pub(crate) memory: u64,
     /// When its state was last stored.
     pub(super) stored: Instant,
-    pub(super) spec: Spec,
+    pub(super) spec: TaskSpec,
     pub(super) status: Status,
     pub(super) program: Digest,
     pub(super) base: Option<Digest>,

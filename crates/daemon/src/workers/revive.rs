@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use crate::blobs::programs::told;
 use crate::memory::MemoryShare;
+use crate::model::TaskSpec;
+use crate::model::spec::Module;
 use crate::model::{TaskState, When};
-use crate::spec::Spec;
+use crate::spec::Submitted as _;
 use crate::store::{SnapshotChange, StoredSnapshot, Stream, TaskRow};
-use crate::task::{Bindings, Config, Engine, HostDir, Input, RestoreOptions, Task, TaskHandle};
+use crate::task::{Bindings, Engine, Input, RestoreOptions, Task, TaskHandle};
 use crate::workers::guest::{LoadedTask, NotRevived};
 use crate::workers::messages::WorkerReport;
 use crate::workers::output::Tail;
@@ -20,7 +22,7 @@ impl Worker {
     pub(crate) fn revive(
         &self,
         row: &TaskRow,
-        spec: &Spec,
+        spec: &TaskSpec,
         frozen: Option<StoredSnapshot>,
         tail: &Tail,
         handle: TaskHandle,
@@ -28,28 +30,31 @@ impl Worker {
         #[cfg(test)]
         crate::workers::faults::hit(&self.options.identity, frozen.is_none().into())?;
         let program = self.programs.get(&row.module)?;
-        let engine = spec.engine(self.options.engine)?;
+        let engine = spec.engine_or(self.options.engine);
         let opened = frozen.map(|frozen| self.bases.open(&frozen)).transpose()?;
         let memory = opened.as_ref().map_or(0, |(head, _)| head.memory_size());
         // This comes before anything else is taken: the task may have to wait for memory.
         let unseen = engine == Engine::WasmEdge;
         let share = self.budget.admit(row.id, memory, &handle, unseen)?;
-        let dirs = spec.dirs.iter().map(|(host, guest)| HostDir {
-            host: host.into(),
-            guest: guest.clone(),
-            access: spec.access(guest),
-        });
+        let (config, given) = match spec.program {
+            Some(_) => Bindings::from_spec(spec, &self.options.limits),
+            // It is called by its module, which has a place of its own in the store.
+            None => {
+                let module = Some(Module::Digest(row.module));
+                let spec = TaskSpec {
+                    module,
+                    ..spec.clone()
+                };
+                Bindings::from_spec(&spec, &self.options.limits)
+            }
+        };
         let bindings = Bindings {
             stdin: Input::Null,
             stdout: tail.output(Stream::Stdout),
             stderr: tail.output(Stream::Stderr),
-            dirs: dirs.collect(),
-            listeners: self.sockets.lend(row.id, &spec.listen)?,
-            grants: spec.grants()?,
-            clocks: spec.clocks()?,
-            random: spec.random()?,
+            listeners: self.sockets.lend(row.id, &spec.network.listen)?,
             held: self.sockets.held(row.id),
-            limits: spec.limits(&self.options.limits),
+            ..given
         };
         let told = told(&row.module);
         let task = Task::builder(self.programs.runtime(), &program)
@@ -60,11 +65,6 @@ impl Worker {
             .growth(share.clone())
             .progress(&told);
         let Some((mut snapshot, pages)) = opened else {
-            let config = Config {
-                args: spec.args.clone(),
-                env: spec.env.clone(),
-                tmpfs: spec.tmpfs(),
-            };
             return Ok((task.config(config).start()?, share));
         };
         let mut pages: Box<dyn Read> = match pages {

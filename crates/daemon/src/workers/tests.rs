@@ -12,10 +12,10 @@ use rustix::io::Errno;
 use super::faults::{Stage, mend, put};
 use crate::daemon::Daemon;
 use crate::daemon::info::TaskInfo;
-use crate::daemon::options::{Options, Submission};
+use crate::daemon::options::Options;
+use crate::model::TaskSpec;
 use crate::model::error::{Error, ErrorKind};
 use crate::model::{Digest, TaskId, TaskState, Timestamp};
-use crate::spec::Spec;
 use crate::store::Sqlite;
 
 /// A daemon with a task that sleeps twice, at each fault.
@@ -48,20 +48,13 @@ impl Trial {
     }
 
     async fn submit(&self, seconds: &str) -> TaskId {
-        let spec = Spec {
-            args: ["sleeper", seconds, "0", "2"].map(String::from).into(),
-            ..Spec::default()
+        let spec = TaskSpec {
+            module: Some(self.module.into()),
+            program: Some("sleeper".into()),
+            args: [seconds, "0", "2"].map(String::from).into(),
+            ..TaskSpec::default()
         };
-        let submission = Submission {
-            module: Some(self.module),
-            spec,
-            ..Submission::default()
-        };
-        let mut told = self
-            .daemon
-            .submit(vec![submission])
-            .await
-            .expect("it is stored");
+        let mut told = self.daemon.submit(vec![spec]).await.expect("it is stored");
         told.remove(0).expect("it is taken")
     }
 

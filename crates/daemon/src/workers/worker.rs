@@ -28,7 +28,7 @@ use crate::stored::status::Status;
 use crate::task::{ModuleRef, Step, Task, TaskHandle, Watched, reactor};
 use crate::throttled_log::warn_throttled;
 use crate::time::clocks::Time;
-use crate::time::restart::{Restart, SETTLED_RUN_NANOS};
+use crate::time::restart::{self, SETTLED_RUN_NANOS};
 use crate::time::schedule;
 use crate::workers::crash_marks::CrashMarks;
 use crate::workers::guest::{LoadedTask, NotRevived};
@@ -162,7 +162,7 @@ impl Worker {
             schedule::begin_run(&mut status, &self.time);
             // For a task that is started once, the snapshot has the start; the status need not
             // carry it.
-            let again = spec.every.is_some() || spec.restart.is_some();
+            let again = spec.schedule.every.is_some() || spec.restart.is_some();
             status.history.started = again.then(|| self.time.wall());
         }
         let (task, share) = match self.revive(&row, &spec, frozen, &tail, handle.clone()) {
@@ -407,15 +407,15 @@ impl Worker {
             true => None,
             false => schedule::after_run(&guest.spec, &mut guest.status, &self.time),
         };
-        let restart = guest.spec.restart.unwrap_or_default();
+        let policy = guest.spec.restart.unwrap_or_default();
         // Its schedule may start it before a restart would.
         guest.status.wall = next;
-        guest.status.wakes = match restart.applies(failed) && !killed {
+        guest.status.wakes = match policy.applies(failed) && !killed {
             true => {
                 if guest.task.age() > SETTLED_RUN_NANOS {
                     guest.status.restarts = 0;
                 }
-                let wait = Restart::wait(guest.status.restarts).as_nanos() as u64;
+                let wait = restart::wait(guest.status.restarts).as_nanos() as u64;
                 guest.status.restarts = guest.status.restarts.saturating_add(1);
                 Some(now.saturating_add(wait))
             }

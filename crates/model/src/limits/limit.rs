@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::units::{parse_bytes, parse_time, show_bytes, show_time};
 
@@ -21,8 +21,7 @@ pub enum Unit {
 macro_rules! limits {
     ($($variant:ident $name:literal $unit:ident $default:literal, $what:literal;)*) => {
         /// What can be limited.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(rename_all = "kebab-case")]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Limit { $(#[doc = $what] $variant),* }
 
         impl Limit {
@@ -50,6 +49,20 @@ macro_rules! limits {
             }
         }
     };
+}
+
+// Whatever is no name is quoted, however long it is: who shows the message cuts it.
+impl Serialize for Limit {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Limit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.trim().parse().map_err(serde::de::Error::custom)
+    }
 }
 
 /// The value of a limit that is none.

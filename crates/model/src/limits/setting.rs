@@ -3,20 +3,17 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-
 use super::limit::{Limit, NONE, Unit};
-use super::units::{parse_time, show_time};
+use super::units::{exact_time, parse_time};
 
 /// A limit with a value, as `NAME=VALUE` or `NAME=VALUE/PERIOD`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setting {
     /// Which.
     pub limit: Limit,
     /// Its value in the unit of the limit; `u64::MAX` is none.
     pub value: u64,
     /// The value is for each period of so many nanoseconds, counted from the task's start.
-    #[serde(default)]
     pub period: Option<u64>,
 }
 
@@ -82,9 +79,17 @@ impl Setting {
         })
     }
 
-    /// Its value in words, with the period.
+    /// Whether it lifts the limit.
+    pub fn is_none(&self) -> bool {
+        self.value == NONE
+    }
+
+    /// Its value in words, with the period, from which it is read back.
     pub fn shown(&self) -> String {
-        let value = self.limit.show(self.value);
+        let value = match self.limit.unit() {
+            Unit::Time if !self.is_none() => exact_time(self.value),
+            _ => self.limit.show(self.value),
+        };
         match self.period {
             Some(period) => format!("{value}/{}", show_period(period)),
             None => value,
@@ -104,7 +109,7 @@ fn read_period(text: &str) -> Option<u64> {
 }
 
 fn show_period(period: u64) -> String {
-    let text = show_time(period);
+    let text = exact_time(period);
     match text.strip_prefix('1') {
         Some(unit) if unit.chars().all(char::is_alphabetic) => unit.into(),
         _ => text,

@@ -17,7 +17,7 @@ pub fn parse_bytes(text: &str) -> Option<u64> {
     number.checked_mul(1 << shift)
 }
 
-pub(super) fn show_bytes(bytes: u64) -> String {
+pub(crate) fn show_bytes(bytes: u64) -> String {
     let units = [(40, "T"), (30, "G"), (20, "M"), (10, "K")];
     let whole = |shift: u32| bytes > 0 && bytes.is_multiple_of(1 << shift);
     match units.into_iter().find(|(shift, _)| whole(*shift)) {
@@ -48,7 +48,22 @@ pub fn parse_time(text: &str) -> Option<u64> {
     u64::try_from(time.as_nanos()).ok()
 }
 
+/// A time for people to read, to the millisecond.
 pub(super) fn show_time(nanoseconds: u64) -> String {
+    whole_time(nanoseconds).unwrap_or_else(|| format!("{:.3}s", nanoseconds as f64 * 1e-9))
+}
+
+/// A time that is read back as it is.
+pub(crate) fn exact_time(nanoseconds: u64) -> String {
+    whole_time(nanoseconds).unwrap_or_else(|| {
+        let (seconds, rest) = (nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000);
+        let text = format!("{seconds}.{rest:09}");
+        format!("{}s", text.trim_end_matches('0').trim_end_matches('.'))
+    })
+}
+
+/// A time that is a whole number of one unit.
+fn whole_time(nanoseconds: u64) -> Option<String> {
     let units = [
         (86_400_000_000_000, "d"),
         (3_600_000_000_000, "h"),
@@ -57,8 +72,6 @@ pub(super) fn show_time(nanoseconds: u64) -> String {
         (1_000_000, "ms"),
     ];
     let whole = |unit: u64| nanoseconds > 0 && nanoseconds.is_multiple_of(unit);
-    match units.into_iter().find(|(unit, _)| whole(*unit)) {
-        Some((unit, name)) => format!("{}{name}", nanoseconds / unit),
-        None => format!("{:.3}s", nanoseconds as f64 * 1e-9),
-    }
+    let found = units.into_iter().find(|(unit, _)| whole(*unit));
+    found.map(|(unit, name)| format!("{}{name}", nanoseconds / unit))
 }

@@ -7,8 +7,8 @@ use dormouse_model::clock::{Clock, Marks, Steady, passed_since};
 use dormouse_model::{ClockId, Deadline, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::setting::Clocks;
 use crate::nanoseconds;
+use dormouse_model::spec::Clocks;
 
 /// Where a guest's clocks stood at a suspend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

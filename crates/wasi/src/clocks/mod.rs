@@ -28,9 +28,7 @@
 
 mod deadlines;
 mod guest_clock;
-mod setting;
 
 pub(crate) use deadlines::{deadlines, ends};
 pub(crate) use guest_clock::GuestClock;
 pub use guest_clock::{ClockV1, VirtualTimeV1};
-pub use setting::Clocks;

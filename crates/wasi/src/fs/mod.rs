@@ -23,7 +23,7 @@ pub(crate) use fifo::FifoOpening;
 pub(crate) use file::OpenFile;
 pub use identity::IdentityV1;
 pub(crate) use open::{Node, OpenRequest, Opened};
-pub use preopen::{Access, HostDir};
+pub use preopen::HostDir;
 pub(crate) use preopen::{Preopen, check_given, find_preopen};
 pub use stat::FileType;
 pub(crate) use stat::{NewTime, NewTimes, Stat};

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
+use dormouse_model::spec::Access;
 use rustix::fs::OFlags;
 
 use super::dir::OpenDir;
@@ -21,29 +22,6 @@ pub struct HostDir {
     pub host: PathBuf,
     /// Whether the guest may write there.
     pub access: Access,
-}
-
-/// Whether a guest may write to a directory of the host's and to what lies in it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Access {
-    /// As before the suspend. A new guest may write.
-    #[default]
-    Kept,
-    /// The guest may only read.
-    ReadOnly,
-    /// The guest may read and write.
-    ReadWrite,
-}
-
-impl Access {
-    /// Whether the guest may only read, where `before` says whether it was so before the suspend.
-    pub(crate) fn is_read_only(self, before: bool) -> bool {
-        match self {
-            Self::Kept => before,
-            Self::ReadOnly => true,
-            Self::ReadWrite => false,
-        }
-    }
 }
 
 /// A directory given by the host, opened.

@@ -19,7 +19,7 @@ pub(crate) mod options;
 mod socket;
 mod state;
 
-pub use grants::{Grants, Rule};
+pub use grants::Grants;
 pub use held::{Asleep, HeldSocket, Role, Watch, Watched};
 pub(crate) use io::Received;
 pub(crate) use lookup::{Family, Lookup, LookupError};

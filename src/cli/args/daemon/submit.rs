@@ -7,9 +7,9 @@ use crate::cli::args::guest::{HostGrants, Program};
 use crate::cli::args::keys::{Opening, Sealing};
 use crate::cli::args::limits::LimitFlags;
 use crate::cli::parse::daemon::{copies, schedule, task_name};
-use crate::cli::parse::time::At;
-use crate::daemon::Restart;
 use crate::engine::EngineKind;
+use crate::model::TaskSpec;
+use crate::model::spec::{Moment, Restart};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Submit {
@@ -36,12 +36,28 @@ pub(crate) struct Submit {
     pub program: Program,
 }
 
+impl Submit {
+    /// What the flags say.
+    ///
+    /// # Errors
+    /// Where the module is none.
+    pub(crate) fn spec(&self) -> Result<TaskSpec, String> {
+        let mut spec = TaskSpec::default();
+        self.grants.say(&mut spec);
+        self.limits.say(&mut spec);
+        self.task.say(&mut spec);
+        self.schedule.say(&mut spec);
+        self.program.say(&mut spec)?;
+        Ok(spec)
+    }
+}
+
 /// When a task is started, and started again.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Schedule {
     /// When to start: 2030-01-31T12:00:00Z (UTC), or +10m from now.
     #[arg(long, value_name = "TIME", conflicts_with = "every")]
-    pub at: Option<At>,
+    pub at: Option<Moment>,
     /// Start again and again, by an expression of crontab(5) in the daemon's local time, such as
     /// "*/5 * * * *" or @daily. A run that is not over yet delays the next.
     #[arg(long, value_name = "CRON", value_parser = schedule)]
@@ -52,13 +68,21 @@ pub(crate) struct Schedule {
     pub restart: Option<Restart>,
 }
 
+impl Schedule {
+    fn say(&self, spec: &mut TaskSpec) {
+        spec.schedule.at = self.at;
+        spec.schedule.every.clone_from(&self.every);
+        spec.restart = self.restart;
+    }
+}
+
 /// What a task of a daemon's has beside what its guest is given.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DaemonTask {
     /// What becomes of connections when the task moves to another daemon: reset, or proxy, by which
-    /// this daemon carries them to where the task is.
-    #[arg(long, value_name = "POLICY", default_value = "reset")]
-    pub streams: Connections,
+    /// this daemon carries them to where the task is. If left out, reset.
+    #[arg(long, value_name = "POLICY")]
+    pub streams: Option<Connections>,
     /// A name for the task: it begins with a letter or a digit, goes on with letters, digits, '.',
     /// '_' and '-', has at most 100 bytes, and is more than digits.
     #[arg(long, value_parser = task_name)]
@@ -69,6 +93,16 @@ pub(crate) struct DaemonTask {
     /// Go on even if files that the task has open were changed in the meantime.
     #[arg(long)]
     pub accept_changed_files: bool,
+}
+
+impl DaemonTask {
+    fn say(&self, spec: &mut TaskSpec) {
+        let proxy = |streams| streams == Connections::Proxy;
+        spec.network.proxy_streams = self.streams.map(proxy);
+        spec.name.clone_from(&self.name);
+        spec.engine = self.engine;
+        spec.accept_changed_files = self.accept_changed_files;
+    }
 }
 
 /// What becomes of connections when a task moves.
@@ -107,4 +141,15 @@ pub(crate) struct Import {
     pub limits: LimitFlags,
     /// The snapshot.
     pub snapshot: PathBuf,
+}
+
+impl Import {
+    /// What the flags say.
+    pub(crate) fn spec(&self) -> TaskSpec {
+        let mut spec = TaskSpec::default();
+        self.grants.say(&mut spec);
+        self.limits.say(&mut spec);
+        self.task.say(&mut spec);
+        spec
+    }
 }

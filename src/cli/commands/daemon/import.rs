@@ -21,8 +21,9 @@ pub(super) fn import(command: &Import) -> Result<Done, Failure> {
         .ok_or_else(encrypted)
         .map_err(|error| snapshot_file::at(&command.snapshot, error))?;
     let client = Client::new(command.remote.url.as_deref())?;
-    let task = wire_task::submission(&command.grants, &command.task, &command.limits)?;
-    let task = escaped(&json!(task).to_string());
+    let mut spec = command.spec();
+    wire_task::whole_paths(&mut spec)?;
+    let task = escaped(&json!(spec).to_string());
     let path = format!("/v1/snapshots?task={task}");
     let mut response = client.send(Method::POST, &path, "application/octet-stream", bytes)?;
     let task: wire::Task = response

@@ -1,7 +1,5 @@
 //! `dormouse inspect` of a daemon's task.
 
-use std::collections::BTreeMap;
-
 use super::task_ref::with_rule;
 use super::wire_task;
 use crate::cli::args::daemon::Remote;
@@ -9,6 +7,8 @@ use crate::cli::client::{Client, escaped};
 use crate::cli::exit::{Done, Failure, OK};
 use crate::cli::output::{self, format, out};
 use crate::daemon::http::wire;
+use crate::model::TaskSpec;
+use crate::model::spec::Access;
 
 pub(crate) fn inspect(remote: &Remote, id: &str) -> Result<Done, Failure> {
     let client = Client::new(remote.url.as_deref())?;
@@ -24,21 +24,22 @@ pub(crate) fn inspect(remote: &Remote, id: &str) -> Result<Done, Failure> {
             out!("{name:<10} {value}");
         }
     }
-    print_grants(&task);
+    print_grants(&task.spec);
     OK
 }
 
 /// What is known of a task, each with its name.
 fn fields(task: &wire::Task) -> Vec<(&'static str, Option<String>)> {
+    let spec = &task.spec;
     vec![
         ("task", Some(task.id.to_string())),
         ("name", task.name.clone()),
-        ("program", Some(task.args.join(" "))),
+        ("program", Some(spec.arguments().join(" "))),
         ("damaged", task.damaged.clone()),
         ("state", Some(task.state.clone())),
         ("waits for", task.waits_for.clone()),
         ("wakes", task.wakes.clone()),
-        ("every", task.every.clone()),
+        ("every", spec.schedule.every.clone()),
         ("exit code", task.exit_code.map(|code| code.to_string())),
         ("error", task.error.clone()),
         ("trouble", task.trouble.as_ref().map(wire_task::trouble)),
@@ -54,14 +55,14 @@ fn fields(task: &wire::Task) -> Vec<(&'static str, Option<String>)> {
         ("copy of", task.forked_from.clone()),
         ("came from", task.came_from.clone()),
         ("moved to", task.moved_to.as_ref().map(wire_task::place)),
-        ("engine", task.engine.clone()),
+        ("engine", shown(spec.engine)),
         (
             "limits",
-            Some(listed(&task.limits)).filter(|limits| !limits.is_empty()),
+            Some(listed(spec)).filter(|limits| !limits.is_empty()),
         ),
-        ("restart", task.restart.clone()),
-        ("clocks", task.clocks.clone()),
-        ("random", task.random.clone()),
+        ("restart", shown(spec.restart)),
+        ("clocks", shown(spec.clocks)),
+        ("random", shown(spec.random)),
         (
             "module",
             Some(task.module[..task.module.len().min(12)].to_string()),
@@ -74,20 +75,20 @@ fn fields(task: &wire::Task) -> Vec<(&'static str, Option<String>)> {
         ),
         (
             "variables",
-            Some(task.env.join(" ")).filter(|names| !names.is_empty()),
+            Some(task.variables.join(" ")).filter(|names| !names.is_empty()),
         ),
     ]
 }
 
 /// What the task is given of the daemon's machine.
-fn print_grants(task: &wire::Task) {
-    for address in &task.listen {
+fn print_grants(spec: &TaskSpec) {
+    for address in &spec.network.listen {
         out!("{:<10} {address}", "listens on");
     }
-    for dir in &task.dirs {
-        let read_only = match dir.read_only {
-            Some(true) => ", to be read only",
-            _ => "",
+    for dir in &spec.mounts {
+        let read_only = match dir.access {
+            Access::ReadOnly => ", to be read only",
+            Access::Kept | Access::ReadWrite => "",
         };
         out!(
             "{:<10} {} as {}{read_only}",
@@ -96,17 +97,21 @@ fn print_grants(task: &wire::Task) {
             dir.guest
         );
     }
-    for dir in &task.tmpfs {
+    for dir in &spec.tmpfs {
         out!(
             "{:<10} {} of {}",
             "in memory",
             dir.guest,
-            format::bytes(dir.size.as_ref().and_then(|size| size.bytes()).unwrap_or(0))
+            format::bytes(dir.size.map_or(0, |size| size.0))
         );
     }
 }
 
-fn listed(limits: &BTreeMap<String, String>) -> String {
-    let limits = limits.iter().map(|(name, value)| format!("{name}={value}"));
+fn shown(word: Option<impl ToString>) -> Option<String> {
+    word.map(|word| word.to_string())
+}
+
+fn listed(spec: &TaskSpec) -> String {
+    let limits = spec.limits.iter().map(|limit| limit.to_string());
     limits.collect::<Vec<_>>().join(" ")
 }

@@ -8,11 +8,11 @@ use crate::cli::client::{Client, escaped};
 use crate::cli::exit::{Done, Failure, OK, USAGE};
 use crate::cli::output::{self, out, say};
 use crate::daemon::http::peers as wire;
-use crate::daemon::http::wire::Dir;
+use crate::model::spec::{Access, Mount};
 
 pub(super) fn migrate(command: &Migrate) -> Result<Done, Failure> {
     let client = Client::new(command.remote.url.as_deref())?;
-    let dirs: Result<Vec<Dir>, Failure> = command.dirs.iter().map(|dir| dir_of(dir)).collect();
+    let dirs: Result<Vec<Mount>, Failure> = command.dirs.iter().map(|dir| dir_of(dir)).collect();
     let asked = wire::Migrate {
         to: command.to.clone(),
         dirs: dirs?,
@@ -32,7 +32,7 @@ pub(super) fn migrate(command: &Migrate) -> Result<Done, Failure> {
 }
 
 /// A directory of the target's machine, which need not exist on this one.
-fn dir_of(given: &str) -> Result<Dir, Failure> {
+fn dir_of(given: &str) -> Result<Mount, Failure> {
     let parts = given.split_once("::");
     let parts = parts.filter(|(host, guest)| !host.is_empty() && !guest.is_empty());
     let (host, guest) = parts.ok_or_else(|| {
@@ -40,9 +40,9 @@ fn dir_of(given: &str) -> Result<Dir, Failure> {
             format!("--dir {given}: write HOST::GUEST, a path there and the guest's name for it");
         Failure::new(USAGE, text)
     })?;
-    Ok(Dir {
+    Ok(Mount {
         host: host.into(),
         guest: guest.into(),
-        read_only: None,
+        access: Access::Kept,
     })
 }

@@ -101,7 +101,7 @@ fn table(tasks: &[wire::Task]) {
             0 => "-".into(),
             size => format::bytes(size),
         };
-        let program = shortened(&task.args.join(" "), 60);
+        let program = shortened(&task.spec.arguments().join(" "), 60);
         out!(
             "{:>8}  {state:<10}  {wakes:<24}  {name:<14}  {size:>9}  {program}",
             task.id,

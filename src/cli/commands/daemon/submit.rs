@@ -7,12 +7,14 @@ use super::wire_task;
 use crate::cli::args::daemon::Submit;
 use crate::cli::client::Client;
 use crate::cli::exit::{Code, DAEMON, Done, Failure, MODULE, OK, USAGE};
-use crate::cli::module_file::{Source, file_name};
+use crate::cli::module_file::Source;
 use crate::cli::output::progress::Bar;
 use crate::cli::output::{self, out};
-use crate::cli::parse::guest::{environment, tmpfs};
+use crate::cli::task_file;
 use crate::daemon::http::wire;
 use crate::error::ErrorKind;
+use crate::model::spec::Module;
+use crate::model::{Limit, Limits, TaskSpec};
 
 /// A batch has at most so many tasks.
 const MAX_BATCH_TASKS: u32 = 10_000;
@@ -21,53 +23,57 @@ const MAX_BATCH_TASKS: u32 = 10_000;
 const MAX_BATCH_BYTES: usize = 16 << 20;
 
 pub(super) fn submit(command: &Submit) -> Result<Done, Failure> {
-    let Some((module, arguments)) = command.program.command.split_first() else {
-        return Err(Failure::new(USAGE, "give a module to submit"));
-    };
-    let source = Source::load(module, command.program.digest.as_deref())?;
+    let config = command.program.config.as_deref();
+    let (mut spec, _) = task_file::with_flags(config, command.spec())?;
+    check(&spec, command.count)?;
+    let module = task_file::module(&spec, config)?;
+    let source = Source::load(&module, spec.digest.as_deref())?;
     let client = Client::new(command.remote.url.as_deref())?;
-    let mut task = task(command, module, arguments)?;
-    task.module = upload(&client, source, module, command.program.preempt)?.module;
+    wire_task::whole_paths(&mut spec)?;
+    spec.program.get_or_insert_with(|| module.file_name());
+    // The module has been checked here, and when its task is suspended the daemon decides.
+    spec.digest = None;
+    let preempt = std::mem::take(&mut spec.suspend).preempt;
+    let uploaded = upload(&client, source, &module, preempt)?;
+    spec.module = Some(Module::Path(uploaded.module));
     match command.count {
         1 => {
-            let task: wire::Task = client.json(Method::POST, "/v1/tasks", Some(&task))?;
+            let task: wire::Task = client.json(Method::POST, "/v1/tasks", Some(&spec))?;
             wire_task::print(&task);
             OK
         }
-        count => copies(&client, task, count),
+        count => copies(&client, spec, count),
     }
 }
 
-/// The request, without its module.
-fn task(command: &Submit, module: &str, arguments: &[String]) -> Result<wire::Submit, Failure> {
-    let tmpfs = tmpfs(&command.program.tmpfs, &command.limits.limits())?;
-    let tmpfs = tmpfs.into_iter().map(|dir| wire::Tmpfs {
-        guest: dir.guest,
-        size: Some(wire::Size::Bytes(dir.limit)),
-    });
-    let schedule = &command.schedule;
-    Ok(wire::Submit {
-        args: std::iter::once(file_name(module))
-            .chain(arguments.iter().cloned())
-            .collect(),
-        env: environment(&command.program.env)?.into_iter().collect(),
-        tmpfs: tmpfs.collect(),
-        at: schedule.at.map(|at| at.to_string()),
-        every: schedule.every.clone(),
-        restart: schedule.restart.map(|restart| restart.to_string()),
-        ..wire_task::submission(&command.grants, &command.task, &command.limits)?
-    })
+/// Refuses what no daemon would take, before anything is sent.
+fn check(spec: &TaskSpec, count: u32) -> Result<(), Failure> {
+    spec.check_directories()
+        .map_err(|wrong| Failure::new(USAGE, wrong.error))?;
+    let limits = spec.limits(&Limits::default());
+    let most = limits.value(Limit::Tmpfs);
+    let sizes = spec.tmpfs.iter().filter_map(|dir| dir.size);
+    if let Some(size) = sizes.map(|size| size.0).find(|size| *size > most) {
+        return Err(limits.reached(Limit::Tmpfs).with(size).into());
+    }
+    match &spec.name {
+        Some(name) if count > 1 => {
+            let text = format!("several tasks cannot have one name, {name}");
+            Err(Failure::new(USAGE, text))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Sends the module; one that is named by its digest only has to be there, and resumable.
 fn upload(
     client: &Client,
     source: Source,
-    module: &str,
+    module: &Module,
     preempt: bool,
 ) -> Result<wire::Module, Failure> {
     // Until it is dropped.
-    let _bar = Bar::elsewhere(&file_name(module));
+    let _bar = Bar::elsewhere(&module.file_name());
     let query = if preempt { "?preempt=true" } else { "" };
     if let Some(digest) = source.digest {
         return client.get(&format!("/v1/modules/{digest}{query}"));
@@ -75,7 +81,7 @@ fn upload(
     let path = format!("/v1/modules{query}");
     let mut uploaded = client
         .send(Method::PUT, &path, "application/wasm", source.bytes)
-        .map_err(|failure| failure.about(MODULE, module))?;
+        .map_err(|failure| failure.about(MODULE, &module.to_string()))?;
     uploaded
         .body_mut()
         .read_json()
@@ -83,9 +89,10 @@ fn upload(
 }
 
 /// Submits a task many times, in batches.
-fn copies(client: &Client, mut task: wire::Submit, count: u32) -> Result<Done, Failure> {
+fn copies(client: &Client, spec: TaskSpec, count: u32) -> Result<Done, Failure> {
     // What is stored of a task is no more than what is sent of it.
-    let size = json!(task).to_string().len();
+    let size = json!(spec).to_string().len();
+    let mut task = wire::Submit { spec, count: None };
     let fitting = u32::try_from(MAX_BATCH_BYTES / size).unwrap_or(u32::MAX);
     let batch = MAX_BATCH_TASKS.min(fitting.max(1));
     let mut left = count;

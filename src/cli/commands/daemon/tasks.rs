@@ -37,8 +37,8 @@ pub(crate) fn resume(
     limits: &LimitFlags,
 ) -> Result<Done, Failure> {
     let more = wire::Resume {
-        limits: wire::settings(&limits.limits),
-        on_limit: limits.on_limit.map(|on_limit| on_limit.to_string()),
+        limits: limits.limits.iter().copied().collect(),
+        on_limit: limits.on_limit,
     };
     apply(remote, ids, filter, &Action::Resume(more)).map_err(with_rule)
 }

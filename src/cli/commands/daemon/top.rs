@@ -97,7 +97,7 @@ fn show(stats: &wire::Stats, before: Option<&wire::Stats>, tasks: &wire::Tasks) 
     out!("");
     for task in &tasks.tasks {
         let wakes = task.wakes.as_deref().unwrap_or("-");
-        let program = shortened(&task.args.join(" "), 50);
+        let program = shortened(&task.spec.arguments().join(" "), 50);
         let state = wire_task::state(task);
         out!("{:>8}  {state:<10}  {wakes:<24}  {program}", task.id);
     }

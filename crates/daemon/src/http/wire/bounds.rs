@@ -3,8 +3,9 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
+use serde_json::{Map, Value};
 
-use crate::http::wire::{Submit, Task};
+use crate::http::wire::Task;
 
 /// A batch has at most so many submissions.
 pub(in crate::http) const MOST_SUBMITTED: u64 = 10_000;
@@ -13,7 +14,7 @@ pub(in crate::http) const MOST_SUBMITTED: u64 = 10_000;
 const BRIEF_BYTES: usize = 1024;
 
 /// The submissions of a batch. Reading ends where there are too many, before they take memory.
-pub(in crate::http) struct Batch(pub(in crate::http) Vec<Submit>);
+pub(in crate::http) struct Batch(pub(in crate::http) Vec<Map<String, Value>>);
 
 impl<'de> Deserialize<'de> for Batch {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -45,7 +46,7 @@ impl<'de> Visitor<'de> for Submissions {
 impl Task {
     /// The same for a list of tasks: long arguments and names of variables are cut.
     pub(in crate::http) fn brief(mut self) -> Self {
-        self.shortened = shorten(&mut self.args) | shorten(&mut self.env);
+        self.shortened = shorten(&mut self.spec.args) | shorten(&mut self.variables);
         self
     }
 }

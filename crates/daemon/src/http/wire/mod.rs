@@ -22,15 +22,15 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::daemon::info::TaskInfo;
-use crate::model::Setting;
+use crate::model::TaskSpec;
+pub use crate::spec::LimitChanges as Resume;
 
 pub(super) use bounds::{Batch, MOST_SUBMITTED};
 pub use budget::Budget;
 pub use output::Output;
 pub use parts::{MovedTo, Trouble};
 pub use runs::{Run, Runs};
-pub(super) use submit::Wrong;
-pub use submit::{Dir, Resume, Size, Submit, Tmpfs};
+pub use submit::Submit;
 use words::wait;
 pub(super) use words::{read_time, time};
 
@@ -47,48 +47,15 @@ pub struct Task {
     pub version: u64,
     /// Digest of its resumable module.
     pub module: String,
-    /// Arguments.
-    pub args: Vec<String>,
-    /// Names of its environment variables; their values are not told.
-    pub env: Vec<String>,
-    /// Directories.
-    pub dirs: Vec<Dir>,
-    /// Addresses that it listens on.
-    pub listen: Vec<String>,
-    /// What it may connect to.
+    /// What it was started with, but for its module and name, which stand above, and for the values
+    /// of its environment variables, which are not told.
+    pub spec: TaskSpec,
+    /// Names of its environment variables.
     #[serde(default)]
-    pub allow_connect: Vec<String>,
-    /// Where it may bind sockets of its own.
-    #[serde(default)]
-    pub allow_listen: Vec<String>,
-    /// Directories in memory.
-    #[serde(default)]
-    pub tmpfs: Vec<Tmpfs>,
-    /// Connections are carried to where it moves.
-    #[serde(default)]
-    pub proxy_streams: bool,
-    /// Limits that it was given, by name.
-    #[serde(default)]
-    pub limits: BTreeMap<String, String>,
-    /// What becomes of it when it reaches one, where that was said: `end` or `pause`.
-    #[serde(default)]
-    pub on_limit: Option<String>,
-    /// When it is started anew.
-    #[serde(default)]
-    pub restart: Option<String>,
-    /// How often it was, in a row.
+    pub variables: Vec<String>,
+    /// How often it was started anew, in a row.
     #[serde(default)]
     pub restarts: u32,
-    /// What its clocks tell, where that was said.
-    #[serde(default)]
-    pub clocks: Option<String>,
-    /// Where its random numbers come from, where that was said.
-    #[serde(default)]
-    pub random: Option<String>,
-    /// The engine that it asks for.
-    pub engine: Option<String>,
-    /// Its schedule, a cron expression.
-    pub every: Option<String>,
     /// When it was submitted.
     pub submitted: String,
     /// When its stored state last changed.
@@ -138,36 +105,19 @@ pub struct Task {
 
 impl From<TaskInfo> for Task {
     fn from(info: TaskInfo) -> Self {
-        let TaskInfo { spec, status, .. } = info;
+        let TaskInfo {
+            mut spec, status, ..
+        } = info;
+        let variables = spec.env.drain(..).map(|(name, _)| name).collect();
         Self {
             id: info.id.0,
             name: info.name,
             state: info.state.to_string(),
             version: info.version,
             module: info.module.to_string(),
-            args: spec.args,
-            env: spec.env.into_iter().map(|(name, _)| name).collect(),
-            dirs: dirs(spec.dirs, &spec.world.read_only),
-            listen: spec.listen,
-            allow_connect: spec.allow_connect,
-            allow_listen: spec.allow_listen,
-            tmpfs: spec
-                .tmpfs
-                .into_iter()
-                .map(|(guest, size)| Tmpfs {
-                    guest,
-                    size: Some(Size::Bytes(size)),
-                })
-                .collect(),
-            proxy_streams: spec.proxy_streams,
-            limits: settings(&spec.limits),
-            on_limit: spec.on_limit.map(|on_limit| on_limit.to_string()),
-            restart: spec.restart.map(|restart| restart.to_string()),
+            spec,
+            variables,
             restarts: status.restarts,
-            clocks: spec.world.clocks,
-            random: spec.world.random,
-            engine: spec.engine,
-            every: spec.every,
             submitted: time(status.submitted),
             changed: time(status.changed),
             waits_for: match (info.state.is_final(), info.memory_wanted) {
@@ -192,26 +142,6 @@ impl From<TaskInfo> for Task {
             shortened: false,
         }
     }
-}
-
-fn dirs(given: Vec<(String, String)>, read_only: &[(String, bool)]) -> Vec<Dir> {
-    let dir = |(host, guest): (String, String)| {
-        let said = read_only.iter().find(|(name, _)| *name == guest);
-        Dir {
-            read_only: said.map(|(_, read_only)| *read_only),
-            host,
-            guest,
-        }
-    };
-    given.into_iter().map(dir).collect()
-}
-
-/// Limits by name.
-pub fn settings(given: &[Setting]) -> BTreeMap<String, String> {
-    let shown = given
-        .iter()
-        .map(|setting| (setting.limit.to_string(), setting.shown()));
-    shown.collect()
 }
 
 /// Tasks, the newest first.
@@ -317,8 +247,8 @@ pub struct Moved {
 pub struct Problem {
     /// What is wrong, where, and what to do.
     pub error: String,
-    /// Which field of the request it is, such as `every`, `limits.cpu` or `dirs[0].host`; left out
-    /// where it is none.
+    /// Which field of the request it is, such as `schedule.every`, `limits.cpu` or
+    /// `mounts[0].host`; left out where it is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
     /// Which sort of error it is, in one word: `module`, `limit`, `missing`, `task`, `request`,

@@ -1,0 +1,183 @@
+//! What the flags say, against the other forms of the same.
+
+use clap::Parser;
+
+use super::args::daemon::DaemonCommand;
+use super::args::{Args, Command};
+use crate::cli::guest::grants::flags;
+use crate::model::TaskSpec;
+use crate::model::spec::{Network, Schedule, Suspend};
+
+fn run(words: &[&str]) -> TaskSpec {
+    let words = ["dormouse", "run"].iter().chain(words);
+    match Args::try_parse_from(words).expect("flags").command {
+        Command::Run(run) => run.spec().expect("a module"),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn submit(words: &[&str]) -> TaskSpec {
+    let words = ["dormouse", "submit"].iter().chain(words);
+    match Args::try_parse_from(words).expect("flags").command {
+        Command::Daemon(DaemonCommand::Submit(submit)) => submit.spec().expect("a module"),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What flags, a task file, HTTP and the store say is one value. A field that a flag cannot say is
+/// named here, with the reason.
+#[test]
+fn flags_a_task_file_json_and_the_store_say_the_same() {
+    const FLAGS: &[&str] = &[
+        "--digest=00",
+        "--env=A=1",
+        "--env=HOME",
+        "--dir=/srv::/data:ro",
+        "--dir=/tmp",
+        "--tmpfs=/t=16M",
+        "--tcplisten=127.0.0.1:0",
+        "--allow-connect=*:53",
+        "--allow-listen=[::1]:1-9",
+        "--clocks=virtual",
+        "--random=seed=7",
+        "--engine=wasmedge",
+        "--limit=cpu=1h/d",
+        "--limit=files=none",
+        "--on-limit=pause",
+        "--preempt",
+    ];
+    const MODULE: &[&str] = &["job.wasm", "one", "--two"];
+    let ran = ["--suspend=after=10s", "--slim", "--snapshot=job.snapshot"];
+    let submitted = [
+        "--name=job",
+        "--streams=proxy",
+        "--restart=on-failure",
+        "--accept-changed-files",
+    ];
+    let ran = run(&[FLAGS, &ran, MODULE].concat());
+    let at = submit(&[FLAGS, &submitted, &["--at=2030-01-01T00:00:00Z"], MODULE].concat());
+    let every = submit(&[FLAGS, &submitted, &["--every=@daily"], MODULE].concat());
+    // What `run` takes and what `submit` takes make the whole of it.
+    let flags = ran.overlaid(TaskSpec {
+        mounts: Vec::new(),
+        tmpfs: Vec::new(),
+        env_from: Vec::new(),
+        network: Network {
+            proxy_streams: at.network.proxy_streams,
+            ..Network::default()
+        },
+        schedule: Schedule {
+            at: at.schedule.at,
+            every: every.schedule.every,
+        },
+        ..at
+    });
+    let file = r#"
+        module = "job.wasm"
+        digest = "00"
+        name = "job"
+        args = ["one", "--two"]
+        env-from = ["HOME"]
+        clocks = "virtual"
+        random = "seed=7"
+        engine = "wasmedge"
+        on-limit = "pause"
+        restart = "on-failure"
+        accept-changed-files = true
+        env = { A = "1" }
+        limits = { cpu = "1h/d", files = "none" }
+        schedule = { at = "2030-01-01T00:00:00Z", every = "@daily" }
+        suspend = { policy = "after=10s", slim = true, snapshot = "job.snapshot", preempt = true }
+        mount = [{ host = "/srv", guest = "/data", read-only = true }, { host = "/tmp", guest = "/tmp" }]
+        tmpfs = [{ guest = "/t", size = "16M" }]
+
+        [network]
+        listen = ["127.0.0.1:0"]
+        allow-connect = ["*:53"]
+        allow-listen = ["[::1]:1-9"]
+        proxy-streams = true
+    "#;
+    let file: TaskSpec = toml::from_str(file).expect("a task file");
+    assert_eq!(flags, file);
+    let json = serde_json::to_value(&flags).expect("JSON");
+    assert_eq!(
+        serde_json::from_value::<TaskSpec>(json).expect("a task"),
+        file
+    );
+    let stored = rmp_serde::to_vec_named(&flags).expect("MessagePack");
+    assert_eq!(
+        rmp_serde::from_slice::<TaskSpec>(&stored).expect("a task"),
+        file
+    );
+    // Every field is said by a flag, but for `program`, which is the module's file name where there is
+    // one. A new field does not compile here until it is named.
+    let TaskSpec {
+        module,
+        digest,
+        name,
+        program,
+        args,
+        env,
+        env_from,
+        mounts,
+        tmpfs,
+        network:
+            Network {
+                listen,
+                allow_connect,
+                allow_listen,
+                proxy_streams,
+            },
+        clocks,
+        random,
+        engine,
+        limits,
+        on_limit,
+        restart,
+        schedule: Schedule { at, every },
+        suspend:
+            Suspend {
+                policy,
+                snapshot,
+                slim,
+                preempt,
+            },
+        accept_changed_files,
+    } = flags;
+    assert!(program.is_none());
+    let texts = [args.len(), env.len(), env_from.len(), mounts.len()];
+    let lists = [
+        tmpfs.len(),
+        listen.len(),
+        allow_connect.len(),
+        allow_listen.len(),
+    ];
+    assert_eq!((texts, lists), ([2, 1, 1, 2], [1; 4]));
+    assert_eq!(limits.len(), 2);
+    assert!(module.is_some() && digest.is_some() && name.is_some());
+    assert!(proxy_streams.is_some() && clocks.is_some() && random.is_some());
+    assert!(engine.is_some() && on_limit.is_some() && restart.is_some());
+    assert!(at.is_some() && every.is_some() && policy.is_some() && snapshot.is_some());
+    assert!(slim && preempt && accept_changed_files);
+}
+
+#[test]
+fn flags_that_give_the_same_again_are_read_back() {
+    let given = [
+        "--dir=/srv::/data:ro",
+        "--dir=/tmp",
+        "--tcplisten=127.0.0.1:0",
+        "--allow-connect=*:53",
+        "--allow-listen=[::1]:1-9",
+        "--limit=cpu=1h/d",
+        "--on-limit=pause",
+        "x.wasm",
+    ];
+    let spec = run(&given);
+    let again = flags(&spec);
+    let again = again
+        .iter()
+        .flat_map(|(flag, value)| [*flag, value.as_str()]);
+    let again: Vec<&str> = again.chain(["x.wasm"]).collect();
+    assert_eq!(run(&again), spec);
+}
