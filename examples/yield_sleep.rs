@@ -5,7 +5,6 @@
 
 #![allow(
     clippy::expect_used,
-    clippy::iter_over_hash_type,
     clippy::panic,
     clippy::unreachable,
     clippy::unwrap_used,

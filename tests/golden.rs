@@ -9,7 +9,6 @@
 
 #![allow(
     clippy::expect_used,
-    clippy::iter_over_hash_type,
     clippy::panic,
     clippy::unreachable,
     clippy::unwrap_used,

@@ -1,5 +1,11 @@
 //! What the flags say, against the other forms of the same.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests, which may fail"
+)]
+
 use clap::Parser;
 
 use super::args::daemon::DaemonCommand;

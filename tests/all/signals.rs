@@ -1,6 +1,6 @@
 //! Signals suspend instead of losing work; deadlines pass while nobody runs.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
@@ -134,10 +134,25 @@ fn dialogue() -> Result<(), String> {
     // The pipe stays open, so that the guest waits for more.
     let mut stdin = child.stdin.take().expect("it is piped");
     stdin.write_all(b"first\n").expect("the guest reads");
+    // Its answer says that it runs: making it resumable may have taken long. 8 ms later it reads on.
+    let mut answered = Vec::new();
+    let mut stdout = child.stdout.take().expect("it is piped");
+    while !answered.ends_with(b"first\n? ") {
+        let mut byte = [0];
+        let read = stdout.read(&mut byte).expect("the guest's output");
+        // It has ended, which its exit code tells below.
+        if read == 0 {
+            break;
+        }
+        answered.extend(byte);
+    }
     std::thread::sleep(Duration::from_millis(500));
     send(&child, "TERM");
     let output = child.wait_with_output().expect("it ends");
     drop(stdin);
+    stdout
+        .read_to_end(&mut answered)
+        .map_err(|error| error.to_string())?;
     ended(&output, 75)?;
     says(&output, &["input on stdin"])?;
     let mut rest = resume(&snapshot, &[])
@@ -150,7 +165,7 @@ fn dialogue() -> Result<(), String> {
     stdin.write_all(b"second\n").expect("the guest reads on");
     drop(stdin);
     let rest = rest.wait_with_output().expect("it ends");
-    let text = [output.stdout, rest.stdout].concat();
+    let text = [answered, rest.stdout].concat();
     let text = String::from_utf8_lossy(&text).into_owned();
     check(text.contains("first") && text.contains("second"), || text)
 }

@@ -14,7 +14,6 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(3600);
 
 /// So many different warnings are remembered; the one that was least recently repeated is forgotten
 /// first.
-#[expect(clippy::expect_used, reason = "the compiler evaluates it")]
 const KEPT_WARNINGS: NonZeroUsize = NonZeroUsize::new(256).expect("it is not zero");
 
 /// The topic of a warning, and the error.

@@ -12,7 +12,6 @@ use crate::store::{Change, Store};
 use crate::task::{Engine, LogObserver, Program, Runtime};
 
 /// How many programs are kept ready to run.
-#[expect(clippy::expect_used, reason = "the compiler evaluates it")]
 const KEPT_PROGRAMS: NonZeroUsize = NonZeroUsize::new(64).expect("it is not zero");
 
 /// The programs that are ready to run.

@@ -22,7 +22,6 @@ use crate::task::{Snapshot, check_packed, unpack};
 const TASKS_AT_ONCE: usize = 1000;
 
 /// So many bases are kept unpacked.
-#[expect(clippy::expect_used, reason = "the compiler evaluates it")]
 const KEPT_BASES: NonZeroUsize = NonZeroUsize::new(16).expect("it is not zero");
 
 /// What was checked.

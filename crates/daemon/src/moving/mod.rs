@@ -44,7 +44,6 @@ use crate::workers::worker::Worker;
 
 /// So many moves that ended before their task was held here are remembered until the daemon ends,
 /// because an offer of one may still be in a connection's buffers.
-#[expect(clippy::expect_used, reason = "the compiler evaluates it")]
 const REMEMBERED_DEAD_MOVES: NonZeroUsize = NonZeroUsize::new(4096).expect("it is not zero");
 
 /// What a daemon knows of moves that are under way.

@@ -68,10 +68,7 @@ impl Peers {
         key: u64,
     ) -> Result<Link, PeerError> {
         let mut link = Link::open(self, address, Some(peer)).await?;
-        let request = Request::Carry {
-            move_id: move_id,
-            key,
-        };
+        let request = Request::Carry { move_id, key };
         match link.ask(&request, &[], ANSWER_TIMEOUT).await? {
             Answer::Done => Ok(link),
             answer => Err(link.unexpected(answer)),
