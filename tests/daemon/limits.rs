@@ -282,3 +282,27 @@ fn limits_of_the_process_are_refused_for_a_task() {
     task["limits"] = json!({"tmpfs": "2T"});
     assert_eq!(daemon.json(Method::POST, "/v1/tasks", &task).0, 201);
 }
+
+/// A form that resumes a task shows what is wrong at its field.
+#[test]
+fn a_resume_with_a_wrong_limit_names_its_field() {
+    let data = folder();
+    let daemon = Daemon::start(data.path(), &[]);
+    let later = json!({"schedule": {"at": "2200-01-01T00:00:00Z"}});
+    let id = daemon.submit("ex_nap", &[], later);
+    let path = format!("/v1/tasks/{id}/resume");
+    for (more, field) in [
+        (json!({"limits": {"cpu": "soon"}}), "limits.cpu"),
+        (json!({"limits": {"cpuu": "1s"}}), "limits.cpuu"),
+        (json!({"limits": {"stack": "1M"}}), "limits.stack"),
+        (json!({"on_limit": "stop"}), "on_limit"),
+        (json!({"on_limits": "end"}), "on_limits"),
+    ] {
+        let (status, answer) = daemon.json(Method::POST, &path, &more);
+        assert_eq!(
+            (status, answer["field"].as_str()),
+            (400, Some(field)),
+            "{more}: {answer}"
+        );
+    }
+}

@@ -34,6 +34,11 @@ pub(crate) struct Unread {
 
 /// Reads a task.
 pub(crate) fn read_spec(value: &Value) -> Result<TaskSpec, Unread> {
+    read(value)
+}
+
+/// Reads a value.
+pub(super) fn read<'a, T: de::Deserialize<'a>>(value: &'a Value) -> Result<T, Unread> {
     serde_path_to_error::deserialize(Json(value)).map_err(|error| {
         let field = error.path().to_string();
         let Problem { sort, text } = error.into_inner();

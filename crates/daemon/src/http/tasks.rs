@@ -17,7 +17,7 @@ use super::answers::{
     Answer, Body, Path, QueryOf, Refused, ServedState, bad, bad_field, find, told,
 };
 use super::descriptions::{CONFLICT, TASK};
-use super::json::read_submit;
+use super::json::{read, read_submit};
 use super::served::Served;
 use super::wire::{Batch, MOST_SUBMITTED, Problem, Resume, Submit, Submitted, Task, Tasks};
 use crate::bounds::{check_hosts, stored_size};
@@ -206,11 +206,16 @@ pub(super) async fn resume(
     body: Result<Bytes, BytesRejection>,
 ) -> Answer<Response> {
     let body = body?;
-    let given: Option<Resume> = match body.is_empty() {
-        true => None,
-        false => serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))?,
+    let more = match body.is_empty() {
+        true => Resume::default(),
+        false => {
+            let given: Value =
+                serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))?;
+            let wrong = |unread| Refused::from(unread).with(StatusCode::BAD_REQUEST);
+            let more: Option<Resume> = read(&given).map_err(wrong)?;
+            more.unwrap_or_default()
+        }
     };
-    let more = given.unwrap_or_default();
     let id = find(&served, &id).await?;
     acted(&served, id, served.daemon.resume_with(id, more)).await
 }
