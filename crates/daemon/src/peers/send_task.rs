@@ -12,6 +12,7 @@ use crate::peers::client::{ANSWER_TIMEOUT, COMPILE_TIMEOUT, Link};
 use crate::peers::error::PeerError;
 use crate::peers::message::{Answer, Request};
 use crate::peers::network::Peers;
+use crate::store::MovePhase;
 use crate::task::Engine;
 
 /// The options of a move.
@@ -69,6 +70,7 @@ impl Peers {
     ) -> Result<MovedTask, Error> {
         let (started, before) = (Instant::now(), link.bytes);
         let daemon = &self.daemon;
+        self.drop_returned(link, id).await?;
         let inquiry = daemon.inquire(id, &options.dirs).await?;
         let base = self.prepare(link, id, &inquiry).await?;
         let note = MoveNote {
@@ -132,6 +134,22 @@ impl Peers {
             stopped,
             confirmed: taken.is_ok(),
         })
+    }
+
+    /// Ends the moves of the task to this target that were cut short. Until then the target holds
+    /// the task under its name, and would refuse the same name.
+    async fn drop_returned(self: &Arc<Self>, link: &Link, id: TaskId) -> Result<(), Error> {
+        for listed in self.daemon.open_moves().await? {
+            if listed.task != id || listed.peer != link.fingerprint {
+                continue;
+            }
+            if let Some((record, note)) = self.daemon.open_move(listed.id).await?
+                && record.phase == MovePhase::Returned
+            {
+                self.settle_one(&record, &note).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Asks whether the task may come, and sends what the target lacks, while the task goes on.
