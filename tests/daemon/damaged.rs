@@ -229,7 +229,7 @@ fn a_damaged_task_stays_as_it_is_in_the_store() {
 fn a_damaged_record_of_a_move_is_listed() {
     let data = folder();
     let daemon = Daemon::start(data.path(), &[]);
-    let later = json!({"at": "2200-01-01T00:00:00Z"});
+    let later = json!({"schedule": {"at": "2200-01-01T00:00:00Z"}});
     let id = daemon.submit("ex_sleeper", &["0"], later);
     let insert = format!("INSERT INTO moves VALUES (zeroblob(16), {id}, 0, zeroblob(32), x'01c1')");
     sqlite(&data.path().join("store.sqlite"), &[&insert]);

@@ -28,7 +28,7 @@ fn fill_up(daemon: &Daemon, spare: u64, filler: &Path) {
 fn full(data: &Path, grace: &str) -> (Daemon, [u64; 3]) {
     let options = [&IN_MEMORY[..], &["--grace", grace]].concat();
     let daemon = Daemon::start(data, &options);
-    let later = json!({"at": "2200-01-01T00:00:00Z"});
+    let later = json!({"schedule": {"at": "2200-01-01T00:00:00Z"}});
     let spare = daemon.submit("ex_sleeper", &["0"], later);
     let ids = [
         daemon.submit("ex_sleeper", &["1000", "0", "1"], json!({})),
@@ -137,7 +137,7 @@ fn a_pause_that_is_not_done_yet_ends_with_83() {
             return;
         };
         let daemon = Daemon::start(data.path(), &IN_MEMORY);
-        let later = json!({"at": "2200-01-01T00:00:00Z"});
+        let later = json!({"schedule": {"at": "2200-01-01T00:00:00Z"}});
         let spare = daemon.submit("ex_sleeper", &["0"], later);
         let waits = daemon.submit("ex_sleeper", &["1000"], json!({}));
         let computes = daemon.submit("wat_spin", &[], json!({}));
@@ -183,7 +183,7 @@ fn a_kill_that_is_not_done_yet_ends_with_83() {
         .expect("the pipe");
     let daemon = Daemon::start(data.path(), &[]);
     let dirs = json!([{"host": work.path().to_str().expect("UTF-8"), "guest": "/work"}]);
-    let id = daemon.submit("bug_hostile", &["file"], json!({"dirs": dirs}));
+    let id = daemon.submit("bug_hostile", &["file"], json!({"mounts": dirs}));
     daemon.until_that("the pipe is full", || {
         let waiting = rustix::io::ioctl_fionread(&reader).expect("a pipe");
         (waiting > 0).then_some(())
