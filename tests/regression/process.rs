@@ -248,7 +248,10 @@ fn making(
     cache: &std::path::Path,
     flags: &[&str],
 ) -> (Child, BufReader<std::process::ChildStderr>) {
-    let mut child = dormouse()
+    // What runs the tests may ignore SIGHUP, as `nohup` does, and its children then do as well.
+    let mut child = std::process::Command::new("env")
+        .arg("--default-signal=HUP")
+        .arg(env!("CARGO_BIN_EXE_dormouse"))
         .arg("run")
         .args(flags)
         .arg(guest("go_chan"))
