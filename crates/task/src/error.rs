@@ -32,10 +32,12 @@ pub enum TaskError {
     #[error("the snapshot's WASI state is not valid: {0}")]
     InvalidState(#[source] rmp_serde::decode::Error),
     /// The module in a snapshot or in a store is not what it was.
-    #[error("the resumable module is damaged: {0}")]
+    #[error("the resumable module in the snapshot or the store is damaged: {0}")]
     DamagedModule(String),
     /// The module in a snapshot or in a store was not made by dormouse.
-    #[error("the module is not one that dormouse has made resumable: {0}")]
+    #[error(
+        "the module in the snapshot or the store is not one that dormouse has made resumable: {0}"
+    )]
     ForgedModule(#[source] instrument::Error),
     /// The WASI state cannot be written down.
     #[error("cannot write down the guest's WASI state: {0}")]
