@@ -7,7 +7,7 @@ use crate::bounds::check_bounds;
 use crate::error::Error;
 use crate::model::spec::Settings;
 use crate::model::{OnLimit, TaskSpec};
-use crate::task::Engine;
+use crate::task::EngineKind;
 
 /// What a daemon does with what a task is started with.
 pub(crate) trait Submitted {
@@ -15,7 +15,7 @@ pub(crate) trait Submitted {
     fn check(&self) -> Result<(), Error>;
 
     /// The engine to run on.
-    fn engine_or(&self, default: Engine) -> Engine;
+    fn engine_or(&self, default: EngineKind) -> EngineKind;
 
     /// Takes other limits over.
     fn take(&mut self, more: &LimitChanges);
@@ -34,7 +34,7 @@ impl Submitted for TaskSpec {
             .map_err(|wrong| Error::Request(wrong.error).at(wrong.field))
     }
 
-    fn engine_or(&self, default: Engine) -> Engine {
+    fn engine_or(&self, default: EngineKind) -> EngineKind {
         self.engine.unwrap_or(default)
     }
 

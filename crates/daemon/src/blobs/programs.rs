@@ -9,7 +9,7 @@ use crate::error::Error as Refused;
 use crate::model::Digest;
 use crate::model::error::Error;
 use crate::store::{Change, Store};
-use crate::task::{Engine, LogObserver, Program, Runtime};
+use crate::task::{EngineKind, LogObserver, Program, Runtime};
 
 /// How many programs are kept ready to run.
 const KEPT_PROGRAMS: NonZeroUsize = NonZeroUsize::new(64).expect("it is not zero");
@@ -52,7 +52,7 @@ impl Programs {
         &self,
         source: &[u8],
         preempt: bool,
-        engine: Engine,
+        engine: EngineKind,
     ) -> Result<(Arc<Program>, Change), Error> {
         let told = told(&Digest::of(source));
         let program = self.runtime.load_as(source, preempt, &told)?;
@@ -67,7 +67,7 @@ impl Programs {
         &self,
         source: &Digest,
         preempt: bool,
-        engine: Engine,
+        engine: EngineKind,
     ) -> Result<Option<(Arc<Program>, Change)>, Error> {
         let program = match self.runtime.load_known_as(source, preempt) {
             Ok(program) => program,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::model::Limits;
 use crate::model::clock::Clock;
-use crate::task::Engine;
+use crate::task::EngineKind;
 
 /// How a daemon is set up.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ pub struct Options {
     /// How long a task that is over is kept in the list; `None` is for ever.
     pub retain: Option<Duration>,
     /// The engine for tasks that do not name one.
-    pub engine: Engine,
+    pub engine: EngineKind,
     /// The name of this daemon, in exported snapshots and for other daemons.
     pub identity: String,
     /// Where resumable modules and machine code are; `None` is the user's cache directory.
@@ -60,7 +60,9 @@ impl Default for Options {
             output_limit: 1 << 20,
             checkpoint: Duration::from_secs(10),
             retain: None,
-            engine: Engine::available().next().unwrap_or(Engine::Wasmtime),
+            engine: EngineKind::available()
+                .next()
+                .unwrap_or(EngineKind::Wasmtime),
             identity: "embedded".into(),
             cache: None,
             clock: None,

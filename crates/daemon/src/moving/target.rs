@@ -26,7 +26,7 @@ use crate::store::{
 };
 use crate::stored::encoding::{from_bytes, to_bytes};
 use crate::stored::status::Status;
-use crate::task::{Engine, Runtime, TaskHandle, unpack};
+use crate::task::{EngineKind, Runtime, TaskHandle, unpack};
 use crate::time::calendar;
 use crate::workers::guest::NotRevived;
 use crate::workers::output::Tail;
@@ -132,7 +132,7 @@ impl Daemon {
         kind: BlobKind,
         digest: Digest,
         bytes: Vec<u8>,
-        engine: Option<Engine>,
+        engine: Option<EngineKind>,
     ) -> Result<(), Error> {
         let (programs, options) = (self.programs.clone(), self.shared.options.clone());
         let change = blocking(move || match kind {

@@ -17,7 +17,7 @@ use crate::model::{Digest, MoveId};
 use crate::moving::decision::{MoveQuestion, MoveState};
 use crate::moving::offer::{Formats, MoveInquiry};
 use crate::moving::target::{BlobKind, InquiryAnswer};
-use crate::task::Engine;
+use crate::task::EngineKind;
 
 /// The lowest and the highest version of this protocol that this build speaks. Two daemons need a
 /// version in common.
@@ -66,7 +66,7 @@ pub(crate) enum Request {
         /// Its digest.
         digest: Digest,
         /// The engine to compile a module for.
-        engine: Option<Engine>,
+        engine: Option<EngineKind>,
     },
     /// A task to hold; the body is a `TaskOffer`.
     Offer,

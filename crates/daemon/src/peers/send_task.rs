@@ -13,7 +13,7 @@ use crate::peers::error::PeerError;
 use crate::peers::message::{Answer, Request};
 use crate::peers::network::Peers;
 use crate::store::MovePhase;
-use crate::task::Engine;
+use crate::task::EngineKind;
 
 /// The options of a move.
 #[derive(Clone, Debug)]
@@ -209,7 +209,7 @@ impl Peers {
         link: &mut Link,
         kind: BlobKind,
         digest: Digest,
-        engine: Option<Engine>,
+        engine: Option<EngineKind>,
     ) -> Result<(), Error> {
         let bytes = self.daemon.blob(digest).await?;
         let request = Request::Put {

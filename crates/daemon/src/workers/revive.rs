@@ -11,7 +11,7 @@ use crate::model::spec::Module;
 use crate::model::{TaskState, When};
 use crate::spec::Submitted as _;
 use crate::store::{SnapshotChange, StoredSnapshot, Stream, TaskRow};
-use crate::task::{Bindings, Engine, Input, RestoreOptions, Task, TaskHandle};
+use crate::task::{Bindings, EngineKind, Input, RestoreOptions, Task, TaskHandle};
 use crate::workers::guest::{LoadedTask, NotRevived};
 use crate::workers::messages::WorkerReport;
 use crate::workers::output::Tail;
@@ -34,7 +34,7 @@ impl Worker {
         let opened = frozen.map(|frozen| self.bases.open(&frozen)).transpose()?;
         let memory = opened.as_ref().map_or(0, |(head, _)| head.memory_size());
         // This comes before anything else is taken: the task may have to wait for memory.
-        let unseen = engine == Engine::WasmEdge;
+        let unseen = engine == EngineKind::WasmEdge;
         let share = self.budget.admit(row.id, memory, &handle, unseen)?;
         let (config, given) = match spec.program {
             Some(_) => Bindings::from_spec(spec, &self.options.limits),
