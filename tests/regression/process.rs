@@ -380,3 +380,42 @@ fn long_work_on_a_module_is_told_once_at_each_end() {
     );
     assert_eq!(lines("c_hello_sleep"), "");
 }
+
+/// A relative `XDG_CACHE_HOME` was taken for a directory below the working directory. The
+/// specification of base directories says: what is empty counts as not set, and what is relative is
+/// ignored.
+#[test]
+fn modules_are_cached_where_the_base_directories_say() {
+    let folder = tempfile::tempdir().expect("a scratch directory");
+    let other = folder.path().join("other").display().to_string();
+    let cases = [
+        (None, "home/.cache/dormouse/modules"),
+        (Some(""), "home/.cache/dormouse/modules"),
+        (Some("relative"), "home/.cache/dormouse/modules"),
+        (Some(other.as_str()), "other/dormouse/modules"),
+    ];
+    for (caches, expected) in cases {
+        let mut command = dormouse();
+        command
+            .current_dir(folder.path())
+            .env_remove("DORMOUSE_CACHE")
+            .env_remove("XDG_CACHE_HOME")
+            .env("HOME", folder.path().join("home"));
+        if let Some(caches) = caches {
+            command.env("XDG_CACHE_HOME", caches);
+        }
+        let output = finish(
+            command.arg("run").arg(guest("c_hello_sleep")),
+            Stdio::null(),
+        );
+        assert!(output.status.success(), "{caches:?}: {output:?}");
+        let made = folder.path().join(expected);
+        assert_ne!(
+            fs::read_dir(&made).map_or(0, Iterator::count),
+            0,
+            "{caches:?}"
+        );
+        fs::remove_dir_all(&made).expect("it was just made");
+        assert!(!folder.path().join("relative").exists(), "{caches:?}");
+    }
+}

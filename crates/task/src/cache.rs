@@ -18,6 +18,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use xdg::BaseDirectories;
+
 use super::error::TaskError;
 use crate::model::Digest;
 use crate::model::error::Error;
@@ -81,19 +83,16 @@ impl Cache {
         Ok(())
     }
 
-    /// Where the user's caches are: `DORMOUSE_CACHE`, else `dormouse` in the user's cache
-    /// directory (`XDG_CACHE_HOME`, else `~/.cache`).
+    /// `DORMOUSE_CACHE`, else `dormouse/modules` in the user's cache directory (`XDG_CACHE_HOME`,
+    /// else `~/.cache`).
     pub(super) fn default_root() -> PathBuf {
-        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-        if let Some(root) = variable("DORMOUSE_CACHE") {
-            return root.into();
-        }
-        let caches = match (variable("XDG_CACHE_HOME"), variable("HOME")) {
-            (Some(caches), _) => PathBuf::from(caches),
-            (None, Some(home)) => Path::new(&home).join(".cache"),
-            (None, None) => std::env::temp_dir(),
-        };
-        caches.join("dormouse").join("modules")
+        let own = std::env::var_os("DORMOUSE_CACHE").filter(|root| !root.is_empty());
+        own.map(PathBuf::from).unwrap_or_else(|| {
+            // A user without a home has the temporary directory.
+            let caches = BaseDirectories::new().get_cache_home();
+            let caches = caches.unwrap_or_else(std::env::temp_dir);
+            caches.join("dormouse").join("modules")
+        })
     }
 
     /// The file for a source module with its settings.
