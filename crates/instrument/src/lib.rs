@@ -103,6 +103,7 @@ mod options;
 mod pipeline;
 mod preempt;
 mod report;
+mod step;
 mod two_version;
 #[cfg(not(feature = "rewrite"))]
 mod without_binaryen;
@@ -114,9 +115,10 @@ pub use analyze::initial_memory::{Segment, initial_memory};
 pub use analyze::size::check_size;
 pub use error::{Error, ImportKind, PassFailure};
 pub use manifest::{Manifest, Transform, UnknownTransform};
-pub use options::{HostFunction, Offer, Options, STAGES};
+pub use options::{HostFunction, Offer, Options};
 pub use pipeline::{check_resumable, instrument};
 pub use report::{Instrumented, InstrumentedFunction, Report};
+pub use step::Step;
 
 /// Which version of the rewriting this is: a digest of its sources, in hexadecimal.
 pub const REVISION: &str = env!("DORMOUSE_INSTRUMENT");

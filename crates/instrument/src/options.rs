@@ -3,9 +3,7 @@
 use dormouse_model::ValType;
 
 use crate::manifest::Transform;
-
-/// How many stages an instrumentation has.
-pub const STAGES: usize = 4;
+use crate::step::Step;
 
 /// A function that the host offers to modules.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,22 +28,21 @@ pub struct Options<'a> {
     /// Whether loops and calls carry a check, so that a guest that computes can be suspended too.
     /// [`Transform::None`] has no checks.
     pub preempt: bool,
-    /// Called at the start of every stage with its name and its number, from 0 to [`STAGES`]
-    /// exclusive.
-    pub progress: &'a dyn Fn(&'static str, usize),
+    /// Called at the start of each step. A step lasts until the next one starts.
+    pub steps: &'a dyn Fn(Step),
     /// Called once before the rewriting, with the size of the functions that are going to be
     /// instrumented, in bytes. The time that the rewriting takes grows with it.
     pub code: &'a dyn Fn(u64),
 }
 
 impl<'a> Options<'a> {
-    /// The default transform, without checks, and nobody is told of the progress.
+    /// The default transform, without checks, and nobody is told of the steps.
     pub fn new(host: &'a Offer<'a>) -> Self {
         Self {
             host,
             transform: Transform::default(),
             preempt: false,
-            progress: &|_, _| {},
+            steps: &|_| {},
             code: &|_| {},
         }
     }

@@ -18,6 +18,7 @@ use crate::module::names::{OSR, SLOW, working_name};
 use crate::module::sections::Sections;
 use crate::options::Options;
 use crate::report::{Instrumented, InstrumentedFunction, Report};
+use crate::step::Step;
 use crate::{preempt, two_version};
 
 /// Makes a module resumable.
@@ -25,30 +26,31 @@ use crate::{preempt, two_version};
 /// # Errors
 /// Says why the module cannot be made resumable, with the place in the module.
 pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, Error> {
-    (options.progress)("reading", 0);
+    (options.steps)(Step::Reading);
     well_formed::check(source)?;
     let has_checks = options.preempt && options.transform != Transform::None;
     let checked = match has_checks {
-        true => Cow::Owned(preempt::insert_checks(source)?),
+        true => {
+            (options.steps)(Step::Checks);
+            Cow::Owned(preempt::insert_checks(source)?)
+        }
         false => Cow::Borrowed(source),
     };
+    (options.steps)(Step::Analysis);
     let scan = Scan::of(&checked)?;
     let imports = imports(&scan, options)?;
-
-    (options.progress)("finding what may suspend", 1);
     let mut analyzed = Analyzed::of(checked, scan, imports, options.transform)?;
-    analyzed.lower()?;
 
-    (options.progress)("rewriting", 2);
+    (options.steps)(Step::Lowering);
+    analyzed.lower()?;
     let instrumented = analyzed.instrumented();
     (options.code)(size::code_bytes(
         &analyzed.wasm,
         analyzed.scan.imported_functions,
         &instrumented,
     ));
-    let rewritten = analyzed.rewrite(&instrumented)?;
+    let rewritten = analyzed.rewrite(&instrumented, options.steps)?;
 
-    (options.progress)("writing", 3);
     let scan = Scan::of(&rewritten)?;
     let mut sections = Sections::split(&rewritten)?;
     let shape = state::expose(&mut sections, &scan, &analyzed.imports)?;
@@ -186,7 +188,7 @@ impl<'a> Analyzed<'a> {
     }
 
     /// Rewrites the module by the transform.
-    fn rewrite(&self, instrumented: &[u32]) -> Result<Vec<u8>, Error> {
+    fn rewrite(&self, instrumented: &[u32], steps: &dyn Fn(Step)) -> Result<Vec<u8>, Error> {
         let prepared = asyncify_input::prepare(&self.wasm, &self.scan)?;
         let prepared = tail_calls::lower(prepared, &self.scan, &self.graph)?;
         let prepared = hidden_bodies::take_out(&prepared, &self.hidden, Hidden::Unreadable)?;
@@ -194,16 +196,23 @@ impl<'a> Analyzed<'a> {
         let not_inlined: Vec<String> = self.hidden.iter().map(|f| working_name(*f)).collect();
         let rewritten = match self.transform {
             Transform::None => unused_state::add(&prepared)?,
-            Transform::Reference => reference(&prepared, &self.blocking(), &not_inlined)?,
+            Transform::Reference => {
+                steps(Step::Asyncify);
+                reference(&prepared, &self.blocking(), &not_inlined)?
+            }
             Transform::Plain => {
+                steps(Step::Asyncify);
                 let asyncified = self.asyncify(&prepared, instrumented)?;
+                steps(Step::Optimizing);
                 optimize(&two_version::cheapen_checks(&asyncified)?, &not_inlined)?
             }
             Transform::TwoVersion => {
+                steps(Step::Asyncify);
                 let asyncified = self.asyncify(&prepared, instrumented)?;
-                self.split(&asyncified, not_inlined)?
+                self.split(&asyncified, not_inlined, steps)?
             }
         };
+        steps(Step::Writing);
         hidden_bodies::put_back(&rewritten, &self.wasm, &self.hidden, Hidden::Unreadable)
     }
 
@@ -214,7 +223,13 @@ impl<'a> Analyzed<'a> {
 
     /// Makes two versions of each function, and optimizes all but the slow ones, which asyncify has
     /// optimized already.
-    fn split(&self, asyncified: &[u8], mut not_inlined: Vec<String>) -> Result<Vec<u8>, Error> {
+    fn split(
+        &self,
+        asyncified: &[u8],
+        mut not_inlined: Vec<String>,
+        steps: &dyn Fn(Step),
+    ) -> Result<Vec<u8>, Error> {
+        steps(Step::Splitting);
         let split = two_version::split(asyncified, |module, name| {
             let mut blocking = self.imports.iter().filter(|import| import.blocks);
             blocking.any(|import| import.module == module && import.name == name)
@@ -223,6 +238,7 @@ impl<'a> Analyzed<'a> {
         not_inlined.push(format!("*{OSR}*"));
         let slow = hidden_bodies::slow(&split)?;
         let without_slow = hidden_bodies::take_out(&split, &slow, Hidden::Slow)?;
+        steps(Step::Optimizing);
         let optimized = optimize(&without_slow, &not_inlined)?;
         hidden_bodies::put_back(&optimized, &split, &slow, Hidden::Slow)
     }

@@ -102,7 +102,7 @@ impl Runtime {
             host: &|module, name, params| self.host_function(module, name, params, connections),
             transform: self.transform,
             preempt,
-            progress: &|stage, number| progress.stage(stage, number, STAGES),
+            steps: &|step| progress.stage(step.name(), step as usize, STAGES),
             code: &|bytes| reporter.begins(bytes),
         };
         let done = instrument::instrument(source, &options)?;

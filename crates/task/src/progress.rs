@@ -8,7 +8,7 @@ use crate::engine::EngineKind;
 use crate::instrument;
 
 /// The stages of the work on a module: those of the instrumentation, then compiling.
-pub(super) const STAGES: usize = instrument::STAGES + 1;
+pub(super) const STAGES: usize = instrument::Step::ALL.len() + 1;
 
 /// Work on a module that is done once, and kept in the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
