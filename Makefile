@@ -87,9 +87,9 @@ fuzz-hour: setup
 
 # From one processor to another: this machine's own program, and one for aarch64 under QEMU.
 test-aarch64: setup
-	set -e; program=$$(tests/aarch64/build.sh); tools=$$(tests/aarch64/setup.sh)/usr/bin; \
+	set -e; program=$$(tests/snapshots/aarch64/build.sh); tools=$$(tests/snapshots/aarch64/setup.sh)/usr/bin; \
 	  DORMOUSE_QEMU=$$tools/qemu-aarch64 DORMOUSE_AARCH64=$$program cargo test --no-default-features \
-	  --features $(FEATURES) --test portable -- --nocapture
+	  --features $(FEATURES) --test snapshots portable -- --nocapture
 
 MINUTES ?= 15
 soak: setup

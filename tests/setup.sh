@@ -18,7 +18,7 @@ if [ ! -e "$programs/python-$PYTHON.wasm" ]; then
 fi
 
 SQLITE=0.38.2
-driver=$here/programs/sqlite.c
+driver=$here/end_to_end/programs/sqlite.c
 if [ ! -e "$programs/sqlite.wasm" ] || [ "$driver" -nt "$programs/sqlite.wasm" ]; then
   say "SQLite"
   # Tools alone: what stands in wasm/bin is not built anew by setting up.

@@ -1,9 +1,7 @@
-//! `fuzz/targets/container.rs` under libFuzzer.
+//! `fuzz/targets/src/container.rs` under libFuzzer.
 
 #![no_main]
 
-#[path = "../targets/mod.rs"]
-mod targets;
 mod entry;
 
 entry::fuzz!("container");

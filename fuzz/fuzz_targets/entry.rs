@@ -3,7 +3,7 @@
 macro_rules! fuzz {
     ($name:literal) => {
         libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-            (crate::targets::target($name).run)(data);
+            (dormouse_fuzz_targets::target($name).run)(data);
         });
 
         libfuzzer_sys::fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
@@ -16,7 +16,7 @@ pub(crate) use fuzz;
 use std::sync::Once;
 use std::sync::atomic::Ordering;
 
-use crate::targets::CATCHES;
+use dormouse_fuzz_targets::CATCHES;
 
 /// libFuzzer's hook takes every panic for a finding: those that are caught are kept from it.
 fn spare_what_is_caught() {
@@ -44,7 +44,7 @@ pub fn mutate(name: &str, data: &mut [u8], size: usize, most: usize, seed: u32) 
         let size = libfuzzer_sys::fuzzer_mutate(bytes, size, most);
         bytes.truncate(size);
     };
-    let target = crate::targets::target(name);
+    let target = dormouse_fuzz_targets::target(name);
     spare_what_is_caught();
     let mutated = (target.mutate)(data[..size].to_vec(), most, &mut random, &mut base);
     let size = mutated.len().min(most);

@@ -1,9 +1,7 @@
-//! `fuzz/targets/envelope.rs` under libFuzzer.
+//! `fuzz/targets/src/envelope.rs` under libFuzzer.
 
 #![no_main]
 
-#[path = "../targets/mod.rs"]
-mod targets;
 mod entry;
 
 entry::fuzz!("envelope");

@@ -1,9 +1,7 @@
-//! `fuzz/targets/memory.rs` under libFuzzer.
+//! `fuzz/targets/src/memory.rs` under libFuzzer.
 
 #![no_main]
 
-#[path = "../targets/mod.rs"]
-mod targets;
 mod entry;
 
 entry::fuzz!("memory");

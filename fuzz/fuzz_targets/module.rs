@@ -1,9 +1,7 @@
-//! `fuzz/targets/module.rs` under libFuzzer.
+//! `fuzz/targets/src/module.rs` under libFuzzer.
 
 #![no_main]
 
-#[path = "../targets/mod.rs"]
-mod targets;
 mod entry;
 
 entry::fuzz!("module");

@@ -1,9 +1,7 @@
-//! `fuzz/targets/smith.rs` under libFuzzer.
+//! `fuzz/targets/src/smith.rs` under libFuzzer.
 
 #![no_main]
 
-#[path = "../targets/mod.rs"]
-mod targets;
 mod entry;
 
 entry::fuzz!("smith");

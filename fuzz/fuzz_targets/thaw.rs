@@ -1,9 +1,7 @@
-//! `fuzz/targets/thaw.rs` under libFuzzer.
+//! `fuzz/targets/src/thaw.rs` under libFuzzer.
 
 #![no_main]
 
-#[path = "../targets/mod.rs"]
-mod targets;
 mod entry;
 
 entry::fuzz!("thaw");

@@ -1,9 +1,7 @@
-//! `fuzz/targets/wasi.rs` under libFuzzer.
+//! `fuzz/targets/src/wasi.rs` under libFuzzer.
 
 #![no_main]
 
-#[path = "../targets/mod.rs"]
-mod targets;
 mod entry;
 
 entry::fuzz!("wasi");

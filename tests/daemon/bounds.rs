@@ -8,7 +8,8 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 use ureq::http::Method;
 
-use crate::support::{Daemon, folder, guest, text};
+use crate::support::{Daemon, folder, text};
+use dormouse_test_support::guest;
 
 /// The most memory that the daemon has had, in bytes.
 fn peak(daemon: &Daemon) -> u64 {

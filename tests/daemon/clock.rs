@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use ureq::http::Method;
 
 use crate::faketime::Clock;
-use crate::support::{Daemon, folder, guest};
+use crate::support::{Daemon, folder};
+use dormouse_test_support::guest;
 
 const SECOND: u64 = 1_000_000_000;
 const MINUTE: u64 = 60 * SECOND;

@@ -9,7 +9,8 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::full::{Small, fill};
-use crate::support::{Daemon, engines, folder, text};
+use crate::support::{Daemon, folder, text};
+use dormouse_test_support::engines;
 
 /// Sleeps of so many seconds are slept through in the store.
 const OPTIONS: [&str; 2] = ["--hibernate-after", "100ms"];

@@ -8,7 +8,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use ureq::http::Method;
 
-use crate::support::{Daemon, dormouse, folder, guest, text};
+use crate::support::{Daemon, dormouse, folder, text};
+use dormouse_test_support::guest;
 
 /// What a flag takes, by the name of its value in the help.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -4,7 +4,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::{Daemon, dormouse, folder, guest, text};
+use crate::support::{Daemon, dormouse, folder, text};
+use dormouse_test_support::guest;
 
 /// All of it, as one document or one on each line.
 fn documents(bytes: &[u8]) -> Result<Vec<Value>, String> {

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::side::pair;
 use crate::store::{sqlite, store};
-use crate::support::{Daemon, engines, text};
+use crate::support::{Daemon, text};
+use dormouse_test_support::engines;
 
 /// MiB of memory that no page of repeats, so that no compression makes them fewer.
 const LARGE: u64 = 24;

@@ -58,7 +58,7 @@ fn a_task_that_reaches_a_limit_can_be_paused() {
 /// What a paused task is given more of, it has in the next daemon too; and to resume it without more costs nothing.
 #[test]
 fn a_paused_task_gets_more_by_a_command_and_keeps_it() {
-    for engine in crate::support::engines() {
+    for engine in dormouse_test_support::engines() {
         let data = folder();
         let daemon = Daemon::start(data.path(), &["--engine", engine]);
         let module = daemon.upload_as("bug_hostile", true);
@@ -105,7 +105,7 @@ fn a_paused_task_gets_more_by_a_command_and_keeps_it() {
 #[test]
 fn a_sleeping_server_ends_at_its_limit_of_time() {
     let data = folder();
-    let address = crate::ports::free_address();
+    let address = dormouse_test_support::ports::free_address();
     let daemon = Daemon::start(data.path(), &["--hibernate-after", "100ms"]);
     let more = json!({"network": {"listen": [address]}, "limits": {"time": "1s"}});
     let id = daemon.submit("ex_greeter", &[], more);
@@ -122,7 +122,7 @@ fn a_sleeping_server_ends_at_its_limit_of_time() {
 fn a_task_that_stays_paused_keeps_its_connections() {
     use std::io::{BufRead, BufReader, Write};
     let data = folder();
-    let address = crate::ports::free_address();
+    let address = dormouse_test_support::ports::free_address();
     let daemon = Daemon::start(data.path(), &["--hibernate-after", "100ms"]);
     let more =
         json!({"network": {"listen": [address]}, "limits": {"time": "2s"}, "on_limit": "pause"});
@@ -201,7 +201,9 @@ fn directories_are_read_only_and_modules_known_by_their_digest() {
     let work = folder();
     std::fs::write(work.path().join("file"), "text").expect("a file");
     let daemon = Daemon::start(data.path(), &["--hibernate-after", "0s"]);
-    let module = crate::support::guest("bug_grants").display().to_string();
+    let module = dormouse_test_support::guest("bug_grants")
+        .display()
+        .to_string();
     let dir = format!("{}::/a:ro", work.path().display());
     let submit = |module: &str, what: &[&str]| {
         let flags = [

@@ -36,8 +36,6 @@ mod neighbour;
 mod netns;
 mod network;
 mod openapi;
-#[path = "../sockets/ports.rs"]
-mod ports;
 mod run;
 mod several;
 mod side;

@@ -3,7 +3,8 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 
-use crate::support::{folder, guest};
+use crate::support::folder;
+use dormouse_test_support::guest;
 
 #[test]
 fn a_daemon_tells_its_log_of_long_work_and_leaves_nothing_half_made() {

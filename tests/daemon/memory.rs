@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 use ureq::http::Method;
 
-use crate::support::{Daemon, engines, folder, guest, text};
+use crate::support::{Daemon, folder, text};
+use dormouse_test_support::{engines, guest};
 
 /// Bytes of a line of a process's status.
 fn status(pid: u32, name: &str) -> u64 {

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use ureq::http::Method;
 
-use crate::ports::free_address;
 use crate::side::{Side, assert_in_order, comes, pair, rounds};
-use crate::support::{folder, guest, text};
+use crate::support::{folder, text};
+use dormouse_test_support::guest;
+use dormouse_test_support::ports::free_address;
 
 #[test]
 fn a_task_moves_with_all_that_belongs_to_it() {

@@ -5,7 +5,8 @@ use std::process::{Command, Output, Stdio};
 use serde_json::{Value, json};
 use ureq::http::Method;
 
-use crate::support::{Daemon, folder, guest, text};
+use crate::support::{Daemon, folder, text};
+use dormouse_test_support::guest;
 
 const RULE: &str = "a name begins with a letter or a digit";
 

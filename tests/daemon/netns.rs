@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{folder, guest, text};
+use crate::support::{folder, text};
+use dormouse_test_support::guest;
 
 /// Three hosts on one network.
 struct Net {

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::ports::free_address;
 use crate::support::{Daemon, folder, text};
+use dormouse_test_support::ports::free_address;
+use dormouse_test_support::{checkout, engines};
 
 /// A native server; it is killed when this goes.
 struct Native(Child);
@@ -125,7 +126,7 @@ fn cut_connections_look_as_they_do_to_a_native_server() {
     let count = CLIENTS.len();
     let address = free_address();
     let port = address.rsplit(':').next().expect("a port");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/daemon/echo.py");
+    let script = checkout("tests/daemon/echo.py");
     let mut native = Native(
         Command::new("python3")
             .arg(script)
@@ -277,13 +278,6 @@ fn an_http_server_answers_as_its_native_build_does() {
         drop(connect(&address));
         assert_eq!(requests(&address, &asleep), expected, "{engine}");
         assert!(daemon.task(id)["sleeps"].as_u64() >= Some(9));
-    }
-}
-
-fn engines() -> Vec<&'static str> {
-    match cfg!(feature = "wasmedge") {
-        true => vec!["wasmtime", "wasmedge"],
-        false => vec!["wasmtime"],
     }
 }
 

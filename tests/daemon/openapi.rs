@@ -1,7 +1,7 @@
 //! The API's description: whether it is valid OpenAPI, and whether the daemon does what it says, by a validator and a
 //! fuzzer that others have written. `.ci/setup.sh test` installs both.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -128,7 +128,7 @@ fn the_daemon_does_what_its_description_says() {
     let asleep = daemon.submit("ex_nap", &[], later("asleep"));
     let paused = daemon.submit("ex_nap", &[], later("paused"));
     assert_eq!(daemon.act(paused, "pause").0, 200);
-    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/daemon/openapi");
+    let files = dormouse_test_support::checkout("tests/daemon/openapi");
     let output = tool("schemathesis")
         .arg("--config-file")
         .arg(files.join("schemathesis.toml"))

@@ -4,7 +4,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::{Daemon, folder, guest, text};
+use crate::support::{Daemon, folder, text};
+use dormouse_test_support::guest;
 
 #[test]
 fn the_commands_do_what_they_say() {

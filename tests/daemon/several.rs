@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 use ureq::http::Method;
 
-use crate::support::{Daemon, folder, guest, text};
+use crate::support::{Daemon, folder, text};
+use dormouse_test_support::guest;
 
 fn asleep(daemon: &Daemon, names: &[&str]) {
     for name in names {

@@ -13,7 +13,8 @@ use ureq::http::Method;
 
 use crate::faketime::Clock;
 use crate::full::{Small, fill};
-use crate::support::{Daemon, folder, guest};
+use crate::support::{Daemon, folder};
+use dormouse_test_support::{engines, guest};
 
 /// Guests that sleep, yield, call deep, hold floats, tables and vectors; in C, Rust, Zig, AssemblyScript and WAT.
 const GUESTS: [&str; 16] = [
@@ -155,13 +156,6 @@ impl World {
         let mut daemon = self.daemon.write().unwrap_or_else(PoisonError::into_inner);
         daemon.wait();
         *daemon = self.start(engine);
-    }
-}
-
-fn engines() -> Vec<&'static str> {
-    match cfg!(feature = "wasmedge") {
-        true => vec!["wasmtime", "wasmedge"],
-        false => vec!["wasmtime"],
     }
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::ports::free_address;
 use crate::support::{Daemon, folder, text};
+use dormouse_test_support::ports::free_address;
 
 fn connect(address: &str) -> BufReader<TcpStream> {
     let stream = TcpStream::connect(address).expect("somebody listens");

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use ureq::http::Method;
 
-use crate::support::{Daemon, folder, guest, text};
+use crate::support::{Daemon, folder, text};
+use dormouse_test_support::guest;
 
 #[test]
 fn a_task_sleeps_in_the_store_and_goes_on() {

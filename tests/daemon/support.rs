@@ -1,23 +1,15 @@
 //! Daemons of our own, and what is asked of them.
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use dormouse_test_support::{TIMEOUT, guest};
 use serde_json::{Value, json};
 use ureq::http::{Method, Request};
-
-/// Whatever is waited for has come by then, or never does.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-pub fn guest(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("wasm/bin")
-        .join(format!("{name}.wasm"))
-}
 
 /// A directory for a daemon, which only its owner can read.
 pub fn folder() -> tempfile::TempDir {
@@ -214,7 +206,7 @@ impl Daemon {
     ) -> Result<(u16, Vec<u8>), ureq::Error> {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(PATIENCE))
+            .timeout_global(Some(TIMEOUT))
             .build();
         let mut request = Request::builder()
             .method(method)
@@ -309,7 +301,7 @@ impl Daemon {
             if let Some(found) = look() {
                 return found;
             }
-            if started.elapsed() > PATIENCE {
+            if started.elapsed() > TIMEOUT {
                 let path = "/v1/tasks?limit=20";
                 let (_, tasks) = self.json(Method::GET, path, &Value::Null);
                 panic!("it never came that {what}: {tasks:#}");
@@ -350,14 +342,4 @@ pub fn dormouse(arguments: &[String], url: &str) -> Output {
 
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// The engines of the build.
-pub fn engines() -> Vec<&'static str> {
-    let all = [
-        ("wasmtime", cfg!(feature = "wasmtime")),
-        ("wasmedge", cfg!(feature = "wasmedge")),
-    ];
-    let built = all.iter().filter(|(_, built)| *built);
-    built.map(|(name, _)| *name).collect()
 }

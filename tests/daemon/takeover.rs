@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use ureq::http::Method;
 
-use crate::ports::free_address;
 use crate::support::{Daemon, folder};
+use dormouse_test_support::ports::free_address;
 
 fn connect(address: &str) -> BufReader<TcpStream> {
     let stream = TcpStream::connect(address).expect("somebody listens");

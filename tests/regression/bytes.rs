@@ -3,7 +3,7 @@
 use dormouse::task::quiet;
 use dormouse::{Digest, Runtime};
 
-use super::support::checkout;
+use dormouse_test_support::checkout;
 
 /// What a module becomes, or nothing where it is refused.
 fn rewrite(source: &[u8], preempt: bool) -> Option<Digest> {

@@ -8,79 +8,10 @@ use std::process::Stdio;
 use dormouse::wasi::{Access, Input, Output};
 use dormouse::{Digest, EngineKind, Error, ErrorKind, Limits, Runtime, Snapshot, Task};
 
-use crate::support::{ended, engines, finish, guest, resume, says, suspend};
-
-const HEADER: usize = 56;
-const ROW: usize = 32;
-const MODULE: u32 = 2;
-const INSTANCE: u32 = 3;
-const WASI: u32 = 4;
-
-/// A section as it is in the file.
-#[derive(Clone)]
-struct Section {
-    number: u32,
-    compression: u32,
-    length: u64,
-    bytes: Vec<u8>,
-}
-
-fn number<const N: usize>(file: &[u8], at: usize) -> [u8; N] {
-    file[at..at + N].try_into().expect("as many bytes")
-}
-
-fn sections(file: &[u8]) -> Vec<Section> {
-    let count = u32::from_le_bytes(number(file, 12)) as usize;
-    let section = |place: usize| {
-        let row = HEADER + ROW * place;
-        let start = u64::from_le_bytes(number(file, row + 8)) as usize;
-        let stored = u64::from_le_bytes(number(file, row + 16)) as usize;
-        Section {
-            number: u32::from_le_bytes(number(file, row)),
-            compression: u32::from_le_bytes(number(file, row + 4)),
-            length: u64::from_le_bytes(number(file, row + 24)),
-            bytes: file[start..start + stored].to_vec(),
-        }
-    };
-    (0..count).map(section).collect()
-}
-
-/// A file of these sections, with so many bytes of nobody's before the section at `gap`; behind
-/// the last one, where there is no such section.
-fn file(sections: &[Section], gap: usize, bytes: usize) -> Vec<u8> {
-    let mut file = vec![0; HEADER];
-    file[..8].copy_from_slice(b"dormouse");
-    file[8] = 1;
-    file[12] = sections.len() as u8;
-    let mut content = Vec::new();
-    let start = HEADER + ROW * sections.len();
-    for (place, section) in sections.iter().enumerate() {
-        if place == gap {
-            content.resize(content.len() + bytes, 0xaa);
-        }
-        file.extend(section.number.to_le_bytes());
-        file.extend(section.compression.to_le_bytes());
-        file.extend(((start + content.len()) as u64).to_le_bytes());
-        file.extend((section.bytes.len() as u64).to_le_bytes());
-        file.extend(section.length.to_le_bytes());
-        content.extend(&section.bytes);
-    }
-    if gap >= sections.len() {
-        content.resize(content.len() + bytes, 0xaa);
-    }
-    file.extend(content);
-    sealed(file)
-}
-
-/// With the right length and digest.
-fn sealed(mut file: Vec<u8>) -> Vec<u8> {
-    let length = file.len() as u64;
-    file[16..24].copy_from_slice(&length.to_le_bytes());
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&file[..24]).update(&file[HEADER..]);
-    file[24..HEADER].copy_from_slice(hasher.finalize().as_bytes());
-    file
-}
+use dormouse_test_support::forge::{
+    HEADER, INSTANCE, MODULE, ROW, Section, WASI, file, file_with_gap, sealed, sections,
+};
+use dormouse_test_support::{ended, engines, finish, guest, resume, says, suspend};
 
 fn asleep(folder: &Path, name: &str) -> Vec<u8> {
     let path = folder.join(name);
@@ -112,7 +43,7 @@ fn a_forged_module_is_refused_though_the_right_one_is_cached() {
     let place = forged.iter_mut().find(module).expect("a module");
     let foreign = foreign.into_iter().find(|s| s.number == MODULE);
     *place = foreign.expect("a module");
-    let bytes = file(&forged, usize::MAX, 0);
+    let bytes = file(&forged);
     refused(scratch.path(), &bytes, 67, &["another digest"]);
 }
 
@@ -129,7 +60,7 @@ fn nothing_travels_behind_the_module() {
             section.bytes.extend(b"evil");
         }
     }
-    let bytes = file(&forged, usize::MAX, 0);
+    let bytes = file(&forged);
     refused(scratch.path(), &bytes, 67, &["followed by something else"]);
 }
 
@@ -159,7 +90,7 @@ fn an_import_of_another_type_is_refused() -> Result<(), Error> {
     for section in forged.iter_mut().filter(|s| s.number == MODULE) {
         section.bytes = zstd::bulk::compress(&wasm, 3).expect("zstd");
     }
-    let bytes = file(&forged, usize::MAX, 0);
+    let bytes = file(&forged);
     let snapshot = Snapshot::decode(&bytes, &Limits::default())?;
     let runtime = Runtime::builder()
         .cache(scratch.path().join("modules"))
@@ -175,13 +106,13 @@ fn an_import_of_another_type_is_refused() -> Result<(), Error> {
 fn sections_lie_without_gaps() {
     let scratch = tempfile::tempdir().expect("a scratch directory");
     let honest = sections(&asleep(scratch.path(), "c_hello_sleep"));
-    let same = file(&honest, usize::MAX, 0);
+    let same = file(&honest);
     assert!(Snapshot::decode(&same, &Limits::default()).is_ok());
     for gap in 0..honest.len() {
-        let bytes = file(&honest, gap, 1);
+        let bytes = file_with_gap(&honest, gap, 1);
         refused(scratch.path(), &bytes, 67, &["does not start where"]);
     }
-    let bytes = file(&honest, honest.len(), 7);
+    let bytes = file_with_gap(&honest, honest.len(), 7);
     refused(scratch.path(), &bytes, 67, &["7 bytes follow"]);
     // Two sections over the same bytes.
     let mut bytes = same.clone();
@@ -218,7 +149,7 @@ fn with(honest: &[Section], number: u32, forge: Forge) -> Vec<u8> {
         section.length = section.bytes.len() as u64;
         section.compression = 0;
     }
-    file(&forged, usize::MAX, 0)
+    file(&forged)
 }
 
 /// A state that gives itself more than its guest could have had was taken.
@@ -325,7 +256,7 @@ fn no_forged_byte_is_a_panic() -> Result<(), Error> {
                     _ => maps[map].bytes[at].wrapping_add(1),
                 };
             }
-            let bytes = file(&forged, usize::MAX, 0);
+            let bytes = file(&forged);
             let Ok(snapshot) = Snapshot::decode(&bytes, &Limits::default()) else {
                 continue;
             };

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use crate::process::full;
-use crate::support::{dormouse, ended, finish, guest, resume, says, suspend};
+use dormouse_test_support::{dormouse, end, ended, finish, guest, resume, says, suspend};
 
 /// Runs the binary with 3 GiB of address space.
 fn in_little_room(arguments: &[&str]) -> Output {
@@ -58,7 +58,10 @@ fn what_is_no_snapshot_and_no_module_is_not_read_whole() -> Result<(), String> {
     let output = in_little_room(&["inspect", &path]);
     ended(&output, 67)?;
     says(&output, &["not a dormouse snapshot"])?;
-    assert!(crate::support::stderr(&output).contains(&path), "no name");
+    assert!(
+        dormouse_test_support::stderr(&output).contains(&path),
+        "no name"
+    );
     for path in [path.as_str(), "/dev/zero"] {
         let output = in_little_room(&["run", path]);
         ended(&output, 65)?;
@@ -80,7 +83,7 @@ fn output_that_cannot_be_written_is_an_error() -> Result<(), String> {
         let mut command = dormouse();
         command.args(flags).arg(&snapshot).stdout(full());
         let child = command.stderr(Stdio::piped()).spawn();
-        let output = crate::end(child.expect("it starts"));
+        let output = end(child.expect("it starts"));
         ended(&output, 73)?;
         says(&output, &["standard output", "No space left"])?;
     }
@@ -115,10 +118,7 @@ fn limited(limit: &str, arguments: &[&str]) -> Output {
         .arg("bash")
         .arg(env!("CARGO_BIN_EXE_dormouse"))
         .args(arguments);
-    command.env(
-        "DORMOUSE_CACHE",
-        crate::support::cache().join("test-modules"),
-    );
+    command.env("DORMOUSE_CACHE", dormouse_test_support::test_modules());
     finish(&mut command, Stdio::null())
 }
 
@@ -202,7 +202,7 @@ fn with_mounts(script: &str) -> Output {
 /// A full disk under the cache: an internal error on Wasmtime, and a signal from WasmEdge's linker.
 #[test]
 fn a_full_disk_under_the_cache_is_told() -> Result<(), String> {
-    for engine in crate::support::engines() {
+    for engine in dormouse_test_support::engines() {
         let script = format!(
             "mount -t tmpfs -o size=40k tmpfs $disk && mkdir $disk/cache &&
              DORMOUSE_CACHE=$disk/cache exec $dormouse run --engine {engine} $guest"
@@ -251,7 +251,7 @@ fn a_path_is_not_taken_for_a_flag() -> Result<(), String> {
         .current_dir(scratch.path());
     let output = finish(&mut command, Stdio::null());
     ended(&output, 75)?;
-    let text = crate::support::stderr(&output);
+    let text = dormouse_test_support::stderr(&output);
     let words = text
         .split("resume with: dormouse ")
         .nth(1)
@@ -334,7 +334,7 @@ fn flags_that_are_none_and_flags_at_the_wrong_place_are_told() -> Result<(), Str
     ] {
         let output = run(arguments);
         assert!(
-            !crate::support::stderr(&output).contains("stands behind"),
+            !dormouse_test_support::stderr(&output).contains("stands behind"),
             "{output:?}"
         );
     }

@@ -3,7 +3,7 @@
 use dormouse::{ErrorKind, Limits, Snapshot};
 
 use super::dormouse;
-use super::support::guest;
+use dormouse_test_support::guest;
 
 fn text(output: &std::process::Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -145,9 +145,9 @@ fn a_task_file_whose_name_is_no_text_can_be_audited() {
         .path()
         .join(std::ffi::OsStr::from_bytes(b"\xff.toml"));
     std::fs::write(&path, "module = \"x.wasm\"\n").expect("a file");
-    let mut command = super::support::dormouse();
+    let mut command = dormouse_test_support::dormouse();
     command.args(["audit", "--json"]).arg(&path);
-    let output = super::support::finish(&mut command, std::process::Stdio::null());
+    let output = dormouse_test_support::finish(&mut command, std::process::Stdio::null());
     assert_eq!(output.status.code(), Some(82), "{}", text(&output));
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(printed.contains("module-without-digest"), "{printed}");
@@ -167,11 +167,8 @@ fn a_rehearsal_ends_at_the_limit_of_time() {
         &module,
         "sleep",
     ]);
-    command.env(
-        "DORMOUSE_CACHE",
-        super::support::cache().join("test-modules"),
-    );
-    let output = super::support::finish(&mut command, std::process::Stdio::null());
+    command.env("DORMOUSE_CACHE", dormouse_test_support::test_modules());
+    let output = dormouse_test_support::finish(&mut command, std::process::Stdio::null());
     assert_eq!(output.status.code(), Some(80), "{}", text(&output));
     assert!(text(&output).contains("time=300ms"), "{}", text(&output));
 }

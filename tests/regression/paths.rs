@@ -5,8 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use crate::end;
-use crate::support::{dormouse, engines, guest, resume};
+use dormouse_test_support::{dormouse, end, engines, guest, resume, send};
 
 /// `run` of a module with `work` as its directory.
 fn run(module: &str, work: &Path, engine: &str, flags: &[&str], arguments: &[&str]) -> Command {
@@ -268,7 +267,7 @@ fn a_guest_that_waits_for_a_reader_hears_signals() {
     let mut begun = [0; 8];
     let stdout = guest.stdout.as_mut().expect("it is piped");
     stdout.read_exact(&mut begun).expect("the guest says it");
-    crate::send(&guest, "TERM");
+    send(&guest, "TERM");
     let output = end(guest);
     assert_eq!(output.status.code(), Some(75), "{}", text(&output.stderr));
 }

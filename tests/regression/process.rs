@@ -9,8 +9,9 @@ use std::time::Duration;
 use dormouse::wasi::Output;
 use dormouse::{EngineKind, Error, ErrorKind, Policy, Runtime, Task};
 
-use crate::support::{dormouse, ended, engines, finish, guest, resume, says, suspend};
-use crate::{end, send};
+use dormouse_test_support::{
+    dormouse, end, ended, engines, finish, guest, resume, says, send, suspend,
+};
 
 pub fn full() -> File {
     File::options()
@@ -289,7 +290,7 @@ fn a_signal_while_a_module_is_made_ready_ends_it_and_leaves_nothing() -> Result<
         let mut line = String::new();
         stderr.read_line(&mut line).expect("it is text");
         let begins = "dormouse: making go_chan.wasm resumable: once, about ";
-        crate::support::check(line.starts_with(begins), || line.clone())?;
+        dormouse_test_support::check(line.starts_with(begins), || line.clone())?;
         send(&child, signal);
         let mut said = String::new();
         stderr.read_to_string(&mut said).expect("it is text");
@@ -322,7 +323,7 @@ fn a_signal_while_a_module_is_made_ready_ends_it_and_leaves_nothing() -> Result<
 #[test]
 fn a_signal_while_a_module_is_compiled_leaves_nothing_half_made() {
     // The rewriting is in the cache that all tests share, and is taken from there.
-    let shared = crate::support::cache().join("test-modules");
+    let shared = dormouse_test_support::test_modules();
     let runtime = Runtime::builder().cache(shared.clone()).build();
     let wasm = fs::read(guest("go_chan")).expect("a guest");
     let program = runtime.expect("a cache").load(&wasm);
@@ -367,7 +368,7 @@ fn long_work_on_a_module_is_told_once_at_each_end() {
         command.args(["build", "-o", "/dev/null"]).arg(guest(name));
         let output = finish(&mut command, Stdio::null());
         assert!(output.status.success(), "{output:?}");
-        crate::support::stderr(&output)
+        dormouse_test_support::stderr(&output)
     };
     let said = lines("go_chan");
     let count = |words: &str| said.lines().filter(|line| line.contains(words)).count();

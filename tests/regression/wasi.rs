@@ -7,8 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use crate::support::{dormouse, guest, resume};
-use crate::{end, send};
+use dormouse_test_support::{dormouse, end, guest, resume, send};
 
 /// `run` of a case with `work` as its directory.
 fn case(name: &str, work: &Path, flags: &[&str]) -> Command {

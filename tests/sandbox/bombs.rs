@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::forge::{self, INSTANCE, META, MODULE, Section, WASI};
-use crate::support::{ended, says, stderr};
 use crate::{bounded, sleep};
+use dormouse_test_support::forge::{self, INSTANCE, META, MODULE, Section, WASI};
+use dormouse_test_support::{ended, says, stderr};
 
 const PAGES: u32 = 5;
 const STACK: u32 = 6;

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use crate::escapes::Host;
-use crate::support::ended;
 use crate::{lines, sleep, steps, wake};
+use dormouse_test_support::ended;
 
 /// Numbers that were closed, moved and given out again, before the sleep and after it.
 #[test]

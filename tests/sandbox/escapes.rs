@@ -7,8 +7,8 @@ use std::os::unix::fs::symlink;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::support::{dormouse, ended, finish, guest};
 use crate::{lines, run, steps};
+use dormouse_test_support::{dormouse, ended, finish, guest};
 
 /// What stands in the file outside.
 const SECRET: &str = "nobody's business";

@@ -4,8 +4,8 @@ use std::fs;
 use std::process::{Output, Stdio};
 
 use crate::escapes::{Host, in_a_mount_namespace};
-use crate::support::{dormouse, ended, finish, guest};
-use crate::{lines, support};
+use crate::lines;
+use dormouse_test_support::{dormouse, ended, finish, guest};
 
 fn host() -> Host {
     let host = Host::new();
@@ -71,7 +71,7 @@ fn a_directory_to_be_read_only_is_one_on_a_read_only_mount() {
 
 #[test]
 fn what_may_only_be_read_stays_so_over_a_resume() {
-    for engine in support::engines() {
+    for engine in dormouse_test_support::engines() {
         let host = host();
         let before = content(&host);
         let module = guest("bug_grants").display().to_string();
@@ -137,7 +137,7 @@ fn a_guest_with_its_own_time_and_a_seed_is_the_same_each_time() {
     let module = guest("bug_grants").display().to_string();
     let world = ["--clocks", "virtual", "--random", "seed=42"];
     let mut seen: Vec<Vec<String>> = Vec::new();
-    for engine in support::engines() {
+    for engine in dormouse_test_support::engines() {
         let flags = [&["--engine", engine], &world[..]].concat();
         for more in [&[][..], &["--rehearse"]] {
             let output = go("run", &[&flags[..], more].concat(), &[&module, "world"]);

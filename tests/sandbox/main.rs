@@ -12,24 +12,15 @@
 mod bombs;
 mod descriptors;
 mod escapes;
-#[path = "../../fuzz/targets/forge.rs"]
-#[allow(dead_code, reason = "the fuzzers use more of it")]
-mod forge;
 mod grants;
 mod modules;
-#[path = "../sockets/ports.rs"]
-#[allow(dead_code, reason = "the tests of sockets use more of it")]
-mod ports;
 mod rights;
 mod sealed;
-#[path = "../all/support.rs"]
-#[allow(dead_code, reason = "the end-to-end tests use more of it")]
-mod support;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use support::{dormouse, ended, finish, guest};
+use dormouse_test_support::{dormouse, ended, finish, guest};
 
 /// Steps as the guest takes them.
 fn steps(steps: &[&str]) -> String {

@@ -9,7 +9,7 @@ use wasm_encoder::{
 };
 
 use crate::bounded;
-use crate::support::stderr;
+use dormouse_test_support::stderr;
 
 /// MiB and seconds for one module. A debug build is several times slower than a release.
 const MEMORY: u64 = 6000;

@@ -8,10 +8,10 @@ use std::os::unix::fs::symlink;
 use serde_json::{Value, json};
 
 use crate::escapes::Host;
-use crate::forge::{self, INSTANCE, WASI};
-use crate::ports::{free_port, is_in};
-use crate::support::{ended, stderr};
 use crate::{lines, sleep, steps, wake};
+use dormouse_test_support::forge::{self, INSTANCE, WASI};
+use dormouse_test_support::ports::{free_port, is_in};
+use dormouse_test_support::{ended, stderr};
 
 /// A snapshot whose WASI state was changed.
 struct Forged {
@@ -212,7 +212,7 @@ fn no_address_is_taken_without_a_grant() {
     });
     let path = forged.host.path("snapshot");
     fs::write(&path, forge::file(&sections)).expect("a scratch file");
-    let mut command = crate::support::dormouse();
+    let mut command = dormouse_test_support::dormouse();
     command.arg("resume").args(forged.host.dirs()).arg(&path);
     let mut child = command.spawn().expect("it starts");
     let mut taken = false;

@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
-use crate::support::{dormouse, ended, finish, guest, says, stderr};
 use crate::{bounded, lines};
+use dormouse_test_support::{dormouse, ended, finish, guest, says, stderr};
 
 /// Refused for its envelope.
 const UNTRUSTED: i32 = 81;

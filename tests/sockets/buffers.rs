@@ -4,7 +4,9 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 
-use crate::support::{dormouse, engines, free_address, guest, printed, until};
+use dormouse_test_support::{engines, guest, stdout, until};
+
+use crate::support::{dormouse, free_address};
 
 /// So many bytes the guest's buffers hold together: 5000 buffers, of which the first 2000 are empty, and number `i` has `i % 64`.
 fn total() -> usize {
@@ -53,7 +55,7 @@ fn a_socket_takes_any_number_of_buffers() {
             let stream = until("it listens", || TcpStream::connect(&address).ok());
             let exchanged = exchange(stream);
             let output = child.wait_with_output().expect("it ends");
-            assert_eq!(printed(&output), expected, "{engine} {flags:?}: {output:?}");
+            assert_eq!(stdout(&output), expected, "{engine} {flags:?}: {output:?}");
             assert_eq!(
                 output.status.code(),
                 Some(0),

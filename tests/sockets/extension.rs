@@ -9,9 +9,9 @@ use std::net::{Shutdown, TcpListener, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::{
-    ask, dormouse, engines, free_address, free_address_of, guest, printed, said, until,
-};
+use dormouse_test_support::{engines, guest, stderr, stdout, until};
+
+use crate::support::{ask, dormouse, free_address, free_address_of};
 
 /// Serves every connection with a function, on a thread of its own; gives the address.
 fn serve(address: &str, work: fn(std::net::TcpStream)) -> String {
@@ -88,8 +88,8 @@ fn prints(arguments: &[&str], expected: &str, theirs: bool) {
                 .args(arguments);
             let output = command.output().expect("it runs");
             let flags = flags.join(" ");
-            assert_eq!(printed(&output), expected, "{engine} {flags}: {output:?}");
-            assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+            assert_eq!(stdout(&output), expected, "{engine} {flags}: {output:?}");
+            assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         }
     }
     let wasmedge = Command::new("wasmedge")
@@ -99,7 +99,7 @@ fn prints(arguments: &[&str], expected: &str, theirs: bool) {
     if let Ok(output) = wasmedge
         && theirs
     {
-        assert_eq!(printed(&output), expected, "WasmEdge: {output:?}");
+        assert_eq!(stdout(&output), expected, "WasmEdge: {output:?}");
     }
 }
 
@@ -214,7 +214,7 @@ fn a_guest_serves_on_a_socket_of_its_own() {
             }
             let output = child.wait_with_output().expect("it ends");
             let expected = format!("listening on {address}\nend after 3\nend after 7\n");
-            assert_eq!(printed(&output), expected, "{output:?}");
+            assert_eq!(stdout(&output), expected, "{output:?}");
         }
     }
 }
@@ -239,7 +239,7 @@ fn a_datagram_server_answers_those_who_have_asked() {
         }
         let output = child.wait_with_output().expect("it ends");
         assert_eq!(
-            printed(&output),
+            stdout(&output),
             format!("5 from {ip}\n6 from {ip}\n"),
             "{output:?}"
         );

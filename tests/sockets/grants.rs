@@ -3,7 +3,9 @@
 use std::net::{TcpListener, UdpSocket};
 use std::process::Output;
 
-use crate::support::{dormouse, free_address, guest, printed, said};
+use dormouse_test_support::{guest, stderr, stdout};
+
+use crate::support::{dormouse, free_address};
 
 fn run(flags: &[&str], arguments: &[&str]) -> Output {
     let folder = tempfile::tempdir().expect("a folder");
@@ -37,9 +39,14 @@ fn nothing_is_granted_by_default() {
         ),
     ] {
         let output = run(&["-v"], &arguments);
-        assert_eq!(printed(&output), REFUSED, "{output:?}");
+        assert_eq!(stdout(&output), REFUSED, "{output:?}");
         // The log says it once.
-        assert_eq!(said(&output).matches(&hint).count(), 1, "{}", said(&output));
+        assert_eq!(
+            stderr(&output).matches(&hint).count(),
+            1,
+            "{}",
+            stderr(&output)
+        );
     }
     // Nobody has come.
     listener.set_nonblocking(true).expect("a socket");
@@ -81,8 +88,8 @@ fn a_grant_is_for_its_address_and_port() {
         }
         let output = child.wait_with_output().expect("it ends");
         match granted {
-            true => assert!(printed(&output).starts_with("peer "), "{rule}: {output:?}"),
-            false => assert_eq!(printed(&output), REFUSED, "{rule}"),
+            true => assert!(stdout(&output).starts_with("peer "), "{rule}: {output:?}"),
+            false => assert_eq!(stdout(&output), REFUSED, "{rule}"),
         }
     }
 }
@@ -92,11 +99,11 @@ fn a_grant_is_for_its_address_and_port() {
 fn one_grant_is_not_the_other() {
     let address = free_address();
     let output = run(&["--allow-connect", &address], &["echo", &address, "0"]);
-    assert_eq!(printed(&output), REFUSED);
+    assert_eq!(stdout(&output), REFUSED);
     let output = run(&["--allow-listen", &address], &["client", &address]);
-    assert_eq!(printed(&output), REFUSED);
+    assert_eq!(stdout(&output), REFUSED);
     let output = run(&["--allow-listen", &address], &["echo", &address, "0"]);
-    assert_eq!(printed(&output), format!("listening on {address}\n"));
+    assert_eq!(stdout(&output), format!("listening on {address}\n"));
 }
 
 #[test]
@@ -104,6 +111,10 @@ fn what_is_no_rule_is_told() {
     for wrong in ["127.0.0.1", "x:y", "1.2.3.4/40:1", "::1:80", ""] {
         let output = run(&["--allow-connect", wrong], &["lookup"]);
         assert_eq!(output.status.code(), Some(64), "{output:?}");
-        assert!(said(&output).contains("HOST:PORTS"), "{}", said(&output));
+        assert!(
+            stderr(&output).contains("HOST:PORTS"),
+            "{}",
+            stderr(&output)
+        );
     }
 }

@@ -11,7 +11,6 @@
 mod buffers;
 mod extension;
 mod grants;
-mod ports;
 mod preview1;
 mod resume;
 mod support;

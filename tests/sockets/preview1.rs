@@ -5,7 +5,9 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{PATIENCE, engines, free_address, guest, suspend};
+use dormouse_test_support::{TIMEOUT, engines, guest};
+
+use crate::support::{free_address, suspend};
 
 /// A guest that listens, in a folder of its own for snapshots.
 struct Server {
@@ -64,10 +66,10 @@ impl Server {
         loop {
             match TcpStream::connect(&self.address) {
                 Ok(stream) => {
-                    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+                    stream.set_read_timeout(Some(TIMEOUT)).expect("a socket");
                     return stream;
                 }
-                Err(error) if started.elapsed() > PATIENCE => panic!("nobody listens: {error}"),
+                Err(error) if started.elapsed() > TIMEOUT => panic!("nobody listens: {error}"),
                 Err(_) => std::thread::sleep(Duration::from_millis(10)),
             }
         }

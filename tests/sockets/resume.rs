@@ -7,7 +7,9 @@ use std::process::Child;
 
 use rustix::net::{AddressFamily, SocketType};
 
-use crate::support::{ask, dormouse, engines, free_address, guest, printed, said, suspend, until};
+use dormouse_test_support::{engines, guest, stderr, stdout, until};
+
+use crate::support::{ask, dormouse, free_address, suspend};
 
 fn run(folder: &Path, flags: &[&str], arguments: &[&str]) -> Child {
     let mut command = dormouse(folder);
@@ -40,13 +42,13 @@ fn datagram_sockets_are_bound_again() {
     assert_eq!(ask(&client, "one"), "eno");
     let output = suspend(child);
     let hint = format!("dormouse resume --allow-listen {address} ./snapshot");
-    assert!(said(&output).contains(&hint), "{}", said(&output));
+    assert!(stderr(&output).contains(&hint), "{}", stderr(&output));
 
     let output = resume(folder.path(), &[])
         .wait_with_output()
         .expect("it ends");
     assert_eq!(output.status.code(), Some(69), "{output:?}");
-    let text = said(&output);
+    let text = stderr(&output);
     assert!(
         text.contains(&format!("allow it again with --allow-listen {address}")),
         "{text}"
@@ -60,9 +62,9 @@ fn datagram_sockets_are_bound_again() {
         .expect("it ends");
     assert_eq!(output.status.code(), Some(69), "{output:?}");
     assert!(
-        said(&output).contains("cannot be bound to"),
+        stderr(&output).contains("cannot be bound to"),
         "{}",
-        said(&output)
+        stderr(&output)
     );
     taken.kill().expect("it runs");
     taken.wait().expect("it ends");
@@ -70,7 +72,7 @@ fn datagram_sockets_are_bound_again() {
     let child = resume(folder.path(), &grant);
     assert_eq!(ask(&client, "two"), "owt");
     let output = child.wait_with_output().expect("it ends");
-    assert_eq!(printed(&output), "3 from 127.0.0.1\n", "{output:?}");
+    assert_eq!(stdout(&output), "3 from 127.0.0.1\n", "{output:?}");
 }
 
 /// The one who is connected is told, at both ends; who comes later is served.
@@ -88,7 +90,7 @@ fn a_listener_is_bound_again_and_a_connection_is_reset() {
         let mut answer = [0; 5];
         old.read_exact(&mut answer).expect("an answer");
         let output = suspend(child);
-        assert_eq!(printed(&output), format!("listening on {address}\n"));
+        assert_eq!(stdout(&output), format!("listening on {address}\n"));
         let mut rest = Vec::new();
         // The end, or a reset.
         let _ = old.read_to_end(&mut rest);
@@ -97,7 +99,7 @@ fn a_listener_is_bound_again_and_a_connection_is_reset() {
             .args(["inspect", "snapshot"])
             .output()
             .expect("it runs");
-        let shown = printed(&output);
+        let shown = stdout(&output);
         assert!(
             shown.contains(&format!("TCP socket, listening on {address}")),
             "{shown}"
@@ -115,7 +117,7 @@ fn a_listener_is_bound_again_and_a_connection_is_reset() {
         drop(new);
         let output = child.wait_with_output().expect("it ends");
         assert_eq!(
-            printed(&output),
+            stdout(&output),
             "error 15 after 5\nend after 5\n",
             "{output:?}"
         );
@@ -140,7 +142,7 @@ fn what_had_come_is_not_lost_with_the_connection() {
         .fold(0u32, |sum, byte| sum * 31 + u32::from(*byte));
     let expected = format!("4 bytes, flags 0, sum {sum}\nfailed: Some(15)\n");
     // What was looked at before the suspend was printed by the first process.
-    assert_eq!(printed(&output), expected, "{output:?}");
+    assert_eq!(stdout(&output), expected, "{output:?}");
 }
 
 /// Nothing has been said on a connection that is being made: it is made anew.
@@ -173,7 +175,7 @@ fn a_connection_that_is_being_made_is_made_by_the_resumed_guest() {
     });
     let output = child.wait_with_output().expect("it ends");
     assert!(
-        printed(&output).ends_with("hello\nthen 0 bytes\n"),
+        stdout(&output).ends_with("hello\nthen 0 bytes\n"),
         "{output:?}"
     );
     served.join().expect("it was served");

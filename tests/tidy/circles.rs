@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::super::{Token, is_colons, is_test_file, test_lines, tokens};
+use super::tokens::{Token, is_colons, is_test_file, test_lines, tokens};
 
 /// How many re-exports of re-exports are followed.
 const RE_EXPORTS: usize = 8;

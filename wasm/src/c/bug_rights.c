@@ -1,4 +1,4 @@
-// For tests/regression.rs: every right of preview1, held and then given up. A right is given up on a descriptor itself, or it is
+// For tests/regression: every right of preview1, held and then given up. A right is given up on a descriptor itself, or it is
 // one that a directory does not pass on; the calls that need it are made before and after. With "sleep" as an argument it sleeps in between.
 #include <stdint.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-// For tests/regression.rs: each case, named by the first argument, makes calls that dormouse once answered wrongly and
+// For tests/regression: each case, named by the first argument, makes calls that dormouse once answered wrongly and
 // prints their errnos.
 // flags: -Wno-unused-result
 #include <stdint.h>

@@ -1,4 +1,4 @@
-;; For tests/regression.rs: calls itself without end, with a wait on the way so that each frame could be suspended.
+;; For tests/regression: calls itself without end, with a wait on the way so that each frame could be suspended.
 (module
   ;; include prelude.inc
   (data (i32.const 256) "down\n")

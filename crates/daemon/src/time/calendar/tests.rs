@@ -1,4 +1,4 @@
-//! Schedules against `tests/cron/oracle.py`, which walks through every minute of a year.
+//! Schedules against `oracle.py`, which walks through every minute of a year.
 
 use std::io::Write;
 use std::path::Path;
@@ -50,7 +50,7 @@ fn starts(expression: &str, zone: &TimeZone, from: u64, until: u64) -> Vec<u64> 
 
 /// What the oracle says of each question.
 fn oracle(questions: &[Value]) -> Vec<Value> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cron/oracle.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/time/calendar/oracle.py");
     let mut child = Command::new("python3")
         .arg(script)
         .stdin(Stdio::piped())

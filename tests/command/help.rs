@@ -1,0 +1,623 @@
+//! Help, manual pages, completions and the table of exit codes: each is made from the flags, and
+//! what it says is true. Every example of `--help` is parsed, and run where one machine is enough.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use dormouse_test_support::{checkout, guest, until};
+use serde_json::Value;
+
+/// Examples that are only parsed, and why.
+const ONLY_PARSED: [(&str, &str); 7] = [
+    (
+        "dormouse serve",
+        "it listens on a port that is not the test's",
+    ),
+    (
+        "dormouse serve --data /srv/dormouse --listen 127.0.0.1:0 --memory 4G --limit memory=512M",
+        "it writes to a directory of the system",
+    ),
+    (
+        "dormouse serve --takeover",
+        "it listens on a port that is not the test's",
+    ),
+    (
+        "dormouse serve --peer-listen 10.0.0.2:7434",
+        "it listens on an address of another machine",
+    ),
+    ("dormouse migrate nap b", "it needs a second machine"),
+    (
+        "dormouse migrate --dir /srv/mail::/mail nap 10.0.0.2:7434",
+        "it needs a second machine",
+    ),
+    ("dormouse top", "it does not end"),
+];
+
+/// A command and all below it, each with its words behind `dormouse`.
+fn commands() -> Vec<(String, clap::Command)> {
+    fn below(words: &str, command: &clap::Command, found: &mut Vec<(String, clap::Command)>) {
+        for command in command.get_subcommands() {
+            let words = format!("{words} {}", command.get_name());
+            below(&words, command, found);
+            found.push((words.trim_start().to_string(), command.clone()));
+        }
+    }
+    let all = dormouse::cli::command();
+    let mut found = vec![(String::new(), all.clone())];
+    below("", &all, &mut found);
+    found
+}
+
+/// The examples in the help of a command.
+fn examples(command: &clap::Command) -> Vec<String> {
+    let help = command.get_after_help().map(ToString::to_string);
+    let help = help.unwrap_or_default();
+    let lines = help.lines().filter_map(|line| line.strip_prefix("  "));
+    let examples = lines.filter(|line| line.starts_with("dormouse "));
+    examples.map(ToString::to_string).collect()
+}
+
+/// A directory with the files that examples name, which is a user's home too.
+fn home() -> tempfile::TempDir {
+    let home = tempfile::tempdir().expect("a directory");
+    for (source, name) in [("ex_nap", "job.wasm"), ("ex_sleeper", "sleeper.wasm")] {
+        fs::copy(guest(source), home.path().join(name)).expect("a guest");
+    }
+    let task_file = "module = \"job.wasm\"\n[[mount]]\nhost = \"mail\"\nguest = \"/mail\"\n";
+    fs::write(home.path().join("task.toml"), task_file).expect("a task file");
+    for folder in [
+        "mail",
+        ".local/share/bash-completion/completions",
+        ".config/fish/completions",
+    ] {
+        fs::create_dir_all(home.path().join(folder)).expect("a directory");
+    }
+    home
+}
+
+/// A shell of a user who has this home, and `dormouse` on the path.
+fn shell(home: &Path, script: &str) -> Command {
+    let binary = Path::new(env!("CARGO_BIN_EXE_dormouse"));
+    let folder = binary.parent().expect("it is in a directory");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(
+        std::iter::once(PathBuf::from(folder)).chain(std::env::split_paths(&path)),
+    );
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.unwrap_or_else(|| {
+        let home = std::env::var_os("HOME").map(PathBuf::from);
+        home.unwrap_or_default().join(".cache")
+    });
+    let mut shell = Command::new("bash");
+    shell
+        .args(["--norc", "--noprofile", "-c", script])
+        .current_dir(home)
+        .env("HOME", home)
+        .env("PATH", path.expect("the path has no colon"))
+        .env("DORMOUSE_CACHE", cache.join("dormouse/test-modules"))
+        .env_remove("DORMOUSE_URL")
+        .env_remove("DORMOUSE_TOKEN")
+        .env_remove("XDG_DATA_HOME")
+        .stdin(Stdio::null());
+    shell
+}
+
+fn output(home: &Path, script: &str) -> Output {
+    shell(home, script).output().expect("bash runs")
+}
+
+/// Runs a line, which has to end with one of these codes.
+#[track_caller]
+fn run(home: &Path, line: &str, codes: &[i32]) -> String {
+    let output = output(home, line);
+    let code = output.status.code().unwrap_or(-1);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        codes.contains(&code),
+        "{line}: {code}, not {codes:?}: {text}"
+    );
+    assert!(!text.contains("panicked"), "{line}: {text}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn every_command_has_examples_which_are_command_lines() {
+    let mut wrong = Vec::new();
+    for (words, command) in commands() {
+        let examples = examples(&command);
+        if examples.is_empty() {
+            wrong.push(format!("dormouse {words}: no example"));
+        }
+        for line in examples {
+            let (plain, _) = line.split_once(" > ").unwrap_or((&line, ""));
+            let Some(parts) = shlex::split(plain) else {
+                wrong.push(format!("{line}: a quote is open"));
+                continue;
+            };
+            let named = parts[1..].join(" ");
+            if !format!("{named} ").starts_with(&format!("{words} ").trim_start().to_string()) {
+                wrong.push(format!("{line}: no example of `{words}`"));
+            }
+            if let Err(error) = dormouse::cli::command().try_get_matches_from(parts) {
+                wrong.push(format!("{line}: {error}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What each example ends with, in an order in which they can be run.
+const ALONE: [(&str, &[i32]); 25] = [
+    ("dormouse keygen sign mine", &[0]),
+    ("dormouse keygen encrypt box", &[0]),
+    ("dormouse run --suspend after=10s job.wasm", &[0]),
+    (
+        "dormouse run --suspend always --sign-key mine --encrypt-to box.pub job.wasm",
+        &[75],
+    ),
+    (
+        "dormouse resume --verify-key mine.pub --decrypt-key box ./snapshot",
+        &[0],
+    ),
+    ("dormouse run --suspend after=1s job.wasm", &[75]),
+    ("dormouse inspect ./snapshot", &[0]),
+    ("dormouse resume ./snapshot", &[0]),
+    (
+        "dormouse run --dir mail::/mail --env VERBOSE=1 --limit cpu=10m job.wasm --all",
+        &[0],
+    ),
+    // No example: for the one that follows.
+    (
+        "dormouse run --suspend always --dir mail::/mail job.wasm",
+        &[75],
+    ),
+    // It sleeps again, unless the machine was so slow that the time has come.
+    (
+        "dormouse resume --suspend always --dir mail::/mail ./snapshot",
+        &[0, 75],
+    ),
+    ("dormouse run --config task.toml --engine wasmtime", &[0]),
+    ("dormouse run --rehearse job.wasm", &[0]),
+    ("dormouse build job.wasm -o resumable.wasm", &[0]),
+    (
+        "dormouse build --functions job.wasm -o resumable.wasm",
+        &[0],
+    ),
+    // The module has no digest.
+    ("dormouse audit task.toml", &[82]),
+    ("dormouse audit --json --fail-on high task.toml", &[0]),
+    (
+        "dormouse completions bash > ~/.local/share/bash-completion/completions/dormouse",
+        &[0],
+    ),
+    ("dormouse completions zsh > _dormouse", &[0]),
+    (
+        "dormouse completions fish > ~/.config/fish/completions/dormouse.fish",
+        &[0],
+    ),
+    ("dormouse man ~/.local/share/man/man1", &[0]),
+    ("dormouse man > dormouse.1", &[0]),
+    // Where no daemon runs.
+    ("dormouse store check", &[74]),
+    ("dormouse ps", &[74]),
+    ("dormouse peers", &[74]),
+];
+
+#[test]
+fn examples_without_a_daemon_do_what_they_say() {
+    let home = home();
+    for (line, codes) in ALONE {
+        run(home.path(), line, codes);
+    }
+    for made in [
+        "mine.pub",
+        "box.pub",
+        "snapshot",
+        "resumable.wasm",
+        ".local/share/man/man1/dormouse-run.1",
+        "dormouse.1",
+    ] {
+        let size = fs::metadata(home.path().join(made)).map_or(0, |found| found.len());
+        assert!(size > 0, "{made} is empty or not there");
+    }
+}
+
+/// A daemon of a user.
+struct Daemon(Child);
+
+impl Daemon {
+    fn start(home: &Path) -> Self {
+        let script =
+            "exec dormouse serve --json --listen 127.0.0.1:0 --peer-listen 127.0.0.1:0 2>serve.log";
+        let mut child = shell(home, script)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("bash runs");
+        let mut said = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut line = String::new();
+        // It has written where it is when its clients can find it.
+        while !line.contains("\"url\"") {
+            line.clear();
+            let read = said.read_line(&mut line).expect("it can be read");
+            let log = || fs::read_to_string(home.join("serve.log")).unwrap_or_default();
+            assert!(read > 0, "the daemon did not start: {}", log());
+        }
+        Self(child)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Waits until a task of this name has this state.
+#[track_caller]
+fn until_state(home: &Path, name: &str, state: &str) {
+    until(&format!("{name} is {state}"), || {
+        let told = run(home, &format!("dormouse ps --json --name {name}"), &[0]);
+        let tasks: Value = serde_json::from_str(&told).expect("JSON");
+        (tasks[0]["state"] == state).then_some(())
+    });
+}
+
+/// What is done with a daemon: a line, or a wait for a task's state.
+enum Step {
+    Run(&'static str, &'static [i32]),
+    Until(&'static str, &'static str),
+}
+
+const WITH_A_DAEMON: [Step; 46] = {
+    use Step::{Run, Until};
+    [
+        Run("dormouse submit --name nap job.wasm", &[0]),
+        Run("dormouse logs --follow nap", &[0]),
+        Run("dormouse logs --tail 20 --timestamps nap", &[0]),
+        Run("dormouse inspect --json nap", &[0]),
+        Run("dormouse rm nap", &[0]),
+        Run("dormouse submit --name nap sleeper.wasm 100000", &[0]),
+        Until("nap", "hibernated"),
+        Run("dormouse pause nap", &[0]),
+        Run("dormouse export nap --output nap.snapshot", &[0]),
+        Run("dormouse resume --limit cpu=20m nap", &[0]),
+        Run("dormouse import --name copy nap.snapshot", &[0]),
+        Until("copy", "hibernated"),
+        Run("dormouse pause copy", &[0]),
+        Run("dormouse kill --state paused", &[0]),
+        Run("dormouse pause --name 'mail-*'", &[0]),
+        Run(
+            "dormouse submit --name nightly --every '15 2 * * *' --dir mail::/mail job.wasm --all",
+            &[0],
+        ),
+        Run("dormouse start nightly", &[0]),
+        Run("dormouse runs nightly", &[0]),
+        Run(
+            "dormouse submit --at +10m --restart on-failure --limit memory=256M job.wasm",
+            &[0],
+        ),
+        Run("dormouse submit --config task.toml", &[0]),
+        Run("dormouse ps", &[0]),
+        Run("dormouse ps --state hibernated,paused --sort wakes", &[0]),
+        Run("dormouse top --once --json", &[0]),
+        Run("dormouse peers", &[0]),
+        Run("dormouse peers ls", &[0]),
+        Run(
+            "dormouse peers add b FINGERPRINT --address 10.0.0.2:7434",
+            &[0],
+        ),
+        Run(
+            "dormouse peers add c FINGERPRINT --dir /srv/mail --listen '127.0.0.1:*'",
+            &[0],
+        ),
+        Run("dormouse peers rm b", &[0]),
+        Run("dormouse peers rm c", &[0]),
+        Run("dormouse moves", &[0]),
+        // No move of it is open.
+        Run("dormouse decide nap --keep", &[78]),
+        Run("dormouse decide nap --drop --force", &[78]),
+        Until("nap", "hibernated"),
+        Run("dormouse kill nap", &[0]),
+        Until("nap", "failed"),
+        Run("dormouse rm --state exited,failed", &[0]),
+        Run("dormouse store check", &[0]),
+        Run("dormouse store backup copy", &[0]),
+        Run("dormouse store compact", &[0]),
+        Run("dormouse store check --data copy", &[0]),
+        // There is no such peer.
+        Run("dormouse drain --to b --to c", &[64, 78, 79]),
+        Run("dormouse drain --cancel", &[0]),
+        Run("dormouse submit --name again job.wasm", &[0]),
+        Until("again", "exited"),
+        Run("dormouse rm again", &[0]),
+        Run("dormouse inspect again", &[78]),
+    ]
+};
+
+#[test]
+fn examples_that_ask_a_daemon_do_what_they_say() {
+    let home = home();
+    let _daemon = Daemon::start(home.path());
+    for step in WITH_A_DAEMON {
+        match step {
+            // Names of two fingerprints, so that they are two daemons.
+            Step::Run(line, codes) => {
+                let digit = if line.contains(" c ") { "1" } else { "0" };
+                let line = line.replace("FINGERPRINT", &digit.repeat(64));
+                run(home.path(), &line, codes);
+            }
+            Step::Until(name, state) => until_state(home.path(), name, state),
+        }
+    }
+}
+
+#[test]
+fn every_example_is_run_or_says_why_not() {
+    let with_daemon = WITH_A_DAEMON.iter().filter_map(|step| match step {
+        Step::Run(line, _) => Some(*line),
+        Step::Until(..) => None,
+    });
+    let run: BTreeSet<&str> = ALONE
+        .iter()
+        .map(|(line, _)| *line)
+        .chain(with_daemon)
+        .collect();
+    let parsed: BTreeSet<&str> = ONLY_PARSED.iter().map(|(line, _)| *line).collect();
+    let mut all = BTreeSet::new();
+    for (_, command) in commands() {
+        all.extend(examples(&command));
+    }
+    let missing: Vec<&String> = all
+        .iter()
+        .filter(|line| !run.contains(line.as_str()) && !parsed.contains(line.as_str()))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "tell this test how to run: {missing:#?}"
+    );
+    for (line, _) in ONLY_PARSED {
+        assert!(all.contains(line) && !run.contains(line), "{line}");
+    }
+}
+
+/// `docs/exit-codes.md` has the table of the program.
+#[test]
+fn exit_codes_are_the_same_everywhere() {
+    let page = fs::read_to_string(checkout("docs/exit-codes.md")).expect("the page");
+    let number = |line: &&str| line.starts_with("| ") && line[2..].starts_with(char::is_numeric);
+    let found: Vec<&str> = page.lines().filter(number).collect();
+    let codes = dormouse::cli::exit_codes();
+    let wanted: Vec<String> = codes
+        .iter()
+        .map(|(code, meaning)| format!("| {code} | {meaning} |"))
+        .collect();
+    assert!(
+        found == wanted,
+        "paste these rows into docs/exit-codes.md:\n{}",
+        wanted.join("\n")
+    );
+    let home = tempfile::tempdir().expect("a directory");
+    // As wide as it is, so that no row is broken.
+    let help = run(home.path(), "COLUMNS=1000 dormouse --help", &[0]);
+    let manual = run(home.path(), "dormouse man", &[0]);
+    for (code, meaning) in codes {
+        assert!(
+            help.contains(&format!("{code:>3}  {meaning}")),
+            "{code}: {help}"
+        );
+        assert!(
+            manual.contains(&format!("\\fB{code}\\fR")),
+            "{code}: {manual}"
+        );
+    }
+    assert!(codes.is_sorted_by(|left, right| left.0 < right.0));
+}
+
+/// A code in parentheses on a page for users is one of the table.
+#[test]
+fn exit_codes_on_pages_are_declared() {
+    let declared: BTreeSet<u8> = dormouse::cli::exit_codes()
+        .iter()
+        .map(|code| code.0)
+        .collect();
+    let mut pages: Vec<PathBuf> = fs::read_dir(checkout("docs"))
+        .expect("the pages")
+        .map(|page| page.expect("a page").path())
+        .collect();
+    pages.push(checkout("README.md"));
+    let mut seen = BTreeSet::new();
+    for page in pages {
+        let text = fs::read_to_string(&page).expect("a page");
+        let words = text
+            .split('(')
+            .skip(1)
+            .filter_map(|rest| rest.split_once(')'));
+        for code in words.filter_map(|(word, _)| word.parse::<u8>().ok()) {
+            if code >= 64 {
+                assert!(declared.contains(&code), "{}: ({code})", page.display());
+                seen.insert(code);
+            }
+        }
+    }
+    assert!(seen.len() > 5, "{seen:?}");
+}
+
+#[test]
+fn every_command_and_flag_is_in_the_docs() {
+    let page = fs::read_to_string(checkout("docs/commands.md")).expect("the page");
+    let mut missing = Vec::new();
+    for (words, command) in commands() {
+        let (first, last) = words.split_once(' ').unwrap_or((&words, &words));
+        let lines: Vec<&str> = page.lines().filter(|line| line.contains(first)).collect();
+        if !lines.iter().any(|line| line.contains(last)) {
+            missing.push(format!("dormouse {words}"));
+        }
+        for flag in command.get_arguments().filter_map(clap::Arg::get_long) {
+            if !page.contains(&format!("--{flag}")) {
+                missing.push(format!("dormouse {words} --{flag}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "docs/commands.md lacks {missing:#?}");
+}
+
+/// What bash offers for a line whose last word is being written.
+fn offered(home: &Path, words: &[&str]) -> BTreeSet<String> {
+    let script = r#"
+        source <(dormouse completions bash)
+        # The function that bash itself would call.
+        spec=$(complete -p dormouse)
+        [[ $spec =~ -F\ ([^ ]+) ]] || exit 1
+        COMP_WORDS=("$@")
+        COMP_CWORD=$(($# - 1))
+        COMPREPLY=()
+        "${BASH_REMATCH[1]}" dormouse "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+        printf '%s\n' "${COMPREPLY[@]}"
+    "#;
+    let output = shell(home, script)
+        .arg("bash")
+        .args(words)
+        .output()
+        .expect("bash runs");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && text.is_empty(),
+        "{words:?}: {text}"
+    );
+    let offered = String::from_utf8_lossy(&output.stdout).into_owned();
+    offered.lines().map(ToString::to_string).collect()
+}
+
+#[test]
+fn bash_completes_commands_flags_and_values() {
+    let home = tempfile::tempdir().expect("a directory");
+    for (words, wanted) in [
+        (&["dormouse", "resu"][..], &["resume"][..]),
+        (&["dormouse", "p"], &["pause", "peers", "ps"]),
+        (&["dormouse", "run", "--reh"], &["--rehearse"]),
+        (
+            &["dormouse", "serve", "--max-w"],
+            &["--max-warm-memory", "--max-workers"],
+        ),
+        (&["dormouse", "peers", "a"], &["add"]),
+        (&["dormouse", "store", "backup", "--d"], &["--data"]),
+        (
+            &["dormouse", "submit", "--streams", ""],
+            &["proxy", "reset"],
+        ),
+        (&["dormouse", "completions", "fi"], &["fish"]),
+        (&["dormouse", "run", "--no-such"], &[]),
+    ] {
+        let mut offered = offered(home.path(), words);
+        offered.remove("");
+        let wanted: BTreeSet<String> = wanted.iter().map(ToString::to_string).collect();
+        assert_eq!(offered, wanted, "{words:?}");
+    }
+}
+
+#[test]
+fn completions_of_every_shell_name_every_command() {
+    let home = tempfile::tempdir().expect("a directory");
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = run(home.path(), &format!("dormouse completions {shell}"), &[0]);
+        for (words, _) in commands() {
+            let last = words.split(' ').next_back().unwrap_or_default();
+            assert!(script.contains(last), "{shell}: {words}");
+        }
+        // The shell itself reads it, where it is installed.
+        let checker = format!("command -v {shell} >/dev/null || exit 0; exec {shell} -n script");
+        fs::write(home.path().join("script"), &script).expect("a file");
+        if ["bash", "fish", "zsh"].contains(&shell) {
+            run(home.path(), &checker, &[0]);
+        }
+    }
+    let told = run(home.path(), "dormouse completions bash --json", &[0]);
+    let told: Value = serde_json::from_str(&told).expect("JSON");
+    assert!(
+        told["script"]
+            .as_str()
+            .is_some_and(|script| script.contains("resume"))
+    );
+    run(home.path(), "dormouse completions csh", &[64]);
+}
+
+/// `groff`, which `man` shows pages with, warns of nothing in them; `.ci/setup.sh test` installs
+/// it.
+#[test]
+fn manual_pages_are_right_and_whole() {
+    let home = tempfile::tempdir().expect("a directory");
+    let told = run(home.path(), "dormouse man --json pages/man1", &[0]);
+    let told: Value = serde_json::from_str(&told).expect("JSON");
+    let pages = home.path().join("pages/man1");
+    let written: BTreeSet<String> = fs::read_dir(&pages)
+        .expect("the directory")
+        .map(|page| {
+            page.expect("a page")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect();
+    assert_eq!(told["pages"].as_array().map(Vec::len), Some(written.len()));
+    let mut expected = BTreeSet::new();
+    for (words, command) in commands() {
+        let name = format!("dormouse {words}").trim_end().replace(' ', "-");
+        let page = format!("{name}.1");
+        let path = pages.join(&page);
+        let check = Command::new("groff")
+            .args(["-ww", "-man", "-Tutf8", "-z"])
+            .arg(&path)
+            .output()
+            .expect("groff is installed by `.ci/setup.sh test`");
+        let warnings = String::from_utf8_lossy(&check.stderr);
+        assert!(
+            check.status.success() && warnings.is_empty(),
+            "{page}: {warnings}"
+        );
+        let shown = Command::new("groff")
+            .args(["-man", "-Tascii", "-P-cbou", "-rLL=1000n"])
+            .arg(&path)
+            .output()
+            .expect("it ran above");
+        let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+        let plain: Vec<&str> = shown.split_whitespace().collect();
+        let plain = plain.join(" ");
+        for section in [
+            "NAME",
+            "SYNOPSIS",
+            "DESCRIPTION",
+            "OPTIONS",
+            "EXIT STATUS",
+            "EXAMPLES",
+        ] {
+            assert!(
+                shown.contains(&format!("\n{section}\n")),
+                "{page}: {section}: {shown}"
+            );
+        }
+        for flag in command.get_arguments().filter_map(clap::Arg::get_long) {
+            assert!(plain.contains(&format!("--{flag}")), "{page}: --{flag}");
+        }
+        for example in examples(&command) {
+            assert!(plain.contains(&example), "{page}: {example}: {plain}");
+        }
+        expected.insert(page);
+    }
+    assert_eq!(written, expected);
+    let page = run(home.path(), "dormouse man", &[0]);
+    assert_eq!(
+        page,
+        fs::read_to_string(pages.join("dormouse.1")).expect("the page")
+    );
+    run(home.path(), "dormouse man /dev/null/pages", &[73]);
+    // A reader that has gone is no failure.
+    run(
+        home.path(),
+        "set -o pipefail; dormouse completions bash | true",
+        &[0],
+    );
+}

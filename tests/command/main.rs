@@ -1,0 +1,12 @@
+//! The command: its help and manual, and task files.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "a test may fail"
+)]
+
+mod help;
+mod task_file;

@@ -1,0 +1,12 @@
+//! Guests that take without end: memory, files and time in `resources.rs`, and the processor in `compute.rs`.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "a test may fail"
+)]
+
+mod compute;
+mod resources;

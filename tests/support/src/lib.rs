@@ -1,0 +1,32 @@
+//! What dormouse's tests share.
+//!
+//! | file | what is in it |
+//! | --- | --- |
+//! | `place.rs` | where things are: the binary, guests, the cache, the checkout; which engines there are |
+//! | `command.rs` | the binary and the oracle are run, and what they came to is looked at |
+//! | `wait.rs` | something that another process does is waited for |
+//! | `ports.rs` | ports that nobody uses |
+//! | `forge.rs` | snapshot files are taken apart, changed and put together |
+//!
+//! What only one folder of tests needs stands there, in its `support.rs`.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "a test may fail"
+)]
+
+mod command;
+pub mod forge;
+mod place;
+pub mod ports;
+mod wait;
+
+pub use command::{
+    assert_ended, check, dormouse, ended, finish, input, oracle, resume, said, says, send, stderr,
+    stdout, suspend,
+};
+pub use place::{cache, checkout, engines, guest, program, test_modules};
+pub use wait::{TIMEOUT, end, until};
