@@ -26,7 +26,7 @@ pub(crate) struct Source {
 impl Source {
     /// Reads a module, unless it is named by its digest, and compares it with the digest that
     /// `--digest` wants.
-    pub(crate) fn load(module: &Module, wanted: Option<&str>) -> Result<Self, Failure> {
+    pub(crate) fn load(module: &Module, wanted: Option<Digest>) -> Result<Self, Failure> {
         let (bytes, digest) = match module {
             Module::Digest(digest) => (Vec::new(), Some(*digest)),
             Module::Path(path) => (read(Path::new(path))?, None),
@@ -38,10 +38,9 @@ impl Source {
         }
     }
 
-    fn check(&self, wanted: &str) -> Result<(), Failure> {
+    fn check(&self, wanted: Digest) -> Result<(), Failure> {
         let found = self.digest.unwrap_or_else(|| Digest::of(&self.bytes));
-        let found = found.to_string();
-        match wanted.eq_ignore_ascii_case(&found) {
+        match wanted == found {
             true => Ok(()),
             false => Err(Failure::new(
                 MISMATCH,

@@ -45,9 +45,7 @@ pub(crate) fn with_flags(
 
 /// The module to load.
 pub(crate) fn module(spec: &TaskSpec, file: Option<&Path>) -> Result<Module, Failure> {
-    let module = spec.source();
-    let module = module.map_err(|error| Failure::new(USAGE, error))?;
-    module.ok_or_else(|| {
+    spec.source().ok_or_else(|| {
         let text = match file {
             Some(file) => format!("{} names no module, and none was given", file.display()),
             None => "give a module".into(),

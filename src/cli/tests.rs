@@ -34,8 +34,10 @@ fn submit(words: &[&str]) -> TaskSpec {
 /// named here, with the reason.
 #[test]
 fn flags_a_task_file_json_and_the_store_say_the_same() {
+    const DIGEST: &str = "9ec6b3f1a0d2c4e58f7a6b5c4d3e2f100123456789abcdef0123456789abcdef";
     const FLAGS: &[&str] = &[
-        "--digest=00",
+        "--digest",
+        DIGEST,
         "--env=A=1",
         "--env=HOME",
         "--dir=/srv::/data:ro",
@@ -80,7 +82,7 @@ fn flags_a_task_file_json_and_the_store_say_the_same() {
     });
     let file = r#"
         module = "job.wasm"
-        digest = "00"
+        digest = "9ec6b3f1a0d2c4e58f7a6b5c4d3e2f100123456789abcdef0123456789abcdef"
         name = "job"
         args = ["one", "--two"]
         env-from = ["HOME"]
@@ -106,11 +108,19 @@ fn flags_a_task_file_json_and_the_store_say_the_same() {
     let file: TaskSpec = toml::from_str(file).expect("a task file");
     assert_eq!(flags, file);
     let json = serde_json::to_value(&flags).expect("JSON");
+    // A value with rules of its own is the text that was given, in every form.
+    assert_eq!(json["digest"], DIGEST);
+    assert_eq!(json["network"]["listen"][0], "127.0.0.1:0");
+    assert_eq!(json["schedule"]["every"], "@daily");
+    let stored = rmp_serde::to_vec_named(&flags).expect("MessagePack");
+    assert_eq!(
+        rmp_serde::from_slice::<serde_json::Value>(&stored).expect("the same as in JSON"),
+        json
+    );
     assert_eq!(
         serde_json::from_value::<TaskSpec>(json).expect("a task"),
         file
     );
-    let stored = rmp_serde::to_vec_named(&flags).expect("MessagePack");
     assert_eq!(
         rmp_serde::from_slice::<TaskSpec>(&stored).expect("a task"),
         file

@@ -5,6 +5,9 @@ use std::process::{Output, Stdio};
 
 use dormouse_test_support::{assert_ended, checkout, finish, said};
 
+/// The digest of no module.
+const OTHER: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
 fn dormouse(arguments: &[&str]) -> Output {
     let mut command = dormouse_test_support::dormouse();
     command.args(arguments).env("FROM_OUTSIDE", "yes");
@@ -154,8 +157,10 @@ fn a_module_can_be_named_by_its_digest() {
         64,
         &["64 hexadecimal digits"],
     );
-    let other = ["run", "--digest", "00", &named];
+    let other = ["run", "--digest", OTHER, &named];
     ends(&dormouse(&other), 72, &["BLAKE3"]);
+    let none = ["run", "--digest", "00", &named];
+    ends(&dormouse(&none), 64, &["64 hexadecimal digits"]);
 }
 
 /// Whoever tries a file out must not think that it is scheduled now.
@@ -217,7 +222,18 @@ fn what_is_wrong_is_said_with_its_place() {
             "module = \"x\"\n[limits]\ntime = \"1d/d\"",
             &["dormouse.toml:3:8", "has a period"],
         ),
-        ("digest = \"12\"", &["64 hexadecimal digits"]),
+        (
+            "digest = \"12\"",
+            &["dormouse.toml:1:10", "64 hexadecimal digits"],
+        ),
+        (
+            "module = \"x\"\n[schedule]\nevery = \"sometimes\"",
+            &["dormouse.toml:3:9", "no cron expression", "@daily"],
+        ),
+        (
+            "module = \"x\"\n[network]\nlisten = [\"127.0.0.1:0\", \"127.0.0.1:99999\"]",
+            &["dormouse.toml:3:26", "is no address", "127.0.0.1:8080"],
+        ),
         (
             "module = \"x\"\n[env]\n\"A=B\" = \"c\"",
             &["dormouse.toml:3:9", "no name of a variable"],
@@ -240,7 +256,8 @@ fn what_is_wrong_is_said_with_its_place() {
         66,
         &["/nowhere.toml"],
     );
-    let path = file(folder.path(), "module = \"c_files.wasm\"\ndigest = \"00\"");
+    let text = format!("module = \"c_files.wasm\"\ndigest = \"{OTHER}\"");
+    let path = file(folder.path(), &text);
     ends(&dormouse(&["run", "--config", &path]), 72, &["BLAKE3"]);
 }
 
@@ -272,8 +289,8 @@ fn an_audit_names_what_is_broad_and_its_code_tells() {
     // What `run` would refuse is no file to say "nothing found" of.
     let path = file(folder.path(), "module = \"x\"\nengine = \"v8\"");
     ends(&dormouse(&["audit", &path]), 64, &["dormouse.toml:2:10"]);
-    let text = "module = \"x.wasm\"\ndigest = \"00\"\n[limits]\ncpu = \"10m\"\n";
-    let path = file(folder.path(), text);
+    let text = format!("module = \"x.wasm\"\ndigest = \"{OTHER}\"\n[limits]\ncpu = \"10m\"\n");
+    let path = file(folder.path(), &text);
     ends(&dormouse(&["audit", &path]), 0, &["nothing found"]);
     let text = format!("{text}[[mount]]\nhost = \"/usr/share\"\nguest = \"/share\"\n");
     let path = file(folder.path(), &text);
@@ -287,7 +304,8 @@ fn an_audit_names_what_is_broad_and_its_code_tells() {
     let text = format!("random = \"seed=1\"\n{text}read-only = true\n");
     let path = file(folder.path(), &text);
     ends(&dormouse(&["audit", &path]), 82, &["random-foreseeable"]);
-    let path = file(folder.path(), "module = \"x.wasm\"\ndigest = \"00\"\n");
+    let text = format!("module = \"x.wasm\"\ndigest = \"{OTHER}\"\n");
+    let path = file(folder.path(), &text);
     ends(
         &dormouse(&["audit", "--fail-on", "high", &path]),
         0,

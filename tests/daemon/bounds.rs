@@ -170,6 +170,33 @@ fn arguments_and_environment_are_bounded() {
             "512 bytes",
         ),
         (
+            json!({"network": {"listen": [long(600) + ":1"]}}),
+            413,
+            "512 bytes",
+        ),
+        (
+            json!({"network": {"listen": [":80"]}}),
+            400,
+            "is no address",
+        ),
+        (
+            json!({"network": {"listen": ["\0:80"]}}),
+            400,
+            "is no address",
+        ),
+        (
+            json!({"schedule": {"every": "soon"}}),
+            400,
+            "no cron expression",
+        ),
+        (json!({"schedule": {"every": "\0"}}), 400, ""),
+        (json!({"schedule": {"every": 5}}), 422, "a text"),
+        (
+            json!({"schedule": {"every": "0 0 30 2 *"}}),
+            400,
+            "never holds",
+        ),
+        (
             json!({"schedule": {"every": long(100_000)}}),
             413,
             "512 bytes",

@@ -53,7 +53,7 @@ impl Simulated {
             args: args.iter().map(|a| a.to_string()).collect(),
             schedule: Schedule {
                 at: at.map(|at| Moment::At(Timestamp::from_nanos(at))),
-                every: every.map(String::from),
+                every: every.map(|every| every.parse().expect("an expression")),
             },
             // It goes by a clock that nobody sets.
             limits: ["time=2h".parse().expect("a limit")].into(),

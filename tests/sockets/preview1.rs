@@ -194,18 +194,28 @@ fn an_address_that_cannot_be_had_is_said() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("loopback");
     let address = taken.local_addr().expect("it is bound").to_string();
     let wasm = guest("ex_greeter");
-    for address in [address.as_str(), "nonsense", "127.0.0.1:99999"] {
+    let cases = [
+        (
+            address.as_str(),
+            69,
+            format!("--tcplisten {address}: cannot listen"),
+        ),
+        ("nonsense", 64, "\"nonsense\" is no address".into()),
+        (
+            "127.0.0.1:99999",
+            64,
+            "\"127.0.0.1:99999\" is no address".into(),
+        ),
+    ];
+    for (address, code, expected) in cases {
         let output = Command::new(env!("CARGO_BIN_EXE_dormouse"))
             .args(["run", "--tcplisten", address])
             .arg(&wasm)
             .output()
             .expect("it runs");
-        assert_eq!(output.status.code(), Some(69), "{output:?}");
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(
-            said.contains(&format!("--tcplisten {address}: cannot listen")),
-            "{said}"
-        );
+        assert!(said.contains(&expected), "{said}");
     }
 }
 

@@ -74,7 +74,6 @@ pub use self::{
         history::{History, Run},
         status::{MovedTo, Status},
     },
-    time::calendar::next_occurrence,
     workers::output::FreshOutput,
 };
 pub use crate::task::{HeldSocket, Role};

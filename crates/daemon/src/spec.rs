@@ -29,7 +29,6 @@ impl Submitted for TaskSpec {
             return Err(Error::Request(text).at(field));
         }
         check_limits(&self.limits)?;
-        check_listen(self)?;
         self.check_directories()
             .map_err(|wrong| Error::Request(wrong.error).at(wrong.field))
     }
@@ -42,18 +41,6 @@ impl Submitted for TaskSpec {
         self.limits.extend(&more.limits);
         self.on_limit = more.on_limit.or(self.on_limit);
     }
-}
-
-fn check_listen(spec: &TaskSpec) -> Result<(), Error> {
-    for (place, address) in spec.network.listen.iter().enumerate() {
-        let parts = address.rsplit_once(':');
-        let fits = |(host, port): (&str, &str)| !host.is_empty() && port.parse::<u16>().is_ok();
-        if !parts.is_some_and(fits) {
-            let text = format!("{address:?} is no address; write 127.0.0.1:8080 or [::1]:8080");
-            return Err(Error::Request(text).at(format!("network.listen[{place}]")));
-        }
-    }
-    Ok(())
 }
 
 /// Other limits for a paused task that is to go on.

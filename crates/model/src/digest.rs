@@ -1,6 +1,7 @@
 //! Content digests.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,17 @@ impl Digest {
     /// The first 12 hexadecimal digits, for messages.
     pub fn short(&self) -> String {
         self.to_string()[..12].to_string()
+    }
+}
+
+impl FromStr for Digest {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let start: String = text.chars().take(80).collect();
+        Self::from_hex(text).ok_or_else(|| {
+            format!("{start}: a digest has 64 hexadecimal digits, as `b3sum` prints them")
+        })
     }
 }
 

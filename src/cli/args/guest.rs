@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use crate::cli::parse::guest::{Variable, mount, tmpfs};
 use crate::cli::parse::time::{Span, period};
 use crate::instrument::Transform;
-use crate::model::TaskSpec;
-use crate::model::spec::{Clocks, Module, Mount, Policy, Randomness, Rule, Tmpfs};
+use crate::model::spec::{Clocks, ListenAddress, Module, Mount, Policy, Randomness, Rule, Tmpfs};
+use crate::model::{Digest, TaskSpec};
 
 /// A program and what it starts with. All of it travels in snapshots.
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ pub(crate) struct Program {
     pub config: Option<PathBuf>,
     /// Refuse a module whose BLAKE3 is another.
     #[arg(long, value_name = "BLAKE3")]
-    pub digest: Option<String>,
+    pub digest: Option<Digest>,
     /// The module, or blake3:DIGEST for one that is known here already; everything after it goes to
     /// the guest.
     #[arg(
@@ -54,7 +54,7 @@ impl Program {
         }
         spec.tmpfs.clone_from(&self.tmpfs);
         spec.suspend.preempt = self.preempt;
-        spec.digest.clone_from(&self.digest);
+        spec.digest = self.digest;
         if let Some((module, args)) = self.command.split_first() {
             spec.module = Some(module.parse::<Module>()?);
             spec.args = args.to_vec();
@@ -96,7 +96,7 @@ pub(crate) struct Network {
     /// Listen on an address, and give the guest the socket: from descriptor 3 on, before
     /// directories. For a daemon's task the daemon listens.
     #[arg(long, value_name = "ADDRESS")]
-    pub tcplisten: Vec<String>,
+    pub tcplisten: Vec<ListenAddress>,
     /// Let the guest connect to these, and send datagrams: a name, an address or a range, and
     /// ports, such as example.com:443, 10.0.0.0/8:80-90 or [::1]:*.
     #[arg(long, value_name = "HOST:PORTS")]

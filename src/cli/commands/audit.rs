@@ -8,7 +8,7 @@ use crate::cli::args::{Audit, Severity};
 use crate::cli::exit::{AUDIT, Done, Failure, OK};
 use crate::cli::output::{self, out};
 use crate::cli::task_file::LoadedTaskFile;
-use crate::model::spec::{Access, Module, Randomness, Restart, Rule};
+use crate::model::spec::{Access, ListenAddress, Module, Randomness, Restart, Rule};
 use crate::model::{Limit, Limits, Setting};
 
 fn name(severity: Severity) -> &'static str {
@@ -212,7 +212,7 @@ fn variables(file: &LoadedTaskFile, found: &mut Findings) {
 
 fn network(file: &LoadedTaskFile, found: &mut Findings) {
     let network = &file.spec.network;
-    let given = network.listen.iter().map(String::as_str).enumerate();
+    let given = network.listen.iter().map(ListenAddress::as_str).enumerate();
     let given = given.map(|(place, address)| ("listen", place, address));
     let rules = network.rules().into_iter().flat_map(|(field, _, rules)| {
         let field = field.trim_start_matches("network.");

@@ -26,7 +26,7 @@ fn run_module(command: Run) -> Result<Done, Failure> {
         file.tell_what_run_leaves_out();
     }
     let module = task_file::module(&spec, config)?;
-    let source = Source::load(&module, spec.digest.as_deref())?;
+    let source = Source::load(&module, spec.digest)?;
     let transform = command.suspension.transform;
     let runtime = Runtime::builder()
         .transform(transform)

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use crate::cli::exit::{Failure, INTERNAL, MISSING, USAGE};
 use crate::cli::output::{say, streams};
-use crate::model::spec::Access;
+use crate::model::spec::{Access, ListenAddress};
 use crate::model::{Limits, Reached, TaskSpec};
 use crate::wasi::{Bindings, Config, Listener};
 
@@ -19,7 +19,7 @@ impl GuestGrants {
     pub(crate) fn open(spec: TaskSpec) -> Result<Self, Failure> {
         spec.check_directories()
             .map_err(|wrong| Failure::new(USAGE, wrong.error))?;
-        let listeners = spec.network.listen.iter().map(|address| listen(address));
+        let listeners = spec.network.listen.iter().map(listen);
         Ok(Self {
             listeners: listeners.collect::<Result<_, _>>()?,
             spec,
@@ -69,7 +69,8 @@ impl GuestGrants {
     }
 }
 
-fn listen(address: &str) -> Result<Listener, Failure> {
+fn listen(address: &ListenAddress) -> Result<Listener, Failure> {
+    let address = address.as_str();
     let socket = TcpListener::bind(address).map_err(|error| {
         Failure::new(
             MISSING,
@@ -103,7 +104,7 @@ pub(crate) fn flags(spec: &TaskSpec) -> Vec<(&'static str, String)> {
         flags.push(("--dir", format!("{names}{end}")));
     }
     let listen = spec.network.listen.iter();
-    flags.extend(listen.map(|address| ("--tcplisten", address.clone())));
+    flags.extend(listen.map(|address| ("--tcplisten", address.to_string())));
     for (_, flag, rules) in spec.network.rules() {
         flags.extend(rules.iter().map(|rule| (flag, rule.to_string())));
     }

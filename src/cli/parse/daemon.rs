@@ -58,13 +58,6 @@ pub(crate) fn positive(text: &str) -> Result<u64, String> {
     }
 }
 
-/// A schedule. Its times are the daemon's, so that the text is kept.
-pub(crate) fn schedule(text: &str) -> Result<String, String> {
-    crate::daemon::next_occurrence(text, crate::model::Timestamp::EPOCH)
-        .map(|_| text.to_string())
-        .map_err(|error| error.to_string())
-}
-
 /// A task's name, checked before anything is sent.
 pub(crate) fn task_name(text: &str) -> Result<String, String> {
     check_name(text).map(|()| text.to_string())

@@ -197,8 +197,11 @@ impl Daemon {
             (Some(every), at) => {
                 let field = "schedule.every";
                 let after = at.unwrap_or(time.wall());
-                let first = calendar::next_occurrence(every, after).map_err(|e| e.at(field))?;
-                let never = || Refused::Request(format!("{every:?} never holds")).at(field);
+                let first = calendar::next_occurrence(every, after);
+                let never = || {
+                    let every = every.as_str();
+                    Refused::Request(format!("{every:?} never holds")).at(field)
+                };
                 Ok(When::wall(first.ok_or_else(never)?))
             }
             (None, Some(at)) => Ok(When::wall(at)),

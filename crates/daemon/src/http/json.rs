@@ -244,6 +244,17 @@ mod tests {
                 "schedule.at",
                 Sort::Word,
             ),
+            (
+                json!({"schedule": {"every": "soon"}}),
+                "schedule.every",
+                Sort::Word,
+            ),
+            (
+                json!({"network": {"listen": ["a:1", "a"]}}),
+                "network.listen[1]",
+                Sort::Word,
+            ),
+            (json!({"digest": "00"}), "digest", Sort::Word),
             (json!({"limits": {"cpu": "x"}}), "limits.cpu", Sort::Word),
             (json!({"limits": {"cpuu": "1s"}}), "limits.cpuu", Sort::Word),
             (json!({ "engine": long }), "engine", Sort::Length),

@@ -27,7 +27,6 @@ use crate::store::{
 use crate::stored::encoding::{from_bytes, to_bytes};
 use crate::stored::status::Status;
 use crate::task::{EngineKind, Runtime, TaskHandle, unpack};
-use crate::time::calendar;
 use crate::workers::guest::NotRevived;
 use crate::workers::output::Tail;
 
@@ -97,11 +96,6 @@ impl Daemon {
                             program.compile(programs.runtime(), engine, &told(&program.digest()))
                         });
                         refused.extend(ready.err().map(|error| error.to_string()));
-                    }
-                    let now = shared.time.wall();
-                    let schedule = spec.schedule.every.as_deref().map(|every| calendar::next_occurrence(every, now));
-                    if let Some(Err(error)) = schedule {
-                        refused.push(error.to_string());
                     }
                 }
             }
@@ -424,7 +418,7 @@ fn spec_refused(
             Reach::Connect(_) => (&grants.connect, "connect to", "--connect"),
         };
         let address = match reach {
-            Reach::Given(address) => address,
+            Reach::Given(address) => address.as_str(),
             Reach::Listen(rule) | Reach::Connect(rule) => rule.as_str(),
         };
         if !granted.iter().any(|granted| covers(granted, address)) {

@@ -24,6 +24,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::error::Error;
+use crate::model::spec::ListenAddress;
 use crate::model::{TaskId, When};
 use crate::task::reactor;
 use crate::task::{Asleep, HeldSocket, Listener, Role, Watch, Watched};
@@ -79,11 +80,16 @@ impl Sockets {
     }
 
     /// The listeners that a task was submitted with. They are bound the first time.
-    pub(super) fn lend(&self, id: TaskId, addresses: &[String]) -> Result<Vec<Listener>, Error> {
+    pub(super) fn lend(
+        &self,
+        id: TaskId,
+        addresses: &[ListenAddress],
+    ) -> Result<Vec<Listener>, Error> {
         let mut state = self.state();
         let lent = addresses.iter().map(|address| {
+            let address = address.as_str();
             let failed = |source| Error::Listen {
-                address: address.clone(),
+                address: address.into(),
                 source,
             };
             let socket = match state.listeners.get(address) {
@@ -96,13 +102,13 @@ impl Sockets {
                     let socket = TcpListener::bind(address).map_err(failed)?;
                     let socket: Arc<OwnedFd> = Arc::new(socket.into());
                     let new = Open::new(id, socket.clone());
-                    state.listeners.insert(address.clone(), new);
+                    state.listeners.insert(address.into(), new);
                     socket
                 }
             };
             let socket = socket.try_clone().map_err(failed)?;
             Ok(Listener {
-                address: address.clone(),
+                address: address.into(),
                 socket: socket.into(),
             })
         });

@@ -3,7 +3,7 @@
 //! | file | what stands there |
 //! | --- | --- |
 //! | `clocks` | the daemon's steady clock, and how far the wall clock is ahead of it |
-//! | `calendar` | cron expressions in local time |
+//! | `calendar` | when cron expressions hold in local time |
 //! | `schedule` | when a task with a schedule starts next |
 //! | `backoff` | waits of which each is twice as long as the one before |
 //! | `restart` | whether and when a task that has ended is started anew |

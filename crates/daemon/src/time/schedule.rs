@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use crate::error::Error as Refused;
 use crate::model::TaskSpec;
 use crate::model::error::Error;
+use crate::model::spec::CronExpression;
 use crate::model::{TaskState, Timestamp};
 use crate::store::TaskRow;
 use crate::stored::encoding::from_bytes;
 use crate::stored::status::Status;
-use crate::time::calendar::{Schedule, zone};
+use crate::time::calendar::{Calendar, zone};
 use crate::time::clocks::Time;
 
 /// A task that starts so long after a time of its schedule is not started for that time.
@@ -26,22 +26,14 @@ pub(crate) fn begin_run(status: &mut Status, time: &Time) {
 }
 
 /// When a task that has ended starts again by its schedule.
-pub(crate) fn after_run(spec: &TaskSpec, status: &mut Status, time: &Time) -> Option<Timestamp> {
-    match next(spec.schedule.every.as_deref()?, status, time) {
-        Ok(next) => next,
-        // The daemon that the task was submitted to took the schedule.
-        Err(error) => {
-            let told = format!("is not started again: {error}");
-            status.error.get_or_insert(told);
-            None
-        }
-    }
+pub(crate) fn after_run(spec: &TaskSpec, status: &Status, time: &Time) -> Option<Timestamp> {
+    next(spec.schedule.every.as_ref()?, status, time)
 }
 
-fn next(every: &str, status: &Status, time: &Time) -> Result<Option<Timestamp>, Refused> {
-    let schedule: Schedule = every.parse()?;
-    let from = schedule.look_from(time.wall(), status.last);
-    Ok(schedule.after(from.max(status.begins.unwrap_or_default()), zone()))
+fn next(every: &CronExpression, status: &Status, time: &Time) -> Option<Timestamp> {
+    let calendar = Calendar::from(every);
+    let from = calendar.look_from(time.wall(), status.last);
+    calendar.after(from.max(status.begins.unwrap_or_default()), zone())
 }
 
 /// When the schedule starts a task that is not running; `None` where it has no schedule, or where
@@ -57,7 +49,7 @@ pub(crate) fn scheduled(
     let (true, Some(every)) = (between_runs, spec.schedule.every) else {
         return Ok(None);
     };
-    Ok(next(&every, status, time)?)
+    Ok(next(&every, status, time))
 }
 
 /// Whether the schedule starts a task at another time than is stored. A task that is due already

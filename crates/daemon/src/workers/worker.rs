@@ -405,7 +405,7 @@ impl Worker {
         });
         let next = match killed {
             true => None,
-            false => schedule::after_run(&guest.spec, &mut guest.status, &self.time),
+            false => schedule::after_run(&guest.spec, &guest.status, &self.time),
         };
         let policy = guest.spec.restart.unwrap_or_default();
         // Its schedule may start it before a restart would.

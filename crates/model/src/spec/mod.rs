@@ -10,7 +10,9 @@
 //! one page of `docs/`. What it does to a guest stands in `Bindings::from_spec`.
 
 mod check;
+mod cron;
 mod engine;
+mod listen;
 mod module;
 mod moment;
 mod mount;
@@ -25,7 +27,9 @@ pub(crate) mod text;
 mod world;
 
 pub use check::Wrong;
+pub use cron::{CronExpression, CronFields};
 pub use engine::EngineKind;
+pub use listen::ListenAddress;
 pub use module::Module;
 pub use moment::{Moment, Schedule};
 pub use mount::{Access, ByteSize, Mount, Tmpfs};

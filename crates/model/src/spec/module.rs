@@ -61,10 +61,10 @@ impl FromStr for Module {
         let Some(digits) = text.strip_prefix(Self::BY_DIGEST) else {
             return Ok(Self::Path(text.into()));
         };
-        let digest = Digest::from_hex(digits);
-        digest.map(Self::Digest).ok_or_else(|| {
-            format!("{text}: a digest has 64 hexadecimal digits, as `b3sum` prints them")
-        })
+        let digest: Result<Digest, String> = digits.parse();
+        digest
+            .map(Self::Digest)
+            .map_err(|error| format!("{}{error}", Self::BY_DIGEST))
     }
 }
 

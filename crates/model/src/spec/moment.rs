@@ -9,6 +9,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::cron::CronExpression;
 use crate::Timestamp;
 
 /// A start is said to be at most so much later than now.
@@ -26,7 +27,8 @@ pub struct Schedule {
     pub at: Option<Moment>,
     /// Start again and again, by an expression of crontab(5) in the daemon's local time.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub every: Option<String>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub every: Option<CronExpression>,
 }
 
 impl Schedule {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::listen::ListenAddress;
 use super::rule::Rule;
 
 /// What a guest may reach over the network.
@@ -12,7 +13,8 @@ pub struct Network {
     /// Addresses to listen on, such as `127.0.0.1:8080`: the guest finds the sockets from descriptor 3
     /// on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub listen: Vec<String>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub listen: Vec<ListenAddress>,
     /// What the guest may connect to: `HOST:PORTS`, such as `example.com:443` or `10.0.0.0/8:80-90`.
     #[serde(skip_serializing_if = "Vec::is_empty", alias = "allow-connect")]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
@@ -30,7 +32,7 @@ pub struct Network {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach<'a> {
     /// Listen on the address, which it is given.
-    Given(&'a str),
+    Given(&'a ListenAddress),
     /// Bind a socket of its own.
     Listen(&'a Rule),
     /// Connect, or send datagrams.
@@ -72,7 +74,7 @@ impl Network {
 
     /// All that it may do.
     pub fn reaches(&self) -> impl Iterator<Item = Reach<'_>> {
-        let given = self.listen.iter().map(|address| Reach::Given(address));
+        let given = self.listen.iter().map(Reach::Given);
         let listen = self.allow_listen.iter().map(Reach::Listen);
         given
             .chain(listen)

@@ -12,6 +12,7 @@ use super::policy::Suspend;
 use super::restart::Restart;
 use super::settings::Settings;
 use super::world::{Clocks, Randomness};
+use crate::Digest;
 use crate::limits::{Limits, OnLimit};
 
 /// What a task is started with. Nothing is given to it that does not stand here.
@@ -26,8 +27,12 @@ pub struct TaskSpec {
     pub module: Option<Module>,
     /// BLAKE3 of the module as it is, in 64 hexadecimal digits: another module is refused. Without
     /// `module`, it names the module. Not for a daemon, where `module` is a digest.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub digest: Option<String>,
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        with = "super::text::optional"
+    )]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub digest: Option<Digest>,
     /// A name that no other task of a daemon has. It begins with a letter or a digit, goes on with
     /// letters, digits, `.`, `_` and `-`, has at most 100 bytes, and is more than digits.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,25 +108,14 @@ pub struct TaskSpec {
 
 impl TaskSpec {
     /// The module to load: the one that is named, else that of `digest`.
-    ///
-    /// # Errors
-    /// Where `digest` is to name it, and is none.
-    pub fn source(&self) -> Result<Option<Module>, String> {
-        match (&self.module, &self.digest) {
-            (Some(module), _) => Ok(Some(module.clone())),
-            (None, Some(digest)) => format!("{}{digest}", Module::BY_DIGEST).parse().map(Some),
-            (None, None) => Ok(None),
-        }
+    pub fn source(&self) -> Option<Module> {
+        let module = self.module.clone();
+        module.or(self.digest.map(Module::Digest))
     }
 
     /// What the guest finds as its arguments: the program's name first.
     pub fn arguments(&self) -> Vec<String> {
-        let module = || {
-            self.source()
-                .ok()
-                .flatten()
-                .map(|module| module.file_name())
-        };
+        let module = || self.source().map(|module| module.file_name());
         let program = self.program.clone().or_else(module);
         let args = self.args.iter().cloned();
         program.into_iter().chain(args).collect()

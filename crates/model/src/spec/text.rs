@@ -36,6 +36,35 @@ impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Reader<T> {
     }
 }
 
+/// For `#[serde(with = …)]`: a value that has its text only here, as digests are bytes elsewhere.
+pub(super) mod optional {
+    use std::fmt;
+    use std::str::FromStr;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Text;
+
+    /// Writes the text.
+    pub(crate) fn serialize<T: fmt::Display, S: Serializer>(
+        value: &Option<T>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => serializer.collect_str(value),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    /// Reads the text.
+    pub(crate) fn deserialize<'de, T: FromStr<Err: fmt::Display>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<T>, D::Error> {
+        let read = Option::<Text<T>>::deserialize(deserializer)?;
+        Ok(read.map(|text| text.0))
+    }
+}
+
 /// Gives types that read and write a text the same form in serde.
 macro_rules! as_text {
     ($($type:ty),* $(,)?) => {$(

@@ -6,10 +6,10 @@ use super::remote::Remote;
 use crate::cli::args::guest::{HostGrants, Program};
 use crate::cli::args::keys::{Opening, Sealing};
 use crate::cli::args::limits::LimitFlags;
-use crate::cli::parse::daemon::{copies, schedule, task_name};
+use crate::cli::parse::daemon::{copies, task_name};
 use crate::engine::EngineKind;
 use crate::model::TaskSpec;
-use crate::model::spec::{Moment, Restart};
+use crate::model::spec::{CronExpression, Moment, Restart};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Submit {
@@ -60,8 +60,8 @@ pub(crate) struct Schedule {
     pub at: Option<Moment>,
     /// Start again and again, by an expression of crontab(5) in the daemon's local time, such as
     /// "*/5 * * * *" or @daily. A run that is not over yet delays the next.
-    #[arg(long, value_name = "CRON", value_parser = schedule)]
-    pub every: Option<String>,
+    #[arg(long, value_name = "CRON")]
+    pub every: Option<CronExpression>,
     /// When to start it anew once it has ended: never, on-failure or always; after a second, then
     /// after twice as long each time, up to five minutes.
     #[arg(long, value_name = "WHEN")]

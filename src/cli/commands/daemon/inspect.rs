@@ -39,7 +39,7 @@ fn fields(task: &wire::Task) -> Vec<(&'static str, Option<String>)> {
         ("state", Some(task.state.clone())),
         ("waits for", task.waits_for.clone()),
         ("wakes", task.wakes.clone()),
-        ("every", spec.schedule.every.clone()),
+        ("every", shown(spec.schedule.every.as_ref())),
         ("exit code", task.exit_code.map(|code| code.to_string())),
         ("error", task.error.clone()),
         ("trouble", task.trouble.as_ref().map(wire_task::trouble)),

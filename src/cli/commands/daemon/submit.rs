@@ -27,7 +27,7 @@ pub(super) fn submit(command: &Submit) -> Result<Done, Failure> {
     let (mut spec, _) = task_file::with_flags(config, command.spec())?;
     check(&spec, command.count)?;
     let module = task_file::module(&spec, config)?;
-    let source = Source::load(&module, spec.digest.as_deref())?;
+    let source = Source::load(&module, spec.digest)?;
     let client = Client::new(command.remote.url.as_deref())?;
     wire_task::whole_paths(&mut spec)?;
     spec.program.get_or_insert_with(|| module.file_name());

@@ -12,16 +12,14 @@
 //! A schedule has *fixed times* where neither its minutes nor its hours (nor its seconds) hold a
 //! `*`.
 
-mod parse;
-
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use jiff::civil::Date;
 use jiff::tz::{Offset, TimeZone};
 
-use crate::error::Error;
 use crate::model::Timestamp;
+use crate::model::spec::{CronExpression, CronFields};
 
 const DAY_SECONDS: i64 = 86_400;
 
@@ -31,23 +29,17 @@ const LARGEST_CHANGE_SECONDS: i64 = 3 * 3600;
 /// In seconds; a store has no later times.
 const LAST_SECOND: i64 = i64::MAX / 1_000_000_000;
 
-/// The times at which a task starts. In each set the bit `n` says that `n` is in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Schedule {
-    seconds: u64,
-    minutes: u64,
-    hours: u64,
-    days: u64,
-    months: u64,
-    /// Sunday is 0.
-    weekdays: u64,
-    /// A day matches by its number or by its weekday; else only by both.
-    either_day: bool,
-    /// No times with a `*`.
-    fixed: bool,
+/// The times at which a task starts, by its expression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Calendar(CronFields);
+
+impl From<&CronExpression> for Calendar {
+    fn from(expression: &CronExpression) -> Self {
+        Self(*expression.fields())
+    }
 }
 
-impl Schedule {
+impl Calendar {
     /// The first time after `now`. `None` where there is none any more.
     pub(crate) fn after(&self, now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
         // A change of the offset right at the next second counts as one that lies ahead.
@@ -60,7 +52,7 @@ impl Schedule {
             let change = change.map(|next| (next.timestamp().as_second(), seconds(next.offset())));
             let (end, offset_then) = change.unwrap_or((LAST_SECOND, offset));
             let mut local = from + offset;
-            if self.fixed {
+            if self.0.fixed {
                 local = local.max(repeated_until(zone, since)?);
             }
             if let Some(found) = self.local(local, end.min(LAST_SECOND) + offset) {
@@ -70,7 +62,7 @@ impl Schedule {
                 return None;
             }
             let skipped = (end + offset)..(end + offset_then);
-            if self.fixed
+            if self.0.fixed
                 && skipped.end - skipped.start < LARGEST_CHANGE_SECONDS
                 && self.local(skipped.start, skipped.end).is_some()
             {
@@ -86,7 +78,7 @@ impl Schedule {
         while from < end {
             let day = from.div_euclid(DAY_SECONDS);
             let date = date(day)?;
-            if self.months & bit(date.month()) == 0 {
+            if self.0.months & bit(date.month()) == 0 {
                 let next = date.last_of_month().tomorrow().ok()?;
                 from = number(next) * DAY_SECONDS;
                 continue;
@@ -102,9 +94,9 @@ impl Schedule {
     }
 
     fn has(&self, date: Date) -> bool {
-        let day = self.days & bit(date.day()) != 0;
-        let weekday = self.weekdays & bit(date.weekday().to_sunday_zero_offset()) != 0;
-        match self.either_day {
+        let day = self.0.days & bit(date.day()) != 0;
+        let weekday = self.0.weekdays & bit(date.weekday().to_sunday_zero_offset()) != 0;
+        match self.0.either_day {
             true => day || weekday,
             false => day && weekday,
         }
@@ -114,15 +106,15 @@ impl Schedule {
     fn time(&self, from: i64) -> Option<i64> {
         let (hour, minute, second) = (from / 3600, from / 60 % 60, from % 60);
         let in_minute = |hour: i64, minute: i64, from: i64| {
-            next(self.seconds, from).map(|second| hour * 3600 + minute * 60 + second)
+            next(self.0.seconds, from).map(|second| hour * 3600 + minute * 60 + second)
         };
         let in_hour = |hour: i64, from: i64| {
-            let minute = next(self.minutes, from)?;
+            let minute = next(self.0.minutes, from)?;
             in_minute(hour, minute, 0)
         };
         let has = |set: u64, value: i64| next(set, value) == Some(value);
-        if has(self.hours, hour) {
-            let this_minute = match has(self.minutes, minute) {
+        if has(self.0.hours, hour) {
+            let this_minute = match has(self.0.minutes, minute) {
                 true => in_minute(hour, minute, second),
                 false => None,
             };
@@ -130,7 +122,7 @@ impl Schedule {
                 return Some(found);
             }
         }
-        in_hour(next(self.hours, hour + 1)?, 0)
+        in_hour(next(self.0.hours, hour + 1)?, 0)
     }
 
     /// The time from which to look for the next start, where the last one was for the time `last`:
@@ -138,7 +130,7 @@ impl Schedule {
     /// where it was less than three hours, and those with a `*` do. By less than a minute, none
     /// does.
     pub(crate) fn look_from(&self, now: Timestamp, last: Option<Timestamp>) -> Timestamp {
-        let within = match self.fixed {
+        let within = match self.0.fixed {
             true => Duration::from_secs(LARGEST_CHANGE_SECONDS.unsigned_abs()),
             false => Duration::from_secs(60),
         };
@@ -223,14 +215,10 @@ pub(crate) fn zone() -> &'static TimeZone {
     })
 }
 
-/// The first time after `now` at which a cron expression holds, in the local time zone. `None`
-/// where there is none any more.
-///
-/// # Errors
-/// Where the expression is not one.
-pub fn next_occurrence(expression: &str, now: Timestamp) -> Result<Option<Timestamp>, Error> {
-    let schedule: Schedule = expression.parse()?;
-    Ok(schedule.after(now, zone()))
+/// The first time after `now` at which an expression holds, in the local time zone. `None` where
+/// there is none any more.
+pub(crate) fn next_occurrence(expression: &CronExpression, now: Timestamp) -> Option<Timestamp> {
+    Calendar::from(expression).after(now, zone())
 }
 
 #[cfg(test)]

@@ -10,10 +10,11 @@ use super::*;
 
 const SECOND: u64 = 1_000_000_000;
 
-fn parsed(expression: &str) -> Schedule {
-    expression
+fn parsed(expression: &str) -> Calendar {
+    let expression: CronExpression = expression
         .parse()
-        .unwrap_or_else(|error| panic!("{expression}: {error}"))
+        .unwrap_or_else(|error| panic!("{expression}: {error}"));
+    Calendar::from(&expression)
 }
 
 fn zone_of(name: &str) -> TimeZone {
@@ -153,7 +154,7 @@ fn compare(questions: &[Value]) -> Vec<Value> {
     for (question, answer) in questions.iter().zip(&answers) {
         let expression = question["expression"].as_str().expect("text");
         if answer["refused"] == true {
-            let found: Result<Schedule, _> = expression.parse();
+            let found: Result<CronExpression, _> = expression.parse();
             assert!(found.is_err(), "{expression:?} is taken");
             continue;
         }
@@ -302,7 +303,7 @@ fn what_is_not_crontabs_is_refused_in_words_that_name_it() {
         ("@fortnightly", "of names there are"),
     ];
     for (expression, told) in wrong {
-        let found: Result<Schedule, _> = expression.parse();
+        let found: Result<CronExpression, _> = expression.parse();
         let error = found.expect_err(expression).to_string();
         assert!(error.contains(told), "{expression:?}: {error}");
     }
@@ -351,7 +352,7 @@ fn a_clock_set_back_repeats_what_cron_would_repeat() {
     let (minute, hour) = (60 * SECOND, 3600 * SECOND);
     let last = 1_800_000_000 * SECOND;
     let (fixed, any) = (parsed("0 4 * * *"), parsed("* * * * *"));
-    let look_from = |schedule: &Schedule, now: u64, last: Option<u64>| {
+    let look_from = |schedule: &Calendar, now: u64, last: Option<u64>| {
         let last = last.map(Timestamp::from_nanos);
         schedule
             .look_from(Timestamp::from_nanos(now), last)

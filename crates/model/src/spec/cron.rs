@@ -3,10 +3,59 @@
 //! What other programs add (`L`, `W`, `#`, `?`, years, random times) is refused by name. So is what
 //! would be read in two ways, such as `5/10` or a range that runs backwards.
 
+use std::fmt;
 use std::str::FromStr;
 
-use crate::error::Error;
-use crate::time::calendar::Schedule;
+use super::text::as_text;
+
+/// An expression of crontab(5): at which times of which days something starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CronExpression {
+    fields: CronFields,
+    /// As it was written.
+    text: String,
+}
+
+as_text!(CronExpression);
+
+/// What the fields of an expression allow. In each set the bit `n` says that `n` is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CronFields {
+    /// Of a minute.
+    pub seconds: u64,
+    /// Of an hour.
+    pub minutes: u64,
+    /// Of a day.
+    pub hours: u64,
+    /// Of a month, from 1 on.
+    pub days: u64,
+    /// Of a year, from 1 on.
+    pub months: u64,
+    /// Of a week: Sunday is 0.
+    pub weekdays: u64,
+    /// A day matches by its number or by its weekday; else only by both.
+    pub either_day: bool,
+    /// Neither seconds nor minutes nor hours hold a `*`.
+    pub fixed: bool,
+}
+
+impl CronExpression {
+    /// What its fields allow.
+    pub fn fields(&self) -> &CronFields {
+        &self.fields
+    }
+
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for CronExpression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text)
+    }
+}
 
 /// What a field may hold.
 struct Field {
@@ -185,7 +234,7 @@ fn nickname(text: &str) -> Result<&'static str, String> {
     }
 }
 
-fn schedule(text: &str) -> Result<Schedule, String> {
+fn fields(text: &str) -> Result<CronFields, String> {
     let text = match text.trim() {
         name if name.starts_with('@') => nickname(name)?,
         fields => fields,
@@ -208,7 +257,7 @@ fn schedule(text: &str) -> Result<Schedule, String> {
     let (days, any_day) = DAY.set(day)?;
     let (months, _) = MONTH.set(month)?;
     let (weekdays, any_weekday) = WEEKDAY.set(weekday)?;
-    Ok(Schedule {
+    Ok(CronFields {
         seconds,
         minutes,
         hours,
@@ -220,16 +269,20 @@ fn schedule(text: &str) -> Result<Schedule, String> {
     })
 }
 
-impl FromStr for Schedule {
-    type Err = Error;
+impl FromStr for CronExpression {
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Error> {
-        schedule(text).map_err(|wrong| {
-            Error::Request(format!(
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fields = fields(text).map_err(|wrong| {
+            format!(
                 "{text:?} is no cron expression: {wrong}. Write minute, hour, day of the month, \
                  month and day of the week, such as \"*/5 * * * *\", a second before them if it \
                  matters, or @hourly, @daily, @weekly, @monthly, @yearly"
-            ))
+            )
+        })?;
+        Ok(Self {
+            fields,
+            text: text.into(),
         })
     }
 }
