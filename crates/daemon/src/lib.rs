@@ -57,7 +57,7 @@ pub use self::{
     daemon::{
         Daemon, Options,
         check::check as check_store,
-        info::{Outputs, Piece, TaskInfo, Trouble},
+        info::{OutputPage, Piece, TaskInfo, Trouble},
     },
     driver::{not_stored::NotStored, state::Moved},
     error::Error,

@@ -48,10 +48,13 @@ pub struct Filter {
     pub states: Vec<TaskState>,
     /// Only tasks with a name like this: `*` stands for any characters and `?` for one.
     pub name: Option<String>,
-    /// Only tasks with lower numbers than this: a list begins with the newest.
+    /// Only tasks with lower IDs than this: a list begins with the newest.
     pub before: Option<TaskId>,
-    /// At most so many tasks.
+    /// At most this many tasks.
     pub limit: usize,
+    /// The list ends with the task at which the specs in it have this many bytes; `None` is without
+    /// this bound. A spec may have 2 MiB.
+    pub spec_bytes: Option<usize>,
 }
 
 /// How much a store holds.
@@ -138,8 +141,14 @@ pub trait Store: Send + Sync {
     /// Tasks that were over before `before`, the oldest first, with their versions.
     fn finished(&self, before: u64, limit: usize) -> Result<Vec<(TaskId, u64)>, Error>;
 
-    /// A task's output from a place on, up to `limit` bytes but at least one piece.
-    fn output(&self, id: TaskId, from: u64, limit: u64) -> Result<Vec<StoredPiece>, Error>;
+    /// A task's output from piece number `first_piece` on: as many whole pieces as `max_bytes`
+    /// hold, but at least one if there is one.
+    fn output(
+        &self,
+        id: TaskId,
+        first_piece: u64,
+        max_bytes: u64,
+    ) -> Result<Vec<StoredPiece>, Error>;
 
     /// What is remembered of a move.
     fn move_record(&self, id: MoveId) -> Result<Option<MoveRecord>, Error>;

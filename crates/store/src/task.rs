@@ -61,12 +61,12 @@ pub struct OutputPiece {
     pub bytes: Vec<u8>,
 }
 
-/// A piece of stored output with its place.
+/// A piece of stored output with its number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredPiece {
     /// Counts the task's pieces from 0; where the first has a higher number, older ones were
     /// dropped.
-    pub place: u64,
+    pub sequence: u64,
     /// The piece.
     pub piece: OutputPiece,
 }

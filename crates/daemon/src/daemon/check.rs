@@ -18,8 +18,11 @@ use crate::stored::damaged::Stored;
 use crate::task::chunks::{Index, Known, Pages};
 use crate::task::{Snapshot, check_packed, unpack};
 
-/// Tasks that are read at once.
+/// The most tasks that are read at once.
 const TASKS_AT_ONCE: usize = 1000;
+
+/// About how many bytes of specs are read at once.
+const SPEC_BYTES_AT_ONCE: usize = 4 << 20;
 
 /// So many bases are kept unpacked.
 const KEPT_BASES: NonZeroUsize = NonZeroUsize::new(16).expect("it is not zero");
@@ -81,6 +84,7 @@ impl Checker<'_> {
             let filter = Filter {
                 before,
                 limit: TASKS_AT_ONCE,
+                spec_bytes: Some(SPEC_BYTES_AT_ONCE),
                 ..Filter::default()
             };
             let rows = match self.store.list(&filter) {
@@ -123,7 +127,7 @@ impl Checker<'_> {
     fn output(&self, id: TaskId) -> Result<(), Error> {
         let mut from = 0;
         while let Some(last) = self.store.output(id, from, 1 << 20)?.last() {
-            from = last.place + 1;
+            from = last.sequence + 1;
         }
         Ok(())
     }

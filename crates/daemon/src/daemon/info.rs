@@ -124,22 +124,23 @@ pub struct Trouble {
 /// A piece of a task's output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
-    /// Its place among the stored pieces; `None` where it is not stored yet.
-    pub place: Option<u64>,
+    /// Its number among the task's stored pieces; `None` if it is not stored yet.
+    pub sequence: Option<u64>,
     /// The piece.
     pub entry: OutputPiece,
 }
 
-/// A part of a task's output.
+/// A page of a task's output.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outputs {
+pub struct OutputPage {
     /// The pieces, in order.
     pub pieces: Vec<Piece>,
-    /// The place after the last stored piece.
+    /// The number of the next stored piece: where the next page begins.
     pub next: u64,
-    /// There is more from `next` on.
+    /// Whether to ask for the page that begins at `next`. That page may be empty.
     pub more: bool,
-    /// Tells in which of the task's times in memory the pieces without a place were written.
+    /// Identifies the time in memory during which the pieces without a number were written: it
+    /// rises each time that the task is loaded.
     pub tail: u64,
     /// Bytes that the task had written since then.
     pub written: u64,

@@ -1,16 +1,18 @@
 //! Lists, output, events and sizes.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use tokio::sync::broadcast;
 
-use crate::daemon::info::{Outputs, Piece, TaskInfo};
+use crate::daemon::info::{OutputPage, Piece, TaskInfo};
 use crate::daemon::{Daemon, blocking};
 use crate::driver::state::{DaemonState, Moved};
 use crate::error::Error as Refused;
 use crate::model::error::Error;
 use crate::model::{TaskId, TaskState, Timestamp};
-use crate::store::{Filter, Sizes, StoredPiece};
+use crate::store::{Filter, Sizes, Store, StoredPiece};
 use crate::workers::output::FreshOutput;
 
 /// The states of tasks in memory.
@@ -19,11 +21,12 @@ const STATES_IN_MEMORY: [TaskState; 3] = [TaskState::Ready, TaskState::Running, 
 /// The most rows that are read for one page.
 const MOST_ROWS_READ: usize = 100_000;
 
-/// A page ends when the specs of its tasks have so many bytes: each may have 2 MiB of arguments.
+/// A page ends with the task at which the specs in it have this many bytes: each may have 2 MiB of
+/// arguments.
 const PAGE_BYTES: usize = 4 << 20;
 
-/// So many rows are read at once, until they are known to be small.
-const FIRST_ROWS_AT_ONCE: usize = 16;
+/// Entries of the store's index of due times that are read at once.
+const DUE_TASKS_AT_ONCE: usize = 1000;
 
 fn list(shared: &DaemonState, filter: Filter) -> Result<(Vec<TaskInfo>, Option<TaskId>), Error> {
     let wanted = |info: &TaskInfo| filter.states.is_empty() || filter.states.contains(&info.state);
@@ -39,7 +42,6 @@ fn list(shared: &DaemonState, filter: Filter) -> Result<(Vec<TaskInfo>, Option<T
     let mut found: Vec<TaskInfo> = Vec::new();
     let mut before = filter.before;
     let (mut read, mut bytes) = (0, 0);
-    let mut at_once = FIRST_ROWS_AT_ONCE;
     loop {
         // A task in memory is hibernated in the store.
         let page = Filter {
@@ -53,12 +55,13 @@ fn list(shared: &DaemonState, filter: Filter) -> Result<(Vec<TaskInfo>, Option<T
                 .collect(),
             name: filter.name.clone(),
             before,
-            limit: filter.limit.min(at_once),
+            limit: filter.limit,
+            spec_bytes: Some(PAGE_BYTES),
         };
         let rows = shared.store.list(&page)?;
-        let full = rows.len() == page.limit;
         read += rows.len();
-        let size: usize = rows.iter().map(|row| row.spec.len()).sum();
+        let spec_bytes: usize = rows.iter().map(|row| row.spec.len()).sum();
+        let cut = rows.len() == page.limit || spec_bytes >= PAGE_BYTES;
         for row in rows {
             before = Some(row.id);
             let size = row.spec.len();
@@ -71,10 +74,7 @@ fn list(shared: &DaemonState, filter: Filter) -> Result<(Vec<TaskInfo>, Option<T
                 return Ok((found, before));
             }
         }
-        if size < PAGE_BYTES / 8 {
-            at_once *= 4;
-        }
-        if !full {
+        if !cut {
             return Ok((found, None));
         }
         if read >= MOST_ROWS_READ {
@@ -83,16 +83,50 @@ fn list(shared: &DaemonState, filter: Filter) -> Result<(Vec<TaskInfo>, Option<T
     }
 }
 
-/// Tasks that are in memory, and those that are due and wait for their turn.
+/// The newest `limit` of the tasks that are due, among those with lower IDs than `before`.
+fn newest_due(
+    store: &dyn Store,
+    now: u64,
+    before: Option<TaskId>,
+    limit: usize,
+) -> Result<Vec<TaskId>, Error> {
+    let mut newest = BinaryHeap::new();
+    let mut after = None;
+    loop {
+        let page = store.due(after, now, DUE_TASKS_AT_ONCE)?;
+        let Some(last) = page.last() else {
+            return Ok(newest.into_iter().map(|Reverse(id)| id).collect());
+        };
+        after = Some(*last);
+        for due in page {
+            if before.is_none_or(|before| due.id < before) {
+                newest.push(Reverse(due.id));
+            }
+            if newest.len() > limit {
+                newest.pop();
+            }
+        }
+    }
+}
+
+/// Tasks that are in memory, and those that are due and have not been started yet.
 fn live(shared: &DaemonState, filter: &Filter) -> Result<(Vec<TaskInfo>, Option<TaskId>), Error> {
     let mut ids = shared.ids(&filter.states);
-    if filter.states.contains(&TaskState::Ready) {
-        let late = shared.store.due(None, shared.time.now(), filter.limit)?;
-        ids.extend(late.into_iter().map(|due| due.id));
-    }
-    ids.sort_unstable_by_key(|id| std::cmp::Reverse(*id));
-    ids.dedup();
     ids.retain(|id| filter.before.is_none_or(|before| *id < before));
+    let mut cut = false;
+    if filter.states.contains(&TaskState::Ready) {
+        let now = shared.time.now();
+        let late = newest_due(shared.store.as_ref(), now, filter.before, filter.limit)?;
+        cut = late.len() == filter.limit;
+        if let (true, Some(oldest)) = (cut, late.iter().min()) {
+            // Due tasks between these and the oldest that was read are for the next page.
+            ids.retain(|id| id >= oldest);
+        }
+        ids.extend(late);
+    }
+    ids.sort_unstable_by_key(|id| Reverse(*id));
+    ids.dedup();
+    let oldest = ids.last().copied();
     let (mut found, mut bytes) = (Vec::new(), 0);
     for id in ids {
         if let Some(row) = shared.store.task(id)? {
@@ -107,7 +141,54 @@ fn live(shared: &DaemonState, filter: &Filter) -> Result<(Vec<TaskInfo>, Option<
             return Ok((found, Some(id)));
         }
     }
-    Ok((found, None))
+    Ok((found, oldest.filter(|_| cut)))
+}
+
+fn output_page(
+    shared: &DaemonState,
+    id: TaskId,
+    first_piece: u64,
+    max_bytes: u64,
+) -> Result<OutputPage, Error> {
+    let mut page = OutputPage {
+        next: first_piece,
+        ..OutputPage::default()
+    };
+    let mut left = max_bytes;
+    loop {
+        let tail = shared.view(id).and_then(|view| view.tail);
+        let fresh = tail.map(|tail| tail.peek()).unwrap_or_default();
+        (page.tail, page.written) = (fresh.number, fresh.written);
+        // The version is read between the two: what belongs to it is in the store when the output
+        // is read.
+        let version = shared.store.task(id)?.map_or(u64::MAX, |row| row.version);
+        let stored = shared.store.output(id, page.next, left)?;
+        let Some(last) = stored.last() else {
+            let fresh = fresh.beyond(version).into_iter();
+            page.pieces.extend(fresh.map(|entry| Piece {
+                sequence: None,
+                entry,
+            }));
+            return Ok(page);
+        };
+        let bytes = stored.iter().map(StoredPiece::size).sum::<u64>();
+        // The store gives one piece at least, however large it is.
+        page.more = bytes >= left;
+        if bytes > left && !page.pieces.is_empty() {
+            return Ok(page);
+        }
+        page.next = last.sequence + 1;
+        page.pieces.extend(stored.into_iter().map(|stored| Piece {
+            sequence: Some(stored.sequence),
+            entry: stored.piece,
+        }));
+        if page.more {
+            return Ok(page);
+        }
+        // The page has room left. The store is asked again: the tail was copied before it was read,
+        // and what has been stored since must not be in the page twice.
+        left -= bytes;
+    }
 }
 
 impl Daemon {
@@ -150,55 +231,21 @@ impl Daemon {
         blocking(move || list(&shared, filter)).await
     }
 
-    /// A task's output from a place on: what is stored, up to `limit` bytes, and if that is all,
-    /// what is not stored yet. Pieces that are not stored yet have no place: after a crash they are
-    /// gone, and the guest writes them again.
+    /// A page of a task's output: stored pieces from number `first_piece` on, at most `max_bytes` of
+    /// them, but one piece at least. The last page also has the pieces that are not stored yet.
+    /// These have no number: a crash loses them, and the guest, which continues from its last
+    /// snapshot, writes them again.
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub async fn output(&self, id: TaskId, from: u64, limit: u64) -> Result<Outputs, Error> {
+    pub async fn output(
+        &self,
+        id: TaskId,
+        first_piece: u64,
+        max_bytes: u64,
+    ) -> Result<OutputPage, Error> {
         let shared = self.shared.clone();
-        blocking(move || {
-            let mut pieces: Vec<Piece> = Vec::new();
-            let mut next = from;
-            loop {
-                let tail = shared.view(id).and_then(|view| view.tail);
-                let fresh = tail.map(|tail| tail.peek()).unwrap_or_default();
-                // The version is read between the two: what belongs to it is in the store when the
-                // output is read.
-                let version = shared.store.task(id)?.map_or(u64::MAX, |row| row.version);
-                let stored = shared.store.output(id, next, limit)?;
-                let (none, size) = (
-                    stored.is_empty(),
-                    stored.iter().map(StoredPiece::size).sum::<u64>(),
-                );
-                next = stored.last().map_or(next, |logged| logged.place + 1);
-                pieces.extend(stored.into_iter().map(|logged| Piece {
-                    place: Some(logged.place),
-                    entry: logged.piece,
-                }));
-                // What was stored since the tail was copied must not be there twice.
-                if !none && size < limit {
-                    continue;
-                }
-                let (written, tail) = (fresh.written, fresh.number);
-                if none {
-                    let fresh = fresh
-                        .beyond(version)
-                        .into_iter()
-                        .map(|entry| Piece { place: None, entry });
-                    pieces.extend(fresh);
-                }
-                return Ok(Outputs {
-                    pieces,
-                    next,
-                    more: !none,
-                    tail,
-                    written,
-                });
-            }
-        })
-        .await
+        blocking(move || output_page(&shared, id, first_piece, max_bytes)).await
     }
 
     /// Output of all tasks as it is written.
@@ -233,5 +280,140 @@ impl Daemon {
     pub async fn sizes(&self) -> Result<Sizes, Error> {
         let store = self.shared.store.clone();
         blocking(move || Ok(store.sizes()?)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::daemon::options::Options;
+    use crate::model::{Digest, TaskSpec, When};
+    use crate::store::{Change, Insert, OutputPiece, SnapshotChange, Sqlite, Stamp};
+    use crate::store::{Stream, Update};
+    use crate::stored::encoding::to_bytes;
+    use crate::stored::status::Status;
+
+    /// A daemon whose store has a paused task with these pieces of output.
+    fn daemon(pieces: &[&str]) -> (Arc<Daemon>, TaskId, tempfile::TempDir) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = Sqlite::open(directory.path()).expect("a store");
+        let now = Stamp {
+            now: 1,
+            ahead: 0,
+            realtime: Timestamp::from_nanos(1),
+            machine: None,
+        };
+        let lease = store.claim("a test", &now, Duration::ZERO).expect("free");
+        let (id, module) = (TaskId(1), Digest::of(b"module"));
+        let status = to_bytes(&Status::default()).expect("it is encoded");
+        let blob = Change::Blob {
+            digest: module,
+            bytes: b"module".to_vec(),
+            pack: None,
+        };
+        let insert = Change::Insert(Insert {
+            id,
+            state: TaskState::Paused,
+            due: When::NEVER,
+            name: None,
+            module,
+            spec: to_bytes(&TaskSpec::default()).expect("it is encoded"),
+            status: status.clone(),
+            snapshot: None,
+        });
+        let written = |text: &&str| OutputPiece {
+            stream: Stream::Stdout,
+            time: Timestamp::from_nanos(1),
+            bytes: text.as_bytes().to_vec(),
+        };
+        let update = Change::Update(Update {
+            id,
+            expected: 1,
+            state: TaskState::Paused,
+            due: When::NEVER,
+            status,
+            spec: None,
+            snapshot: SnapshotChange::Keep,
+            output: pieces.iter().map(written).collect(),
+            output_limit: u64::MAX,
+        });
+        let changes = [blob, insert, update];
+        store.commit(&lease, &now, &changes).expect("it is stored");
+        let daemon = Daemon::start(Arc::new(store), Options::default()).expect("it starts");
+        (daemon, id, directory)
+    }
+
+    /// `Daemon::output` read page after page into one until nothing was left, so that a request for
+    /// logs collected all output in memory. Its limit held for a read of the store only.
+    #[tokio::test]
+    async fn a_page_of_output_keeps_its_limit() {
+        let pieces = ["1234", "5678", "9abc", "a piece larger than a page", "d"];
+        let (daemon, id, _directory) = daemon(&pieces);
+        let (mut pages, mut next) = (Vec::new(), 0);
+        loop {
+            let page = daemon
+                .output(id, next, 10)
+                .await
+                .expect("the store is read");
+            let bytes = page.pieces.iter().flat_map(|piece| &piece.entry.bytes);
+            pages.push(String::from_utf8(bytes.copied().collect()).expect("text"));
+            next = page.next;
+            if !page.more {
+                break;
+            }
+        }
+        let expected = ["12345678", "9abc", "a piece larger than a page", "d"];
+        assert_eq!(pages, expected);
+        let all = daemon
+            .output(id, 0, u64::MAX)
+            .await
+            .expect("the store is read");
+        assert_eq!((all.pieces.len(), all.next, all.more), (5, 5, false));
+        daemon.close().await;
+    }
+
+    /// The page of due tasks with the highest IDs was made from those that have been due for
+    /// longest, so that a list left out all others.
+    #[test]
+    fn all_due_tasks_are_on_some_page() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = Sqlite::open(directory.path()).expect("a store");
+        let now = Stamp {
+            now: 1,
+            ahead: 0,
+            realtime: Timestamp::from_nanos(1),
+            machine: None,
+        };
+        let lease = store.claim("a test", &now, Duration::ZERO).expect("free");
+        let module = Digest::of(b"module");
+        let mut changes = vec![Change::Blob {
+            digest: module,
+            bytes: b"module".to_vec(),
+            pack: None,
+        }];
+        // The higher the ID, the later the task is due; task 8 is not due yet.
+        changes.extend((1..=8).map(|id| {
+            Change::Insert(Insert {
+                id: TaskId(id),
+                state: TaskState::Hibernated,
+                due: When::steady(10 * id),
+                name: None,
+                module,
+                spec: Vec::new(),
+                status: Vec::new(),
+                snapshot: None,
+            })
+        }));
+        store.commit(&lease, &now, &changes).expect("it is stored");
+        let page = |before: Option<u64>| {
+            let page = newest_due(&store, 70, before.map(TaskId), 3).expect("the store is read");
+            page.into_iter().map(|id| id.0).collect::<BTreeSet<u64>>()
+        };
+        assert_eq!(page(None), BTreeSet::from([5, 6, 7]));
+        assert_eq!(page(Some(5)), BTreeSet::from([2, 3, 4]));
+        assert_eq!(page(Some(2)), BTreeSet::from([1]));
     }
 }

@@ -11,6 +11,9 @@ use crate::model::error::Error;
 const FIRST_AFTER: Duration = Duration::from_secs(1);
 const REPEAT_EVERY: Duration = Duration::from_secs(600);
 
+/// Finished tasks that are read from the store at once.
+const TASKS_AT_ONCE: usize = 1000;
+
 /// Runs until the daemon has been dropped.
 pub(crate) async fn run(daemon: Weak<Daemon>) {
     let mut pause = FIRST_AFTER;
@@ -42,12 +45,14 @@ impl Daemon {
             let before = now.saturating_sub(u64::try_from(retain.as_nanos()).unwrap_or(u64::MAX));
             loop {
                 let store = self.shared.store.clone();
-                let over = blocking(move || Ok(store.finished(before, 1000)?)).await?;
+                let over = blocking(move || Ok(store.finished(before, TASKS_AT_ONCE)?)).await?;
+                let mut removed = 0;
                 for (id, _) in &over {
                     // A task that a command is about to change is left for the next time.
-                    let _ = self.remove(*id).await;
+                    removed += usize::from(self.remove(*id).await.is_ok());
                 }
-                if over.len() < 1000 {
+                // If none could be removed, the next page would be the same one.
+                if over.len() < TASKS_AT_ONCE || removed == 0 {
                     break;
                 }
             }
@@ -66,5 +71,74 @@ impl Daemon {
             self.bases.forget();
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::daemon::options::Options;
+    use crate::model::{Digest, TaskId, TaskSpec, TaskState, Timestamp, When};
+    use crate::store::{Change, Insert, SnapshotChange, Sqlite, Stamp, Store, Update};
+    use crate::stored::encoding::to_bytes;
+    use crate::stored::status::Status;
+
+    /// The loop went on as long as a page was full, also if none of its tasks could be removed.
+    #[tokio::test]
+    async fn tasks_that_cannot_be_removed_do_not_keep_the_upkeep_busy() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = Sqlite::open(directory.path()).expect("a store");
+        let now = Stamp {
+            now: 1,
+            ahead: 0,
+            realtime: Timestamp::from_nanos(1),
+            machine: None,
+        };
+        let lease = store.claim("a test", &now, Duration::ZERO).expect("free");
+        let module = Digest::of(b"module");
+        let status = to_bytes(&Status::default()).expect("it is encoded");
+        let spec = to_bytes(&TaskSpec::default()).expect("it is encoded");
+        let mut changes = vec![Change::Blob {
+            digest: module,
+            bytes: b"module".to_vec(),
+            pack: None,
+        }];
+        for id in (1..=TASKS_AT_ONCE as u64).map(TaskId) {
+            changes.push(Change::Insert(Insert {
+                id,
+                state: TaskState::Paused,
+                due: When::NEVER,
+                name: None,
+                module,
+                spec: spec.clone(),
+                status: status.clone(),
+                snapshot: None,
+            }));
+            changes.push(Change::Update(Update {
+                id,
+                expected: 1,
+                state: TaskState::Exited,
+                due: When::NEVER,
+                status: status.clone(),
+                spec: None,
+                snapshot: SnapshotChange::Keep,
+                output: Vec::new(),
+                output_limit: 0,
+            }));
+        }
+        store.commit(&lease, &now, &changes).expect("it is stored");
+        let options = Options {
+            retain: Some(Duration::ZERO),
+            ..Options::default()
+        };
+        let daemon = Daemon::start(Arc::new(store), options).expect("it starts");
+        // A daemon that is closed removes nothing.
+        daemon.close().await;
+        let tidied = tokio::time::timeout(Duration::from_secs(60), daemon.tidy()).await;
+        tidied.expect("it ends").expect("the store is read");
+        let task = daemon.task(TaskId(1)).await.expect("it was not removed");
+        assert_eq!(task.state, TaskState::Exited);
     }
 }

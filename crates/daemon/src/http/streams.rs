@@ -22,8 +22,8 @@ use super::wire::{Moved, Output, read_time};
 use crate::daemon::info::Piece;
 use crate::model::{TaskId, Timestamp};
 
-/// Bytes of output that are read from the store at once.
-const OUTPUT_BYTES_AT_ONCE: u64 = 1 << 20;
+/// The most bytes of output that are read from the store at once.
+const OUTPUT_PAGE_BYTES: u64 = 1 << 20;
 
 /// Which output.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -100,7 +100,7 @@ impl Writer {
         let mut from = from;
         let mut last = self.tail.map(LastLines::new);
         let (tail, written) = loop {
-            let Ok(outputs) = daemon.output(self.id, from, OUTPUT_BYTES_AT_ONCE).await else {
+            let Ok(outputs) = daemon.output(self.id, from, OUTPUT_PAGE_BYTES).await else {
                 return;
             };
             from = outputs.next;
@@ -135,7 +135,14 @@ impl Writer {
                 Ok(new) if new.id == self.id => {
                     let known = new.tail == tail && new.written <= written;
                     let entry = new.entry;
-                    if !known && !self.send(Piece { place: None, entry }).await {
+                    if !known
+                        && !self
+                            .send(Piece {
+                                sequence: None,
+                                entry,
+                            })
+                            .await
+                    {
                         return;
                     }
                 }

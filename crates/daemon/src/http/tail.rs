@@ -82,7 +82,7 @@ mod tests {
 
     fn piece(text: &str) -> Piece {
         Piece {
-            place: None,
+            sequence: None,
             entry: OutputPiece {
                 stream: Stream::Stdout,
                 time: Timestamp::EPOCH,

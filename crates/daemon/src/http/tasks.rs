@@ -76,6 +76,7 @@ pub(super) async fn list(
         name: query.name,
         before,
         limit,
+        ..Filter::default()
     };
     let (infos, next) = served.daemon.list(filter).await?;
     let next = next.map(|id| id.0);

@@ -170,7 +170,7 @@ impl Daemon {
             loop {
                 let some = shared.store.output(id, from, OUTPUT_BYTES_AT_ONCE)?;
                 let Some(last) = some.last() else { break };
-                from = last.place + 1;
+                from = last.sequence + 1;
                 output.extend(some.into_iter().map(|stored| OfferedPiece {
                     error: stored.piece.stream == Stream::Stderr,
                     time: stored.piece.time,

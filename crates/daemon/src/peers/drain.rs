@@ -45,9 +45,9 @@ impl Peers {
                     TaskState::Hibernated,
                     TaskState::Paused,
                 ],
-                name: None,
                 before,
                 limit: 1000,
+                ..Filter::default()
             };
             let (page, next) = self.daemon.list(filter).await?;
             tasks.extend(page.into_iter().map(|task| task.id));

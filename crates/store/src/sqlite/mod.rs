@@ -265,8 +265,13 @@ impl Store for Sqlite {
         self.read(|reader| read::finished(reader, before, limit))
     }
 
-    fn output(&self, id: TaskId, from: u64, limit: u64) -> Result<Vec<StoredPiece>, Error> {
-        self.read(|reader| read::output(reader, id, from, limit))
+    fn output(
+        &self,
+        id: TaskId,
+        first_piece: u64,
+        max_bytes: u64,
+    ) -> Result<Vec<StoredPiece>, Error> {
+        self.read(|reader| read::output(reader, id, first_piece, max_bytes))
     }
 
     fn move_record(&self, id: MoveId) -> Result<Option<MoveRecord>, Error> {

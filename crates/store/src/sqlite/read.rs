@@ -148,13 +148,20 @@ pub(super) fn list(reader: &Connection, filter: &Filter) -> rusqlite::Result<Vec
         None => "",
     };
     values.push(Value::from(filter.limit as i64));
-    reader
-        .prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM tasks t WHERE t.id < ? {wanted} {named}
-             ORDER BY t.id DESC LIMIT ?"
-        ))?
-        .query_map(rusqlite::params_from_iter(values), row)?
-        .collect()
+    let mut statement = reader.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM tasks t WHERE t.id < ? {wanted} {named}
+         ORDER BY t.id DESC LIMIT ?"
+    ))?;
+    let (mut found, mut spec_bytes) = (Vec::new(), 0);
+    for row in statement.query_map(rusqlite::params_from_iter(values), row)? {
+        let row = row?;
+        spec_bytes += row.spec.len();
+        found.push(row);
+        if filter.spec_bytes.is_some_and(|most| spec_bytes >= most) {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 pub(super) fn due(
@@ -323,23 +330,24 @@ pub(super) fn finished(
 pub(super) fn output(
     reader: &Connection,
     id: TaskId,
-    from: u64,
-    limit: u64,
+    first_piece: u64,
+    max_bytes: u64,
 ) -> rusqlite::Result<Vec<StoredPiece>> {
     let mut statement = reader.prepare_cached(
-        "SELECT place, stream, time, bytes FROM output WHERE task = ?1 AND place >= ?2 ORDER BY place",
+        "SELECT sequence, stream, time, bytes FROM output
+         WHERE task = ?1 AND sequence >= ?2 ORDER BY sequence",
     )?;
-    let mut rows = statement.query([signed(id.0), signed(from)])?;
+    let mut rows = statement.query([signed(id.0), signed(first_piece)])?;
     let mut found = Vec::new();
     let mut size = 0;
     while let Some(sql) = rows.next()? {
         let bytes: Vec<u8> = sql.get(3)?;
         size += bytes.len() as u64;
-        if size > limit && !found.is_empty() {
+        if size > max_bytes && !found.is_empty() {
             break;
         }
         found.push(StoredPiece {
-            place: unsigned(sql.get(0)?),
+            sequence: unsigned(sql.get(0)?),
             piece: OutputPiece {
                 stream: stream_of(1, sql.get(1)?)?,
                 time: Timestamp::from_nanos(unsigned(sql.get(2)?)),

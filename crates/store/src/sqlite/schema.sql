@@ -72,13 +72,14 @@ CREATE TABLE walls (
 
 CREATE TABLE output (
   task INTEGER NOT NULL,
-  place INTEGER NOT NULL,
+  -- Counts the task's pieces from 0.
+  sequence INTEGER NOT NULL,
   -- 1 is standard output, 2 is standard error.
   stream INTEGER NOT NULL CHECK (stream IN (1, 2)),
   -- Since the Unix epoch.
   time INTEGER NOT NULL,
   bytes BLOB NOT NULL,
-  PRIMARY KEY (task, place)
+  PRIMARY KEY (task, sequence)
 ) WITHOUT ROWID;
 
 -- What is remembered of tasks that move from one store to another.

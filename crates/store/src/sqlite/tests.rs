@@ -136,6 +136,29 @@ fn a_change_of_another_version_changes_nothing() {
     assert!(store.output(TaskId(1), 0, 10).expect("reads").is_empty());
 }
 
+/// A page of a thousand tasks with 2 MiB of arguments each would take 2 GiB of memory.
+#[test]
+fn a_list_ends_at_its_bytes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, lease) = store(folder.path());
+    let batch: Vec<Change> = (1..=5).map(|id| insert(id, None, None)).collect();
+    store.commit(&lease, &at(2), &batch).expect("commits");
+    let listed = |spec_bytes| {
+        let filter = Filter {
+            limit: 100,
+            spec_bytes,
+            ..Filter::default()
+        };
+        let rows = store.list(&filter).expect("reads").into_iter();
+        rows.map(|row| row.id.0).collect::<Vec<_>>()
+    };
+    let one = b"spec".len();
+    assert_eq!(listed(None), [5, 4, 3, 2, 1]);
+    assert_eq!(listed(Some(2 * one)), [5, 4]);
+    assert_eq!(listed(Some(2 * one + 1)), [5, 4, 3]);
+    assert_eq!(listed(Some(1)), [5], "a page has one task at least");
+}
+
 #[test]
 fn a_name_belongs_to_one_task() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -207,7 +230,7 @@ fn old_output_goes_first() {
     }
     let kept = store.output(TaskId(1), 0, 10_000).expect("reads");
     assert_eq!(kept.len(), 10, "100 bytes are kept");
-    assert_eq!(kept[0].place, 20);
+    assert_eq!(kept[0].sequence, 20);
     let row = store.task(TaskId(1)).expect("reads").expect("is there");
     assert_eq!(row.log_bytes, 100);
 }

@@ -370,10 +370,10 @@ impl Writer<'_> {
         let mut statement = self
             .transaction
             .prepare_cached("INSERT INTO output VALUES (?1, ?2, ?3, ?4, ?5)")?;
-        for (place, piece) in (first..).zip(output) {
+        for (sequence, piece) in (first..).zip(output) {
             statement.execute(params![
                 id,
-                place,
+                sequence,
                 stream_number(piece.stream),
                 signed(piece.time.as_nanos()),
                 piece.bytes
@@ -388,7 +388,7 @@ impl Writer<'_> {
         let mut last = None;
         {
             let mut statement = self.transaction.prepare_cached(
-                "SELECT place, length(bytes) FROM output WHERE task = ?1 ORDER BY place",
+                "SELECT sequence, length(bytes) FROM output WHERE task = ?1 ORDER BY sequence",
             )?;
             let mut rows = statement.query([id])?;
             while dropped < excess
@@ -400,7 +400,7 @@ impl Writer<'_> {
         }
         if let Some(last) = last {
             self.transaction
-                .prepare_cached("DELETE FROM output WHERE task = ?1 AND place <= ?2")?
+                .prepare_cached("DELETE FROM output WHERE task = ?1 AND sequence <= ?2")?
                 .execute([id, last])?;
             self.transaction
                 .prepare_cached("UPDATE tasks SET log_bytes = log_bytes - ?2 WHERE id = ?1")?

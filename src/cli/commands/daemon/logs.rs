@@ -102,7 +102,7 @@ mod tests {
         let mut timestamps = Timetimestamps::default();
         let mut stamped = |stream, time: &str, text: &str| {
             let output = wire::Output {
-                place: None,
+                sequence: None,
                 stream,
                 time: time.into(),
                 text: Some(text.into()),

@@ -11,9 +11,9 @@ use crate::store::Stream;
 /// A piece of output: `text` where it is UTF-8, else `base64`.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Output {
-    /// Counts the task's stored pieces from 0; left out where it is not stored yet.
+    /// Counts the task's stored pieces from 0; omitted while the piece is not stored yet.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub place: Option<u64>,
+    pub sequence: Option<u64>,
     /// `stdout` or `stderr`.
     #[schema(value_type = String)]
     pub stream: Stream,
@@ -34,7 +34,7 @@ impl From<Piece> for Output {
             Err(error) => (None, Some(BASE64_STANDARD.encode(error.as_bytes()))),
         };
         Self {
-            place: piece.place,
+            sequence: piece.sequence,
             stream: piece.entry.stream,
             time: time(piece.entry.time),
             text,
