@@ -27,6 +27,8 @@ struct State {
     connections: u64,
     /// Those that were made after the gate was armed: they alone are counted and stopped.
     armed: std::ops::Range<u64>,
+    /// Connections that carry nothing, and stay open.
+    stalled: std::ops::Range<u64>,
 }
 
 struct Plan {
@@ -91,6 +93,19 @@ impl Gate {
         told
     }
 
+    /// Lets nothing through on so many connections from the next one on. Gives the number of that.
+    pub fn stall(&self, count: u64) -> u64 {
+        let mut state = self.shared.state.lock().expect("no panic");
+        let next = state.connections + 1;
+        state.stalled = next..next.saturating_add(count);
+        next
+    }
+
+    /// How many connections there have been.
+    pub fn connections(&self) -> u64 {
+        self.shared.state.lock().expect("no panic").connections
+    }
+
     /// Closes what was made since it was armed, and lets everything through again. Gives how many records had come.
     pub fn open(&self) -> usize {
         let mut state = self.shared.state.lock().expect("no panic");
@@ -122,6 +137,9 @@ impl Shared {
             let mut stops = false;
             {
                 let mut state = self.state.lock().expect("no panic");
+                if state.stalled.contains(&number) {
+                    continue;
+                }
                 let counted = state.armed.contains(&number);
                 if counted && state.plan.is_none() {
                     return close(&from, &to);

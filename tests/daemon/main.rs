@@ -25,6 +25,7 @@ mod faults;
 mod flags;
 mod full;
 mod gate;
+mod halted;
 mod json;
 mod large;
 mod limits;

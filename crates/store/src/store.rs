@@ -156,6 +156,9 @@ pub trait Store: Send + Sync {
     /// What is remembered of all moves, but for those after which the task is ours.
     fn open_moves(&self) -> Result<Vec<MoveRecord>, Error>;
 
+    /// The same of one task's moves.
+    fn open_moves_of(&self, task: TaskId) -> Result<Vec<MoveRecord>, Error>;
+
     /// Gives the disk back some of the room that is not used any more, for about so long. Says
     /// whether there is more to give back.
     fn shrink(&self, patience: Duration) -> Result<bool, Error>;

@@ -280,6 +280,15 @@ impl Daemon {
         blocking(move || Ok(store.open_moves()?)).await
     }
 
+    /// The moves of a task that have not ended for both daemons.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn open_moves_of(&self, id: TaskId) -> Result<Vec<MoveRecord>, Error> {
+        let store = self.shared.store.clone();
+        blocking(move || Ok(store.open_moves_of(id)?)).await
+    }
+
     /// A move as it is remembered now, if it has not ended.
     ///
     /// # Errors

@@ -72,9 +72,8 @@ impl Peers {
 
     /// The move of a task that no daemon runs now.
     async fn undecided(&self, id: TaskId) -> Result<(MoveRecord, MoveNote), Error> {
-        for listed in self.daemon.open_moves().await? {
-            if listed.task == id
-                && is_undecided(&listed)
+        for listed in self.daemon.open_moves_of(id).await? {
+            if is_undecided(&listed)
                 && !self.daemon.is_moving(id)
                 && let Some(open) = self.daemon.open_move(listed.id).await?
                 && is_undecided(&open.0)

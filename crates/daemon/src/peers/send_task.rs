@@ -138,15 +138,14 @@ impl Peers {
 
     /// Ends the moves of the task to this target that were cut short. Until then the target holds
     /// the task under its name, and would refuse the same name.
-    async fn drop_returned(self: &Arc<Self>, link: &Link, id: TaskId) -> Result<(), Error> {
-        for listed in self.daemon.open_moves().await? {
-            if listed.task != id || listed.peer != link.fingerprint {
-                continue;
-            }
-            if let Some((record, note)) = self.daemon.open_move(listed.id).await?
+    async fn drop_returned(&self, link: &mut Link, id: TaskId) -> Result<(), Error> {
+        for listed in self.daemon.open_moves_of(id).await? {
+            if listed.peer == link.fingerprint
+                && let Some((record, note)) = self.daemon.open_move(listed.id).await?
                 && record.phase == MovePhase::Returned
+                && self.settle_over(link, &record, &note).await?
             {
-                self.settle_one(&record, &note).await?;
+                self.why_open.forget(record.id);
             }
         }
         Ok(())

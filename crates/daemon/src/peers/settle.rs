@@ -170,6 +170,17 @@ impl Peers {
             return Err(PeerError::NoPeer(record.peer.to_string()).into());
         }
         let mut link = Link::open(self, &note.address, Some(record.peer)).await?;
+        self.settle_over(&mut link, record, note).await
+    }
+
+    /// The same over a link to the other daemon.
+    pub(super) async fn settle_over(
+        &self,
+        link: &mut Link,
+        record: &MoveRecord,
+        note: &MoveNote,
+    ) -> Result<bool, Error> {
+        let id = record.id;
         match record.phase {
             MovePhase::Returned => match link.ask(&Request::Drop(id), &[], ANSWER_TIMEOUT).await? {
                 Answer::Done => self.daemon.forget_move(id).await?,
@@ -187,10 +198,10 @@ impl Peers {
                 answer => return Err(link.unexpected(answer).into()),
             },
             MovePhase::Given => {
-                self.confirmed(&mut link, id).await?;
+                self.confirmed(link, id).await?;
                 link.ask(&Request::Settled(id), &[], ANSWER_TIMEOUT).await?;
             }
-            MovePhase::Held => match self.standing(&mut link, record).await? {
+            MovePhase::Held => match self.standing(link, record).await? {
                 Answer::MoveState(MoveState::Given) => {
                     self.daemon.take_held(id, record.peer).await?;
                 }

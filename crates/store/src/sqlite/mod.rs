@@ -282,6 +282,10 @@ impl Store for Sqlite {
         self.read(read::open_moves)
     }
 
+    fn open_moves_of(&self, task: TaskId) -> Result<Vec<MoveRecord>, Error> {
+        self.read(|reader| read::open_moves_of(reader, task))
+    }
+
     fn shrink(&self, patience: Duration) -> Result<bool, Error> {
         self.change(|writer| {
             Ok(shrink::shrink(

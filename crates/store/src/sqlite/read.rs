@@ -383,3 +383,15 @@ pub(super) fn open_moves(reader: &Connection) -> rusqlite::Result<Vec<MoveRecord
         .query_map([phase_number(MovePhase::Taken)], one_move)?
         .collect()
 }
+
+pub(super) fn open_moves_of(
+    reader: &Connection,
+    task: TaskId,
+) -> rusqlite::Result<Vec<MoveRecord>> {
+    reader
+        .prepare_cached(&format!(
+            "{MOVES} WHERE task = ?1 AND phase <> ?2 ORDER BY id"
+        ))?
+        .query_map((signed(task.0), phase_number(MovePhase::Taken)), one_move)?
+        .collect()
+}

@@ -91,6 +91,7 @@ CREATE TABLE moves (
   peer BLOB NOT NULL,
   note BLOB NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX moves_task ON moves (task);
 
 -- Snapshots of large guests, in chunks. The upper bits of a chunk's number are its pack, the lower 20
 -- its place in the pack. A pack belongs to one task or to one blob. When that names another pack or is

@@ -361,9 +361,13 @@ fn a_step_of_a_move_is_whole() {
         store.open_moves().expect("reads"),
         [record(MovePhase::Held)]
     );
+    let moves_of = |id| store.open_moves_of(TaskId(id)).expect("reads");
+    assert_eq!(moves_of(1), [record(MovePhase::Held)]);
+    assert!(moves_of(2).is_empty());
     let taken = step(Change::Update(update(1, 1)), MovePhase::Taken, Vec::new());
     store.commit(&lease, &at(4), &[taken]).expect("commits");
     assert!(store.open_moves().expect("reads").is_empty());
+    assert!(store.open_moves_of(TaskId(1)).expect("reads").is_empty());
     let forget = Change::Move(MoveChange {
         change: None,
         output: Vec::new(),
