@@ -90,7 +90,7 @@ fn a_target_that_has_lost_what_it_held_gives_it_back() {
             // It has confirmed that it has the task: what is lost then is lost.
             break;
         }
-        reclaimed += usize::from(unsettled.iter().any(|open| open["step"] == "given"));
+        reclaimed += usize::from(unsettled.iter().any(|open| open["phase"] == "committed"));
         match &older {
             Some(older) => set_back(b.data.path(), older.path()),
             None => forget(b.data.path()),
@@ -220,7 +220,7 @@ fn a_task_that_is_there_twice_is_found_out() {
     b.kill();
     a.start();
     a.goes_on(id);
-    assert_eq!(a.moves()[0]["step"], "returned");
+    assert_eq!(a.moves()[0]["phase"], "aborted");
     b.start();
     let why = a.set_aside(id);
     let resume = format!("resume {id}");

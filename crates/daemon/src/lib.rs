@@ -64,7 +64,7 @@ pub use self::{
     metrics::Metrics,
     moving::{
         decision::{MoveQuestion, MoveState},
-        note::MoveNote,
+        details::MoveDetails,
         offer::{Formats, MoveInquiry, TaskOffer},
         target::{BlobKind, InquiryAnswer, PeerGrants},
     },

@@ -11,7 +11,7 @@
 //!    `---------------------------------------'
 //!   Running --exit--> Exited      any but the last two --fail--> Failed
 //!   Exited, Failed --rearm--> Hibernated, where the task has a schedule
-//!   any but the last two --give--> Moving --given--> Moved, to another daemon's store
+//!   any but the last two --move--> Moving --commit--> Moved, to another daemon's store
 //!                                    `--hibernate, pause--> as it was: it stays
 //!   Arriving --hibernate, pause--> from another daemon's store: it is ours
 //!   Moved --rearm--> Hibernated, where the other daemon says that it has lost it
@@ -117,9 +117,9 @@ pub enum Event {
     /// Its schedule starts it anew at a later time, or it is back from a daemon that has lost it.
     Rearm,
     /// Its snapshot is stored, and it is to go to another daemon.
-    Give,
+    Move,
     /// The other daemon holds it, and it is that one's from now on.
-    Given,
+    CommitMove,
 }
 
 impl TaskState {
@@ -153,8 +153,8 @@ impl TaskState {
             (Running, Event::Exit) => Exited,
             (Ready | Running | Parked | Hibernated | Paused, Event::Fail) => Failed,
             (Exited | Failed | Moved, Event::Rearm) => Hibernated,
-            (Ready | Running | Parked | Hibernated | Paused, Event::Give) => Moving,
-            (Moving, Event::Given) => Moved,
+            (Ready | Running | Parked | Hibernated | Paused, Event::Move) => Moving,
+            (Moving, Event::CommitMove) => Moved,
             _ => return None,
         })
     }
@@ -213,8 +213,8 @@ mod tests {
         Event::Exit,
         Event::Fail,
         Event::Rearm,
-        Event::Give,
-        Event::Given,
+        Event::Move,
+        Event::CommitMove,
     ];
 
     #[test]

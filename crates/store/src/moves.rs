@@ -16,38 +16,39 @@ pub enum RecordChange {
 pub struct MoveRecord {
     /// Both daemons know the move by this.
     pub id: MoveId,
-    /// The task, by its number in this store.
+    /// The task, by its ID in this store.
     pub task: TaskId,
     /// How far the move has come.
     pub phase: MovePhase,
     /// The fingerprint of the other daemon.
     pub peer: Digest,
     /// What else is known of the move, as the daemon encodes it.
-    pub note: Vec<u8>,
+    pub details: Vec<u8>,
 }
 
-/// How far a move has come. The source has the first three, the target has the others.
+/// How far a move has come: a commit in two phases, in which the source decides. The source has the
+/// first three phases, the target has the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MovePhase {
-    /// Source: the task has been stopped, and may have been offered.
-    Giving,
-    /// Source: the task stays here; the target may hold a copy, and has to be told.
-    Returned,
-    /// Source: the task is the target's, which may have to be told.
-    Given,
-    /// Target: a copy of the task is here, and is not ours yet.
-    Held,
-    /// Target: the task is ours; the source may ask whether we know that.
-    Taken,
+    /// Source: the task has been stopped, and may have been offered. The outcome is open.
+    Preparing,
+    /// Source: the task stays here. The target may have a copy, which it has to discard.
+    Aborted,
+    /// Source: the task is the target's, which may not know that yet.
+    Committed,
+    /// Target: a copy of the task is here. Only the source knows whether the task is ours.
+    Prepared,
+    /// Target: the task is ours. The source may still ask whether we know that.
+    Accepted,
 }
 
 impl MovePhase {
     /// All phases, in the order of their numbers in a store.
     pub const ALL: [Self; 5] = [
-        Self::Giving,
-        Self::Returned,
-        Self::Given,
-        Self::Held,
-        Self::Taken,
+        Self::Preparing,
+        Self::Aborted,
+        Self::Committed,
+        Self::Prepared,
+        Self::Accepted,
     ];
 }

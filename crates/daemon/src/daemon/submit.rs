@@ -311,7 +311,7 @@ impl Daemon {
     /// # Errors
     /// Where the task has not been asleep yet.
     pub async fn export(&self, id: TaskId) -> Result<Vec<u8>, Error> {
-        self.ask(id, Ask::Settle).await?;
+        self.ask(id, Ask::Checkpoint).await?;
         let (shared, programs, bases) = (
             self.shared.clone(),
             self.programs.clone(),

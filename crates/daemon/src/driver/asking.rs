@@ -98,7 +98,7 @@ impl Driver {
             Ok(Some(planned)) => {
                 if let Some(live) = self.live.get_mut(&id) {
                     let begun = match &command.ask {
-                        Ask::Move(step) => step.step != MoveStep::Give,
+                        Ask::Move(step) => step.step != MoveStep::Stop,
                         Ask::Reschedule => true,
                         _ => false,
                     };
@@ -160,7 +160,7 @@ impl Driver {
         }
     }
 
-    pub(super) fn is_settled(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         self.storing == 0 && self.live.is_empty()
     }
 }
@@ -169,11 +169,11 @@ impl Command {
     /// What the command wants of a task that is in memory.
     fn want(&self, state: TaskState) -> Result<Want, Refused> {
         match &self.ask {
-            Ask::Move(step) if step.step == MoveStep::Give => Ok(Want::Give),
+            Ask::Move(step) if step.step == MoveStep::Stop => Ok(Want::Move),
             Ask::Move(_) => Err(self.not_while(state)),
             Ask::Pause => Ok(Want::Pause),
             Ask::Kill => Ok(Want::Kill),
-            Ask::Settle | Ask::Reschedule => Ok(Want::Settle),
+            Ask::Checkpoint | Ask::Reschedule => Ok(Want::Checkpoint),
             Ask::Resume(_) | Ask::Start => Err(self.not_while(state)),
             Ask::Remove => Err(self.not_while(state)),
         }

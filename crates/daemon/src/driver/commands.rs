@@ -31,7 +31,7 @@ pub(crate) enum Ask {
     /// End the task.
     Kill,
     /// Store the task's state as it is now, and let the task go on.
-    Settle,
+    Checkpoint,
     /// The wall clock has been set: compute anew when the task's schedule starts it.
     Reschedule,
     /// Remove the task, with its output.
@@ -63,7 +63,7 @@ impl Command {
     /// task that was removed.
     pub(crate) fn is_done(&self, state: Option<TaskState>) -> bool {
         match &self.ask {
-            Ask::Settle | Ask::Reschedule => true,
+            Ask::Checkpoint | Ask::Reschedule => true,
             Ask::Pause => state == Some(TaskState::Paused),
             Ask::Resume(_) | Ask::Start => state == Some(TaskState::Hibernated),
             Ask::Kill => state == Some(TaskState::Failed),
@@ -78,7 +78,7 @@ impl Command {
             Ask::Resume(_) => "resumed",
             Ask::Start => "started; only one that waits for its first start or its next can be",
             Ask::Kill => "killed",
-            Ask::Settle => "suspended",
+            Ask::Checkpoint => "suspended",
             Ask::Reschedule => "scheduled anew",
             Ask::Remove => "removed; kill it first",
             Ask::Move(step) => step.words(),
@@ -121,11 +121,11 @@ impl Command {
     ) -> Result<Option<PlannedChange>, Error> {
         // The other daemon of a move counts on the task.
         let moves = matches!(row.state, TaskState::Moving | TaskState::Arriving);
-        let given = stored.status.moved_to.is_some_and(|to| !to.settled);
+        let unconfirmed = stored.status.moved_to.is_some_and(|to| !to.confirmed);
         match (&self.ask, stored.damage) {
-            (Ask::Settle | Ask::Reschedule, _) => Ok(None),
+            (Ask::Checkpoint | Ask::Reschedule, _) => Ok(None),
             (Ask::Move(step), _) => step.change(row, time).map(Some),
-            (Ask::Remove, _) if moves || given => Err(self.not_while(row.state).into()),
+            (Ask::Remove, _) if moves || unconfirmed => Err(self.not_while(row.state).into()),
             (Ask::Remove, _) => Ok(Some(removed(row))),
             (_, Some(damage)) => Err(damage.into()),
             (_, None) => Ok(None),
@@ -151,9 +151,9 @@ impl Command {
         status.changed = time.wall();
         let mut spec = None;
         let (event, due, snapshot) = match &self.ask {
-            Ask::Settle | Ask::Reschedule => return Ok(None),
+            Ask::Checkpoint | Ask::Reschedule => return Ok(None),
             Ask::Move(step) => return step.change(row, time).map(Some),
-            Ask::Remove if status.moved_to.as_ref().is_some_and(|to| !to.settled) => {
+            Ask::Remove if status.moved_to.as_ref().is_some_and(|to| !to.confirmed) => {
                 return Err(refused());
             }
             Ask::Remove if row.state.is_final() || row.state == TaskState::Paused => {
@@ -175,9 +175,9 @@ impl Command {
                     status.wall = Some(next);
                 }
                 if !more.is_empty() {
-                    let mut given = stored.spec;
-                    given.take(more);
-                    spec = Some(to_named_bytes(&given)?);
+                    let mut merged = stored.spec;
+                    merged.take(more);
+                    spec = Some(to_named_bytes(&merged)?);
                 }
                 (
                     Event::Resume,

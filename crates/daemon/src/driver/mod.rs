@@ -117,11 +117,11 @@ pub(super) struct Answered {
 enum Want {
     Nothing,
     /// Store its state, and let it go on.
-    Settle,
+    Checkpoint,
     Pause,
     Kill,
     /// Stop it, to move it to another daemon.
-    Give,
+    Move,
 }
 
 /// A task on which something is being done.
@@ -257,7 +257,7 @@ impl Driver {
             self.dispatch();
             self.relieve_memory();
             self.make_room();
-            if self.closing.is_some() && self.is_settled() {
+            if self.closing.is_some() && self.is_idle() {
                 break;
             }
             let patience = self.patience();

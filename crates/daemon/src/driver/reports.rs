@@ -173,10 +173,10 @@ impl Driver {
         let state = match self.live.get(&guest.id).map(|live| live.want) {
             None => return,
             Some(Want::Pause) => TaskState::Paused,
-            Some(Want::Give) => TaskState::Moving,
+            Some(Want::Move) => TaskState::Moving,
             // A killed guest is stepped once more; that step fails at once with the reason.
             Some(Want::Kill) => return self.pool.send(WorkerJob::Step(guest)),
-            Some(Want::Settle | Want::Nothing) => TaskState::Hibernated,
+            Some(Want::Checkpoint | Want::Nothing) => TaskState::Hibernated,
         };
         self.pool.send(WorkerJob::Freeze(guest, state));
     }

@@ -27,13 +27,13 @@ impl Driver {
             live.busy = true;
         }
         let (state, due) = (update.state, update.due);
-        let given = match state == TaskState::Moving {
+        let task_move = match state == TaskState::Moving {
             true => self.asked_move(id),
             false => None,
         };
-        let change = match given {
+        let change = match task_move {
             None => Change::Update(update),
-            Some(given) => match given.given(update) {
+            Some(task_move) => match task_move.frozen_change(update) {
                 Ok(change) => change,
                 Err(error) => {
                     let error = format!("it cannot be moved: {error}");
@@ -50,7 +50,7 @@ impl Driver {
     fn asked_move(&self, id: TaskId) -> Option<&TaskMove> {
         let asked = &self.live.get(&id)?.asked;
         asked.iter().find_map(|command| match &command.ask {
-            Ask::Move(given) if given.step == MoveStep::Give => Some(&**given),
+            Ask::Move(task_move) if task_move.step == MoveStep::Stop => Some(&**task_move),
             _ => None,
         })
     }
@@ -155,7 +155,7 @@ impl Driver {
         match result {
             Ok(Verdict::Done) => {}
             Ok(_) => {
-                log::error!("task {id}: was changed by somebody else; this copy is given up");
+                log::error!("task {id}: was changed by somebody else; this copy is discarded");
                 self.shared.sockets.drop_kept(id);
                 return self.release(id, When::NEVER);
             }
@@ -239,8 +239,8 @@ impl Driver {
             (_, TaskState::Paused) => &[Event::Pause],
             (_, TaskState::Exited) => &[Event::Exit],
             (_, TaskState::Failed) => &[Event::Fail],
-            (_, TaskState::Moving) => &[Event::Give],
-            (_, TaskState::Moved) => &[Event::Given],
+            (_, TaskState::Moving) => &[Event::Move],
+            (_, TaskState::Moved) => &[Event::CommitMove],
             _ => &[],
         };
         for event in events {

@@ -8,30 +8,31 @@ use utoipa::ToSchema;
 use super::answers::{Answer, Body, Path, ServedState, find, known_peers};
 use super::descriptions::{CONFLICT, TASK, UNREACHED};
 use super::wire::{Problem, time};
-use crate::peers::open_moves::{OpenMove, is_undecided};
+use crate::moving::decision::TaskLocation;
+use crate::peers::open_moves::{OpenMove, is_in_doubt};
 use crate::store::MovePhase;
 
 /// A move that has not ended for both sides.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Open {
-    /// The task's number here.
+    /// The task's ID here.
     pub task: u64,
     /// Its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// How far it has come: `giving`, `returned` (it stays here, and the other daemon has to be
-    /// told), `given` (it is the other daemon's, which has not confirmed it) or `held` (it came
-    /// from there, and is not given up there yet).
-    pub step: String,
+    /// How far it has come. At the source: `preparing`, `aborted` (the task stays here, and the
+    /// target has to be told) or `committed` (the task is the target's, which has not confirmed
+    /// it). At the target: `prepared` (the source has not said whether the task is ours).
+    pub phase: String,
     /// The name of the other daemon, or its fingerprint where it is not known any more.
     pub peer: String,
     /// Where that is.
     pub address: String,
-    /// The task's number there, where it is known.
+    /// The task's ID there, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub theirs: Option<u64>,
-    /// Nobody runs the task until the two daemons have spoken, or until it is decided.
-    pub undecided: bool,
+    pub peer_task: Option<u64>,
+    /// No daemon runs the task until the two have reached each other, or until an operator decides.
+    pub in_doubt: bool,
     /// Since when the task is as it is.
     pub since: String,
     /// Why it is still open.
@@ -43,7 +44,8 @@ pub struct Open {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Decide {
-    /// It is here, and goes on; else it is the other daemon's, and what is here of it goes.
+    /// The task is here, and continues. Otherwise it is the other daemon's, and what is left of it here
+    /// is deleted.
     pub keep: bool,
     /// Decide although the other daemon does not answer.
     #[serde(default)]
@@ -53,9 +55,9 @@ pub struct Decide {
 /// What has become of the task.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Decided {
-    /// Its number here.
+    /// Its ID here.
     pub task: u64,
-    /// It is here, and goes on.
+    /// The task is here, and continues.
     pub kept: bool,
     /// The other daemon did not answer: it was decided without it.
     pub forced: bool,
@@ -63,21 +65,23 @@ pub struct Decided {
 
 impl From<OpenMove> for Open {
     fn from(open: OpenMove) -> Self {
-        let OpenMove { record, note, .. } = open;
+        let OpenMove {
+            record, details, ..
+        } = open;
         Self {
             task: record.task.0,
             name: open.name,
-            step: match record.phase {
-                MovePhase::Giving => "giving",
-                MovePhase::Returned => "returned",
-                MovePhase::Given => "given",
-                MovePhase::Held | MovePhase::Taken => "held",
+            phase: match record.phase {
+                MovePhase::Preparing => "preparing",
+                MovePhase::Aborted => "aborted",
+                MovePhase::Committed => "committed",
+                MovePhase::Prepared | MovePhase::Accepted => "prepared",
             }
             .into(),
             peer: open.peer.unwrap_or_else(|| record.peer.to_string()),
-            address: note.address,
-            theirs: Some(note.theirs).filter(|theirs| *theirs != 0),
-            undecided: is_undecided(&record),
+            address: details.address,
+            peer_task: Some(details.peer_task).filter(|id| *id != 0),
+            in_doubt: is_in_doubt(&record),
             since: time(open.since),
             why: open.why,
         }
@@ -107,10 +111,14 @@ pub(super) async fn decide(
 ) -> Answer<Json<Decided>> {
     let peers = known_peers(&served)?.clone();
     let id = find(&served, &id).await?;
-    let decision = peers.decide(id, wanted.keep, wanted.force).await?;
+    let decision = match wanted.keep {
+        true => TaskLocation::Here,
+        false => TaskLocation::There,
+    };
+    let outcome = peers.decide(id, decision, wanted.force).await?;
     Ok(Json(Decided {
         task: id.0,
-        kept: decision.kept,
-        forced: decision.forced,
+        kept: outcome.location == TaskLocation::Here,
+        forced: outcome.forced,
     }))
 }

@@ -1,15 +1,19 @@
-//! What becomes of a task when source and target cannot reach each other: how a move stands, for
-//! the daemon that asks, and what an operator decides where the other daemon does not come back.
+//! Open moves whose two daemons cannot reach each other: the source's answer to the target's question
+//! for the state of a move ([`Daemon::move_state`]), and an operator's decision
+//! ([`Daemon::decide`]).
 //!
 //! ```text
-//!   target  [Held]   keep --> [Taken], noted as decided      a source that comes back is told: it is ours
-//!                    drop --> (nothing)                      a source that gave it up is told: it is lost here
-//!   source  [Given]  keep --> [Returned], noted as decided   a target that comes back is told to drop it
-//!                    drop --> (nothing), its snapshot goes
+//!   daemon  phase      decision  the store afterwards             when the other daemon is back
+//!   target  Prepared   keep      Accepted, with the time          it answers the source: Accepted
+//!   target  Prepared   drop      task and record are deleted      it answers the source: Unknown; a
+//!                                                                 source that has committed the move
+//!                                                                 then reclaims the task
+//!   source  Committed  keep      Aborted, with the time           it tells the target to discard the task
+//!   source  Committed  drop      snapshot and record are deleted  nothing
 //! ```
 //!
-//! Where both daemons turn out to have the task, the daemon that asks pauses its own:
-//! [`Daemon::fork`].
+//! If the target answers that request with Accepted, both daemons have the task: the source pauses
+//! its own ([`Daemon::pause_duplicate`]).
 
 use serde::{Deserialize, Serialize};
 
@@ -17,39 +21,48 @@ use crate::daemon::{Daemon, blocking};
 use crate::error::Error as Refused;
 use crate::model::error::Error;
 use crate::model::{Digest, MoveId, TaskId, TaskState, Timestamp};
-use crate::moving::note::MoveNote;
+use crate::moving::details::MoveDetails;
 use crate::moving::step::MoveStep;
 use crate::store::{MovePhase, MoveRecord, TaskRow};
 use crate::stored::damaged::Stored;
 use crate::stored::encoding::from_bytes;
 use crate::stored::status::Status;
 
-/// How a move stands, as its source says.
+/// The state of a move, as its source answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MoveState {
-    /// Not decided yet.
-    Giving,
+    /// The source has not decided yet.
+    Undecided,
     /// The task is the target's.
-    Given,
+    Committed,
     /// The task stays at the source.
-    Kept,
+    Aborted,
     /// The source knows neither the move nor the task: it has lost what it knew.
     Unknown,
 }
 
-/// What a target that holds a task says when it asks how the move stands.
+/// The question of a target that has prepared a task: what is the state of the move?
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MoveQuestion {
     /// The move.
     pub move_id: MoveId,
-    /// The task's name at the source: daemon, number and version.
+    /// The task's name at the source: daemon, ID and version.
     pub origin: String,
     /// When it was submitted.
     pub submitted: Timestamp,
 }
 
+/// Where a task is whose move is open, as an operator decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskLocation {
+    /// At the daemon that is asked.
+    Here,
+    /// At the other daemon of the move.
+    There,
+}
+
 impl Daemon {
-    /// How a move stands, for its target. Where nothing is remembered of the move, the task's
+    /// The state of a move, for its target. If the store has no record of the move, the task's
     /// status says it.
     ///
     /// # Errors
@@ -58,15 +71,15 @@ impl Daemon {
         let record = self.move_record(claim.move_id).await?;
         match record.filter(|record| record.peer == peer) {
             Some(record) => Ok(match record.phase {
-                MovePhase::Giving => MoveState::Giving,
-                MovePhase::Given => MoveState::Given,
-                _ => MoveState::Kept,
+                MovePhase::Preparing => MoveState::Undecided,
+                MovePhase::Committed => MoveState::Committed,
+                _ => MoveState::Aborted,
             }),
             None => self.state_by_task(claim).await,
         }
     }
 
-    /// How a move stands of which nothing is remembered, by the task's status.
+    /// The state of a move that has no record, by the task's status.
     async fn state_by_task(&self, claim: MoveQuestion) -> Result<MoveState, Error> {
         let (daemon, rest) = claim.origin.split_once('/').unwrap_or_default();
         let number = rest.split('@').next().and_then(|id| id.parse().ok());
@@ -85,17 +98,17 @@ impl Daemon {
         }
         let went = status.moved_to.and_then(|to| to.move_id);
         Ok(match row.state == TaskState::Moved {
-            true if went == Some(claim.move_id) => MoveState::Given,
-            _ => MoveState::Kept,
+            true if went == Some(claim.move_id) => MoveState::Committed,
+            _ => MoveState::Aborted,
         })
     }
 
-    /// What the source is asked about a task that is held here.
+    /// The question to the source of a task that is prepared here.
     ///
     /// # Errors
     /// Where the store cannot be read, or it is not there.
-    pub async fn move_question(&self, held: &MoveRecord) -> Result<MoveQuestion, Error> {
-        let (id, move_id) = (held.task, held.id);
+    pub async fn move_question(&self, prepared: &MoveRecord) -> Result<MoveQuestion, Error> {
+        let (id, move_id) = (prepared.task, prepared.id);
         let row = self.row(id).await?;
         let status: Status = from_bytes(&row.status)?;
         Ok(MoveQuestion {
@@ -120,34 +133,34 @@ impl Daemon {
         row.ok_or_else(|| Refused::NoTask(id.to_string()).into())
     }
 
-    /// An operator decides where the task of a move is. A held task becomes ours or is dropped. A
-    /// task that was given away becomes ours again, or is the target's for good.
+    /// Stores an operator's decision where the task of a move is. A prepared task becomes ours or is
+    /// removed. A task whose move was committed becomes ours again, or is the target's for good.
     ///
     /// # Errors
     /// Where it cannot be stored.
-    pub async fn decide(&self, open: &MoveRecord, keep: bool) -> Result<(), Error> {
-        let step = match (open.phase, keep) {
-            (MovePhase::Held, true) => MoveStep::Take,
-            (MovePhase::Held, false) => MoveStep::Drop,
-            (MovePhase::Given, true) => MoveStep::Recall,
-            (MovePhase::Given, false) => MoveStep::Done,
+    pub async fn decide(&self, open: &MoveRecord, decision: TaskLocation) -> Result<(), Error> {
+        let step = match (open.phase, decision) {
+            (MovePhase::Prepared, TaskLocation::Here) => MoveStep::Accept,
+            (MovePhase::Prepared, TaskLocation::There) => MoveStep::Discard,
+            (MovePhase::Committed, TaskLocation::Here) => MoveStep::TakeBack,
+            (MovePhase::Committed, TaskLocation::There) => MoveStep::Confirm,
             _ => return Ok(()),
         };
-        if open.phase == MovePhase::Held {
+        if open.phase == MovePhase::Prepared {
             // An offer of the task that may still arrive is refused.
             self.moving.dead().put(open.id, ());
         }
         let decided = Some(self.now());
-        let change = |note: &mut MoveNote| note.decided = decided;
+        let change = |details: &mut MoveDetails| details.decided = decided;
         self.step_with(open.id, step, open.phase, change).await
     }
 
-    /// The other daemon has the task too: ours is paused with the reason. Does nothing where ours
-    /// is over.
+    /// Pauses our task, with the reason, because the other daemon has it too. If ours has ended or
+    /// was removed, only forgets the move.
     ///
     /// # Errors
     /// Where it cannot be stored.
-    pub async fn fork(&self, open: &MoveRecord, why: String) -> Result<(), Error> {
+    pub async fn pause_duplicate(&self, open: &MoveRecord, why: String) -> Result<(), Error> {
         let found = match self.row(open.task).await {
             Ok(row) if !row.state.is_final() => self.pause(open.task).await,
             // Our task is over, or has been removed.
@@ -155,9 +168,10 @@ impl Daemon {
         };
         match found {
             Ok(()) => {
-                let change = |note: &mut MoveNote| note.why = Some(why);
-                let at = MovePhase::Returned;
-                self.step_with(open.id, MoveStep::Fork, at, change).await
+                let change = |details: &mut MoveDetails| details.pause_reason = Some(why);
+                let at = MovePhase::Aborted;
+                self.step_with(open.id, MoveStep::PauseDuplicate, at, change)
+                    .await
             }
             // The task may have ended meanwhile; the next call sees that.
             Err(error) => Err(error),

@@ -1,32 +1,33 @@
-//! Tasks that move from one daemon to another: what source and target keep of a move, so that
-//! exactly one of them has the task at any time. How the two talk to each other stands in `peers`.
+//! Tasks that move from one daemon to another: what source and target store of a move, so that
+//! exactly one of them has the task at any time. It is a commit in two phases, in which the source
+//! decides. `peers` has how the two talk to each other.
 //!
 //! ```text
 //!   source                                     target
 //!   hibernated, parked, …                      (nothing)
 //!      | stopped, its snapshot stored
 //!      v
-//!   moving    [Giving] ------- offer ------->  arriving  [Held]      does not run
+//!   moving    [Preparing] ----- offer ------>  arriving  [Prepared]      does not run
 //!      |  \                                       |  \
-//!      |   `- any failure, any restart            |   `- the source says: it stayed here
-//!      |        hibernated [Returned] - drop ->   |        (nothing)
-//!      | held                                     |
+//!      |   `- any failure, any restart            |   `- the source says: aborted
+//!      |        hibernated [Aborted] - abort ->   |        (nothing)
+//!      | prepared                                 |
 //!      v                                          |
-//!   moved     [Given]  ------- take -------->  hibernated, paused [Taken]
+//!   moved     [Committed] ----- accept ----->  hibernated, paused [Accepted]
 //!      |                                          |
-//!      | taken                                    |
+//!      | accepted                                 |
 //!      v                                          |
-//!   moved     (nothing) ------ settled ----->  (nothing remembered)
+//!   moved     (nothing) ------- forget ----->  (nothing remembered)
 //! ```
 //!
 //! The words in brackets are phases ([`MovePhase`]) of the move's record in the store, which is
-//! written in one transaction with the task. The one commit that makes the phase `Given` passes the
-//! task on. Before it the source alone decides: after any failure it takes the task back without
-//! asking. After it the source never runs the task again. The target, which held the task durably
-//! before, asks the source until it knows.
+//! written in one transaction with the task. The one transaction that makes the phase `Committed`
+//! passes the task on. Before it the source alone decides: after any failure it keeps the task
+//! without asking. After it the source never runs the task again. The target, which stored the task
+//! as prepared before, asks the source until it knows the outcome.
 
 pub(crate) mod decision;
-pub(crate) mod note;
+pub(crate) mod details;
 pub(crate) mod offer;
 mod source;
 pub(crate) mod step;

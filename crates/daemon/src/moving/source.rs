@@ -10,7 +10,7 @@ use crate::error::Error as Refused;
 use crate::model::TaskSpec;
 use crate::model::error::Error;
 use crate::model::{Digest, Limit, MoveId, Setting, TaskId, TaskState, When};
-use crate::moving::note::MoveNote;
+use crate::moving::details::MoveDetails;
 use crate::moving::offer::{MoveInquiry, OfferedPiece, OfferedSnapshot, TaskOffer};
 use crate::moving::step::{MoveStep, TaskMove};
 use crate::sockets::TaskSockets;
@@ -21,7 +21,7 @@ use crate::stored::damaged;
 use crate::stored::encoding::{from_bytes, to_bytes, to_named_bytes};
 use crate::task::{Asleep, HeldSocket, chunks, pack};
 
-/// Bytes of output that are read from the store at once.
+/// The most bytes of output that are read from the store at once.
 const OUTPUT_BYTES_AT_ONCE: u64 = 1 << 20;
 
 impl Daemon {
@@ -30,7 +30,7 @@ impl Daemon {
         self.moving.active().insert(id)
     }
 
-    /// Ends the reservation: the move is over, or `peers::settle` will end it.
+    /// Ends the reservation: the move is over, or `peers::resolve` will end it.
     pub fn end_move(&self, id: TaskId) {
         self.moving.active().remove(&id);
     }
@@ -56,7 +56,7 @@ impl Daemon {
         dirs: &[(String, String)],
     ) -> Result<MoveInquiry, Error> {
         let info = self.task(id).await?;
-        if info.state.after(crate::model::Event::Give).is_none() {
+        if info.state.after(crate::model::Event::Move).is_none() {
             let asked = "moved";
             let state = info.state;
             return Err(Refused::State { id, state, asked }.into());
@@ -79,7 +79,7 @@ impl Daemon {
     }
 
     /// Stores the state of a task in memory while it goes on, so that only what changes afterwards
-    /// is sent while the task stands still. Returns the base of the stored snapshot.
+    /// is sent while the task is stopped. Returns the base of the stored snapshot.
     ///
     /// # Errors
     /// Where the store cannot be read.
@@ -90,8 +90,8 @@ impl Daemon {
             TaskState::Ready | TaskState::Running | TaskState::Parked
         ) {
             // A guest that computes is waited for when it is stopped.
-            let settled = self.ask(id, Ask::Settle);
-            let _ = tokio::time::timeout(Duration::from_secs(2), settled).await;
+            let stored = self.ask(id, Ask::Checkpoint);
+            let _ = tokio::time::timeout(Duration::from_secs(2), stored).await;
         }
         let store = self.shared.store.clone();
         blocking(move || {
@@ -123,13 +123,13 @@ impl Daemon {
         id: TaskId,
         move_id: MoveId,
         peer: Digest,
-        note: MoveNote,
+        details: MoveDetails,
         patience: Duration,
     ) -> Result<(), Error> {
         let daemon = self.clone();
         let mut asked = tokio::spawn(async move {
-            let step = MoveStep::Give;
-            daemon.step(id, step, move_id, peer, note).await
+            let step = MoveStep::Stop;
+            daemon.step(id, step, move_id, peer, details).await
         });
         match tokio::time::timeout(patience, &mut asked).await {
             Ok(Ok(done)) => done,
@@ -139,7 +139,7 @@ impl Daemon {
                 let daemon = self.clone();
                 tokio::spawn(async move {
                     if matches!(asked.await, Ok(Ok(()))) {
-                        daemon.return_move(move_id).await
+                        daemon.abort_move(move_id).await
                     } else {
                         Ok(())
                     }
@@ -162,7 +162,7 @@ impl Daemon {
             let record = shared.store.move_record(move_id)?;
             let gone = || Refused::Damaged(format!("move {move_id} is not known"));
             let record = record.ok_or_else(gone)?;
-            let note: MoveNote = from_bytes(&record.note)?;
+            let details: MoveDetails = from_bytes(&record.details)?;
             let id = record.task;
             let found = shared.store.load(id)?;
             let (row, frozen) = found.ok_or_else(|| Refused::NoTask(id.to_string()))?;
@@ -193,7 +193,7 @@ impl Daemon {
                 module: row.module,
                 spec,
                 status: to_bytes(&status)?,
-                paused: note.paused,
+                paused: details.paused,
                 snapshot: frozen
                     .map(|frozen| travelling(&bases, frozen))
                     .transpose()?,
@@ -221,39 +221,44 @@ impl Daemon {
         });
     }
 
-    /// The move has failed: the task stays here.
+    /// Ends a move that has failed: the task stays here.
     ///
     /// # Errors
     /// Where it cannot be stored.
-    pub async fn return_move(&self, move_id: MoveId) -> Result<(), Error> {
-        self.step_of(move_id, MoveStep::Keep, MovePhase::Giving, None)
+    pub async fn abort_move(&self, move_id: MoveId) -> Result<(), Error> {
+        self.step_of(move_id, MoveStep::Abort, MovePhase::Preparing, None)
             .await
     }
 
-    /// The target holds the task as its task `theirs`: it is the target's from now on.
+    /// Makes the task, which the target has prepared as its task `peer_task`, the target's.
     ///
     /// # Errors
     /// Where it cannot be stored; the task is still here then.
-    pub async fn give_away(&self, move_id: MoveId, theirs: u64) -> Result<(), Error> {
-        self.step_of(move_id, MoveStep::Given, MovePhase::Giving, Some(theirs))
-            .await
+    pub async fn commit_move(&self, move_id: MoveId, peer_task: u64) -> Result<(), Error> {
+        self.step_of(
+            move_id,
+            MoveStep::Commit,
+            MovePhase::Preparing,
+            Some(peer_task),
+        )
+        .await
     }
 
-    /// The target has confirmed that the task is its own.
+    /// Stores that the target has accepted the task, and deletes what is left of it here.
     ///
     /// # Errors
     /// Where it cannot be stored.
-    pub async fn confirm_given(&self, move_id: MoveId) -> Result<(), Error> {
-        self.step_of(move_id, MoveStep::Done, MovePhase::Given, None)
+    pub async fn confirm_move(&self, move_id: MoveId) -> Result<(), Error> {
+        self.step_of(move_id, MoveStep::Confirm, MovePhase::Committed, None)
             .await
     }
 
-    /// The target has lost the task that was given to it: it is ours again.
+    /// Makes the task ours again, because the target has lost it.
     ///
     /// # Errors
     /// Where it cannot be stored.
     pub async fn reclaim_move(&self, move_id: MoveId) -> Result<(), Error> {
-        self.step_of(move_id, MoveStep::Reclaim, MovePhase::Given, None)
+        self.step_of(move_id, MoveStep::Reclaim, MovePhase::Committed, None)
             .await
     }
 
@@ -262,13 +267,13 @@ impl Daemon {
     /// # Errors
     /// Where it cannot be stored.
     pub async fn forget_move(&self, move_id: MoveId) -> Result<(), Error> {
-        let hand = MoveChange {
+        let change = MoveChange {
             change: None,
             output: Vec::new(),
             clear_output: false,
             record: RecordChange::Forget(move_id),
         };
-        self.commit(vec![Change::Move(hand)]).await.map(drop)
+        self.commit(vec![Change::Move(change)]).await.map(drop)
     }
 
     /// Moves that have not ended for both daemons.
@@ -293,10 +298,10 @@ impl Daemon {
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub async fn open_move(&self, id: MoveId) -> Result<Option<(MoveRecord, MoveNote)>, Error> {
+    pub async fn open_move(&self, id: MoveId) -> Result<Option<(MoveRecord, MoveDetails)>, Error> {
         let record = self.move_record(id).await?;
-        let open = record.filter(|record| record.phase != MovePhase::Taken);
-        open.map(|record| Ok((record.clone(), from_bytes(&record.note)?)))
+        let open = record.filter(|record| record.phase != MovePhase::Accepted);
+        open.map(|record| Ok((record.clone(), from_bytes(&record.details)?)))
             .transpose()
     }
 
@@ -312,27 +317,28 @@ impl Daemon {
         move_id: MoveId,
         step: MoveStep,
         at: MovePhase,
-        theirs: Option<u64>,
+        peer_task: Option<u64>,
     ) -> Result<(), Error> {
-        let change = |note: &mut MoveNote| note.theirs = theirs.unwrap_or(note.theirs);
+        let change =
+            |details: &mut MoveDetails| details.peer_task = peer_task.unwrap_or(details.peer_task);
         self.step_with(move_id, step, at, change).await
     }
 
-    /// The same, with a change of the move's note.
+    /// The same, with a change of the move's details.
     pub(super) async fn step_with(
         &self,
         move_id: MoveId,
         step: MoveStep,
         at: MovePhase,
-        change: impl FnOnce(&mut MoveNote),
+        change: impl FnOnce(&mut MoveDetails),
     ) -> Result<(), Error> {
         let record = self.move_record(move_id).await?;
         let Some(record) = record.filter(|record| record.phase == at) else {
             return Ok(());
         };
-        let mut note: MoveNote = from_bytes(&record.note)?;
-        change(&mut note);
-        self.step(record.task, step, move_id, record.peer, note)
+        let mut details: MoveDetails = from_bytes(&record.details)?;
+        change(&mut details);
+        self.step(record.task, step, move_id, record.peer, details)
             .await
     }
 
@@ -342,13 +348,13 @@ impl Daemon {
         step: MoveStep,
         move_id: MoveId,
         peer: Digest,
-        note: MoveNote,
+        details: MoveDetails,
     ) -> Result<(), Error> {
         let ask = Ask::Move(Box::new(TaskMove {
             step,
             move_id,
             peer,
-            note,
+            details,
         }));
         self.ask(id, ask).await
     }

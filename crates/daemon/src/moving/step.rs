@@ -4,7 +4,7 @@ use crate::driver::planned::PlannedChange;
 use crate::error::Error as Refused;
 use crate::model::error::Error;
 use crate::model::{Digest, Event, MoveId, TaskId, TaskState, When};
-use crate::moving::note::MoveNote;
+use crate::moving::details::MoveDetails;
 use crate::store::{
     Change, MoveChange, MovePhase, MoveRecord, RecordChange, SnapshotChange, TaskRow, Update,
 };
@@ -16,24 +16,24 @@ use crate::time::clocks::Time;
 /// A step of a move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MoveStep {
-    /// Source: the task is stopped, to be moved.
-    Give,
-    /// Source: the task stays.
-    Keep,
-    /// Source: the task is the target's.
-    Given,
-    /// Source: the target knows that the task is its own.
-    Done,
-    /// Source: the target has lost the task, which is ours again.
+    /// Source: stops the task, to move it.
+    Stop,
+    /// Source: keeps the task.
+    Abort,
+    /// Source: makes the task the target's.
+    Commit,
+    /// Source: the target knows that the task is its own; our copy is deleted.
+    Confirm,
+    /// Source: makes the task ours again, because the target has lost it.
     Reclaim,
-    /// Target: the task that arrived is ours.
-    Take,
-    /// Target: the task that arrived is not ours.
-    Drop,
-    /// Source: an operator says that the task is ours again; the target has to be told.
-    Recall,
-    /// Source: the target has the task too, by an operator's decision; ours is paused.
-    Fork,
+    /// Target: makes the task that arrived ours.
+    Accept,
+    /// Target: removes the task that arrived.
+    Discard,
+    /// Source: makes the task ours again by an operator's decision; the target has to be told.
+    TakeBack,
+    /// Source: pauses our task, because the target has it too by an operator's decision.
+    PauseDuplicate,
 }
 
 /// A step of the move of a task, as the driver is asked for it.
@@ -42,7 +42,7 @@ pub(crate) struct TaskMove {
     pub(crate) step: MoveStep,
     pub(super) move_id: MoveId,
     pub(super) peer: Digest,
-    pub(super) note: MoveNote,
+    pub(super) details: MoveDetails,
 }
 
 impl TaskMove {
@@ -50,25 +50,25 @@ impl TaskMove {
     /// that was removed.
     pub(crate) fn is_done(&self, state: Option<TaskState>) -> bool {
         match self.step {
-            MoveStep::Give => state == Some(TaskState::Moving),
-            MoveStep::Given | MoveStep::Done => state == Some(TaskState::Moved),
-            MoveStep::Keep | MoveStep::Reclaim | MoveStep::Recall | MoveStep::Take => {
+            MoveStep::Stop => state == Some(TaskState::Moving),
+            MoveStep::Commit | MoveStep::Confirm => state == Some(TaskState::Moved),
+            MoveStep::Abort | MoveStep::Reclaim | MoveStep::TakeBack | MoveStep::Accept => {
                 matches!(state, Some(TaskState::Hibernated | TaskState::Paused))
             }
-            MoveStep::Fork => state == Some(TaskState::Paused),
-            MoveStep::Drop => state.is_none(),
+            MoveStep::PauseDuplicate => state == Some(TaskState::Paused),
+            MoveStep::Discard => state.is_none(),
         }
     }
 
     /// What cannot be done with the task, for a message.
     pub(crate) fn words(&self) -> &'static str {
         match self.step {
-            MoveStep::Give => "moved",
-            MoveStep::Keep | MoveStep::Reclaim | MoveStep::Recall => "kept",
-            MoveStep::Fork => "set aside",
-            MoveStep::Given | MoveStep::Done => "given up",
-            MoveStep::Take => "taken over",
-            MoveStep::Drop => "dropped",
+            MoveStep::Stop => "moved",
+            MoveStep::Abort | MoveStep::Reclaim | MoveStep::TakeBack => "kept",
+            MoveStep::PauseDuplicate => "set aside",
+            MoveStep::Commit | MoveStep::Confirm => "given up",
+            MoveStep::Accept => "taken over",
+            MoveStep::Discard => "dropped",
         }
     }
 
@@ -76,31 +76,31 @@ impl TaskMove {
     pub(crate) fn change(&self, row: &TaskRow, time: &Time) -> Result<PlannedChange, Error> {
         let mut status: Status = from_bytes(&row.status)?;
         status.changed = time.wall();
-        let mut note = self.note.clone();
-        let back = |event| match note.paused {
+        let mut details = self.details.clone();
+        let back = |event| match details.paused {
             true => (Event::Pause, TaskState::Paused),
             false => (event, TaskState::Hibernated),
         };
         let (snapshot, clear_output) = match self.step {
-            MoveStep::Done => (SnapshotChange::Clear, true),
+            MoveStep::Confirm => (SnapshotChange::Clear, true),
             _ => (SnapshotChange::Keep, false),
         };
         let (event, state) = match self.step {
-            MoveStep::Give => (Event::Give, TaskState::Moving),
-            MoveStep::Keep | MoveStep::Take => back(Event::Hibernate),
-            MoveStep::Reclaim | MoveStep::Recall => (Event::Rearm, back(Event::Rearm).1),
-            MoveStep::Fork => (Event::Pause, TaskState::Paused),
-            MoveStep::Given => (Event::Given, TaskState::Moved),
+            MoveStep::Stop => (Event::Move, TaskState::Moving),
+            MoveStep::Abort | MoveStep::Accept => back(Event::Hibernate),
+            MoveStep::Reclaim | MoveStep::TakeBack => (Event::Rearm, back(Event::Rearm).1),
+            MoveStep::PauseDuplicate => (Event::Pause, TaskState::Paused),
+            MoveStep::Commit => (Event::CommitMove, TaskState::Moved),
             // The task is moved already.
-            MoveStep::Done => (Event::Given, TaskState::Moved),
-            MoveStep::Drop => (Event::Fail, TaskState::Failed),
+            MoveStep::Confirm => (Event::CommitMove, TaskState::Moved),
+            MoveStep::Discard => (Event::Fail, TaskState::Failed),
         };
         let fits = match self.step {
-            MoveStep::Done => row.state == TaskState::Moved,
-            MoveStep::Drop => row.state == TaskState::Arriving,
-            MoveStep::Take => row.state == TaskState::Arriving,
-            MoveStep::Keep => row.state == TaskState::Moving,
-            MoveStep::Fork => row.state == TaskState::Paused,
+            MoveStep::Confirm => row.state == TaskState::Moved,
+            MoveStep::Discard => row.state == TaskState::Arriving,
+            MoveStep::Accept => row.state == TaskState::Arriving,
+            MoveStep::Abort => row.state == TaskState::Moving,
+            MoveStep::PauseDuplicate => row.state == TaskState::Paused,
             _ => row.state.after(event).is_some(),
         };
         if !fits {
@@ -111,25 +111,25 @@ impl TaskMove {
             }));
         }
         match self.step {
-            MoveStep::Give => {
-                note.paused = row.state == TaskState::Paused;
+            MoveStep::Stop => {
+                details.paused = row.state == TaskState::Paused;
                 status.keep_due(row.due);
                 status.listens.clear();
                 status.watched = 0;
             }
-            MoveStep::Given => status.moved_to = Some(self.moved_to(false)),
-            MoveStep::Done => status.moved_to = Some(self.moved_to(true)),
-            MoveStep::Reclaim | MoveStep::Recall => status.moved_to = None,
-            MoveStep::Fork => status.error = note.why.clone(),
-            MoveStep::Keep | MoveStep::Take | MoveStep::Drop => {}
+            MoveStep::Commit => status.moved_to = Some(self.moved_to(false)),
+            MoveStep::Confirm => status.moved_to = Some(self.moved_to(true)),
+            MoveStep::Reclaim | MoveStep::TakeBack => status.moved_to = None,
+            MoveStep::PauseDuplicate => status.error = details.pause_reason.clone(),
+            MoveStep::Abort | MoveStep::Accept | MoveStep::Discard => {}
         }
-        let record = self.record(row.id, &note)?;
+        let record = self.record(row.id, &details)?;
         let due = match state {
             TaskState::Hibernated => status.when_or(time.now()),
             _ => When::NEVER,
         };
         let (change, state) = match self.step {
-            MoveStep::Drop => {
+            MoveStep::Discard => {
                 let (id, expected) = (row.id, row.version);
                 (Change::Remove { id, expected }, None)
             }
@@ -154,9 +154,9 @@ impl TaskMove {
         })
     }
 
-    /// The change of a task that a worker has frozen to move it.
-    pub(crate) fn given(&self, update: Update) -> Result<Change, Error> {
-        let record = self.record(update.id, &self.note)?;
+    /// The change that stores a task which a worker has frozen to move it.
+    pub(crate) fn frozen_change(&self, update: Update) -> Result<Change, Error> {
+        let record = self.record(update.id, &self.details)?;
         Ok(Change::Move(MoveChange {
             change: Some(Box::new(Change::Update(update))),
             output: Vec::new(),
@@ -165,13 +165,16 @@ impl TaskMove {
         }))
     }
 
-    fn record(&self, task: TaskId, note: &MoveNote) -> Result<RecordChange, Error> {
+    fn record(&self, task: TaskId, details: &MoveDetails) -> Result<RecordChange, Error> {
         let phase = match self.step {
-            MoveStep::Give => MovePhase::Giving,
-            MoveStep::Keep | MoveStep::Recall => MovePhase::Returned,
-            MoveStep::Given => MovePhase::Given,
-            MoveStep::Take => MovePhase::Taken,
-            MoveStep::Done | MoveStep::Reclaim | MoveStep::Drop | MoveStep::Fork => {
+            MoveStep::Stop => MovePhase::Preparing,
+            MoveStep::Abort | MoveStep::TakeBack => MovePhase::Aborted,
+            MoveStep::Commit => MovePhase::Committed,
+            MoveStep::Accept => MovePhase::Accepted,
+            MoveStep::Confirm
+            | MoveStep::Reclaim
+            | MoveStep::Discard
+            | MoveStep::PauseDuplicate => {
                 return Ok(RecordChange::Forget(self.move_id));
             }
         };
@@ -180,16 +183,16 @@ impl TaskMove {
             task,
             phase,
             peer: self.peer,
-            note: to_bytes(note)?,
+            details: to_bytes(details)?,
         }))
     }
 
-    fn moved_to(&self, settled: bool) -> MovedTo {
+    fn moved_to(&self, confirmed: bool) -> MovedTo {
         MovedTo {
-            daemon: self.note.daemon.clone(),
-            address: self.note.address.clone(),
-            task: self.note.theirs,
-            settled,
+            daemon: self.details.daemon.clone(),
+            address: self.details.address.clone(),
+            task: self.details.peer_task,
+            confirmed,
             move_id: Some(self.move_id),
         }
     }

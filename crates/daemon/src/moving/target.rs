@@ -16,7 +16,7 @@ use crate::model::error::Error;
 use crate::model::spec::{Mount, Reach};
 use crate::model::{Digest, MoveId, TaskId, TaskState, When};
 use crate::model::{Limit, Limits, Timestamp};
-use crate::moving::note::MoveNote;
+use crate::moving::details::MoveDetails;
 use crate::moving::offer::{MoveInquiry, TaskOffer};
 use crate::moving::step::MoveStep;
 use crate::spec::Submitted as _;
@@ -166,34 +166,34 @@ impl Daemon {
         blocking(move || Ok(store.has_blob(&digest)?)).await
     }
 
-    /// Stores an offered task, after trying that it can be resumed here. It does not run before
-    /// [`take_held`](Self::take_held). Returns its number.
+    /// Stores an offered task as prepared, after a trial resume. It does not run before
+    /// [`accept_prepared`](Self::accept_prepared). Returns its ID.
     ///
     /// # Errors
-    /// Says why it cannot be held.
-    pub async fn hold_offer(
+    /// Says why it cannot be accepted.
+    pub async fn prepare_task(
         self: &Arc<Self>,
         offer: TaskOffer,
         peer: Digest,
-        note: MoveNote,
+        details: MoveDetails,
         grants: &PeerGrants,
     ) -> Result<TaskId, Error> {
         let move_id = offer.move_id;
         if let Some(known) = self.move_record(move_id).await? {
-            return match known.peer == peer && known.phase == MovePhase::Held {
+            return match known.peer == peer && known.phase == MovePhase::Prepared {
                 true => Ok(known.task),
-                false => Err(dead(move_id)),
+                false => Err(ended(move_id)),
             };
         }
         check_name(offer.name.as_deref())?;
         let id = TaskId(self.next.fetch_add(1, Ordering::Relaxed));
         let name = offer.name.clone();
         let (daemon, grants) = (self.clone(), grants.clone());
-        let held = blocking(move || daemon.prepare(id, offer, peer, note, &grants));
+        let held = blocking(move || daemon.checked_offer(id, offer, peer, details, &grants));
         let change = held.await.inspect_err(|_| self.shared.sockets.close(id))?;
         if self.moving.dead().contains(&move_id) {
             self.shared.sockets.close(id);
-            return Err(dead(move_id));
+            return Err(ended(move_id));
         }
         let verdict = self.commit(vec![change]).await.inspect_err(|_| {
             self.shared.sockets.close(id);
@@ -209,19 +209,19 @@ impl Daemon {
         self.shared.tell(id, Some(TaskState::Arriving));
         // The source may have said meanwhile that the task stays there.
         if self.moving.dead().contains(&move_id) {
-            self.drop_held(move_id, peer).await?;
-            return Err(dead(move_id));
+            self.discard_prepared(move_id, peer).await?;
+            return Err(ended(move_id));
         }
         Ok(id)
     }
 
-    /// Checks an offer; returns the change that holds the task.
-    fn prepare(
+    /// Checks an offer; returns the change that stores the task as prepared.
+    fn checked_offer(
         &self,
         id: TaskId,
         offer: TaskOffer,
         peer: Digest,
-        mut note: MoveNote,
+        mut details: MoveDetails,
         grants: &PeerGrants,
     ) -> Result<Change, Error> {
         let shared = &self.shared;
@@ -276,7 +276,7 @@ impl Daemon {
         // The listeners were bound only to see that this works. The source may need them again, on
         // the same machine.
         shared.sockets.close(id);
-        note.paused = offer.paused;
+        details.paused = offer.paused;
         let output = offer.output.into_iter().map(|piece| OutputPiece {
             stream: match piece.error {
                 true => Stream::Stderr,
@@ -298,9 +298,9 @@ impl Daemon {
         let record = MoveRecord {
             id: offer.move_id,
             task: id,
-            phase: MovePhase::Held,
+            phase: MovePhase::Prepared,
             peer,
-            note: to_bytes(&note)?,
+            details: to_bytes(&details)?,
         };
         Ok(Change::Move(MoveChange {
             change: Some(Box::new(Change::Insert(insert))),
@@ -310,32 +310,40 @@ impl Daemon {
         }))
     }
 
-    /// The task that is held is ours from now on. Returns its number; `None` where it is not held,
-    /// and then this move cannot bring it any longer.
+    /// Makes a prepared task ours. Returns its ID; `None` if it is not prepared, and then this move
+    /// cannot bring it any longer.
     ///
     /// # Errors
     /// Where it cannot be stored.
-    pub async fn take_held(&self, move_id: MoveId, peer: Digest) -> Result<Option<TaskId>, Error> {
-        let Some(record) = self.held(move_id, peer).await? else {
+    pub async fn accept_prepared(
+        &self,
+        move_id: MoveId,
+        peer: Digest,
+    ) -> Result<Option<TaskId>, Error> {
+        let Some(record) = self.prepared_or_accepted(move_id, peer).await? else {
             return Ok(None);
         };
-        if record.phase == MovePhase::Held {
-            self.step_of(move_id, MoveStep::Take, MovePhase::Held, None)
+        if record.phase == MovePhase::Prepared {
+            self.step_of(move_id, MoveStep::Accept, MovePhase::Prepared, None)
                 .await?;
         }
         Ok(Some(record.task))
     }
 
-    /// The task that is held stays at its source. Returns its number where it is ours already: by
-    /// an operator's decision, or because the source was restored to a state before it gave the
-    /// task away.
+    /// Removes a prepared task: it stays at its source. Returns its ID if it is ours already: by an
+    /// operator's decision, or because the source was restored to a state before it committed the
+    /// move.
     ///
     /// # Errors
     /// Where it cannot be stored.
-    pub async fn drop_held(&self, move_id: MoveId, peer: Digest) -> Result<Option<TaskId>, Error> {
-        match self.held(move_id, peer).await? {
-            Some(record) if record.phase == MovePhase::Held => {
-                self.step_of(move_id, MoveStep::Drop, MovePhase::Held, None)
+    pub async fn discard_prepared(
+        &self,
+        move_id: MoveId,
+        peer: Digest,
+    ) -> Result<Option<TaskId>, Error> {
+        match self.prepared_or_accepted(move_id, peer).await? {
+            Some(record) if record.phase == MovePhase::Prepared => {
+                self.step_of(move_id, MoveStep::Discard, MovePhase::Prepared, None)
                     .await?;
                 Ok(None)
             }
@@ -343,29 +351,33 @@ impl Daemon {
         }
     }
 
-    /// The source knows that the task is ours.
+    /// Forgets a move by which a task became ours: the source knows it.
     ///
     /// # Errors
     /// Where it cannot be stored.
-    pub async fn settle_taken(&self, move_id: MoveId, peer: Digest) -> Result<(), Error> {
-        match self.held(move_id, peer).await? {
-            Some(record) if record.phase == MovePhase::Taken => self.forget_move(move_id).await,
+    pub async fn forget_accepted(&self, move_id: MoveId, peer: Digest) -> Result<(), Error> {
+        match self.prepared_or_accepted(move_id, peer).await? {
+            Some(record) if record.phase == MovePhase::Accepted => self.forget_move(move_id).await,
             _ => Ok(()),
         }
     }
 
     /// What is remembered of a move to this daemon. An offer of the move that may still arrive is
     /// refused from now on.
-    async fn held(&self, move_id: MoveId, peer: Digest) -> Result<Option<MoveRecord>, Error> {
+    async fn prepared_or_accepted(
+        &self,
+        move_id: MoveId,
+        peer: Digest,
+    ) -> Result<Option<MoveRecord>, Error> {
         self.moving.dead().put(move_id, ());
         let record = self.move_record(move_id).await?;
         Ok(record.filter(|record| {
-            record.peer == peer && matches!(record.phase, MovePhase::Held | MovePhase::Taken)
+            record.peer == peer && matches!(record.phase, MovePhase::Prepared | MovePhase::Accepted)
         }))
     }
 }
 
-fn dead(move_id: MoveId) -> Error {
+fn ended(move_id: MoveId) -> Error {
     Refused::Request(format!("move {move_id} has ended already")).into()
 }
 

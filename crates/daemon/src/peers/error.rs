@@ -65,13 +65,13 @@ pub enum PeerError {
     UnderWay(u64),
     /// There is nothing to decide.
     #[error("task {0} is on no move that is open; `dormouse moves` lists those that are")]
-    Decided(u64),
+    NoOpenMove(u64),
     /// The other side of a move does not answer.
     #[error(
-        "daemon {daemon} at {address} does not settle the move of task {task}: {why}. Decide without it only if it does not \
+        "daemon {daemon} at {address} does not resolve the move of task {task}: {why}. Decide without it only if it does not \
          come back: {risk}. --force decides"
     )]
-    Silent {
+    Unresolved {
         /// The task.
         task: u64,
         /// The other daemon.
@@ -104,7 +104,7 @@ impl From<PeerError> for Public {
         let kind = match error {
             PeerError::Request(_) | PeerError::NoPeer(_) => ErrorKind::Request,
             PeerError::File { .. } => ErrorKind::Store,
-            PeerError::UnderWay(_) | PeerError::Decided(_) => ErrorKind::Task,
+            PeerError::UnderWay(_) | PeerError::NoOpenMove(_) => ErrorKind::Task,
             _ => ErrorKind::Peer,
         };
         Self::new(kind, error)

@@ -68,15 +68,15 @@ pub(crate) enum Request {
         /// The engine to compile a module for.
         engine: Option<EngineKind>,
     },
-    /// A task to hold; the body is a `TaskOffer`.
+    /// A task to store as prepared; the body is a `TaskOffer`.
     Offer,
-    /// The task that is held is the target's now.
-    Take(MoveId),
-    /// The task that is held stays at the source.
-    Drop(MoveId),
-    /// The source knows that the task is the target's.
-    Settled(MoveId),
-    /// How a move stands by which the asking daemon holds a task.
+    /// The source has committed the move: the prepared task is the target's.
+    Accept(MoveId),
+    /// The source has aborted the move: the prepared task stays at the source.
+    Abort(MoveId),
+    /// The source knows that the task is the target's, which may forget the move.
+    Forget(MoveId),
+    /// What is the state of the move by which the asking daemon has prepared a task?
     MoveState(MoveQuestion),
     /// From now on this link carries a connection of a task that moved.
     Carry {
@@ -98,13 +98,13 @@ pub(crate) enum Answer {
     Has(bool),
     /// It is done, durably.
     Done,
-    /// The task is held durably, under this number.
-    Held(u64),
-    /// The task is the answering daemon's, under this number.
-    Taken(u64),
-    /// The task is not held, and this move cannot bring it any longer.
+    /// The task is stored as prepared, under this ID.
+    Prepared(u64),
+    /// The task is the answering daemon's, under this ID.
+    Accepted(u64),
+    /// The task is not prepared, and this move cannot bring it any longer.
     Unknown,
-    /// How the move stands.
+    /// The state of the move.
     MoveState(MoveState),
     /// The request is refused, and why.
     Refused(String),

@@ -3,8 +3,8 @@
 //! ```text
 //!   dormouse migrate --HTTP--> source --TLS 1.3, both sides pinned--> target
 //!                                |  hello, inquire, blobs               |
-//!                                |  offer, take, settled                |
-//!                                `------ settle: asks after a failure --'
+//!                                |  offer, accept, forget               |
+//!                                `------ resolve: asks after a failure -'
 //! ```
 //!
 //! A daemon is known by the SHA-256 fingerprint of a certificate that it makes for itself at its
@@ -19,7 +19,7 @@
 //! | `tls`, `message` | what is spoken: TLS with pinned certificates, requests and answers |
 //! | `client`, `server` | the side of a connection that asks, and the side that answers |
 //! | `send_task`, `drain` | moves one task to a target, or all of them |
-//! | `settle` | ends moves that a crash or a cut network has left open |
+//! | `resolve` | ends moves that a crash or a cut network has left open |
 //! | `open_moves`, `why_open` | which moves are open and why, and what an operator decides about them |
 //! | `relay`, `ends` | connections of tasks that have moved, which the source carries to the target |
 
@@ -32,9 +32,9 @@ mod message;
 mod network;
 pub(crate) mod open_moves;
 mod relay;
+mod resolve;
 pub(crate) mod send_task;
 mod server;
-mod settle;
 mod start;
 mod tls;
 pub(crate) mod trust;

@@ -22,8 +22,8 @@ pub struct Peers {
     /// Where it listens for them.
     pub(crate) listens: OnceLock<SocketAddr>,
     pub(super) accepting: OnceLock<AbortHandle>,
-    /// Notified when a move may have to be settled.
-    pub(super) unsettled: Notify,
+    /// Notified when there may be a move to resolve.
+    pub(super) moves_to_resolve: Notify,
     /// Ends of connections of tasks that came here, until a link carries them.
     pub(super) ends: Arc<Ends>,
     /// Why moves are still open.

@@ -11,13 +11,15 @@ use super::error::PeerError;
 use super::network::Peers;
 use crate::model::error::{Error, ErrorKind};
 use crate::model::{TaskId, Timestamp};
-use crate::moving::note::MoveNote;
+use crate::moving::decision::TaskLocation;
+use crate::moving::details::MoveDetails;
+use crate::peers::resolve::Resolution;
 use crate::store::{MovePhase, MoveRecord};
 
 /// A move that has not ended for both daemons.
 pub(crate) struct OpenMove {
     pub(crate) record: MoveRecord,
-    pub(crate) note: MoveNote,
+    pub(crate) details: MoveDetails,
     /// The task's name.
     pub(crate) name: Option<String>,
     /// The name of the other daemon, where it is known.
@@ -28,11 +30,11 @@ pub(crate) struct OpenMove {
     pub(crate) why: Option<String>,
 }
 
-/// What became of a task whose move was open.
-pub(crate) struct Decision {
-    /// The task is here, and goes on.
-    pub(crate) kept: bool,
-    /// The other daemon did not answer: it was decided without it.
+/// The outcome of an operator's decision about an open move.
+pub(crate) struct DecisionOutcome {
+    /// Where the task is now.
+    pub(crate) location: TaskLocation,
+    /// The other daemon did not answer: the decision was made without it.
     pub(crate) forced: bool,
 }
 
@@ -42,11 +44,11 @@ impl Peers {
         let mut found = Vec::new();
         for listed in self.daemon.open_moves().await? {
             // The move may have ended, and its task been removed, since the list was made.
-            let (record, note, unreadable) = match self.daemon.open_move(listed.id).await {
-                Ok(Some((record, note))) => (record, note, None),
+            let (record, details, unreadable) = match self.daemon.open_move(listed.id).await {
+                Ok(Some((record, details))) => (record, details, None),
                 Ok(None) => continue,
                 // The others are shown, and this one is shown with the reason.
-                Err(error) => (listed, MoveNote::default(), Some(error.to_string())),
+                Err(error) => (listed, MoveDetails::default(), Some(error.to_string())),
             };
             let Ok((since, name)) = self.daemon.moved_since(record.task).await else {
                 continue;
@@ -59,7 +61,7 @@ impl Peers {
             });
             found.push(OpenMove {
                 record,
-                note,
+                details,
                 name,
                 peer,
                 since,
@@ -70,22 +72,22 @@ impl Peers {
         Ok(found)
     }
 
-    /// The move of a task that no daemon runs now.
-    async fn undecided(&self, id: TaskId) -> Result<(MoveRecord, MoveNote), Error> {
+    /// The move of a task that no daemon runs, because one of them does not know the outcome.
+    async fn move_in_doubt(&self, id: TaskId) -> Result<(MoveRecord, MoveDetails), Error> {
         for listed in self.daemon.open_moves_of(id).await? {
-            if is_undecided(&listed)
+            if is_in_doubt(&listed)
                 && !self.daemon.is_moving(id)
                 && let Some(open) = self.daemon.open_move(listed.id).await?
-                && is_undecided(&open.0)
+                && is_in_doubt(&open.0)
             {
                 return Ok(open);
             }
         }
-        Err(PeerError::Decided(id.0).into())
+        Err(PeerError::NoOpenMove(id.0).into())
     }
 
-    /// An operator says where the task is: here if `keep`, else at the other daemon. That one is
-    /// asked once more before; if it does not answer, the decision needs `force`.
+    /// Decides where the task is, for an operator. The other daemon is asked once more before. If it
+    /// answers, its word counts; if it does not, the decision needs `force`.
     ///
     /// # Errors
     /// Where there is nothing to decide, or the other daemon does not answer and `force` is not
@@ -93,63 +95,67 @@ impl Peers {
     pub(crate) async fn decide(
         self: &Arc<Self>,
         id: TaskId,
-        keep: bool,
+        decision: TaskLocation,
         force: bool,
-    ) -> Result<Decision, Error> {
-        let (record, note) = self.undecided(id).await?;
-        let why = match self.settle_one(&record, &note).await {
+    ) -> Result<DecisionOutcome, Error> {
+        let (record, details) = self.move_in_doubt(id).await?;
+        let why = match self.resolve_move(&record, &details).await {
             // The other daemon has answered, which has ended the move.
-            Ok(true) => {
+            Ok(Resolution::Ended) => {
                 self.why_open.forget(record.id);
-                return Ok(Decision {
-                    kept: record.phase == MovePhase::Held && self.is_here(id).await?,
+                let accepted = record.phase == MovePhase::Prepared && self.task_exists(id).await?;
+                return Ok(DecisionOutcome {
+                    location: match accepted {
+                        true => TaskLocation::Here,
+                        false => TaskLocation::There,
+                    },
                     forced: false,
                 });
             }
-            Ok(false) => {
-                let told = self.why_open.of(record.id);
-                // The other daemon lives, and has not decided yet.
-                told.ok_or(PeerError::UnderWay(id.0))?
-            }
-            // The other daemon has lost the task, which is ours again.
-            Err(_) if self.undecided(id).await.is_err() => {
+            Ok(Resolution::Reclaimed) => {
                 self.why_open.forget(record.id);
-                return Ok(Decision {
-                    kept: true,
+                return Ok(DecisionOutcome {
+                    location: TaskLocation::Here,
                     forced: false,
                 });
+            }
+            Ok(Resolution::StillOpen) => {
+                let why = self.why_open.of(record.id);
+                // Without a reason, the other daemon is reachable and has not decided yet.
+                why.ok_or(PeerError::UnderWay(id.0))?
             }
             Err(error) => error.to_string(),
         };
         if !force {
-            return Err(PeerError::Silent {
+            return Err(PeerError::Unresolved {
                 task: id.0,
-                daemon: note.daemon,
-                address: note.address,
+                daemon: details.daemon,
+                address: details.address,
                 why,
-                risk: risk(&record, keep),
+                risk: risk(&record, decision),
             }
             .into());
         }
         log::warn!(
             "task {id}: decided without daemon {} at {} ({why}): {}",
-            note.daemon,
-            note.address,
-            match keep {
-                true => "it is here",
-                false => "it is that one's",
+            details.daemon,
+            details.address,
+            match decision {
+                TaskLocation::Here => "the task is here",
+                TaskLocation::There => "the task is that daemon's",
             }
         );
-        self.daemon.decide(&record, keep).await?;
+        self.daemon.decide(&record, decision).await?;
         self.why_open.forget(record.id);
-        self.unsettled.notify_one();
-        Ok(Decision {
-            kept: keep,
+        self.moves_to_resolve.notify_one();
+        Ok(DecisionOutcome {
+            location: decision,
             forced: true,
         })
     }
 
-    async fn is_here(&self, id: TaskId) -> Result<bool, Error> {
+    /// Whether the store has the task, in whatever state.
+    async fn task_exists(&self, id: TaskId) -> Result<bool, Error> {
         match self.daemon.task(id).await {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == ErrorKind::Task => Ok(false),
@@ -158,19 +164,22 @@ impl Peers {
     }
 }
 
-/// Whether no daemon runs the task of a move.
-pub(crate) fn is_undecided(record: &MoveRecord) -> bool {
-    matches!(record.phase, MovePhase::Held | MovePhase::Given)
+/// Whether no daemon runs the task of a move: this one does not know the outcome, or cannot be sure
+/// that the target does.
+pub(crate) fn is_in_doubt(record: &MoveRecord) -> bool {
+    matches!(record.phase, MovePhase::Prepared | MovePhase::Committed)
 }
 
 /// What a wrong decision may lead to.
-fn risk(record: &MoveRecord, keep: bool) -> &'static str {
-    match (record.phase == MovePhase::Held, keep) {
-        (true, true) => {
+fn risk(record: &MoveRecord, decision: TaskLocation) -> &'static str {
+    match (record.phase == MovePhase::Prepared, decision) {
+        (true, TaskLocation::Here) => {
             "if that daemon has the task still and cannot reach this one when it comes back, both run it until they have \
              spoken"
         }
-        (false, true) => "if that daemon has taken the task, both run it until they have spoken",
-        (_, false) => "if that daemon does not have the task, it is lost",
+        (false, TaskLocation::Here) => {
+            "if that daemon has taken the task, both run it until they have spoken"
+        }
+        (_, TaskLocation::There) => "if that daemon does not have the task, it is lost",
     }
 }

@@ -1,17 +1,18 @@
-//! Moves a task to another daemon. What each step means for the store stands in `moving`.
+//! Moves a task to another daemon. `moving` says what each step means for the store.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::model::error::Error;
 use crate::model::{Digest, MoveId, TaskId};
-use crate::moving::note::MoveNote;
+use crate::moving::details::MoveDetails;
 use crate::moving::offer::MoveInquiry;
 use crate::moving::target::BlobKind;
 use crate::peers::client::{ANSWER_TIMEOUT, COMPILE_TIMEOUT, Link};
 use crate::peers::error::PeerError;
 use crate::peers::message::{Answer, Request};
 use crate::peers::network::Peers;
+use crate::peers::resolve::Resolution;
 use crate::store::MovePhase;
 use crate::task::EngineKind;
 
@@ -31,16 +32,24 @@ pub(crate) struct MovedTask {
     pub(crate) daemon: String,
     /// The target's address.
     pub(crate) address: String,
-    /// The task's number there.
+    /// The task's ID there.
     pub(crate) task: u64,
     /// Bytes that went over the link, in both directions, without TLS's own.
     pub(crate) bytes: u64,
     /// From the beginning until the target had the task.
     pub(crate) took: Duration,
-    /// How long the task stood still.
+    /// How long the task was stopped.
     pub(crate) stopped: Duration,
     /// The target has confirmed that the task is its own.
     pub(crate) confirmed: bool,
+}
+
+/// The target's answer to an offer.
+struct PreparedTask {
+    /// The task's ID at the target.
+    peer_task: u64,
+    /// This daemon is to relay the task's open TCP connections.
+    relays_connections: bool,
 }
 
 impl Peers {
@@ -54,15 +63,15 @@ impl Peers {
         if !self.daemon.begin_move(id) {
             return Err(PeerError::UnderWay(id.0).into());
         }
-        let moved = self.moved(link, id, options).await;
+        let moved = self.run_move(link, id, options).await;
         self.daemon.end_move(id);
         if !matches!(&moved, Ok(moved) if moved.confirmed) {
-            self.unsettled.notify_one();
+            self.moves_to_resolve.notify_one();
         }
         moved
     }
 
-    async fn moved(
+    async fn run_move(
         self: &Arc<Self>,
         link: &mut Link,
         id: TaskId,
@@ -70,13 +79,13 @@ impl Peers {
     ) -> Result<MovedTask, Error> {
         let (started, before) = (Instant::now(), link.bytes);
         let daemon = &self.daemon;
-        self.drop_returned(link, id).await?;
+        self.end_aborted_moves(link, id).await?;
         let inquiry = daemon.inquire(id, &options.dirs).await?;
-        let base = self.prepare(link, id, &inquiry).await?;
-        let note = MoveNote {
+        let base = self.send_missing_blobs(link, id, &inquiry).await?;
+        let details = MoveDetails {
             daemon: link.theirs.daemon.clone(),
             address: link.address.clone(),
-            ..MoveNote::default()
+            ..MoveDetails::default()
         };
         let mut random = [0; 16];
         getrandom::fill(&mut random)
@@ -85,65 +94,71 @@ impl Peers {
         let peer = link.fingerprint;
         let patience = options.patience;
         daemon
-            .stop_for_move(id, move_id, peer, note, patience)
+            .stop_for_move(id, move_id, peer, details, patience)
             .await?;
         let stopped = Instant::now();
-        let (theirs, carried) = match self.offered(link, id, move_id, &inquiry, base).await {
-            Ok(held) => held,
+        let offered = self.offer(link, id, move_id, &inquiry, base).await;
+        let PreparedTask {
+            peer_task,
+            relays_connections,
+        } = match offered {
+            Ok(prepared) => prepared,
             Err(error) => {
-                // Whatever the target has received: before the phase `Given` the source alone
+                // Whatever the target has received: before the phase `Committed` the source alone
                 // decides.
-                daemon.return_move(move_id).await?;
+                daemon.abort_move(move_id).await?;
                 return Err(error);
             }
         };
-        // To give the task away closes the connections that are kept, so that they are taken
-        // before.
-        let streams = match carried {
-            true => daemon.take_streams(id),
-            false => Vec::new(),
+        // The commit closes the connections that are kept for the task, so they are taken before.
+        let streams = if relays_connections {
+            daemon.take_streams(id)
+        } else {
+            Vec::new()
         };
         let mine = streams.iter().map(|held| (held.key, held.socket.clone()));
         let mine = mine.collect();
-        if let Err(error) = daemon.give_away(move_id, theirs).await {
+        if let Err(error) = daemon.commit_move(move_id, peer_task).await {
             daemon.put_streams(id, streams);
             return Err(error);
         }
         drop(streams);
-        let taken = self.confirmed(link, move_id).await;
+        let committed = self.commit_at_target(link, move_id).await;
         self.carry_away(link.address.clone(), peer, move_id, mine);
         let (took, stopped) = (started.elapsed(), stopped.elapsed());
-        if let Err(error) = &taken {
-            log::warn!(
-                "task {id} is daemon {}'s, which has not confirmed it yet: {error}",
-                link.theirs.daemon
-            );
-        } else if let Err(error) = link
-            .ask(&Request::Settled(move_id), &[], ANSWER_TIMEOUT)
-            .await
-        {
-            // The target then remembers the move for longer than needed, which does no harm.
-            log::debug!("{error}");
-        }
+        let confirmed = match committed {
+            Ok(Resolution::Ended) => {
+                self.forget_at_target(link, move_id).await;
+                true
+            }
+            Ok(Resolution::Reclaimed | Resolution::StillOpen) => false,
+            Err(error) => {
+                log::warn!(
+                    "task {id} is daemon {}'s, which has not confirmed it yet: {error}",
+                    link.theirs.daemon
+                );
+                false
+            }
+        };
         Ok(MovedTask {
             daemon: link.theirs.daemon.clone(),
             address: link.address.clone(),
-            task: theirs,
+            task: peer_task,
             bytes: link.bytes - before,
             took,
             stopped,
-            confirmed: taken.is_ok(),
+            confirmed,
         })
     }
 
-    /// Ends the moves of the task to this target that were cut short. Until then the target holds
-    /// the task under its name, and would refuse the same name.
-    async fn drop_returned(&self, link: &mut Link, id: TaskId) -> Result<(), Error> {
+    /// Ends the moves of the task to this target that were aborted. Until then the target has a
+    /// prepared copy under the task's name, and would refuse the same name.
+    async fn end_aborted_moves(&self, link: &mut Link, id: TaskId) -> Result<(), Error> {
         for listed in self.daemon.open_moves_of(id).await? {
             if listed.peer == link.fingerprint
-                && let Some((record, note)) = self.daemon.open_move(listed.id).await?
-                && record.phase == MovePhase::Returned
-                && self.settle_over(link, &record, &note).await?
+                && let Some((record, details)) = self.daemon.open_move(listed.id).await?
+                && record.phase == MovePhase::Aborted
+                && self.resolve_over(link, &record, &details).await? == Resolution::Ended
             {
                 self.why_open.forget(record.id);
             }
@@ -151,9 +166,9 @@ impl Peers {
         Ok(())
     }
 
-    /// Asks whether the task may come, and sends what the target lacks, while the task goes on.
-    /// Returns a base that the target has then.
-    async fn prepare(
+    /// Asks whether the target would accept the task, and sends the blobs that it lacks, while the
+    /// task keeps running. Returns a base snapshot that the target has afterwards.
+    async fn send_missing_blobs(
         &self,
         link: &mut Link,
         id: TaskId,
@@ -189,13 +204,13 @@ impl Peers {
         }
         let base = self.daemon.checkpoint_for_move(id).await?;
         if let Some(base) = base {
-            self.put_lacking(link, base).await?;
+            self.send_missing_base(link, base).await?;
         }
         Ok(base)
     }
 
-    /// Sends a base, if the target does not have it.
-    async fn put_lacking(&self, link: &mut Link, base: Digest) -> Result<(), Error> {
+    /// Sends a base snapshot, if the target does not have it.
+    async fn send_missing_base(&self, link: &mut Link, base: Digest) -> Result<(), Error> {
         match link.ask(&Request::Has(base), &[], ANSWER_TIMEOUT).await? {
             Answer::Has(true) => Ok(()),
             Answer::Has(false) => self.put(link, BlobKind::Base, base, None).await,
@@ -222,26 +237,28 @@ impl Peers {
         }
     }
 
-    /// Offers the task, which stands still. Returns its number there once the target holds it
-    /// durably, and whether the target waits for connections.
-    async fn offered(
+    /// Offers the stopped task. Returns once the target has stored it.
+    async fn offer(
         &self,
         link: &mut Link,
         id: TaskId,
         move_id: MoveId,
         inquiry: &MoveInquiry,
         known: Option<Digest>,
-    ) -> Result<(u64, bool), Error> {
+    ) -> Result<PreparedTask, Error> {
         let offer = self.daemon.offer(move_id, inquiry.spec.clone()).await?;
         let base = offer.snapshot.as_ref().and_then(|snapshot| snapshot.base);
         // The task may have another base than in the inquiry.
         if let Some(base) = base.filter(|base| Some(*base) != known) {
-            self.put_lacking(link, base).await?;
+            self.send_missing_base(link, base).await?;
         }
         let body = rmp_serde::to_vec_named(&offer)
             .map_err(|error| PeerError::Request(format!("cannot write the offer: {error}")))?;
         match link.ask(&Request::Offer, &body, ANSWER_TIMEOUT).await? {
-            Answer::Held(theirs) => Ok((theirs, !offer.streams.is_empty())),
+            Answer::Prepared(peer_task) => Ok(PreparedTask {
+                peer_task,
+                relays_connections: !offer.streams.is_empty(),
+            }),
             Answer::Refused(why) => Err(PeerError::Refused {
                 address: link.address.clone(),
                 task: id.0,
@@ -252,22 +269,31 @@ impl Peers {
         }
     }
 
-    /// Tells the target that the task is its own.
-    pub(crate) async fn confirmed(&self, link: &mut Link, move_id: MoveId) -> Result<(), Error> {
+    /// Tells the target to accept the task, and stores its answer. If the target has lost the task,
+    /// makes it ours again.
+    ///
+    /// # Errors
+    /// If the target does not answer, or the outcome cannot be stored.
+    pub(super) async fn commit_at_target(
+        &self,
+        link: &mut Link,
+        move_id: MoveId,
+    ) -> Result<Resolution, Error> {
         match link
-            .ask(&Request::Take(move_id), &[], ANSWER_TIMEOUT)
+            .ask(&Request::Accept(move_id), &[], ANSWER_TIMEOUT)
             .await?
         {
-            Answer::Taken(_) => self.daemon.confirm_given(move_id).await,
+            Answer::Accepted(_) => {
+                self.daemon.confirm_move(move_id).await?;
+                Ok(Resolution::Ended)
+            }
             Answer::Unknown => {
                 log::error!(
-                    "daemon {} has lost what it held by move {move_id}; the task goes on here",
+                    "daemon {} has lost the task of move {move_id}, which continues here",
                     link.theirs.daemon
                 );
                 self.daemon.reclaim_move(move_id).await?;
-                let why = "has lost the task, which goes on here".into();
-                let address = link.address.clone();
-                Err(PeerError::Incompatible { address, why }.into())
+                Ok(Resolution::Reclaimed)
             }
             answer => Err(link.unexpected(answer).into()),
         }

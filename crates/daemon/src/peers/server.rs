@@ -11,7 +11,7 @@ use tokio_rustls::server::TlsStream;
 use crate::http::admission::{Admission, Place};
 use crate::model::error::Error;
 use crate::model::{Digest, MoveId};
-use crate::moving::note::MoveNote;
+use crate::moving::details::MoveDetails;
 use crate::moving::offer::TaskOffer;
 use crate::peers::client::prepare;
 use crate::peers::identity::fingerprint;
@@ -90,13 +90,13 @@ async fn link(peers: &Arc<Peers>, stream: TcpStream, place: &Place) -> std::io::
         who,
         peer,
         theirs: None,
-        held: Vec::new(),
+        offered: Vec::new(),
         carries: None,
     };
     let ended = asked.answer_all(&mut stream).await;
     // A task that was offered and not decided about is asked about.
-    if !asked.held.is_empty() {
-        peers.unsettled.notify_one();
+    if !asked.offered.is_empty() {
+        peers.moves_to_resolve.notify_one();
     }
     let _ = stream.shutdown().await;
     ended
@@ -109,7 +109,7 @@ struct PeerSession {
     peer: Peer,
     theirs: Option<Hello>,
     /// Moves that the peer has offered on this link, and has not decided about.
-    held: Vec<MoveId>,
+    offered: Vec<MoveId>,
     /// The link carries this connection from now on.
     carries: Option<std::net::TcpStream>,
 }
@@ -174,11 +174,13 @@ impl PeerSession {
                     Err(error) => return Ok(Answer::Refused(format!("no offer: {error}"))),
                 };
                 let move_id = offer.move_id;
-                let note = self.note();
+                let details = self.details();
                 let grants = self.peer.grants();
                 let keys = offer.streams.clone();
-                self.held.push(move_id);
-                let id = daemon.hold_offer(offer, self.who, note, &grants).await?;
+                self.offered.push(move_id);
+                let id = daemon
+                    .prepare_task(offer, self.who, details, &grants)
+                    .await?;
                 match self.peers.ends.make(move_id, self.who, &keys) {
                     Ok(ends) => {
                         let held = ends.into_iter().map(|(key, socket)| HeldSocket {
@@ -191,26 +193,26 @@ impl PeerSession {
                     // The guest then reads the connections as reset.
                     Err(error) => log::warn!("connections cannot be carried: {error}"),
                 }
-                Answer::Held(id.0)
+                Answer::Prepared(id.0)
             }
-            Request::Take(move_id) => match daemon.take_held(move_id, self.who).await? {
+            Request::Accept(move_id) => match daemon.accept_prepared(move_id, self.who).await? {
                 Some(id) => {
-                    self.held.retain(|held| *held != move_id);
+                    self.offered.retain(|offered| *offered != move_id);
                     log::info!("task {id} came from daemon {}", self.peer.name);
-                    Answer::Taken(id.0)
+                    Answer::Accepted(id.0)
                 }
                 None => Answer::Unknown,
             },
-            Request::Drop(move_id) => {
-                let taken = daemon.drop_held(move_id, self.who).await?;
-                self.held.retain(|held| *held != move_id);
-                match taken {
+            Request::Abort(move_id) => {
+                let accepted = daemon.discard_prepared(move_id, self.who).await?;
+                self.offered.retain(|offered| *offered != move_id);
+                match accepted {
                     None => Answer::Done,
-                    Some(id) => Answer::Taken(id.0),
+                    Some(id) => Answer::Accepted(id.0),
                 }
             }
-            Request::Settled(move_id) => {
-                daemon.settle_taken(move_id, self.who).await?;
+            Request::Forget(move_id) => {
+                daemon.forget_accepted(move_id, self.who).await?;
                 Answer::Done
             }
             Request::Carry { move_id, key } => match self.peers.ends.take(move_id, self.who, key) {
@@ -226,15 +228,15 @@ impl PeerSession {
         })
     }
 
-    /// The note of a move from this peer.
-    fn note(&self) -> MoveNote {
+    /// What is stored of a move from this peer.
+    fn details(&self) -> MoveDetails {
         let theirs = self.theirs.as_ref();
         let said = theirs.map(|hello| hello.address.clone());
         let said = said.filter(|address| !address.is_empty());
-        MoveNote {
+        MoveDetails {
             daemon: theirs.map(|hello| hello.daemon.clone()).unwrap_or_default(),
             address: self.peer.address.clone().or(said).unwrap_or_default(),
-            ..MoveNote::default()
+            ..MoveDetails::default()
         }
     }
 }

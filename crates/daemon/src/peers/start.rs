@@ -11,7 +11,7 @@ use super::identity::Identity;
 use super::network::Peers;
 use super::trust::Trust;
 use super::why_open::WhyOpen;
-use super::{server, settle};
+use super::{resolve, server};
 use crate::daemon::Daemon;
 use crate::model::error::Error;
 
@@ -29,11 +29,11 @@ impl Peers {
             address: Mutex::default(),
             listens: OnceLock::new(),
             accepting: OnceLock::new(),
-            unsettled: Notify::new(),
+            moves_to_resolve: Notify::new(),
             ends: Arc::default(),
             why_open: WhyOpen::default(),
         });
-        tokio::spawn(settle::run(Arc::downgrade(&peers)));
+        tokio::spawn(resolve::run(Arc::downgrade(&peers)));
         Ok(peers)
     }
 

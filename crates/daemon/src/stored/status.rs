@@ -111,7 +111,7 @@ pub struct MovedTo {
     /// The task's number there.
     pub task: u64,
     /// The other daemon has said that it knows.
-    pub settled: bool,
+    pub confirmed: bool,
     /// The move.
     pub move_id: Option<MoveId>,
 }

@@ -358,7 +358,7 @@ pub(super) fn output(
     Ok(found)
 }
 
-const MOVES: &str = "SELECT id, task, phase, peer, note FROM moves";
+const MOVES: &str = "SELECT id, task, phase, peer, details FROM moves";
 
 fn one_move(sql: &Row<'_>) -> rusqlite::Result<MoveRecord> {
     Ok(MoveRecord {
@@ -366,7 +366,7 @@ fn one_move(sql: &Row<'_>) -> rusqlite::Result<MoveRecord> {
         task: TaskId(unsigned(sql.get(1)?)),
         phase: phase_of(2, sql.get(2)?)?,
         peer: Digest::from_bytes(sql.get(3)?),
-        note: sql.get(4)?,
+        details: sql.get(4)?,
     })
 }
 
@@ -380,7 +380,7 @@ pub(super) fn move_record(reader: &Connection, id: MoveId) -> rusqlite::Result<O
 pub(super) fn open_moves(reader: &Connection) -> rusqlite::Result<Vec<MoveRecord>> {
     reader
         .prepare_cached(&format!("{MOVES} WHERE phase <> ?1 ORDER BY id"))?
-        .query_map([phase_number(MovePhase::Taken)], one_move)?
+        .query_map([phase_number(MovePhase::Accepted)], one_move)?
         .collect()
 }
 
@@ -392,6 +392,9 @@ pub(super) fn open_moves_of(
         .prepare_cached(&format!(
             "{MOVES} WHERE task = ?1 AND phase <> ?2 ORDER BY id"
         ))?
-        .query_map((signed(task.0), phase_number(MovePhase::Taken)), one_move)?
+        .query_map(
+            (signed(task.0), phase_number(MovePhase::Accepted)),
+            one_move,
+        )?
         .collect()
 }

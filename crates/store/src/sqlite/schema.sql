@@ -42,7 +42,7 @@ CREATE TABLE blobs (
 CREATE TABLE tasks (
   id INTEGER PRIMARY KEY,
   version INTEGER NOT NULL,
-  -- The place of the state in `TaskState::ALL`.
+  -- The index of the state in `TaskState::ALL`.
   state INTEGER NOT NULL,
   due INTEGER,
   module INTEGER NOT NULL REFERENCES blobs,
@@ -86,15 +86,16 @@ CREATE TABLE output (
 CREATE TABLE moves (
   id BLOB PRIMARY KEY,
   task INTEGER NOT NULL,
-  -- The place of the phase in `MovePhase::ALL`.
+  -- The index of the phase in `MovePhase::ALL`.
   phase INTEGER NOT NULL,
   peer BLOB NOT NULL,
-  note BLOB NOT NULL
+  -- What else the daemon knows of the move.
+  details BLOB NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX moves_task ON moves (task);
 
--- Snapshots of large guests, in chunks. The upper bits of a chunk's number are its pack, the lower 20
--- its place in the pack. A pack belongs to one task or to one blob. When that names another pack or is
+-- Snapshots of large guests, in chunks. The upper bits of a chunk's ID are its pack, the lower 20
+-- its index in the pack. A pack belongs to one task or to one blob. When that names another pack or is
 -- deleted, the pack is dead, and its chunks are deleted a few at a time.
 CREATE TABLE chunks (
   id INTEGER PRIMARY KEY,

@@ -321,7 +321,7 @@ fn a_step_of_a_move_is_whole() {
         task: TaskId(1),
         phase,
         peer: digest("peer"),
-        note: b"note".to_vec(),
+        details: b"details".to_vec(),
     };
     let step = |change: Change, phase, output| {
         Change::Move(MoveChange {
@@ -333,7 +333,7 @@ fn a_step_of_a_move_is_whole() {
     };
     let held = step(
         insert(1, None, Some("a")),
-        MovePhase::Held,
+        MovePhase::Prepared,
         vec![line("x"), line("y")],
     );
     let verdicts = store.commit(&lease, &at(2), &[held]).expect("commits");
@@ -341,7 +341,7 @@ fn a_step_of_a_move_is_whole() {
     let id = MoveId([7; 16]);
     assert_eq!(
         store.move_record(id).expect("reads"),
-        Some(record(MovePhase::Held))
+        Some(record(MovePhase::Prepared))
     );
     let output = store.output(TaskId(1), 0, 100).expect("reads");
     assert_eq!(output.len(), 2);
@@ -354,17 +354,25 @@ fn a_step_of_a_move_is_whole() {
         2
     );
     // Of another version than it has.
-    let late = step(Change::Update(update(1, 9)), MovePhase::Taken, Vec::new());
+    let late = step(
+        Change::Update(update(1, 9)),
+        MovePhase::Accepted,
+        Vec::new(),
+    );
     let verdicts = store.commit(&lease, &at(3), &[late]).expect("commits");
     assert_eq!(verdicts, [Verdict::Conflict]);
     assert_eq!(
         store.open_moves().expect("reads"),
-        [record(MovePhase::Held)]
+        [record(MovePhase::Prepared)]
     );
     let moves_of = |id| store.open_moves_of(TaskId(id)).expect("reads");
-    assert_eq!(moves_of(1), [record(MovePhase::Held)]);
+    assert_eq!(moves_of(1), [record(MovePhase::Prepared)]);
     assert!(moves_of(2).is_empty());
-    let taken = step(Change::Update(update(1, 1)), MovePhase::Taken, Vec::new());
+    let taken = step(
+        Change::Update(update(1, 1)),
+        MovePhase::Accepted,
+        Vec::new(),
+    );
     store.commit(&lease, &at(4), &[taken]).expect("commits");
     assert!(store.open_moves().expect("reads").is_empty());
     assert!(store.open_moves_of(TaskId(1)).expect("reads").is_empty());

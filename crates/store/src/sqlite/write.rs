@@ -221,7 +221,7 @@ impl Writer<'_> {
                         signed(record.task.0),
                         phase_number(record.phase),
                         record.peer.as_bytes(),
-                        record.note
+                        record.details
                     ])?;
             }
             RecordChange::Forget(id) => {

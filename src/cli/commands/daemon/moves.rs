@@ -16,36 +16,36 @@ pub(super) fn moves(command: &Moves) -> Result<Done, Failure> {
     for one in &open {
         let named = one.name.as_ref();
         let named = named.map_or_else(String::new, |name| format!(" ({name})"));
-        let theirs = one.theirs;
-        let theirs = theirs.map_or_else(String::new, |theirs| format!(", as its task {theirs}"));
+        let peer_task = one.peer_task;
+        let peer_task = peer_task.map_or_else(String::new, |id| format!(", as its task {id}"));
         out!("task {}{named}", one.task);
-        out!("  {}", meaning(&one.step));
+        out!("  {}", meaning(&one.phase));
         let at = match one.address.is_empty() {
             true => "an address that it did not say",
             false => &one.address,
         };
-        out!("  the other daemon is {} at {at}{theirs}", one.peer);
+        out!("  the other daemon is {} at {at}{peer_task}", one.peer);
         out!("  since {}", one.since);
         if let Some(why) = &one.why {
             out!("  {why}");
         }
     }
-    let undecided = open.iter().filter(|one| one.undecided).count();
-    if undecided > 0 {
+    let in_doubt = open.iter().filter(|one| one.in_doubt).count();
+    if in_doubt > 0 {
         say!(
-            "nobody runs {undecided} of these tasks until the daemons have spoken; if the other one does not come back: \
+            "no daemon runs {in_doubt} of these tasks until the two have reached each other; if the other one does not come back: \
              `dormouse decide ID --keep` or `--drop`"
         );
     }
     OK
 }
 
-fn meaning(step: &str) -> &str {
-    match step {
-        "giving" => "is on its way; this daemon decides",
-        "returned" => "stays here; the other daemon has to be told",
-        "given" => "was given away; the other daemon has not confirmed that it has it",
-        "held" => "has arrived; the other daemon has not said that it gives it up",
+fn meaning(phase: &str) -> &str {
+    match phase {
+        "preparing" => "is on its way; this daemon decides",
+        "aborted" => "stays here; the other daemon has to be told",
+        "committed" => "is the other daemon's, which has not confirmed that it has it",
+        "prepared" => "has arrived; the other daemon has not said that the move is committed",
         other => other,
     }
 }

@@ -1,4 +1,4 @@
-//! What a daemon notes of a move.
+//! What a daemon stores of a move, beside the columns of its record.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,17 +6,17 @@ use crate::model::Timestamp;
 
 /// What a daemon knows of a move, beside the columns of its record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MoveNote {
-    /// The other daemon.
+pub struct MoveDetails {
+    /// The name of the other daemon.
     pub daemon: String,
-    /// Where the other daemon is; empty where it did not say.
+    /// The address of the other daemon; empty if it did not say.
     pub address: String,
-    /// The task was paused before, and is to be paused again.
+    /// The task was paused before the move, and is to be paused again.
     pub paused: bool,
-    /// The task's number at the other daemon, where it is known; else 0.
-    pub theirs: u64,
+    /// The task's ID at the other daemon, if it is known; else 0.
+    pub peer_task: u64,
     /// When an operator decided where the task is.
     pub decided: Option<Timestamp>,
     /// Why the task was paused by the move.
-    pub why: Option<String>,
+    pub pause_reason: Option<String>,
 }
