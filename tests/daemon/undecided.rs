@@ -181,7 +181,7 @@ fn an_operator_keeps_a_task_whose_source_is_gone() {
     assert_eq!(code, Some(0), "{said}");
     for part in [
         "task 1 (walker)",
-        "not said that it gives it up",
+        "not said that the move is committed",
         &a.gate.address,
         "--keep",
     ] {

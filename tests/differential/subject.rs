@@ -95,7 +95,7 @@ pub fn run(
         }
         Err(error) => return Err(error.into()),
     };
-    task.unwind_always(true);
+    task.set_unwind_always(true);
     // All, hardly any, or something between.
     let often = [1.0, 0.5, 0.1, 0.02][random.usize(..4)];
     // The same for checks, but none only where there are none.
@@ -118,7 +118,7 @@ pub fn run(
                 .engine(engines[(snapshots + 1) % 2])
                 .bindings(bindings()?)
                 .resume(&snapshot)?;
-            task.unwind_always(true);
+            task.set_unwind_always(true);
             snapshots += 1;
         }
     };

@@ -42,7 +42,7 @@ pub enum Error {
     Exhausted(String),
     /// There is no memory for the guest to grow into.
     #[error(transparent)]
-    NoRoom(#[from] NoRoom),
+    Aborted(#[from] Aborted),
     /// The engine has no way to hold a limit.
     #[error(
         "{0} cannot hold the limit {1} on this module; use the other engine, or leave it as it is by default"
@@ -54,10 +54,10 @@ pub enum Error {
     State(EngineKind, String),
 }
 
-/// The guest is left where it stands, because there is no memory for it now.
+/// The guest has to be aborted: it was evicted, because there is no memory for it now, or killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no memory for the guest now")]
-pub struct NoRoom;
+pub struct Aborted;
 
 impl From<Error> for crate::model::error::Error {
     fn from(error: Error) -> Self {
@@ -72,12 +72,12 @@ impl From<Error> for crate::model::error::Error {
             | Error::Ended(..)
             | Error::Instance(..)
             | Error::Load(..)
-            | Error::NoRoom(_)
+            | Error::Aborted(_)
             | Error::State(..) => ErrorKind::Internal,
         };
         let passes = match &error {
             // All places are taken, or memory is short: engines say no more than a text.
-            Error::Instance(..) | Error::Ended(..) | Error::NoRoom(_) => true,
+            Error::Instance(..) | Error::Ended(..) | Error::Aborted(_) => true,
             Error::Setup(_, text)
             | Error::Compile(_, text)
             | Error::Load(_, text)

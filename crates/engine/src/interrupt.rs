@@ -75,13 +75,13 @@ struct Target {
     flag: Mutex<Option<Flag>>,
     /// Found out when it is needed; `None` where this system has no way.
     code: OnceLock<Option<Code>>,
-    find: Box<dyn Fn() -> Option<Code> + Send + Sync>,
+    find_code: Box<dyn Fn() -> Option<Code> + Send + Sync>,
 }
 
 #[derive(Clone, Copy)]
 struct Flag(*const AtomicU8);
 
-// SAFETY: the byte is an atomic one, and it is used only under the lock behind which `Attached`
+// SAFETY: the byte is an atomic one, and it is used only under the lock behind which `InterruptOwner`
 // takes the pointer away before the byte goes.
 unsafe impl Send for Flag {}
 
@@ -93,14 +93,14 @@ thread_local! {
 impl Interrupt {
     /// Ends the guest: if it computes, at once; else at its next host call. It never runs again.
     pub fn kill(&self) {
-        if self.0.killed.swap(true, Ordering::SeqCst) || self.0.thread().is_none() {
+        if self.0.killed.swap(true, Ordering::SeqCst) || self.0.lock_thread().is_none() {
             // Under way already; or it is not in the guest, and `enter` will see it.
             return;
         }
         let shared = self.0.clone();
         let spawned = std::thread::Builder::new()
             .name("kill".into())
-            .spawn(move || shared.pursue());
+            .spawn(move || shared.signal_until_outside());
         if let Err(error) = spawned {
             log::warn!(
                 "cannot start a thread to end a guest, which ends at its next host call: {error}"
@@ -108,10 +108,10 @@ impl Interrupt {
         }
     }
 
-    /// Asks the guest to suspend at its next check, or takes that back. Without checks in its code
-    /// nothing happens.
-    pub fn ask(&self, suspend: bool) {
-        let flag = self.0.flag();
+    /// Asks the guest to suspend at its next check, or takes the request back. Without checks in its
+    /// code nothing happens.
+    pub fn request_suspend(&self, suspend: bool) {
+        let flag = self.0.lock_flag();
         if let Some(Flag(byte)) = *flag {
             // SAFETY: while the lock is held, the instance with the byte is there.
             unsafe { (*byte).store(u8::from(suspend), Ordering::SeqCst) };
@@ -127,28 +127,30 @@ impl fmt::Debug for Interrupt {
     }
 }
 
-/// The instance's own end. It must go before the instance's memories do.
-pub(super) struct Attached(Interrupt);
+/// The instance's side of an [`Interrupt`]. It must be dropped before the instance's memories are.
+pub(super) struct InterruptOwner(Interrupt);
 
-impl Attached {
-    /// `find` says where the instance's code is.
-    pub(super) fn new(find: impl Fn() -> Option<Code> + Send + Sync + 'static) -> Self {
+impl InterruptOwner {
+    /// `find_code` says where the instance's machine code is. It is called at the first kill, on
+    /// another thread. `None` from it says that this system cannot interrupt machine code: the guest
+    /// then ends at its next host call.
+    pub(super) fn new(find_code: impl Fn() -> Option<Code> + Send + Sync + 'static) -> Self {
         Self(Interrupt(Arc::new(Target {
             killed: AtomicBool::new(false),
             thread: Mutex::new(None),
             flag: Mutex::new(None),
             code: OnceLock::new(),
-            find: Box::new(find),
+            find_code: Box::new(find_code),
         })))
     }
 
-    /// Sets this byte where the guest is asked to suspend.
+    /// From now on [`Interrupt::request_suspend`] sets this byte, which the guest's checks read.
     ///
     /// # Safety
     /// The byte must be there until this is dropped or detached, and whatever else uses it
     /// meanwhile must do so by atomic loads, or while no call is under way.
-    pub(super) unsafe fn watch(&self, byte: *const u8) {
-        *self.0.0.flag() = Some(Flag(byte.cast()));
+    pub(super) unsafe fn set_flag_byte(&self, byte: *const u8) {
+        *self.0.0.lock_flag() = Some(Flag(byte.cast()));
     }
 
     pub(super) fn handle(&self) -> Interrupt {
@@ -169,14 +171,14 @@ impl Attached {
     }
 }
 
-impl Attached {
+impl InterruptOwner {
     /// The byte of the flag is about to go.
     pub(super) fn detach(&self) {
-        *self.0.0.flag() = None;
+        *self.0.0.lock_flag() = None;
     }
 }
 
-impl Drop for Attached {
+impl Drop for InterruptOwner {
     fn drop(&mut self) {
         self.detach();
     }
@@ -191,7 +193,7 @@ struct Inside<'a> {
 impl<'a> Inside<'a> {
     fn new(shared: &'a Target) -> Self {
         // SAFETY: takes nothing, and cannot fail.
-        *shared.thread() = Some(unsafe { libc::pthread_self() });
+        *shared.lock_thread() = Some(unsafe { libc::pthread_self() });
         let outer = CURRENT.replace(shared);
         Self { shared, outer }
     }
@@ -200,27 +202,29 @@ impl<'a> Inside<'a> {
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
         CURRENT.set(self.outer);
-        *self.shared.thread() = None;
+        *self.shared.lock_thread() = None;
     }
 }
 
 impl Target {
-    fn thread(&self) -> MutexGuard<'_, Option<libc::pthread_t>> {
+    /// The thread that is in the guest. While the lock is held, it cannot leave the guest.
+    fn lock_thread(&self) -> MutexGuard<'_, Option<libc::pthread_t>> {
         self.thread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn flag(&self) -> MutexGuard<'_, Option<Flag>> {
+    /// The byte by which the guest is asked to suspend. While the lock is held, it stays there.
+    fn lock_flag(&self) -> MutexGuard<'_, Option<Flag>> {
         self.flag.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends signals until the thread has left the guest.
-    fn pursue(&self) {
-        if self.code.get_or_init(|| (self.find)()).is_none() || !install() {
+    fn signal_until_outside(&self) {
+        if self.code.get_or_init(|| (self.find_code)()).is_none() || !install() {
             return;
         }
         let mut wait = FIRST_SIGNAL_WAIT;
         loop {
-            let thread = self.thread();
+            let thread = self.lock_thread();
             let Some(id) = *thread else { return };
             // SAFETY: the thread cannot leave the guest, let alone end, while the lock is held.
             unsafe { libc::pthread_kill(id, SIGNAL) };
@@ -236,7 +240,7 @@ static BEFORE: OnceLock<Option<libc::sigaction>> = OnceLock::new();
 /// Sets the handler, once per process.
 fn install() -> bool {
     let before = BEFORE.get_or_init(|| {
-        // The signal is blocked while the handler runs: a second one has no room on the alternate
+        // The signal is blocked while the handler runs: a second one would not fit on the alternate
         // stack. SAFETY: `handle` does only what a signal handler may.
         unsafe { signals::set(SIGNAL, handle, libc::SA_RESTART) }
     });
@@ -256,7 +260,7 @@ fn unblock() {
 extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     let current = CURRENT.get();
     if current.is_null() {
-        // The signal is not for a guest, but for whoever handled it before.
+        // The signal is not for a guest, but for the handler that was there before.
         if let Some(Some(before)) = BEFORE.get() {
             // SAFETY: the system has given `before`, and the kernel the rest. Nothing happens by
             // default.

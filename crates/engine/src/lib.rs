@@ -1,7 +1,7 @@
 //! Wasm engines behind two small traits, and asyncify's protocol over them.
 //!
 //! An engine knows nothing of WASI or of snapshots. Host calls come out through one callback, by
-//! the import's place in the module's [`Shape`](model::Shape); state is read and written through
+//! the import's index in the module's [`Shape`](model::Shape); state is read and written through
 //! [`Instance`].
 //!
 //! # Example
@@ -57,10 +57,10 @@ mod wasmedge;
 mod wasmtime;
 
 pub use dormouse_model::spec::EngineKind;
-pub use error::{Error, NoRoom};
+pub use error::{Aborted, Error};
 pub use interrupt::Interrupt;
 pub use start::{engine, stack};
-pub use traits::{Ending, Engine, Flow, Growth, Guest, HostCallback, Instance, Module};
+pub use traits::{Ending, Engine, Flow, Guest, HostCallback, Instance, MemoryGovernor, Module};
 
 /// Bytes of native stack that a guest may use: what `main` has on Linux by default.
 pub const GUEST_STACK: usize = 8 << 20;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{EngineKind, Error, Interrupt, NoRoom};
+use super::{Aborted, EngineKind, Error, Interrupt};
 use crate::model::{Limits, Reached, Shape, Value};
 
 /// A wasm engine.
@@ -30,26 +30,28 @@ pub trait Engine: Send + Sync {
 /// A compiled module.
 pub trait Module: Send + Sync {
     /// A fresh instance whose host calls go to `host`. Runs nothing of the guest. `limits` says how
-    /// large the guest's memories and tables may get. `growth` is asked before its memories grow,
-    /// where the engine says that they do.
+    /// large the guest's memories and tables may get. `governor` is asked before its memories grow,
+    /// if the engine reports that they do.
     fn instantiate(
         &self,
         host: HostCallback,
         limits: &Limits,
-        growth: Option<Arc<dyn Growth>>,
+        governor: Option<Arc<dyn MemoryGovernor>>,
     ) -> Result<Box<dyn Instance>, Error>;
 }
 
-/// Whoever counts the memory that guests grow into.
-pub trait Growth: Send + Sync {
-    /// A guest is about to have so many bytes more. Returns when it may.
+/// Counts the memory that guests grow into, and lets them wait for it.
+pub trait MemoryGovernor: Send + Sync {
+    /// Reserves `more` bytes of linear memory; blocks until they are free. For an engine that does
+    /// not report growth beforehand, this is called once the memory has grown.
     ///
     /// # Errors
-    /// Where the guest has to be left where it stands.
-    fn grow(&self, more: u64) -> Result<(), NoRoom>;
+    /// [`Aborted`] if the guest has to be aborted, because it was evicted or killed. An evicted
+    /// task is resumed from its last snapshot.
+    fn reserve(&self, more: u64) -> Result<(), Aborted>;
 }
 
-/// Answers the guest's host calls: gets the guest's state, the import's place in
+/// Answers the guest's host calls: gets the guest's state, the import's index in
 /// [`Shape::imports`] and the arguments as raw bits.
 pub type HostCallback = Box<dyn FnMut(&mut dyn Guest, usize, &[u64]) -> Flow + Send>;
 
@@ -60,7 +62,7 @@ pub enum Flow {
     Return(u64),
     /// The guest unwinds: asyncify's state has been set, and the result does not matter.
     Unwind,
-    /// The guest is left where it stands and never goes on.
+    /// The guest is aborted: it never runs again.
     Stop,
 }
 
@@ -71,7 +73,7 @@ pub enum State {
     Normal = 0,
     /// Frames save themselves and return.
     Unwinding = 1,
-    /// Frames restore themselves and call on.
+    /// Frames restore themselves and repeat their calls.
     Rewinding = 2,
 }
 
@@ -108,24 +110,24 @@ pub trait Instance: Guest + Send {
     /// Reaches the instance from another thread while it is in a call.
     fn interrupt(&self) -> Interrupt;
 
-    /// The last limit that the guest has been told of, by -1 from `memory.grow` or `table.grow`; an
-    /// engine that does not see it gives `None`.
-    fn told(&self) -> Option<Reached> {
+    /// The last limit at which `memory.grow` or `table.grow` has answered -1; `None` from an engine
+    /// that does not see this.
+    fn last_refused(&self) -> Option<Reached> {
         None
     }
 
-    /// The guest's memory number `index`.
+    /// The memory with this index among the guest's memories.
     fn guest_memory(&mut self, index: usize) -> Result<&mut [u8], Error>;
     /// Grows a memory to `bytes`, a multiple of 64 KiB.
     fn grow_memory(&mut self, index: usize, bytes: usize) -> Result<(), Error>;
 
-    /// The guest's mutable global number `index`.
+    /// The global with this index among the exported mutable globals ([`Shape::globals`]).
     fn global(&mut self, index: usize) -> Result<Value, Error>;
-    /// Sets the guest's mutable global number `index`.
+    /// Sets the global with this index among the exported mutable globals.
     fn set_global(&mut self, index: usize, value: Value) -> Result<(), Error>;
 
-    /// The contents of the guest's changeable table number `index`.
+    /// The contents of the table with this index among the mutable tables ([`Shape::tables`]).
     fn table(&mut self, index: usize) -> Result<Vec<Value>, Error>;
-    /// Sets the contents of the guest's changeable table number `index`.
+    /// Sets the contents of the table with this index among the mutable tables.
     fn set_table(&mut self, index: usize, values: &[Value]) -> Result<(), Error>;
 }

@@ -4,13 +4,13 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::context::{Context, Growing};
+use super::context::{Context, OptionalGovernor};
 use super::handle::TaskHandle;
 use super::program::Program;
 use super::progress::{Progress, quiet};
 use super::runtime::Runtime;
 use super::task::Task;
-use crate::engine::{EngineKind, Growth};
+use crate::engine::{EngineKind, MemoryGovernor};
 use crate::model::Limits;
 use crate::model::clock::Clock;
 use crate::model::error::Error;
@@ -34,7 +34,7 @@ pub struct TaskBuilder<'a> {
     pub(super) restore: RestoreOptions,
     pub(super) clock: Option<Arc<dyn Clock>>,
     pub(super) handle: TaskHandle,
-    pub(super) growth: Growing,
+    pub(super) governor: OptionalGovernor,
     pub(super) progress: Progress<'a>,
 }
 
@@ -52,7 +52,7 @@ impl Task {
             restore: RestoreOptions::default(),
             clock: None,
             handle: TaskHandle::default(),
-            growth: Growing::default(),
+            governor: OptionalGovernor::default(),
             progress: &quiet,
         }
     }
@@ -187,13 +187,13 @@ impl<'a> TaskBuilder<'a> {
         self
     }
 
-    /// Whoever counts the memory that the guest grows into, and can refuse it. Default: nobody.
-    pub fn growth(mut self, growth: Arc<dyn Growth>) -> Self {
-        self.growth = Growing(Some(growth));
+    /// What counts the memory that the guest grows into, and can abort the guest. Default: nothing.
+    pub fn memory_governor(mut self, governor: Arc<dyn MemoryGovernor>) -> Self {
+        self.governor = OptionalGovernor(Some(governor));
         self
     }
 
-    /// Whoever is told of work that takes long: where the engine has to compile the module.
+    /// What gets reports of work that takes long: if the engine has to compile the module.
     /// Default: nobody.
     pub fn progress(mut self, progress: Progress<'a>) -> Self {
         self.progress = progress;
@@ -206,7 +206,7 @@ impl<'a> TaskBuilder<'a> {
     /// Where the engine is not built in, or a directory cannot be opened.
     pub fn start(self) -> Result<Task, Error> {
         let limits = self.bindings.limits;
-        let context = Context::new(self.clock, limits, self.handle, None, self.growth);
+        let context = Context::new(self.clock, limits, self.handle, None, self.governor);
         let wasi = crate::wasi::Ctx::new(self.config, self.bindings, context.clock.clone())?;
         let (runtime, program) = (self.runtime, self.program);
         Task::assemble(runtime, program, self.engine, wasi, context, self.progress)

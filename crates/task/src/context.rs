@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use super::handle::TaskHandle;
 use super::meter::Meter;
-use crate::engine::Growth;
+use crate::engine::MemoryGovernor;
 use crate::model::Limits;
 use crate::model::clock::{Clock, Marks, Steady, SystemClock, passed_since};
 use crate::snapshot::UsageV1;
 
-/// Whoever counts the memory that a guest grows into; `None` where nobody does.
+/// A [`MemoryGovernor`], or none, as a field of types that implement `Debug`.
 #[derive(Clone, Default)]
-pub struct Growing(pub Option<Arc<dyn Growth>>);
+pub struct OptionalGovernor(pub Option<Arc<dyn MemoryGovernor>>);
 
-impl std::fmt::Debug for Growing {
+impl std::fmt::Debug for OptionalGovernor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Growing").finish_non_exhaustive()
+        f.debug_struct("OptionalGovernor").finish_non_exhaustive()
     }
 }
 
@@ -29,7 +29,7 @@ pub(super) struct Context {
     pub(super) as_of: u64,
     /// Goes on from the wall clock's time when the task was first started, and is never set.
     pub(super) age: Steady,
-    pub(super) growth: Growing,
+    pub(super) governor: OptionalGovernor,
 }
 
 impl Context {
@@ -38,7 +38,7 @@ impl Context {
         limits: Limits,
         handle: TaskHandle,
         usage: Option<(UsageV1, u64)>,
-        growth: Growing,
+        governor: OptionalGovernor,
     ) -> Self {
         let clock = clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let (usage, written) = usage.unwrap_or_else(|| {
@@ -62,7 +62,7 @@ impl Context {
             usage,
             as_of,
             clock,
-            growth,
+            governor,
         }
     }
 

@@ -22,9 +22,9 @@ pub enum TaskError {
     /// The guest's calls got too deep.
     #[error("{0}; {1}")]
     Stack(String, Reached),
-    /// The guest trapped after it had been told of a limit.
+    /// The guest trapped after a call was refused because of a limit.
     #[error("the guest trapped: {0}; before that, {1}")]
-    Told(String, Reached),
+    AfterRefusal(String, Reached),
     /// The snapshot does not fit the module.
     #[error("the snapshot does not fit its module: {0}")]
     Mismatch(String),
@@ -119,7 +119,7 @@ impl From<TaskError> for Error {
     fn from(error: TaskError) -> Self {
         let kind = match &error {
             TaskError::TooDeep(_) => ErrorKind::Suspend,
-            TaskError::Limit(_) | TaskError::Told(..) => ErrorKind::Limit,
+            TaskError::Limit(_) | TaskError::AfterRefusal(..) => ErrorKind::Limit,
             TaskError::Stack(..) => ErrorKind::Trap,
             TaskError::Mismatch(_)
             | TaskError::InvalidState(_)

@@ -37,14 +37,14 @@ impl TaskHandle {
     /// ends at the next one, with [`Wait::Yield`]. Otherwise nothing happens.
     pub fn preempt(&self) {
         if let Some(interrupt) = &*self.interrupt() {
-            interrupt.ask(true);
+            interrupt.request_suspend(true);
         }
     }
 
     /// For the next step.
     pub(super) fn set_flag(&self, at_once: bool) {
         if let Some(interrupt) = &*self.interrupt() {
-            interrupt.ask(at_once || self.is_asked());
+            interrupt.request_suspend(at_once || self.is_asked());
         }
     }
 

@@ -9,12 +9,12 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::context::Growing;
+use super::context::OptionalGovernor;
 use super::error::TaskError;
 use super::functions::{HostCall, HostFunctions, HostFuture, HostReply, from_bits, to_bits};
 use super::handle::TaskHandle;
 use super::meter::Meter;
-use crate::engine::{EngineKind, Flow, Growth, Guest, HostCallback, asyncify};
+use crate::engine::{EngineKind, Flow, Guest, HostCallback, MemoryGovernor, asyncify};
 use crate::model::shape::{self, Import};
 use crate::model::{Limit, ValType, Wait};
 use crate::wasi;
@@ -34,21 +34,22 @@ pub(super) struct Pending {
 pub(super) struct Host {
     pub(super) wasi: wasi::Ctx,
     pub(super) pending: Option<Pending>,
-    /// The next host call is the pending one, made again.
+    /// The next host call is the pending one, repeated.
     pub(super) rewinding: bool,
     pub(super) exit: Option<u32>,
     /// What an asynchronous host function answered.
     pub(super) reply: Option<HostReply>,
     /// An error that a host call cannot hand to the guest.
     pub(super) error: Option<TaskError>,
-    /// Unwind at every call that may block, even if it would not (`--rehearse`).
+    /// Unwind at each call that may block, also if it could be answered at once (`--rehearse`); not at
+    /// `path_open`.
     pub(super) unwind_always: bool,
     meter: Arc<Meter>,
     imports: Vec<Target>,
     functions: HostFunctions,
     handle: TaskHandle,
-    /// Whoever counts the guest's memory, where the engine does not say that it grows.
-    uncounted_growth: Option<Arc<dyn Growth>>,
+    /// What counts the guest's memory, if the engine does not report that it grows.
+    unreporting_engine_governor: Option<Arc<dyn MemoryGovernor>>,
     /// Bytes of the guest's memory that have been counted.
     pub(super) counted: u64,
 }
@@ -108,7 +109,7 @@ impl Host {
         functions: HostFunctions,
         handle: TaskHandle,
         meter: Arc<Meter>,
-        growth: Growing,
+        governor: OptionalGovernor,
         kind: EngineKind,
     ) -> Self {
         let target =
@@ -129,7 +130,7 @@ impl Host {
             imports: imports.iter().map(target).collect(),
             functions,
             handle,
-            uncounted_growth: growth.0.filter(|_| kind == EngineKind::WasmEdge),
+            unreporting_engine_governor: governor.0.filter(|_| kind == EngineKind::WasmEdge),
             counted: 0,
         }
     }
@@ -171,14 +172,15 @@ impl Host {
 
     /// Counts what the guest has taken up to this call. False where it must not go on.
     fn may_go_on(&mut self, guest: &mut dyn Guest) -> bool {
-        self.meter.look();
+        self.meter.check_if_due();
         // WasmEdge has one limit for all memories, asyncify's of 32 MiB among them.
         if self.meter.limits().value(Limit::Memory) < ASYNCIFY_MEMORY_BYTES {
-            self.meter.check(Limit::Memory, guest.memory().len() as u64);
+            self.meter
+                .check_limit(Limit::Memory, guest.memory().len() as u64);
         }
-        if let Some(growth) = &self.uncounted_growth {
+        if let Some(governor) = &self.unreporting_engine_governor {
             let size = guest.memory().len() as u64;
-            if size > self.counted && growth.grow(size - self.counted).is_err() {
+            if size > self.counted && governor.reserve(size - self.counted).is_err() {
                 return false;
             }
             self.counted = self.counted.max(size);
@@ -188,7 +190,7 @@ impl Host {
 
     /// Whether somebody or a limit has ended the task.
     fn is_stopped(&self) -> bool {
-        self.handle.is_killed() || self.handle.is_evicted() || self.meter.is_over()
+        self.handle.is_killed() || self.handle.is_evicted() || self.meter.is_terminated()
     }
 
     /// What a call comes to. `resumed` is what was kept of it, if the guest had unwound there.
@@ -202,7 +204,7 @@ impl Host {
         match target {
             // A check asks for nothing: a guest that was suspended there just goes on.
             Target::Preempt if resumed.is_some() => Outcome::Return(0),
-            Target::Preempt => UNTRIED,
+            Target::Preempt => UNWIND_BEFORE_CALL,
             Target::Wasi(function, import) if import.blocks => {
                 let woken = resumed.filter(|p| p.blocked).map(|p| &p.wait);
                 let force = resumed.is_none() && self.must_unwind();
@@ -261,27 +263,28 @@ impl Host {
         arguments: &[u64],
         guest: &mut dyn Guest,
         woken: Option<&Wait>,
-        force: bool,
+        unwind_even_if_ready: bool,
     ) -> Outcome {
-        // A poll takes nothing away, so it can be made first, to learn what it waits for. A read
-        // takes bytes away.
-        let harmless = matches!(
+        // A poll changes nothing, so it can be made first, to learn what it waits for. A read takes
+        // bytes out of a buffer.
+        let has_no_effect = matches!(
             function,
             wasi::Function::PollOneoff | wasi::Function::EpollOneoff
         );
         // An answer to a datagram is sent first: the socket knows whom it answers, and a snapshot
         // does not.
-        let force = force && (self.unwind_always || function != wasi::Function::SockSendTo);
-        // `path_open` waits only for the reader of a named pipe. Any other open is no place to
-        // stop.
-        let force = force && function != wasi::Function::PathOpen;
-        if force && !harmless {
-            return UNTRIED;
+        let unwind_even_if_ready =
+            unwind_even_if_ready && (self.unwind_always || function != wasi::Function::SockSendTo);
+        // Never at `path_open`: almost every open returns at once. An open of a named pipe without a
+        // reader blocks by itself, and the guest unwinds there as at any blocking call.
+        let unwind_even_if_ready = unwind_even_if_ready && function != wasi::Function::PathOpen;
+        if unwind_even_if_ready && !has_no_effect {
+            return UNWIND_BEFORE_CALL;
         }
         let outcome = self.wasi.call(function, arguments, guest.memory(), woken);
         if let Some(reached) = self.wasi.take_reached() {
-            self.meter.reach(reached);
-            if self.meter.is_over() {
+            self.meter.on_limit_reached(reached);
+            if self.meter.is_terminated() {
                 return Outcome::Stop;
             }
         }
@@ -291,7 +294,7 @@ impl Host {
                 wait,
                 blocked: true,
             },
-            wasi::Outcome::Done(_) if force => UNTRIED,
+            wasi::Outcome::Done(_) if unwind_even_if_ready => UNWIND_BEFORE_CALL,
             wasi::Outcome::Done(errno) => Outcome::Return(u64::from(errno.raw())),
             wasi::Outcome::Exit(code) => {
                 self.exit = Some(code);
@@ -314,7 +317,7 @@ impl Host {
                 Outcome::Unwind { wait, .. } => {
                     while !self.wasi.is_ready(&wait) {
                         self.wasi.wait_briefly(&wait);
-                        self.meter.look();
+                        self.meter.check_if_due();
                         if self.is_stopped() {
                             return Outcome::Stop;
                         }
@@ -338,11 +341,11 @@ impl Host {
         let memory = guest.memory();
         for (address, bytes) in &reply.writes {
             let start = *address as usize;
-            let place = start
+            let target = start
                 .checked_add(bytes.len())
                 .and_then(|end| memory.get_mut(start..end));
-            match place {
-                Some(place) => place.copy_from_slice(bytes),
+            match target {
+                Some(target) => target.copy_from_slice(bytes),
                 None => {
                     let message = format!(
                         "it wrote outside the guest's memory ({} bytes at {address})",
@@ -377,7 +380,7 @@ impl Host {
 const ASYNCIFY_MEMORY_BYTES: u64 = 32 << 20;
 
 /// The guest unwinds at a call that has not been made.
-const UNTRIED: Outcome = Outcome::Unwind {
+const UNWIND_BEFORE_CALL: Outcome = Outcome::Unwind {
     wait: Wait::Yield,
     blocked: false,
 };

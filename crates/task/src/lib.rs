@@ -153,7 +153,7 @@ pub use thaw::SnapshotExt;
 pub use crate::snapshot::Snapshot;
 // The daemon's, which knows tasks alone.
 pub use crate::{
-    engine::{EngineKind, GUEST_STACK as STACK, Growth, NoRoom},
+    engine::{Aborted, EngineKind, GUEST_STACK as STACK, MemoryGovernor},
     snapshot::{ModuleRef, VERSION as SNAPSHOT_VERSION, chunks, pack, unpack},
     wasi::{
         Access, Asleep, Bindings, Clocks, Config, Grants, HeldSocket, HostDir, Input, Listener,

@@ -17,16 +17,16 @@ impl Task {
         self.meter.reached()
     }
 
-    /// The last limit that the guest has been told of by an error: memory, tables, descriptors,
-    /// room in a directory in memory. Where the engine does not tell, memory that has come near to
-    /// its limit.
-    pub fn told(&mut self) -> Option<Reached> {
-        let told = self
+    /// The last limit by which a call of the guest was refused: of memory, tables, descriptors, or
+    /// the space in a directory in memory. If the engine does not report refusals, the limit of
+    /// memory that a memory has come near to.
+    pub fn last_refused_limit(&mut self) -> Option<Reached> {
+        let refused = self
             .instance
-            .told()
+            .last_refused()
             .or_else(|| self.host.lock().wasi.last_refusal());
-        if told.is_some() || self.kind != EngineKind::WasmEdge {
-            return told;
+        if refused.is_some() || self.kind != EngineKind::WasmEdge {
+            return refused;
         }
         let limit = self.meter.limits().get(Limit::Memory)?;
         let sizes = (0..self.program.shape().memories).filter_map(|index| {
@@ -57,7 +57,7 @@ impl Task {
             |(limit, used): &(Limit, u64)| *used > limits.value(*limit) && limits.pauses(*limit);
         let found = all.into_iter().find(over);
         if let Some((limit, _)) = found {
-            self.meter.reach(limits.reached(limit));
+            self.meter.on_limit_reached(limits.reached(limit));
         }
         found.is_some()
     }
@@ -67,7 +67,7 @@ impl Task {
     /// # Errors
     /// Where the task is over.
     pub fn check_time(&self) -> Result<(), Error> {
-        self.meter.look_at_time();
+        self.meter.check_time_limit();
         Ok(self.may_go_on()?)
     }
 
@@ -95,10 +95,10 @@ impl Task {
         self.meter.least_left()
     }
 
-    /// Sees from another thread whether the guest has reached a limit and must not go on.
-    pub fn overseer(&self) -> impl Fn() -> Option<Reached> + use<> {
+    /// A probe for another thread: the limit that has ended the task, if one has.
+    pub fn termination_probe(&self) -> impl Fn() -> Option<Reached> + use<> {
         let meter = self.meter.clone();
-        move || meter.is_over().then(|| meter.reached()).flatten()
+        move || meter.is_terminated().then(|| meter.reached()).flatten()
     }
 
     /// How much of what is limited the task has taken.

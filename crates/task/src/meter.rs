@@ -1,13 +1,13 @@
 //! How much CPU time and time a task takes, and what happens when it reaches a limit.
 //!
 //! ```text
-//!   turn begins --> watched --it is time--> look --limit reached--> End: the guest is stopped
+//!   turn begins --> watched --it is due--> check --limit reached--> End: the guest is stopped
 //!   turn ends   --> not watched              |                  `-> Pause: the guest is asked to
-//!                                            `- not reached:        suspend, and stopped where it
-//!                                               look again later    goes on for too long
+//!                                            `- not reached:        suspend, and stopped if it
+//!                                               check again later   runs for too long after that
 //! ```
 //!
-//! CPU time is that of the thread that the guest runs on, with its host calls. It is looked at when
+//! CPU time is that of the thread that the guest runs on, with its host calls. It is checked when
 //! the limit may have been reached: by the next host call, or by one thread of the process
 //! (`watchdog.rs`), whichever comes first.
 
@@ -25,9 +25,9 @@ use crate::snapshot::{AsOfV1, EarlierV1, UsageV1};
 #[derive(Debug)]
 pub(super) struct Meter {
     limits: Limits,
-    age: Steady,
+    clock: Steady,
     handle: TaskHandle,
-    /// CPU time of the turns that are over, in nanoseconds.
+    /// CPU time of the turns that have ended, in nanoseconds.
     cpu: Mutex<Used>,
     /// The thread's CPU time when the turn began.
     turn: AtomicU64,
@@ -38,8 +38,8 @@ pub(super) struct Meter {
     /// No limit can have been reached before, in nanoseconds.
     next: AtomicU64,
     reached: Mutex<Option<Reached>>,
-    /// The guest must not go on.
-    over: AtomicBool,
+    /// A limit has ended the task.
+    terminated: AtomicBool,
 }
 
 /// The guest's turn on a thread: its CPU time is counted until this is dropped.
@@ -52,7 +52,7 @@ pub(super) struct Turn<'a> {
 impl Meter {
     pub(super) fn new(
         limits: Limits,
-        age: Steady,
+        clock: Steady,
         handle: TaskHandle,
         usage: &UsageV1,
         as_of: u64,
@@ -60,7 +60,7 @@ impl Meter {
         let cpu = used(&limits, Limit::Cpu, usage, as_of);
         Self {
             limits,
-            age,
+            clock,
             handle,
             cpu: Mutex::new(cpu),
             turn: AtomicU64::new(0),
@@ -68,7 +68,7 @@ impl Meter {
             made: Instant::now(),
             next: AtomicU64::new(0),
             reached: Mutex::default(),
-            over: AtomicBool::new(false),
+            terminated: AtomicBool::new(false),
         }
     }
 
@@ -85,14 +85,14 @@ impl Meter {
         self.cpu.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// CPU time that counts, where it is so much in all.
+    /// The part of this CPU time that counts against the limit.
     fn counts(&self, total: u64) -> u64 {
         let period = self.limits.period(Limit::Cpu);
-        let now = self.age.now();
+        let now = self.clock.now();
         self.cpu().counts(total, period, self.started, now)
     }
 
-    /// CPU time so far that counts.
+    /// The CPU time so far that counts against the limit.
     pub(super) fn cpu_that_counts(&self) -> u64 {
         let total = self.cpu().total;
         self.counts(total)
@@ -112,23 +112,23 @@ impl Meter {
     pub(super) fn begin(self: &Arc<Self>) -> Turn<'_> {
         self.turn.store(watchdog::thread_time(), Ordering::Relaxed);
         let first = self.least_left();
-        self.look_again(first);
+        self.schedule_check(first);
         Turn {
             meter: self,
             _watched: first.map(|first| WatchedTurn::new(self.clone(), first)),
         }
     }
 
-    /// Looks at the limits during a host call.
-    pub(super) fn look(&self) {
+    /// Checks the limits during a host call, if one of them may have been reached.
+    pub(super) fn check_if_due(&self) {
         let next = self.next.load(Ordering::Relaxed);
-        if next != u64::MAX && self.elapsed() >= next && self.is_timed() && !self.is_over() {
-            self.look_at(watchdog::thread_time());
+        if next != u64::MAX && self.elapsed() >= next && self.is_timed() && !self.is_terminated() {
+            self.check_at(watchdog::thread_time());
         }
     }
 
-    /// A thread has no more CPU time than time passes.
-    fn look_again(&self, after: Option<Duration>) {
+    /// Sets when the limits are checked next. A thread cannot use more CPU time than time passes.
+    fn schedule_check(&self, after: Option<Duration>) {
         let after = after.and_then(|after| u64::try_from(after.as_nanos()).ok());
         let next = after.map_or(u64::MAX, |after| self.elapsed().saturating_add(after));
         self.next.store(next, Ordering::Relaxed);
@@ -138,37 +138,38 @@ impl Meter {
         u64::try_from(self.made.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// Looks at the limits when the guest's thread has had this much CPU time, in nanoseconds.
-    /// Gives how long it is until it makes sense to look again.
-    fn look_at(&self, thread: u64) -> Option<Duration> {
+    /// Checks the limits when the guest's thread has used this much CPU time, in nanoseconds. Returns
+    /// how long it is until a limit can be reached.
+    fn check_at(&self, thread: u64) -> Option<Duration> {
         let turn = thread.saturating_sub(self.turn.load(Ordering::Relaxed));
         let total = self.cpu().total.saturating_add(turn);
         let cpu = self.counts(total);
-        self.check(Limit::Cpu, cpu);
-        self.check(Limit::Time, self.age());
-        let again = match self.is_over() {
+        self.check_limit(Limit::Cpu, cpu);
+        self.check_limit(Limit::Time, self.age());
+        let again = match self.is_terminated() {
             true => None,
             false => self.until_limit(cpu),
         };
-        self.look_again(again);
+        self.schedule_check(again);
         again
     }
 
-    /// Looks at the time alone, while the guest waits.
-    pub(super) fn look_at_time(&self) {
-        self.check(Limit::Time, self.age());
+    /// Checks the limit of time alone, while the guest waits.
+    pub(super) fn check_time_limit(&self) {
+        self.check_limit(Limit::Time, self.age());
     }
 
-    /// Its clock, and how long ago it was first started by it, in nanoseconds.
+    /// The clock by which the task's age counts.
     pub(super) fn clock(&self) -> &Steady {
-        &self.age
+        &self.clock
     }
 
+    /// How long ago the task was first started, in nanoseconds.
     pub(super) fn age(&self) -> u64 {
-        self.age.now().saturating_sub(self.started)
+        self.clock.now().saturating_sub(self.started)
     }
 
-    /// Nanoseconds until the time is over.
+    /// Nanoseconds until the limit of time is reached.
     pub(super) fn time_left(&self) -> Option<u64> {
         let limit = self.limits.get(Limit::Time)?;
         Some(limit.saturating_sub(self.age()))
@@ -188,20 +189,20 @@ impl Meter {
         cpu.into_iter().chain(time).min()
     }
 
-    /// So much has been used of what is limited.
-    pub(super) fn check(&self, limit: Limit, used: u64) {
+    /// Compares what has been used with a limit.
+    pub(super) fn check_limit(&self, limit: Limit, used: u64) {
         if used <= self.limits.value(limit) {
             return;
         }
         let reached = self.limits.reached(limit);
         match used <= self.limits.grace(limit) {
-            true => self.reach(reached),
-            false => self.reach(reached.hard()),
+            true => self.on_limit_reached(reached),
+            false => self.on_limit_reached(reached.hard()),
         }
     }
 
-    /// The guest has reached a limit.
-    pub(super) fn reach(&self, reached: Reached) {
+    /// Asks the guest to suspend, or ends it: it has reached a limit.
+    pub(super) fn on_limit_reached(&self, reached: Reached) {
         let pauses = self.limits.pauses(reached.setting.limit) && !reached.is_hard();
         *self.state() = Some(reached);
         if pauses {
@@ -210,13 +211,13 @@ impl Meter {
             }
             return;
         }
-        self.over.store(true, Ordering::SeqCst);
+        self.terminated.store(true, Ordering::SeqCst);
         self.handle.stop();
     }
 
-    /// Whether the guest must not go on.
-    pub(super) fn is_over(&self) -> bool {
-        self.over.load(Ordering::SeqCst)
+    /// Whether a limit ended the task: one with `end`, or the grace period after one with `pause`.
+    pub(super) fn is_terminated(&self) -> bool {
+        self.terminated.load(Ordering::SeqCst)
     }
 
     /// The limit that was reached last.
@@ -229,7 +230,7 @@ impl Meter {
     }
 }
 
-/// What has been used of a limit, as it was written down at a time.
+/// What has been used of a limit, as a snapshot has it.
 pub(super) fn used(limits: &Limits, limit: Limit, usage: &UsageV1, as_of: u64) -> Used {
     let earlier = usage.earlier.unwrap_or_default();
     let (total, earlier) = match limit {
@@ -241,8 +242,14 @@ pub(super) fn used(limits: &Limits, limit: Limit, usage: &UsageV1, as_of: u64) -
     Used::at(total, earlier, limits.period(limit), usage.started, as_of)
 }
 
-/// What is written down of a task.
-pub(super) fn usage(cpu: Used, output: Used, writes: Used, started: u64, age: &Steady) -> UsageV1 {
+/// The usage that a snapshot has.
+pub(super) fn usage(
+    cpu: Used,
+    output: Used,
+    writes: Used,
+    started: u64,
+    clock: &Steady,
+) -> UsageV1 {
     let earlier = EarlierV1 {
         cpu: cpu.earlier,
         output: output.earlier,
@@ -254,18 +261,18 @@ pub(super) fn usage(cpu: Used, output: Used, writes: Used, started: u64, age: &S
         output: output.total,
         writes: writes.total,
         earlier: Some(earlier).filter(|earlier| *earlier != EarlierV1::default()),
-        as_of: Some(age.clock().marks())
+        as_of: Some(clock.clock().marks())
             .filter(|marks| !marks.is_empty())
             .map(|marks| AsOfV1 {
-                at: age.now(),
+                at: clock.now(),
                 marks,
             }),
     }
 }
 
 impl Timed for Meter {
-    fn look_at(&self, thread_nanoseconds: u64) -> Option<Duration> {
-        Meter::look_at(self, thread_nanoseconds)
+    fn check_at(&self, thread_nanoseconds: u64) -> Option<Duration> {
+        Meter::check_at(self, thread_nanoseconds)
     }
 }
 
@@ -275,7 +282,7 @@ impl Drop for Turn<'_> {
         let used = watchdog::thread_time().saturating_sub(begun);
         let mut cpu = self.meter.cpu();
         cpu.total = cpu.total.saturating_add(used);
-        // What a look after this would count again.
+        // A check after this would count the turn again.
         self.meter.turn.store(u64::MAX, Ordering::Relaxed);
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::context::{Context, Growing};
+use super::context::{Context, OptionalGovernor};
 use super::error::TaskError;
 use super::functions::{HostFuture, HostReply};
 use super::handle::TaskHandle;
@@ -76,7 +76,7 @@ pub struct Task {
     /// Bytes of native stack that the guest may use.
     pub(super) stack: usize,
     /// Given back when the instance, which stands above, is gone.
-    _growth: Growing,
+    _governor: OptionalGovernor,
 }
 
 impl Task {
@@ -105,11 +105,11 @@ impl Task {
             runtime.functions().clone(),
             context.handle.clone(),
             meter.clone(),
-            context.growth.clone(),
+            context.governor.clone(),
             kind,
         ));
-        let growth = context.growth.0.clone();
-        let mut instance = module.instantiate(host.callback(), &limits, growth)?;
+        let governor = context.governor.0.clone();
+        let mut instance = module.instantiate(host.callback(), &limits, governor)?;
         host.lock().counted = count_memory(program, &mut *instance, &context)?;
         asyncify::prepare(&mut *instance);
         context.handle.attach(instance.interrupt());
@@ -125,7 +125,7 @@ impl Task {
             preempt_next: false,
             stack: engine::stack(&runtime.limits),
             meter,
-            _growth: context.growth,
+            _governor: context.governor,
         })
     }
 
@@ -182,12 +182,12 @@ impl Task {
         // A request to suspend still holds; a turn that was ended is over.
         self.handle.set_flag(std::mem::take(&mut self.preempt_next));
         drop(host);
-        self.meter.look_at_time();
+        self.meter.check_time_limit();
     }
 
     /// Fails where the task has reached a limit that ends it.
     pub(super) fn may_go_on(&self) -> Result<(), TaskError> {
-        let reached = self.meter.is_over().then(|| self.meter.reached());
+        let reached = self.meter.is_terminated().then(|| self.meter.reached());
         reached
             .flatten()
             .map_or(Ok(()), |reached| Err(TaskError::Limit(reached)))
@@ -206,7 +206,7 @@ impl Task {
 
     /// What the end of a call of an entry means.
     fn ended(&mut self, ended: Result<Ending, engine::Error>) -> Result<Ran, Error> {
-        let told = self.told();
+        let refused = self.last_refused_limit();
         let mut host = self.host.lock();
         if let Some(error) = host.error.take() {
             return Err(error.into());
@@ -226,8 +226,8 @@ impl Task {
                 let reached = self.meter.limits().reached(Limit::Stack);
                 Err(TaskError::Stack(error.to_string(), reached).into())
             }
-            Err(engine::Error::Trap(message)) => Err(match told {
-                Some(told) => TaskError::Told(message, told).into(),
+            Err(engine::Error::Trap(message)) => Err(match refused {
+                Some(limit) => TaskError::AfterRefusal(message, limit).into(),
                 None => engine::Error::Trap(message).into(),
             }),
             Err(error) => Err(error.into()),
@@ -351,9 +351,10 @@ impl Task {
         self.handle.clone()
     }
 
-    /// Unwinds at every call that may block, even if it would not: what `--rehearse` does.
-    pub fn unwind_always(&mut self, always: bool) {
-        self.host.lock().unwind_always = always;
+    /// Whether the guest unwinds at each call that may block, also if the call could be answered at
+    /// once. For `--rehearse`. Not at `path_open`, which unwinds only if it blocks.
+    pub fn set_unwind_always(&mut self, on: bool) {
+        self.host.lock().unwind_always = on;
     }
 
     /// Ends the next step at the first check that the guest makes, if its module has checks.
@@ -411,8 +412,8 @@ fn count_memory(
             return Err(TaskError::Limit(reached).into());
         }
     }
-    if let Some(growth) = &context.growth.0 {
-        growth.grow(total).map_err(engine::Error::from)?;
+    if let Some(governor) = &context.governor.0 {
+        governor.reserve(total).map_err(engine::Error::from)?;
     }
     Ok(total)
 }

@@ -38,7 +38,7 @@ impl TaskBuilder<'_> {
         check_stack(&limits, head.stack.len())?;
         check_memories(&head.instance, &limits)?;
         let usage = head.meta.usage.map(|usage| (usage, head.meta.created));
-        let context = Context::new(self.clock, limits, self.handle, usage, self.growth);
+        let context = Context::new(self.clock, limits, self.handle, usage, self.governor);
         let state = wasi_state(head)?;
         let clock = context.clock.clone();
         let wasi = wasi::Ctx::restore(state, self.bindings, self.restore, clock)?;
@@ -156,7 +156,7 @@ fn wasi_state(snapshot: &Snapshot) -> Result<wasi::StateV1, TaskError> {
 /// What an engine cannot be given is wrong in the snapshot, which says what to give.
 fn unfit(error: engine::Error) -> Error {
     match error {
-        engine::Error::NoRoom(_) => TaskError::Evicted.into(),
+        engine::Error::Aborted(_) => TaskError::Evicted.into(),
         engine::Error::State(_, text) | engine::Error::Trap(text) => {
             TaskError::Mismatch(text).into()
         }

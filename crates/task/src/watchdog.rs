@@ -10,9 +10,9 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// What counts a guest's time.
 pub(super) trait Timed: Send + Sync {
-    /// Looks at the limits when the guest's thread has had this much CPU time. Gives how long it is
-    /// until it makes sense to look again.
-    fn look_at(&self, thread_nanoseconds: u64) -> Option<Duration>;
+    /// Checks the limits when the guest's thread has used this much CPU time. Returns how long it is
+    /// until a limit can be reached.
+    fn check_at(&self, thread_nanoseconds: u64) -> Option<Duration>;
 }
 
 /// The turns that are watched.
@@ -59,7 +59,7 @@ impl WatchedTurn {
         let mut turns = watchdog.turns();
         let number = turns.next;
         turns.next += 1;
-        let at = Instant::now() + first.min(LONGEST_SLEEP);
+        let at = Instant::now() + first.min(MAX_CHECK_INTERVAL);
         let entry = Entry {
             at,
             timed: Arc::downgrade(&timed),
@@ -90,9 +90,9 @@ impl Drop for WatchedTurn {
     }
 }
 
-/// The thread looks at every turn at least so often: a clock may be set, and a time that is years
-/// away is no [`Instant`].
-const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
+/// The longest time between two checks of a running guest. A deadline that is years away cannot be
+/// represented as an [`Instant`], and the clock by which the `time` limit counts may jump.
+const MAX_CHECK_INTERVAL: Duration = Duration::from_secs(3600);
 
 impl Watchdog {
     fn turns(&self) -> MutexGuard<'_, Turns> {
@@ -105,15 +105,17 @@ impl Watchdog {
             let now = Instant::now();
             let due = |entry: &&mut Entry| entry.at <= now;
             for entry in turns.watched.values_mut().filter(due) {
-                // The list stays locked while the guest is looked at, so that its turn cannot end.
+                // The list stays locked while the guest's limits are checked, so that its turn cannot end.
                 let again = entry.timed.upgrade().and_then(|timed| {
                     let time = entry.thread.as_ref().and_then(|path| time_of(path));
-                    timed.look_at(time.unwrap_or(0))
+                    timed.check_at(time.unwrap_or(0))
                 });
-                entry.at = now + again.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP);
+                entry.at = now + again.unwrap_or(MAX_CHECK_INTERVAL).min(MAX_CHECK_INTERVAL);
             }
             let next = turns.watched.values().map(|entry| entry.at).min();
-            let sleep = next.map_or(LONGEST_SLEEP, |next| next.saturating_duration_since(now));
+            let sleep = next.map_or(MAX_CHECK_INTERVAL, |next| {
+                next.saturating_duration_since(now)
+            });
             turns.looks_at = Some(now + sleep);
             let waited = self.changed.wait_timeout(turns, sleep);
             turns = waited.unwrap_or_else(PoisonError::into_inner).0;

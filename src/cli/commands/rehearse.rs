@@ -63,7 +63,7 @@ pub(crate) fn rehearse(
         let mut largest = 0;
         let mut turns = engines.iter().cycle().skip(1);
         loop {
-            task.unwind_always(true);
+            task.set_unwind_always(true);
             if task.program().manifest().preempt {
                 preempt(&mut task, count);
             }

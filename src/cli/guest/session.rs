@@ -75,7 +75,7 @@ pub(crate) fn drive(mut session: Session) -> Result<Done, Failure> {
     let handle = session.task.handle();
     let requests = Arc::new(Requests::default());
     let (checkpoint, theirs) = (session.checkpoint, requests.clone());
-    let over = session.task.overseer();
+    let over = session.task.termination_probe();
     // Where a limit of time is far, a second more or less does not matter.
     let check = match session.task.least_left() {
         Some(left) if left < NEAR_LIMIT => LIMIT_CHECK,
@@ -192,8 +192,10 @@ fn run(mut session: Session, requests: &Requests) -> Result<Done, Failure> {
                 Ok(ended) => match ended? {
                     Ended::Exited(code) => {
                         // A refusal at a limit may be the reason.
-                        if let Some(told) = session.task.told().filter(|_| code != 0) {
-                            say!("the guest ended with {code}; {told}");
+                        if let Some(refused) =
+                            session.task.last_refused_limit().filter(|_| code != 0)
+                        {
+                            say!("the guest ended with {code}; {refused}");
                         }
                         return Ok(Done::Guest(code));
                     }

@@ -61,7 +61,7 @@ impl Daemon {
         let room = outbox.clone();
         // An error means that the driver has ended.
         let budget = MemoryBudget::new(size, move || drop(room.send(Message::Room)));
-        trim::settle();
+        trim::configure_allocator();
         let runtime = Runtime::builder()
             .cache(options.cache.clone())
             .pool(u32::try_from(2 * MOST_INSTANCES).ok())

@@ -7,10 +7,10 @@ use crate::memory::machine::resident;
 use crate::memory::trim::trim;
 use crate::model::{Event, TaskId, TaskState, When};
 
-/// The allocator gives memory back at most so often.
+/// The shortest time between two returns of the allocator's free memory to the system.
 const TRIM_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
-/// After an instance with so many bytes it is worth giving memory back.
+/// An instance of at least this many bytes makes it worth to return free memory to the system.
 const WORTH_TRIMMING_BYTES: u64 = 4 << 20;
 
 impl Driver {
@@ -62,7 +62,7 @@ impl Driver {
                 shortage = shortage.saturating_sub(live.memory);
                 live.handle.suspend();
             }
-            budget.settle(|id| {
+            budget.evict_blocked(|id| {
                 let live = self.live.get(&id);
                 live.is_some_and(|live| !live.stubborn || live.state != TaskState::Parked)
             });
@@ -77,7 +77,7 @@ impl Driver {
                     .is_some_and(|live| is_running(live.state))
             };
             // Memory that a compiler has left is given back too.
-            if budget.weigh(resident, running) {
+            if budget.check_resident(resident, running) {
                 self.freed |=
                     resident > self.trimmed_to + self.trimmed_to / 4 + WORTH_TRIMMING_BYTES;
             }

@@ -16,8 +16,8 @@
 //! so that one guest always comes to its end.
 
 pub(crate) mod machine;
-mod making;
 pub(crate) mod parts;
+mod snapshot_reservation;
 pub(crate) mod trim;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use self::parts::BudgetParts;
 use crate::model::TaskId;
-use crate::task::{Growth, NoRoom, TaskHandle};
+use crate::task::{Aborted, MemoryGovernor, TaskHandle};
 
 /// Bytes that an instance takes beside its memories.
 const INSTANCE_BYTES: u64 = 256 << 10;
@@ -71,8 +71,14 @@ pub(super) struct MemoryBudget {
     pub(super) parts: BudgetParts,
     state: Mutex<State>,
     changed: Condvar,
-    /// Tells the driver that something has changed for tasks that wait.
-    tell: Box<dyn Fn() + Send + Sync>,
+    /// Notifies the driver that something has changed for tasks that wait.
+    notify_driver: Box<dyn Fn() + Send + Sync>,
+}
+
+/// A task that waits for memory in the store.
+struct Waiter {
+    id: TaskId,
+    bytes: u64,
 }
 
 #[derive(Default)]
@@ -82,14 +88,15 @@ struct State {
     next: u64,
     large: u64,
     small: u64,
-    making: u64,
+    /// Bytes that are reserved for making and reading snapshots.
+    snapshot_bytes: u64,
     /// How many guests wait to grow.
     growing: usize,
-    /// Tasks that wait in the store, with the bytes that they need; the one that has waited longest
-    /// is first.
-    waiting: VecDeque<(TaskId, u64)>,
-    /// The bytes that evicted tasks need.
-    needs: HashMap<TaskId, u64>,
+    /// Tasks that were not admitted; the next to be admitted is first. New ones go to the back,
+    /// evicted ones to the front ([`Self::put_back`]).
+    admission_queue: VecDeque<Waiter>,
+    /// The bytes that a task which was evicted had asked for, until it is admitted again.
+    evicted_needs: HashMap<TaskId, u64>,
     closed: bool,
     /// Bytes of memory that the process had when there was no guest.
     idle: u64,
@@ -103,19 +110,19 @@ struct ShareState {
     /// How many more bytes it waits for.
     wants: u64,
     /// Its engine does not report when it grows.
-    unseen: bool,
+    unmetered: bool,
     too_large: Option<TooLarge>,
     handle: TaskHandle,
 }
 
 impl State {
-    /// An evicted guest waits for what it needs before all others.
+    /// Puts an evicted task at the front of the queue.
     fn put_back(&mut self, id: TaskId, need: u64) {
-        self.needs.insert(id, need);
-        self.waiting.push_front((id, need));
+        self.evicted_needs.insert(id, need);
+        self.admission_queue.push_front(Waiter { id, bytes: need });
     }
 
-    /// Notes that a guest waits for so many more bytes; 0 where it waits no longer.
+    /// Notes that a guest waits for `wants` more bytes; 0 if it waits no longer.
     fn want(&mut self, number: u64, wants: u64) {
         if let Some(held) = self.shares.get_mut(&number) {
             self.growing += usize::from(held.wants == 0 && wants > 0);
@@ -154,13 +161,13 @@ impl State {
 }
 
 impl MemoryBudget {
-    /// `tell` is called, often, when tasks that wait may have room, or when one begins to wait.
-    pub(super) fn new(size: u64, tell: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
+    /// `notify_driver` is called, often, when tasks that wait may be admitted, or when one begins to wait.
+    pub(super) fn new(size: u64, notify_driver: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self {
             parts: BudgetParts::of(size),
             state: Mutex::default(),
             changed: Condvar::new(),
-            tell: Box::new(tell),
+            notify_driver: Box::new(notify_driver),
         })
     }
 
@@ -181,14 +188,14 @@ impl MemoryBudget {
         id: TaskId,
         memory: u64,
         handle: &TaskHandle,
-        unseen: bool,
+        unmetered: bool,
     ) -> Result<Arc<MemoryShare>, NotAdmitted> {
         let mut state = self.state();
-        let need = state.needs.get(&id).copied().unwrap_or(0);
+        let need = state.evicted_needs.get(&id).copied().unwrap_or(0);
         let bytes = need.max(memory.saturating_add(INSTANCE_BYTES));
         if let Some(too_large) = self.too_large(bytes) {
-            state.waiting.retain(|(waiting, _)| *waiting != id);
-            state.needs.remove(&id);
+            state.admission_queue.retain(|waiter| waiter.id != id);
+            state.evicted_needs.remove(&id);
             return Err(NotAdmitted::TooLarge(too_large));
         }
         let least = self.parts.least();
@@ -196,23 +203,23 @@ impl MemoryBudget {
         // A task is admitted only if it is the first of its kind. Guests that wait to grow come
         // before large tasks.
         let mut ahead = state
-            .waiting
+            .admission_queue
             .iter()
-            .take_while(|(waiting, _)| *waiting != id);
-        let is_first = !ahead.any(|(_, other)| (*other > least) == is_large);
+            .take_while(|waiter| waiter.id != id);
+        let is_first = !ahead.any(|waiter| (waiter.bytes > least) == is_large);
         let is_first = is_first && !(is_large && state.growing > 0);
         if !is_first || !state.fits(0, bytes, &self.parts) {
-            if state.waiting.iter().all(|(waiting, _)| *waiting != id) {
-                state.waiting.push_back((id, bytes));
+            if state.admission_queue.iter().all(|waiter| waiter.id != id) {
+                state.admission_queue.push_back(Waiter { id, bytes });
             }
             drop(state);
-            (self.tell)();
+            (self.notify_driver)();
             return Err(NotAdmitted::Full);
         }
-        let before = state.waiting.len();
-        state.waiting.retain(|(waiting, _)| *waiting != id);
-        let waited = state.waiting.len() < before;
-        state.needs.remove(&id);
+        let before = state.admission_queue.len();
+        state.admission_queue.retain(|waiter| waiter.id != id);
+        let waited = state.admission_queue.len() < before;
+        state.evicted_needs.remove(&id);
         state.add(bytes, least);
         let number = state.next;
         state.next += 1;
@@ -221,7 +228,7 @@ impl MemoryBudget {
             bytes,
             filled: INSTANCE_BYTES,
             wants: 0,
-            unseen,
+            unmetered,
             too_large: None,
             handle: handle.clone(),
         };
@@ -229,7 +236,7 @@ impl MemoryBudget {
         drop(state);
         if waited {
             // There may be room for the next task too.
-            (self.tell)();
+            (self.notify_driver)();
         }
         let budget = self.clone();
         Ok(Arc::new(MemoryShare { budget, number }))
@@ -240,39 +247,39 @@ impl MemoryBudget {
         let state = self.state();
         let least = self.parts.least();
         let first = |is_large: bool| {
-            let mut waiting = state.waiting.iter();
-            let first = waiting.find(|(_, bytes)| (*bytes > least) == is_large);
-            first.filter(|(_, bytes)| state.fits(0, *bytes, &self.parts))
+            let mut waiting = state.admission_queue.iter();
+            let first = waiting.find(|waiter| (waiter.bytes > least) == is_large);
+            first.filter(|waiter| state.fits(0, waiter.bytes, &self.parts))
         };
         let large = first(true).filter(|_| state.growing == 0);
         large
             .into_iter()
             .chain(first(false))
-            .map(|(id, _)| *id)
+            .map(|waiter| waiter.id)
             .collect()
     }
 
     /// A task no longer waits.
     pub(super) fn forget(&self, id: TaskId) {
         let mut state = self.state();
-        if !state.waiting.is_empty() || !state.needs.is_empty() {
-            state.waiting.retain(|(waiting, _)| *waiting != id);
-            state.needs.remove(&id);
+        if !state.admission_queue.is_empty() || !state.evicted_needs.is_empty() {
+            state.admission_queue.retain(|waiter| waiter.id != id);
+            state.evicted_needs.remove(&id);
         }
     }
 
-    /// How many threads stand still because their guests wait to grow.
-    pub(super) fn standing(&self) -> usize {
+    /// How many threads are blocked because their guests wait to grow.
+    pub(super) fn blocked_threads(&self) -> usize {
         self.state().growing
     }
 
     /// How many bytes a task waits for, in the store or to grow.
     pub(super) fn waits(&self, id: TaskId) -> Option<u64> {
         let state = self.state();
-        let stored = state.waiting.iter().find(|(waiting, _)| *waiting == id);
+        let stored = state.admission_queue.iter().find(|waiter| waiter.id == id);
         let mut held = state.shares.values().filter(|held| held.wants > 0);
         let grows = held.find(|held| held.id == id).map(|held| held.wants);
-        grows.or(stored.map(|(_, bytes)| *bytes))
+        grows.or(stored.map(|waiter| waiter.bytes))
     }
 
     /// How much is used.
@@ -280,15 +287,15 @@ impl MemoryBudget {
         let state = self.state();
         MemoryUsed {
             guests: state.large + state.small,
-            snapshots: state.making,
-            waiting: (state.waiting.len() + state.growing) as u64,
+            snapshots: state.snapshot_bytes,
+            waiting: (state.admission_queue.len() + state.growing) as u64,
         }
     }
 
     /// How many bytes the driver has to free for the next task or guest.
     pub(super) fn shortage(&self) -> u64 {
         let state = self.state();
-        if state.growing == 0 && state.waiting.is_empty() {
+        if state.growing == 0 && state.admission_queue.is_empty() {
             return 0;
         }
         let missing = |old: u64, new: u64| {
@@ -305,15 +312,14 @@ impl MemoryBudget {
         };
         let growing = state.shares.values().filter(|held| held.wants > 0);
         let growing = growing.map(|held| missing(held.bytes, held.bytes + held.wants));
-        let waiting = state.waiting.iter().take(64);
-        let waiting = waiting.map(|(_, bytes)| missing(0, *bytes));
+        let waiting = state.admission_queue.iter().take(64);
+        let waiting = waiting.map(|waiter| missing(0, waiter.bytes));
         growing.chain(waiting).max().unwrap_or(0)
     }
 
-    /// Evicts the youngest guest that waits to grow, if the oldest cannot be helped otherwise:
-    /// guests that do not wait to grow and that can be put to sleep, by `leaves`, have too little
-    /// together.
-    pub(super) fn settle(&self, leaves: impl Fn(TaskId) -> bool) {
+    /// Evicts the youngest guest that waits to grow, if the oldest could not grow otherwise: the
+    /// guests that do not wait, and that can be hibernated by `leaves`, have too little together.
+    pub(super) fn evict_blocked(&self, leaves: impl Fn(TaskId) -> bool) {
         let mut state = self.state();
         if state.growing == 0 {
             return;
@@ -356,7 +362,7 @@ impl MemoryBudget {
     /// they grow can exceed it. Then the youngest of these that is `running` is evicted, and waits
     /// for as much as one guest may have. Returns whether there is no guest, so that all memory is
     /// the daemon's own.
-    pub(super) fn weigh(&self, resident: u64, running: impl Fn(TaskId) -> bool) -> bool {
+    pub(super) fn check_resident(&self, resident: u64, running: impl Fn(TaskId) -> bool) -> bool {
         let mut state = self.state();
         if state.shares.is_empty() {
             state.idle = resident;
@@ -366,7 +372,7 @@ impl MemoryBudget {
         let allowed = self
             .parts
             .size
-            .max(state.idle + self.parts.guests() + state.making);
+            .max(state.idle + self.parts.guests() + state.snapshot_bytes);
         if resident <= allowed || state.shares.values().any(|held| held.handle.is_evicted()) {
             return false;
         }
@@ -381,11 +387,11 @@ impl MemoryBudget {
         let others = state
             .shares
             .values()
-            .any(|held| held.unseen && held.bytes < most);
+            .any(|held| held.unmetered && held.bytes < most);
         let alone = !others && resident > allowed + self.parts.own;
         let mut youngest = state.shares.values_mut().rev();
         let chosen = |held: &&mut ShareState| {
-            held.unseen && running(held.id) && (held.bytes < most || alone)
+            held.unmetered && running(held.id) && (held.bytes < most || alone)
         };
         let Some(held) = youngest.find(chosen) else {
             return false;
@@ -402,20 +408,20 @@ impl MemoryBudget {
         false
     }
 
-    /// Ends all waiting for room: guests that wait to grow are evicted.
+    /// Ends all waiting for memory: guests that wait to grow are evicted.
     pub(super) fn close(&self) {
         self.state().closed = true;
         self.changed.notify_all();
     }
 
-    fn grow(&self, number: u64, more: u64) -> Result<(), NoRoom> {
+    fn reserve(&self, number: u64, more: u64) -> Result<(), Aborted> {
         let mut state = self.state();
         let least = self.parts.least();
-        let mut told = false;
+        let mut driver_notified = false;
         loop {
             let closed = state.closed;
             let Some(held) = state.shares.get_mut(&number) else {
-                return Err(NoRoom);
+                return Err(Aborted);
             };
             let filled = held.filled.saturating_add(more);
             let (old, new) = (held.bytes, held.bytes.max(filled));
@@ -428,7 +434,7 @@ impl MemoryBudget {
             }
             if held.handle.is_evicted() || held.handle.is_killed() {
                 state.want(number, 0);
-                return Err(NoRoom);
+                return Err(Aborted);
             }
             if state.fits(old, new, &self.parts) {
                 state.take(old, least);
@@ -440,9 +446,9 @@ impl MemoryBudget {
                 return Ok(());
             }
             state.want(number, new - old);
-            if !std::mem::replace(&mut told, true) {
+            if !std::mem::replace(&mut driver_notified, true) {
                 drop(state);
-                (self.tell)();
+                (self.notify_driver)();
                 state = self.state();
             }
             let waited = self.changed.wait_timeout(state, KILL_POLL_INTERVAL);
@@ -465,9 +471,9 @@ impl MemoryShare {
     }
 }
 
-impl Growth for MemoryShare {
-    fn grow(&self, more: u64) -> Result<(), NoRoom> {
-        self.budget.grow(self.number, more)
+impl MemoryGovernor for MemoryShare {
+    fn reserve(&self, more: u64) -> Result<(), Aborted> {
+        self.budget.reserve(self.number, more)
     }
 }
 
@@ -478,11 +484,11 @@ impl Drop for MemoryShare {
         if let Some(held) = state.shares.remove(&self.number) {
             state.take(held.bytes, self.budget.parts.least());
         }
-        let waited_for = !state.waiting.is_empty() || state.growing > 0;
+        let waited_for = !state.admission_queue.is_empty() || state.growing > 0;
         drop(state);
         if waited_for {
             self.budget.changed.notify_all();
-            (self.budget.tell)();
+            (self.budget.notify_driver)();
         }
     }
 }

@@ -39,7 +39,7 @@ impl BudgetParts {
     }
 
     /// How much the snapshots that are being made may take together.
-    pub(super) fn making(&self) -> u64 {
+    pub(super) fn snapshot_limit(&self) -> u64 {
         self.own / 2
     }
 }

@@ -15,7 +15,7 @@ const MAPPED_FROM_BYTES: libc::c_int = 4 << 20;
 const KEPT_AT_END_BYTES: libc::c_int = 2 * MAPPED_FROM_BYTES;
 
 /// Configures the allocator for a process that runs for long.
-pub(crate) fn settle() {
+pub(crate) fn configure_allocator() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: it only sets numbers of the allocator's, under the allocator's own lock.
     unsafe {

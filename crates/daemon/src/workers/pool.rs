@@ -106,7 +106,7 @@ impl Pool {
             return true;
         }
         // A thread whose guest waits for memory does nothing; another guest may free some.
-        if state.threads < self.shared.most + self.shared.worker.budget.standing() {
+        if state.threads < self.shared.most + self.shared.worker.budget.blocked_threads() {
             drop(state);
             if let Err(error) = self.shared.spawn() {
                 warn_throttled("threads", &error.to_string(), || {

@@ -34,8 +34,8 @@ impl Worker {
         let opened = frozen.map(|frozen| self.bases.open(&frozen)).transpose()?;
         let memory = opened.as_ref().map_or(0, |(head, _)| head.memory_size());
         // This comes before anything else is taken: the task may have to wait for memory.
-        let unseen = engine == EngineKind::WasmEdge;
-        let share = self.budget.admit(row.id, memory, &handle, unseen)?;
+        let unmetered = engine == EngineKind::WasmEdge;
+        let share = self.budget.admit(row.id, memory, &handle, unmetered)?;
         let (config, given) = match spec.program {
             Some(_) => Bindings::from_spec(spec, &self.options.limits),
             // It is called by its module, which has a place of its own in the store.
@@ -62,7 +62,7 @@ impl Worker {
             .bindings(bindings)
             .clock(self.time.clone())
             .handle(handle)
-            .growth(share.clone())
+            .memory_governor(share.clone())
             .progress(&told);
         let Some((mut snapshot, pages)) = opened else {
             return Ok((task.config(config).start()?, share));

@@ -45,7 +45,7 @@ const TIME_SLICE: Duration = Duration::from_millis(10);
 /// in nanoseconds.
 const UNWATCHED_POLL_NANOS: u64 = 1_000_000_000;
 
-/// The memory for making a snapshot with at most so many bytes of pages is not counted.
+/// The memory for making a snapshot is not counted if it has at most this many bytes of pages.
 const LARGEST_UNCOUNTED_BYTES: usize = 1 << 20;
 
 /// How much memory it takes to make a snapshot, beside the guest's own.
@@ -308,8 +308,8 @@ impl Worker {
         let mut snapshot = parked.freeze_head()?;
         snapshot.module = ModuleRef::ByDigest;
         let size = snapshot.stored_bytes();
-        let _making =
-            (size > LARGEST_UNCOUNTED_BYTES).then(|| self.budget.making(beside(size) as u64));
+        let _reservation = (size > LARGEST_UNCOUNTED_BYTES)
+            .then(|| self.budget.reserve_for_snapshot(beside(size) as u64));
         let (frozen, flat, stored) = match size <= LARGEST_SMALL_BYTES {
             true => {
                 parked.fill_pages(&mut snapshot)?;
@@ -385,8 +385,8 @@ impl Worker {
             Ok(code) => {
                 guest.status.exit_code = Some(code);
                 // What the guest was refused may be the reason.
-                let told = guest.task.told().filter(|_| code != 0);
-                guest.status.error = told.map(|told| told.to_string());
+                let refused = guest.task.last_refused_limit().filter(|_| code != 0);
+                guest.status.error = refused.map(|limit| limit.to_string());
             }
             Err(error) => {
                 state = TaskState::Failed;

@@ -14,7 +14,7 @@ use crate::{Flow, Guest, HostCallback};
 
 /// What one host function is given by WasmEdge.
 pub(super) struct HostFunction {
-    pub(super) place: usize,
+    pub(super) index: usize,
     pub(super) result: Option<ValType>,
     pub(super) host: *mut Host,
 }
@@ -109,7 +109,7 @@ pub(super) fn call_host(
         memory: host.memory,
         asyncify_memory: host.asyncify_memory,
     };
-    let flow = faults::left(|| (host.callback)(&mut calling, function.place, &raw));
+    let flow = faults::left(|| (host.callback)(&mut calling, function.index, &raw));
     let bits = match flow {
         Flow::Return(bits) => bits,
         Flow::Unwind => 0,

@@ -17,7 +17,7 @@ use super::faults;
 use super::host::{Host, HostFunction, call_host, set_asyncify};
 use super::values::{Reference, func_type, value_of, wasm_value};
 use crate::asyncify::{FLAG, State};
-use crate::interrupt::{Attached, Interrupt};
+use crate::interrupt::{Interrupt, InterruptOwner};
 use crate::model::shape::{self as names, Shape};
 use crate::model::{Limits, Value};
 use crate::{Ending, Error, Guest, HostCallback, Instance};
@@ -27,7 +27,7 @@ type Imports = ImportObject<()>;
 /// One instance and everything that it points to.
 pub(super) struct WasmEdgeInstance {
     /// Dropped before the memories that it points to.
-    attached: Attached,
+    interrupt_owner: InterruptOwner,
     /// Dropped next; holds references to `imports`.
     vm: Option<Vm<'static, Imports>>,
     /// Each from `Box::into_raw`.
@@ -50,7 +50,7 @@ unsafe impl Send for WasmEdgeInstance {}
 impl Drop for WasmEdgeInstance {
     fn drop(&mut self) {
         // The order matters: each of these points to the next.
-        self.attached.detach();
+        self.interrupt_owner.detach();
         self.vm = None;
         for imports in self.imports.drain(..) {
             // SAFETY: from `Box::into_raw`, once; the `Vm` that had a reference is gone.
@@ -81,7 +81,7 @@ impl WasmEdgeInstance {
             stopped: false,
         }));
         let mut instance = WasmEdgeInstance {
-            attached: Attached::new(move || faults::code(&library)),
+            interrupt_owner: InterruptOwner::new(move || faults::code(&library)),
             vm: None,
             imports: Vec::new(),
             functions: Vec::new(),
@@ -105,7 +105,7 @@ impl WasmEdgeInstance {
             let byte = memory[FLAG..].as_mut_ptr();
             // SAFETY: the memory has this byte, and never grows, so that it stays where it is; of
             // the guest's code only atomic loads touch it.
-            unsafe { instance.attached.watch(byte) };
+            unsafe { instance.interrupt_owner.set_flag_byte(byte) };
         }
         Ok(instance)
     }
@@ -115,7 +115,7 @@ impl WasmEdgeInstance {
     fn import_functions(&mut self) -> Result<HashMap<String, &'static mut Imports>, Error> {
         let shape = self.shape.clone();
         let mut by_module: HashMap<String, &'static mut Imports> = HashMap::new();
-        for (place, import) in shape.imports.iter().enumerate() {
+        for (index, import) in shape.imports.iter().enumerate() {
             if !by_module.contains_key(&import.module) {
                 let made = Imports::create(&import.module, Box::new(())).map_err(trap)?;
                 let made = Box::into_raw(Box::new(made));
@@ -125,7 +125,7 @@ impl WasmEdgeInstance {
                 by_module.insert(import.module.clone(), unsafe { &mut *made });
             }
             let function = Box::into_raw(Box::new(HostFunction {
-                place,
+                index,
                 result: import.results.first().copied(),
                 host: self.host,
             }));
@@ -168,16 +168,17 @@ impl WasmEdgeInstance {
         if bytes == 0 {
             return Ok(&mut []);
         }
-        // SAFETY: the pointer is to the memory's first byte, and the memory has `bytes` bytes. The
-        // slice borrows the instance, and memory moves or grows only through it.
+        // SAFETY: the pointer is to byte 0 of a memory of `bytes` bytes. The slice borrows `self`
+        // mutably. Only a call or `grow_memory` can move the memory, and both take `&mut self`.
         unsafe {
+            // The 1 is how many bytes WasmEdge checks to be within the memory.
             let start = memory.data_pointer_mut(0, 1).map_err(state)?;
             Ok(std::slice::from_raw_parts_mut(start, bytes))
         }
     }
 
-    fn type_of<T: Copy>(list: Option<T>, what: &str, index: usize) -> Result<T, Error> {
-        list.ok_or_else(|| Error::State(KIND, format!("there is no {what} {index}")))
+    fn expect_type<T: Copy>(found: Option<T>, what: &str, index: usize) -> Result<T, Error> {
+        found.ok_or_else(|| Error::State(KIND, format!("there is no {what} {index}")))
     }
 }
 
@@ -188,7 +189,7 @@ impl Instance for WasmEdgeInstance {
             .as_mut()
             .ok_or_else(|| Error::State(KIND, "the instance is gone".into()))?;
         let entered = || faults::entered(|| vm.run_func(None, export, []));
-        let Some((result, exhausted)) = self.attached.enter(entered) else {
+        let Some((result, exhausted)) = self.interrupt_owner.enter(entered) else {
             return Ok(Ending::Stopped);
         };
         // SAFETY: `host` lives as long as the instance, and no host call runs now.
@@ -212,7 +213,7 @@ impl Instance for WasmEdgeInstance {
     }
 
     fn interrupt(&self) -> Interrupt {
-        self.attached.handle()
+        self.interrupt_owner.handle()
     }
 
     fn guest_memory(&mut self, index: usize) -> Result<&mut [u8], Error> {
@@ -227,7 +228,7 @@ impl Instance for WasmEdgeInstance {
     }
 
     fn global(&mut self, index: usize) -> Result<Value, Error> {
-        let ty = Self::type_of(self.shape.globals.get(index).copied(), "global", index)?;
+        let ty = Self::expect_type(self.shape.globals.get(index).copied(), "global", index)?;
         let name = names::global_export(index);
         let value = self
             .active()?
@@ -245,7 +246,7 @@ impl Instance for WasmEdgeInstance {
     }
 
     fn table(&mut self, index: usize) -> Result<Vec<Value>, Error> {
-        let ty = Self::type_of(
+        let ty = Self::expect_type(
             self.shape.tables.get(index).map(|t| t.element),
             "table",
             index,

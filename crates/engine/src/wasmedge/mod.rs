@@ -30,7 +30,7 @@ use wasmedge_sdk::{CompilerOptimizationLevel, LogManager};
 
 use self::config::{KIND, MAX_PAGES, check_room, config};
 use self::instance::WasmEdgeInstance;
-use super::{Engine, EngineKind, Error, Growth, HostCallback, Instance, Module};
+use super::{Engine, EngineKind, Error, HostCallback, Instance, MemoryGovernor, Module};
 use crate::model::shape::Shape;
 use crate::model::{Limit, Limits};
 
@@ -114,7 +114,7 @@ impl Module for WasmEdgeModule {
         callback: HostCallback,
         limits: &Limits,
         // It does not say when a memory grows: whoever makes the host calls counts.
-        _growth: Option<Arc<dyn Growth>>,
+        _governor: Option<Arc<dyn MemoryGovernor>>,
     ) -> Result<Box<dyn Instance>, Error> {
         // All that it knows is the maximum that each table declares, which is the default one.
         let least = Limits::default().value(Limit::Table);

@@ -14,7 +14,7 @@ use crate::model::{ValType, Value};
 /// A function of the guest's that references may point to.
 pub(super) type Reference = *mut ffi::WasmEdge_FunctionInstanceContext;
 
-/// A value of the guest's. References to functions are told by their place in `references`.
+/// A value of the guest's. References to functions are identified by their index in `references`.
 pub(super) fn value_of(
     references: &[Reference],
     value: WasmValue,
@@ -32,11 +32,11 @@ pub(super) fn value_of(
             Some(function) => {
                 // SAFETY: the pointer is only compared.
                 let wanted = unsafe { function.get_func_raw() };
-                let place = references.iter().position(|known| *known == wanted);
-                let place = place.ok_or_else(|| {
+                let index = references.iter().position(|known| *known == wanted);
+                let index = index.ok_or_else(|| {
                     Error::State(KIND, "a reference points out of the module".into())
                 })?;
-                Value::FuncRef(Some(place as u32))
+                Value::FuncRef(Some(index as u32))
             }
         },
         ValType::ExternRef => {
@@ -57,12 +57,12 @@ pub(super) fn wasm_value(references: &[Reference], value: Value) -> Result<WasmV
         Value::F64(bits) => WasmValue::from_f64(f64::from_bits(bits)),
         Value::V128(bits) => WasmValue::from_v128(bits as i128),
         Value::NullExtern => WasmValue::null_extern_ref(),
-        Value::FuncRef(place) => {
-            let function = match place {
+        Value::FuncRef(index) => {
+            let function = match index {
                 None => std::ptr::null_mut(),
-                Some(place) => *references
-                    .get(place as usize)
-                    .ok_or_else(|| Error::State(KIND, format!("no function {place}")))?,
+                Some(index) => *references
+                    .get(index as usize)
+                    .ok_or_else(|| Error::State(KIND, format!("no function {index}")))?,
             };
             // SAFETY: null, or a function of this instance.
             unsafe { ffi::WasmEdge_ValueGenFuncRef(function) }.into()

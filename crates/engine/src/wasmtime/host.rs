@@ -1,4 +1,4 @@
-//! Host calls, and what the store keeps for them.
+//! Host calls, and the state of wasmtime's `Store` that they need.
 
 use std::sync::Arc;
 
@@ -8,26 +8,33 @@ use super::values::{from_raw_bits, raw_bits};
 use crate::asyncify::State;
 use crate::model::shape::Import;
 use crate::model::{Limits, Reached};
-use crate::{Flow, Growth, Guest, HostCallback};
+use crate::{Flow, Guest, HostCallback, MemoryGovernor};
 
-/// What host calls need, kept in the store.
-pub(super) struct Data {
-    /// Taken out while a host call runs.
+/// The state of wasmtime's `Store`: what host calls need.
+pub(super) struct HostData {
+    /// The callback. `None` while a host call runs: one inside of it ends the guest.
     host: Option<HostCallback>,
+    /// `None` while the module is being instantiated: its initial memories and tables are neither
+    /// limited nor counted.
     pub(super) handles: Option<Handles>,
     pub(super) limits: Limits,
-    pub(super) told: Option<Reached>,
-    pub(super) growth: Option<Arc<dyn Growth>>,
+    /// The last limit at which `memory.grow` or `table.grow` has answered -1.
+    pub(super) last_refused: Option<Reached>,
+    pub(super) governor: Option<Arc<dyn MemoryGovernor>>,
 }
 
-impl Data {
-    pub(super) fn new(host: HostCallback, limits: Limits, growth: Option<Arc<dyn Growth>>) -> Self {
+impl HostData {
+    pub(super) fn new(
+        host: HostCallback,
+        limits: Limits,
+        governor: Option<Arc<dyn MemoryGovernor>>,
+    ) -> Self {
         Self {
             host: Some(host),
             handles: None,
             limits,
-            told: None,
-            growth,
+            last_refused: None,
+            governor,
         }
     }
 }
@@ -48,7 +55,7 @@ pub(super) struct Stopped;
 
 /// The guest during a host call.
 struct Calling<'a> {
-    caller: wasmtime::Caller<'a, Data>,
+    caller: wasmtime::Caller<'a, HostData>,
     handles: Handles,
 }
 
@@ -83,8 +90,8 @@ pub(super) fn set_asyncify(
 /// The host function for one import: hands the call to the instance's callback.
 pub(super) fn host_function(
     import: &Import,
-    place: usize,
-) -> impl Fn(wasmtime::Caller<'_, Data>, &[Val], &mut [Val]) -> wasmtime::Result<()> + use<> {
+    index: usize,
+) -> impl Fn(wasmtime::Caller<'_, HostData>, &[Val], &mut [Val]) -> wasmtime::Result<()> + use<> {
     let result = import.results.first().copied();
     move |mut caller, params, results| {
         let mut arguments = [0; 16];
@@ -98,7 +105,7 @@ pub(super) fn host_function(
             return Err(Stopped.into());
         };
         let mut calling = Calling { caller, handles };
-        let flow = host(&mut calling, place, &arguments[..count]);
+        let flow = host(&mut calling, index, &arguments[..count]);
         calling.caller.data_mut().host = Some(host);
         let bits = match flow {
             Flow::Return(bits) => bits,

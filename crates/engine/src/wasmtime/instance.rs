@@ -5,21 +5,21 @@
 use wasmtime::{Extern, Func, Global, HeapType, Memory, Ref, Store, Table};
 
 use super::error::{KIND, text};
-use super::host::{Data, Handles, Stopped, set_asyncify};
+use super::host::{Handles, HostData, Stopped, set_asyncify};
 use super::interrupt;
-use super::values::{item, val_of, value_of};
+use super::values::{get_or_error, to_wasmtime, value_of};
 use crate::asyncify::{FLAG, State};
-use crate::interrupt::{Attached, Interrupt};
+use crate::interrupt::{Interrupt, InterruptOwner};
 use crate::model::shape::{self as names, Shape};
 use crate::model::{Reached, Value};
-use crate::{Ending, Error, Guest, Instance, NoRoom};
+use crate::{Aborted, Ending, Error, Guest, Instance};
 
 /// A fresh instance. Nothing of the guest's has run.
 pub(super) fn instantiate(
     engine: &wasmtime::Engine,
-    pre: &wasmtime::InstancePre<Data>,
+    pre: &wasmtime::InstancePre<HostData>,
     shape: &Shape,
-    data: Data,
+    data: HostData,
 ) -> Result<WasmtimeInstance, Error> {
     let mut store = Store::new(engine, data);
     store.limiter(|data| data);
@@ -53,14 +53,16 @@ pub(super) fn instantiate(
     };
     store.data_mut().handles = Some(handles);
     let module = pre.module().clone();
-    let attached = Attached::new(move || interrupt::code(&module));
+    let interrupt_owner = InterruptOwner::new(move || interrupt::code(&module));
     if handles.asyncify_memory.data_size(&store) > FLAG {
         // SAFETY: the memory has this byte, and never grows, so that it stays where it is; of the
         // guest's code only atomic loads touch it.
-        unsafe { attached.watch(handles.asyncify_memory.data_ptr(&store).add(FLAG)) };
+        unsafe {
+            interrupt_owner.set_flag_byte(handles.asyncify_memory.data_ptr(&store).add(FLAG))
+        };
     }
     Ok(WasmtimeInstance {
-        attached,
+        interrupt_owner,
         store,
         instance,
         handles,
@@ -73,7 +75,7 @@ pub(super) fn instantiate(
 
 /// Looks up what the shape promises.
 struct Exports<'a> {
-    store: &'a mut Store<Data>,
+    store: &'a mut Store<HostData>,
     instance: &'a wasmtime::Instance,
 }
 
@@ -105,8 +107,8 @@ impl Exports<'_> {
 /// An instance, with what its shape promises looked up.
 pub(super) struct WasmtimeInstance {
     /// Dropped first.
-    attached: Attached,
-    store: Store<Data>,
+    interrupt_owner: InterruptOwner,
+    store: Store<HostData>,
     instance: wasmtime::Instance,
     handles: Handles,
     memories: Vec<Memory>,
@@ -121,11 +123,14 @@ impl Instance for WasmtimeInstance {
             .instance
             .get_typed_func::<(), ()>(&mut self.store, export)
             .map_err(|e| Error::State(KIND, text(&e)))?;
-        match self.attached.enter(|| function.call(&mut self.store, ())) {
+        match self
+            .interrupt_owner
+            .enter(|| function.call(&mut self.store, ()))
+        {
             Some(Ok(())) => Ok(Ending::Returned),
             None => Ok(Ending::Stopped),
             Some(Err(error)) if error.downcast_ref::<Stopped>().is_some() => Ok(Ending::Stopped),
-            Some(Err(error)) if error.is::<NoRoom>() => Err(NoRoom.into()),
+            Some(Err(error)) if error.is::<Aborted>() => Err(Aborted.into()),
             Some(Err(error)) => match error.downcast_ref() {
                 Some(wasmtime::Trap::StackOverflow) => Err(Error::Exhausted(text(&error))),
                 _ => Err(Error::Trap(text(&error))),
@@ -139,46 +144,46 @@ impl Instance for WasmtimeInstance {
     }
 
     fn interrupt(&self) -> Interrupt {
-        self.attached.handle()
+        self.interrupt_owner.handle()
     }
 
-    fn told(&self) -> Option<Reached> {
-        self.store.data().told.clone()
+    fn last_refused(&self) -> Option<Reached> {
+        self.store.data().last_refused.clone()
     }
 
     fn guest_memory(&mut self, index: usize) -> Result<&mut [u8], Error> {
-        let memory = item(&self.memories, index, "memory")?;
+        let memory = get_or_error(&self.memories, index, "memory")?;
         Ok(memory.data_mut(&mut self.store))
     }
 
     fn grow_memory(&mut self, index: usize, bytes: usize) -> Result<(), Error> {
-        let memory = item(&self.memories, index, "memory")?;
+        let memory = get_or_error(&self.memories, index, "memory")?;
         let pages = bytes.saturating_sub(memory.data_size(&self.store)) >> 16;
         memory
             .grow(&mut self.store, pages as u64)
             .map(drop)
-            .map_err(|e| match e.is::<NoRoom>() {
-                true => NoRoom.into(),
+            .map_err(|e| match e.is::<Aborted>() {
+                true => Aborted.into(),
                 false => Error::State(KIND, text(&e)),
             })
     }
 
     fn global(&mut self, index: usize) -> Result<Value, Error> {
-        let global = item(&self.globals, index, "global")?;
+        let global = get_or_error(&self.globals, index, "global")?;
         let value = global.get(&mut self.store);
         value_of(&mut self.store, &self.functions, value)
     }
 
     fn set_global(&mut self, index: usize, value: Value) -> Result<(), Error> {
-        let global = item(&self.globals, index, "global")?;
-        let value = val_of(&self.functions, value)?;
+        let global = get_or_error(&self.globals, index, "global")?;
+        let value = to_wasmtime(&self.functions, value)?;
         global
             .set(&mut self.store, value)
             .map_err(|e| Error::State(KIND, text(&e)))
     }
 
     fn table(&mut self, index: usize) -> Result<Vec<Value>, Error> {
-        let table = *item(&self.tables, index, "table")?;
+        let table = *get_or_error(&self.tables, index, "table")?;
         (0..table.size(&self.store))
             .map(|element| {
                 let reference = table
@@ -191,7 +196,7 @@ impl Instance for WasmtimeInstance {
 
     fn set_table(&mut self, index: usize, values: &[Value]) -> Result<(), Error> {
         let state = |e: wasmtime::Error| Error::State(KIND, text(&e));
-        let table = item(&self.tables, index, "table")?;
+        let table = get_or_error(&self.tables, index, "table")?;
         let missing = (values.len() as u64).saturating_sub(table.size(&self.store));
         if missing > 0 {
             let null = match table.ty(&self.store).element().heap_type() {
@@ -201,7 +206,7 @@ impl Instance for WasmtimeInstance {
             table.grow(&mut self.store, missing, null).map_err(state)?;
         }
         for (element, value) in values.iter().enumerate() {
-            let value = val_of(&self.functions, *value)?;
+            let value = to_wasmtime(&self.functions, *value)?;
             let reference = value
                 .ref_()
                 .ok_or_else(|| Error::State(KIND, "a table holds a number".into()))?;

@@ -2,10 +2,10 @@
 
 use wasmtime::{PoolingAllocationConfig, ResourceLimiter};
 
-use super::host::Data;
+use super::host::HostData;
 use crate::model::Limit;
 
-/// Address space for so many instances, made once: a new instance neither maps nor unmaps anything.
+/// Address space for this many instances, made once: a new instance neither maps nor unmaps anything.
 /// The limits are far above what compilers make; a slot costs address space, not memory.
 pub(super) fn pooling(instances: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
@@ -17,7 +17,7 @@ pub(super) fn pooling(instances: u32) -> PoolingAllocationConfig {
         .table_elements(1 << 20)
         .max_core_instance_size(4 << 20)
         .max_memory_size(1 << 32)
-        // What small guests touch is cleared by hand, which is cheaper than giving it back.
+        // What small guests touch is cleared by hand, which is cheaper than unmapping it.
         .linear_memory_keep_resident(128 << 10)
         .table_keep_resident(16 << 10);
     pool
@@ -27,7 +27,7 @@ pub(super) fn pooling(instances: u32) -> PoolingAllocationConfig {
 const MEMORIES: u32 = 16;
 const TABLES: u32 = 16;
 
-impl ResourceLimiter for Data {
+impl ResourceLimiter for HostData {
     fn memory_growing(
         &mut self,
         current: usize,
@@ -41,8 +41,8 @@ impl ResourceLimiter for Data {
         if !self.allows(Limit::Memory, desired) {
             return Ok(false);
         }
-        if let Some(growth) = &self.growth {
-            growth.grow(desired.saturating_sub(current) as u64)?;
+        if let Some(governor) = &self.governor {
+            governor.reserve(desired.saturating_sub(current) as u64)?;
         }
         Ok(true)
     }
@@ -57,12 +57,12 @@ impl ResourceLimiter for Data {
     }
 }
 
-impl Data {
-    /// Whether the guest may have so much; that it may not is remembered.
+impl HostData {
+    /// Whether the guest may have this much. A refusal is remembered.
     fn allows(&mut self, limit: Limit, wanted: usize) -> bool {
         let allowed = wanted as u64 <= self.limits.value(limit);
         if !allowed {
-            self.told = Some(self.limits.reached(limit).with(wanted as u64));
+            self.last_refused = Some(self.limits.reached(limit).with(wanted as u64));
         }
         allowed
     }

@@ -23,9 +23,9 @@ use std::sync::Arc;
 use wasmtime::{Config, Linker};
 
 use self::error::{KIND, text};
-use self::host::{Data, host_function};
+use self::host::{HostData, host_function};
 use self::values::func_type;
-use super::{Engine, EngineKind, Error, Growth, HostCallback, Instance, Module};
+use super::{Engine, EngineKind, Error, HostCallback, Instance, MemoryGovernor, Module};
 use crate::model::Limits;
 use crate::model::shape::Shape;
 
@@ -81,14 +81,14 @@ impl Engine for Wasmtime {
         let mut linker = Linker::new(&self.engine);
         // Go imports some functions twice.
         linker.allow_shadowing(true);
-        for (place, import) in shape.imports.iter().enumerate() {
+        for (index, import) in shape.imports.iter().enumerate() {
             let ty = func_type(&self.engine, import);
             linker
                 .func_new(
                     &import.module,
                     &import.name,
                     ty,
-                    host_function(import, place),
+                    host_function(import, index),
                 )
                 .map_err(|e| Error::Load(KIND, text(&e)))?;
         }
@@ -105,7 +105,7 @@ impl Engine for Wasmtime {
 
 struct WasmtimeModule {
     engine: wasmtime::Engine,
-    pre: wasmtime::InstancePre<Data>,
+    pre: wasmtime::InstancePre<HostData>,
     shape: Arc<Shape>,
 }
 
@@ -114,9 +114,9 @@ impl Module for WasmtimeModule {
         &self,
         host: HostCallback,
         limits: &Limits,
-        growth: Option<Arc<dyn Growth>>,
+        governor: Option<Arc<dyn MemoryGovernor>>,
     ) -> Result<Box<dyn Instance>, Error> {
-        let data = Data::new(host, *limits, growth);
+        let data = HostData::new(host, *limits, governor);
         let made = instance::instantiate(&self.engine, &self.pre, &self.shape, data)?;
         Ok(Box::new(made))
     }

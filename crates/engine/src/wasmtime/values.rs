@@ -7,7 +7,7 @@ use crate::Error;
 use crate::model::shape::Import;
 use crate::model::{ValType, Value};
 
-/// A value of the guest's. References to functions are told by their place in `functions`.
+/// A value of the guest's. References to functions are identified by their index in `functions`.
 pub(super) fn value_of(
     mut store: impl AsContextMut,
     functions: &[Func],
@@ -22,15 +22,15 @@ pub(super) fn value_of(
         Val::FuncRef(None) => Value::FuncRef(None),
         Val::FuncRef(Some(function)) => {
             let wanted = function.to_raw(&mut store);
-            let place =
-                (0..functions.len()).find(|place| functions[*place].to_raw(&mut store) == wanted);
-            let place = place.ok_or_else(|| {
+            let index =
+                (0..functions.len()).find(|index| functions[*index].to_raw(&mut store) == wanted);
+            let index = index.ok_or_else(|| {
                 Error::State(
                     KIND,
                     "a reference points to a function of another module".into(),
                 )
             })?;
-            Value::FuncRef(Some(place as u32))
+            Value::FuncRef(Some(index as u32))
         }
         Val::ExternRef(None) => Value::NullExtern,
         other => {
@@ -43,7 +43,7 @@ pub(super) fn value_of(
 }
 
 /// The same back.
-pub(super) fn val_of(functions: &[Func], value: Value) -> Result<Val, Error> {
+pub(super) fn to_wasmtime(functions: &[Func], value: Value) -> Result<Val, Error> {
     Ok(match value {
         Value::I32(bits) => Val::I32(bits as i32),
         Value::I64(bits) => Val::I64(bits as i64),
@@ -51,8 +51,8 @@ pub(super) fn val_of(functions: &[Func], value: Value) -> Result<Val, Error> {
         Value::F64(bits) => Val::F64(bits),
         Value::V128(bits) => Val::V128(bits.into()),
         Value::FuncRef(None) => Val::FuncRef(None),
-        Value::FuncRef(Some(place)) => {
-            Val::FuncRef(Some(*item(functions, place as usize, "function")?))
+        Value::FuncRef(Some(index)) => {
+            Val::FuncRef(Some(*get_or_error(functions, index as usize, "function")?))
         }
         Value::NullExtern => Val::ExternRef(None),
     })
@@ -97,7 +97,7 @@ fn val_type(ty: ValType) -> wasmtime::ValType {
 }
 
 /// The thing of this number, of which the shape says that it is there.
-pub(super) fn item<'a, T>(list: &'a [T], index: usize, what: &str) -> Result<&'a T, Error> {
+pub(super) fn get_or_error<'a, T>(list: &'a [T], index: usize, what: &str) -> Result<&'a T, Error> {
     list.get(index)
         .ok_or_else(|| Error::State(KIND, format!("there is no {what} {index}")))
 }
