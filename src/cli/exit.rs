@@ -36,7 +36,7 @@ codes! {
     MODULE = 65, "the module cannot be run or made resumable";
     NO_INPUT = 66, "a file cannot be read";
     SNAPSHOT = 67, "the snapshot is damaged, or no snapshot";
-    VERSION = 68, "the snapshot has another format version";
+    VERSION = 68, "the snapshot or the store has another format version";
     MISSING = 69, "something is missing here: a directory, an engine, a module";
     INTERNAL = 70, "an internal error";
     FILE = 71, "a file that the task has open is gone or was changed";

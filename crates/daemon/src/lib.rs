@@ -11,6 +11,44 @@
 //! workers, the journal commits to the store. Only tasks on which something is being done are in
 //! memory.
 //!
+//! # Example
+//!
+#![cfg_attr(all(feature = "rewrite", feature = "wasmtime"), doc = "```")]
+#![cfg_attr(not(all(feature = "rewrite", feature = "wasmtime")), doc = "```no_run")]
+//! use std::sync::Arc;
+//!
+//! use dormouse_daemon::{Daemon, Options};
+//! use dormouse_model::{TaskSpec, TaskState};
+//! use dormouse_store::Sqlite;
+//! # let wasm = concat!(env!("CARGO_MANIFEST_DIR"), "/../../wasm/bin/c_hello_sleep.wasm");
+//! # let tokio = tokio::runtime::Runtime::new()?;
+//! # tokio.block_on(async {
+//!
+//! let folder = tempfile::tempdir()?;
+//! let store = Arc::new(Sqlite::open(folder.path())?);
+//! let daemon = Daemon::start(store, Options::default())?;
+//!
+//! let module = daemon.add_module(std::fs::read(wasm)?).await?;
+//! let spec = TaskSpec {
+//!     module: Some(module.into()),
+//!     ..TaskSpec::default()
+//! };
+//! // From here on each change of a task's state is told.
+//! let mut changes = daemon.watch();
+//! let id = daemon.submit(vec![spec]).await?.remove(0)?;
+//! while daemon.task(id).await?.state != TaskState::Exited {
+//!     changes.recv().await?;
+//! }
+//!
+//! let pieces = daemon.output(id, 0, 1000).await?.pieces;
+//! let printed: Vec<u8> = pieces.into_iter().flat_map(|piece| piece.entry.bytes).collect();
+//! assert_eq!(printed, b"hello\nbye\n");
+//! daemon.close().await;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! | directory | what stands there |
 //! | --- | --- |
 //! | [`daemon`](mod@daemon) | the handle: submit, ask, list, and what is done now and then |

@@ -12,6 +12,52 @@
 //! and changes nothing. The lease has a number that rises with every holder (a fencing token): a
 //! daemon that has lost the lease cannot change anything any more.
 //!
+//! # Example
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use dormouse_model::{Digest, TaskId, TaskState, Timestamp, When};
+//! use dormouse_store::{Change, Insert, Sqlite, Stamp, Store, Verdict};
+//!
+//! let folder = tempfile::tempdir()?;
+//! let store = Sqlite::open(folder.path())?;
+//! let now = Stamp {
+//!     now: 1,
+//!     ahead: 0,
+//!     realtime: Timestamp::from_nanos(1),
+//!     machine: None,
+//! };
+//! let lease = store.claim("an example", &now, Duration::from_secs(10))?;
+//!
+//! // The module's blob and the task that needs it come in one batch.
+//! let module = Digest::of(b"a module");
+//! let batch = [
+//!     Change::Blob {
+//!         digest: module,
+//!         bytes: b"a module".to_vec(),
+//!         pack: None,
+//!     },
+//!     Change::Insert(Insert {
+//!         id: TaskId(1),
+//!         state: TaskState::Ready,
+//!         due: When::steady(5),
+//!         name: Some("nap".into()),
+//!         module,
+//!         spec: b"what was submitted".to_vec(),
+//!         status: b"what is known".to_vec(),
+//!         snapshot: None,
+//!     }),
+//! ];
+//! assert_eq!(store.commit(&lease, &now, &batch)?, [Verdict::Done; 2]);
+//!
+//! let due = store.due(None, 10, 100)?;
+//! assert_eq!((due[0].id, due[0].at), (TaskId(1), 5));
+//! let task = store.task(TaskId(1))?.ok_or("it was committed")?;
+//! assert_eq!((task.version, task.spec), (1, b"what was submitted".to_vec()));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! | file | what stands there |
 //! | --- | --- |
 //! | `store` | the trait [`Store`], the lease, and what is asked of a store |

@@ -3,9 +3,13 @@
 import { Refused, get } from "./api.js";
 import { make, plain } from "./text.js";
 
+/** What a list's rows are made from: its own template, or one that several lists have. */
+const template = (list) =>
+  list.dataset.rows ? document.getElementById(list.dataset.rows) : list.querySelector("template");
+
 /** Adds a row to a list, and its button that takes it out again. */
 export function addRow(list, focus = false) {
-  const row = list.querySelector("template").content.firstElementChild.cloneNode(true);
+  const row = template(list).content.firstElementChild.cloneNode(true);
   row.querySelector(".drop").addEventListener("click", () => {
     const next = row.nextElementSibling ?? row.previousElementSibling;
     row.remove();
