@@ -9,7 +9,7 @@ use super::exit::{Failure, INTERNAL};
 /// that had taken all could not be suspended.
 const MAX_DESCRIPTORS: u64 = 4096;
 
-/// So many free descriptors are enough for tokio and its signals.
+/// This many free descriptors are enough for tokio and its signals.
 const SPARE_DESCRIPTORS: usize = 16;
 
 /// Raises the limit of open descriptors to [`MAX_DESCRIPTORS`]. A daemon raises it further by

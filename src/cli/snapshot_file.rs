@@ -8,8 +8,9 @@ use crate::model::Limits;
 use crate::snapshot::{self, ModuleRef, Opened, Seal, Unseal};
 use crate::task::{Snapshot, Task};
 
-/// A guest with more bytes of pages is not copied before it is written.
-const LARGEST_COPY_BYTES: usize = 8 << 20;
+/// Snapshots with more bytes of stored pages than this are streamed from the guest's memory to the
+/// file, unless they are signed or encrypted. Smaller ones are built in memory first.
+const MAX_BUFFERED_BYTES: usize = 8 << 20;
 
 /// Reads a file, and opens its envelope.
 pub(crate) fn read(path: &Path, keys: &Unseal, limits: &Limits) -> Result<Opened, Failure> {
@@ -63,7 +64,7 @@ impl Destination {
         if self.slim {
             snapshot.module = ModuleRef::ByDigest;
         }
-        if self.seal.is_empty() && snapshot.stored_bytes() > LARGEST_COPY_BYTES {
+        if self.seal.is_empty() && snapshot.stored_bytes() > MAX_BUFFERED_BYTES {
             let mut pages = |into: &mut dyn std::io::Write| parked.write_pages(&snapshot, into);
             snapshot::write_streamed(&self.path, &snapshot, &mut pages, check)?;
             return Ok(snapshot);

@@ -98,7 +98,7 @@ pub(crate) fn check_host(host: &str) -> Result<(), String> {
 
 /// How many bytes it takes in the store.
 pub(crate) fn stored_size(spec: &TaskSpec) -> u64 {
-    // What cannot be written down is refused when it is stored.
+    // What cannot be serialized is refused when it is stored.
     to_named_bytes(spec).map_or(0, |bytes| bytes.len() as u64)
 }
 

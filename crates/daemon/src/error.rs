@@ -58,7 +58,7 @@ pub enum Error {
         /// The system's answer.
         source: std::io::Error,
     },
-    /// A task cannot be written down now.
+    /// A task cannot be serialized now.
     #[error("task {id} cannot be suspended now: {error}")]
     Unable {
         /// The task.

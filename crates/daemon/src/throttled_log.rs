@@ -12,7 +12,7 @@ use lru::LruCache;
 const FIRST_SILENCE: Duration = Duration::from_secs(10);
 const LONGEST_SILENCE: Duration = Duration::from_secs(3600);
 
-/// So many different warnings are remembered; the one that was least recently repeated is forgotten
+/// At most this many different warnings are remembered; the one that was least recently repeated is forgotten
 /// first.
 const KEPT_WARNINGS: NonZeroUsize = NonZeroUsize::new(256).expect("it is not zero");
 

@@ -48,7 +48,7 @@ impl Marks {
     }
 }
 
-/// How much time has passed since a moment that was written down, in nanoseconds. A clock that
+/// How much time has passed since a moment that was saved, in nanoseconds. A clock that
 /// nobody sets tells if there is one of then that is there now; else the wall clock, and one that
 /// has been set back tells nothing.
 pub fn passed_since(realtime: u64, then: Marks, clock: &dyn Clock) -> u64 {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// A moment of the wall clock, as nanoseconds since the Unix epoch.
 ///
-/// It is written down as that number alone. A `u64` of nanoseconds reaches from 1970 to 2554; a
+/// It is serialized as that number alone. A `u64` of nanoseconds reaches from 1970 to 2554; a
 /// moment before counts as the epoch.
 ///
 /// ```
@@ -33,7 +33,7 @@ impl Timestamp {
     /// The last moment that there is, in the year 2554.
     pub const MAX: Self = Self(u64::MAX);
 
-    /// The moment at so many nanoseconds since the Unix epoch.
+    /// The moment at this many nanoseconds since the Unix epoch.
     pub const fn from_nanos(nanoseconds: u64) -> Self {
         Self(nanoseconds)
     }
@@ -64,19 +64,19 @@ impl Timestamp {
         (self.0 % NANOS_PER_SECOND) as u32
     }
 
-    /// The moment so much later; `None` after 2554.
+    /// The moment this much later; `None` after 2554.
     pub fn checked_add(self, span: Duration) -> Option<Self> {
         let nanos = u64::try_from(span.as_nanos()).ok()?;
         self.0.checked_add(nanos).map(Self)
     }
 
-    /// The moment so much earlier; `None` before 1970.
+    /// The moment this much earlier; `None` before 1970.
     pub fn checked_sub(self, span: Duration) -> Option<Self> {
         let nanos = u64::try_from(span.as_nanos()).ok()?;
         self.0.checked_sub(nanos).map(Self)
     }
 
-    /// The moment so much later, or the last one that there is.
+    /// The moment this much later, or the last one that there is.
     pub fn saturating_add(self, span: Duration) -> Self {
         self.checked_add(span).unwrap_or(Self::MAX)
     }

@@ -1,4 +1,4 @@
-//! WebAssembly values in a form that every engine can be given and that can be written down.
+//! WebAssembly values in a form that every engine takes and that can be serialized.
 
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +34,8 @@ pub enum Value {
     F64(u64),
     /// The bits of a vector, in little-endian order of its lanes.
     V128(u128),
-    /// A function by its index in the module's own numbering, or null.
+    /// A function, by its index among the exported functions that references may point to
+    /// (`Shape::functions`), or null. It is not the function's index in the module.
     FuncRef(Option<u32>),
     /// A null external reference: dormouse hands out no other.
     NullExtern,

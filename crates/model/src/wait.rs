@@ -1,4 +1,4 @@
-//! What a parked task waits for, as data that can be written down.
+//! What a parked task waits for, as data that can be serialized.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +25,7 @@ pub struct Deadline {
 /// When a wait ends by itself: at the first of the two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ends {
-    /// After so many nanoseconds, whatever becomes of the wall clock.
+    /// After this many nanoseconds, whatever becomes of the wall clock.
     pub after: Option<u64>,
     /// When the wall clock shows this, in nanoseconds since the Unix epoch.
     pub at: Option<u64>,

@@ -3,7 +3,7 @@
 //! only some chunks are in memory at a time.
 //!
 //! A chunk has the stored pages that lie in one span of a memory. A chunk that is the same in the
-//! base is not stored at all, so that a guest that has changed little is written down as fast as it
+//! base is not stored at all, so that a guest that has changed little is serialized as fast as it
 //! can be read.
 //!
 //! ```text
@@ -38,8 +38,8 @@ const PAGES_PER_SPAN: u32 = (SPAN / PAGE) as u32;
 /// How many chunks are compared with a base to see whether it fits.
 const SAMPLED_CHUNKS: usize = 8;
 
-/// Where a chunk lies: the memory, and which span of it.
-pub type Place = (u32, u32);
+/// Where a chunk lies: the index of the memory, and the index of the span in it.
+pub type ChunkPosition = (u32, u32);
 
 /// How a chunk is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +56,7 @@ pub enum How {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chunk {
     /// Where it lies.
-    pub place: Place,
+    pub position: ChunkPosition,
     /// Bytes of its pages.
     pub length: u32,
     /// Digest of its pages.
@@ -116,9 +116,10 @@ impl Index {
     }
 }
 
-/// The chunks of a snapshot's memories with the lengths of their pages, in the order of the pages.
-pub fn layout(memories: &[MemoryV1]) -> Vec<(Place, u32)> {
-    let mut chunks: Vec<(Place, u32)> = Vec::new();
+/// The chunks of these memories by memory and address, each with the size in bytes of its stored
+/// (non-zero) pages.
+pub fn layout(memories: &[MemoryV1]) -> Vec<(ChunkPosition, u32)> {
+    let mut chunks: Vec<(ChunkPosition, u32)> = Vec::new();
     for (memory, saved) in (0..).zip(memories) {
         for run in saved.runs.iter().filter(|run| !run.zero) {
             let (mut first, end) = (run.first, run.first.saturating_add(run.count));
@@ -127,7 +128,7 @@ pub fn layout(memories: &[MemoryV1]) -> Vec<(Place, u32)> {
                 let until = end.min(span.saturating_add(1).saturating_mul(PAGES_PER_SPAN));
                 let length = (until - first) * PAGE as u32;
                 match chunks.last_mut() {
-                    Some((place, have)) if *place == (memory, span) => *have += length,
+                    Some((position, have)) if *position == (memory, span) => *have += length,
                     _ => chunks.push(((memory, span), length)),
                 }
                 first = until;
@@ -142,8 +143,8 @@ pub fn layout(memories: &[MemoryV1]) -> Vec<(Place, u32)> {
 pub struct Known {
     /// Under which number its chunks are stored.
     pub pack: u64,
-    /// By place: the chunk's number and its digest.
-    chunks: HashMap<Place, (u32, Digest)>,
+    /// By position: the chunk's index in the pack, and its digest.
+    chunks: HashMap<ChunkPosition, (u32, Digest)>,
 }
 
 impl Known {
@@ -157,7 +158,7 @@ impl Known {
             return Err(Error::Malformed(text.into()).into());
         }
         let chunks = (0..).zip(&index.chunks);
-        let chunks = chunks.map(|(number, chunk)| (chunk.place, (number, chunk.digest)));
+        let chunks = chunks.map(|(number, chunk)| (chunk.position, (number, chunk.digest)));
         Ok(Self {
             pack: index.pack,
             chunks: chunks.collect(),
@@ -170,9 +171,9 @@ impl Known {
     }
 
     /// How many of these chunks are the same here.
-    pub fn same(&self, chunks: &[(Place, Digest)]) -> usize {
-        let same = |(place, digest): &&(Place, Digest)| {
-            let known = self.chunks.get(place);
+    pub fn same(&self, chunks: &[(ChunkPosition, Digest)]) -> usize {
+        let same = |(position, digest): &&(ChunkPosition, Digest)| {
+            let known = self.chunks.get(position);
             known.is_some_and(|(_, known)| known == digest)
         };
         chunks.iter().filter(same).count()
@@ -186,29 +187,34 @@ impl Known {
 /// Where they cannot be read.
 pub fn estimate(
     head: &Snapshot,
-    digests: &[(Place, Digest)],
+    digests: &[(ChunkPosition, Digest)],
     pages: &mut WritePages<'_>,
     known: &Known,
     read: &ReadChunk,
 ) -> io::Result<f64> {
-    let differ: Vec<Place> = digests
+    let differ: Vec<ChunkPosition> = digests
         .iter()
-        .filter(|(place, digest)| known.chunks.get(place).is_none_or(|(_, one)| one != digest))
-        .map(|(place, _)| *place)
+        .filter(|(position, digest)| {
+            known
+                .chunks
+                .get(position)
+                .is_none_or(|(_, one)| one != digest)
+        })
+        .map(|(position, _)| *position)
         .collect();
     if differ.is_empty() {
         return Ok(0.0);
     }
     let step = differ.len().div_ceil(SAMPLED_CHUNKS);
-    let tried: Vec<Place> = differ.iter().step_by(step).copied().collect();
+    let tried: Vec<ChunkPosition> = differ.iter().step_by(step).copied().collect();
     let alone = Packer::new(None);
     let against = Packer::new(Some((known, read.clone())));
     let (mut whole, mut difference) = (0, 0);
-    let mut cutter = Cutter::new(&head.instance.memories, |place, bytes: &[u8]| {
-        if tried.binary_search(&place).is_ok() {
+    let mut cutter = Cutter::new(&head.instance.memories, |position, bytes: &[u8]| {
+        if tried.binary_search(&position).is_ok() {
             let digest = Digest::of(bytes);
-            whole += alone.pack(place, &digest, bytes)?.1.len();
-            difference += against.pack(place, &digest, bytes)?.1.len();
+            whole += alone.pack(position, &digest, bytes)?.1.len();
+            difference += against.pack(position, &digest, bytes)?.1.len();
         }
         Ok(())
     });
@@ -222,13 +228,13 @@ pub type ReadChunk = Arc<dyn Fn(u64, u32) -> io::Result<Vec<u8>> + Send + Sync>;
 
 /// Takes pages in, and gives each chunk whole.
 struct Cutter<F> {
-    layout: std::vec::IntoIter<(Place, u32)>,
+    layout: std::vec::IntoIter<(ChunkPosition, u32)>,
     buffer: Vec<u8>,
-    wanted: Option<(Place, u32)>,
+    wanted: Option<(ChunkPosition, u32)>,
     chunk: F,
 }
 
-impl<F: FnMut(Place, &[u8]) -> io::Result<()>> Cutter<F> {
+impl<F: FnMut(ChunkPosition, &[u8]) -> io::Result<()>> Cutter<F> {
     fn new(memories: &[MemoryV1], chunk: F) -> Self {
         let mut layout = layout(memories).into_iter();
         let wanted = layout.next();
@@ -241,22 +247,22 @@ impl<F: FnMut(Place, &[u8]) -> io::Result<()>> Cutter<F> {
     }
 }
 
-impl<F: FnMut(Place, &[u8]) -> io::Result<()>> Write for Cutter<F> {
+impl<F: FnMut(ChunkPosition, &[u8]) -> io::Result<()>> Write for Cutter<F> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let Some((place, length)) = self.wanted else {
+        let Some((position, length)) = self.wanted else {
             return Err(io::Error::other("there are more pages than were named"));
         };
         let length = length as usize;
         // A whole one is taken from where it lies.
         if self.buffer.is_empty() && bytes.len() >= length {
-            (self.chunk)(place, &bytes[..length])?;
+            (self.chunk)(position, &bytes[..length])?;
             self.wanted = self.layout.next();
             return Ok(length);
         }
         let taken = bytes.len().min(length - self.buffer.len());
         self.buffer.extend_from_slice(&bytes[..taken]);
         if self.buffer.len() == length {
-            (self.chunk)(place, &self.buffer)?;
+            (self.chunk)(position, &self.buffer)?;
             self.buffer.clear();
             self.wanted = self.layout.next();
         }
@@ -272,10 +278,13 @@ impl<F: FnMut(Place, &[u8]) -> io::Result<()>> Write for Cutter<F> {
 ///
 /// # Errors
 /// Where the pages cannot be read.
-pub fn digests(head: &Snapshot, pages: &mut WritePages<'_>) -> io::Result<Vec<(Place, Digest)>> {
+pub fn digests(
+    head: &Snapshot,
+    pages: &mut WritePages<'_>,
+) -> io::Result<Vec<(ChunkPosition, Digest)>> {
     let mut found = Vec::new();
-    let mut cutter = Cutter::new(&head.instance.memories, |place, bytes: &[u8]| {
-        found.push((place, Digest::of(bytes)));
+    let mut cutter = Cutter::new(&head.instance.memories, |position, bytes: &[u8]| {
+        found.push((position, Digest::of(bytes)));
         Ok(())
     });
     pages(&mut cutter)?;
@@ -297,9 +306,14 @@ impl<'a> Packer<'a> {
     ///
     /// # Errors
     /// Where the base cannot be read.
-    pub fn pack(&self, place: Place, digest: &Digest, bytes: &[u8]) -> io::Result<(How, Vec<u8>)> {
+    pub fn pack(
+        &self,
+        position: ChunkPosition,
+        digest: &Digest,
+        bytes: &[u8],
+    ) -> io::Result<(How, Vec<u8>)> {
         let old = match &self.base {
-            Some((known, read)) => match known.chunks.get(&place) {
+            Some((known, read)) => match known.chunks.get(&position) {
                 Some((_, same)) if same == digest => return Ok((How::Same, Vec::new())),
                 Some((number, _)) => {
                     let stored = read(known.pack, *number)?;
@@ -346,7 +360,7 @@ fn failed(code: usize) -> io::Error {
     io::Error::other(zstd::zstd_safe::get_error_name(code))
 }
 
-/// Undoes [`Packer::pack`] into at most so many bytes.
+/// Undoes [`Packer::pack`] into at most this many bytes.
 fn unpack(packed: &[u8], old: Option<&[u8]>, most: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(most);
     let mut context = DCtx::create();
@@ -366,20 +380,22 @@ fn unpack(packed: &[u8], old: Option<&[u8]>, most: usize) -> io::Result<Vec<u8>>
 /// Where they cannot be read or stored.
 pub fn write(
     head: &Snapshot,
-    digests: &[(Place, Digest)],
+    digests: &[(ChunkPosition, Digest)],
     pages: &mut WritePages<'_>,
     base: Option<(&Known, ReadChunk)>,
     mut store: impl FnMut(u32, Vec<u8>) -> io::Result<()>,
 ) -> io::Result<Vec<Chunk>> {
     let packer = Packer::new(base);
     let mut chunks: Vec<Chunk> = Vec::new();
-    let mut cutter = Cutter::new(&head.instance.memories, |place, bytes: &[u8]| {
-        let known = digests.get(chunks.len()).filter(|(one, _)| *one == place);
+    let mut cutter = Cutter::new(&head.instance.memories, |position, bytes: &[u8]| {
+        let known = digests
+            .get(chunks.len())
+            .filter(|(one, _)| *one == position);
         let digest = known.map_or_else(|| Digest::of(bytes), |(_, digest)| *digest);
-        let (how, packed) = packer.pack(place, &digest, bytes)?;
+        let (how, packed) = packer.pack(position, &digest, bytes)?;
         let number = u32::try_from(chunks.len()).map_err(io::Error::other)?;
         chunks.push(Chunk {
-            place,
+            position,
             length: u32::try_from(bytes.len()).map_err(io::Error::other)?,
             digest,
             how,
@@ -423,7 +439,8 @@ impl Pages {
         }
         let known = || {
             let base = self.base.as_ref();
-            let found = base.and_then(|base| Some((base.pack, base.chunks.get(&chunk.place)?.0)));
+            let found =
+                base.and_then(|base| Some((base.pack, base.chunks.get(&chunk.position)?.0)));
             found.ok_or_else(|| io::Error::other("a chunk of its base is missing"))
         };
         let old = match chunk.how {

@@ -61,7 +61,7 @@ impl Section {
         Self::Stack,
     ];
 
-    /// How many bytes its content may have: no guest needs more, and a stranger's zeros are small
+    /// How many bytes its content may have: no guest needs more, and zeros in an untrusted file are small
     /// when they are compressed.
     fn most(self, limits: &Limits) -> u64 {
         let most = match self {

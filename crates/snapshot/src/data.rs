@@ -47,10 +47,10 @@ pub struct UsageV1 {
     pub output: u64,
     /// Bytes written to files.
     pub writes: u64,
-    /// How much of it before the period of a limit in which it was written down.
+    /// How much of it before the period of a limit in which it was saved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub earlier: Option<EarlierV1>,
-    /// When it was written down, where that is known better than by the wall clock.
+    /// When it was saved, where that is known better than by the wall clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<AsOfV1>,
 }

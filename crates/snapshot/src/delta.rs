@@ -15,14 +15,14 @@ use super::data::{from_bytes, to_bytes};
 use super::{Error, ModuleRef, Snapshot};
 use crate::model::error::Error as Public;
 
-/// The first byte of a packed snapshot.
-const FORM: u8 = 1;
+/// The first byte of a packed snapshot: the version of its format.
+const FORMAT_VERSION: u8 = 1;
 
 /// How many parts the flat form has.
 const PART_COUNT: usize = 5;
 
-/// From this size of a base on, zstd's long-distance matcher is used: its usual tables do not hold
-/// all of the base.
+/// If base and snapshot together have more bytes than this, zstd's long-distance matching is on: the
+/// match tables of its default level do not reach over all of it.
 const LONG_DISTANCE_BYTES: usize = 256 << 10;
 
 /// zstd's largest window, as a power of two.
@@ -84,7 +84,7 @@ impl Snapshot {
 pub fn pack(flat: &[u8], base: &[u8]) -> Result<Vec<u8>, Public> {
     let mut context = CCtx::create();
     let mut packed = Vec::with_capacity(1 + zstd_safe::compress_bound(flat.len()));
-    packed.push(FORM);
+    packed.push(FORMAT_VERSION);
     let mut frame = Vec::with_capacity(zstd_safe::compress_bound(flat.len()));
     let reach = base.len() + flat.len();
     let done = (|| {
@@ -114,9 +114,9 @@ pub fn pack(flat: &[u8], base: &[u8]) -> Result<Vec<u8>, Public> {
 pub fn unpack(packed: &[u8], base: &[u8], limit: u64) -> Result<Vec<u8>, Public> {
     let damaged = |text: &str| Error::Malformed(format!("a stored snapshot {text}"));
     let frame = match packed.split_first() {
-        Some((&FORM, frame)) => frame,
+        Some((&FORMAT_VERSION, frame)) => frame,
         Some((form, _)) => {
-            let text = format!("has form {form}, and this build knows form {FORM}");
+            let text = format!("has form {form}, and this build knows form {FORMAT_VERSION}");
             return Err(damaged(&text).into());
         }
         None => return Err(damaged("is empty").into()),

@@ -55,7 +55,7 @@ pub struct Seal {
 }
 
 impl Seal {
-    /// Reads a secret key of minisign's to sign with, and for each of `encrypt_to` a recipient of
+    /// Reads a secret key of minisign to sign with, and for each of `encrypt_to` a recipient of
     /// age's or a file of them.
     ///
     /// # Errors
@@ -156,7 +156,7 @@ pub struct Opened {
 }
 
 impl Unseal {
-    /// Reads public keys of minisign's, each a file or the key itself, and files of age's
+    /// Reads public keys of minisign, each a file or the key itself, and files of age
     /// identities.
     ///
     /// # Errors
@@ -358,7 +358,7 @@ fn encrypt(plain: &[u8], recipients: &[Recipient]) -> Result<Vec<u8>, Box<dyn st
     Ok(sealed)
 }
 
-/// At most so many bytes; why not, is nobody's business.
+/// At most this many bytes; why not, is nobody's business.
 fn decrypt(sealed: &[u8], identities: &[Identity], most: u64) -> Option<Vec<u8>> {
     let decryptor = age::Decryptor::new_buffered(sealed).ok()?;
     let identities = identities.iter().map(|one| one as &dyn age::Identity);
@@ -394,9 +394,9 @@ pub fn new_keys(kind: KeyKind) -> Result<(String, String), Public> {
 /// What a key is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum KeyKind {
-    /// To sign snapshots with: a key of minisign's.
+    /// To sign snapshots with: a key of minisign.
     Sign,
-    /// To encrypt snapshots to: a key of age's.
+    /// To encrypt snapshots to: a key of age.
     Encrypt,
 }
 
@@ -429,7 +429,7 @@ fn read(path: &Path) -> Result<String, Error> {
     Ok(text)
 }
 
-/// Keys of age's, one a line; `#` begins a comment.
+/// Keys of age, one a line; `#` begins a comment.
 fn each_line<T, E>(
     path: &Path,
     what: &'static str,

@@ -24,7 +24,7 @@ pub struct Stamp {
     /// The steady clock, which nobody sets, in nanoseconds.
     pub now: u64,
     /// How far the wall clock is ahead of the steady clock, in nanoseconds. What is due by the wall
-    /// clock is due so much earlier by the steady clock.
+    /// clock is due this much earlier by the steady clock.
     pub ahead: i64,
     /// The wall clock.
     pub realtime: Timestamp,
@@ -159,7 +159,7 @@ pub trait Store: Send + Sync {
     /// The same of one task's moves.
     fn open_moves_of(&self, task: TaskId) -> Result<Vec<MoveRecord>, Error>;
 
-    /// Gives the disk back some of the room that is not used any more, for about so long. Says
+    /// Gives the disk back some of the room that is not used any more, for about this long. Says
     /// whether there is more to give back.
     fn shrink(&self, patience: Duration) -> Result<bool, Error>;
 

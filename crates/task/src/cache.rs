@@ -115,8 +115,7 @@ impl Cache {
         self.root.join(format!("{module}.{code_key}"))
     }
 
-    /// A name in the cache's directory for a file that is being made. A cache may be deleted at any
-    /// time, so the directory is made again where it is gone.
+    /// Creates an empty temporary file in the cache's directory, and the directory if it was deleted.
     pub(super) fn temporary(&self) -> Result<Temporary, Error> {
         let mut held = unfinished();
         let mut builder = tempfile::Builder::new();

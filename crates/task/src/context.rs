@@ -25,7 +25,7 @@ pub(super) struct Context {
     pub(super) limits: Limits,
     pub(super) handle: TaskHandle,
     pub(super) usage: UsageV1,
-    /// When `usage` was written down, by the clock `age`.
+    /// When `usage` was saved, by the clock `age`.
     pub(super) as_of: u64,
     /// Goes on from the wall clock's time when the task was first started, and is never set.
     pub(super) age: Steady,

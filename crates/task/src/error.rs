@@ -39,7 +39,7 @@ pub enum TaskError {
         "the module in the snapshot or the store is not one that dormouse has made resumable: {0}"
     )]
     ForgedModule(#[source] instrument::Error),
-    /// The WASI state cannot be written down.
+    /// The WASI state cannot be serialized.
     #[error("cannot write down the guest's WASI state: {0}")]
     WasiState(#[source] rmp_serde::encode::Error),
     /// The guest's memory cannot be read.

@@ -12,7 +12,7 @@ impl Parked<'_> {
     /// The task as a snapshot. The task itself stays as it is and can go on.
     ///
     /// # Errors
-    /// Where a file that the guest has open cannot be written down.
+    /// Where a file that the guest has open cannot be serialized.
     pub fn freeze(&mut self) -> Result<Snapshot, Error> {
         let mut snapshot = self.freeze_head()?;
         self.fill_pages(&mut snapshot)?;
@@ -50,7 +50,7 @@ impl Parked<'_> {
     /// so that this takes little memory however large the guest is.
     ///
     /// # Errors
-    /// Where a file that the guest has open cannot be written down.
+    /// Where a file that the guest has open cannot be serialized.
     pub fn freeze_head(&mut self) -> Result<Snapshot, Error> {
         let wakes = self.task.wakes_at();
         let instance = self.instance()?;

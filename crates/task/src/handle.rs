@@ -82,14 +82,14 @@ impl TaskHandle {
         self.changed.notify_one();
     }
 
-    /// Leaves the guest where it stands, whatever it does, as if its process had died: it can only
+    /// Aborts the guest, whatever it does, as if its process had died: it can only
     /// go on from its last snapshot. The step fails with `TaskError::Evicted`.
     pub fn evict(&self) {
         self.evicted.store(true, Ordering::SeqCst);
         self.stop();
     }
 
-    /// Whether the guest is to be left where it stands.
+    /// Whether the guest is to be aborted.
     pub fn is_evicted(&self) -> bool {
         self.evicted.load(Ordering::SeqCst)
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  call --> Done    --> back to the guest
-//!       --> Exit    --> the guest is left where it stands
+//!       --> Exit    --> the guest is aborted
 //!       --> Block   --> the call is kept as `pending`, the guest unwinds
 //!  rewinding: the guest makes the same call again; it is answered from `pending`
 //! ```

@@ -81,7 +81,7 @@ impl Task {
         self.host.lock().wasi.written().0.total
     }
 
-    /// Refuses a snapshot of so many bytes that is too large.
+    /// Refuses a snapshot of this many bytes that is too large.
     pub fn snapshot_check(&self) -> impl Fn(u64) -> Result<(), Error> + use<> {
         let limits = *self.meter.limits();
         move |size| match size > limits.value(Limit::Snapshot) {

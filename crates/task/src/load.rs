@@ -133,7 +133,7 @@ impl Runtime {
         self.load_packed(&wanted, packed, *length)
     }
 
-    /// A module from a stranger: it must be what it claims.
+    /// An untrusted module: it must be what it claims.
     fn load_packed(
         &self,
         wanted: &Digest,

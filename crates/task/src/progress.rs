@@ -40,7 +40,7 @@ impl Work {
         }
     }
 
-    /// About how long it takes for so many bytes of code, where nobody else needs the processor.
+    /// About how long it takes for this many bytes of code, where nobody else needs the processor.
     pub(super) fn about(self, bytes: u64) -> Duration {
         // More than some cores do not help.
         let cores = std::thread::available_parallelism()
@@ -87,7 +87,7 @@ pub trait Observer {
     /// A stage of the work begins.
     fn stage(&self, stage: &str, number: usize, stages: usize);
 
-    /// Work begins that is likely to take so long, more than a second.
+    /// Work begins that is likely to take this long, more than a second.
     fn begins(&self, _work: Work, _about: Duration) {}
 
     /// That work has been done.

@@ -33,7 +33,7 @@ impl Ended<'_> {
     }
 }
 
-/// A limit of time is looked at so often at least, because a clock may be set.
+/// A limit of time is looked at at least this often, because a clock may be set.
 const LIMIT_CHECK_PERIOD: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Completes when the task's limit of time may have been reached; it is to be looked at then.

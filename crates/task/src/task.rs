@@ -23,7 +23,7 @@ use crate::wasi;
 pub enum Step<'a> {
     /// The guest ended with this exit code.
     Exited(u32),
-    /// The guest waits, and can be written down. [`Task::step`] goes on when the wait is over;
+    /// The guest waits, and can be serialized. [`Task::step`] goes on when the wait is over;
     /// where it is not over, the guest waits again.
     Parked(Parked<'a>),
 }
@@ -247,7 +247,7 @@ impl Task {
         }
     }
 
-    /// The task as one that can be written down.
+    /// The task as one that can be serialized.
     ///
     /// # Errors
     /// Where the guest does not wait: it has not run yet, or it has exited.

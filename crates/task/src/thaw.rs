@@ -164,7 +164,7 @@ fn unfit(error: engine::Error) -> Error {
     }
 }
 
-/// A snapshot is input from strangers: its numbers must fit the module before they are used.
+/// A snapshot is untrusted input: its numbers must fit the module before they are used.
 fn check(saved: &InstanceV1, shape: &Shape) -> Result<(), Error> {
     let mismatch = |text: &str| Err(TaskError::Mismatch(text.into()).into());
     if saved.entry as usize >= shape.entries.len() {

@@ -20,7 +20,7 @@ pub enum Error {
     /// Arguments or environment that no guest can be given.
     #[error(transparent)]
     Unfit(#[from] Unfit),
-    /// Directories that the task had are not given to it again.
+    /// On resume, preopened directories of the snapshot were not given again.
     #[error(
         "the task needs the director{} {} again; give each with --dir HOST::GUEST",
         if .guests.len() == 1 { "y" } else { "ies" },
@@ -30,7 +30,7 @@ pub enum Error {
         /// The guest's names for them.
         guests: Vec<String>,
     },
-    /// Listening sockets that the task had are not given to it again.
+    /// On resume, listening sockets of the snapshot were not given again.
     #[error(
         "the task listens on {}; give each again with --tcplisten ADDRESS",
         .addresses.join(", ")

@@ -1,4 +1,4 @@
-//! WASI whose state can be written down.
+//! WASI whose state can be serialized.
 //!
 //! A guest's WASI state is a [`Ctx`]. A call gets its arguments and the guest's memory as `&mut
 //! [u8]`, and comes to [`Outcome::Done`], to [`Outcome::Exit`], or to [`Outcome::Block`] with what

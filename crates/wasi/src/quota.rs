@@ -10,7 +10,7 @@ use dormouse_model::{Limit, Limits, Reached, Timestamp, Used};
 
 use crate::errno::{Errno, Result};
 
-/// After so many refusals in a row, without a success between them, the limit counts as reached.
+/// After this many refusals in a row, without a success between them, the limit counts as reached.
 const MAX_REFUSALS_IN_A_ROW: u64 = 1000;
 
 /// What a guest may take, and what it has taken.

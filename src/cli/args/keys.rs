@@ -8,10 +8,10 @@ use crate::snapshot::{Seal, Unseal};
 /// How snapshots are written: as they are, or signed and encrypted.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Sealing {
-    /// Sign the snapshot with this secret key, a file of `dormouse keygen sign` or of minisign's.
+    /// Sign the snapshot with this secret key, a file of `dormouse keygen sign` or of minisign.
     #[arg(long, value_name = "FILE")]
     pub sign_key: Option<PathBuf>,
-    /// Encrypt the snapshot to this recipient of age's (age1…), or to those in a file.
+    /// Encrypt the snapshot to this recipient of age (age1…), or to those in a file.
     #[arg(long, value_name = "FILE|RECIPIENT")]
     pub encrypt_to: Vec<String>,
 }
@@ -33,7 +33,8 @@ pub(crate) struct Opening {
     /// Say so: an error without --verify-key.
     #[arg(long, requires = "verify_key")]
     pub require_signature: bool,
-    /// Take only an encrypted snapshot, and decrypt it with the secret key of age's in this file.
+    /// Refuse unencrypted snapshots, and decrypt with the age identity (secret key) in this file; may be
+    /// repeated.
     #[arg(long, value_name = "FILE")]
     pub decrypt_key: Vec<PathBuf>,
 }

@@ -18,10 +18,10 @@ use crate::task;
 use crate::task::{Program, Runtime, Snapshot, Step, Task};
 use crate::wasi::{Bindings, HeldSocket};
 
-/// At so many checks in a row a guest is suspended first.
+/// After this many checks in a row a guest is suspended first.
 const CHECKS_IN_A_ROW: usize = 16;
 
-/// After so many suspends the time between two of them doubles.
+/// After this many suspends the time between two of them doubles.
 const SUSPENDS_BETWEEN_DOUBLINGS: usize = 8;
 
 /// How long a guest with checks computes at most before it is suspended again.

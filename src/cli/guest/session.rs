@@ -94,7 +94,7 @@ pub(crate) fn drive(mut session: Session) -> Result<Done, Failure> {
             .name("guest".into())
             .stack_size(crate::engine::GUEST_STACK * 2)
             .spawn(move || {
-                // The receiver is gone only when a signal has ended the process.
+                // Fails only if the main thread no longer waits: it returned at a signal or a limit.
                 let _ = finished.send(run(session, &theirs));
             })
             .map_err(|e| Failure::new(INTERNAL, format!("cannot start a thread: {e}")))?;
@@ -247,7 +247,7 @@ fn suspend(session: &mut Session) -> Result<(), Error> {
     let resume = format!(
         "dormouse resume{} {}",
         session.grants.flags(session.task.reached().as_ref()),
-        quoted(&runnable(&session.destination.path)),
+        quoted(&resume_argument(&session.destination.path)),
     );
     match output::as_json() {
         true => output::event(&serde_json::json!({
@@ -277,8 +277,9 @@ fn sleeping(wait: &Wait, wakes: Option<u64>) -> String {
     }
 }
 
-/// A path that `dormouse resume` takes neither for a flag nor for a task.
-fn runnable(path: &Path) -> String {
+/// The path as an argument of `dormouse resume`: with a `/` in it, so that it is taken neither for a
+/// flag nor for a task.
+fn resume_argument(path: &Path) -> String {
     let path = path.display().to_string();
     match path.contains('/') {
         true => path,

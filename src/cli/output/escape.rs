@@ -1,4 +1,4 @@
-//! Text from strangers, for a terminal: names come out of modules and snapshots, whoever made them.
+//! Untrusted text, for a terminal: names come out of modules and snapshots, whoever made them.
 
 /// The text, with every character escaped that a terminal obeys or that changes how others are
 /// shown.

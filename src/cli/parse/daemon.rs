@@ -49,8 +49,8 @@ pub(crate) fn copies() -> RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(1..=MAX_COPIES)
 }
 
-/// A number of things of which there is at least one.
-pub(crate) fn positive(text: &str) -> Result<u64, String> {
+/// Parses a number of at least 1, for clap.
+pub(crate) fn parse_nonzero(text: &str) -> Result<u64, String> {
     match text.parse() {
         Ok(0) => Err("it must be at least 1".into()),
         Ok(number) => Ok(number),

@@ -10,12 +10,12 @@ use crate::model::Digest;
 use crate::model::error::Error;
 use crate::store::{Change, Error as StoreError, Store, StoredSnapshot};
 use crate::task::Snapshot;
-use crate::task::chunks::{self, Chunk, How, Index, Known, Place, ReadChunk, WritePages};
+use crate::task::chunks::{self, Chunk, ChunkPosition, How, Index, Known, ReadChunk, WritePages};
 
-/// At most so many chunks of a snapshot are on their way to the disk; then its guest waits.
+/// At most this many chunks of a snapshot are on their way to the disk; then its guest waits.
 const MOST_CHUNKS_UNDER_WAY: usize = 6;
 
-/// The large bases of a program have at most so many bytes of pages together, unless there is only
+/// The large bases of a program have at most this many bytes of pages together, unless there is only
 /// one.
 const MOST_LARGE_BASE_BYTES: usize = 1 << 30;
 
@@ -73,7 +73,7 @@ impl SnapshotBases {
     fn best(
         &self,
         program: Digest,
-        digests: &[(Place, Digest)],
+        digests: &[(ChunkPosition, Digest)],
         previous: Option<Digest>,
     ) -> Result<(Option<Best>, usize), Error> {
         let known = self.state().programs.get(&program).cloned();
@@ -102,7 +102,7 @@ impl SnapshotBases {
         &self,
         program: Digest,
         head: &Snapshot,
-        digests: &[(Place, Digest)],
+        digests: &[(ChunkPosition, Digest)],
         pages: &mut WritePages<'_>,
     ) -> Result<(StoredSnapshot, usize), Error> {
         let pack = self.packs.fetch_add(1, Ordering::Relaxed);
@@ -145,7 +145,7 @@ impl SnapshotBases {
         &self,
         pack: u64,
         head: &Snapshot,
-        digests: &[(Place, Digest)],
+        digests: &[(ChunkPosition, Digest)],
         pages: &mut WritePages<'_>,
         base: Option<(&Known, ReadChunk)>,
     ) -> Result<(Vec<Chunk>, usize), Error> {
@@ -223,7 +223,7 @@ impl Way {
         Ok(())
     }
 
-    /// Waits until at most so many are on their way.
+    /// Waits until at most this many are on their way.
     fn wait(&self, most: usize) -> io::Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         while state.0 > most {

@@ -25,7 +25,7 @@ const MOST_KEPT_BYTES: usize = 96 << 20;
 /// A snapshot with more bytes of pages is stored in chunks.
 pub(crate) const LARGEST_SMALL_BYTES: usize = 8 << 20;
 
-/// A program has at most so many bases, and at most so many are tried for one snapshot.
+/// A program has at most this many bases, and at most this many are tried for one snapshot.
 pub(super) const MOST_BASES_PER_PROGRAM: usize = 16;
 pub(super) const MOST_BASES_TRIED: usize = 3;
 
@@ -93,7 +93,7 @@ pub(super) struct State {
 }
 
 impl SnapshotBases {
-    /// Keeps at most so many bytes of bases in memory, and no more than [`MOST_KEPT_BYTES`]. Packs
+    /// Keeps at most this many bytes of bases in memory, and no more than [`MOST_KEPT_BYTES`]. Packs
     /// are numbered from `pack` on.
     pub(crate) fn new(store: Arc<dyn Store>, journal: Journal, most: u64, pack: u64) -> Self {
         let most = usize::try_from(most).map_or(MOST_KEPT_BYTES, |most| most.min(MOST_KEPT_BYTES));

@@ -24,7 +24,7 @@ const TASKS_AT_ONCE: usize = 1000;
 /// About how many bytes of specs are read at once.
 const SPEC_BYTES_AT_ONCE: usize = 4 << 20;
 
-/// So many bases are kept unpacked.
+/// At most this many bases are kept unpacked.
 const KEPT_BASES: NonZeroUsize = NonZeroUsize::new(16).expect("it is not zero");
 
 /// What was checked.

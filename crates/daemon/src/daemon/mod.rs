@@ -84,8 +84,8 @@ impl Daemon {
         self.ask(id, Ask::Resume(more)).await
     }
 
-    /// Starts a task now that waits for its first start or for the next one of its schedule, which
-    /// goes on.
+    /// Starts a task at once that waits for a start: its first one, the next one of its schedule,
+    /// which keeps its times, or a restart.
     ///
     /// # Errors
     /// Where there is no such task, a run of it is under way, or it is over or paused.
@@ -144,7 +144,7 @@ impl Daemon {
 
     /// Puts everything that runs to sleep, and returns the tasks of which that could not be stored. A
     /// guest that computes is waited for, and so is a disk that has no room. What a guest did since its
-    /// last suspend is lost if the caller does not wait so long.
+    /// last suspend is lost if the caller does not wait this long.
     pub async fn close(&self) -> Vec<NotStored> {
         let (closed, done) = oneshot::channel();
         self.send(Message::Close(closed));
@@ -165,10 +165,10 @@ impl Daemon {
         self.marks.end();
     }
 
-    /// All sockets of tasks, for a process that goes on with them. To be called after
-    /// [`close`](Self::close).
-    pub fn hand_over(&self) -> Vec<TaskSockets> {
-        self.shared.sockets.hand_over()
+    /// Takes all sockets of tasks out of this daemon, for its successor process. Call it after
+    /// [`close`](Self::close); a second call returns none.
+    pub fn drain_sockets(&self) -> Vec<TaskSockets> {
+        self.shared.sockets.drain()
     }
 
     pub(super) async fn commit(&self, changes: Vec<Change>) -> Result<Vec<Verdict>, Error> {

@@ -14,7 +14,7 @@ pub struct Options {
     pub workers: Option<usize>,
     /// The most threads for guests, while all of them compute.
     pub max_workers: usize,
-    /// A guest that is known to wait so long hibernates in the store instead of waiting in memory.
+    /// A guest that is known to wait this long hibernates in the store instead of waiting in memory.
     pub hibernate_after: Duration,
     /// The most bytes of memory of parked instances together; beyond that they are put to sleep.
     pub max_warm_memory: u64,
@@ -31,7 +31,7 @@ pub struct Options {
     pub limits: Limits,
     /// Bytes of output that are kept of each task; the oldest are dropped first.
     pub output_limit: u64,
-    /// A task that stays in memory is stored at least so often.
+    /// A task that stays in memory is stored at least this often.
     pub checkpoint: Duration,
     /// How long a task that is over is kept in the list; `None` is for ever.
     pub retain: Option<Duration>,

@@ -19,7 +19,7 @@ use crate::stored::status::Status;
 use crate::task::{ModuleRef, Snapshot, SnapshotExt as _};
 use crate::time::calendar;
 
-/// At most so many new tasks are on their way to the disk; more wait.
+/// At most this many new tasks are on their way to the disk; more wait.
 pub(super) const MOST_SUBMITTING: usize = 16_384;
 
 impl Daemon {

@@ -33,7 +33,7 @@ impl Driver {
         self.queue.forget_dues();
         self.cursor = None;
         for (id, at) in &self.knocked {
-            self.queue.insist(Due { at: *at, id: *id });
+            self.queue.schedule_always(Due { at: *at, id: *id });
         }
         let outbox = self.outbox.clone();
         self.shared

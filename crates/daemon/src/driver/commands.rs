@@ -16,7 +16,8 @@ use crate::stored::status::Status;
 use crate::time::clocks::Time;
 use crate::time::schedule::{is_misplaced, scheduled};
 
-/// Where the answer to a command is sent: it has been done, durably, or why not.
+/// Gets `Ok` once the command's effect is stored. Of the errors, `NotStored` means that the command
+/// has been done and is not stored yet.
 pub(crate) type Reply = oneshot::Sender<Result<(), Error>>;
 
 /// What is asked.

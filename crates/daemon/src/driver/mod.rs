@@ -47,20 +47,20 @@ const HORIZON_NANOS: u64 = 20_000_000_000;
 /// How many entries of that index are read at once; more are read when half of them are left.
 const INDEX_ENTRIES_AT_ONCE: usize = 20_000;
 
-/// At most so many tasks are ready in memory; others wait in the store.
+/// At most this many tasks are ready in memory; others wait in the store.
 const MOST_READY_TASKS: usize = 4_000;
 
-/// At most so many changes are on their way to the disk; then guests wait.
+/// At most this many changes are on their way to the disk; then guests wait.
 const MOST_CHANGES_UNDER_WAY: usize = 4_000;
 
-/// At most so many instances are there at once: half of the places that their engine has, because a
+/// At most this many instances are there at once: half of the places that their engine has, because a
 /// place becomes free a little after its instance is dropped.
 pub(super) const MOST_INSTANCES: usize = 1_000;
 
 /// How often the memory of the process is read while guests run.
 const WEIGH_EVERY: Duration = Duration::from_millis(50);
 
-/// At most so many messages are handled before anything else is done.
+/// At most this many messages are handled before anything else is done.
 const MESSAGES_AT_ONCE: usize = 512;
 
 /// How long after a failure the store's index is read again, in nanoseconds.
@@ -342,14 +342,14 @@ impl Driver {
             || self.shifting
             || early
             || far
-            || self.queue.soon() > INDEX_ENTRIES_AT_ONCE / 2
+            || self.queue.soon_len() > INDEX_ENTRIES_AT_ONCE / 2
             || self.closing.is_some()
         {
             return;
         }
         self.reading = true;
         let until = now + HORIZON_NANOS;
-        self.queue.extend(until);
+        self.queue.raise_horizon(until);
         let (shared, outbox, cursor) = (self.shared.clone(), self.outbox.clone(), self.cursor);
         let steps = self.steps;
         tokio::task::spawn_blocking(move || {
@@ -370,12 +370,12 @@ impl Driver {
                 note_recovered(READING_INDEX, "which tasks are due can be read");
                 if let Some(last) = found.last() {
                     if found.len() == INDEX_ENTRIES_AT_ONCE {
-                        self.queue.shrink(last.at);
+                        self.queue.lower_horizon(last.at);
                     }
                     self.cursor = Some(*last);
                 }
                 for due in found {
-                    self.queue.sleep(due);
+                    self.queue.schedule(due);
                 }
             }
             Err(error) => {
@@ -383,13 +383,14 @@ impl Driver {
                     format!("cannot read which tasks are due: {error}")
                 });
                 self.read_again = self.shared.time.now() + INDEX_RETRY_NANOS;
-                self.queue.shrink(self.cursor.map_or(0, |cursor| cursor.at));
+                self.queue
+                    .lower_horizon(self.cursor.map_or(0, |cursor| cursor.at));
             }
         }
     }
 
     fn can_wake(&self) -> bool {
-        self.queue.len() < MOST_READY_TASKS && self.closing.is_none()
+        self.queue.ready_len() < MOST_READY_TASKS && self.closing.is_none()
     }
 
     fn wake(&mut self) {
@@ -456,7 +457,7 @@ impl Driver {
         if let Some(at) = self.shared.time.due(due)
             && !self.live.contains_key(&id)
         {
-            self.queue.sleep(Due { at, id });
+            self.queue.schedule(Due { at, id });
         }
     }
 
@@ -479,7 +480,7 @@ impl Driver {
         if self.watched.remove(&id).is_some() {
             let at = self.shared.time.now();
             self.knocked.insert(id, at);
-            self.queue.insist(Due { at, id });
+            self.queue.schedule_always(Due { at, id });
         }
     }
 }

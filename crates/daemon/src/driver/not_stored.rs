@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::model::TaskId;
 
-/// So many of the tasks with one reason are named.
+/// At most this many of the tasks with one reason are named.
 const MOST_NAMED_TASKS: usize = 20;
 
 /// A task that was in memory when the daemon ended, and goes on from what was stored before.

@@ -32,13 +32,13 @@ impl Queue {
         self.ready.pop_front()
     }
 
-    /// How many are ready.
-    pub(crate) fn len(&self) -> usize {
+    /// How many tasks are ready.
+    pub(crate) fn ready_len(&self) -> usize {
         self.ready.len()
     }
 
-    /// How many are soon due.
-    pub(crate) fn soon(&self) -> usize {
+    /// How many tasks are due before the horizon.
+    pub(crate) fn soon_len(&self) -> usize {
         self.soon.len()
     }
 
@@ -49,12 +49,12 @@ impl Queue {
 
     /// Moves the horizon. That is done before the store is read, so that a task that falls asleep
     /// meanwhile is not missed.
-    pub(crate) fn extend(&mut self, horizon: u64) {
+    pub(crate) fn raise_horizon(&mut self, horizon: u64) {
         self.horizon = self.horizon.max(horizon);
     }
 
     /// The store had more entries than fit: due tasks are known only up to here.
-    pub(crate) fn shrink(&mut self, horizon: u64) {
+    pub(crate) fn lower_horizon(&mut self, horizon: u64) {
         self.horizon = self.horizon.min(horizon);
     }
 
@@ -66,14 +66,14 @@ impl Queue {
     }
 
     /// Notes when a task is due. Beyond the horizon the store's index has it.
-    pub(crate) fn sleep(&mut self, due: Due) {
+    pub(crate) fn schedule(&mut self, due: Due) {
         if due.at <= self.horizon {
-            self.insist(due);
+            self.schedule_always(due);
         }
     }
 
     /// Notes when a task is to be tried again, whatever the horizon.
-    pub(crate) fn insist(&mut self, due: Due) {
+    pub(crate) fn schedule_always(&mut self, due: Due) {
         if self.known.insert((due.id, due.at)) {
             self.soon.push(Reverse(due));
         }
@@ -124,11 +124,11 @@ mod tests {
             steps in proptest::collection::vec(0u64..1000, 0..20),
         ) {
             let mut queue = Queue::default();
-            queue.extend(horizon);
+            queue.raise_horizon(horizon);
             for (at, id) in &sleepers {
-                queue.sleep(due(*at, *id));
+                queue.schedule(due(*at, *id));
                 // What is said twice, by the store and by the task itself, is known once.
-                queue.sleep(due(*at, *id));
+                queue.schedule(due(*at, *id));
             }
             let mut steps = steps;
             steps.sort_unstable();
@@ -148,7 +148,7 @@ mod tests {
             expected.sort_unstable();
             expected.dedup();
             prop_assert_eq!(woken, expected);
-            prop_assert_eq!(queue.soon(), 0);
+            prop_assert_eq!(queue.soon_len(), 0);
         }
     }
 }

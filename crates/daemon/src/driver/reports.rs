@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::driver::not_stored::NotStored;
-use crate::driver::storing::Sleep;
+use crate::driver::storing::WakeUp;
 use crate::driver::{Driver, Message, Want};
 use crate::error::Error as Refused;
 use crate::model::{Event, TaskId, TaskState, Timestamp, When};
@@ -15,7 +15,7 @@ use crate::workers::messages::{WorkerJob, WorkerReport};
 const LOADING_TASKS: &str = "loading";
 const SUSPENDING_TASKS: &str = "suspending";
 
-/// While the daemon ends, a guest that could not be frozen is tried again so much later.
+/// While the daemon ends, a guest that could not be frozen is tried again this much later.
 const FREEZE_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 impl Driver {
@@ -78,7 +78,7 @@ impl Driver {
     fn again(&mut self, id: TaskId, error: &str) {
         let now = self.shared.time.now();
         let at = self.shared.retries.failed(id, now, error);
-        self.release_to(id, Sleep::Until(at));
+        self.release_to(id, WakeUp::NotBefore(at));
     }
 
     pub(super) fn remember(&mut self, id: TaskId, memory: u64) {

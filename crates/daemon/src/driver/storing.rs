@@ -12,12 +12,13 @@ use crate::workers::guest::LoadedTask;
 /// Topic of the log: states that could not be stored.
 const STORING_STATES: &str = "storing";
 
-/// When a task that is released is looked at again.
-pub(super) enum Sleep {
-    /// As it is stored: when it is due, or when one of its sockets is ready.
-    Stored(When),
-    /// At this time and not before, by the steady clock.
-    Until(u64),
+/// When a task wakes of which the driver keeps nothing in memory any more.
+pub(super) enum WakeUp {
+    /// At its due time. A task that waits for sockets wakes when one of them is ready, or when its
+    /// own timeout ends.
+    Due(When),
+    /// At this time of the steady clock and not before, whatever its sockets do.
+    NotBefore(u64),
 }
 
 impl Driver {
@@ -267,10 +268,10 @@ impl Driver {
 
     /// Nothing is being done on the task any longer: its row is all there is.
     pub(super) fn release(&mut self, id: TaskId, due: When) {
-        self.release_to(id, Sleep::Stored(due));
+        self.release_to(id, WakeUp::Due(due));
     }
 
-    pub(super) fn release_to(&mut self, id: TaskId, sleep: Sleep) {
+    pub(super) fn release_to(&mut self, id: TaskId, sleep: WakeUp) {
         let Some(live) = self.live.remove(&id) else {
             return;
         };
@@ -286,14 +287,14 @@ impl Driver {
         self.shared.leave(id);
         self.knocked.remove(&id);
         match sleep {
-            Sleep::Until(at) => {
+            WakeUp::NotBefore(at) => {
                 self.watched.remove(&id);
                 self.shared.sockets.unwatch(id);
                 // The task is to go on then, whatever woke it before.
                 self.knocked.insert(id, at);
-                self.queue.insist(Due { at, id });
+                self.queue.schedule_always(Due { at, id });
             }
-            Sleep::Stored(due) => {
+            WakeUp::Due(due) => {
                 if stored != TaskState::Hibernated {
                     self.watched.remove(&id);
                 } else if !self.watched.contains_key(&id) {

@@ -146,7 +146,7 @@ pub(super) fn problem(status: StatusCode, text: &str) -> Response {
     Refused::new(status, text).into_response()
 }
 
-/// So many bytes of a message are kept at its beginning and at its end, because it may quote what
+/// At most this many bytes of a message are kept at its beginning and at its end, because it may quote what
 /// was sent.
 const MESSAGE_END_BYTES: usize = 2048;
 

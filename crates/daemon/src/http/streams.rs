@@ -32,7 +32,7 @@ const OUTPUT_PAGE_BYTES: u64 = 1 << 20;
 pub(super) struct OutputQuery {
     /// From this piece on.
     from: Option<u64>,
-    /// Only the last so many lines of what is kept.
+    /// Only this many last lines of what is kept.
     tail: Option<usize>,
     /// Only what was written since then, RFC 3339.
     since: Option<String>,

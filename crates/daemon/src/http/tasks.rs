@@ -25,7 +25,7 @@ use crate::model::error::{Error, ErrorKind};
 use crate::model::{TaskId, TaskSpec, TaskState};
 use crate::store::Filter;
 
-/// A list has at most so many tasks.
+/// A list has at most this many tasks.
 const MOST_LISTED: usize = 1000;
 
 /// Bytes of the largest request with tasks. Arguments and environment of a task have 2 MiB at most,
@@ -33,7 +33,7 @@ const MOST_LISTED: usize = 1000;
 /// number: `count` saves sending, and makes a batch no larger than a request could be.
 pub(super) const LARGEST_BATCH_BYTES: u64 = 16 << 20;
 
-/// A request waits so long until the task is as it asks. A guest that computes may take longer: the
+/// A request waits this long until the task is as it asks. A guest that computes may take longer: the
 /// answer is 202 then.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
@@ -48,7 +48,7 @@ pub(super) struct ListQuery {
     name: Option<String>,
     /// Only tasks with lower numbers: `next` of the page before.
     before: Option<u64>,
-    /// At most so many, 100 if left out, 1000 at most.
+    /// At most this many, 100 if left out, 1000 at most.
     limit: Option<usize>,
 }
 

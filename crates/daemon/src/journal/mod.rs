@@ -31,16 +31,17 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// How often the lease is renewed at least.
 const RENEW_LEASE_EVERY: Duration = Duration::from_secs(3);
 
-/// The journal is idle when so long after a commit no other was needed.
-const IDLE_AFTER: Duration = Duration::from_millis(100);
+/// Without a new change for this long, the journal is idle and cleans up; also the pause between two
+/// steps of that.
+const CLEANUP_DELAY: Duration = Duration::from_millis(100);
 
-/// How long one step of giving room back takes. Commits wait for it.
-const SHRINK_STEP: Duration = Duration::from_millis(10);
+/// The longest time for one incremental vacuum. Commits wait for it.
+const VACUUM_STEP: Duration = Duration::from_millis(10);
 
-/// So many chunks of removed snapshots are deleted in one step.
+/// At most this many chunks of removed snapshots are deleted in one step.
 const CHUNKS_SWEPT_AT_ONCE: usize = 8;
 
-/// A journal that is never idle does such a step at least so often.
+/// A journal that is never idle does such a step at least this often.
 const CLEAN_AT_LEAST_EVERY: Duration = Duration::from_secs(5);
 
 /// Topic of the log: changes cannot be stored.
@@ -168,22 +169,22 @@ impl Writer {
                     cleaned = Instant::now();
                     self.clean()
                 }
-                true => IDLE_AFTER,
+                true => CLEANUP_DELAY,
             };
         }
     }
 
-    /// Gives the disk some room back; returns how long to wait before the next step.
+    /// Deletes what is not needed, and returns free space to the file system; returns how long to wait before the next step.
     fn clean(&self) -> Duration {
         let now = self.time.stamp();
         let lease = self.tenure.lease(&now);
         match lease.and_then(|lease| self.store.sweep(&lease, &now, CHUNKS_SWEPT_AT_ONCE)) {
-            Ok(true) => return IDLE_AFTER,
+            Ok(true) => return CLEANUP_DELAY,
             Ok(false) => {}
             Err(error) => log::debug!("cannot remove what is not needed: {error}"),
         }
-        match self.store.shrink(SHRINK_STEP) {
-            Ok(true) => IDLE_AFTER,
+        match self.store.shrink(VACUUM_STEP) {
+            Ok(true) => CLEANUP_DELAY,
             Ok(false) => RENEW_LEASE_EVERY,
             Err(error) => {
                 // Changes that cannot be stored are reported by themselves.

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The daemon takes so many eighths of the memory, unless `--memory` says otherwise.
+/// The daemon takes this many eighths of the memory, unless `--memory` says otherwise.
 const EIGHTHS_TAKEN: u64 = 7;
 
 /// The bytes of memory that are assumed where the system does not say how much there is.

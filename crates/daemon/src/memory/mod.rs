@@ -181,7 +181,7 @@ impl MemoryBudget {
         (wanted > most).then_some(TooLarge { wanted, most, size })
     }
 
-    /// Takes room for a task whose memories have so many bytes. Where there is none, the task waits
+    /// Takes room for a task whose memories have this many bytes. Where there is none, the task waits
     /// from now on, behind those that wait already.
     pub(super) fn admit(
         self: &Arc<Self>,

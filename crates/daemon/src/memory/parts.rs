@@ -33,7 +33,7 @@ impl BudgetParts {
         self.large + self.small
     }
 
-    /// A guest with at most so many bytes is a small one.
+    /// A guest with at most this many bytes is a small one.
     pub(super) fn least(&self) -> u64 {
         self.guests() / 64
     }

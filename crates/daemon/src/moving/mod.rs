@@ -43,7 +43,7 @@ use lru::LruCache;
 use crate::model::{MoveId, TaskId};
 use crate::workers::worker::Worker;
 
-/// So many moves that ended before their task was held here are remembered until the daemon ends,
+/// At most this many moves that ended before their task was held here are remembered until the daemon ends,
 /// because an offer of one may still be in a connection's buffers.
 const REMEMBERED_DEAD_MOVES: NonZeroUsize = NonZeroUsize::new(4096).expect("it is not zero");
 

@@ -18,7 +18,7 @@ impl Formats {
     pub fn ours() -> Self {
         Self {
             snapshot: crate::task::SNAPSHOT_VERSION,
-            task: u32::from(crate::stored::encoding::FORM),
+            task: u32::from(crate::stored::encoding::FORMAT_VERSION),
         }
     }
 }

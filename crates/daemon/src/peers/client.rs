@@ -70,7 +70,7 @@ impl Link {
         let stream = connected
             .map_err(|_| unreachable(format!("no answer within {CONNECT_TIMEOUT:?}")))?
             .map_err(|error| unreachable(error.to_string()))?;
-        prepare(&stream).map_err(|error| unreachable(error.to_string()))?;
+        set_tcp_options(&stream).map_err(|error| unreachable(error.to_string()))?;
         let known: Vec<Digest> = match expected {
             Some(only) => vec![only],
             None => {
@@ -191,10 +191,10 @@ fn tls_error(error: &std::io::Error) -> Option<&TlsError> {
     error.get_ref()?.downcast_ref()
 }
 
-/// After so long without a byte the system probes whether the network was cut.
+/// After this long without a byte the system probes whether the network was cut.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(5);
 
 /// Small messages go at once, and a network that is cut is noticed.
-pub(crate) fn prepare(stream: &TcpStream) -> std::io::Result<()> {
-    crate::http::admission::prepare(stream, KEEPALIVE_AFTER)
+pub(crate) fn set_tcp_options(stream: &TcpStream) -> std::io::Result<()> {
+    crate::http::admission::set_tcp_options(stream, KEEPALIVE_AFTER)
 }

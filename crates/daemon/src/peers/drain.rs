@@ -13,7 +13,7 @@ use crate::peers::network::Peers;
 use crate::peers::send_task::{MoveOptions, MovedTask};
 use crate::store::Filter;
 
-/// So many tasks are being moved at once.
+/// At most this many tasks are being moved at once.
 const TASKS_AT_ONCE: usize = 4;
 
 /// What became of one task.

@@ -11,7 +11,7 @@ use rustix::net::sockopt;
 
 use crate::model::{Digest, MoveId};
 
-/// The guest's end of a connection waits so long for the link that carries it; then it is reset.
+/// The guest's end of a connection waits this long for the link that carries it; then it is reset.
 const LINK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Guests' ends that wait for their links, by move and key.

@@ -32,7 +32,7 @@ const LARGEST_BODY_BYTES: u64 = 8 << 30;
 /// A body is read and written in pieces of this size, each within [`PIECE_TIMEOUT`].
 const PIECE_BYTES: usize = 64 << 10;
 
-/// A piece of a message may take so long: a network that is cut reports nothing.
+/// A piece of a message may take this long: a network that is cut reports nothing.
 const PIECE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Who a daemon is, and what it can do.

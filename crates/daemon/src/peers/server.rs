@@ -8,12 +8,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::http::admission::{Admission, Place};
+use crate::http::admission::{Admission, ConnectionSlot};
 use crate::model::error::Error;
 use crate::model::{Digest, MoveId};
 use crate::moving::details::MoveDetails;
 use crate::moving::offer::TaskOffer;
-use crate::peers::client::prepare;
+use crate::peers::client::set_tcp_options;
 use crate::peers::identity::fingerprint;
 use crate::peers::message::{Answer, Hello, Request, receive, send};
 use crate::peers::network::Peers;
@@ -22,10 +22,10 @@ use crate::peers::tls::{self, Pinned};
 use crate::peers::trust::Peer;
 use crate::task::{HeldSocket, Role};
 
-/// A daemon that connects must say who it is within so long.
+/// A daemon that connects must say who it is within this long.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A link without a request is closed after so long.
+/// A link without a request is closed after this long.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// How long after the system has refused to accept a connection the next try is made.
@@ -45,24 +45,24 @@ pub(super) async fn run(peers: Weak<Peers>, listener: TcpListener) {
             }
         };
         let Some(peers) = peers.upgrade() else { return };
-        let place = admission.enter(from.ip());
+        let slot = admission.enter(from.ip());
         tokio::spawn(async move {
             tokio::select! {
-                ended = link(&peers, stream, &place) => {
+                ended = link(&peers, stream, &slot) => {
                     if let Err(error) = ended {
                         log::debug!("a peer's connection ended: {error}");
                     }
                 }
-                () = place.lost() => log::debug!("the connection from {from} was closed for others"),
+                () = slot.lost() => log::debug!("the connection from {from} was closed for others"),
             }
         });
     }
 }
 
 /// One connection.
-async fn link(peers: &Arc<Peers>, stream: TcpStream, place: &Place) -> std::io::Result<()> {
+async fn link(peers: &Arc<Peers>, stream: TcpStream, slot: &ConnectionSlot) -> std::io::Result<()> {
     let from = stream.peer_addr()?;
-    prepare(&stream)?;
+    set_tcp_options(&stream)?;
     let trusted = Arc::downgrade(peers);
     let pinned = Pinned::new(move |digest| {
         let peers = trusted.upgrade();
@@ -83,8 +83,8 @@ async fn link(peers: &Arc<Peers>, stream: TcpStream, place: &Place) -> std::io::
     let Some((who, peer)) = shown.and_then(|who| Some((who, peers.trust.of(&who)?))) else {
         return Ok(());
     };
-    // While there are too many connections, this one waits, and may lose its place to others.
-    place.admitted().await;
+    // While there are too many connections, this one waits, and may lose its slot to others.
+    slot.admitted().await;
     let mut asked = PeerSession {
         peers: peers.clone(),
         who,

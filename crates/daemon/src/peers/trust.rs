@@ -15,7 +15,7 @@ use crate::peers::identity::write_private;
 /// The file with the known peers, in the daemon's directory.
 const FILE_NAME: &str = "peers.json";
 
-/// At most so many peers are known, because each request looks through the list.
+/// At most this many peers are known, because each request looks through the list.
 const MOST_PEERS: usize = 1000;
 
 /// Another daemon that is known.

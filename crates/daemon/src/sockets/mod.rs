@@ -1,7 +1,7 @@
 //! The one owner of the sockets of sleeping tasks, and of the listeners of all tasks.
 //!
 //! ```text
-//!   guest --keep, when it is written down--> Sockets --give, when it is loaded--> guest
+//!   guest --keep, when it is serialized--> Sockets --give, when it is loaded--> guest
 //!                                               |
 //!                                               `- knock: one of those that it waits for is ready
 //! ```
@@ -10,7 +10,7 @@
 //! Nothing is read from a socket here: what arrives waits in the kernel. Sockets that no task takes
 //! back are closed, which their peers see.
 //!
-//! [`Sockets::hand_over`] gives all sockets away as [`TaskSockets`], data with descriptors; another
+//! [`Sockets::drain`] returns all sockets as [`TaskSockets`], data with descriptors; another
 //! process takes them with [`Sockets::adopt`].
 
 mod handover;
@@ -250,7 +250,7 @@ impl Sockets {
     }
 
     /// Gives all sockets away, for another process. None is closed.
-    pub fn hand_over(&self) -> Vec<TaskSockets> {
+    pub fn drain(&self) -> Vec<TaskSockets> {
         let state = std::mem::take(&mut *self.state());
         let mut kept: HashMap<TaskId, TaskSockets> = HashMap::new();
         for (address, open) in state.listeners {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::Timestamp;
 
-/// So many runs are kept; the oldest are dropped first. All of them are stored at each sleep of the
+/// At most this many runs are kept; the oldest are dropped first. All of them are stored at each sleep of the
 /// task.
 const KEPT_RUNS: usize = 30;
 

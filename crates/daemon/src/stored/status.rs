@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_said_takes_no_room() {
+    fn default_status_encodes_to_two_bytes() {
         let bytes = to_bytes(&Status::default()).expect("it encodes");
         assert_eq!(bytes.len(), 2, "the form and an empty map");
     }

@@ -38,7 +38,7 @@ const VERSION: u32 = 1;
 /// The name of the takeover's socket in the daemon's directory.
 const SOCKET_NAME: &str = "takeover";
 
-/// At most so many descriptors are sent with one message; the kernel allows 253.
+/// At most this many descriptors are sent with one message; the kernel allows 253.
 const MOST_DESCRIPTORS_AT_ONCE: usize = 200;
 
 /// Bytes of the largest message.

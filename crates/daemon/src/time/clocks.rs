@@ -19,7 +19,7 @@ use crate::store::Stamp;
 /// differ by as much.
 const SMALLEST_STEP_NANOS: u64 = 20_000_000;
 
-/// For so many nanoseconds after a step, what was computed before it may still be stored.
+/// For this many nanoseconds after a step, what was computed before it may still be stored.
 const UNSETTLED_FOR_NANOS: u64 = 60_000_000_000;
 
 /// Both clocks.

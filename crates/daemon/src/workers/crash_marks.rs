@@ -22,10 +22,10 @@ use crate::stored::damaged::Stored;
 use crate::stored::encoding::to_bytes;
 use crate::time::clocks::Time;
 
-/// A task that was stored between the deaths is paused only after so many times as many.
+/// A task that was stored between the deaths is paused only after this many times as many.
 const MORE_DEATHS_WITH_PROGRESS: u32 = 4;
 
-/// The file has places for so many numbers. A task that finds no free place is not noted.
+/// The file has places for this many numbers. A task that finds no free place is not noted.
 const PLACES_IN_FILE: usize = 4096;
 
 /// In how many deaths in a row a task was being run.

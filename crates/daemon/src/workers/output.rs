@@ -16,7 +16,7 @@ use crate::model::{TaskId, Timestamp};
 use crate::store::{OutputPiece, Stream};
 use crate::task::{Output, Sink};
 
-/// Pieces of one stream are joined up to so many bytes.
+/// Pieces of one stream are joined up to this many bytes.
 const LARGEST_PIECE_BYTES: usize = 64 << 10;
 
 /// Pieces that were written further apart are not joined, so that each has its own time.

@@ -20,14 +20,14 @@ use crate::throttled_log::warn_throttled;
 use crate::workers::messages::{WorkerJob, WorkerReport};
 use crate::workers::worker::Worker;
 
-/// A job that has waited so long gets another thread, if all are busy.
+/// A job that has waited this long gets another thread, if all are busy.
 pub(crate) const RELIEVE_AFTER: Duration = Duration::from_millis(10);
 
-/// A turn lasts at least so long. Ending one has a price: the frames that were on the stack run
+/// A turn lasts at least this long. Ending one has a price: the frames that were on the stack run
 /// slowly from then on.
 const SHORTEST_TURN: Duration = Duration::from_millis(100);
 
-/// A thread beyond the regular ones waits so long for another job.
+/// A thread beyond the regular ones waits this long for another job.
 const EXTRA_THREAD_LINGERS: Duration = Duration::from_millis(100);
 
 /// The threads and their jobs.
@@ -131,8 +131,8 @@ impl Pool {
         !self.shared.state().running.is_empty()
     }
 
-    /// Ends the turns that have lasted so long, though no job waits, so that the guests can be
-    /// frozen. Returns when the next turn will have lasted so long.
+    /// Ends the turns that have lasted this long, though no job waits, so that the guests can be
+    /// frozen. Returns when the next turn will have lasted this long.
     pub(crate) fn interrupt(&self, after: Duration) -> Option<Duration> {
         let mut state = self.shared.state();
         for turn in state.running.values_mut() {

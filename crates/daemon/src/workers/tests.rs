@@ -149,7 +149,7 @@ async fn every_answer_of_the_system_at_a_wake_is_waited_out_or_pauses() {
     meet_all(Stage::Wake).await;
 }
 
-/// One that cannot be written down cannot be paused either: it stays in memory, and is tried again.
+/// One that cannot be serialized cannot be paused either: it stays in memory, and is tried again.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_of_the_system_at_a_suspend_is_waited_out() {
     meet_all(Stage::Suspend).await;

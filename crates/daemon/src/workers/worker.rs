@@ -41,7 +41,7 @@ const READING_ROWS: &str = "damaged";
 /// How long a guest may run while others are ready.
 const TIME_SLICE: Duration = Duration::from_millis(10);
 
-/// A stored task that waits neither for a time nor for a socket is looked at again after so long,
+/// A stored task that waits neither for a time nor for a socket is looked at again after this long,
 /// in nanoseconds.
 const UNWATCHED_POLL_NANOS: u64 = 1_000_000_000;
 

@@ -113,7 +113,7 @@ mod slots {
 
     with_symbols!(define);
 
-    // SAFETY: defined above, as so many pointers.
+    // SAFETY: defined above, as this many pointers.
     unsafe extern "C" {
         /// In the order of [`NAMES`].
         #[link_name = "dormouse_wasmedge_slots"]

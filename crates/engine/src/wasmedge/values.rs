@@ -42,7 +42,7 @@ pub(super) fn value_of(
         ValType::ExternRef => {
             return Err(Error::State(
                 KIND,
-                "a host reference cannot be written down".into(),
+                "a host reference cannot be saved".into(),
             ));
         }
     })

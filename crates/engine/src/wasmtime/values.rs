@@ -34,10 +34,7 @@ pub(super) fn value_of(
         }
         Val::ExternRef(None) => Value::NullExtern,
         other => {
-            return Err(Error::State(
-                KIND,
-                format!("{other:?} cannot be written down"),
-            ));
+            return Err(Error::State(KIND, format!("{other:?} cannot be saved")));
         }
     })
 }

@@ -35,7 +35,7 @@ pub enum ErrorKind {
     Mismatch,
     /// A file could not be written.
     Write,
-    /// The guest's state cannot be written down.
+    /// The guest's state cannot be serialized.
     Suspend,
     /// The guest trapped.
     Trap,

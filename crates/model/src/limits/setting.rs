@@ -13,7 +13,7 @@ pub struct Setting {
     pub limit: Limit,
     /// Its value in the unit of the limit; `u64::MAX` is none.
     pub value: u64,
-    /// The value is for each period of so many nanoseconds, counted from the task's start.
+    /// The value is for each period of this many nanoseconds, counted from the task's start.
     pub period: Option<u64>,
 }
 

@@ -26,7 +26,7 @@ pub(crate) fn show_bytes(bytes: u64) -> String {
     }
 }
 
-/// So many of a unit of time.
+/// A number of a unit of time.
 pub fn duration(number: &str, unit: &str) -> Option<Duration> {
     let seconds = match unit {
         "ms" => 0.001,

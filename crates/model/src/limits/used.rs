@@ -14,7 +14,7 @@ pub struct Used {
 }
 
 impl Used {
-    /// From what was written down at a time.
+    /// From what was saved at a time.
     pub fn at(total: u64, earlier: u64, period: Option<u64>, started: u64, now: u64) -> Self {
         Self {
             total,

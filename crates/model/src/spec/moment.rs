@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::cron::CronExpression;
 use crate::Timestamp;
 
-/// A start is said to be at most so much later than now.
+/// A start is said to be at most this much later than now.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// When a task starts.

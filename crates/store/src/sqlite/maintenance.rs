@@ -14,7 +14,7 @@ use super::shrink::shrink_to;
 use super::{Sqlite, held};
 use crate::error::Error;
 
-/// At most so many of SQLite's findings are told.
+/// At most this many of SQLite's findings are told.
 const MOST_FINDINGS: u32 = 100;
 
 /// How long one step of compacting beside a daemon takes, and the pause after it, so that the

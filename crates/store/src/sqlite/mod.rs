@@ -32,7 +32,7 @@ use crate::task::{StoredPiece, StoredSnapshot, TaskRow};
 
 pub use maintenance::Compacted;
 
-/// SQLite takes the WAL over into the database when it has so many pages of 4 KiB.
+/// SQLite takes the WAL over into the database when it has this many pages of 4 KiB.
 const CHECKPOINT_PAGES: u32 = 4096;
 
 /// A file of the WAL that has become larger than this is cut.

@@ -21,7 +21,7 @@ pub(super) const FILE_NAME: &str = "store.sqlite";
 pub(super) const WRITER_CACHE_BYTES: u32 = 32 << 20;
 const READER_CACHE_BYTES: u32 = 2 << 20;
 
-/// A connection waits so long for another one's lock.
+/// A connection waits this long for another one's lock.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Statements that a connection keeps prepared.

@@ -13,7 +13,7 @@ const SPARE_PART: u64 = 16;
 /// Pages that are given back before the clock is looked at again.
 const PAGES_AT_ONCE: u64 = 32;
 
-/// Gives pages back for about so long, in one transaction; says whether there are more.
+/// Gives pages back for about this long, in one transaction; says whether there are more.
 /// `to_shorten` is set while pages were given back and the file has not become shorter yet.
 pub(super) fn shrink(
     writer: &mut Connection,
@@ -24,7 +24,7 @@ pub(super) fn shrink(
     shrink_to(writer, to_shorten, patience, spare)
 }
 
-/// The same, until so many unused pages are left.
+/// The same, until this many unused pages are left.
 pub(super) fn shrink_to(
     writer: &mut Connection,
     to_shorten: &mut bool,

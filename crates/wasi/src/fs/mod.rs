@@ -24,7 +24,7 @@ pub(crate) use file::OpenFile;
 pub use identity::IdentityV1;
 pub(crate) use open::{Node, OpenRequest, Opened};
 pub use preopen::HostDir;
-pub(crate) use preopen::{Preopen, check_given, find_preopen};
+pub(crate) use preopen::{Preopen, check_preopens_given, find_preopen};
 pub use stat::FileType;
 pub(crate) use stat::{NewTime, NewTimes, Stat};
 pub(crate) use state::{DeletedFiles, SavedDir, SavedFile, restore_deleted};

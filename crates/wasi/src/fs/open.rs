@@ -194,7 +194,7 @@ impl OpenDir {
             Ok(found) if found.is_symlink() => Err(Errno::LOOP),
             Ok(found) if found.is_dir() => Err(Errno::ISDIR),
             Ok(_) if request.only_creates() => self.open_node(path, request, false),
-            // Also a pipe or a device: who may write to it has to have the right to write here.
+            // Unlike Linux, also for a FIFO or a device: writing to one needs a writable preopen.
             Ok(_) => Err(Errno::ROFS),
             Err(error) if error.kind() == io::ErrorKind::NotFound && request.create => {
                 read_only::check_parent(&self.dir, path)?;

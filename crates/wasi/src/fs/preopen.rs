@@ -79,8 +79,9 @@ pub(crate) fn find_preopen<'a>(preopens: &'a [Preopen], guest: &str) -> Result<&
     })
 }
 
-/// Fails if the host does not give a directory that the guest needs. The error names all of these.
-pub(crate) fn check_given<'a>(
+/// Fails if a preopened directory that the snapshot needs was not given; the error names every
+/// missing one.
+pub(crate) fn check_preopens_given<'a>(
     needed: impl Iterator<Item = &'a String>,
     given: &[HostDir],
 ) -> Result<(), Error> {

@@ -111,8 +111,8 @@ fn sync(
     right: u64,
     flush: impl Fn(BorrowedFd<'_>) -> rustix::io::Result<()>,
 ) -> Result<()> {
-    // Also for a directory: databases flush it to be sure of a new name. A stream has nothing to
-    // flush.
+    // Directories can be synced too: databases do so after they create or rename a file. Streams
+    // and sockets have no host file and get EBADF, streams as in Wasmtime.
     let fd = table.get(number)?.host_fd().ok_or(Errno::Badf)?;
     table.with(number, right)?;
     Ok(flush(fd)?)

@@ -20,7 +20,7 @@ use crate::clocks::{self, ClockV1, GuestClock, VirtualTimeV1};
 use crate::error::Error;
 use crate::fs::{
     DeletedFiles, DeletedV1, DirV1, EntryV1, FileV1, RestoreOptions, SavedDir, SavedFile,
-    check_given, find_preopen, restore_deleted,
+    check_preopens_given, find_preopen, restore_deleted,
 };
 use crate::random::SeededV1;
 use crate::resources::{Resources, SavedResources};
@@ -154,7 +154,7 @@ impl Ctx {
     /// new.
     ///
     /// # Errors
-    /// An open file cannot be written down.
+    /// An open file cannot be serialized.
     pub fn save(&mut self) -> Result<StateV1, Error> {
         let mut deleted = DeletedFiles::default();
         let mut key = random_key()?;
@@ -222,7 +222,7 @@ impl Ctx {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Error> {
         let kinds = state.fds.iter().map(|fd| &fd.kind);
-        check_given(kinds.clone().filter_map(FdKindV1::preopen), &bindings.dirs)?;
+        check_preopens_given(kinds.clone().filter_map(FdKindV1::preopen), &bindings.dirs)?;
         check_listeners(kinds.filter_map(FdKindV1::listener), &bindings.listeners)?;
         let held = std::mem::take(&mut bindings.held);
         let limits = bindings.limits;

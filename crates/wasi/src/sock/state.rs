@@ -14,7 +14,8 @@ use super::socket::{MAX_SENDERS, PhaseV1, Socket, open_host};
 use crate::errno::Errno;
 use crate::error::Error;
 
-/// How many options a snapshot may have of one socket. There are fewer.
+/// The most options of one socket that are read from a snapshot. The guest interface has fewer, so
+/// only a malformed snapshot has more.
 const MAX_OPTIONS: usize = 64;
 
 /// A socket that a guest has opened or accepted.

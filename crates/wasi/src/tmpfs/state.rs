@@ -205,24 +205,25 @@ impl SharedTmpfs {
 }
 
 impl Tmpfs {
-    /// Fails where directories form a ring. Each directory has one name at most, so that it is
-    /// below the root, has no name, or is in a ring or below one.
+    /// Fails if a deleted directory has entries, or directories form a cycle. `put_name` lets each
+    /// directory have one name at most. So there is no cycle if those that are reachable from the
+    /// root and the deleted ones are all that there are.
     fn check_tree(&self) -> Result<(), Error> {
         let dirs = self.nodes.values().filter(|node| node.is_dir());
-        let nameless = dirs.clone().filter(|node| node.links == 0);
-        let mut counted = nameless.clone().count();
-        let filled =
+        let deleted = dirs.clone().filter(|node| node.links == 0);
+        let mut counted = deleted.clone().count();
+        let has_entries =
             |node: &Node| matches!(&node.body, Body::Dir { entries, .. } if !entries.is_empty());
-        if nameless.into_iter().any(filled) {
+        if deleted.into_iter().any(has_entries) {
             return Err(Error::Malformed(
                 "a deleted directory in memory is not empty",
             ));
         }
-        let mut left = vec![ROOT];
-        while let Some(inode) = left.pop() {
+        let mut to_visit = vec![ROOT];
+        while let Some(inode) = to_visit.pop() {
             counted += 1;
             if let Some(Body::Dir { entries, .. }) = self.nodes.get(&inode).map(|node| &node.body) {
-                left.extend(entries.values().filter(|inode| self.is_dir(**inode)));
+                to_visit.extend(entries.values().filter(|inode| self.is_dir(**inode)));
             }
         }
         match counted == dirs.count() {

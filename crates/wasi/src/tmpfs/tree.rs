@@ -149,7 +149,7 @@ impl Tmpfs {
         }
     }
 
-    /// Takes so many bytes of the limit, if they are left.
+    /// Takes this many bytes of the limit, if they are left.
     pub(super) fn charge(&mut self, bytes: u64) -> Result<()> {
         match self.used.checked_add(bytes) {
             Some(used) if used <= self.limit => {

@@ -45,8 +45,8 @@ pub(crate) enum DaemonCommand {
     /// Take tasks that are over or paused out of the list, with their output.
     #[command(after_help = after_help("rm"))]
     Rm(Tasks),
-    /// Start tasks now that wait for their first or next start: those of a schedule, which goes on,
-    /// and those of --at.
+    /// Start tasks at once that wait for a start: of their schedule, which keeps its next times, of
+    /// --at, or of --restart.
     #[command(after_help = after_help("start"))]
     Start(Tasks),
     /// List the last runs of a task: when, how long, how they ended, and how much they wrote.

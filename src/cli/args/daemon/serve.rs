@@ -31,10 +31,10 @@ pub(crate) struct Serve {
     /// Threads for guests. If left out, one for each core; more are started while all compute.
     #[arg(long, value_name = "COUNT", value_parser = threads())]
     pub workers: Option<u16>,
-    /// At most so many threads for guests; beyond it, computations with checks take turns.
+    /// At most this many threads for guests; beyond it, computations with checks take turns.
     #[arg(long, value_name = "COUNT", default_value_t = 64, value_parser = threads())]
     pub max_workers: u16,
-    /// A wait of at least so long is slept through in the store, a shorter one in memory.
+    /// A wait of at least this long is slept through in the store, a shorter one in memory.
     #[arg(long, value_name = "DURATION", default_value = "1s")]
     pub hibernate_after: Span,
     /// Memory of the daemon and all its guests together, 64M at least; guests wait for room. Left
@@ -52,10 +52,10 @@ pub(crate) struct Serve {
     /// How much output of each task is kept; the oldest goes first.
     #[arg(long, value_name = "SIZE", default_value = "1M")]
     pub output_limit: Size,
-    /// A task that waits in memory again and again is stored at least so often.
+    /// A task that waits in memory again and again is stored at least this often.
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     pub checkpoint: Span,
-    /// Tasks that are over are removed after so long. If left out, they are kept.
+    /// Tasks that are over are removed after this long. If left out, they are kept.
     #[arg(long, value_name = "DURATION")]
     pub retain: Option<Span>,
     /// The engine for tasks that do not name one: wasmtime or wasmedge.

@@ -2,7 +2,7 @@
 
 use super::filter::Filter;
 use super::remote::Remote;
-use crate::cli::parse::daemon::positive;
+use crate::cli::parse::daemon::parse_nonzero;
 use crate::cli::parse::time::{At, since};
 
 /// What to list tasks by.
@@ -36,8 +36,8 @@ pub(crate) struct Ps {
     pub remote: Remote,
     #[command(flatten)]
     pub filter: Filter,
-    /// At most so many; it is said on stderr where there are more.
-    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = positive)]
+    /// At most this many; it is said on stderr where there are more.
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = parse_nonzero)]
     pub limit: u64,
     /// What to list them by; all that match are sorted, up to 100,000.
     #[arg(long, value_name = "COLUMN", default_value = "id")]
@@ -56,7 +56,7 @@ pub(crate) struct Logs {
     /// Go on until the task is over.
     #[arg(short, long)]
     pub follow: bool,
-    /// Only the last so many lines of what is kept.
+    /// Only this many last lines of what is kept.
     #[arg(short = 'n', long, value_name = "NUMBER")]
     pub tail: Option<u64>,
     /// Only what was written since then: 2030-01-31T12:00:00Z (UTC), or 10m for the last ten

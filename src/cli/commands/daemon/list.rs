@@ -5,7 +5,7 @@ use crate::cli::client::{Client, escaped};
 use crate::cli::exit::Failure;
 use crate::daemon::http::wire;
 
-/// A page of the API has at most so many tasks.
+/// A page of the API has at most this many tasks.
 const MAX_PAGE_TASKS: u64 = 1000;
 
 /// The tasks that match, the newest first, up to `limit` of them. Where there are more, also the

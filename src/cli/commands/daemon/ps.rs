@@ -12,7 +12,7 @@ use crate::cli::output::{self, out, say};
 use crate::daemon::http::wire;
 use crate::model::TaskState;
 
-/// At most so many tasks are sorted: the daemon sends some 500 bytes for each.
+/// At most this many tasks are sorted: the daemon sends some 500 bytes for each.
 const MAX_SORTED_TASKS: u64 = 100_000;
 
 pub(super) fn ps(command: &Ps) -> Result<Done, Failure> {

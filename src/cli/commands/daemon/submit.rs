@@ -16,10 +16,10 @@ use crate::error::ErrorKind;
 use crate::model::spec::Module;
 use crate::model::{Limit, Limits, TaskSpec};
 
-/// A batch has at most so many tasks.
+/// A batch has at most this many tasks.
 const MAX_BATCH_TASKS: u32 = 10_000;
 
-/// What the tasks of a batch are submitted with has at most so many bytes together.
+/// What the tasks of a batch are submitted with has at most this many bytes together.
 const MAX_BATCH_BYTES: usize = 16 << 20;
 
 pub(super) fn submit(command: &Submit) -> Result<Done, Failure> {

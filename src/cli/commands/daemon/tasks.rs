@@ -21,7 +21,7 @@ use crate::cli::exit::{Done, Failure, NOT_YET, OK};
 use crate::cli::output::{self, say};
 use crate::daemon::http::wire;
 
-/// So many requests are under way at once: the daemon stores their changes in one transaction.
+/// At most this many requests are under way at once: the daemon stores their changes in one transaction.
 const CONCURRENT_REQUESTS: usize = 16;
 
 /// Does something to the tasks that a command names.

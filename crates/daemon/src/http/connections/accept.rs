@@ -16,9 +16,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::http::connections::admission::prepare;
+use crate::http::connections::admission::set_tcp_options;
 
-/// After so long without a byte the system probes whether a client is still there.
+/// After this long without a byte the system probes whether a client is still there.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
 
 /// How often it is checked whether requests have arrived on all connections.
@@ -102,7 +102,7 @@ impl Accepting {
             return std::future::pending().await;
         };
         let (stream, address) = accepted?;
-        prepare(&stream, KEEPALIVE_AFTER)?;
+        set_tcp_options(&stream, KEEPALIVE_AFTER)?;
         self.silent.fetch_add(1, Ordering::Relaxed);
         let silent = Some(Silent(self.silent.clone()));
         Ok((Connection { stream, silent }, address))

@@ -15,7 +15,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::http::answers::problem;
-use crate::http::connections::admission::Place;
+use crate::http::connections::admission::ConnectionSlot;
 
 /// The token, and further names by which the daemon may be asked.
 #[derive(Debug)]
@@ -45,8 +45,8 @@ pub(crate) async fn check(
         response.headers_mut().insert(WWW_AUTHENTICATE, bearer);
         return response;
     }
-    let place = request.extensions().get::<Arc<Place>>();
-    if place.is_some_and(|place| !place.admit()) {
+    let slot = request.extensions().get::<Arc<ConnectionSlot>>();
+    if slot.is_some_and(|slot| !slot.admit()) {
         let text = "there are too many connections; close those that are not needed, or raise the limit of open \
                     files (ulimit -n) before `dormouse serve`";
         let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, text);

@@ -19,14 +19,14 @@ use tokio::time::{Instant, timeout_at};
 use crate::http::answers::Refused;
 use crate::model::error::ErrorKind;
 
-/// A body may take so long, and a second longer for each [`SLOWEST_BYTES_PER_SECOND`] that have
+/// A body may take this long, and a second longer for each [`SLOWEST_BYTES_PER_SECOND`] that have
 /// arrived.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The lowest rate at which a body may arrive.
 const SLOWEST_BYTES_PER_SECOND: u64 = 16 << 10;
 
-/// At most so many bytes of a body that is too large are read and discarded.
+/// At most this many bytes of a body that is too large are read and discarded.
 const MOST_DISCARDED_BYTES: u64 = 1 << 30;
 
 /// How large a body may be.

@@ -16,7 +16,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 
 use crate::http::connections::accept::Accepting;
-use crate::http::connections::admission::{Admission, Place};
+use crate::http::connections::admission::{Admission, ConnectionSlot};
 
 /// How long the headers of a request may take. A connection without a request is closed after so
 /// long, too.
@@ -49,10 +49,10 @@ pub(crate) async fn run(mut accepting: Accepting, app: Router, stop: impl Future
                 continue;
             }
         };
-        let place = Arc::new(admission.enter(from.ip()));
+        let slot = Arc::new(admission.enter(from.ip()));
         let asked = ConnectionService {
             app: TowerToHyperService::new(app.clone()),
-            place: place.clone(),
+            slot: slot.clone(),
         };
         let serving = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -67,7 +67,7 @@ pub(crate) async fn run(mut accepting: Accepting, app: Router, stop: impl Future
                         log::debug!("the connection from {from} ended: {error}");
                     }
                 }
-                () = place.lost() => log::debug!("the connection from {from} was closed for others"),
+                () = slot.lost() => log::debug!("the connection from {from} was closed for others"),
             }
         });
     }
@@ -84,11 +84,11 @@ fn is_of_connection(error: &std::io::Error) -> bool {
     )
 }
 
-/// Answers the requests of one connection. Each request carries the connection's place, which a
+/// Answers the requests of one connection. Each request carries the connection's slot, which a
 /// request with the token makes a sure one.
 struct ConnectionService {
     app: TowerToHyperService<Router>,
-    place: Arc<Place>,
+    slot: Arc<ConnectionSlot>,
 }
 
 impl Service<Request<Incoming>> for ConnectionService {
@@ -97,7 +97,7 @@ impl Service<Request<Incoming>> for ConnectionService {
     type Future = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Future;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        request.extensions_mut().insert(self.place.clone());
+        request.extensions_mut().insert(self.slot.clone());
         self.app.call(request)
     }
 }

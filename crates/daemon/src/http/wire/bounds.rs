@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::http::wire::Task;
 
-/// A batch has at most so many submissions.
+/// A batch has at most this many submissions.
 pub(in crate::http) const MOST_SUBMITTED: u64 = 10_000;
 
 /// Bytes of arguments, and of names of variables, that a list has of each task.

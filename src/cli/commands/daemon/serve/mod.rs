@@ -302,7 +302,7 @@ async fn run(
     };
     let sockets = HandedOverSockets {
         listeners: own,
-        kept: daemon.hand_over(),
+        kept: daemon.drain_sockets(),
     };
     listening::give(next, sockets).await?;
     // Requests are answered, and clients that are connected and have sent none yet can send one.

@@ -367,7 +367,7 @@ impl Side {
             }
             Step::Sleep => match self.sleep() {
                 Ok(()) => "slept".into(),
-                // A real directory that was deleted while open cannot be written down.
+                // A real directory that was deleted while open cannot be serialized.
                 Err(error) => format!("{error}"),
             },
         }
