@@ -2,7 +2,7 @@
 //!
 //! A module is made resumable by Binaryen's asyncify, and runs within a tokio runtime. Where it
 //! blocks (sleep, poll, standard input) it unwinds into plain data: a [`Snapshot`] of the instance
-//! and of its WASI state. It goes on later: in another process, on another machine, on another wasm
+//! and of its WASI state. It continues later: in another process, on another machine, on another wasm
 //! engine.
 //!
 //! ```

@@ -7,8 +7,8 @@
 //!                                                       itself, and the next signal finds the rest
 //! ```
 //!
-//! A guest that was killed never goes on, so it does not matter where it stood. Leaving it is the
-//! engine's own way out of a trap: for Wasmtime the thread goes on at an instruction that traps,
+//! A guest that was killed never continues, so it does not matter where it stood. Leaving it is the
+//! engine's own way out of a trap: for Wasmtime the thread continues at an instruction that traps,
 //! for WasmEdge in its handler of faults. Both throw the guest's frames away and no others, since
 //! the program counter is in the guest's code, below which are none.
 //!
@@ -47,7 +47,7 @@ pub(super) struct Code {
 
 /// How a thread leaves the guest's code, from within a signal handler.
 pub(super) enum Exit {
-    /// It goes on at this address, where an instruction traps.
+    /// It continues at this address, where an instruction traps.
     #[cfg(feature = "wasmtime")]
     Trap(usize),
     /// This is called with what the handler was given, and does not return.
@@ -305,7 +305,7 @@ unsafe fn program_counter<'a>(context: *mut c_void) -> Option<&'a mut libc::c_ul
     Some(&mut context?.uc_mcontext.pc)
 }
 
-/// Elsewhere a killed guest goes on until it calls the host.
+/// Elsewhere a killed guest continues until it calls the host.
 #[cfg(not(all(
     target_os = "linux",
     any(target_arch = "x86_64", target_arch = "aarch64")

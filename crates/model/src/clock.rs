@@ -62,7 +62,7 @@ pub fn passed_since(realtime: u64, then: Marks, clock: &dyn Clock) -> u64 {
         .unwrap_or_else(|| clock.realtime().saturating_sub(realtime))
 }
 
-/// A clock that nobody sets: it goes on from what it showed by the monotonic one.
+/// A clock that nobody sets: it continues from what it showed by the monotonic one.
 #[derive(Clone, Debug)]
 pub struct Steady {
     clock: Arc<dyn Clock>,
@@ -136,7 +136,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// `CLOCK_BOOTTIME`: unlike `CLOCK_MONOTONIC` it goes on while the machine is suspended.
+/// `CLOCK_BOOTTIME`: unlike `CLOCK_MONOTONIC` it continues while the machine is suspended.
 fn since_boot() -> u64 {
     let time = clock_gettime(ClockId::Boottime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);

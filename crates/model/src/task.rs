@@ -1,4 +1,4 @@
-//! A task among many: its number, its states, and what leads from one to another.
+//! A task among many: its ID, its states, and what leads from one to another.
 //!
 //! ```text
 //!            start            hibernate
@@ -22,7 +22,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A task's number: unique in one store, counted from 1.
+/// A task's ID: unique in one store, counted from 1.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default,
 )]

@@ -329,7 +329,7 @@ impl<'a> Packer<'a> {
             CParameter::CompressionLevel(zstd::DEFAULT_COMPRESSION_LEVEL),
             // A chunk and its prefix.
             CParameter::WindowLog((2 * SPAN).ilog2()),
-            // Its usual tables do not reach back so far.
+            // Its default tables do not reach back so far.
             CParameter::EnableLongDistanceMatching(old.is_some()),
         ];
         for parameter in parameters {

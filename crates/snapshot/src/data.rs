@@ -55,7 +55,7 @@ pub struct UsageV1 {
     pub as_of: Option<AsOfV1>,
 }
 
-/// A moment by a clock that goes on from a task's start, and that nobody sets.
+/// A moment by a clock that continues from a task's start, and that nobody sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AsOfV1 {
     /// Nanoseconds since the Unix epoch, as far as the wall clock was right at the task's start.

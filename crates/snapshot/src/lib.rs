@@ -72,7 +72,7 @@
 //!   file `.dormouse-…` behind, which can be removed.
 //! - The command prints "asleep until …" and returns 75 after that. A caller that has seen 75 has a
 //!   durable snapshot.
-//! - If any step fails, the task is still in its process and goes on there: to freeze it changes
+//! - If any step fails, the task is still in its process and continues there: to freeze it changes
 //!   nothing.
 //!
 //! What the guest did outside itself is **not** part of this. Output and file writes happen when

@@ -107,7 +107,7 @@ fn is_zero(page: &[u8]) -> bool {
 /// How many bytes the runs of a memory of `size` bytes store.
 ///
 /// # Errors
-/// Where they do not rise, or lie outside: in a forged snapshot, many runs could fill one memory
+/// Where they do not rise, or lie outside: in a malformed snapshot, many runs could fill one memory
 /// for hours.
 pub(super) fn stored_bytes(runs: &[Run], size: u64) -> Result<u64, Error> {
     let (mut next, mut stored) = (0, 0);

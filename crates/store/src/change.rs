@@ -66,7 +66,7 @@ pub struct MoveChange {
 /// A new task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Insert {
-    /// Its number, which must be free.
+    /// Its ID, which must be free.
     pub id: TaskId,
     /// Its state.
     pub state: TaskState,

@@ -106,7 +106,7 @@ pub trait Store: Send + Sync {
     /// The tasks that are due after `after` and not later than `until`, the earliest first.
     fn due(&self, after: Option<Due>, until: u64, limit: usize) -> Result<Vec<Due>, Error>;
 
-    /// Tasks that are due by the wall clock, perhaps among other times, with numbers beyond
+    /// Tasks that are due by the wall clock, perhaps among other times, with IDs beyond
     /// `after`.
     fn walled(&self, after: TaskId, limit: usize) -> Result<Vec<TaskId>, Error>;
 
@@ -116,7 +116,7 @@ pub trait Store: Send + Sync {
     /// How many tasks there are of each state.
     fn counts(&self) -> Result<Vec<(TaskState, u64)>, Error>;
 
-    /// The highest number that any task has or had.
+    /// The highest ID that any task has or had.
     fn last_id(&self) -> Result<TaskId, Error>;
 
     /// A blob.
@@ -159,7 +159,7 @@ pub trait Store: Send + Sync {
     /// The same of one task's moves.
     fn open_moves_of(&self, task: TaskId) -> Result<Vec<MoveRecord>, Error>;
 
-    /// Gives the disk back some of the room that is not used any more, for about this long. Says
+    /// Returns some free space to the file system, for about this long. Says
     /// whether there is more to give back.
     fn shrink(&self, patience: Duration) -> Result<bool, Error>;
 

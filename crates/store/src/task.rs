@@ -5,7 +5,7 @@ use crate::model::{Digest, TaskId, TaskState, Timestamp};
 /// A task's row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskRow {
-    /// Its number.
+    /// Its ID.
     pub id: TaskId,
     /// Counts its changes.
     pub version: u64,

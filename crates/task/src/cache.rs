@@ -137,7 +137,7 @@ impl Cache {
     /// Waits until nobody else makes this file: it takes minutes of all cores for a large module,
     /// which two processes need not both spend. `waiting` is called before a wait.
     ///
-    /// Nothing depends on the lock but time. So where the file system has none, work goes on.
+    /// Nothing depends on the lock but time. So where the file system has none, work continues.
     pub(super) fn lock(&self, path: &Path, waiting: impl FnOnce()) -> Lock {
         let mut name = path.as_os_str().to_owned();
         name.push(".lock");

@@ -66,7 +66,7 @@ impl Context {
         }
     }
 
-    /// What counts the task's CPU time, and goes on from what it has used.
+    /// What counts the task's CPU time, and continues from what it has used.
     pub(super) fn meter(&self) -> Meter {
         let (age, handle) = (self.age.clone(), self.handle.clone());
         Meter::new(self.limits, age, handle, &self.usage, self.as_of)

@@ -202,7 +202,7 @@ impl Host {
         resumed: Option<&Pending>,
     ) -> Outcome {
         match target {
-            // A check asks for nothing: a guest that was suspended there just goes on.
+            // A check asks for nothing: a guest that was suspended there just continues.
             Target::Preempt if resumed.is_some() => Outcome::Return(0),
             Target::Preempt => UNWIND_BEFORE_CALL,
             Target::Wasi(function, import) if import.blocks => {

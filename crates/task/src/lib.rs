@@ -1,4 +1,4 @@
-//! One guest: an instance, its host state, and where it stands.
+//! One guest: an instance, its host state, and its pending call.
 //!
 //! ```text
 //!   TaskBuilder --start--> Task --step--> Parked --step--> Parked ... --> Exited
@@ -36,7 +36,7 @@
 //! };
 //! drop(task);
 //!
-//! // A new instance goes on with the sleep. `step` does not wait, so that this program does.
+//! // A new instance continues with the sleep. `step` does not wait, so that this program does.
 //! let mut task = Task::builder(&runtime, &program)
 //!     .stdout(Output::Capture(printed.clone()))
 //!     .resume(&snapshot)?;
@@ -67,7 +67,7 @@
 //!    sleeps, and for 1 s where the wait is for a time of the wall clock, which can be set.
 //! 5. The wait is over: [`Task::step`] sets asyncify's state to rewinding and calls the entry. The
 //!    guest arrives at the same host call. Whatever arguments it passes now are replaced by those
-//!    that were kept. WASI answers from the kept deadlines, and the guest goes on.
+//!    that were kept. WASI answers from the kept deadlines, and the guest continues.
 //!
 //! A task can be asked to suspend (SIGTERM, `--rehearse`) while it is at a call that would not have
 //! blocked. It then unwinds with `Wait::Yield`. `poll_oneoff` is made first, since it takes nothing

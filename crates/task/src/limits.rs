@@ -12,7 +12,7 @@ use crate::snapshot::UsageV1;
 use crate::wasi;
 
 impl Task {
-    /// The limit that the task has reached: it is to be suspended, and goes on with a higher one.
+    /// The limit that the task has reached: it is to be suspended, and continues with a higher one.
     pub fn reached(&self) -> Option<Reached> {
         self.meter.reached()
     }

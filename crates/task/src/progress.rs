@@ -1,4 +1,4 @@
-//! What is told of the work on a module, and how long that will take.
+//! What is reported of the work on a module, and how long that will take.
 
 use std::cell::Cell;
 use std::fmt;
@@ -81,7 +81,7 @@ pub fn ended(name: &str, work: Work, took: Duration) -> String {
     )
 }
 
-/// Whoever is told what is being done with a module. A function of a stage, its number and the
+/// Gets reports of the work on a module. A function of a stage, its number and the
 /// number of stages is one, which hears of nothing else.
 pub trait Observer {
     /// A stage of the work begins.

@@ -19,7 +19,7 @@ pub enum Ended<'a> {
     /// The guest ended with this exit code.
     Exited(u32),
     /// The guest waits, and the policy or the task's handle wants it suspended. Where it is not
-    /// frozen, or not only frozen, [`Task::run`] goes on with the wait.
+    /// frozen, or not only frozen, [`Task::run`] continues with the wait.
     Suspended(Parked<'a>),
 }
 

@@ -23,7 +23,7 @@ use crate::wasi;
 pub enum Step<'a> {
     /// The guest ended with this exit code.
     Exited(u32),
-    /// The guest waits, and can be serialized. [`Task::step`] goes on when the wait is over;
+    /// The guest waits, and can be serialized. [`Task::step`] continues when the wait is over;
     /// where it is not over, the guest waits again.
     Parked(Parked<'a>),
 }
@@ -295,7 +295,7 @@ impl Task {
         wait.map_or_else(Ends::default, |wait| host.wasi.ends(wait))
     }
 
-    /// Whether the wait is over, as far as can be told without waiting.
+    /// Whether the wait is over, as far as is known without waiting.
     pub fn is_ready(&self) -> bool {
         let host = self.host.lock();
         match &host.pending {

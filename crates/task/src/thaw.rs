@@ -16,7 +16,7 @@ use crate::snapshot::{self, InstanceV1, Snapshot};
 use crate::wasi;
 
 impl TaskBuilder<'_> {
-    /// A task that goes on where the snapshot was taken, in a fresh instance. It is parked.
+    /// A task that continues where the snapshot was taken, in a fresh instance. It is parked.
     ///
     /// # Errors
     /// Where the host lacks what the task needs, or the snapshot does not fit its module.

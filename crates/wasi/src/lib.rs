@@ -3,7 +3,7 @@
 //! A guest's WASI state is a [`Ctx`]. A call gets its arguments and the guest's memory as `&mut
 //! [u8]`, and comes to [`Outcome::Done`], to [`Outcome::Exit`], or to [`Outcome::Block`] with what
 //! the guest waits for as data ([`Wait`](dormouse_model::Wait)). Nothing here knows an engine.
-//! [`Ctx::save`] gives the state as plain data, and [`Ctx::restore`] goes on from it over the same
+//! [`Ctx::save`] gives the state as plain data, and [`Ctx::restore`] continues from it over the same
 //! host or another one.
 //!
 //! ```
@@ -30,7 +30,7 @@
 //! let outcome = guest.call(Function::FdWrite, &arguments, &mut memory, None);
 //! assert_eq!(outcome, Outcome::Done(Errno::Success));
 //!
-//! // The state is data: another instance goes on from it.
+//! // The state is data: another instance continues from it.
 //! let state = guest.save()?;
 //! let mut guest = Ctx::restore(state, bindings(), RestoreOptions::default(), clock)?;
 //! guest.call(Function::FdWrite, &arguments, &mut memory, None);

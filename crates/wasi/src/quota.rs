@@ -1,7 +1,7 @@
 //! How much of its host a guest may take by its calls, and how much it has taken.
 //!
 //! Programs expect an error at some limits: `EMFILE` at the number of open descriptors, `ENOSPC` in
-//! a full directory in memory. There the guest gets the error and goes on; only a guest that
+//! a full directory in memory. There the guest gets the error and continues; only a guest that
 //! repeats the call endlessly has reached the limit. Every other limit is reached at once. What
 //! then becomes of the guest is decided by the program that runs it.
 
@@ -109,7 +109,7 @@ impl Quota {
             return Ok(());
         }
         let reached = self.limits.reached(limit).with(wanted);
-        // A guest that is to be paused goes on to the next place where it can be suspended.
+        // A guest that is to be paused continues to the next place where it can be suspended.
         let has_grace = self.limits.pauses(limit) && wanted <= self.limits.grace(limit);
         match has_grace {
             true => {

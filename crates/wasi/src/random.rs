@@ -78,7 +78,7 @@ mod tests {
             bytes(&mut Random::new(Some(Randomness::Seed(8))), 100),
             whole
         );
-        // It must never change: a resumed guest goes on with it.
+        // It must never change: a resumed guest continues with it.
         assert_eq!(whole[..4], FIRST);
         assert_ne!(
             bytes(&mut Random::new(None), 32),

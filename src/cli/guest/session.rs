@@ -5,7 +5,7 @@
 //! ```text
 //!   running --wait passes the policy, SIGTERM, SIGHUP, Ctrl-Z--> snapshot written --> exit 75
 //!      ^                                                        | cannot be written
-//!      `------------- goes on in this process <-----------------'
+//!      `------------- continues in this process <-----------------'
 //! ```
 
 use std::path::Path;
@@ -229,7 +229,7 @@ fn run(mut session: Session, requests: &Requests) -> Result<Done, Failure> {
             match suspend(&mut session) {
                 Ok(()) => return Ok(Done::Own(SUSPENDED)),
                 Err(error) => {
-                    // Nothing is lost: the guest goes on here, and the disk is tried again later.
+                    // Nothing is lost: the guest continues here, and the disk is tried again later.
                     say!("not suspended: {error}; the task goes on in this process");
                     requests.leave.store(false, Ordering::SeqCst);
                     handle.clear();

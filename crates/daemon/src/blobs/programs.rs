@@ -54,9 +54,9 @@ impl Programs {
         preempt: bool,
         engine: EngineKind,
     ) -> Result<(Arc<Program>, Change), Error> {
-        let told = told(&Digest::of(source));
-        let program = self.runtime.load_as(source, preempt, &told)?;
-        program.compile(&self.runtime, engine, &told)?;
+        let observer = log_observer(&Digest::of(source));
+        let program = self.runtime.load_as(source, preempt, &observer)?;
+        program.compile(&self.runtime, engine, &observer)?;
         let change = blob(&program);
         Ok((self.keep(program), change))
     }
@@ -74,7 +74,7 @@ impl Programs {
             Err(error) if error.passes() => return Err(error),
             Err(_) => return Ok(None),
         };
-        program.compile(&self.runtime, engine, &told(source))?;
+        program.compile(&self.runtime, engine, &log_observer(source))?;
         let change = blob(&program);
         Ok(Some((self.keep(program), change)))
     }
@@ -103,7 +103,7 @@ impl Programs {
 }
 
 /// What the log says about work on a module.
-pub(crate) fn told(module: &Digest) -> LogObserver {
+pub(crate) fn log_observer(module: &Digest) -> LogObserver {
     LogObserver(format!("module {}", module.short()))
 }
 

@@ -10,7 +10,7 @@ use crate::stored::status::Status;
 /// What is known of a task.
 #[derive(Clone, Debug)]
 pub struct TaskInfo {
-    /// Its number.
+    /// Its ID.
     pub id: TaskId,
     /// Its name.
     pub name: Option<String>,

@@ -192,7 +192,7 @@ fn output_page(
 }
 
 impl Daemon {
-    /// The number of a task that is given by number or by name.
+    /// The ID of a task that is given by ID or by name.
     ///
     /// # Errors
     /// Where there is none.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::blobs::programs::{blob, told};
+use crate::blobs::programs::{blob, log_observer};
 use crate::bounds::check_bounds;
 use crate::daemon::{Daemon, blocking};
 use crate::driver::Message;
@@ -66,7 +66,7 @@ impl Daemon {
         }
     }
 
-    /// Submits tasks. When this returns, they are stored. Returns for each its number, or why it
+    /// Submits tasks. When this returns, they are stored. Returns for each its ID, or why it
     /// was refused.
     ///
     /// # Errors
@@ -225,7 +225,7 @@ impl Daemon {
         }
     }
 
-    /// A new task from a snapshot, which goes on as soon as its wait is over.
+    /// A new task from a snapshot, which continues as soon as its wait is over.
     ///
     /// # Errors
     /// Says what is wrong with the snapshot.
@@ -243,7 +243,7 @@ impl Daemon {
         let work = move || {
             let mut snapshot = Snapshot::decode(&bytes, &limits)?;
             let program = programs.runtime().load_snapshot(&snapshot)?;
-            program.compile(programs.runtime(), engine, &told(&program.digest()))?;
+            program.compile(programs.runtime(), engine, &log_observer(&program.digest()))?;
             let program = programs.keep(program);
             snapshot.module = ModuleRef::ByDigest;
             let frozen = bases.pack_whole(program.digest(), &mut snapshot, None)?;
@@ -305,7 +305,7 @@ impl Daemon {
         Ok(id)
     }
 
-    /// A task as a snapshot file that needs nothing else. The task itself goes on; the file is a
+    /// A task as a snapshot file that needs nothing else. The task itself continues; the file is a
     /// copy of it.
     ///
     /// # Errors

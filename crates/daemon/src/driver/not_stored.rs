@@ -7,7 +7,7 @@ use crate::model::TaskId;
 /// At most this many of the tasks with one reason are named.
 const MOST_NAMED_TASKS: usize = 20;
 
-/// A task that was in memory when the daemon ended, and goes on from what was stored before.
+/// A task that was in memory when the daemon ended, and continues from what was stored before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotStored {
     /// The task.
@@ -18,7 +18,7 @@ pub struct NotStored {
 
 impl NotStored {
     /// Which tasks could not be stored and why; `None` where all others than those that compute were.
-    pub fn told(all: &[Self]) -> Option<String> {
+    pub fn report(all: &[Self]) -> Option<String> {
         let mut reasons: BTreeMap<&str, Vec<TaskId>> = BTreeMap::new();
         for task in all {
             if let Some(error) = &task.error {
@@ -67,16 +67,17 @@ mod tests {
             id: TaskId(id),
             error: error.map(String::from),
         };
-        assert_eq!(NotStored::told(&[]), None);
-        assert_eq!(NotStored::told(&[of(1, None)]), None);
-        let one = NotStored::told(&[of(7, Some("full")), of(1, None)]).expect("one is not stored");
+        assert_eq!(NotStored::report(&[]), None);
+        assert_eq!(NotStored::report(&[of(1, None)]), None);
+        let one =
+            NotStored::report(&[of(7, Some("full")), of(1, None)]).expect("one is not stored");
         assert!(
             one.starts_with("the state of 1 task is not stored: task 7: full."),
             "{one}"
         );
         let mut many: Vec<NotStored> = (1..=30).rev().map(|id| of(id, Some("full"))).collect();
         many.push(of(99, Some("damaged")));
-        let told = NotStored::told(&many).expect("none is stored");
+        let told = NotStored::report(&many).expect("none is stored");
         assert!(told.starts_with(
             "the states of 31 tasks are not stored: task 99: damaged; tasks 1, 2, 3,"
         ));

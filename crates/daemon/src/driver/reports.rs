@@ -67,7 +67,7 @@ impl Driver {
         }
     }
 
-    /// The task goes on from its last snapshot, after a while.
+    /// The task continues from its last snapshot, after a while.
     pub(super) fn later(&mut self, id: TaskId, error: &str) {
         // The sockets that are kept belong to a snapshot that is not stored.
         self.shared.sockets.drop_kept(id);
@@ -181,7 +181,7 @@ impl Driver {
         self.pool.send(WorkerJob::Freeze(guest, state));
     }
 
-    /// A guest could not be frozen. Nothing is lost: it goes on in memory, and is tried again at its
+    /// A guest could not be frozen. Nothing is lost: it continues in memory, and is tried again at its
     /// next wait. While the daemon ends, what passes is tried again for as long as that takes.
     pub(super) fn unable(&mut self, guest: Box<LoadedTask>, error: &str, passes: bool) {
         let id = guest.id;

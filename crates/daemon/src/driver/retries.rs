@@ -51,7 +51,7 @@ impl Retries {
         trouble.next
     }
 
-    /// The task goes on, is paused, or was removed.
+    /// The task continues, is paused, or was removed.
     pub(crate) fn over(&self, id: TaskId) {
         let mut all = self.all();
         if !all.is_empty() {

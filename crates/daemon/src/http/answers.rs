@@ -52,8 +52,8 @@ impl Refused {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let problem = Problem {
-            error: told(self.text),
-            field: self.field.map(told),
+            error: shortened(self.text),
+            field: self.field.map(shortened),
             kind: self.kind.map(|kind| kind.name().to_string()),
         };
         (self.status, Json(problem)).into_response()
@@ -116,7 +116,7 @@ macro_rules! refused_from {
 }
 refused_from!(JsonRejection, PathRejection, QueryRejection, BytesRejection);
 
-/// The task that a path names, by its number or its name.
+/// The task that a path names, by its ID or its name.
 pub(super) async fn find(served: &Served, id: &str) -> Answer<TaskId> {
     Ok(served.daemon.find(id).await?)
 }
@@ -151,7 +151,7 @@ pub(super) fn problem(status: StatusCode, text: &str) -> Response {
 const MESSAGE_END_BYTES: usize = 2048;
 
 /// A message, with its middle cut out where it is too long.
-pub(super) fn told(text: String) -> String {
+pub(super) fn shortened(text: String) -> String {
     if text.len() <= 2 * MESSAGE_END_BYTES {
         return text;
     }

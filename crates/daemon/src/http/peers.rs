@@ -75,7 +75,7 @@ pub struct Drain {
 /// What became of a task that was to be moved.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Gone {
-    /// Its number here.
+    /// Its ID here.
     pub task: u64,
     /// Where it is now, or nothing where it stays.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,7 +95,7 @@ pub struct There {
     pub daemon: String,
     /// Where that is.
     pub address: String,
-    /// The task's number there.
+    /// The task's ID there.
     pub task: u64,
     /// Bytes that went over the link.
     pub bytes: u64,

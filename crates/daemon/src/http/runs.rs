@@ -18,7 +18,7 @@ use crate::model::error::ErrorKind;
 pub(super) struct Doc;
 
 /// Starts a task now that waits for its first start, or for the next one of its schedule. The
-/// schedule goes on.
+/// schedule continues.
 #[utoipa::path(post, path = "/v1/tasks/{id}/start", operation_id = "start_task",
     params(("id" = String, Path, description = TASK)),
     responses((status = 200, description = "A run has begun", body = Task),

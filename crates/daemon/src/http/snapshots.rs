@@ -16,7 +16,7 @@ use super::wire::{Problem, Task};
 use crate::model::TaskSpec;
 use crate::model::error::ErrorKind;
 
-/// A task as a snapshot file, which `dormouse resume` takes on any machine. The task goes on here;
+/// A task as a snapshot file, which `dormouse resume` takes on any machine. The task continues here;
 /// the file is a copy of it, and says so.
 #[utoipa::path(get, path = "/v1/tasks/{id}/snapshot", operation_id = "export_task",
     params(("id" = String, Path, description = TASK)),
@@ -42,7 +42,7 @@ pub(super) struct ImportQuery {
     task: Option<String>,
 }
 
-/// A new task from a snapshot file. It goes on as soon as its wait is over.
+/// A new task from a snapshot file. It continues as soon as its wait is over.
 #[utoipa::path(post, path = "/v1/snapshots", operation_id = "import_task", params(ImportQuery),
     request_body(content = Binary, content_type = "application/octet-stream", description = "The snapshot file"),
     responses((status = 201, description = "The new task, which is stored", body = Task)))]

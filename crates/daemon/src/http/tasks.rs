@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use utoipa::IntoParams;
 
 use super::answers::{
-    Answer, Body, Path, QueryOf, Refused, ServedState, bad, bad_field, find, told,
+    Answer, Body, Path, QueryOf, Refused, ServedState, bad, bad_field, find, shortened,
 };
 use super::descriptions::{CONFLICT, TASK};
 use super::json::{read, read_submit};
@@ -46,7 +46,7 @@ pub(super) struct ListQuery {
     state: Option<String>,
     /// Only tasks with a name like this: `*` stands for any characters, `?` for one.
     name: Option<String>,
-    /// Only tasks with lower numbers: `next` of the page before.
+    /// Only tasks with lower IDs: `next` of the page before.
     before: Option<u64>,
     /// At most this many, 100 if left out, 1000 at most.
     limit: Option<usize>,
@@ -168,14 +168,14 @@ pub(super) async fn batch(
         },
         Err(error) => Submitted {
             id: None,
-            error: Some(told(error.to_string())),
+            error: Some(shortened(error.to_string())),
             kind: Some(error.kind().name().into()),
         },
     });
     Ok(Json(answers.collect()))
 }
 
-/// Shows a task. It is named by its number or its name.
+/// Shows a task. It is named by its ID or its name.
 #[utoipa::path(get, path = "/v1/tasks/{id}", operation_id = "get_task", params(("id" = String, Path, description = TASK)),
     responses((status = 200, description = "The task", body = Task)))]
 pub(super) async fn show(State(served): ServedState, Path(id): Path<String>) -> Answer<Json<Task>> {

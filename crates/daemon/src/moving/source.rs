@@ -78,7 +78,7 @@ impl Daemon {
         .await
     }
 
-    /// Stores the state of a task in memory while it goes on, so that only what changes afterwards
+    /// Stores the state of a task in memory while it continues, so that only what changes afterwards
     /// is sent while the task is stopped. Returns the base of the stored snapshot.
     ///
     /// # Errors
@@ -114,7 +114,7 @@ impl Daemon {
         .await
     }
 
-    /// Stops a task, to move it. Where it cannot be stopped within `patience`, it goes on.
+    /// Stops a task, to move it. Where it cannot be stopped within `patience`, it continues.
     ///
     /// # Errors
     /// Where it is over, cannot be suspended, or computes for too long.
@@ -135,7 +135,7 @@ impl Daemon {
             Ok(Ok(done)) => done,
             Ok(Err(_)) => Err(Refused::Closing.into()),
             Err(_) => {
-                // The task may stop later: then it goes on here.
+                // The task may stop later: then it continues here.
                 let daemon = self.clone();
                 tokio::spawn(async move {
                     if matches!(asked.await, Ok(Ok(()))) {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 
-use crate::blobs::programs::{blob, told};
+use crate::blobs::programs::{blob, log_observer};
 use crate::daemon::options::Options;
 use crate::daemon::submit::check_name;
 use crate::daemon::{Daemon, blocking};
@@ -61,7 +61,7 @@ pub enum BlobKind {
 }
 
 impl Daemon {
-    /// Whether a task can come here. The task goes on meanwhile.
+    /// Whether a task can come here. The task continues meanwhile.
     ///
     /// # Errors
     /// Where the store cannot be read.
@@ -89,11 +89,11 @@ impl Daemon {
                 Ok(spec) => {
                     refused.extend(spec_refused(&spec, &shared.options, programs.runtime(), &grants));
                     // A module that is here is compiled for the task's engine now, while the task
-                    // goes on.
+                    // continues.
                     if refused.is_empty() && shared.store.has_blob(&inquiry.module)? {
                         let ready = programs.get(&inquiry.module).and_then(|program| {
                             let engine = spec.engine_or(shared.options.engine);
-                            program.compile(programs.runtime(), engine, &told(&program.digest()))
+                            program.compile(programs.runtime(), engine, &log_observer(&program.digest()))
                         });
                         refused.extend(ready.err().map(|error| error.to_string()));
                     }
@@ -117,7 +117,7 @@ impl Daemon {
     }
 
     /// Keeps a blob that another daemon has sent, if its digest is right. A module is compiled for
-    /// the task's engine, while the task goes on at the source.
+    /// the task's engine, while the task continues at the source.
     ///
     /// # Errors
     /// Says what is wrong with it.
@@ -135,7 +135,7 @@ impl Daemon {
                 let program = programs
                     .runtime()
                     .load_stored(&digest, || Ok(Some(bytes)))?;
-                program.compile(programs.runtime(), engine, &told(&program.digest()))?;
+                program.compile(programs.runtime(), engine, &log_observer(&program.digest()))?;
                 Ok(blob(&programs.keep(program)))
             }
             BlobKind::Base => {

@@ -108,7 +108,7 @@ pub struct MovedTo {
     pub daemon: String,
     /// Where that daemon is.
     pub address: String,
-    /// The task's number there.
+    /// The task's ID there.
     pub task: u64,
     /// The other daemon has said that it knows.
     pub confirmed: bool,

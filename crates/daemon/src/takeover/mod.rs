@@ -166,7 +166,7 @@ pub struct TakeoverConnection {
 }
 
 impl TakeoverConnection {
-    /// Sends all sockets, and waits until they have arrived. Blocks. The new daemon goes on when
+    /// Sends all sockets, and waits until they have arrived. Blocks. The new daemon continues when
     /// the connection is dropped.
     ///
     /// # Errors

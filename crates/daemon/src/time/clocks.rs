@@ -1,4 +1,4 @@
-//! The daemon's clocks. Due times are times of a steady clock, which goes on over restarts and
+//! The daemon's clocks. Due times are times of a steady clock, which continues over restarts and
 //! which nobody sets. How far the wall clock is ahead of it is read again and again.
 //!
 //! ```text

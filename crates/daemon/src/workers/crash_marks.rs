@@ -1,6 +1,6 @@
 //! Which tasks were being run when the daemon died, and in how many deaths in a row.
 //!
-//! While a worker has a task, the task's number stands in a file. It is written without a flush,
+//! While a worker has a task, the task's ID stands in a file. It is written without a flush,
 //! because it has to outlive the process only, not the machine: a wake-up costs one system call,
 //! and nothing waits for a disk. The next daemon reads from the file what the last one was running.
 //! A task that was being run in so many deaths in a row (`--set-aside-after`), without being stored

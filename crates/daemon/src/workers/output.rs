@@ -1,6 +1,6 @@
 //! What a guest writes, until it is stored with the guest's next snapshot.
 //!
-//! Output and snapshot are stored in one transaction. After a crash the guest goes on from the
+//! Output and snapshot are stored in one transaction. After a crash the guest continues from the
 //! snapshot. What it wrote after the snapshot was not stored, and is not there twice.
 
 use std::collections::VecDeque;

@@ -4,7 +4,7 @@
 use std::io::Read;
 use std::sync::Arc;
 
-use crate::blobs::programs::told;
+use crate::blobs::programs::log_observer;
 use crate::memory::MemoryShare;
 use crate::model::TaskSpec;
 use crate::model::spec::Module;
@@ -56,14 +56,14 @@ impl Worker {
             held: self.sockets.held(row.id),
             ..given
         };
-        let told = told(&row.module);
+        let observer = log_observer(&row.module);
         let task = Task::builder(self.programs.runtime(), &program)
             .engine(engine)
             .bindings(bindings)
             .clock(self.time.clone())
             .handle(handle)
             .memory_governor(share.clone())
-            .progress(&told);
+            .progress(&observer);
         let Some((mut snapshot, pages)) = opened else {
             return Ok((task.config(config).start()?, share));
         };

@@ -344,7 +344,7 @@ impl Worker {
         guest.status.wakes = ends.after.map(|after| now.saturating_add(after));
         guest.status.wall = ends.at.map(Timestamp::from_nanos);
         guest.status.sleeps += 1;
-        // The task goes on when it is given a higher limit.
+        // The task continues when it is given a higher limit.
         let reached = guest.task.reached();
         let state = match reached {
             Some(_) => TaskState::Paused,

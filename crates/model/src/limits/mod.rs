@@ -37,7 +37,7 @@ pub enum OnLimit {
     /// It ends.
     #[default]
     End,
-    /// It is suspended as soon as it can be, to go on with a higher limit. It ends where it goes on for
+    /// It is suspended as soon as it can be, to go on with a higher limit. It ends where it continues for
     /// too long.
     Pause,
 }
@@ -197,7 +197,7 @@ impl Reached {
         self
     }
 
-    /// The same for a task that goes on too long to be paused.
+    /// The same for a task that continues too long to be paused.
     pub fn hard(mut self) -> Self {
         self.hard = true;
         self

@@ -62,7 +62,7 @@ impl TaskSpec {
         let fields = [
             ("digest", self.digest.is_some()),
             ("env_from", !self.env_from.is_empty()),
-            ("suspend", !self.suspend.is_usual()),
+            ("suspend", !self.suspend.is_default()),
         ];
         let found = fields.into_iter().find(|(_, given)| *given);
         found.map(|(field, _)| field)

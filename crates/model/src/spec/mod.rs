@@ -4,7 +4,7 @@
 //! All of them have the same fields with the same names. Of a value that is a word there is one text
 //! ([`FromStr`](std::str::FromStr) and [`Display`](std::fmt::Display)), which every form holds. What is
 //! not said is left out where a spec is written, so that a store of a million tasks pays for nothing
-//! that is as usual.
+//! that has its default.
 //!
 //! A new setting is a field of [`TaskSpec`], with its line in [`TaskSpec::overlaid`]; one flag (`src/cli/args`);
 //! one page of `docs/`. What it does to a guest stands in `Bindings::from_spec`.

@@ -41,7 +41,7 @@ impl Schedule {
         }
     }
 
-    pub(super) fn is_usual(&self) -> bool {
+    pub(super) fn is_default(&self) -> bool {
         *self == Self::default()
     }
 }

@@ -56,7 +56,7 @@ impl Network {
         }
     }
 
-    pub(super) fn is_usual(&self) -> bool {
+    pub(super) fn is_default(&self) -> bool {
         *self == Self::default()
     }
 

@@ -33,7 +33,7 @@ pub struct TaskSpec {
     )]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub digest: Option<Digest>,
-    /// A name that no other task of a daemon has. It begins with a letter or a digit, goes on with
+    /// A name that no other task of a daemon has. It begins with a letter or a digit, continues with
     /// letters, digits, `.`, `_` and `-`, has at most 100 bytes, and is more than digits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -61,7 +61,7 @@ pub struct TaskSpec {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tmpfs: Vec<Tmpfs>,
     /// What the guest may reach over the network: nothing, if it is not said.
-    #[serde(skip_serializing_if = "Network::is_usual")]
+    #[serde(skip_serializing_if = "Network::is_default")]
     pub network: Network,
     /// What its clocks tell: `host`, or `virtual` for a time of its own; left out, `host`, or as it was
     /// in a snapshot.
@@ -93,10 +93,10 @@ pub struct TaskSpec {
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub restart: Option<Restart>,
     /// When a daemon starts it.
-    #[serde(skip_serializing_if = "Schedule::is_usual")]
+    #[serde(skip_serializing_if = "Schedule::is_default")]
     pub schedule: Schedule,
     /// When it is suspended, and where to. Not for a daemon, which decides that itself.
-    #[serde(skip_serializing_if = "Suspend::is_usual")]
+    #[serde(skip_serializing_if = "Suspend::is_default")]
     pub suspend: Suspend,
     /// Go on even if files that the task has open were changed in the meantime.
     #[serde(

@@ -140,7 +140,7 @@ struct Writer<'a> {
     blobs: &'a Blobs,
     new: &'a mut Blobs,
     now: Stamp,
-    /// The highest number of a task that was inserted.
+    /// The highest ID of a task that was inserted.
     last: &'a mut u64,
 }
 

@@ -228,7 +228,7 @@ impl GuestClock {
         Duration::from_nanos(self.nanos_until(deadline))
     }
 
-    /// What the wall clock is going to show at a deadline, as far as can be told now.
+    /// What the wall clock is going to show at a deadline, as far as is known now.
     pub(crate) fn on_wall(&self, deadline: Deadline) -> Timestamp {
         match deadline.clock {
             ClockId::Realtime => Timestamp::from_nanos(deadline.at),

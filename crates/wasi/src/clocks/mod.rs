@@ -2,7 +2,7 @@
 //!
 //! # Time
 //!
-//! The wall clock is the host's. The monotonic clock is kept as a number: at a resume it goes on from
+//! The wall clock is the host's. The monotonic clock is kept as a number: at a resume it continues from
 //! where it stood, plus the time that has passed, and never less. Clocks that nobody sets tell how much
 //! has passed (`dormouse_model::clock::passed_since`), as long as the one of the suspend is there at the
 //! resume: a daemon's steady clock, else `CLOCK_BOOTTIME`, which counts while the machine is suspended,

@@ -67,7 +67,7 @@ fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
 /// An open descriptor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FdV1 {
-    /// Its number.
+    /// Its ID.
     pub fd: u32,
     /// What it stands for.
     pub kind: FdKindV1,

@@ -64,7 +64,7 @@ impl Ctx {
         Readiness::of(self.waitable(fd), interest)
     }
 
-    /// Whether the wait is over, as far as can be told without waiting.
+    /// Whether the wait is over, as far as is known without waiting.
     pub fn is_ready(&self, wait: &Wait) -> bool {
         match wait {
             Wait::Yield => true,

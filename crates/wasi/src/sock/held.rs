@@ -23,11 +23,11 @@ pub struct HeldSocket {
 /// What a held socket is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Role {
-    /// It accepts connections. It can be made anew.
+    /// It accepts connections. It can be re-created.
     Listener,
     /// It is a connection, or is being connected.
     Stream,
-    /// It sends and receives datagrams. It can be made anew, but the datagrams in its queue are
+    /// It sends and receives datagrams. It can be re-created, but the datagrams in its queue are
     /// lost.
     Datagram,
 }

@@ -8,7 +8,7 @@
 //! The host's sockets are non-blocking, so that only the guest waits. A snapshot says what each
 //! socket is for ([`SocketV1`]); listeners and datagram sockets are made anew from that at a
 //! resume. A connection cannot be made anew. If another process has kept the host's socket
-//! ([`HeldSocket`]), the guest goes on with it; else the guest reads "connection reset", and never
+//! ([`HeldSocket`]), the guest continues with it; else the guest reads "connection reset", and never
 //! the data of another connection.
 
 mod grants;

@@ -43,7 +43,7 @@ pub(crate) fn resume(
     apply(remote, ids, filter, &Action::Resume(more)).map_err(with_rule)
 }
 
-/// The numbers of the tasks that match a filter.
+/// The IDs of the tasks that match a filter.
 fn matching(client: &Client, filter: &Filter, action: &Action) -> Result<Vec<String>, Failure> {
     if !filter.is_given() {
         return Ok(Vec::new());

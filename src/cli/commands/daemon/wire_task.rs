@@ -19,7 +19,7 @@ pub(super) fn whole_paths(spec: &mut TaskSpec) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints a new task: its number, or all of it as JSON.
+/// Prints a new task: its ID, or all of it as JSON.
 pub(super) fn print(task: &wire::Task) {
     match output::as_json() {
         true => output::result(task),

@@ -37,7 +37,7 @@ pub(super) use words::{read_time, time};
 /// A task.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Task {
-    /// Its number.
+    /// Its ID.
     pub id: u64,
     /// Its name.
     pub name: Option<String>,
@@ -62,7 +62,7 @@ pub struct Task {
     pub changed: String,
     /// What it waits for, in words.
     pub waits_for: Option<String>,
-    /// When it goes on, or starts.
+    /// When it continues, or starts.
     pub wakes: Option<String>,
     /// How often it was started.
     pub runs: u64,
@@ -153,10 +153,10 @@ pub struct Tasks {
     pub next: Option<u64>,
 }
 
-/// What became of one task of a batch: its number, or why it was refused.
+/// What became of one task of a batch: its ID, or why it was refused.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Submitted {
-    /// Its number.
+    /// Its ID.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<u64>,
     /// Why it was refused.

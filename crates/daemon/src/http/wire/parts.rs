@@ -12,7 +12,7 @@ pub struct MovedTo {
     pub daemon: String,
     /// Where that is.
     pub address: String,
-    /// The task's number there.
+    /// The task's ID there.
     pub task: u64,
 }
 

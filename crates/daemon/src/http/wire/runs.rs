@@ -14,7 +14,7 @@ pub struct Runs {
     pub id: u64,
     /// How often it was started.
     pub total: u64,
-    /// The last runs, the newest first; a run that goes on is among them.
+    /// The last runs, the newest first; a run that continues is among them.
     pub runs: Vec<Run>,
 }
 
@@ -27,7 +27,7 @@ pub struct Run {
     /// while it slept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started: Option<String>,
-    /// When it ended; left out where it goes on.
+    /// When it ended; left out where it continues.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<String>,
     /// How many seconds lie between the two, the time asleep among them.

@@ -101,7 +101,7 @@ pub(super) async fn asked(door: Option<&TakeoverListener>) -> TakeoverConnection
     std::future::pending().await
 }
 
-/// Gives all sockets to the daemon that takes over, which goes on when this process has ended.
+/// Gives all sockets to the daemon that takes over, which continues when this process has ended.
 pub(super) async fn give(
     asked: TakeoverConnection,
     sockets: HandedOverSockets,

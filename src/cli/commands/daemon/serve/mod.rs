@@ -114,7 +114,7 @@ pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
     runtime.shutdown_timeout(Duration::from_millis(200));
     // Nor for a module that is being prepared.
     crate::task::remove_unfinished();
-    match NotStored::told(&result?.not_stored) {
+    match NotStored::report(&result?.not_stored) {
         None => OK,
         Some(told) => Err(Failure::new(WRITE, told)),
     }
@@ -165,7 +165,7 @@ impl Place<'_> {
 
 /// How a daemon ended.
 struct Ended {
-    /// Another one goes on with its sockets.
+    /// Another one continues with its sockets.
     handed_over: bool,
     /// Tasks that go on from what was stored before.
     not_stored: Vec<NotStored>,
