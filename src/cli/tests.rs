@@ -33,6 +33,10 @@ fn submit(words: &[&str]) -> TaskSpec {
 /// What flags, a task file, HTTP and the store say is one value. A field that a flag cannot say is
 /// named here, with the reason.
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one specification, written in each of the four ways"
+)]
 fn flags_a_task_file_json_and_the_store_say_the_same() {
     const DIGEST: &str = "9ec6b3f1a0d2c4e58f7a6b5c4d3e2f100123456789abcdef0123456789abcdef";
     const FLAGS: &[&str] = &[

@@ -4,6 +4,7 @@
 #![allow(
     clippy::expect_used,
     clippy::panic,
+    clippy::too_many_lines,
     clippy::unreachable,
     clippy::unwrap_used,
     reason = "a test may fail"

@@ -115,18 +115,7 @@ fn print(saved: &Snapshot, wasi: &StateV1, size: usize) {
         format::bytes(size as u64 - packed),
     );
     out!("stack      {}", format::bytes(saved.stack.len() as u64));
-    for (index, memory) in saved.instance.memories.iter().enumerate() {
-        out!(
-            "memory {index}   {}, changed pages:",
-            format::bytes(memory.size)
-        );
-        for run in &memory.runs {
-            let start = u64::from(run.first) * PAGE as u64;
-            let end = start + u64::from(run.count) * PAGE as u64;
-            let zero = if run.zero { "  (zero)" } else { "" };
-            out!("  {start:#010x}..{end:#010x}  {:>5} pages{zero}", run.count);
-        }
-    }
+    print_memories(saved);
     out!("pages      {} stored", stored_pages(saved));
     for (number, tmpfs) in wasi.tmpfs.iter().enumerate() {
         out!(
@@ -161,6 +150,21 @@ fn print(saved: &Snapshot, wasi: &StateV1, size: usize) {
             _ => "",
         };
         out!("  {:>3}  {}{read_only}", fd.fd, describe(fd));
+    }
+}
+
+fn print_memories(saved: &Snapshot) {
+    for (index, memory) in saved.instance.memories.iter().enumerate() {
+        out!(
+            "memory {index}   {}, changed pages:",
+            format::bytes(memory.size)
+        );
+        for run in &memory.runs {
+            let start = u64::from(run.first) * PAGE as u64;
+            let end = start + u64::from(run.count) * PAGE as u64;
+            let zero = if run.zero { "  (zero)" } else { "" };
+            out!("  {start:#010x}..{end:#010x}  {:>5} pages{zero}", run.count);
+        }
     }
 }
 

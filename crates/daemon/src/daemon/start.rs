@@ -45,6 +45,10 @@ impl Daemon {
 
     /// Like [`start`](Self::start), with the sockets that the tasks had in a process before this
     /// one.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "it makes one part of the daemon after another, each of those before it"
+    )]
     pub fn start_with(
         store: Arc<dyn Store>,
         options: Options,

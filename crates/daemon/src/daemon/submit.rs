@@ -260,14 +260,7 @@ impl Daemon {
         }
         self.fill_sizes(&mut spec);
         (spec.module, spec.schedule.at) = (None, None);
-        // A directory of which nothing is said stays read-only if it was, and the spec is to show
-        // that.
-        let read_only = snapshot.read_only()?;
-        for mount in &mut spec.mounts {
-            if mount.access == Access::Kept && read_only.contains(&mount.guest) {
-                mount.access = Access::ReadOnly;
-            }
-        }
+        show_read_only(&mut spec, &snapshot)?;
         let id = TaskId(self.next.fetch_add(1, Ordering::Relaxed));
         let ends = snapshot.ends(time.clone())?;
         let when = When {
@@ -337,4 +330,15 @@ impl Daemon {
 pub(crate) fn check_name(name: Option<&str>) -> Result<(), Refused> {
     let checked = name.map_or(Ok(()), crate::model::check_name);
     checked.map_err(|error| Refused::Request(error).at("name"))
+}
+
+/// A directory of which nothing is said stays read-only if it was, and the spec is to show that.
+fn show_read_only(spec: &mut TaskSpec, snapshot: &Snapshot) -> Result<(), Error> {
+    let read_only = snapshot.read_only()?;
+    for mount in &mut spec.mounts {
+        if mount.access == Access::Kept && read_only.contains(&mount.guest) {
+            mount.access = Access::ReadOnly;
+        }
+    }
+    Ok(())
 }

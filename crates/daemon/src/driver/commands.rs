@@ -169,12 +169,7 @@ impl Command {
                 (Event::Pause, When::NEVER, SnapshotChange::Keep)
             }
             Ask::Resume(more) => {
-                status.error = None;
-                // The clock may have been set while it was paused.
-                let ahead = status.wall.is_some_and(|at| at > time.wall());
-                if ahead && let Ok(Some(next)) = scheduled(row, &status, time) {
-                    status.wall = Some(next);
-                }
+                resume(row, &mut status, time);
                 if !more.is_empty() {
                     let mut merged = stored.spec;
                     merged.take(more);
@@ -195,16 +190,7 @@ impl Command {
                 (Event::Rearm, When::steady(time.now()), SnapshotChange::Keep)
             }
             Ask::Kill => {
-                if row.snapshot_bytes > 0 {
-                    status.history.add(Run {
-                        number: status.runs,
-                        ended: time.wall(),
-                        error: Some("the task was killed".into()),
-                        ..Run::default()
-                    });
-                }
-                status.error = Some("the task was killed".into());
-                status.clear_wait();
+                kill(row, &mut status, time);
                 (Event::Fail, When::NEVER, SnapshotChange::Clear)
             }
         };
@@ -224,6 +210,30 @@ impl Command {
             due,
         }))
     }
+}
+
+/// What is known of a paused task becomes that of one which goes on.
+fn resume(row: &TaskRow, status: &mut Status, time: &Time) {
+    status.error = None;
+    // The clock may have been set while it was paused.
+    let ahead = status.wall.is_some_and(|at| at > time.wall());
+    if ahead && let Ok(Some(next)) = scheduled(row, status, time) {
+        status.wall = Some(next);
+    }
+}
+
+/// What is known of a task becomes that of one which was killed.
+fn kill(row: &TaskRow, status: &mut Status, time: &Time) {
+    if row.snapshot_bytes > 0 {
+        status.history.add(Run {
+            number: status.runs,
+            ended: time.wall(),
+            error: Some("the task was killed".into()),
+            ..Run::default()
+        });
+    }
+    status.error = Some("the task was killed".into());
+    status.clear_wait();
 }
 
 /// The removal of a task.

@@ -138,6 +138,16 @@ impl Driver {
         live.unstored = Some(error);
     }
 
+    /// Ends what a task in the store has of sockets that it does not keep in this state; without a
+    /// state, it was removed.
+    fn end_sockets(&self, id: TaskId, state: Option<TaskState>) {
+        match state {
+            Some(TaskState::Hibernated) => {}
+            Some(TaskState::Paused | TaskState::Moving) => self.shared.sockets.pause(id),
+            _ => self.shared.sockets.close(id),
+        }
+    }
+
     pub(super) fn answered(&mut self, answered: Answered) {
         self.storing -= 1;
         let Answered {
@@ -180,11 +190,8 @@ impl Driver {
             }
         }
         self.shared.retries.over(id);
-        // What was asked of one that stood in the store has become so.
-        match (was, state) {
-            (None, _) | (_, Some(TaskState::Hibernated)) => {}
-            (_, Some(TaskState::Paused | TaskState::Moving)) => self.shared.sockets.pause(id),
-            _ => self.shared.sockets.close(id),
+        if was.is_some() {
+            self.end_sockets(id, state);
         }
         let Some(live) = self.live.get_mut(&id) else {
             return;
@@ -206,16 +213,19 @@ impl Driver {
                 .for_each(|command| self.command(command));
         }
         match state {
-            Some(state) => {
-                let arrives = self.arrives(id);
-                self.arrive(id, state);
-                self.release(id, due);
-                if arrives || self.shared.time.is_unsettled() {
-                    self.judge_again(id, due);
-                }
-            }
+            Some(state) => self.is_stored(id, state, due),
             // Removed.
             None => self.forget(id),
+        }
+    }
+
+    /// The task is in the store in this state, and nothing is done on it.
+    fn is_stored(&mut self, id: TaskId, state: TaskState, due: When) {
+        let arrives = self.arrives(id);
+        self.arrive(id, state);
+        self.release(id, due);
+        if arrives || self.shared.time.is_unsettled() {
+            self.judge_again(id, due);
         }
     }
 

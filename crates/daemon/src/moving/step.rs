@@ -95,15 +95,7 @@ impl TaskMove {
             MoveStep::Confirm => (Event::CommitMove, TaskState::Moved),
             MoveStep::Discard => (Event::Fail, TaskState::Failed),
         };
-        let fits = match self.step {
-            MoveStep::Confirm => row.state == TaskState::Moved,
-            MoveStep::Discard => row.state == TaskState::Arriving,
-            MoveStep::Accept => row.state == TaskState::Arriving,
-            MoveStep::Abort => row.state == TaskState::Moving,
-            MoveStep::PauseDuplicate => row.state == TaskState::Paused,
-            _ => row.state.after(event).is_some(),
-        };
-        if !fits {
+        if !self.fits(row.state, event) {
             return Err(Error::from(Refused::State {
                 id: row.id,
                 state: row.state,
@@ -152,6 +144,17 @@ impl TaskMove {
             state,
             due,
         })
+    }
+
+    /// Whether a task of this state can make the step, which is this event for it.
+    fn fits(&self, state: TaskState, event: Event) -> bool {
+        match self.step {
+            MoveStep::Confirm => state == TaskState::Moved,
+            MoveStep::Discard | MoveStep::Accept => state == TaskState::Arriving,
+            MoveStep::Abort => state == TaskState::Moving,
+            MoveStep::PauseDuplicate => state == TaskState::Paused,
+            _ => state.after(event).is_some(),
+        }
     }
 
     /// The change that stores a task which a worker has frozen to move it.

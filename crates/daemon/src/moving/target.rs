@@ -17,7 +17,7 @@ use crate::model::spec::{Mount, Reach};
 use crate::model::{Digest, MoveId, TaskId, TaskState, When};
 use crate::model::{Limit, Limits, Timestamp};
 use crate::moving::details::MoveDetails;
-use crate::moving::offer::{MoveInquiry, TaskOffer};
+use crate::moving::offer::{MoveInquiry, OfferedPiece, TaskOffer};
 use crate::moving::step::MoveStep;
 use crate::spec::Submitted as _;
 use crate::store::{
@@ -237,9 +237,8 @@ impl Daemon {
         status.came_from = Some(offer.origin);
         status.moved_to = None;
         // The time has travelled as one of the wall clock.
-        status.wakes = status
-            .wakes
-            .map(|at| shared.time.to_steady(Timestamp::from_nanos(at)));
+        let steady = |at| shared.time.to_steady(Timestamp::from_nanos(at));
+        status.wakes = status.wakes.map(steady);
         let frozen = offer.snapshot.map(|snapshot| StoredSnapshot {
             base: snapshot.base,
             bytes: snapshot.bytes,
@@ -264,27 +263,13 @@ impl Daemon {
         let revived = worker.revive(&row, &spec, frozen.clone(), &tail, TaskHandle::default());
         if let Err(why) = revived {
             shared.budget.forget(id);
-            return Err(match why {
-                NotRevived::Failed(error) => error,
-                NotRevived::Full => {
-                    let text =
-                        "the daemon there has no memory left for the task now; try again later";
-                    Refused::Request(text.into()).into()
-                }
-            });
+            return Err(not_revived(why));
         }
         // The listeners were bound only to see that this works. The source may need them again, on
         // the same machine.
         shared.sockets.close(id);
         details.paused = offer.paused;
-        let output = offer.output.into_iter().map(|piece| OutputPiece {
-            stream: match piece.error {
-                true => Stream::Stderr,
-                false => Stream::Stdout,
-            },
-            time: piece.time,
-            bytes: piece.bytes,
-        });
+        let output = offer.output.into_iter().map(stored_piece);
         let insert = Insert {
             id,
             state: TaskState::Arriving,
@@ -379,6 +364,29 @@ impl Daemon {
 
 fn ended(move_id: MoveId) -> Error {
     Refused::Request(format!("move {move_id} has ended already")).into()
+}
+
+/// A piece of an offered task's output, as the store keeps it.
+fn stored_piece(piece: OfferedPiece) -> OutputPiece {
+    OutputPiece {
+        stream: match piece.error {
+            true => Stream::Stderr,
+            false => Stream::Stdout,
+        },
+        time: piece.time,
+        bytes: piece.bytes,
+    }
+}
+
+/// Why an offered task cannot be resumed here.
+fn not_revived(why: NotRevived) -> Error {
+    match why {
+        NotRevived::Failed(error) => error,
+        NotRevived::Full => {
+            let text = "the daemon there has no memory left for the task now; try again later";
+            Refused::Request(text.into()).into()
+        }
+    }
 }
 
 /// Why a task of another daemon cannot run here.

@@ -44,28 +44,11 @@ impl Link {
         target: &str,
         expected: Option<Digest>,
     ) -> Result<Self, PeerError> {
-        let (address, expected) = match peers.trust.named(target) {
-            Some(peer) => {
-                let digest = peer.digest();
-                let address = peer.address.ok_or_else(|| {
-                    PeerError::Request(format!(
-                        "where {target} is, is not known; `dormouse peers add {target} {} --address \
-                         HOST:PORT` says it",
-                        peer.fingerprint
-                    ))
-                })?;
-                (address, expected.or(digest))
-            }
-            None => (target.to_string(), expected),
-        };
+        let (address, expected) = locate(peers, target, expected)?;
         let unreachable = |why: String| PeerError::Unreachable {
             address: address.clone(),
             why,
         };
-        if !address.contains(':') {
-            let text = format!("{address:?} is no peer's name and no address; write HOST:PORT");
-            return Err(PeerError::Request(text));
-        }
         let connected = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(&address)).await;
         let stream = connected
             .map_err(|_| unreachable(format!("no answer within {CONNECT_TIMEOUT:?}")))?
@@ -174,6 +157,33 @@ impl Link {
             why: format!("said: {why}"),
         }
     }
+}
+
+/// The address of a peer by its name, or of `HOST:PORT`, and which fingerprint it must have.
+fn locate(
+    peers: &Peers,
+    target: &str,
+    expected: Option<Digest>,
+) -> Result<(String, Option<Digest>), PeerError> {
+    let (address, expected) = match peers.trust.named(target) {
+        Some(peer) => {
+            let digest = peer.digest();
+            let address = peer.address.ok_or_else(|| {
+                PeerError::Request(format!(
+                    "where {target} is, is not known; `dormouse peers add {target} {} --address \
+                         HOST:PORT` says it",
+                    peer.fingerprint
+                ))
+            })?;
+            (address, expected.or(digest))
+        }
+        None => (target.to_string(), expected),
+    };
+    if !address.contains(':') {
+        let text = format!("{address:?} is no peer's name and no address; write HOST:PORT");
+        return Err(PeerError::Request(text));
+    }
+    Ok((address, expected))
 }
 
 /// Whether the handshake failed because the other daemon is not known here.

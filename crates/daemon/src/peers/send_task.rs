@@ -126,20 +126,15 @@ impl Peers {
         let committed = self.commit_at_target(link, move_id).await;
         self.carry_away(link.address.clone(), peer, move_id, mine);
         let (took, stopped) = (started.elapsed(), stopped.elapsed());
-        let confirmed = match committed {
-            Ok(Resolution::Ended) => {
-                self.forget_at_target(link, move_id).await;
-                true
-            }
-            Ok(Resolution::Reclaimed | Resolution::StillOpen) => false,
-            Err(error) => {
-                log::warn!(
-                    "task {id} is daemon {}'s, which has not confirmed it yet: {error}",
-                    link.theirs.daemon
-                );
-                false
-            }
-        };
+        let confirmed = matches!(committed, Ok(Resolution::Ended));
+        match committed {
+            Ok(Resolution::Ended) => self.forget_at_target(link, move_id).await,
+            Ok(Resolution::Reclaimed | Resolution::StillOpen) => {}
+            Err(error) => log::warn!(
+                "task {id} is daemon {}'s, which has not confirmed it yet: {error}",
+                link.theirs.daemon
+            ),
+        }
         Ok(MovedTask {
             daemon: link.theirs.daemon.clone(),
             address: link.address.clone(),

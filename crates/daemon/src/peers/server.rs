@@ -168,33 +168,10 @@ impl PeerSession {
                 daemon.put_blob(kind, digest, body, engine).await?;
                 Answer::Done
             }
-            Request::Offer => {
-                let offer: TaskOffer = match rmp_serde::from_slice(&body) {
-                    Ok(offer) => offer,
-                    Err(error) => return Ok(Answer::Refused(format!("no offer: {error}"))),
-                };
-                let move_id = offer.move_id;
-                let details = self.details();
-                let grants = self.peer.grants();
-                let keys = offer.streams.clone();
-                self.offered.push(move_id);
-                let id = daemon
-                    .prepare_task(offer, self.who, details, &grants)
-                    .await?;
-                match self.peers.ends.make(move_id, self.who, &keys) {
-                    Ok(ends) => {
-                        let held = ends.into_iter().map(|(key, socket)| HeldSocket {
-                            key,
-                            role: Role::Stream,
-                            socket,
-                        });
-                        daemon.put_streams(id, held.collect());
-                    }
-                    // The guest then reads the connections as reset.
-                    Err(error) => log::warn!("connections cannot be carried: {error}"),
-                }
-                Answer::Prepared(id.0)
-            }
+            Request::Offer => match rmp_serde::from_slice(&body) {
+                Ok(offer) => self.prepare(offer).await?,
+                Err(error) => Answer::Refused(format!("no offer: {error}")),
+            },
             Request::Accept(move_id) => match daemon.accept_prepared(move_id, self.who).await? {
                 Some(id) => {
                     self.offered.retain(|offered| *offered != move_id);
@@ -226,6 +203,32 @@ impl PeerSession {
                 Answer::MoveState(daemon.move_state(claim, self.who).await?)
             }
         })
+    }
+
+    /// Stores an offered task as prepared, and makes ends for the connections that are carried to it.
+    async fn prepare(&mut self, offer: TaskOffer) -> Result<Answer, Error> {
+        let daemon = &self.peers.daemon;
+        let move_id = offer.move_id;
+        let details = self.details();
+        let grants = self.peer.grants();
+        let keys = offer.streams.clone();
+        self.offered.push(move_id);
+        let id = daemon
+            .prepare_task(offer, self.who, details, &grants)
+            .await?;
+        match self.peers.ends.make(move_id, self.who, &keys) {
+            Ok(ends) => {
+                let held = ends.into_iter().map(|(key, socket)| HeldSocket {
+                    key,
+                    role: Role::Stream,
+                    socket,
+                });
+                daemon.put_streams(id, held.collect());
+            }
+            // The guest then reads the connections as reset.
+            Err(error) => log::warn!("connections cannot be carried: {error}"),
+        }
+        Ok(Answer::Prepared(id.0))
     }
 
     /// What is stored of a move from this peer.

@@ -18,7 +18,7 @@ use crate::daemon::options::Options;
 use crate::memory::MemoryBudget;
 use crate::metrics::Metrics;
 use crate::model::error::{Error, ErrorKind};
-use crate::model::{TaskId, TaskState, Timestamp, Wait, When};
+use crate::model::{TaskId, TaskSpec, TaskState, Timestamp, Wait, When};
 use crate::sockets::Sockets;
 use crate::store::{OutputPiece, SnapshotChange, Store, TaskRow, Update};
 use crate::stored::damaged;
@@ -125,6 +125,15 @@ impl Worker {
         Some(self.time.now().saturating_add(left))
     }
 
+    /// Counts a run that begins.
+    fn begin_run(&self, spec: &TaskSpec, status: &mut Status) {
+        status.runs += 1;
+        schedule::begin_run(status, &self.time);
+        // For a task that is started once, the snapshot has the start; the status need not carry it.
+        let again = spec.schedule.every.is_some() || spec.restart.is_some();
+        status.history.started = again.then(|| self.time.wall());
+    }
+
     fn load(
         &self,
         id: TaskId,
@@ -137,13 +146,11 @@ impl Worker {
             return Ok(WorkerReport::Stale { id, due: None });
         };
         let startable = matches!(row.state, TaskState::Ready | TaskState::Hibernated);
-        let due = match row.due {
-            Some(due) if startable && (due <= now || knocked.is_some()) => knocked.unwrap_or(due),
-            due => {
-                let due = due.filter(|_| startable);
-                return Ok(WorkerReport::Stale { id, due });
-            }
+        let due = row.due.filter(|_| startable);
+        let Some(due) = due.filter(|due| *due <= now || knocked.is_some()) else {
+            return Ok(WorkerReport::Stale { id, due });
         };
+        let due = knocked.unwrap_or(due);
         let (spec, mut status) = match damaged::read(&row) {
             Ok(read) => read,
             // The task stays in the store as it is.
@@ -158,12 +165,7 @@ impl Worker {
         let base = frozen.as_ref().and_then(|frozen| frozen.base);
         let is_new = frozen.is_none();
         if is_new {
-            status.runs += 1;
-            schedule::begin_run(&mut status, &self.time);
-            // For a task that is started once, the snapshot has the start; the status need not
-            // carry it.
-            let again = spec.schedule.every.is_some() || spec.restart.is_some();
-            status.history.started = again.then(|| self.time.wall());
+            self.begin_run(&spec, &mut status);
         }
         let (task, share) = match self.revive(&row, &spec, frozen, &tail, handle.clone()) {
             Ok(revived) => revived,

@@ -313,6 +313,10 @@ fn an_unknown_format_is_refused_and_left_alone() {
 
 /// A step of a move is whole: with the task's change refused, nothing of it is remembered.
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one move, from its first step to its last"
+)]
 fn a_step_of_a_move_is_whole() {
     let folder = tempfile::tempdir().expect("a folder");
     let (store, lease) = store(folder.path());

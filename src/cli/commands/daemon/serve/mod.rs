@@ -33,23 +33,7 @@ const LAST_REQUESTS: Duration = Duration::from_secs(2);
 pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
     let data = command.data.clone().unwrap_or_else(data_directory);
     prepare(&data)?;
-    let options = Options {
-        workers: command.workers.map(usize::from),
-        max_workers: command.max_workers.into(),
-        hibernate_after: command.hibernate_after.0,
-        max_warm_memory: command.max_warm_memory.0,
-        memory: command.memory.map(|size| size.0),
-        marks: Some(data.join("running")),
-        set_aside_after: command.set_aside_after,
-        limits: command.limits.daemon(),
-        output_limit: command.output_limit.0,
-        checkpoint: command.checkpoint.0,
-        retain: command.retain.map(|span| span.0),
-        engine: engine(command.engine)?,
-        identity: secret_file(&data, "daemon-id", 4)?,
-        cache: None,
-        clock: None,
-    };
+    let options = options(command, &data)?;
     let token = secret_file(&data, "token", 16)?;
     raise_descriptors();
     let grace = command.grace.0;
@@ -118,6 +102,27 @@ pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
         None => OK,
         Some(told) => Err(Failure::new(WRITE, told)),
     }
+}
+
+/// The daemon's options, as the command gives them.
+fn options(command: &Serve, data: &Path) -> Result<Options, Failure> {
+    Ok(Options {
+        workers: command.workers.map(usize::from),
+        max_workers: command.max_workers.into(),
+        hibernate_after: command.hibernate_after.0,
+        max_warm_memory: command.max_warm_memory.0,
+        memory: command.memory.map(|size| size.0),
+        marks: Some(data.join("running")),
+        set_aside_after: command.set_aside_after,
+        limits: command.limits.daemon(),
+        output_limit: command.output_limit.0,
+        checkpoint: command.checkpoint.0,
+        retain: command.retain.map(|span| span.0),
+        engine: engine(command.engine)?,
+        identity: secret_file(data, "daemon-id", 4)?,
+        cache: None,
+        clock: None,
+    })
 }
 
 /// Where a daemon is.
@@ -221,6 +226,26 @@ impl Signals {
     }
 }
 
+/// Puts all tasks to sleep, until `impatient` completes; gives those that could not be stored.
+async fn close(daemon: &Daemon, impatient: impl Future<Output = ()>) -> Vec<NotStored> {
+    let closing = daemon.close();
+    tokio::pin!(closing);
+    let not_stored = tokio::select! {
+        not_stored = &mut closing => not_stored,
+        () = impatient => match daemon.not_stored().await {
+            Some(not_stored) => not_stored,
+            None => closing.await,
+        },
+    };
+    if not_stored.iter().any(|task| task.error.is_none()) {
+        say!(
+            "some tasks computed all the time; they go on from their last snapshot at the next start"
+        );
+    }
+    daemon.ended();
+    not_stored
+}
+
 /// Serves until a signal comes or another daemon takes over; then puts everything to sleep.
 async fn run(
     listener: TcpListener,
@@ -279,21 +304,7 @@ async fn run(
             _ = interrupt.recv() => {}
         }
     };
-    let closing = daemon.close();
-    tokio::pin!(closing);
-    let not_stored = tokio::select! {
-        not_stored = &mut closing => not_stored,
-        () = impatient => match daemon.not_stored().await {
-            Some(not_stored) => not_stored,
-            None => closing.await,
-        },
-    };
-    if not_stored.iter().any(|task| task.error.is_none()) {
-        say!(
-            "some tasks computed all the time; they go on from their last snapshot at the next start"
-        );
-    }
-    daemon.ended();
+    let not_stored = close(&daemon, impatient).await;
     let Some(next) = next else {
         return Ok(Ended {
             handed_over: false,
