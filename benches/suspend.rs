@@ -17,6 +17,7 @@
     reason = "a benchmark may fail"
 )]
 
+use dormouse::model::Timestamp;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,7 +93,7 @@ fn parked(runtime: &Runtime, guest: &Guest) -> Task {
         .engine(ENGINE)
         .args(guest.args.iter().cloned())
         .bindings(silent())
-        .clock(Arc::new(SimClock::at(SUSPENDED)))
+        .clock(Arc::new(SimClock::at(Timestamp::from_nanos(SUSPENDED))))
         .start()
         .expect("the guest can be started");
     let step = task.step().expect("the guest runs");
@@ -130,7 +131,7 @@ fn thaw(runtime: &Runtime, guest: &Guest, snapshot: &Snapshot) -> Task {
     Task::builder(runtime, &guest.program)
         .engine(ENGINE)
         .bindings(silent())
-        .clock(Arc::new(SimClock::at(RESUMED)))
+        .clock(Arc::new(SimClock::at(Timestamp::from_nanos(RESUMED))))
         .resume(snapshot)
         .expect("our own snapshot")
 }

@@ -34,8 +34,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use dormouse::model::Wait;
 use dormouse::model::clock::Clock;
+use dormouse::model::{MonotonicTime, Timestamp, Wait};
 use dormouse::task::quiet;
 use dormouse::wasi::{Bindings, Input, Output};
 use dormouse::{
@@ -393,13 +393,13 @@ impl Drop for Slicer {
 struct ThreadClock;
 
 impl Clock for ThreadClock {
-    fn monotonic(&self) -> u64 {
-        processor_time()
+    fn monotonic(&self) -> MonotonicTime {
+        MonotonicTime::from_nanos(processor_time())
     }
 
-    fn realtime(&self) -> u64 {
+    fn realtime(&self) -> Timestamp {
         // What passes on this clock between a suspend and a resume is added to the other one.
-        processor_time()
+        Timestamp::from_nanos(processor_time())
     }
 }
 

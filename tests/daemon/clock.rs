@@ -26,6 +26,11 @@ const MORNING: u64 = 1_800_000_000 * SECOND;
 /// Whatever is waited for has come by then, or never does.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// A moment by its nanoseconds since the Unix epoch.
+fn wall(nanoseconds: u64) -> Timestamp {
+    Timestamp::from_nanos(nanoseconds)
+}
+
 /// A daemon in this process, whose clock moves as it is told.
 struct Simulated {
     daemon: Arc<Embedded>,
@@ -52,7 +57,7 @@ impl Simulated {
             program: Some("sleeper".into()),
             args: args.iter().map(|a| a.to_string()).collect(),
             schedule: Schedule {
-                at: at.map(|at| Moment::At(Timestamp::from_nanos(at))),
+                at: at.map(|at| Moment::At(wall(at))),
                 every: every.map(|every| every.parse().expect("an expression")),
             },
             // It goes by a clock that nobody sets.
@@ -85,7 +90,7 @@ impl Simulated {
 
     /// Waits until a schedule has it start then, by the wall clock.
     async fn until_scheduled(&self, id: TaskId, at: u64) {
-        let then = |task: &TaskInfo| task.wakes == Some(Timestamp::from_nanos(at));
+        let then = |task: &TaskInfo| task.wakes == Some(wall(at));
         self.until(&format!("it starts at {at}"), id, then).await;
     }
 
@@ -98,7 +103,7 @@ impl Simulated {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_set_back_delays_nothing() {
     let data = folder();
-    let clock = Arc::new(SimClock::booted(MORNING, 1));
+    let clock = Arc::new(SimClock::booted(wall(MORNING), 1));
     let dormouse = Simulated::start(data.path(), &clock);
     let sleeper = dormouse.submit(&["5", "0", "1"], None, None).await;
     let minutely = dormouse
@@ -110,23 +115,23 @@ async fn a_clock_set_back_delays_nothing() {
     dormouse.until_asleep(sleeper).await;
     dormouse.until_scheduled(minutely, MORNING + MINUTE).await;
 
-    clock.set_realtime(MORNING - 2 * HOUR);
+    clock.set_realtime(wall(MORNING - 2 * HOUR));
     dormouse
         .until_scheduled(minutely, MORNING - 2 * HOUR + MINUTE)
         .await;
-    clock.advance(5 * SECOND);
+    clock.advance(Duration::from_nanos(5 * SECOND));
     let over = |task: &TaskInfo| task.state == TaskState::Exited;
     dormouse.until("it has slept", sleeper, over).await;
-    clock.advance(MINUTE);
+    clock.advance(Duration::from_nanos(MINUTE));
     let ran = |task: &TaskInfo| task.status.runs == 1;
     dormouse.until("it runs", minutely, ran).await;
-    clock.advance(2 * HOUR);
+    clock.advance(Duration::from_nanos(2 * HOUR));
     dormouse
         .until_scheduled(minutely, MORNING + 2 * MINUTE)
         .await;
     let early = dormouse.state(appointment).await;
     assert_eq!(early, TaskState::Hibernated, "its hour has not come");
-    clock.advance(HOUR);
+    clock.advance(Duration::from_nanos(HOUR));
     dormouse.until("its hour has come", appointment, over).await;
     dormouse.daemon.close().await;
 }
@@ -135,7 +140,7 @@ async fn a_clock_set_back_delays_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_set_back_while_no_daemon_runs_delays_nothing() {
     let data = folder();
-    let clock = Arc::new(SimClock::booted(MORNING, 1));
+    let clock = Arc::new(SimClock::booted(wall(MORNING), 1));
     let before = Simulated::start(data.path(), &clock);
     let sleeper = before.submit(&["5", "0", "1"], None, None).await;
     let long = before.submit(&["3600", "0", "1"], None, None).await;
@@ -147,8 +152,8 @@ async fn a_clock_set_back_while_no_daemon_runs_delays_nothing() {
     before.daemon.close().await;
     drop(before);
 
-    clock.advance(2 * SECOND);
-    clock.set_realtime(MORNING - 2 * HOUR);
+    clock.advance(Duration::from_nanos(2 * SECOND));
+    clock.set_realtime(wall(MORNING - 2 * HOUR));
     let after = until_started(data.path(), &clock).await;
     after
         .until_scheduled(minutely, MORNING - 2 * HOUR + MINUTE)
@@ -158,7 +163,7 @@ async fn a_clock_set_back_while_no_daemon_runs_delays_nothing() {
         TaskState::Hibernated,
         "3 s are left"
     );
-    clock.advance(3 * SECOND);
+    clock.advance(Duration::from_nanos(3 * SECOND));
     let over = |task: &TaskInfo| task.state == TaskState::Exited;
     after.until("it has slept", sleeper, over).await;
     assert_eq!(after.state(long).await, TaskState::Hibernated);
@@ -167,14 +172,20 @@ async fn a_clock_set_back_while_no_daemon_runs_delays_nothing() {
 
     // The machine is off for half an hour, and comes up with a clock that is right.
     let off = HOUR / 2;
-    let anew = Arc::new(SimClock::booted(clock.realtime() + off, 2));
+    let anew = Arc::new(SimClock::booted(
+        clock.realtime().saturating_add(Duration::from_nanos(off)),
+        2,
+    ));
     let third = until_started(data.path(), &anew).await;
-    anew.advance(HOUR - off - 10 * SECOND);
+    anew.advance(Duration::from_nanos(HOUR - off - 10 * SECOND));
     third
-        .until_scheduled(minutely, anew.realtime() / MINUTE * MINUTE + MINUTE)
+        .until_scheduled(
+            minutely,
+            anew.realtime().as_nanos() / MINUTE * MINUTE + MINUTE,
+        )
         .await;
     assert_eq!(third.state(long).await, TaskState::Hibernated);
-    anew.advance(20 * SECOND);
+    anew.advance(Duration::from_nanos(20 * SECOND));
     third.until("it has slept for an hour", long, over).await;
     third.daemon.close().await;
 }
@@ -193,7 +204,7 @@ async fn until_started(data: &Path, clock: &Arc<SimClock>) -> Simulated {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_far_ahead_for_a_moment_moves_no_schedule() {
     let data = folder();
-    let clock = Arc::new(SimClock::booted(MORNING, 1));
+    let clock = Arc::new(SimClock::booted(wall(MORNING), 1));
     let dormouse = Simulated::start(data.path(), &clock);
     let sleeper = dormouse.submit(&["3600", "0", "1"], None, None).await;
     let minutely = dormouse
@@ -204,13 +215,12 @@ async fn a_clock_that_is_far_ahead_for_a_moment_moves_no_schedule() {
         .await;
     dormouse.until_asleep(sleeper).await;
     let before = dormouse.daemon.task(daily).await.expect("it is there");
-    clock.advance(30 * SECOND);
+    clock.advance(Duration::from_nanos(30 * SECOND));
 
-    clock.set_realtime(MORNING + DECADE);
+    clock.set_realtime(wall(MORNING + DECADE));
     // What is due by then runs once, as if the daemon had been down for so long.
-    let moved = |task: &TaskInfo| {
-        task.status.runs == 1 && task.wakes > Some(Timestamp::from_nanos(MORNING + DECADE))
-    };
+    let moved =
+        |task: &TaskInfo| task.status.runs == 1 && task.wakes > Some(wall(MORNING + DECADE));
     dormouse
         .until("it has run, and waits for 2037", minutely, moved)
         .await;
@@ -219,12 +229,12 @@ async fn a_clock_that_is_far_ahead_for_a_moment_moves_no_schedule() {
         .await;
     assert_eq!(dormouse.state(sleeper).await, TaskState::Hibernated);
 
-    clock.advance(SECOND);
-    clock.set_realtime(MORNING + 31 * SECOND);
+    clock.advance(Duration::from_nanos(SECOND));
+    clock.set_realtime(wall(MORNING + 31 * SECOND));
     dormouse.until_scheduled(minutely, MORNING + MINUTE).await;
     let wakes = before.wakes.expect("a time").as_nanos();
     dormouse.until_scheduled(daily, wakes).await;
-    clock.advance(MINUTE);
+    clock.advance(Duration::from_nanos(MINUTE));
     let ran = |task: &TaskInfo| task.status.runs == 2;
     dormouse.until("it goes on", minutely, ran).await;
     assert_eq!(dormouse.state(sleeper).await, TaskState::Hibernated);

@@ -3,18 +3,20 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
+use crate::{MonotonicTime, Timestamp};
+
 /// The clocks of the host.
 pub trait Clock: Send + Sync + fmt::Debug {
-    /// Nanoseconds since the Unix epoch. May jump when the administrator sets the time.
-    fn realtime(&self) -> u64;
-    /// Nanoseconds since some fixed point in this process. Never goes back, and counts the time
-    /// that the machine is suspended.
-    fn monotonic(&self) -> u64;
+    /// The wall clock. May jump when the administrator sets the time.
+    fn realtime(&self) -> Timestamp;
+    /// A clock that never goes back, and counts the time that the machine is suspended. Its zero is
+    /// some moment in this process.
+    fn monotonic(&self) -> MonotonicTime;
     /// This moment by clocks that nobody sets, for other processes to compare.
     fn marks(&self) -> Marks {
         Marks::default()
@@ -37,8 +39,8 @@ pub struct Marks {
 pub struct Mark {
     /// Which clock: of which store, or of which start of which machine.
     pub of: u64,
-    /// Nanoseconds.
-    pub at: u64,
+    /// When, by that clock.
+    pub at: MonotonicTime,
 }
 
 impl Marks {
@@ -48,18 +50,20 @@ impl Marks {
     }
 }
 
-/// How much time has passed since a moment that was saved, in nanoseconds. A clock that
-/// nobody sets tells if there is one of then that is there now; else the wall clock, and one that
-/// has been set back tells nothing.
-pub fn passed_since(realtime: u64, then: Marks, clock: &dyn Clock) -> u64 {
+/// How much time has passed since a moment that was saved. A clock that nobody sets tells if
+/// there is one of then that is there now; else the wall clock, and one that has been set back tells
+/// nothing.
+pub fn passed_since(realtime: Timestamp, then: Marks, clock: &dyn Clock) -> Duration {
     let now = clock.marks();
     let between = |then: Option<Mark>, now: Option<Mark>| match (then, now) {
-        (Some(then), Some(now)) if then.of == now.of => Some(now.at.saturating_sub(then.at)),
+        (Some(then), Some(now)) if then.of == now.of => {
+            Some(now.at.saturating_duration_since(then.at))
+        }
         _ => None,
     };
     between(then.store, now.store)
         .or_else(|| between(then.machine, now.machine))
-        .unwrap_or_else(|| clock.realtime().saturating_sub(realtime))
+        .unwrap_or_else(|| clock.realtime().saturating_duration_since(realtime))
 }
 
 /// A clock that nobody sets: it continues from what it showed by the monotonic one.
@@ -67,13 +71,13 @@ pub fn passed_since(realtime: u64, then: Marks, clock: &dyn Clock) -> u64 {
 pub struct Steady {
     clock: Arc<dyn Clock>,
     /// What it showed when the monotonic clock stood at `since`.
-    shown: u64,
-    since: u64,
+    shown: MonotonicTime,
+    since: MonotonicTime,
 }
 
 impl Steady {
     /// A clock that shows this now.
-    pub fn new(clock: Arc<dyn Clock>, shown: u64) -> Self {
+    pub fn new(clock: Arc<dyn Clock>, shown: MonotonicTime) -> Self {
         Self {
             since: clock.monotonic(),
             clock,
@@ -81,9 +85,9 @@ impl Steady {
         }
     }
 
-    /// Nanoseconds.
-    pub fn now(&self) -> u64 {
-        let passed = self.clock.monotonic().saturating_sub(self.since);
+    /// What it shows now.
+    pub fn now(&self) -> MonotonicTime {
+        let passed = self.clock.monotonic().saturating_duration_since(self.since);
         self.shown.saturating_add(passed)
     }
 
@@ -96,7 +100,7 @@ impl Steady {
 /// The operating system's clocks.
 #[derive(Debug)]
 pub struct SystemClock {
-    start: u64,
+    start: MonotonicTime,
     boot: Option<u64>,
 }
 
@@ -117,14 +121,13 @@ impl Default for SystemClock {
 }
 
 impl Clock for SystemClock {
-    fn realtime(&self) -> u64 {
-        // A machine whose clock stands before 1970 is treated as standing at 1970.
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        since.map_or(0, |d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX))
+    fn realtime(&self) -> Timestamp {
+        SystemTime::now().into()
     }
 
-    fn monotonic(&self) -> u64 {
-        since_boot().saturating_sub(self.start)
+    fn monotonic(&self) -> MonotonicTime {
+        let passed = since_boot().saturating_duration_since(self.start);
+        MonotonicTime::ZERO.saturating_add(passed)
     }
 
     fn marks(&self) -> Marks {
@@ -136,14 +139,13 @@ impl Clock for SystemClock {
     }
 }
 
-/// `CLOCK_BOOTTIME`: unlike `CLOCK_MONOTONIC` it continues while the machine is suspended.
-fn since_boot() -> u64 {
+/// `CLOCK_BOOTTIME`: unlike `CLOCK_MONOTONIC` it continues while the machine is suspended. Its zero is
+/// the machine's start.
+fn since_boot() -> MonotonicTime {
     let time = clock_gettime(ClockId::Boottime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    let nanoseconds = u64::try_from(time.tv_nsec).unwrap_or(0);
-    seconds
-        .saturating_mul(1_000_000_000)
-        .saturating_add(nanoseconds)
+    let nanoseconds = u32::try_from(time.tv_nsec).unwrap_or(0);
+    MonotonicTime::ZERO.saturating_add(Duration::new(seconds, nanoseconds))
 }
 
 /// A number of this start of the machine. Processes in another time namespace count from another
@@ -163,48 +165,51 @@ fn which_boot() -> Option<u64> {
 /// A clock that moves only when told to, for tests and simulations.
 #[derive(Debug, Default)]
 pub struct SimClock {
+    /// Nanoseconds since the Unix epoch.
     realtime: AtomicU64,
+    /// Nanoseconds since this was made.
     monotonic: AtomicU64,
     boot: Option<u64>,
 }
 
 impl SimClock {
-    /// A clock at `realtime` nanoseconds since the Unix epoch.
-    pub fn at(realtime: u64) -> Self {
+    /// A clock that shows this.
+    pub fn at(realtime: Timestamp) -> Self {
         Self {
-            realtime: AtomicU64::new(realtime),
+            realtime: AtomicU64::new(realtime.as_nanos()),
             monotonic: AtomicU64::new(0),
             boot: None,
         }
     }
 
     /// The same for a start of a machine that is known by a number.
-    pub fn booted(realtime: u64, boot: u64) -> Self {
+    pub fn booted(realtime: Timestamp, boot: u64) -> Self {
         Self {
             boot: Some(boot),
             ..Self::at(realtime)
         }
     }
 
-    /// Moves both clocks on by `nanoseconds`.
-    pub fn advance(&self, nanoseconds: u64) {
+    /// Moves both clocks on. What has no room in nanoseconds is cut.
+    pub fn advance(&self, span: Duration) {
+        let nanoseconds = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
         self.realtime.fetch_add(nanoseconds, Ordering::Relaxed);
         self.monotonic.fetch_add(nanoseconds, Ordering::Relaxed);
     }
 
     /// Sets the wall clock alone, as an administrator may.
-    pub fn set_realtime(&self, nanoseconds: u64) {
-        self.realtime.store(nanoseconds, Ordering::Relaxed);
+    pub fn set_realtime(&self, realtime: Timestamp) {
+        self.realtime.store(realtime.as_nanos(), Ordering::Relaxed);
     }
 }
 
 impl Clock for SimClock {
-    fn realtime(&self) -> u64 {
-        self.realtime.load(Ordering::Relaxed)
+    fn realtime(&self) -> Timestamp {
+        Timestamp::from_nanos(self.realtime.load(Ordering::Relaxed))
     }
 
-    fn monotonic(&self) -> u64 {
-        self.monotonic.load(Ordering::Relaxed)
+    fn monotonic(&self) -> MonotonicTime {
+        MonotonicTime::from_nanos(self.monotonic.load(Ordering::Relaxed))
     }
 
     fn marks(&self) -> Marks {

@@ -5,16 +5,17 @@
 //!
 //! ```
 //! use dormouse_model::clock::{Clock, SimClock};
-//! use dormouse_model::{Limit, Limits};
+//! use dormouse_model::{Limit, Limits, Timestamp};
+//! use std::time::Duration;
 //!
 //! // Limits are named and written as on the command line.
 //! let limits = Limits::default().with(["memory=64M".parse()?]);
 //! assert_eq!(limits.value(Limit::Memory), 64 << 20);
 //!
 //! // Whatever reads a clock takes a `Clock`. This one moves only when it is told to.
-//! let clock = SimClock::at(0);
-//! clock.advance(1_000_000_000);
-//! assert_eq!(clock.realtime(), 1_000_000_000);
+//! let clock = SimClock::at(Timestamp::EPOCH);
+//! clock.advance(Duration::from_secs(1));
+//! assert_eq!(clock.realtime().seconds(), 1);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -25,6 +26,7 @@ mod digest;
 mod environment;
 pub mod error;
 pub mod limits;
+mod monotonic;
 mod move_id;
 pub mod shape;
 pub mod spec;
@@ -35,7 +37,8 @@ mod wait;
 
 pub use digest::Digest;
 pub use environment::{Unfit, check_environment};
-pub use limits::{Limit, Limits, OnLimit, Reached, Setting, Used, duration};
+pub use limits::{Limit, Limits, OnLimit, Reached, Setting, Used};
+pub use monotonic::MonotonicTime;
 pub use move_id::MoveId;
 pub use shape::Shape;
 pub use spec::TaskSpec;

@@ -1,41 +1,44 @@
 //! What a parked task waits for, as data that can be serialized.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-use crate::Timestamp;
+use crate::{MonotonicTime, Timestamp};
 
 /// The clock a deadline is measured on, as the guest sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ClockId {
-    /// Wall-clock time: nanoseconds since the Unix epoch.
+    /// The wall clock.
     Realtime,
     /// The guest's monotonic clock, which counts the time asleep and never goes back.
     Monotonic,
 }
 
-/// A point in time on one of the guest's clocks.
+/// A moment of one of the guest's clocks. It is written as that clock, and the moment `at`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Deadline {
-    /// The clock `at` is measured on.
-    pub clock: ClockId,
-    /// Nanoseconds on that clock.
-    pub at: u64,
+#[serde(tag = "clock", content = "at")]
+pub enum Deadline {
+    /// When the wall clock shows this.
+    Realtime(Timestamp),
+    /// When the guest's monotonic clock shows this.
+    Monotonic(MonotonicTime),
 }
 
 /// When a wait ends by itself: at the first of the two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ends {
-    /// After this many nanoseconds, whatever becomes of the wall clock.
-    pub after: Option<u64>,
-    /// When the wall clock shows this, in nanoseconds since the Unix epoch.
-    pub at: Option<u64>,
+    /// After so much time, whatever becomes of the wall clock.
+    pub after: Option<Duration>,
+    /// When the wall clock shows this.
+    pub at: Option<Timestamp>,
 }
 
 /// When a task is to go on: at the first of the two, or when something else happens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct When {
-    /// By the daemon's steady clock, which nobody sets, in nanoseconds.
-    pub steady: Option<u64>,
+    /// By the daemon's steady clock.
+    pub steady: Option<MonotonicTime>,
     /// By the wall clock.
     pub wall: Option<Timestamp>,
 }
@@ -48,7 +51,7 @@ impl When {
     };
 
     /// At a time of the steady clock.
-    pub const fn steady(at: u64) -> Self {
+    pub const fn steady(at: MonotonicTime) -> Self {
         Self {
             steady: Some(at),
             wall: None,
@@ -68,12 +71,13 @@ impl When {
         *self == Self::NEVER
     }
 
-    /// When that is by the steady clock, where the wall clock is so far ahead of it.
-    pub fn at(&self, ahead: i64) -> Option<u64> {
-        let wall = self
-            .wall
-            .map(|at| at.as_nanos().saturating_add_signed(ahead.saturating_neg()));
-        self.steady.into_iter().chain(wall).min()
+    /// When that is by the steady clock, where the wall clock is so many nanoseconds ahead of it.
+    pub fn at(&self, ahead: i64) -> Option<MonotonicTime> {
+        let steady = |at: Timestamp| {
+            let at = at.as_nanos().saturating_add_signed(ahead.saturating_neg());
+            MonotonicTime::from_nanos(at)
+        };
+        self.steady.into_iter().chain(self.wall.map(steady)).min()
     }
 }
 

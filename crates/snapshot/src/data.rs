@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::container::{self, Content, Section};
 use super::{Error, Run, pages};
 use crate::model::clock::Marks;
-use crate::model::{Digest, Limits, Value, Wait};
+use crate::model::{Digest, Limits, MonotonicTime, Timestamp, Value, Wait};
 
 /// What can be known of a snapshot without decoding the guest's state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,12 +16,12 @@ pub struct MetaV1 {
     pub tool: String,
     /// The engine that the guest ran on.
     pub engine: String,
-    /// When it was written, in nanoseconds since the Unix epoch.
-    pub created: u64,
+    /// When it was written.
+    pub created: Timestamp,
     /// What the guest waits for.
     pub wait: Wait,
-    /// When the wait ends by its deadline, in nanoseconds since the Unix epoch.
-    pub wakes: Option<u64>,
+    /// When the wait ends by its deadline.
+    pub wakes: Option<Timestamp>,
     /// Digest of the module as the user gave it.
     pub source: Digest,
     /// Digest of the resumable module.
@@ -41,8 +41,8 @@ pub struct MetaV1 {
 pub struct UsageV1 {
     /// CPU time in nanoseconds.
     pub cpu: u64,
-    /// When it was first started, in nanoseconds since the Unix epoch.
-    pub started: u64,
+    /// When it was first started.
+    pub started: Timestamp,
     /// Bytes written to standard output and standard error.
     pub output: u64,
     /// Bytes written to files.
@@ -55,11 +55,11 @@ pub struct UsageV1 {
     pub as_of: Option<AsOfV1>,
 }
 
-/// A moment by a clock that continues from a task's start, and that nobody sets.
+/// A moment by the task's steady clock, which begins as the wall clock at the task's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AsOfV1 {
-    /// Nanoseconds since the Unix epoch, as far as the wall clock was right at the task's start.
-    pub at: u64,
+    /// When, by that clock.
+    pub at: MonotonicTime,
     /// By clocks that nobody sets.
     pub marks: Marks,
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::change::{Change, Verdict};
 use crate::error::Error;
 use crate::model::clock::Mark;
-use crate::model::{Digest, MoveId, TaskId, TaskState, Timestamp};
+use crate::model::{Digest, MonotonicTime, MoveId, TaskId, TaskState, Timestamp};
 use crate::moves::MoveRecord;
 use crate::task::{StoredPiece, StoredSnapshot, TaskRow};
 
@@ -21,8 +21,8 @@ pub struct Lease {
 /// What the clocks showed when something was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
-    /// The steady clock, which nobody sets, in nanoseconds.
-    pub now: u64,
+    /// The steady clock, which nobody sets. It begins as the wall clock when the store is made.
+    pub now: MonotonicTime,
     /// How far the wall clock is ahead of the steady clock, in nanoseconds. What is due by the wall
     /// clock is due this much earlier by the steady clock.
     pub ahead: i64,
@@ -35,8 +35,8 @@ pub struct Stamp {
 /// A task that is to go on at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Due {
-    /// When, by the steady clock, in nanoseconds.
-    pub at: u64,
+    /// When, by the steady clock.
+    pub at: MonotonicTime,
     /// Which task.
     pub id: TaskId,
 }
@@ -104,14 +104,24 @@ pub trait Store: Send + Sync {
     fn list(&self, filter: &Filter) -> Result<Vec<TaskRow>, Error>;
 
     /// The tasks that are due after `after` and not later than `until`, the earliest first.
-    fn due(&self, after: Option<Due>, until: u64, limit: usize) -> Result<Vec<Due>, Error>;
+    fn due(
+        &self,
+        after: Option<Due>,
+        until: MonotonicTime,
+        limit: usize,
+    ) -> Result<Vec<Due>, Error>;
 
     /// Tasks that are due by the wall clock, perhaps among other times, with IDs beyond
     /// `after`.
     fn walled(&self, after: TaskId, limit: usize) -> Result<Vec<TaskId>, Error>;
 
     /// How many tasks are due in each of `count` spans, one after another, from `from` on.
-    fn due_counts(&self, from: u64, span: Duration, count: usize) -> Result<Vec<u64>, Error>;
+    fn due_counts(
+        &self,
+        from: MonotonicTime,
+        span: Duration,
+        count: usize,
+    ) -> Result<Vec<u64>, Error>;
 
     /// How many tasks there are of each state.
     fn counts(&self) -> Result<Vec<(TaskState, u64)>, Error>;
@@ -126,7 +136,7 @@ pub trait Store: Send + Sync {
     fn has_blob(&self, digest: &Digest) -> Result<bool, Error>;
 
     /// Removes blobs that no task refers to and that were put before `before`; returns how many.
-    fn prune(&self, lease: &Lease, now: &Stamp, before: u64) -> Result<u64, Error>;
+    fn prune(&self, lease: &Lease, now: &Stamp, before: MonotonicTime) -> Result<u64, Error>;
 
     /// A chunk.
     fn chunk(&self, pack: u64, number: u32) -> Result<Option<Vec<u8>>, Error>;
@@ -139,7 +149,7 @@ pub trait Store: Send + Sync {
     fn sweep(&self, lease: &Lease, now: &Stamp, most: usize) -> Result<bool, Error>;
 
     /// Tasks that were over before `before`, the oldest first, with their versions.
-    fn finished(&self, before: u64, limit: usize) -> Result<Vec<(TaskId, u64)>, Error>;
+    fn finished(&self, before: MonotonicTime, limit: usize) -> Result<Vec<(TaskId, u64)>, Error>;
 
     /// A task's output from piece number `first_piece` on: as many whole pieces as `max_bytes`
     /// hold, but at least one if there is one.

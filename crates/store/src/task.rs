@@ -1,6 +1,6 @@
 //! A task as it is stored: its row, its snapshot and its output.
 
-use crate::model::{Digest, TaskId, TaskState, Timestamp};
+use crate::model::{Digest, MonotonicTime, TaskId, TaskState, Timestamp};
 
 /// A task's row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,8 +11,8 @@ pub struct TaskRow {
     pub version: u64,
     /// Its state.
     pub state: TaskState,
-    /// When it is to go on, by the steady clock, in nanoseconds; `None` where it waits for no time.
-    pub due: Option<u64>,
+    /// When it is to go on, by the steady clock; `None` where it waits for no time.
+    pub due: Option<MonotonicTime>,
     /// A name that no other task of the store has.
     pub name: Option<String>,
     /// Digest of the resumable module, which is a blob.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::handle::TaskHandle;
 use super::meter::Meter;
 use crate::engine::MemoryGovernor;
-use crate::model::Limits;
 use crate::model::clock::{Clock, Marks, Steady, SystemClock, passed_since};
+use crate::model::{Limits, MonotonicTime, Timestamp};
 use crate::snapshot::UsageV1;
 
 /// A [`MemoryGovernor`], or none, as a field of types that implement `Debug`.
@@ -26,7 +26,7 @@ pub(super) struct Context {
     pub(super) handle: TaskHandle,
     pub(super) usage: UsageV1,
     /// When `usage` was saved, by the clock `age`.
-    pub(super) as_of: u64,
+    pub(super) as_of: MonotonicTime,
     /// Goes on from the wall clock's time when the task was first started, and is never set.
     pub(super) age: Steady,
     pub(super) governor: OptionalGovernor,
@@ -37,7 +37,7 @@ impl Context {
         clock: Option<Arc<dyn Clock>>,
         limits: Limits,
         handle: TaskHandle,
-        usage: Option<(UsageV1, u64)>,
+        usage: Option<(UsageV1, Timestamp)>,
         governor: OptionalGovernor,
     ) -> Self {
         let clock = clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
@@ -51,7 +51,7 @@ impl Context {
         });
         let (as_of, marks) = match usage.as_of {
             Some(as_of) => (as_of.at, as_of.marks),
-            None => (written, Marks::default()),
+            None => (MonotonicTime::beginning_as(written), Marks::default()),
         };
         let asleep = passed_since(written, marks, &*clock);
         let age = Steady::new(clock.clone(), as_of.saturating_add(asleep));

@@ -43,7 +43,7 @@ impl Task {
     pub fn time_left(&self) -> Option<Duration> {
         // Beyond it by a millisecond: it is reached then.
         let left = self.meter.time_left()?;
-        Some(Duration::from_nanos(left) + Duration::from_millis(1))
+        Some(left + Duration::from_millis(1))
     }
 
     /// Whether a task that has just been resumed has used up a limit already that pauses it.
@@ -51,7 +51,7 @@ impl Task {
         let limits = self.meter.limits();
         let cpu = (Limit::Cpu, self.meter.cpu_that_counts());
         let written = self.host.lock().wasi.counted_against_limits();
-        let time = (Limit::Time, self.meter.age());
+        let time = (Limit::Time, self.meter.age_nanos());
         let all = [cpu, time].into_iter().chain(written);
         let over =
             |(limit, used): &(Limit, u64)| *used > limits.value(*limit) && limits.pauses(*limit);
@@ -71,8 +71,8 @@ impl Task {
         Ok(self.may_go_on()?)
     }
 
-    /// How long ago the task was first started, in nanoseconds.
-    pub fn age(&self) -> u64 {
+    /// How long ago the task was first started.
+    pub fn age(&self) -> Duration {
         self.meter.age()
     }
 

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use super::handle::TaskHandle;
 use super::watchdog::{self, Timed, WatchedTurn};
 use crate::model::clock::Steady;
-use crate::model::{Limit, Limits, Reached, Used};
+use crate::model::{Limit, Limits, MonotonicTime, Reached, Timestamp, Used};
 use crate::snapshot::{AsOfV1, EarlierV1, UsageV1};
 
 /// What a task has taken and may take.
@@ -31,8 +31,8 @@ pub(super) struct Meter {
     cpu: Mutex<Used>,
     /// The thread's CPU time when the turn began.
     turn: AtomicU64,
-    /// When the task was first started, in nanoseconds since the Unix epoch.
-    started: u64,
+    /// When the task was first started.
+    started: Timestamp,
     /// When this was made: what `next` is counted from.
     made: Instant,
     /// No limit can have been reached before, in nanoseconds.
@@ -55,7 +55,7 @@ impl Meter {
         clock: Steady,
         handle: TaskHandle,
         usage: &UsageV1,
-        as_of: u64,
+        as_of: MonotonicTime,
     ) -> Self {
         let cpu = used(&limits, Limit::Cpu, usage, as_of);
         Self {
@@ -77,7 +77,7 @@ impl Meter {
     }
 
     /// CPU time, and when the task was first started.
-    pub(super) fn used(&self) -> (Used, u64) {
+    pub(super) fn used(&self) -> (Used, Timestamp) {
         (*self.cpu(), self.started)
     }
 
@@ -89,7 +89,7 @@ impl Meter {
     fn counts(&self, total: u64) -> u64 {
         let period = self.limits.period(Limit::Cpu);
         let now = self.clock.now();
-        self.cpu().counts(total, period, self.started, now)
+        self.cpu().counts(total, period, self.begun(), now)
     }
 
     /// The CPU time so far that counts against the limit.
@@ -145,7 +145,7 @@ impl Meter {
         let total = self.cpu().total.saturating_add(turn);
         let cpu = self.counts(total);
         self.check_limit(Limit::Cpu, cpu);
-        self.check_limit(Limit::Time, self.age());
+        self.check_limit(Limit::Time, self.age_nanos());
         let again = match self.is_terminated() {
             true => None,
             false => self.until_limit(cpu),
@@ -156,7 +156,7 @@ impl Meter {
 
     /// Checks the limit of time alone, while the guest waits.
     pub(super) fn check_time_limit(&self) {
-        self.check_limit(Limit::Time, self.age());
+        self.check_limit(Limit::Time, self.age_nanos());
     }
 
     /// The clock by which the task's age counts.
@@ -164,15 +164,25 @@ impl Meter {
         &self.clock
     }
 
-    /// How long ago the task was first started, in nanoseconds.
-    pub(super) fn age(&self) -> u64 {
-        self.clock.now().saturating_sub(self.started)
+    /// What that clock showed when the task was first started.
+    fn begun(&self) -> MonotonicTime {
+        MonotonicTime::beginning_as(self.started)
     }
 
-    /// Nanoseconds until the limit of time is reached.
-    pub(super) fn time_left(&self) -> Option<u64> {
+    /// How long ago the task was first started.
+    pub(super) fn age(&self) -> Duration {
+        self.clock.now().saturating_duration_since(self.begun())
+    }
+
+    /// The same in the unit of the limit.
+    pub(super) fn age_nanos(&self) -> u64 {
+        u64::try_from(self.age().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// How long it is until the limit of time is reached.
+    pub(super) fn time_left(&self) -> Option<Duration> {
         let limit = self.limits.get(Limit::Time)?;
-        Some(limit.saturating_sub(self.age()))
+        Some(Duration::from_nanos(limit).saturating_sub(self.age()))
     }
 
     /// How long it is at least until a limit of time can be reached, or the grace after it.
@@ -185,7 +195,7 @@ impl Meter {
             };
             Some(Duration::from_nanos(value.saturating_sub(used)) + Duration::from_millis(1))
         };
-        let (cpu, time) = (left(Limit::Cpu, cpu), left(Limit::Time, self.age()));
+        let (cpu, time) = (left(Limit::Cpu, cpu), left(Limit::Time, self.age_nanos()));
         cpu.into_iter().chain(time).min()
     }
 
@@ -231,7 +241,7 @@ impl Meter {
 }
 
 /// What has been used of a limit, as a snapshot has it.
-pub(super) fn used(limits: &Limits, limit: Limit, usage: &UsageV1, as_of: u64) -> Used {
+pub(super) fn used(limits: &Limits, limit: Limit, usage: &UsageV1, as_of: MonotonicTime) -> Used {
     let earlier = usage.earlier.unwrap_or_default();
     let (total, earlier) = match limit {
         Limit::Cpu => (usage.cpu, earlier.cpu),
@@ -239,7 +249,8 @@ pub(super) fn used(limits: &Limits, limit: Limit, usage: &UsageV1, as_of: u64) -
         Limit::Writes => (usage.writes, earlier.writes),
         _ => (0, 0),
     };
-    Used::at(total, earlier, limits.period(limit), usage.started, as_of)
+    let started = MonotonicTime::beginning_as(usage.started);
+    Used::at(total, earlier, limits.period(limit), started, as_of)
 }
 
 /// The usage that a snapshot has.
@@ -247,7 +258,7 @@ pub(super) fn usage(
     cpu: Used,
     output: Used,
     writes: Used,
-    started: u64,
+    started: Timestamp,
     clock: &Steady,
 ) -> UsageV1 {
     let earlier = EarlierV1 {

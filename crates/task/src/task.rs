@@ -15,7 +15,7 @@ use super::runtime::Runtime;
 use crate::engine::{self, Ending, EngineKind, GUEST_STACK, asyncify};
 use crate::model::clock::Clock;
 use crate::model::error::Error;
-use crate::model::{Ends, Interest, Limit, Timestamp, Wait};
+use crate::model::{Ends, Interest, Limit, MonotonicTime, Timestamp, Wait};
 use crate::wasi;
 
 /// How a step ended.
@@ -96,7 +96,7 @@ impl Task {
         wasi.resume_quota(
             written(Limit::Output),
             written(Limit::Writes),
-            Timestamp::from_nanos(context.usage.started),
+            MonotonicTime::beginning_as(context.usage.started),
             context.age.clone(),
         );
         let host = SharedHost::new(Host::new(
@@ -281,11 +281,10 @@ impl Task {
         host.wasi.recheck_interval(&host.pending.as_ref()?.wait)
     }
 
-    /// When the wait ends by its deadline, in nanoseconds since the Unix epoch.
-    pub fn wakes_at(&self) -> Option<u64> {
+    /// When the wait ends by its deadline.
+    pub fn wakes_at(&self) -> Option<Timestamp> {
         let host = self.host.lock();
-        let wakes = host.wasi.wakes_at(&host.pending.as_ref()?.wait);
-        wakes.map(Timestamp::as_nanos)
+        host.wasi.wakes_at(&host.pending.as_ref()?.wait)
     }
 
     /// When the wait ends by itself, by each of the two clocks.

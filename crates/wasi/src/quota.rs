@@ -5,8 +5,10 @@
 //! repeats the call endlessly has reached the limit. Every other limit is reached at once. What
 //! then becomes of the guest is decided by the program that runs it.
 
+use std::time::Duration;
+
 use dormouse_model::clock::Steady;
-use dormouse_model::{Limit, Limits, Reached, Timestamp, Used};
+use dormouse_model::{Limit, Limits, MonotonicTime, Reached, Used};
 
 use crate::errno::{Errno, Result};
 
@@ -18,8 +20,8 @@ const MAX_REFUSALS_IN_A_ROW: u64 = 1000;
 pub(crate) struct Quota {
     limits: Limits,
     clock: Steady,
-    /// When the guest was first started.
-    started: Timestamp,
+    /// When the guest was first started, by `clock`.
+    started: MonotonicTime,
     /// Bytes written to the standard streams.
     output: Used,
     /// Bytes written to files.
@@ -38,7 +40,7 @@ impl Quota {
     pub(crate) fn new(limits: Limits, clock: Steady) -> Self {
         Self {
             limits,
-            started: Timestamp::from_nanos(clock.now()),
+            started: clock.now(),
             clock,
             output: Used::default(),
             writes: Used::default(),
@@ -50,7 +52,13 @@ impl Quota {
     }
 
     /// Goes on counting, for a guest that was first started at `started`.
-    pub(crate) fn resume(&mut self, output: Used, writes: Used, started: Timestamp, clock: Steady) {
+    pub(crate) fn resume(
+        &mut self,
+        output: Used,
+        writes: Used,
+        started: MonotonicTime,
+        clock: Steady,
+    ) {
         (self.started, self.clock) = (started, clock);
         (self.output, self.writes) = (output, writes);
     }
@@ -87,21 +95,20 @@ impl Quota {
     /// How much of the output counts against the limit, if it is `total` bytes in all.
     fn counted_output(&mut self, total: u64) -> u64 {
         let (period, now) = self.period(Limit::Output);
-        self.output
-            .counts(total, period, self.started.as_nanos(), now)
+        self.output.counts(total, period, self.started, now)
     }
 
     /// How much of the bytes written to files counts against the limit, if they are `total` in all.
     fn counted_writes(&mut self, total: u64) -> u64 {
         let (period, now) = self.period(Limit::Writes);
-        self.writes
-            .counts(total, period, self.started.as_nanos(), now)
+        self.writes.counts(total, period, self.started, now)
     }
 
     /// The limit's period, and the time now where it has one.
-    fn period(&self, limit: Limit) -> (Option<u64>, u64) {
+    fn period(&self, limit: Limit) -> (Option<Duration>, MonotonicTime) {
         let period = self.limits.period(limit);
-        (period, period.map_or(0, |_| self.clock.now()))
+        let now = period.map(|_| self.clock.now());
+        (period, now.unwrap_or_default())
     }
 
     fn check(&mut self, limit: Limit, wanted: u64) -> Result<()> {

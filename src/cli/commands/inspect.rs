@@ -1,14 +1,12 @@
 //! `dormouse inspect`: what a snapshot holds, without running the guest.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use crate::cli::args::Inspect;
 use crate::cli::exit::{Done, Failure, OK};
 use crate::cli::output::{self, format, out};
 use crate::cli::snapshot_file;
-use crate::model::Limits;
+use crate::model::{Limits, MonotonicTime};
 use crate::snapshot::{self, ModuleRef, PAGE};
 use crate::task::Snapshot;
 use crate::wasi::{FdKindV1, FdV1, PhaseV1, SocketV1, StateV1};
@@ -136,7 +134,8 @@ fn print(saved: &Snapshot, wasi: &StateV1, size: usize) {
         );
     }
     if let Some(own) = &wasi.own_time {
-        let passed = humantime::format_duration(Duration::from_nanos(own.passed));
+        let passed = own.passed.saturating_duration_since(MonotonicTime::ZERO);
+        let passed = humantime::format_duration(passed);
         out!("clocks     virtual, {passed} have passed");
     }
     if let Some(stream) = &wasi.seeded {
@@ -274,7 +273,7 @@ fn to_json(saved: &Snapshot, wasi: &StateV1, size: usize) -> Value {
             "since": format::time(used.started),
         })),
         "read_only": wasi.read_only,
-        "virtual_seconds": wasi.own_time.map(|own| own.passed as f64 * 1e-9),
+        "virtual_seconds": wasi.own_time.map(|own| own.passed.as_nanos() as f64 * 1e-9),
         "seed": wasi.seeded.map(|stream| stream.seed),
     })
 }

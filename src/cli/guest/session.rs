@@ -23,7 +23,7 @@ use crate::cli::signals::guest::{Request, Signals};
 use crate::cli::signals::preparation::Preparation;
 use crate::cli::snapshot_file::Destination;
 use crate::error::Error;
-use crate::model::Wait;
+use crate::model::{Timestamp, Wait};
 use crate::task::{Ended, Policy};
 use crate::task::{Task, TaskHandle};
 
@@ -270,7 +270,7 @@ pub(crate) fn tell_end(done: Done) {
     }
 }
 
-fn sleeping(wait: &Wait, wakes: Option<u64>) -> String {
+fn sleeping(wait: &Wait, wakes: Option<Timestamp>) -> String {
     match wait {
         Wait::Yield | Wait::Host { .. } => "suspended".into(),
         wait => format!("asleep until {}", format::wait(wait, wakes)),

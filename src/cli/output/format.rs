@@ -1,17 +1,17 @@
 //! Times, sizes and waits, in words.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
-use crate::model::{Interest, Wait};
+use crate::model::{Interest, Timestamp, Wait};
 
-/// Nanoseconds since the Unix epoch as UTC.
-pub(crate) fn time(nanoseconds: u64) -> String {
-    let time: SystemTime = UNIX_EPOCH + Duration::from_nanos(nanoseconds);
+/// A moment in UTC.
+pub(crate) fn time(time: Timestamp) -> String {
+    let time = SystemTime::from(time);
     humantime::format_rfc3339_seconds(time).to_string()
 }
 
 /// What a task waits for.
-pub(crate) fn wait(wait: &Wait, wakes: Option<u64>) -> String {
+pub(crate) fn wait(wait: &Wait, wakes: Option<Timestamp>) -> String {
     match wait {
         Wait::Yield => "nothing: it goes on at once".into(),
         Wait::Host { function } => format!("the host function {function}"),

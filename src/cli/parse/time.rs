@@ -6,6 +6,8 @@ use std::time::Duration;
 #[cfg(feature = "server")]
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::model::limits::parse_span;
+
 /// The longest span that is taken: sums of such spans and of times of day cannot overflow.
 const LONGEST_SPAN: Duration = Duration::from_secs(100 * 365 * 86_400);
 
@@ -21,8 +23,8 @@ impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let span = humantime::parse_duration(text.trim())
-            .map_err(|error| format!("{error}; write 500ms, 10s, 5m, 2h or 1d"))?;
+        let wrong = || format!("{text:?} is no duration; write 500ms, 10s, 5m, 2h or 1d");
+        let span = parse_span(text).ok_or_else(wrong)?;
         match span <= LONGEST_SPAN {
             true => Ok(Self(span)),
             false => Err("at most 100 years (36500d) can be said".into()),

@@ -11,7 +11,7 @@ use crate::daemon::{Daemon, blocking};
 use crate::driver::state::{DaemonState, Moved};
 use crate::error::Error as Refused;
 use crate::model::error::Error;
-use crate::model::{TaskId, TaskState, Timestamp};
+use crate::model::{MonotonicTime, TaskId, TaskState, Timestamp};
 use crate::store::{Filter, Sizes, Store, StoredPiece};
 use crate::workers::output::FreshOutput;
 
@@ -86,7 +86,7 @@ fn list(shared: &DaemonState, filter: Filter) -> Result<(Vec<TaskInfo>, Option<T
 /// The newest `limit` of the tasks that are due, among those with lower IDs than `before`.
 fn newest_due(
     store: &dyn Store,
-    now: u64,
+    now: MonotonicTime,
     before: Option<TaskId>,
     limit: usize,
 ) -> Result<Vec<TaskId>, Error> {
@@ -301,7 +301,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let store = Sqlite::open(directory.path()).expect("a store");
         let now = Stamp {
-            now: 1,
+            now: MonotonicTime::from_nanos(1),
             ahead: 0,
             realtime: Timestamp::from_nanos(1),
             machine: None,
@@ -382,7 +382,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let store = Sqlite::open(directory.path()).expect("a store");
         let now = Stamp {
-            now: 1,
+            now: MonotonicTime::from_nanos(1),
             ahead: 0,
             realtime: Timestamp::from_nanos(1),
             machine: None,
@@ -399,7 +399,7 @@ mod tests {
             Change::Insert(Insert {
                 id: TaskId(id),
                 state: TaskState::Hibernated,
-                due: When::steady(10 * id),
+                due: When::steady(MonotonicTime::from_nanos(10 * id)),
                 name: None,
                 module,
                 spec: Vec::new(),
@@ -409,7 +409,8 @@ mod tests {
         }));
         store.commit(&lease, &now, &changes).expect("it is stored");
         let page = |before: Option<u64>| {
-            let page = newest_due(&store, 70, before.map(TaskId), 3).expect("the store is read");
+            let page = newest_due(&store, MonotonicTime::from_nanos(70), before.map(TaskId), 3)
+                .expect("the store is read");
             page.into_iter().map(|id| id.0).collect::<BTreeSet<u64>>()
         };
         assert_eq!(page(None), BTreeSet::from([5, 6, 7]));

@@ -10,7 +10,7 @@ use crate::driver::commands::Ask;
 use crate::error::Error as Refused;
 use crate::model::error::Error;
 use crate::model::spec::{Access, ByteSize, Module};
-use crate::model::{Digest, Limit, TaskId, TaskSpec, TaskState, Timestamp, When};
+use crate::model::{Digest, Limit, TaskId, TaskSpec, TaskState, When};
 use crate::spec::Submitted as _;
 use crate::store::{Change, Insert, Verdict};
 use crate::stored::damaged::Stored;
@@ -265,7 +265,7 @@ impl Daemon {
         let ends = snapshot.ends(time.clone())?;
         let when = When {
             steady: ends.after.map(|after| time.now().saturating_add(after)),
-            wall: ends.at.map(Timestamp::from_nanos),
+            wall: ends.at,
         };
         let status = Status {
             submitted: now,

@@ -42,7 +42,7 @@ impl Daemon {
         // anything.
         let now = self.shared.time.now();
         if let Some(retain) = self.shared.options.retain {
-            let before = now.saturating_sub(u64::try_from(retain.as_nanos()).unwrap_or(u64::MAX));
+            let before = now.saturating_sub(retain);
             loop {
                 let store = self.shared.store.clone();
                 let over = blocking(move || Ok(store.finished(before, TASKS_AT_ONCE)?)).await?;
@@ -59,7 +59,7 @@ impl Daemon {
         }
         let (store, tenure) = (self.shared.store.clone(), self.tenure.clone());
         // A blob that was put within the last hour may be about to be referred to.
-        let before = now.saturating_sub(3_600_000_000_000);
+        let before = now.saturating_sub(Duration::from_secs(3600));
         let stamp = self.shared.time.stamp();
         let removed = blocking(move || {
             let lease = tenure.lease(&stamp)?;
@@ -91,7 +91,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let store = Sqlite::open(directory.path()).expect("a store");
         let now = Stamp {
-            now: 1,
+            now: crate::model::MonotonicTime::from_nanos(1),
             ahead: 0,
             realtime: Timestamp::from_nanos(1),
             machine: None,

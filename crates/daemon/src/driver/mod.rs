@@ -33,7 +33,7 @@ use crate::driver::commands::Command;
 use crate::driver::not_stored::NotStored;
 use crate::driver::queue::Queue;
 use crate::driver::state::DaemonState;
-use crate::model::{Event, TaskId, TaskState, When};
+use crate::model::{Event, MonotonicTime, TaskId, TaskState, When};
 use crate::store::{Due, Error as StoreError, TaskRow, Verdict};
 use crate::task::TaskHandle;
 use crate::throttled_log::{note_recovered, warn_throttled};
@@ -42,7 +42,7 @@ use crate::workers::messages::{WorkerJob, WorkerReport};
 use crate::workers::pool::{Pool, RELIEVE_AFTER};
 
 /// How far ahead the store's index is read.
-const HORIZON_NANOS: u64 = 20_000_000_000;
+const HORIZON: Duration = Duration::from_secs(20);
 
 /// How many entries of that index are read at once; more are read when half of them are left.
 const INDEX_ENTRIES_AT_ONCE: usize = 20_000;
@@ -63,8 +63,8 @@ const WEIGH_EVERY: Duration = Duration::from_millis(50);
 /// At most this many messages are handled before anything else is done.
 const MESSAGES_AT_ONCE: usize = 512;
 
-/// How long after a failure the store's index is read again, in nanoseconds.
-const INDEX_RETRY_NANOS: u64 = 1_000_000_000;
+/// How long after a failure the store's index is read again.
+const INDEX_RETRY: Duration = Duration::from_secs(1);
 
 /// Topic of the log: the index cannot be read.
 const READING_INDEX: &str = "due";
@@ -143,7 +143,7 @@ struct Live {
     loading: bool,
     memory: u64,
     /// When a socket that it waits for became ready, until it is loaded.
-    knocked: Option<u64>,
+    knocked: Option<MonotonicTime>,
     /// It has an instance, or is about to.
     loaded: bool,
     /// It waits in the store until there is memory for it.
@@ -184,7 +184,7 @@ pub(super) struct Driver {
     /// In the store they are due at once, so that the next daemon looks at them.
     watched: HashMap<TaskId, When>,
     /// Tasks of which a socket became ready, and when.
-    knocked: HashMap<TaskId, u64>,
+    knocked: HashMap<TaskId, MonotonicTime>,
     /// The last entry of the index that was read.
     cursor: Option<Due>,
     reading: bool,
@@ -193,7 +193,7 @@ pub(super) struct Driver {
     /// The store's due times are being shifted accordingly.
     shifting: bool,
     /// The index could not be read, and is not read again before this, by the steady clock.
-    read_again: u64,
+    read_again: MonotonicTime,
     storing: usize,
     /// How many tasks are loaded.
     loaded: usize,
@@ -229,7 +229,7 @@ impl Driver {
             reading: false,
             steps: 0,
             shifting: false,
-            read_again: 0,
+            read_again: MonotonicTime::ZERO,
             storing: 0,
             loaded: 0,
             weighed: Instant::now(),
@@ -297,7 +297,7 @@ impl Driver {
         if self.can_wake()
             && let Some(due) = self.queue.next_due()
         {
-            longest = longest.min(Duration::from_nanos(due.saturating_sub(now)));
+            longest = longest.min(due.saturating_duration_since(now));
         }
         longest
     }
@@ -336,7 +336,7 @@ impl Driver {
     /// Reads more of the store's index, where the queue does not reach far enough ahead.
     fn read_window(&mut self) {
         let now = self.shared.time.now();
-        let far = self.queue.horizon() > now + HORIZON_NANOS / 2;
+        let far = self.queue.horizon() > now.saturating_add(HORIZON / 2);
         let early = now < self.read_again;
         if self.reading
             || self.shifting
@@ -348,7 +348,7 @@ impl Driver {
             return;
         }
         self.reading = true;
-        let until = now + HORIZON_NANOS;
+        let until = now.saturating_add(HORIZON);
         self.queue.raise_horizon(until);
         let (shared, outbox, cursor) = (self.shared.clone(), self.outbox.clone(), self.cursor);
         let steps = self.steps;
@@ -382,9 +382,9 @@ impl Driver {
                 warn_throttled(READING_INDEX, &error, || {
                     format!("cannot read which tasks are due: {error}")
                 });
-                self.read_again = self.shared.time.now() + INDEX_RETRY_NANOS;
-                self.queue
-                    .lower_horizon(self.cursor.map_or(0, |cursor| cursor.at));
+                self.read_again = self.shared.time.now().saturating_add(INDEX_RETRY);
+                let known = self.cursor.map(|cursor| cursor.at);
+                self.queue.lower_horizon(known.unwrap_or_default());
             }
         }
     }

@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet, VecDeque};
 
-use crate::model::TaskId;
+use crate::model::{MonotonicTime, TaskId};
 use crate::store::Due;
 
 /// The tasks that are ready or soon due.
@@ -16,9 +16,9 @@ pub(crate) struct Queue {
     ready: VecDeque<TaskId>,
     soon: BinaryHeap<Reverse<Due>>,
     /// What `soon` holds, so that no entry is in it twice.
-    known: HashSet<(TaskId, u64)>,
+    known: HashSet<(TaskId, MonotonicTime)>,
     /// Every task of the store that is due up to here is in `soon` or has left it.
-    horizon: u64,
+    horizon: MonotonicTime,
 }
 
 impl Queue {
@@ -43,18 +43,18 @@ impl Queue {
     }
 
     /// Up to when every due task is known.
-    pub(crate) fn horizon(&self) -> u64 {
+    pub(crate) fn horizon(&self) -> MonotonicTime {
         self.horizon
     }
 
     /// Moves the horizon. That is done before the store is read, so that a task that falls asleep
     /// meanwhile is not missed.
-    pub(crate) fn raise_horizon(&mut self, horizon: u64) {
+    pub(crate) fn raise_horizon(&mut self, horizon: MonotonicTime) {
         self.horizon = self.horizon.max(horizon);
     }
 
     /// The store had more entries than fit: due tasks are known only up to here.
-    pub(crate) fn lower_horizon(&mut self, horizon: u64) {
+    pub(crate) fn lower_horizon(&mut self, horizon: MonotonicTime) {
         self.horizon = self.horizon.min(horizon);
     }
 
@@ -62,7 +62,7 @@ impl Queue {
     pub(crate) fn forget_dues(&mut self) {
         self.soon.clear();
         self.known.clear();
-        self.horizon = 0;
+        self.horizon = MonotonicTime::ZERO;
     }
 
     /// Notes when a task is due. Beyond the horizon the store's index has it.
@@ -80,12 +80,12 @@ impl Queue {
     }
 
     /// When the next task is due, if that is known.
-    pub(crate) fn next_due(&self) -> Option<u64> {
+    pub(crate) fn next_due(&self) -> Option<MonotonicTime> {
         self.soon.peek().map(|Reverse(due)| due.at)
     }
 
     /// The next task that is due at `now`.
-    pub(crate) fn wake(&mut self, now: u64) -> Option<Due> {
+    pub(crate) fn wake(&mut self, now: MonotonicTime) -> Option<Due> {
         if self.next_due()? > now {
             return None;
         }
@@ -102,7 +102,8 @@ mod tests {
     use super::*;
 
     fn due(at: u64, id: u64) -> Due {
-        Due { at, id: TaskId(id) }
+        let (at, id) = (MonotonicTime::from_nanos(at), TaskId(id));
+        Due { at, id }
     }
 
     #[test]
@@ -124,7 +125,7 @@ mod tests {
             steps in proptest::collection::vec(0u64..1000, 0..20),
         ) {
             let mut queue = Queue::default();
-            queue.raise_horizon(horizon);
+            queue.raise_horizon(MonotonicTime::from_nanos(horizon));
             for (at, id) in &sleepers {
                 queue.schedule(due(*at, *id));
                 // What is said twice, by the store and by the task itself, is known once.
@@ -135,8 +136,8 @@ mod tests {
             steps.push(u64::MAX);
             let mut woken = Vec::new();
             for now in steps {
-                while let Some(due) = queue.wake(now) {
-                    prop_assert!(due.at <= now);
+                while let Some(due) = queue.wake(MonotonicTime::from_nanos(now)) {
+                    prop_assert!(due.at <= MonotonicTime::from_nanos(now));
                     woken.push(due);
                 }
             }

@@ -6,7 +6,7 @@ use crate::driver::not_stored::NotStored;
 use crate::driver::storing::WakeUp;
 use crate::driver::{Driver, Message, Want};
 use crate::error::Error as Refused;
-use crate::model::{Event, TaskId, TaskState, Timestamp, When};
+use crate::model::{Event, TaskId, TaskState, When};
 use crate::throttled_log::warn_throttled;
 use crate::workers::guest::LoadedTask;
 use crate::workers::messages::{WorkerJob, WorkerReport};
@@ -103,14 +103,14 @@ impl Driver {
             self.step(id, Event::Park);
         }
         let wait = guest.task.wait();
-        let wakes = guest.task.wakes_at().map(Timestamp::from_nanos);
+        let wakes = guest.task.wakes_at();
         self.shared.set_wait(id, wait, wakes);
         let watchable = guest.task.is_watchable();
         let patience = self.shared.options.hibernate_after;
         // A guest that could not be frozen is tried again.
         let now = self.shared.time.now();
         let trouble = self.shared.retries.of(id);
-        let again = trouble.map(|trouble| trouble.next.saturating_sub(now));
+        let again = trouble.map(|trouble| trouble.next.saturating_duration_since(now));
         let outbox = self.outbox.clone();
         tokio::spawn(async move {
             let mut guest = guest;
@@ -118,7 +118,7 @@ impl Driver {
             // A guest whose sockets are silent need not be in memory.
             let idle = async {
                 match (again, watchable) {
-                    (Some(left), _) => tokio::time::sleep(Duration::from_nanos(left)).await,
+                    (Some(left), _) => tokio::time::sleep(left).await,
                     (None, true) => tokio::time::sleep(patience).await,
                     (None, false) => std::future::pending().await,
                 }

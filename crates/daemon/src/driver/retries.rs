@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::model::TaskId;
+use crate::model::{MonotonicTime, TaskId};
 use crate::time::backoff::Backoff;
 
 /// How long after a failure a task is tried again.
@@ -17,12 +17,12 @@ const RETRY: Backoff = Backoff {
 /// Why a task cannot go on, or cannot be frozen, for now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Retry {
-    /// Since when, by the steady clock, in nanoseconds.
-    pub(crate) since: u64,
+    /// Since when, by the steady clock.
+    pub(crate) since: MonotonicTime,
     /// How often it was tried.
     pub(crate) tries: u32,
-    /// When it is tried again, by the steady clock, in nanoseconds.
-    pub(crate) next: u64,
+    /// When it is tried again, by the steady clock.
+    pub(crate) next: MonotonicTime,
     /// What was wrong, the last time.
     pub(crate) error: String,
 }
@@ -37,7 +37,7 @@ impl Retries {
     }
 
     /// A try has failed; returns when the next one is to be made.
-    pub(crate) fn failed(&self, id: TaskId, now: u64, error: &str) -> u64 {
+    pub(crate) fn failed(&self, id: TaskId, now: MonotonicTime, error: &str) -> MonotonicTime {
         let mut all = self.all();
         let trouble = all.entry(id).or_insert_with(|| Retry {
             since: now,
@@ -45,7 +45,7 @@ impl Retries {
             next: now,
             error: String::new(),
         });
-        trouble.next = now.saturating_add(RETRY.after(trouble.tries).as_nanos() as u64);
+        trouble.next = now.saturating_add(RETRY.after(trouble.tries));
         trouble.tries = trouble.tries.saturating_add(1);
         trouble.error = error.into();
         trouble.next
@@ -73,11 +73,12 @@ mod tests {
     fn tries_come_ever_more_seldom_and_remember_since_when() {
         let retries = Retries::default();
         let id = TaskId(7);
-        let mut now = 1_000_000_000;
+        let begun = MonotonicTime::from_nanos(1_000_000_000);
+        let mut now = begun;
         let mut waits = Vec::new();
         for _ in 0..10 {
             let next = retries.failed(id, now, "short");
-            waits.push((next - now) / 1_000_000);
+            waits.push(next.saturating_duration_since(now).as_millis());
             now = next;
         }
         let expected = [
@@ -86,7 +87,7 @@ mod tests {
         assert_eq!(waits, expected);
         retries.failed(id, now, "other");
         let trouble = retries.of(id).expect("it is in trouble");
-        assert_eq!((trouble.since, trouble.tries), (1_000_000_000, 11));
+        assert_eq!((trouble.since, trouble.tries), (begun, 11));
         assert_eq!(trouble.error, "other");
         retries.over(id);
         assert_eq!(retries.of(id), None);

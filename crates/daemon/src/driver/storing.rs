@@ -3,7 +3,7 @@
 use crate::driver::commands::{Ask, Command};
 use crate::driver::planned::PlannedChange;
 use crate::driver::{Answered, Driver, Message, Want};
-use crate::model::{Event, TaskId, TaskState, When};
+use crate::model::{Event, MonotonicTime, TaskId, TaskState, When};
 use crate::moving::step::{MoveStep, TaskMove};
 use crate::store::{Change, Due, Error as StoreError, Update, Verdict};
 use crate::throttled_log::warn_throttled;
@@ -18,7 +18,7 @@ pub(super) enum WakeUp {
     /// own timeout ends.
     Due(When),
     /// At this time of the steady clock and not before, whatever its sockets do.
-    NotBefore(u64),
+    NotBefore(MonotonicTime),
 }
 
 impl Driver {

@@ -9,7 +9,7 @@ use crate::driver::commands::Ask;
 use crate::error::Error as Refused;
 use crate::model::TaskSpec;
 use crate::model::error::Error;
-use crate::model::{Digest, Limit, MoveId, Setting, TaskId, TaskState, When};
+use crate::model::{Digest, Limit, MonotonicTime, MoveId, Setting, TaskId, TaskState, When};
 use crate::moving::details::MoveDetails;
 use crate::moving::offer::{MoveInquiry, OfferedPiece, OfferedSnapshot, TaskOffer};
 use crate::moving::step::{MoveStep, TaskMove};
@@ -180,7 +180,8 @@ impl Daemon {
             let (given, mut status) = damaged::read(&row)?;
             // The target has another steady clock, so that the time travels as one of the wall
             // clock.
-            status.wakes = status.wakes.map(|at| shared.time.to_wall(at).as_nanos());
+            let on_wall = |at| MonotonicTime::beginning_as(shared.time.to_wall(at));
+            status.wakes = status.wakes.map(on_wall);
             let wanted = given.network.proxy_streams == Some(true);
             Ok(TaskOffer {
                 move_id,

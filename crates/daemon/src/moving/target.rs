@@ -14,7 +14,7 @@ use crate::error::Error as Refused;
 use crate::model::TaskSpec;
 use crate::model::error::Error;
 use crate::model::spec::{Mount, Reach};
-use crate::model::{Digest, MoveId, TaskId, TaskState, When};
+use crate::model::{Digest, MonotonicTime, MoveId, TaskId, TaskState, When};
 use crate::model::{Limit, Limits, Timestamp};
 use crate::moving::details::MoveDetails;
 use crate::moving::offer::{MoveInquiry, OfferedPiece, TaskOffer};
@@ -237,8 +237,8 @@ impl Daemon {
         status.came_from = Some(offer.origin);
         status.moved_to = None;
         // The time has travelled as one of the wall clock.
-        let steady = |at| shared.time.to_steady(Timestamp::from_nanos(at));
-        status.wakes = status.wakes.map(steady);
+        let on_wall = |at: MonotonicTime| Timestamp::from_nanos(at.as_nanos());
+        status.wakes = status.wakes.map(|at| shared.time.to_steady(on_wall(at)));
         let frozen = offer.snapshot.map(|snapshot| StoredSnapshot {
             base: snapshot.base,
             bytes: snapshot.bytes,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::model::{TaskId, Timestamp, When};
+use crate::model::{MonotonicTime, TaskId, Timestamp, When};
 use crate::sockets::TaskSockets;
 use crate::task::{Asleep, HeldSocket, Role, Watch};
 
@@ -20,7 +20,7 @@ struct TaskSocketsV1 {
     /// Keys and roles of the sockets; `None` where the task does not sleep.
     sockets: Option<Vec<(u64, Role)>>,
     watches: Vec<Watch>,
-    wakes: Option<u64>,
+    wakes: Option<MonotonicTime>,
     /// The same by the wall clock.
     wall: Option<Timestamp>,
 }
@@ -112,14 +112,17 @@ mod tests {
                     interest: Interest::Read,
                 }],
             }),
-            ends: When::steady(5),
+            ends: When::steady(MonotonicTime::from_nanos(5)),
         };
         let (data, descriptors) = kept.into_parts().expect("it can be written");
         let own = |fd: &Arc<OwnedFd>| fd.try_clone().expect("a descriptor");
         let descriptors: Vec<OwnedFd> = descriptors.iter().map(own).collect();
         assert!(TaskSockets::from_parts(&data, Vec::new()).is_err());
         let back = TaskSockets::from_parts(&data, descriptors).expect("it can be read");
-        assert_eq!((back.id, back.ends), (TaskId(7), When::steady(5)));
+        assert_eq!(
+            (back.id, back.ends),
+            (TaskId(7), When::steady(MonotonicTime::from_nanos(5)))
+        );
         assert_eq!(back.listeners[0].0, "127.0.0.1:80");
         let asleep = back.asleep.expect("it sleeps");
         assert_eq!(

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fields::numbered_fields;
 use super::history::History;
-use crate::model::{MoveId, Timestamp, Wait, When};
+use crate::model::{MonotonicTime, MoveId, Timestamp, Wait, When};
 
 /// What is known of a task, beside its state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,8 +15,8 @@ pub struct Status {
     pub changed: Timestamp,
     /// What it waits for, if it has run.
     pub wait: Option<Wait>,
-    /// When that ends, or when it is to start, by the daemon's steady clock, in nanoseconds.
-    pub wakes: Option<u64>,
+    /// When that ends, or when it is to start, by the daemon's steady clock.
+    pub wakes: Option<MonotonicTime>,
     /// How often it was started.
     pub runs: u64,
     /// How often it was put to sleep.
@@ -57,7 +57,7 @@ impl Status {
     }
 
     /// The same, or now.
-    pub(crate) fn when_or(&self, now: u64) -> When {
+    pub(crate) fn when_or(&self, now: MonotonicTime) -> When {
         let when = self.when();
         match when.is_never() {
             true => When::steady(now),
@@ -66,7 +66,7 @@ impl Status {
     }
 
     /// One that never ran is to start when it would have.
-    pub(crate) fn keep_due(&mut self, due: Option<u64>) {
+    pub(crate) fn keep_due(&mut self, due: Option<MonotonicTime>) {
         if self.when().is_never() {
             self.wakes = due;
         }
@@ -119,11 +119,12 @@ pub struct MovedTo {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ClockId, Deadline};
+    use crate::model::Deadline;
     use crate::stored::encoding::{from_bytes, to_bytes};
     use crate::stored::history::Run;
 
     const NOW: u64 = 1_800_000_000_000_000_000;
+    const HOUR: u64 = 3_600_000_000_000;
 
     fn at(nanoseconds: u64) -> Timestamp {
         Timestamp::from_nanos(nanoseconds)
@@ -135,13 +136,10 @@ mod tests {
             submitted: at(NOW),
             changed: at(NOW + 1),
             wait: Some(Wait::Poll {
-                deadline: Some(Deadline {
-                    clock: ClockId::Monotonic,
-                    at: 3_600_000_000_000,
-                }),
+                deadline: Some(Deadline::Monotonic(MonotonicTime::from_nanos(HOUR))),
                 fds: Vec::new(),
             }),
-            wakes: Some(NOW + 3_600_000_000_000),
+            wakes: Some(MonotonicTime::from_nanos(NOW + HOUR)),
             runs: 1,
             sleeps: 2,
             ..Status::default()

@@ -10,17 +10,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::model::clock::{Clock, Mark, Marks, Steady, passed_since};
-use crate::model::{Timestamp, When};
+use crate::model::{MonotonicTime, Timestamp, When};
 use crate::store::Stamp;
 
-/// A difference of fewer nanoseconds is no step: two clocks that are read one after the other
-/// differ by as much.
-const SMALLEST_STEP_NANOS: u64 = 20_000_000;
+/// A smaller difference is no step: two clocks that are read one after the other differ by as much.
+const SMALLEST_STEP: Duration = Duration::from_millis(20);
 
-/// For this many nanoseconds after a step, what was computed before it may still be stored.
-const UNSETTLED_FOR_NANOS: u64 = 60_000_000_000;
+/// For so long after a step, what was computed before it may still be stored.
+const UNSETTLED_FOR: Duration = Duration::from_secs(60);
 
 /// Both clocks.
 #[derive(Debug)]
@@ -28,8 +28,9 @@ pub(crate) struct Time {
     steady: Steady,
     /// The number of the store whose clock it is.
     store: u64,
+    /// In nanoseconds.
     ahead: AtomicI64,
-    /// When the wall clock was last set, by the steady clock; `u64::MAX` if never.
+    /// When the wall clock was last set, in nanoseconds of the steady clock; `u64::MAX` if never.
     stepped: AtomicU64,
 }
 
@@ -37,13 +38,13 @@ impl Time {
     /// Goes on from what was last stored. A new store's steady clock begins as the wall clock.
     pub(crate) fn new(clock: Arc<dyn Clock>, store: u64, last: Option<Stamp>) -> Self {
         let (now, ahead) = match last {
-            None => (clock.realtime(), 0),
+            None => (MonotonicTime::beginning_as(clock.realtime()), 0),
             Some(last) => {
                 let then = Marks {
                     store: None,
                     machine: last.machine,
                 };
-                let off = passed_since(last.realtime.as_nanos(), then, &*clock);
+                let off = passed_since(last.realtime, then, &*clock);
                 (last.now.saturating_add(off), last.ahead)
             }
         };
@@ -60,8 +61,8 @@ impl Time {
         self.steady.clock()
     }
 
-    /// The steady clock, in nanoseconds.
-    pub(crate) fn now(&self) -> u64 {
+    /// The steady clock.
+    pub(crate) fn now(&self) -> MonotonicTime {
         self.steady.now()
     }
 
@@ -77,18 +78,18 @@ impl Time {
     }
 
     /// The time of the wall clock at a time of the steady one.
-    pub(crate) fn to_wall(&self, steady: u64) -> Timestamp {
-        Timestamp::from_nanos(steady.saturating_add_signed(self.ahead()))
+    pub(crate) fn to_wall(&self, steady: MonotonicTime) -> Timestamp {
+        Timestamp::from_nanos(steady.as_nanos().saturating_add_signed(self.ahead()))
     }
 
     /// The time of the steady clock at a time of the wall clock.
-    pub(crate) fn to_steady(&self, wall: Timestamp) -> u64 {
-        wall.as_nanos()
-            .saturating_add_signed(self.ahead().saturating_neg())
+    pub(crate) fn to_steady(&self, wall: Timestamp) -> MonotonicTime {
+        let wall = wall.as_nanos();
+        MonotonicTime::from_nanos(wall.saturating_add_signed(self.ahead().saturating_neg()))
     }
 
     /// When something is due, by the steady clock.
-    pub(crate) fn due(&self, when: When) -> Option<u64> {
+    pub(crate) fn due(&self, when: When) -> Option<MonotonicTime> {
         when.at(self.ahead())
     }
 
@@ -97,7 +98,7 @@ impl Time {
         Stamp {
             now: self.now(),
             ahead: self.ahead(),
-            realtime: Timestamp::from_nanos(self.clock().realtime()),
+            realtime: self.clock().realtime(),
             machine: self.clock().marks().machine,
         }
     }
@@ -106,34 +107,36 @@ impl Time {
     /// From then on the new time counts.
     pub(crate) fn look(&self) -> Option<i64> {
         let (wall, now) = self.both();
-        let ahead = i64::try_from(i128::from(wall) - i128::from(now)).unwrap_or(i64::MAX);
+        let ahead = i64::try_from(i128::from(wall.as_nanos()) - i128::from(now.as_nanos()))
+            .unwrap_or(i64::MAX);
         let by = ahead.saturating_sub(self.ahead());
-        if by.unsigned_abs() < SMALLEST_STEP_NANOS {
+        if Duration::from_nanos(by.unsigned_abs()) < SMALLEST_STEP {
             return None;
         }
         self.ahead.store(ahead, Ordering::Relaxed);
-        self.stepped.store(now, Ordering::Relaxed);
+        self.stepped.store(now.as_nanos(), Ordering::Relaxed);
         Some(by)
     }
 
     /// Whether what is being stored may have been computed before the wall clock was set.
     pub(crate) fn is_unsettled(&self) -> bool {
         let stepped = self.stepped.load(Ordering::Relaxed);
-        stepped != u64::MAX && self.now().saturating_sub(stepped) < UNSETTLED_FOR_NANOS
+        let since = MonotonicTime::from_nanos(stepped);
+        stepped != u64::MAX && self.now().saturating_duration_since(since) < UNSETTLED_FOR
     }
 
     /// Both clocks at one moment. A thread may be held up between the two reads, so that the
     /// closest pair of a few counts.
-    fn both(&self) -> (u64, u64) {
-        let mut best = (0, 0, u64::MAX);
+    fn both(&self) -> (Timestamp, MonotonicTime) {
+        let mut best = (Timestamp::EPOCH, MonotonicTime::ZERO, Duration::MAX);
         for _ in 0..5 {
             let before = self.now();
             let wall = self.clock().realtime();
-            let took = self.now() - before;
+            let took = self.now().saturating_duration_since(before);
             if took < best.2 {
-                best = (wall, before + took / 2, took);
+                best = (wall, before.saturating_add(took / 2), took);
             }
-            if took < SMALLEST_STEP_NANOS / 20 {
+            if took < SMALLEST_STEP / 20 {
                 break;
             }
         }
@@ -144,11 +147,11 @@ impl Time {
 /// The clocks that tasks are given: those of the system, with the steady clock's mark, by which a
 /// task knows how long it slept.
 impl Clock for Time {
-    fn realtime(&self) -> u64 {
+    fn realtime(&self) -> Timestamp {
         self.clock().realtime()
     }
 
-    fn monotonic(&self) -> u64 {
+    fn monotonic(&self) -> MonotonicTime {
         self.clock().monotonic()
     }
 
@@ -166,62 +169,66 @@ mod tests {
     use super::*;
     use crate::model::clock::SimClock;
 
-    const SECOND: u64 = 1_000_000_000;
-    const HOUR: u64 = 3600 * SECOND;
-    const NOON: u64 = 1_800_000_000 * SECOND;
+    const SECOND: Duration = Duration::from_secs(1);
+    const HOUR: Duration = Duration::from_secs(3600);
+    const DECADE: Duration = Duration::from_secs(87_600 * 3600);
+    const NOON: Timestamp = Timestamp::from_nanos(1_800_000_000 * 1_000_000_000);
+    const BEGUN: MonotonicTime = MonotonicTime::beginning_as(NOON);
+
+    fn two_hours_back() -> Timestamp {
+        NOON.checked_sub(2 * HOUR).expect("after 1970")
+    }
 
     #[test]
     fn what_sleeps_is_not_moved_when_the_wall_clock_is_set() {
         let clock = Arc::new(SimClock::at(NOON));
         let time = Time::new(clock.clone(), 1, None);
-        let sleep = When::steady(time.now() + 5 * SECOND);
-        let appointment = When::wall(Timestamp::from_nanos(NOON + HOUR));
-        assert_eq!(
-            (time.look(), time.wall()),
-            (None, Timestamp::from_nanos(NOON))
-        );
-        for set_to in [NOON - 2 * HOUR, NOON + 87_600 * HOUR, NOON] {
+        let later = BEGUN.saturating_add(5 * SECOND);
+        let (sleep, noon) = (When::steady(later), NOON.saturating_add(HOUR));
+        let appointment = When::wall(noon);
+        assert_eq!((time.now(), time.look(), time.wall()), (BEGUN, None, NOON));
+        for set_to in [two_hours_back(), NOON.saturating_add(DECADE), NOON] {
             clock.set_realtime(set_to);
             assert!(time.look().is_some());
             assert_eq!(time.look(), None, "it is told once");
-            assert_eq!(
-                (time.now(), time.wall()),
-                (NOON, Timestamp::from_nanos(set_to))
-            );
-            assert_eq!(time.due(sleep), Some(NOON + 5 * SECOND));
-            let left = (NOON + HOUR).saturating_sub(set_to);
+            assert_eq!((time.now(), time.wall()), (BEGUN, set_to));
+            assert_eq!(time.due(sleep), Some(later));
+            let left = noon.saturating_duration_since(set_to);
             let due = time.due(appointment).expect("it has a time");
-            assert_eq!(due.saturating_sub(time.now()), left);
+            assert_eq!(due.saturating_duration_since(time.now()), left);
         }
         assert!(time.is_unsettled());
-        clock.advance(2 * UNSETTLED_FOR_NANOS);
+        clock.advance(2 * UNSETTLED_FOR);
         assert!(!time.is_unsettled());
         // A correction that is too small to matter.
-        clock.set_realtime(clock.realtime() + SMALLEST_STEP_NANOS / 2);
+        clock.set_realtime(clock.realtime().saturating_add(SMALLEST_STEP / 2));
         assert_eq!(time.look(), None);
     }
 
     #[test]
     fn it_goes_on_over_a_restart_whatever_became_of_the_wall_clock() {
         let clock = Arc::new(SimClock::booted(NOON, 1));
+        let begun = clock.monotonic();
         let time = Time::new(clock.clone(), 1, None);
         clock.advance(SECOND);
         let stamp = time.stamp();
         // The daemon is down while the clock is set back, then ahead.
-        for set_to in [NOON - 2 * HOUR, NOON + 87_600 * HOUR] {
+        for set_to in [two_hours_back(), NOON.saturating_add(DECADE)] {
             clock.advance(SECOND);
             clock.set_realtime(set_to);
             let later = Time::new(clock.clone(), 1, Some(stamp));
-            assert_eq!(later.now(), NOON + clock.monotonic());
+            let passed = clock.monotonic().saturating_duration_since(begun);
+            assert_eq!(later.now(), BEGUN.saturating_add(passed));
             assert!(later.look().is_some());
-            assert_eq!(later.wall(), Timestamp::from_nanos(set_to));
+            assert_eq!(later.wall(), set_to);
         }
         // After the machine was off for a minute, as far as its clock tells.
-        let anew = Arc::new(SimClock::booted(stamp.realtime.as_nanos() + 60 * SECOND, 2));
-        let later = Time::new(anew, 1, Some(stamp));
-        assert_eq!((later.now(), later.look()), (stamp.now + 60 * SECOND, None));
+        let anew = SimClock::booted(stamp.realtime.saturating_add(60 * SECOND), 2);
+        let later = Time::new(Arc::new(anew), 1, Some(stamp));
+        let now = stamp.now.saturating_add(60 * SECOND);
+        assert_eq!((later.now(), later.look()), (now, None));
         // One whose clock came up in the past has at least not lost what had passed before.
-        let anew = Arc::new(SimClock::booted(SECOND, 3));
-        assert_eq!(Time::new(anew, 1, Some(stamp)).now(), stamp.now);
+        let anew = SimClock::booted(Timestamp::EPOCH.saturating_add(SECOND), 3);
+        assert_eq!(Time::new(Arc::new(anew), 1, Some(stamp)).now(), stamp.now);
     }
 }

@@ -10,8 +10,8 @@ const WAIT: Backoff = Backoff {
     longest: Duration::from_secs(300),
 };
 
-/// After a run that lasted this long, in nanoseconds, the next restart waits as the first one.
-pub(crate) const SETTLED_RUN_NANOS: u64 = 600_000_000_000;
+/// After a run that lasted so long, the next restart waits as the first one.
+pub(crate) const SETTLED_RUN: Duration = Duration::from_secs(600);
 
 /// How long the restart after this many in a row waits.
 pub(crate) fn wait(restarts: u32) -> Duration {

@@ -1,6 +1,6 @@
 //! What a worker is asked for, and what it answers.
 
-use crate::model::{TaskId, TaskState};
+use crate::model::{MonotonicTime, TaskId, TaskState};
 use crate::store::Update;
 use crate::task::TaskHandle;
 use crate::workers::guest::LoadedTask;
@@ -9,11 +9,11 @@ use crate::workers::output::Tail;
 /// What a worker is to do.
 pub(crate) enum WorkerJob {
     /// Load a task from the store and run it, if it is due or one of its sockets became ready:
-    /// `knocked` says when, by the steady clock, in nanoseconds.
+    /// `knocked` says when, by the steady clock.
     Load {
         id: TaskId,
         handle: TaskHandle,
-        knocked: Option<u64>,
+        knocked: Option<MonotonicTime>,
     },
     /// Run a task that is in memory.
     Step(Box<LoadedTask>),
@@ -42,7 +42,10 @@ impl WorkerJob {
 /// What a worker has done.
 pub(crate) enum WorkerReport {
     /// The task is not due, or was removed.
-    Stale { id: TaskId, due: Option<u64> },
+    Stale {
+        id: TaskId,
+        due: Option<MonotonicTime>,
+    },
     /// The guest is in memory now.
     Started { id: TaskId, tail: Tail },
     /// The guest waits, shortly or for an unknown time.

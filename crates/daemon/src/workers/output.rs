@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use tokio::sync::broadcast;
 
+use crate::model::TaskId;
 use crate::model::clock::Clock;
-use crate::model::{TaskId, Timestamp};
 use crate::store::{OutputPiece, Stream};
 use crate::task::{Output, Sink};
 
@@ -154,7 +154,7 @@ struct OneStream {
 
 impl Sink for OneStream {
     fn write(&self, written: &[IoSlice<'_>]) {
-        let time = Timestamp::from_nanos(self.shared.clock.realtime());
+        let time = self.shared.clock.realtime();
         let bytes: Vec<u8> = written
             .iter()
             .flat_map(|piece| piece.iter().copied())
@@ -204,10 +204,11 @@ impl Sink for OneStream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Timestamp;
     use crate::model::clock::SimClock;
 
     fn tail(limit: u64) -> (Tail, Arc<SimClock>) {
-        let clock = Arc::new(SimClock::at(1));
+        let clock = Arc::new(SimClock::at(Timestamp::from_nanos(1)));
         let tail = Tail::new(TaskId(1), limit, clock.clone(), broadcast::channel(1).0);
         (tail, clock)
     }
@@ -227,7 +228,7 @@ mod tests {
         write(&out, "b");
         write(&err, "c");
         write(&out, "d");
-        clock.advance(2 * JOINED_WITHIN.as_nanos() as u64);
+        clock.advance(2 * JOINED_WITHIN);
         write(&out, "e");
         let texts: Vec<_> = tail.take(4).into_iter().map(|piece| piece.bytes).collect();
         assert_eq!(texts, [&b"ab"[..], b"c", b"d", b"e"]);

@@ -18,7 +18,7 @@ use crate::daemon::options::Options;
 use crate::memory::MemoryBudget;
 use crate::metrics::Metrics;
 use crate::model::error::{Error, ErrorKind};
-use crate::model::{TaskId, TaskSpec, TaskState, Timestamp, Wait, When};
+use crate::model::{MonotonicTime, TaskId, TaskSpec, TaskState, Wait, When};
 use crate::sockets::Sockets;
 use crate::store::{OutputPiece, SnapshotChange, Store, TaskRow, Update};
 use crate::stored::damaged;
@@ -28,7 +28,7 @@ use crate::stored::status::Status;
 use crate::task::{ModuleRef, Step, Task, TaskHandle, Watched, reactor};
 use crate::throttled_log::warn_throttled;
 use crate::time::clocks::Time;
-use crate::time::restart::{self, SETTLED_RUN_NANOS};
+use crate::time::restart::{self, SETTLED_RUN};
 use crate::time::schedule;
 use crate::workers::crash_marks::CrashMarks;
 use crate::workers::guest::{LoadedTask, NotRevived};
@@ -41,9 +41,8 @@ const READING_ROWS: &str = "damaged";
 /// How long a guest may run while others are ready.
 const TIME_SLICE: Duration = Duration::from_millis(10);
 
-/// A stored task that waits neither for a time nor for a socket is looked at again after this long,
-/// in nanoseconds.
-const UNWATCHED_POLL_NANOS: u64 = 1_000_000_000;
+/// A stored task that waits neither for a time nor for a socket is looked at again after so long.
+const UNWATCHED_POLL: Duration = Duration::from_secs(1);
 
 /// The memory for making a snapshot is not counted if it has at most this many bytes of pages.
 const LARGEST_UNCOUNTED_BYTES: usize = 1 << 20;
@@ -120,8 +119,8 @@ impl Worker {
     }
 
     /// When the task's limit of time is reached, by the steady clock.
-    fn limit_of_time(&self, task: &Task) -> Option<u64> {
-        let left = u64::try_from(task.time_left()?.as_nanos()).ok()?;
+    fn limit_of_time(&self, task: &Task) -> Option<MonotonicTime> {
+        let left = task.time_left()?;
         Some(self.time.now().saturating_add(left))
     }
 
@@ -138,7 +137,7 @@ impl Worker {
         &self,
         id: TaskId,
         handle: TaskHandle,
-        knocked: Option<u64>,
+        knocked: Option<MonotonicTime>,
     ) -> Result<WorkerReport, Error> {
         let started = Instant::now();
         let now = self.time.now();
@@ -189,9 +188,9 @@ impl Worker {
             tail: tail.clone(),
         });
         self.metrics.resume.observe(started.elapsed().as_secs_f64());
-        let late = self.time.now().saturating_sub(due);
+        let late = self.time.now().saturating_duration_since(due);
         if base.is_some() || row.snapshot_bytes > 0 {
-            self.metrics.wake_latency.observe(late as f64 * 1e-9);
+            self.metrics.wake_latency.observe(late.as_secs_f64());
             self.metrics.wakes.inc();
         }
         let guest = Box::new(LoadedTask {
@@ -344,7 +343,7 @@ impl Worker {
         guest.status.changed = self.time.wall();
         guest.status.wait = Some(snapshot.meta.wait);
         guest.status.wakes = ends.after.map(|after| now.saturating_add(after));
-        guest.status.wall = ends.at.map(Timestamp::from_nanos);
+        guest.status.wall = ends.at;
         guest.status.sleeps += 1;
         // The task continues when it is given a higher limit.
         let reached = guest.task.reached();
@@ -367,7 +366,7 @@ impl Worker {
             // Nothing watches the sockets while no daemon runs, so that the next daemon looks at
             // the task at once.
             (Some(Wait::Poll { .. }), _) if guest.status.watched > 0 => When::steady(now),
-            (Some(Wait::Poll { .. }), _) => When::steady(now.saturating_add(UNWATCHED_POLL_NANOS)),
+            (Some(Wait::Poll { .. }), _) => When::steady(now.saturating_add(UNWATCHED_POLL)),
             _ => When::steady(now),
         };
         let limit = self.limit_of_time(&guest.task);
@@ -399,7 +398,7 @@ impl Worker {
         let wall = self.time.wall();
         guest.status.history.add(Run {
             number: guest.status.runs,
-            started: wall.checked_sub(Duration::from_nanos(guest.task.age())),
+            started: wall.checked_sub(guest.task.age()),
             ended: wall,
             exit_code: guest.status.exit_code,
             error: guest.status.error.clone(),
@@ -414,10 +413,10 @@ impl Worker {
         guest.status.wall = next;
         guest.status.wakes = match policy.applies(failed) && !killed {
             true => {
-                if guest.task.age() > SETTLED_RUN_NANOS {
+                if guest.task.age() > SETTLED_RUN {
                     guest.status.restarts = 0;
                 }
-                let wait = restart::wait(guest.status.restarts).as_nanos() as u64;
+                let wait = restart::wait(guest.status.restarts);
                 guest.status.restarts = guest.status.restarts.saturating_add(1);
                 Some(now.saturating_add(wait))
             }

@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::units::{parse_bytes, parse_time, show_bytes, show_time};
+use super::units::{parse_bytes, parse_span, show_bytes, show_time};
 
 /// What a limit's value is a number of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +113,7 @@ impl Limit {
         match self.unit() {
             Unit::Bytes => show_bytes(value),
             Unit::Count => value.to_string(),
-            Unit::Time => show_time(value),
+            Unit::Time => show_time(Duration::from_nanos(value)),
         }
     }
 
@@ -124,7 +125,7 @@ impl Limit {
         match self.unit() {
             Unit::Bytes => parse_bytes(text),
             Unit::Count => text.trim().replace('_', "").parse().ok(),
-            Unit::Time => parse_time(text),
+            Unit::Time => u64::try_from(parse_span(text)?.as_nanos()).ok(),
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::spec::as_text;
 
@@ -18,8 +19,8 @@ use limit::NONE;
 pub use limit::{Limit, Unit};
 pub use setting::Setting;
 use units::show_time;
-pub use units::{duration, parse_bytes, parse_time};
 pub(crate) use units::{exact_time, show_bytes};
+pub use units::{parse_bytes, parse_span};
 pub use used::Used;
 
 /// What is different in a daemon, where nobody watches.
@@ -68,7 +69,7 @@ impl fmt::Display for OnLimit {
 pub struct Limits {
     /// By the place in [`Limit::ALL`].
     values: [u64; Limit::ALL.len()],
-    periods: [Option<u64>; Limit::ALL.len()],
+    periods: [Option<Duration>; Limit::ALL.len()],
     /// What becomes of a task that reaches one. `None`: one with a period pauses it, since it may go on in the
     /// next; any other ends it.
     pub on_limit: Option<OnLimit>,
@@ -113,8 +114,8 @@ impl Limits {
         Some(self.value(limit)).filter(|value| *value != NONE)
     }
 
-    /// The period for which the value of a limit is, in nanoseconds.
-    pub fn period(&self, limit: Limit) -> Option<u64> {
+    /// The period for which the value of a limit is.
+    pub fn period(&self, limit: Limit) -> Option<Duration> {
         self.periods.get(limit as usize).copied().flatten()
     }
 

@@ -2,9 +2,13 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use super::limit::{Limit, NONE, Unit};
-use super::units::{exact_time, parse_time};
+use super::units::{exact_time, parse_span};
+
+/// No period of a limit is shorter.
+const SHORTEST_PERIOD: Duration = Duration::from_secs(1);
 
 /// A limit with a value, as `NAME=VALUE` or `NAME=VALUE/PERIOD`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,8 +17,8 @@ pub struct Setting {
     pub limit: Limit,
     /// Its value in the unit of the limit; `u64::MAX` is none.
     pub value: u64,
-    /// The value is for each period of this many nanoseconds, counted from the task's start.
-    pub period: Option<u64>,
+    /// The value is for each period of this length, counted from the task's start.
+    pub period: Option<Duration>,
 }
 
 impl FromStr for Setting {
@@ -87,7 +91,7 @@ impl Setting {
     /// Its value in words, with the period, from which it is read back.
     pub fn shown(&self) -> String {
         let value = match self.limit.unit() {
-            Unit::Time if !self.is_none() => exact_time(self.value),
+            Unit::Time if !self.is_none() => exact_time(Duration::from_nanos(self.value)),
             _ => self.limit.show(self.value),
         };
         match self.period {
@@ -98,17 +102,17 @@ impl Setting {
 }
 
 /// A period: `d`, `12h`.
-fn read_period(text: &str) -> Option<u64> {
+fn read_period(text: &str) -> Option<Duration> {
     let text = text.trim();
     let bare = text.chars().all(char::is_alphabetic);
     let period = match bare {
-        true => parse_time(&format!("1{text}")),
-        false => parse_time(text),
+        true => parse_span(&format!("1{text}")),
+        false => parse_span(text),
     };
-    period.filter(|period| *period >= 1_000_000_000)
+    period.filter(|period| *period >= SHORTEST_PERIOD)
 }
 
-fn show_period(period: u64) -> String {
+fn show_period(period: Duration) -> String {
     let text = exact_time(period);
     match text.strip_prefix('1') {
         Some(unit) if unit.chars().all(char::is_alphabetic) => unit.into(),

@@ -26,44 +26,28 @@ pub(crate) fn show_bytes(bytes: u64) -> String {
     }
 }
 
-/// A number of a unit of time.
-pub fn duration(number: &str, unit: &str) -> Option<Duration> {
-    let seconds = match unit {
-        "ms" => 0.001,
-        "s" => 1.0,
-        "m" | "min" => 60.0,
-        "h" => 3600.0,
-        "d" => 86400.0,
-        _ => return None,
-    };
-    Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()
+/// A span of time: `500ms`, `10s`, `1.5h`, `1h 30m`; at most 584 years, as many nanoseconds as a `u64`
+/// holds.
+pub fn parse_span(text: &str) -> Option<Duration> {
+    let span = humantime::parse_duration(text.trim()).ok()?;
+    u64::try_from(span.as_nanos()).is_ok().then_some(span)
 }
 
-/// A number with a unit, in nanoseconds.
-pub fn parse_time(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-    let (number, unit) = text.split_at(split);
-    let time = duration(number, unit.trim())?;
-    u64::try_from(time.as_nanos()).ok()
+/// A span for people to read, to the millisecond.
+pub(super) fn show_time(span: Duration) -> String {
+    whole_time(span).unwrap_or_else(|| format!("{:.3}s", span.as_secs_f64()))
 }
 
-/// A time for people to read, to the millisecond.
-pub(super) fn show_time(nanoseconds: u64) -> String {
-    whole_time(nanoseconds).unwrap_or_else(|| format!("{:.3}s", nanoseconds as f64 * 1e-9))
-}
-
-/// A time that is read back as it is.
-pub(crate) fn exact_time(nanoseconds: u64) -> String {
-    whole_time(nanoseconds).unwrap_or_else(|| {
-        let (seconds, rest) = (nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000);
-        let text = format!("{seconds}.{rest:09}");
+/// A span as one word, which is read back as it is.
+pub(crate) fn exact_time(span: Duration) -> String {
+    whole_time(span).unwrap_or_else(|| {
+        let text = format!("{}.{:09}", span.as_secs(), span.subsec_nanos());
         format!("{}s", text.trim_end_matches('0').trim_end_matches('.'))
     })
 }
 
-/// A time that is a whole number of one unit.
-fn whole_time(nanoseconds: u64) -> Option<String> {
+/// A span that is a whole number of one unit.
+fn whole_time(span: Duration) -> Option<String> {
     let units = [
         (86_400_000_000_000, "d"),
         (3_600_000_000_000, "h"),
@@ -71,7 +55,35 @@ fn whole_time(nanoseconds: u64) -> Option<String> {
         (1_000_000_000, "s"),
         (1_000_000, "ms"),
     ];
-    let whole = |unit: u64| nanoseconds > 0 && nanoseconds.is_multiple_of(unit);
+    let nanoseconds = span.as_nanos();
+    let whole = |unit: u128| nanoseconds > 0 && nanoseconds.is_multiple_of(unit);
     let found = units.into_iter().find(|(unit, _)| whole(*unit));
     found.map(|(unit, name)| format!("{}{name}", nanoseconds / unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Limits took `1.5m` and not `1h 30m`, and flags the other way round.
+    #[test]
+    fn a_span_is_read_however_it_is_written() {
+        for (text, millis) in [
+            ("0s", 0),
+            ("500ms", 500),
+            ("1.5m", 90_000),
+            ("1.5min", 90_000),
+            ("90 s", 90_000),
+            ("1h 30m", 5_400_000),
+            ("0.5d", 43_200_000),
+            ("36500d", 3_153_600_000_000),
+        ] {
+            let span = parse_span(text).expect(text);
+            assert_eq!(span, Duration::from_millis(millis), "{text}");
+            assert_eq!(parse_span(&exact_time(span)), Some(span), "{text}");
+        }
+        for wrong in ["", "5", "s", "-1s", "1x", "600y"] {
+            assert_eq!(parse_span(wrong), None, "{wrong}");
+        }
+    }
 }

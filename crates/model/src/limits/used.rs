@@ -1,5 +1,9 @@
 //! How much has been used of what adds up for as long as a task lives.
 
+use std::time::Duration;
+
+use crate::MonotonicTime;
+
 /// What has been used of something, over all suspends, and how much of it before the period under way.
 ///
 /// Periods are counted from the task's start, so that they are the same in every process that it is in.
@@ -9,22 +13,36 @@ pub struct Used {
     pub total: u64,
     /// Of it before the period began.
     pub earlier: u64,
-    /// When that was, in nanoseconds since the Unix epoch.
-    since: u64,
+    /// When that was, by the task's steady clock.
+    since: MonotonicTime,
 }
 
 impl Used {
     /// From what was saved at a time.
-    pub fn at(total: u64, earlier: u64, period: Option<u64>, started: u64, now: u64) -> Self {
+    pub fn at(
+        total: u64,
+        earlier: u64,
+        period: Option<Duration>,
+        started: MonotonicTime,
+        now: MonotonicTime,
+    ) -> Self {
+        let since = period.map(|period| beginning(period, started, now));
         Self {
             total,
             earlier: earlier.min(total),
-            since: period.map_or(0, |period| beginning(period, started, now)),
+            since: since.unwrap_or_default(),
         }
     }
 
-    /// How much counts at this time, if it is `total` by now: in the period, or in all where there is none.
-    pub fn counts(&mut self, total: u64, period: Option<u64>, started: u64, now: u64) -> u64 {
+    /// How much counts at this time, if it is `total` by now: in the period, or in all where there
+    /// is none.
+    pub fn counts(
+        &mut self,
+        total: u64,
+        period: Option<Duration>,
+        started: MonotonicTime,
+        now: MonotonicTime,
+    ) -> u64 {
         let Some(period) = period else { return total };
         let since = beginning(period, started, now);
         if since > self.since {
@@ -37,37 +55,45 @@ impl Used {
 }
 
 /// When the period began in which a time lies.
-fn beginning(period: u64, started: u64, now: u64) -> u64 {
-    let age = now.saturating_sub(started);
-    now.saturating_sub(age % period.max(1))
+fn beginning(period: Duration, started: MonotonicTime, now: MonotonicTime) -> MonotonicTime {
+    let age = now.saturating_duration_since(started).as_nanos();
+    let of_period = age % period.as_nanos().max(1);
+    // It is less than the age, which came from as many bits.
+    let of_period = u64::try_from(of_period).unwrap_or(u64::MAX);
+    now.saturating_sub(Duration::from_nanos(of_period))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// A moment by its nanoseconds.
+    fn at(nanoseconds: u64) -> MonotonicTime {
+        MonotonicTime::from_nanos(nanoseconds)
+    }
+
     #[test]
     fn a_period_begins_anew_and_a_total_does_not() {
-        let (period, started) = (Some(100), 1_000);
+        let (period, started) = (Some(Duration::from_nanos(100)), at(1_000));
         let mut used = Used::at(0, 0, period, started, started);
-        assert_eq!(used.counts(30, period, started, 1_040), 30);
+        assert_eq!(used.counts(30, period, started, at(1_040)), 30);
         used.total = 30;
-        assert_eq!(used.counts(50, period, started, 1_099), 50);
+        assert_eq!(used.counts(50, period, started, at(1_099)), 50);
         used.total = 50;
-        assert_eq!(used.counts(55, period, started, 1_100), 5);
+        assert_eq!(used.counts(55, period, started, at(1_100)), 5);
         used.total = 55;
-        assert_eq!(used.counts(60, None, started, 1_300), 60);
+        assert_eq!(used.counts(60, None, started, at(1_300)), 60);
         // A clock that is set back opens no period again.
-        assert_eq!(used.counts(60, period, started, 1_050), 10);
-        assert_eq!(used.counts(60, period, started, 1_500), 5);
+        assert_eq!(used.counts(60, period, started, at(1_050)), 10);
+        assert_eq!(used.counts(60, period, started, at(1_500)), 5);
     }
 
     #[test]
     fn what_was_written_down_goes_on_in_its_period() {
-        let (period, started) = (Some(100), 1_000);
-        let mut used = Used::at(55, 50, period, started, 1_130);
-        assert_eq!(used.counts(60, period, started, 1_199), 10);
-        let mut later = Used::at(55, 50, period, started, 1_130);
-        assert_eq!(later.counts(60, period, started, 1_200), 5);
+        let (period, started) = (Some(Duration::from_nanos(100)), at(1_000));
+        let mut used = Used::at(55, 50, period, started, at(1_130));
+        assert_eq!(used.counts(60, period, started, at(1_199)), 10);
+        let mut later = Used::at(55, 50, period, started, at(1_130));
+        assert_eq!(later.counts(60, period, started, at(1_200)), 5);
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::cron::CronExpression;
 use crate::Timestamp;
+use crate::limits::parse_span;
 
 /// A start is said to be at most this much later than now.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
@@ -97,7 +98,7 @@ impl FromStr for Moment {
             )
         };
         if let Some(later) = text.strip_prefix('+') {
-            let later = humantime::parse_duration(later.trim()).map_err(|_| wrong())?;
+            let later = parse_span(later).ok_or_else(wrong)?;
             return match later <= LONGEST {
                 true => Ok(Self::In(later)),
                 false => Err(wrong()),

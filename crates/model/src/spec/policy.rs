@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::text::as_text;
-use crate::limits::{exact_time, parse_time};
+use crate::limits::{exact_time, parse_span};
 
 /// When and how a guest is suspended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,7 +79,7 @@ impl FromStr for Policy {
         let duration = text
             .strip_prefix("after=")
             .ok_or_else(|| format!("{text:?} is none of never, after=DURATION, always"))?;
-        let span = parse_time(duration).map(Duration::from_nanos);
+        let span = parse_span(duration);
         span.map(Self::After)
             .ok_or_else(|| format!("{duration:?} is no duration; write 500ms, 10s, 5m, 2h or 1d"))
     }
@@ -91,8 +91,7 @@ impl fmt::Display for Policy {
             Self::Never => f.write_str("never"),
             Self::Always => f.write_str("always"),
             Self::After(span) => {
-                let span = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
-                write!(f, "after={}", exact_time(span))
+                write!(f, "after={}", exact_time(*span))
             }
         }
     }

@@ -2,16 +2,26 @@
 
 use rusqlite::Error::IntegralValueOutOfRange;
 
-use crate::model::TaskState;
+use crate::model::{MonotonicTime, TaskState};
 use crate::moves::MovePhase;
 use crate::task::Stream;
 
 /// How many chunks a pack may have: a chunk's row number has its place in the lower 20 bits.
 const CHUNKS_PER_PACK: u64 = 1 << 20;
 
-/// A number of ours as SQLite's. Times in nanoseconds fit until the year 2262.
+/// A number of ours as SQLite's.
 pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A time as SQLite's number: its nanoseconds fit for 292 years, and so until the year 2262.
+pub(super) fn time_number(time: MonotonicTime) -> i64 {
+    signed(time.as_nanos())
+}
+
+/// A time by SQLite's number.
+pub(super) fn time_of(number: i64) -> MonotonicTime {
+    MonotonicTime::from_nanos(unsigned(number))
 }
 
 /// A number of SQLite's as ours.

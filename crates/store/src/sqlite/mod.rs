@@ -25,7 +25,7 @@ use rusqlite::{Connection, ErrorCode};
 use self::open::{FILE_NAME, create_or_check, reader};
 use crate::change::{Change, Verdict};
 use crate::error::Error;
-use crate::model::{Digest, MoveId, TaskId, TaskState};
+use crate::model::{Digest, MonotonicTime, MoveId, TaskId, TaskState};
 use crate::moves::MoveRecord;
 use crate::store::{Due, Filter, Lease, Sizes, Stamp, Store};
 use crate::task::{StoredPiece, StoredSnapshot, TaskRow};
@@ -215,7 +215,12 @@ impl Store for Sqlite {
         self.read(|reader| read::list(reader, filter))
     }
 
-    fn due(&self, after: Option<Due>, until: u64, limit: usize) -> Result<Vec<Due>, Error> {
+    fn due(
+        &self,
+        after: Option<Due>,
+        until: MonotonicTime,
+        limit: usize,
+    ) -> Result<Vec<Due>, Error> {
         self.read(|reader| read::due(reader, after, until, limit))
     }
 
@@ -223,7 +228,12 @@ impl Store for Sqlite {
         self.read(|reader| read::walled(reader, after, limit))
     }
 
-    fn due_counts(&self, from: u64, span: Duration, count: usize) -> Result<Vec<u64>, Error> {
+    fn due_counts(
+        &self,
+        from: MonotonicTime,
+        span: Duration,
+        count: usize,
+    ) -> Result<Vec<u64>, Error> {
         self.read(|reader| read::due_counts(reader, from, span, count))
     }
 
@@ -243,7 +253,7 @@ impl Store for Sqlite {
         self.read(|reader| read::has_blob(reader, digest))
     }
 
-    fn prune(&self, lease: &Lease, now: &Stamp, before: u64) -> Result<u64, Error> {
+    fn prune(&self, lease: &Lease, now: &Stamp, before: MonotonicTime) -> Result<u64, Error> {
         let removed = self.change(|writer| write::prune(writer, lease, now, before))?;
         held(&self.blobs).clear();
         Ok(removed)
@@ -261,7 +271,7 @@ impl Store for Sqlite {
         sweep::sweep(&mut self.writer(), lease, now, most)
     }
 
-    fn finished(&self, before: u64, limit: usize) -> Result<Vec<(TaskId, u64)>, Error> {
+    fn finished(&self, before: MonotonicTime, limit: usize) -> Result<Vec<(TaskId, u64)>, Error> {
         self.read(|reader| read::finished(reader, before, limit))
     }
 

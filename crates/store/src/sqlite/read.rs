@@ -6,10 +6,11 @@ use rusqlite::types::{FromSql, Value};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::encoding::{
-    chunk_id, known_state, phase_number, phase_of, signed, state_number, stream_of, unsigned,
+    chunk_id, known_state, phase_number, phase_of, signed, state_number, stream_of, time_number,
+    time_of, unsigned,
 };
 use crate::model::clock::Mark;
-use crate::model::{Digest, MoveId, TaskId, TaskState, Timestamp};
+use crate::model::{Digest, MonotonicTime, MoveId, TaskId, TaskState, Timestamp};
 use crate::moves::{MovePhase, MoveRecord};
 use crate::store::{Due, Filter, Stamp};
 use crate::task::{OutputPiece, StoredPiece, StoredSnapshot, TaskRow};
@@ -72,9 +73,7 @@ fn read_row(sql: &Row<'_>, damage: Option<String>) -> rusqlite::Result<TaskRow> 
         id: TaskId(unsigned(sql.get(0)?)),
         version: unsigned(sql.get(1)?),
         state: columns.state(),
-        due: columns
-            .get::<Option<i64>>(3, "when it is due")
-            .map(unsigned),
+        due: columns.get::<Option<i64>>(3, "when it is due").map(time_of),
         name: columns.get(4, "its name"),
         module: columns.module(),
         spec: columns.get(6, "what it was submitted with"),
@@ -167,10 +166,10 @@ pub(super) fn list(reader: &Connection, filter: &Filter) -> rusqlite::Result<Vec
 pub(super) fn due(
     reader: &Connection,
     after: Option<Due>,
-    until: u64,
+    until: MonotonicTime,
     limit: usize,
 ) -> rusqlite::Result<Vec<Due>> {
-    let (at, id) = after.map_or((-1, -1), |due| (signed(due.at), signed(due.id.0)));
+    let (at, id) = after.map_or((-1, -1), |due| (time_number(due.at), signed(due.id.0)));
     reader
         .prepare_cached(
             // A damaged due time that is no number is larger than all numbers, but for a fraction.
@@ -178,9 +177,9 @@ pub(super) fn due(
              WHERE due IS NOT NULL AND (due, id) > (?1, ?2) AND due <= ?3
              ORDER BY due, id LIMIT ?4",
         )?
-        .query_map(params![at, id, signed(until), limit as i64], |sql| {
+        .query_map(params![at, id, time_number(until), limit as i64], |sql| {
             Ok(Due {
-                at: unsigned(sql.get(0)?),
+                at: time_of(sql.get(0)?),
                 id: TaskId(unsigned(sql.get(1)?)),
             })
         })?
@@ -217,10 +216,10 @@ pub(super) fn stamp(reader: &Connection) -> rusqlite::Result<Option<Stamp>> {
             let booted: Option<i64> = sql.get(4)?;
             let machine = boot.zip(booted).map(|(boot, at)| Mark {
                 of: boot.cast_unsigned(),
-                at: unsigned(at),
+                at: time_of(at),
             });
             Ok(Some(Stamp {
-                now: unsigned(sql.get(0)?),
+                now: time_of(sql.get(0)?),
                 ahead: sql.get(1)?,
                 realtime: Timestamp::from_nanos(unsigned(realtime)),
                 machine,
@@ -230,19 +229,19 @@ pub(super) fn stamp(reader: &Connection) -> rusqlite::Result<Option<Stamp>> {
 
 pub(super) fn due_counts(
     reader: &Connection,
-    from: u64,
+    from: MonotonicTime,
     span: Duration,
     count: usize,
 ) -> rusqlite::Result<Vec<u64>> {
     let mut statement = reader.prepare_cached(
         "SELECT count(*) FROM tasks WHERE due IS NOT NULL AND due >= ?1 AND due < ?2",
     )?;
-    let span = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
-    (0..count as u64)
-        .map(|number| {
-            let start = from.saturating_add(span.saturating_mul(number));
-            let end = start.saturating_add(span);
-            statement.query_row([signed(start), signed(end)], |sql| {
+    let mut end = from;
+    (0..count)
+        .map(|_| {
+            let start = end;
+            end = start.saturating_add(span);
+            statement.query_row([time_number(start), time_number(end)], |sql| {
                 Ok(unsigned(sql.get(0)?))
             })
         })
@@ -312,7 +311,7 @@ pub(super) fn blob_sizes(reader: &Connection) -> rusqlite::Result<(u64, u64)> {
 
 pub(super) fn finished(
     reader: &Connection,
-    before: u64,
+    before: MonotonicTime,
     limit: usize,
 ) -> rusqlite::Result<Vec<(TaskId, u64)>> {
     reader
@@ -321,7 +320,7 @@ pub(super) fn finished(
              WHERE ended IS NOT NULL AND ended < ?1
              ORDER BY ended LIMIT ?2",
         )?
-        .query_map([signed(before), limit as i64], |sql| {
+        .query_map([time_number(before), limit as i64], |sql| {
             Ok((TaskId(unsigned(sql.get(0)?)), unsigned(sql.get(1)?)))
         })?
         .collect()

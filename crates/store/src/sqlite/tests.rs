@@ -14,10 +14,15 @@ fn digest(text: &str) -> Digest {
     Digest::of(text.as_bytes())
 }
 
+/// A moment of the steady clock by its nanoseconds.
+fn steady(nanoseconds: u64) -> MonotonicTime {
+    MonotonicTime::from_nanos(nanoseconds)
+}
+
 /// A time at which the steady clock and the wall clock are the same.
 fn at(now: u64) -> Stamp {
     Stamp {
-        now,
+        now: steady(now),
         ahead: 0,
         realtime: Timestamp::from_nanos(now),
         machine: None,
@@ -43,7 +48,7 @@ fn insert(id: u64, due: Option<u64>, name: Option<&str>) -> Change {
     Change::Insert(Insert {
         id: TaskId(id),
         state: TaskState::Ready,
-        due: due.map_or(When::NEVER, When::steady),
+        due: due.map_or(When::NEVER, |at| When::steady(steady(at))),
         name: name.map(String::from),
         module: digest("module"),
         spec: b"spec".to_vec(),
@@ -57,7 +62,7 @@ fn update(id: u64, expected: u64) -> Update {
         id: TaskId(id),
         expected,
         state: TaskState::Hibernated,
-        due: When::steady(70),
+        due: When::steady(steady(70)),
         status: b"asleep".to_vec(),
         spec: None,
         snapshot: SnapshotChange::Keep,
@@ -101,7 +106,10 @@ fn what_is_committed_is_there_after_opening_again() {
     let store = Sqlite::open(folder.path()).expect("opens again");
     let (row, found) = store.load(TaskId(7)).expect("reads").expect("is there");
     assert_eq!((row.version, row.state), (2, TaskState::Hibernated));
-    assert_eq!((row.due, row.name.as_deref()), (Some(70), Some("x")));
+    assert_eq!(
+        (row.due, row.name.as_deref()),
+        (Some(steady(70)), Some("x"))
+    );
     assert_eq!(
         (row.module, row.status.as_slice()),
         (digest("module"), &b"asleep"[..])
@@ -200,14 +208,19 @@ fn due_tasks_come_in_order_and_in_pages() {
         .map(|(id, at)| insert(id, Some(at), None))
         .collect();
     store.commit(&lease, &at(2), &batch).expect("commits");
-    let due = |at, id| Due { at, id: TaskId(id) };
-    let first = store.due(None, 25, 2).expect("reads");
+    let due = |at, id| Due {
+        at: steady(at),
+        id: TaskId(id),
+    };
+    let first = store.due(None, steady(25), 2).expect("reads");
     assert_eq!(first, [due(10, 2), due(10, 4)]);
-    let rest = store.due(first.last().copied(), 25, 2).expect("reads");
+    let rest = store
+        .due(first.last().copied(), steady(25), 2)
+        .expect("reads");
     assert_eq!(rest, [due(20, 3)]);
     assert_eq!(
         store
-            .due_counts(10, Duration::from_nanos(10), 3)
+            .due_counts(steady(10), Duration::from_nanos(10), 3)
             .expect("reads"),
         [2, 1, 1]
     );
@@ -258,7 +271,7 @@ fn only_blobs_without_tasks_are_pruned() {
     store
         .commit(&lease, &at(3), &[asleep, blob("fresh")])
         .expect("commits");
-    assert_eq!(store.prune(&lease, &at(4), 3).expect("prunes"), 1);
+    assert_eq!(store.prune(&lease, &at(4), steady(3)).expect("prunes"), 1);
     for (text, there) in [
         ("module", true),
         ("used", true),
@@ -411,11 +424,11 @@ fn a_wall_clock_that_is_set_moves_what_waits_for_it_alone() {
         other => other,
     };
     let both = When {
-        steady: Some(1500),
+        steady: Some(steady(1500)),
         wall: Some(Timestamp::from_nanos(1300)),
     };
     let batch = [
-        due(1, When::steady(1400)),
+        due(1, When::steady(steady(1400))),
         due(2, When::wall(Timestamp::from_nanos(1200))),
         due(3, both),
         due(4, When::wall(Timestamp::from_nanos(i64::MAX as u64))),
@@ -423,7 +436,9 @@ fn a_wall_clock_that_is_set_moves_what_waits_for_it_alone() {
     store.commit(&lease, &at(1000), &batch).expect("commits");
     let dues = |store: &Sqlite| -> Vec<Option<u64>> {
         let row = |id| store.task(TaskId(id)).expect("reads").expect("is there");
-        (1..=4).map(|id| row(id).due).collect()
+        (1..=4)
+            .map(|id| row(id).due.map(MonotonicTime::as_nanos))
+            .collect()
     };
     let last = Some(i64::MAX as u64);
     assert_eq!(dues(&store), [Some(1400), Some(1200), Some(1300), last]);
@@ -432,7 +447,7 @@ fn a_wall_clock_that_is_set_moves_what_waits_for_it_alone() {
         realtime: Timestamp::from_nanos(1000u64.saturating_add_signed(ahead)),
         machine: Some(Mark {
             of: u64::MAX - 1,
-            at: 5,
+            at: steady(5),
         }),
         ..at(1000)
     };

@@ -9,10 +9,12 @@ use rusqlite::{
     params_from_iter,
 };
 
-use super::encoding::{chunk_id, phase_number, signed, state_number, stream_number, unsigned};
+use super::encoding::{
+    chunk_id, phase_number, signed, state_number, stream_number, time_number, unsigned,
+};
 use crate::change::{Change, Insert, MoveChange, SnapshotChange, Update, Verdict};
 use crate::error::Error;
-use crate::model::{Digest, TaskId, TaskState, When};
+use crate::model::{Digest, MonotonicTime, TaskId, TaskState, When};
 use crate::moves::RecordChange;
 use crate::store::{Lease, Stamp};
 use crate::task::{OutputPiece, StoredSnapshot};
@@ -25,15 +27,14 @@ const STAMP: &str = "expires = ?1, now = ?2, ahead = ?3, realtime = ?4, boot = ?
 
 /// The values of the six parameters in [`STAMP`], and of a seventh, `last`.
 fn stamped(now: &Stamp, lasts: Duration, last: Value) -> impl Params {
-    let lasts = u64::try_from(lasts.as_nanos()).unwrap_or(u64::MAX);
     let boot = now.machine.map(|mark| mark.of.cast_signed());
     params_from_iter([
-        Value::from(signed(now.now.saturating_add(lasts))),
-        signed(now.now).into(),
+        Value::from(time_number(now.now.saturating_add(lasts))),
+        time_number(now.now).into(),
         now.ahead.into(),
         signed(now.realtime.as_nanos()).into(),
         boot.into(),
-        now.machine.map(|mark| signed(mark.at)).into(),
+        now.machine.map(|mark| time_number(mark.at)).into(),
         last,
     ])
 }
@@ -103,13 +104,13 @@ pub(super) fn prune(
     connection: &mut Connection,
     lease: &Lease,
     now: &Stamp,
-    before: u64,
+    before: MonotonicTime,
 ) -> Result<u64, Error> {
     let transaction = begin(connection, lease, now)?;
     let removed = transaction.execute(
         "DELETE FROM blobs WHERE put < ?1 AND id NOT IN
            (SELECT module FROM tasks UNION SELECT base FROM tasks WHERE base IS NOT NULL)",
-        [signed(before)],
+        [time_number(before)],
     )?;
     transaction.commit()?;
     Ok(removed as u64)
@@ -255,7 +256,7 @@ impl Writer<'_> {
 
     /// Since when a task of this state is over, as the column `ended` has it.
     fn ended(&self, state: TaskState) -> Option<i64> {
-        state.is_final().then(|| signed(self.now.now))
+        state.is_final().then(|| time_number(self.now.now))
     }
 
     fn insert(&mut self, insert: &Insert) -> Result<Verdict, Error> {
@@ -277,7 +278,7 @@ impl Writer<'_> {
             .execute(params![
                 signed(insert.id.0),
                 state_number(insert.state),
-                insert.due.at(self.now.ahead).map(signed),
+                insert.due.at(self.now.ahead).map(time_number),
                 module,
                 base,
                 insert.name,
@@ -300,7 +301,11 @@ impl Writer<'_> {
             Some(wall) => self
                 .transaction
                 .prepare_cached("INSERT OR REPLACE INTO walls VALUES (?1, ?2, ?3)")?
-                .execute(params![id, due.steady.map(signed), signed(wall.as_nanos())])?,
+                .execute(params![
+                    id,
+                    due.steady.map(time_number),
+                    signed(wall.as_nanos())
+                ])?,
             None => self
                 .transaction
                 .prepare_cached("DELETE FROM walls WHERE task = ?1")?
@@ -320,7 +325,7 @@ impl Writer<'_> {
             &id,
             &signed(update.expected),
             &state_number(update.state),
-            &update.due.at(self.now.ahead).map(signed),
+            &update.due.at(self.now.ahead).map(time_number),
             &update.status,
             &(update.output.len() as i64),
             &signed(log_bytes.sum()),
@@ -438,7 +443,7 @@ impl Writer<'_> {
             .query_row(
                 params![
                     digest.as_bytes(),
-                    signed(self.now.now),
+                    time_number(self.now.now),
                     bytes,
                     pack.map(signed)
                 ],

@@ -1,6 +1,6 @@
 //! The deadlines of a wait, and when it ends by them.
 
-use dormouse_model::{ClockId, Deadline, Ends, Wait};
+use dormouse_model::{Deadline, Ends, Wait};
 
 use super::guest_clock::GuestClock;
 
@@ -22,12 +22,16 @@ pub(crate) fn deadlines<'a>(
 
 /// When a wait with these deadlines ends, by each of the two clocks.
 pub(crate) fn ends(clock: &GuestClock, deadlines: impl Iterator<Item = Deadline> + Clone) -> Ends {
-    let first = |id| {
-        let of_clock = deadlines.clone().filter(move |d: &Deadline| d.clock == id);
-        of_clock.min_by_key(|deadline| deadline.at)
-    };
+    let monotonic = deadlines.clone().filter_map(|deadline| match deadline {
+        Deadline::Monotonic(_) => Some(clock.until(deadline)),
+        Deadline::Realtime(_) => None,
+    });
+    let wall = deadlines.filter_map(|deadline| match deadline {
+        Deadline::Realtime(at) => Some(at),
+        Deadline::Monotonic(_) => None,
+    });
     Ends {
-        after: first(ClockId::Monotonic).map(|deadline| clock.nanos_until(deadline)),
-        at: first(ClockId::Realtime).map(|deadline| deadline.at),
+        after: monotonic.min(),
+        at: wall.min(),
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn clock_id(number: u32) -> Option<ClockId> {
 
 pub(super) fn clock_res_get(clock: &GuestClock, a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
     clock_id(arg(a, 0)).ok_or(Errno::Badf)?;
-    memory.write_u64(arg(a, 1), clock.resolution_nanos())
+    memory.write_u64(arg(a, 1), u64::from(clock.resolution().subsec_nanos()))
 }
 
 pub(super) fn clock_time_get(
@@ -26,5 +26,5 @@ pub(super) fn clock_time_get(
     memory: &mut Memory<'_>,
 ) -> Result<()> {
     let id = clock_id(arg(a, 0)).ok_or(Errno::Badf)?;
-    memory.write_u64(arg(a, 2), clock.read(id))
+    memory.write_u64(arg(a, 2), clock.read_nanos(id))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dormouse_model::clock::{Clock, Steady};
-use dormouse_model::{Deadline, Limit, Reached, Timestamp, Used, Wait};
+use dormouse_model::{Deadline, Limit, MonotonicTime, Reached, Used, Wait};
 
 use super::errno::Errno;
 use super::table::{Descriptor, Table};
@@ -97,7 +97,13 @@ impl Ctx {
     }
 
     /// Goes on counting written bytes, for a guest that was first started at `started`.
-    pub fn resume_quota(&mut self, output: Used, writes: Used, started: Timestamp, clock: Steady) {
+    pub fn resume_quota(
+        &mut self,
+        output: Used,
+        writes: Used,
+        started: MonotonicTime,
+        clock: Steady,
+    ) {
         self.resources.quota.resume(output, writes, started, clock);
     }
 }

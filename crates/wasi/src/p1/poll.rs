@@ -1,6 +1,8 @@
 //! `poll_oneoff`: waits for the first of several subscriptions.
 
-use dormouse_model::{ClockId, Deadline, FdInterest, Interest, Wait};
+use std::time::Duration;
+
+use dormouse_model::{Deadline, FdInterest, Interest, MonotonicTime, Wait};
 
 use super::clock::clock_id;
 use super::ctx::Ctx;
@@ -84,10 +86,9 @@ impl Ctx {
         if events.is_empty() {
             return Ok(Some(self.block(&subscriptions)));
         }
-        self.resources.clock.end_wait(Deadline {
-            clock: ClockId::Monotonic,
-            at: last,
-        });
+        if let Some(last) = last {
+            self.resources.clock.end_wait(last);
+        }
         for (index, event) in (0..).zip(&events) {
             memory.write(at(output, index, EVENT_BYTES)?, &event.encode())?;
         }
@@ -112,7 +113,10 @@ impl Ctx {
                     let absolute = memory.u16(address + 40)? & ABSTIME != 0;
                     Some(match absolute {
                         true => self.resources.clock.deadline(clock, timeout),
-                        false => self.resources.clock.deadline_after(timeout),
+                        false => {
+                            let timeout = Duration::from_nanos(timeout);
+                            self.resources.clock.deadline_after(timeout)
+                        }
                     })
                 }
             }),
@@ -133,7 +137,7 @@ impl Ctx {
     }
 
     /// The event of a subscription, if it has happened. Deadlines later than `last` do not count.
-    fn event(&self, subscription: &Subscription, last: u64) -> Option<Event> {
+    fn event(&self, subscription: &Subscription, last: Option<MonotonicTime>) -> Option<Event> {
         let event = |errno, bytes, flags| {
             Some(Event {
                 userdata: subscription.userdata,
@@ -146,7 +150,8 @@ impl Ctx {
         match &subscription.to {
             SubscribedTo::Deadline(None) => event(Errno::Notsup, 0, 0),
             SubscribedTo::Deadline(Some(deadline))
-                if self.resources.clock.nanos_until(*deadline) > 0 || deadline.at > last =>
+                if !self.resources.clock.until(*deadline).is_zero()
+                    || !is_counted(*deadline, last) =>
             {
                 None
             }
@@ -192,7 +197,7 @@ impl Ctx {
         let earliest = deadlines
             .iter()
             .flatten()
-            .min_by_key(|deadline| self.resources.clock.nanos_until(**deadline))
+            .min_by_key(|deadline| self.resources.clock.until(**deadline))
             .copied();
         self.poll = Some(deadlines);
         Wait::Poll {
@@ -205,6 +210,16 @@ impl Ctx {
                 })
                 .collect(),
         }
+    }
+}
+
+/// Whether a deadline that has passed counts, where later ones than `last` do not.
+fn is_counted(deadline: Deadline, last: Option<MonotonicTime>) -> bool {
+    match (deadline, last) {
+        (_, None) => true,
+        (Deadline::Monotonic(at), Some(last)) => at <= last,
+        // Virtual time, where alone something does not count, makes no such deadlines.
+        (Deadline::Realtime(_), Some(_)) => false,
     }
 }
 

@@ -13,8 +13,8 @@ mod tmpfs;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use dormouse_model::Wait;
 use dormouse_model::clock::SimClock;
+use dormouse_model::{Timestamp, Wait};
 use tempfile::TempDir;
 
 use super::errno::Errno;
@@ -55,7 +55,9 @@ impl Guest {
 
     fn with_input(stdin: Input) -> Self {
         let host = tempfile::tempdir().expect("a temporary directory");
-        let clock = Arc::new(SimClock::at(1_700_000_000_000_000_000));
+        let clock = Arc::new(SimClock::at(Timestamp::from_nanos(
+            1_700_000_000_000_000_000,
+        )));
         let output = Arc::default();
         let bindings = bindings(&host, stdin, &output);
         let ctx = Ctx::new(Config::default(), bindings, clock.clone()).expect("a context");

@@ -1,6 +1,7 @@
 //! A directory in memory beside a real one: the same calls, the same answers. The oracle is the
 //! host's file system behind the calls on real directories.
 
+use dormouse_model::Timestamp;
 use std::sync::Arc;
 
 use dormouse_model::clock::SimClock;
@@ -34,7 +35,9 @@ struct Side {
 
 impl Side {
     fn new(real: bool, limit: u64) -> Self {
-        let clock = Arc::new(SimClock::at(1_700_000_000_000_000_000));
+        let clock = Arc::new(SimClock::at(Timestamp::from_nanos(
+            1_700_000_000_000_000_000,
+        )));
         let host = real.then(|| tempfile::tempdir().expect("a folder"));
         let config = Config {
             tmpfs: match real {
