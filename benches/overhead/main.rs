@@ -164,7 +164,7 @@ fn compile(variant: &str, engine: &str, cache: &str, module: &str) -> Outcome<()
     let program = runtime.load(&source)?;
     program.wasm()?;
     let compiled = Mutex::new(false);
-    let progress = |_: &str, _: usize, _: usize| {
+    let progress = |_: &dormouse::task::UnderWay| {
         if let Ok(mut compiled) = compiled.lock() {
             *compiled = true;
         }

@@ -27,6 +27,7 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'_').remove(b'-'
 const MAX_ANSWER_BYTES: u64 = 9 << 30;
 
 /// A daemon that can be asked.
+#[derive(Clone)]
 pub(crate) struct Client {
     agent: Agent,
     base: String,

@@ -52,6 +52,7 @@ codes! {
     UNTRUSTED = 81, "the snapshot is not signed or encrypted as was asked, or no key opens it";
     AUDIT = 82, "`audit` has found something";
     NOT_YET = 83, "asked of a task that computes, and not done yet: if the daemon dies before, it is forgotten";
+    DAMAGED = 84, "`cache verify` has found damage, and did not remove it";
     HUNG_UP = 129, "SIGHUP while a module was prepared: the guest had not started, and nothing was kept";
     INTERRUPTED = 130, "interrupted (Ctrl-C)";
     TRAP = 134, "the guest trapped";

@@ -150,7 +150,7 @@ fn every_command_has_examples_which_are_command_lines() {
 }
 
 /// What each example ends with, in an order in which they can be run.
-const ALONE: [(&str, &[i32]); 25] = [
+const ALONE: [(&str, &[i32]); 34] = [
     ("dormouse keygen sign mine", &[0]),
     ("dormouse keygen encrypt box", &[0]),
     ("dormouse run --suspend after=10s job.wasm", &[0]),
@@ -186,6 +186,18 @@ const ALONE: [(&str, &[i32]); 25] = [
         "dormouse build --functions job.wasm -o resumable.wasm",
         &[0],
     ),
+    ("dormouse build --timings job.wasm -o resumable.wasm", &[0]),
+    ("dormouse compile job.wasm", &[0]),
+    (
+        "dormouse compile --engine wasmtime --preempt job.wasm",
+        &[0],
+    ),
+    ("dormouse cache ls", &[0]),
+    ("dormouse cache ls --json", &[0]),
+    ("dormouse cache prune --max-size 1G", &[0]),
+    ("dormouse cache prune --older-than 30d", &[0]),
+    ("dormouse cache verify", &[0]),
+    ("dormouse cache verify --repair", &[0]),
     // The module has no digest.
     ("dormouse audit task.toml", &[82]),
     ("dormouse audit --json --fail-on high task.toml", &[0]),

@@ -38,6 +38,7 @@ mod neighbour;
 mod netns;
 mod network;
 mod openapi;
+mod preparing;
 mod run;
 mod several;
 mod side;

@@ -29,7 +29,9 @@
 
 use std::ffi::c_int;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -50,8 +52,46 @@ fn children() -> MutexGuard<'static, Vec<c_int>> {
     CHILDREN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Stops all work in child processes, where this process is about to end.
+/// Whether this process is about to end.
+static ENDS: AtomicBool = AtomicBool::new(false);
+
+/// What children have used that have ended.
+static USED: Mutex<Used> = Mutex::new(Used {
+    cpu: Duration::ZERO,
+    peak_memory: 0,
+});
+
+/// What child processes have used.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Used {
+    /// Processor time of all of them.
+    pub cpu: Duration,
+    /// The most memory that one of them had, in bytes. What it shares with this process is counted.
+    pub peak_memory: u64,
+}
+
+impl Used {
+    fn add(&mut self, used: &libc::rusage) {
+        for time in [used.ru_utime, used.ru_stime] {
+            // It is never negative, and below a million microseconds.
+            self.cpu += Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or_default());
+            self.cpu += Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or_default());
+        }
+        let peak = u64::try_from(used.ru_maxrss).unwrap_or_default() << 10;
+        self.peak_memory = self.peak_memory.max(peak);
+    }
+}
+
+/// What those children have used that have ended since the last call.
+pub fn take_used() -> Used {
+    std::mem::take(&mut USED.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Stops all work in child processes, where this process is about to end. No thread that waits for
+/// a child goes on from here, and none is started any more: who was about to say why a child was
+/// killed says nothing.
 pub fn kill_all() {
+    ENDS.store(true, Ordering::SeqCst);
     for child in children().iter() {
         // SAFETY: takes numbers. A child leaves the list before it is waited for, so that its
         // number is still its own.
@@ -114,6 +154,10 @@ fn once(
     let (reader, writer) = io::pipe()?;
     let parent = std::process::id();
     let mut working = children();
+    if ENDS.load(Ordering::SeqCst) {
+        drop(working);
+        wait_for_the_end();
+    }
     // SAFETY: the child has this thread alone, and never returns from here. What it can wait for in
     // vain is above.
     let child = unsafe { libc::fork() };
@@ -134,14 +178,22 @@ fn once(
         unsafe { libc::kill(child, libc::SIGKILL) };
     }
     children().retain(|other| *other != child);
-    let mut status = 0;
-    // SAFETY: `child` is ours, and `status` a place for a number.
-    while unsafe { libc::waitpid(child, &raw mut status, 0) } == -1 {
+    let (mut status, mut used) = (0, MaybeUninit::<libc::rusage>::zeroed());
+    // SAFETY: `child` is ours, `status` a place for a number, and `used` one for what it has used.
+    while unsafe { libc::wait4(child, &raw mut status, 0, used.as_mut_ptr()) } == -1 {
         let error = io::Error::last_os_error();
         if error.kind() != io::ErrorKind::Interrupted {
             return Err(error);
         }
     }
+    if ENDS.load(Ordering::SeqCst) {
+        wait_for_the_end();
+    }
+    // SAFETY: all zeroes are a value of it, and the system has filled it in.
+    let used = unsafe { used.assume_init() };
+    USED.lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .add(&used);
     if !read? {
         return Ok(None);
     }
@@ -153,6 +205,13 @@ fn once(
         Some((&FAILED, why)) => Outcome::Failed(String::from_utf8_lossy(why).into_owned()),
         _ => Outcome::Left,
     }))
+}
+
+/// Leaves the rest to the thread that ends this process.
+fn wait_for_the_end() -> ! {
+    loop {
+        std::thread::park();
+    }
 }
 
 /// Reads what the child writes, to its end. False where the child is stuck.

@@ -90,6 +90,9 @@ pub enum TaskError {
         /// The system's answer.
         source: io::Error,
     },
+    /// The limit of the cache's size is none.
+    #[error("DORMOUSE_CACHE_SIZE: {0}; `none` stands for no limit")]
+    CacheSize(String),
     /// No module of this digest has been run here.
     #[error(
         "no module with the digest {0} is known here, or none that was made ready as is asked for \
@@ -136,6 +139,7 @@ impl From<TaskError> for Error {
                 return Self::passing(ErrorKind::Write, error);
             }
             TaskError::Cache { .. } => ErrorKind::Write,
+            TaskError::CacheSize(_) => ErrorKind::Request,
             TaskError::Killed | TaskError::Evicted => ErrorKind::Task,
             TaskError::State(_) | TaskError::HostFunction { .. } => ErrorKind::Internal,
         };

@@ -98,7 +98,7 @@
 //! | `run.rs`, `reactor.rs`, `policy.rs` | the loop that waits |
 //! | `handle.rs` | reaches a task from elsewhere: suspend, kill, preempt |
 //! | `runtime.rs`, `load.rs` | modules on their way into a program |
-//! | `sources.rs`, `cache.rs` | the cache on disk |
+//! | `sources.rs`, `cache/` | the cache on disk |
 //! | `program.rs`, `compile.rs`, `module_bytes.rs` | a resumable module, and its machine code |
 //! | `limits.rs`, `meter.rs`, `watchdog.rs` | what a task has used of its limits |
 
@@ -111,7 +111,7 @@ use dormouse_snapshot as snapshot;
 use dormouse_wasi as wasi;
 
 mod builder;
-mod cache;
+pub mod cache;
 mod compile;
 mod context;
 mod error;
@@ -135,8 +135,7 @@ mod thaw;
 mod watchdog;
 
 pub use builder::TaskBuilder;
-pub use cache::leave;
-pub use cache::remove_unfinished;
+pub use cache::{leave, remove_unfinished, write_file};
 pub use error::TaskError;
 
 pub use dormouse_model::spec::Policy;
@@ -144,7 +143,7 @@ pub use functions::{HostCall, HostFunctions, HostFuture, HostReply};
 pub use handle::TaskHandle;
 pub use module_bytes::check_packed;
 pub use program::Program;
-pub use progress::{LogObserver, Observer, Progress, Work, quiet};
+pub use progress::{LogObserver, Observer, Progress, UnderWay, Work, quiet};
 pub use run::{Ended, time_ends};
 pub use runtime::{Runtime, RuntimeBuilder};
 pub use task::{Parked, Step, Task};

@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
+use super::cache::Lock;
 use super::error::TaskError;
 use super::host::wasi_function;
-use super::module_bytes::{check_digest, has_connections, stated_length, unpack};
+use super::module_bytes::{check_digest, code_bytes, has_connections, stated_length, unpack};
 use super::program::{PREEMPTIBLE, Program};
-use super::progress::{Progress, Reporter, STAGES, Work, quiet};
+use super::progress::{Progress, Reporter, Step, Waiting, Work, quiet};
 use super::runtime::Runtime;
 use crate::instrument::{self, HostFunction, Instrumented, Manifest, Report};
 use crate::model::error::Error;
@@ -46,19 +47,73 @@ impl Runtime {
         preempt: bool,
         progress: Progress<'_>,
     ) -> Result<Arc<Program>, Error> {
+        self.load_and_tell_as(source, preempt, progress)
+            .map(|(program, _)| program)
+    }
+
+    /// Like [`load_with_progress`](Self::load_with_progress), and says whether the module was made
+    /// resumable now, here or by another process that was waited for.
+    ///
+    /// # Errors
+    /// Says why the module cannot be made resumable.
+    pub fn load_and_tell(
+        &self,
+        source: &[u8],
+        progress: Progress<'_>,
+    ) -> Result<(Arc<Program>, bool), Error> {
+        self.load_and_tell_as(source, self.preempt, progress)
+    }
+
+    fn load_and_tell_as(
+        &self,
+        source: &[u8],
+        preempt: bool,
+        progress: Progress<'_>,
+    ) -> Result<(Arc<Program>, bool), Error> {
         instrument::check_size(source, &self.limits, 1).map_err(TaskError::Limit)?;
         let entry = self.cache.source(&self.source_key(source, preempt));
         let cached = || self.cached_source(&entry);
         if let Some(program) = cached()? {
-            return Ok(program);
+            return Ok((program, false));
         }
-        let _lock = self.cache.lock(&entry, || {
-            progress.stage("waiting for another process", 0, STAGES)
-        });
-        match cached()? {
-            Some(program) => Ok(program),
-            None => Ok(self.instrument_as(source, preempt, progress)?.0),
+        let waiting = Waiting::new(progress, Work::Rewriting);
+        let lock = self.cache.lock(&entry, &|found| waiting.look(found));
+        if let Some(program) = cached()? {
+            waiting.over();
+            return Ok((program, true));
         }
+        Ok((self.make(source, preempt, progress, &lock)?.0, true))
+    }
+
+    /// Makes a module resumable, or finds it in the cache, and says what was done.
+    ///
+    /// # Errors
+    /// Says why the module cannot be made resumable.
+    pub fn load_with_report(
+        &self,
+        source: &[u8],
+        progress: Progress<'_>,
+    ) -> Result<(Arc<Program>, Report), Error> {
+        instrument::check_size(source, &self.limits, 1).map_err(TaskError::Limit)?;
+        let entry = self.cache.source(&self.source_key(source, self.preempt));
+        let cached = || {
+            let found = self.cached_source(&entry)?;
+            let report = |program: Arc<Program>| {
+                let report = self.cached_report(&program.digest())?;
+                Ok::<_, Error>(report.map(|report| (program, report)))
+            };
+            found.map_or(Ok(None), report)
+        };
+        if let Some(found) = cached()? {
+            return Ok(found);
+        }
+        let waiting = Waiting::new(progress, Work::Rewriting);
+        let lock = self.cache.lock(&entry, &|found| waiting.look(found));
+        if let Some(found) = cached()? {
+            waiting.over();
+            return Ok(found);
+        }
+        self.make(source, self.preempt, progress, &lock)
     }
 
     /// Makes a module resumable anew, and says what was done.
@@ -70,22 +125,34 @@ impl Runtime {
         source: &[u8],
         progress: Progress<'_>,
     ) -> Result<(Arc<Program>, Report), Error> {
-        self.instrument_as(source, self.preempt, progress)
+        let entry = self.cache.source(&self.source_key(source, self.preempt));
+        let waiting = Waiting::new(progress, Work::Rewriting);
+        let lock = self.cache.lock(&entry, &|found| waiting.look(found));
+        self.make(source, self.preempt, progress, &lock)
     }
 
-    fn instrument_as(
+    /// Makes a module resumable, and puts it into the cache.
+    fn make(
         &self,
         source: &[u8],
         preempt: bool,
         progress: Progress<'_>,
+        lock: &Lock,
     ) -> Result<(Arc<Program>, Report), Error> {
-        let done = self.rewrite(source, preempt, progress)?;
+        let bytes = code_bytes(source);
+        let note = |under_way: &_| lock.note(under_way);
+        let reporter = Reporter::new(progress, &note, Work::Rewriting, bytes);
+        let done = self.rewrite_with(source, preempt, &reporter)?;
+        reporter.step(Step::Keeping);
         let module = Digest::of(&done.wasm);
         let packed = zstd::bulk::compress(&done.wasm, zstd::DEFAULT_COMPRESSION_LEVEL)
             .map_err(TaskError::Compress)?;
         let program = Program::of_wasm(module, done.manifest, packed.into(), done.wasm);
+        self.keep_report(&module, &done.report)?;
         self.keep(&program)?;
-        self.keep_source(&self.source_key(source, preempt), module)?;
+        let key = self.source_key(source, preempt);
+        self.keep_source(&key, module, progress.name())?;
+        reporter.ended();
         Ok((Arc::new(program), done.report))
     }
 
@@ -96,18 +163,27 @@ impl Runtime {
         preempt: bool,
         progress: Progress<'_>,
     ) -> Result<Instrumented, Error> {
+        let reporter = Reporter::new(progress, &|_| {}, Work::Rewriting, code_bytes(source));
+        let done = self.rewrite_with(source, preempt, &reporter)?;
+        reporter.ended();
+        Ok(done)
+    }
+
+    fn rewrite_with(
+        &self,
+        source: &[u8],
+        preempt: bool,
+        reporter: &Reporter<'_>,
+    ) -> Result<Instrumented, Error> {
         let connections = has_connections(source);
-        let reporter = Reporter::new(progress, Work::Rewriting);
         let options = instrument::Options {
             host: &|module, name, params| self.host_function(module, name, params, connections),
             transform: self.transform,
             preempt,
-            steps: &|step| progress.stage(step.name(), step as usize, STAGES),
+            steps: &|step| reporter.step(Step::Instrument(step)),
             code: &|bytes| reporter.begins(bytes),
         };
-        let done = instrument::instrument(source, &options)?;
-        reporter.ended();
-        Ok(done)
+        Ok(instrument::instrument(source, &options)?)
     }
 
     /// The module of a snapshot: from the snapshot itself, else from the cache.

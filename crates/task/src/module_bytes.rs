@@ -26,6 +26,16 @@ pub(super) fn has_connections(wasm: &[u8]) -> bool {
         })
 }
 
+/// Bytes of the code section of a module; none where it has none or cannot be read.
+pub(super) fn code_bytes(wasm: &[u8]) -> u64 {
+    let mut sections = Parser::new(0).parse_all(wasm).map_while(Result::ok);
+    let size = sections.find_map(|payload| match payload {
+        Payload::CodeSectionStart { size, .. } => Some(size),
+        _ => None,
+    });
+    size.unwrap_or_default().into()
+}
+
 /// Whether a module is the one that it is said to be.
 pub(super) fn check_digest(wasm: &[u8], stated: &Digest) -> Result<(), Error> {
     match Digest::of(wasm) == *stated {

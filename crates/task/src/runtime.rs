@@ -66,11 +66,11 @@ impl RuntimeBuilder {
     /// Opens the cache. Engines are started at their first use.
     ///
     /// # Errors
-    /// Where the cache's directory cannot be made, or belongs to somebody else.
+    /// Where the cache's directory cannot be made, or belongs to somebody else, and where
+    /// `DORMOUSE_CACHE_SIZE` is no size.
     pub fn build(self) -> Result<Runtime, Error> {
-        let root = self.cache.unwrap_or_else(Cache::default_root);
         Ok(Runtime {
-            cache: Cache::open(&root)?,
+            cache: Cache::open(self.cache)?,
             functions: self.functions,
             transform: self.transform,
             preempt: self.preempt,

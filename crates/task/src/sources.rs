@@ -3,29 +3,27 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
-use super::cache;
+use super::cache::{self, Cache, SourceEntry, pack_report, unpack_report};
 use super::error::TaskError;
 use super::module_bytes::{has_connections, stated_length};
 use super::program::Program;
 use super::runtime::Runtime;
-use crate::instrument;
+use crate::instrument::{self, Report};
 use crate::model::Digest;
 use crate::model::error::Error;
-
-/// Ties a source to its resumable module.
-#[derive(Serialize, Deserialize)]
-struct SourceEntry {
-    module: Digest,
-}
 
 impl Runtime {
     /// The resumable module of a source, by the entry that says which one that is.
     pub(super) fn cached_source(&self, entry: &Path) -> Result<Option<Arc<Program>>, Error> {
-        let entry = cache::get(entry)?;
-        let entry = entry.and_then(|bytes| rmp_serde::from_slice::<SourceEntry>(&bytes).ok());
-        entry.map_or(Ok(None), |entry| self.cached(&entry.module))
+        let bytes = cache::get(entry)?;
+        let found = bytes.and_then(|bytes| rmp_serde::from_slice::<SourceEntry>(&bytes).ok());
+        match found {
+            Some(found) => {
+                Cache::mark_used(entry);
+                self.cached(&found.module)
+            }
+            None => Ok(None),
+        }
     }
 
     /// The resumable module of a source, by the source's digest.
@@ -51,6 +49,7 @@ impl Runtime {
     pub(super) fn cached(&self, module: &Digest) -> Result<Option<Arc<Program>>, Error> {
         let manifest = cache::get(&self.cache.manifest(module))?;
         let packed = cache::get(&self.cache.module(module))?;
+        Cache::mark_used(&self.cache.module(module));
         let program = manifest.zip(packed).and_then(|(manifest, packed)| {
             let manifest = rmp_serde::from_slice(&manifest).ok()?;
             let length = stated_length(&packed)?;
@@ -65,14 +64,34 @@ impl Runtime {
         let digest = program.digest();
         self.cache
             .put(&self.cache.module(&digest), program.packed())?;
-        self.cache.put(&self.cache.manifest(&digest), &manifest)
+        self.cache.put(&self.cache.manifest(&digest), &manifest)?;
+        let bytes = program.packed().len() + manifest.len();
+        self.cache.has_grown(bytes as u64)
     }
 
     /// Notes in the cache which resumable module belongs to a source.
-    pub(super) fn keep_source(&self, key: &Digest, module: Digest) -> Result<(), Error> {
-        let entry =
-            rmp_serde::to_vec_named(&SourceEntry { module }).map_err(TaskError::Manifest)?;
+    pub(super) fn keep_source(
+        &self,
+        key: &Digest,
+        module: Digest,
+        name: Option<&str>,
+    ) -> Result<(), Error> {
+        let name = name.map(str::to_owned);
+        let entry = SourceEntry { module, name };
+        let entry = rmp_serde::to_vec_named(&entry).map_err(TaskError::Manifest)?;
         self.cache.put(&self.cache.source(key), &entry)
+    }
+
+    /// Keeps what was done with a module.
+    pub(super) fn keep_report(&self, module: &Digest, report: &Report) -> Result<(), Error> {
+        let packed = pack_report(report)?;
+        self.cache.put(&self.cache.report(module), &packed)
+    }
+
+    /// What was done with a module, where the cache knows it.
+    pub(super) fn cached_report(&self, module: &Digest) -> Result<Option<Report>, Error> {
+        let packed = cache::get(&self.cache.report(module))?;
+        Ok(packed.as_deref().and_then(unpack_report))
     }
 
     /// What the resumable module of a source is found by.

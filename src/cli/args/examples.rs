@@ -62,6 +62,34 @@ examples! {
             "Only rewrite the module.",
         "dormouse build --functions job.wasm -o resumable.wasm" =>
             "Show too which functions were rewritten, and which calls make that necessary.",
+        "dormouse build --timings job.wasm -o resumable.wasm" =>
+            "Show what each step takes, with compiling for each engine.",
+    }
+    "compile" {
+        "dormouse compile job.wasm" =>
+            "Make a module ready ahead of its first run.",
+        "dormouse compile --engine wasmtime --preempt job.wasm" =>
+            "For this engine, and for guests that can be suspended while they compute.",
+    }
+    "cache" {
+        "dormouse cache ls" =>
+            "List what was made ready, with sizes and the day of the last use.",
+        "dormouse cache prune --older-than 30d" =>
+            "Remove what was not used for a month.",
+    }
+    "cache ls" {
+        "dormouse cache ls --json" =>
+            "List what was made ready, for a program.",
+    }
+    "cache prune" {
+        "dormouse cache prune --max-size 1G" =>
+            "Remove what was not used for longest, until 1 GiB is left.",
+        "dormouse cache prune --older-than 30d" =>
+            "Remove what was not used for a month.",
+    }
+    "cache verify" {
+        "dormouse cache verify --repair" =>
+            "Compare all files with their digests, and remove those that are damaged.",
     }
     "keygen" {
         "dormouse keygen sign mine" =>

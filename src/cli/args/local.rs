@@ -144,6 +144,13 @@ pub(crate) struct Build {
     /// Print every instrumented function with the shortest path to a call that may block.
     #[arg(long)]
     pub functions: bool,
+    /// Rewrite the module anew, compile it anew for each engine, and print what each step took:
+    /// time, processor time with that of child processes, and the most memory at once.
+    #[arg(long)]
+    pub timings: bool,
+    /// With --timings, compile for this engine alone; give it again for another one.
+    #[arg(long, value_name = "ENGINE", requires = "timings")]
+    pub engine: Vec<EngineKind>,
 }
 
 #[derive(Debug, clap::Args)]

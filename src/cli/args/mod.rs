@@ -3,6 +3,7 @@
 //! Flags that several commands have are one struct each: what a guest is given ([`guest`]), what it
 //! may take ([`limits`]), keys ([`keys`]), and which daemon is asked ([`daemon`]).
 
+pub(crate) mod cache;
 #[cfg(feature = "server")]
 pub(crate) mod daemon;
 pub(crate) mod examples;
@@ -13,6 +14,7 @@ mod local;
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use self::cache::Compile;
 use self::examples::after_help;
 pub(crate) use self::local::{
     Audit, Build, Completions, Inspect, Keygen, Manual, Resume, Run, Severity,
@@ -47,6 +49,12 @@ pub(crate) enum Command {
     /// Make a module resumable, and report what was done.
     #[command(after_help = after_help("build"))]
     Build(Build),
+    /// Make modules ready to run, ahead of time.
+    #[command(after_help = after_help("compile"))]
+    Compile(Compile),
+    /// Look after the cache of modules that were made ready.
+    #[command(subcommand, after_help = after_help("cache"))]
+    Cache(cache::CacheCommand),
     /// Make a pair of keys, to sign snapshots or to encrypt them.
     #[command(after_help = after_help("keygen"))]
     Keygen(Keygen),

@@ -1,12 +1,17 @@
 //! `dormouse build`: the instrumentation alone, with a report.
 
+use std::path::Path;
+
 use crate::cli::args::Build;
 use crate::cli::exit::{Done, Failure, MODULE, OK, WRITE};
 use crate::cli::module_file::{self, file_name, preempt};
 use crate::cli::output::format::bytes;
 use crate::cli::output::progress::Bar;
-use crate::cli::output::{self, out};
-use crate::task::Runtime;
+use crate::cli::output::{self, out, timings};
+use crate::engine::EngineKind;
+use crate::error::Error;
+use crate::task::progress::Timings;
+use crate::task::{Runtime, write_file};
 
 pub(crate) fn build(command: &Build) -> Result<Done, Failure> {
     let source = module_file::read(&command.module)?;
@@ -16,15 +21,26 @@ pub(crate) fn build(command: &Build) -> Result<Done, Failure> {
         .build()?;
     let name = command.module.display().to_string();
     let bar = Bar::new(&file_name(&name));
-    let (program, report) = runtime
-        .instrument(&source, &bar)
-        .map_err(|error| Failure::from(error).about(MODULE, &name))?;
+    let about = |error: Error| Failure::from(error).about(MODULE, &name);
+    let (program, report, timings) = match command.timings {
+        false => {
+            let (program, report) = runtime.load_with_report(&source, &bar).map_err(about)?;
+            (program, report, None)
+        }
+        true => {
+            let timings = Timings::new(&bar);
+            let (program, report) = runtime.instrument(&source, &timings).map_err(about)?;
+            for engine in engines(&command.engine) {
+                program
+                    .compile_anew(&runtime, engine, &timings)
+                    .map_err(about)?;
+            }
+            (program, report, Some(timings.into_steps()))
+        }
+    };
     // It listens to signals until the end of this function.
     let _preparation = bar.finish();
-    std::fs::write(&command.output, program.wasm()?).map_err(|error| {
-        let path = command.output.display();
-        Failure::new(WRITE, format!("cannot write {path}: {error}"))
-    })?;
+    write(&command.output, program.wasm()?)?;
     if output::as_json() {
         let functions = report.instrumented.iter();
         let functions = functions
@@ -38,6 +54,7 @@ pub(crate) fn build(command: &Build) -> Result<Done, Failure> {
             "source_bytes": report.source_bytes,
             "resumable_bytes": report.resumable_bytes,
             "instrumented_functions": command.functions.then(|| functions.collect::<Vec<_>>()),
+            "timings": timings.map(|steps| timings::json(&steps)),
         }));
         return OK;
     }
@@ -58,5 +75,24 @@ pub(crate) fn build(command: &Build) -> Result<Done, Failure> {
             out!("  {}", function.path);
         }
     }
+    if let Some(steps) = timings {
+        timings::print(&steps);
+    }
     OK
+}
+
+/// The engines that the module is compiled for: those that were given, else all of the build.
+fn engines(given: &[EngineKind]) -> Vec<EngineKind> {
+    match given.is_empty() {
+        true => EngineKind::available().collect(),
+        false => given.to_vec(),
+    }
+}
+
+/// Writes the resumable module: all of it or nothing, also where a signal ends this.
+fn write(path: &Path, wasm: &[u8]) -> Result<(), Failure> {
+    write_file(path, wasm).map_err(|error| {
+        let path = path.display();
+        Failure::new(WRITE, format!("cannot write {path}: {error}"))
+    })
 }

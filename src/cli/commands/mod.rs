@@ -2,6 +2,8 @@
 
 mod audit;
 mod build;
+mod cache;
+mod compile;
 mod completions;
 #[cfg(feature = "server")]
 mod daemon;
@@ -22,6 +24,8 @@ pub(crate) fn run(command: Command) -> Result<Done, Failure> {
         Command::Resume(command) => resume::resume(command),
         Command::Inspect(command) => inspect::inspect(&command),
         Command::Build(command) => build::build(&command),
+        Command::Compile(command) => compile::compile(&command),
+        Command::Cache(command) => cache::run(&command),
         Command::Keygen(command) => keygen::keygen(&command),
         Command::Audit(command) => audit::audit(&command),
         #[cfg(feature = "server")]

@@ -4,6 +4,7 @@ pub(crate) mod escape;
 pub(crate) mod format;
 pub(crate) mod progress;
 pub(crate) mod streams;
+pub(crate) mod timings;
 
 use std::fmt;
 use std::io::{self, Write};

@@ -2,6 +2,7 @@
 //! has not started, so that there is nothing to suspend: the process ends at once, and leaves no
 //! unfinished file and no child process behind.
 
+use std::io::IsTerminal;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
@@ -10,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::hangup::Hangup;
 use crate::cli::exit::{Code, HUNG_UP, INTERRUPTED, TERMINATED};
-use crate::cli::output::say;
+use crate::cli::output::{complain, say};
 use crate::cli::process::runtime;
 
 /// Listens to signals until it is dropped.
@@ -36,6 +37,10 @@ impl Preparation {
                 tokio::select! {
                     _ = ended => {}
                     (name, code) = signals.next() => {
+                        // A bar may stand in the line.
+                        if std::io::stderr().is_terminal() {
+                            complain("\n");
+                        }
                         say!("ended by {name} before the guest had started; nothing was kept of it");
                         crate::task::leave(code.number());
                     }

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lru::LruCache;
 
+use crate::blobs::preparations::{LoadingTask, PreparationObserver, Preparations};
 use crate::error::Error as Refused;
-use crate::model::Digest;
 use crate::model::error::Error;
+use crate::model::{Digest, TaskId};
 use crate::store::{Change, Store};
-use crate::task::{EngineKind, LogObserver, Program, Runtime};
+use crate::task::{EngineKind, Program, Runtime};
 
 /// How many programs are kept ready to run.
 const KEPT_PROGRAMS: NonZeroUsize = NonZeroUsize::new(64).expect("it is not zero");
@@ -19,11 +20,17 @@ pub(crate) struct Programs {
     runtime: Runtime,
     store: Arc<dyn Store>,
     ready: Mutex<LruCache<Digest, Arc<Program>>>,
+    preparations: Arc<Preparations>,
 }
 
 impl Programs {
-    pub(crate) fn new(runtime: Runtime, store: Arc<dyn Store>) -> Self {
+    pub(crate) fn new(
+        runtime: Runtime,
+        store: Arc<dyn Store>,
+        preparations: Arc<Preparations>,
+    ) -> Self {
         Self {
+            preparations,
             runtime,
             store,
             ready: Mutex::new(LruCache::new(KEPT_PROGRAMS)),
@@ -32,6 +39,16 @@ impl Programs {
 
     pub(crate) fn runtime(&self) -> &Runtime {
         &self.runtime
+    }
+
+    /// Observes work on a module, and tells those who ask how far it is.
+    pub(crate) fn told(&self, module: &Digest) -> PreparationObserver {
+        self.preparations.observer(module)
+    }
+
+    /// A task is loaded, until what this returns is dropped: work on its module is shown with it.
+    pub(crate) fn loading(&self, id: TaskId, module: &Digest) -> LoadingTask {
+        self.preparations.loading(id, module)
     }
 
     /// Loads a program that the store has.
@@ -54,9 +71,9 @@ impl Programs {
         preempt: bool,
         engine: EngineKind,
     ) -> Result<(Arc<Program>, Change), Error> {
-        let observer = log_observer(&Digest::of(source));
-        let program = self.runtime.load_as(source, preempt, &observer)?;
-        program.compile(&self.runtime, engine, &observer)?;
+        let told = self.told(&Digest::of(source));
+        let program = self.runtime.load_as(source, preempt, &told)?;
+        program.compile(&self.runtime, engine, &told)?;
         let change = blob(&program);
         Ok((self.keep(program), change))
     }
@@ -74,7 +91,7 @@ impl Programs {
             Err(error) if error.passes() => return Err(error),
             Err(_) => return Ok(None),
         };
-        program.compile(&self.runtime, engine, &log_observer(source))?;
+        program.compile(&self.runtime, engine, &self.told(source))?;
         let change = blob(&program);
         Ok(Some((self.keep(program), change)))
     }
@@ -100,11 +117,6 @@ impl Programs {
         ready.put(program.digest(), program.clone());
         program
     }
-}
-
-/// What the log says about work on a module.
-pub(crate) fn log_observer(module: &Digest) -> LogObserver {
-    LogObserver(format!("module {}", module.short()))
 }
 
 /// The change that stores a program.

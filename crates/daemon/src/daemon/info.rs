@@ -6,6 +6,7 @@ use crate::model::{Digest, TaskId, TaskState, Timestamp};
 use crate::store::{OutputPiece, TaskRow};
 use crate::stored::damaged::Stored;
 use crate::stored::status::Status;
+use crate::task::UnderWay;
 
 /// What is known of a task.
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ pub struct TaskInfo {
     pub memory: u64,
     /// Why it does not go on, where that may pass by itself.
     pub trouble: Option<Trouble>,
+    /// How far its module is, which has to be made ready first.
+    pub preparing: Option<UnderWay>,
     /// Bytes of memory that it waits for, because others have them.
     pub memory_wanted: Option<u64>,
     /// What of it cannot be read from the store, and what to do. What cannot be read is a default here.
@@ -79,6 +82,7 @@ impl TaskInfo {
                 next: shared.time.to_wall(retry.next),
                 error: retry.error,
             }),
+            preparing: shared.preparations.of_task(row.id),
             memory_wanted: match live {
                 true => shared.budget.waits(row.id),
                 false => None,

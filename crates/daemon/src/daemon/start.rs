@@ -88,7 +88,6 @@ impl Daemon {
         let (journal, _) =
             Journal::start(store.clone(), tenure.clone(), time.clone(), metrics.clone())
                 .map_err(threads)?;
-        let programs = Arc::new(Programs::new(runtime, store.clone()));
         let (most, pack) = (budget.parts.own / 4, store.last_pack()? + 1);
         let bases = SnapshotBases::new(store.clone(), journal.clone(), most, pack);
         let bases = Arc::new(bases);
@@ -105,6 +104,8 @@ impl Daemon {
             following.clone(),
             budget.clone(),
         ));
+        let preparations = shared.preparations.clone();
+        let programs = Arc::new(Programs::new(runtime, store.clone(), preparations));
         for kept in kept {
             shared.sockets.adopt(kept);
         }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::blobs::programs::{blob, log_observer};
+use crate::blobs::programs::blob;
 use crate::bounds::check_bounds;
 use crate::daemon::{Daemon, blocking};
 use crate::driver::Message;
@@ -16,7 +16,7 @@ use crate::store::{Change, Insert, Verdict};
 use crate::stored::damaged::Stored;
 use crate::stored::encoding::{to_bytes, to_named_bytes};
 use crate::stored::status::Status;
-use crate::task::{ModuleRef, Snapshot, SnapshotExt as _};
+use crate::task::{ModuleRef, Snapshot, SnapshotExt as _, UnderWay};
 use crate::time::calendar;
 
 /// At most this many new tasks are on their way to the disk; more wait.
@@ -64,6 +64,12 @@ impl Daemon {
             (true, None) => Ok(digest),
             (false, None) => Err(Refused::Unknown(digest).into()),
         }
+    }
+
+    /// Modules that are being made ready now, by the digests under which that was asked for: of the
+    /// source that was uploaded, or of the resumable module.
+    pub fn preparations(&self) -> Vec<(Digest, UnderWay)> {
+        self.shared.preparations.all()
     }
 
     /// Submits tasks. When this returns, they are stored. Returns for each its ID, or why it
@@ -243,7 +249,8 @@ impl Daemon {
         let work = move || {
             let mut snapshot = Snapshot::decode(&bytes, &limits)?;
             let program = programs.runtime().load_snapshot(&snapshot)?;
-            program.compile(programs.runtime(), engine, &log_observer(&program.digest()))?;
+            let told = programs.told(&program.digest());
+            program.compile(programs.runtime(), engine, &told)?;
             let program = programs.keep(program);
             snapshot.module = ModuleRef::ByDigest;
             let frozen = bases.pack_whole(program.digest(), &mut snapshot, None)?;

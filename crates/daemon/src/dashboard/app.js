@@ -4,7 +4,7 @@
 import { Refused, askForToken, get, hasToken, keepToken } from "./api.js";
 import { onSubmitted } from "./form.js";
 import { choose, chosenId, onChange, showTask } from "./task.js";
-import { $, bytes, local, make, number, plain, programOf, setText, span, stateOf, svg, until } from "./text.js";
+import { $, bytes, local, make, number, plain, preparing, programOf, setText, span, stateOf, svg, until } from "./text.js";
 
 const STATES = ["ready", "running", "parked", "hibernated", "paused", "exited", "failed",
   "moving", "arriving", "moved"];
@@ -144,7 +144,7 @@ function cellsOf(task) {
     { text: stateOf(task), state: stateOf(task) },
     { text: plain(task.name ?? "–") },
     { text: program, title: program },
-    { text: error ?? plain(task.waits_for ?? "–"), title: error, kind: error && "wrong" },
+    { text: error ?? preparing(task) ?? plain(task.waits_for ?? "–"), title: error, kind: error && "wrong" },
     { text: task.wakes ? until(task.wakes) : ends(task), title: task.wakes && local(task.wakes) },
     { text: bytes(task.memory), kind: "n" },
     { text: bytes(task.snapshot_bytes), kind: "n" },

@@ -2,7 +2,7 @@
 
 import { Refused, ask, get, hasToken, send, taskPath } from "./api.js";
 import { addLimit, clearErrors, clearList, prepareLimits, readLimits, showError } from "./fields.js";
-import { $, bytes, local, make, number, output, plain, programOf, setText, stateOf, until } from "./text.js";
+import { $, bytes, local, make, number, output, plain, preparing, programOf, setText, stateOf, until } from "./text.js";
 
 const MOST_OUTPUT = 400_000;
 const OVER = ["exited", "failed", "moved"];
@@ -40,6 +40,7 @@ function fieldsOf(task) {
   return {
     name: task.name,
     program: programOf(task),
+    preparing: preparing(task),
     "waits for": task.waits_for,
     wakes: task.wakes && `${until(task.wakes)}, ${local(task.wakes)}`,
     every: spec.schedule?.every,

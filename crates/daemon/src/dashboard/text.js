@@ -57,6 +57,14 @@ export function span(seconds) {
 /** How a task stands, in a word. */
 export const stateOf = (task) => (task.damaged ? "damaged" : task.state);
 
+/** How far a task's module is, which is being made ready. */
+export function preparing({ preparing: found }) {
+  if (!found) return null;
+  const work = found.engine ? `ready for ${found.engine}` : "resumable";
+  const percent = Math.floor(found.share * 100);
+  return `its module is made ${work}: ${found.step}, ${percent} % done, about ${span(Math.ceil(found.left))} left`;
+}
+
 export const local = (time) => new Date(time).toLocaleString();
 
 export function until(time) {

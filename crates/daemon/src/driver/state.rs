@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, broadcast};
 
+use crate::blobs::preparations::Preparations;
 use crate::daemon::options::Options;
 use crate::driver::retries::Retries;
 use crate::journal::Journal;
@@ -30,6 +31,7 @@ pub(crate) struct DaemonState {
     pub(crate) following: Following,
     pub(crate) sockets: Arc<Sockets>,
     pub(crate) retries: Retries,
+    pub(crate) preparations: Arc<Preparations>,
     pub(crate) budget: Arc<MemoryBudget>,
     pub(crate) moves: broadcast::Sender<Moved>,
     /// Tasks on which something is being done. The store does not know how these stand.
@@ -68,6 +70,7 @@ impl DaemonState {
             following,
             sockets: Arc::default(),
             retries: Retries::default(),
+            preparations: Arc::default(),
             budget,
             moves: broadcast::channel(1024).0,
             views: Mutex::default(),

@@ -156,6 +156,7 @@ pub fn router(daemon: Arc<Daemon>, options: ServerOptions) -> Router {
         .route("/v1/tasks/{id}/logs", get(streams::logs))
         .route("/v1/tasks/{id}/snapshot", get(snapshots::export))
         .route("/v1/modules/{digest}", get(modules::find))
+        .route("/v1/preparations", get(modules::preparations))
         .route("/v1/stats", get(stats::stats))
         .route("/v1/limits", get(limits::limits))
         .route("/v1/timeline", get(stats::timeline))

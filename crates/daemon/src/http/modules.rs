@@ -10,7 +10,7 @@ use utoipa::IntoParams;
 
 use super::answers::{Answer, Path, QueryOf, Refused, ServedState, bad};
 use super::descriptions::Binary;
-use super::wire::Module;
+use super::wire::{Module, Preparation};
 use crate::model::Digest;
 use crate::model::error::ErrorKind;
 
@@ -37,6 +37,19 @@ pub(super) async fn put(
     let digest = served.daemon.add_module_as(source, preempt).await?;
     let module = digest.to_string();
     Ok(Json(Module { module }))
+}
+
+/// Modules that are being made ready to run now: those that are uploaded, and those whose machine
+/// code a task has to have that goes on.
+#[utoipa::path(get, path = "/v1/preparations", operation_id = "list_preparations",
+    responses((status = 200, description = "How far each is", body = [Preparation])))]
+pub(super) async fn preparations(State(served): ServedState) -> Json<Vec<Preparation>> {
+    let all = served.daemon.preparations().into_iter();
+    let all = all.map(|(module, under_way)| Preparation {
+        module: module.to_string(),
+        preparing: under_way.into(),
+    });
+    Json(all.collect())
 }
 
 /// A module that the daemon has, by the BLAKE3 digest of the module as it was uploaded, or of its

@@ -11,8 +11,8 @@ use utoipa::{Modify, OpenApi};
 
 use crate::http::peers::Doc;
 use crate::http::wire::{
-    LimitInfo, Module, Moved, MovedTo, Output, Problem, Stats, Submit, Submitted, Task, Tasks,
-    Timeline,
+    LimitInfo, Module, Moved, MovedTo, Output, Preparation, Preparing, Problem, Stats, Submit,
+    Submitted, Task, Tasks, Timeline,
 };
 use crate::http::{limits, modules, snapshots, stats, streams, tasks};
 use crate::model::TaskSpec;
@@ -71,13 +71,14 @@ const PROBLEMS: [(&str, &str, &str); 11] = [
                        that there are not (404), and of methods that a path does not take (405, with `Allow`)."
     ),
     paths(
-        tasks::list, tasks::submit, tasks::batch, modules::put, modules::find, tasks::show, tasks::pause,
+        tasks::list, tasks::submit, tasks::batch, modules::put, modules::find, modules::preparations, tasks::show, tasks::pause,
         tasks::resume, tasks::kill, tasks::remove, snapshots::export, snapshots::import, stats::stats,
         stats::timeline, limits::limits, streams::logs, streams::events, stats::metrics,
         document
     ),
     components(schemas(
-        LimitInfo, Module, Moved, MovedTo, Output, Problem, Stats, Submit, Submitted, Task, TaskSpec, Tasks, Timeline
+        LimitInfo, Module, Moved, MovedTo, Output, Preparation, Preparing, Problem, Stats, Submit, Submitted,
+        Task, TaskSpec, Tasks, Timeline
     )),
     modifiers(&Token)
 )]

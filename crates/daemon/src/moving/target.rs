@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 
-use crate::blobs::programs::{blob, log_observer};
+use crate::blobs::programs::blob;
 use crate::daemon::options::Options;
 use crate::daemon::submit::check_name;
 use crate::daemon::{Daemon, blocking};
@@ -93,7 +93,7 @@ impl Daemon {
                     if refused.is_empty() && shared.store.has_blob(&inquiry.module)? {
                         let ready = programs.get(&inquiry.module).and_then(|program| {
                             let engine = spec.engine_or(shared.options.engine);
-                            program.compile(programs.runtime(), engine, &log_observer(&program.digest()))
+                            program.compile(programs.runtime(), engine, &programs.told(&program.digest()))
                         });
                         refused.extend(ready.err().map(|error| error.to_string()));
                     }
@@ -135,7 +135,11 @@ impl Daemon {
                 let program = programs
                     .runtime()
                     .load_stored(&digest, || Ok(Some(bytes)))?;
-                program.compile(programs.runtime(), engine, &log_observer(&program.digest()))?;
+                program.compile(
+                    programs.runtime(),
+                    engine,
+                    &programs.told(&program.digest()),
+                )?;
                 Ok(blob(&programs.keep(program)))
             }
             BlobKind::Base => {

@@ -4,7 +4,6 @@
 use std::io::Read;
 use std::sync::Arc;
 
-use crate::blobs::programs::log_observer;
 use crate::memory::MemoryShare;
 use crate::model::TaskSpec;
 use crate::model::spec::Module;
@@ -56,14 +55,15 @@ impl Worker {
             held: self.sockets.held(row.id),
             ..given
         };
-        let observer = log_observer(&row.module);
+        let told = self.programs.told(&row.module);
+        let _loading = self.programs.loading(row.id, &row.module);
         let task = Task::builder(self.programs.runtime(), &program)
             .engine(engine)
             .bindings(bindings)
             .clock(self.time.clone())
             .handle(handle)
             .memory_governor(share.clone())
-            .progress(&observer);
+            .progress(&told);
         let Some((mut snapshot, pages)) = opened else {
             return Ok((task.config(config).start()?, share));
         };

@@ -42,6 +42,10 @@ fn fields(task: &wire::Task) -> Vec<(&'static str, Option<String>)> {
         ("every", shown(spec.schedule.every.as_ref())),
         ("exit code", task.exit_code.map(|code| code.to_string())),
         ("error", task.error.clone()),
+        (
+            "preparing",
+            task.preparing.as_ref().map(wire_task::preparing),
+        ),
         ("trouble", task.trouble.as_ref().map(wire_task::trouble)),
         ("submitted", Some(task.submitted.clone())),
         ("changed", Some(task.changed.clone())),

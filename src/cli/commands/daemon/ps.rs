@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::list::list;
-use super::wire_task::{self, trouble};
+use super::wire_task::{self, preparing, trouble};
 use crate::cli::args::daemon::{Ps, Sort};
 use crate::cli::client::Client;
 use crate::cli::exit::{Done, Failure, OK, USAGE};
@@ -108,6 +108,9 @@ fn table(tasks: &[wire::Task]) {
         );
         if let Some(damaged) = &task.damaged {
             out!("{:>10}{damaged}", "");
+        }
+        if let Some(found) = &task.preparing {
+            out!("{:>10}{}", "", preparing(found));
         }
         if let Some(found) = &task.trouble {
             out!("{:>10}{}", "", trouble(found));

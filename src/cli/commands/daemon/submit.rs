@@ -1,5 +1,9 @@
 //! `dormouse submit`: gives a daemon a module to run.
 
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
 use serde_json::json;
 use ureq::http::Method;
 
@@ -14,7 +18,8 @@ use crate::cli::task_file;
 use crate::daemon::http::wire;
 use crate::error::ErrorKind;
 use crate::model::spec::Module;
-use crate::model::{Limit, Limits, TaskSpec};
+use crate::model::{Digest, Limit, Limits, TaskSpec};
+use crate::task::progress::{UnderWay, Work};
 
 /// A batch has at most this many tasks.
 const MAX_BATCH_TASKS: u32 = 10_000;
@@ -72,8 +77,10 @@ fn upload(
     module: &Module,
     preempt: bool,
 ) -> Result<wire::Module, Failure> {
-    // Until it is dropped.
-    let _bar = Bar::elsewhere(&module.file_name());
+    let bar = Bar::elsewhere(&module.file_name());
+    let wanted = source.digest.unwrap_or_else(|| Digest::of(&source.bytes));
+    // Both end with this.
+    let _shown = Shown::start(client, wanted, bar.shower());
     let query = if preempt { "?preempt=true" } else { "" };
     if let Some(digest) = source.digest {
         return client.get(&format!("/v1/modules/{digest}{query}"));
@@ -86,6 +93,53 @@ fn upload(
         .body_mut()
         .read_json()
         .map_err(|error| Failure::new(DAEMON, format!("cannot understand the daemon: {error}")))
+}
+
+/// How often the daemon is asked how far it is.
+const BETWEEN_QUESTIONS: Duration = Duration::from_millis(500);
+
+/// Shows how far the daemon is with a module, until it is dropped.
+struct Shown {
+    over: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Shown {
+    fn start(client: &Client, module: Digest, show: impl Fn(&UnderWay) + Send + 'static) -> Self {
+        let (over, is_over) = channel::<()>();
+        let (client, module) = (client.clone(), module.to_string());
+        let ask = move || {
+            while is_over.recv_timeout(BETWEEN_QUESTIONS) == Err(RecvTimeoutError::Timeout) {
+                let all: Result<Vec<wire::Preparation>, _> = client.get("/v1/preparations");
+                // Where the daemon does not answer, whoever sends the module says so.
+                let mut all = all.unwrap_or_default().into_iter();
+                if let Some(found) = all.find(|found| found.module == module) {
+                    show(&under_way(&found.preparing));
+                }
+            }
+        };
+        Self {
+            over: Some(over),
+            // Where the system gives no thread, nothing is shown.
+            thread: std::thread::Builder::new().spawn(ask).ok(),
+        }
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        drop(self.over.take());
+        if let Some(thread) = self.thread.take() {
+            // It returns nothing.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn under_way(found: &wire::Preparing) -> UnderWay {
+    let work = found.engine.map_or(Work::Rewriting, Work::Compiling);
+    let left = Duration::try_from_secs_f64(found.left).unwrap_or_default();
+    UnderWay::reported(work, &found.step, found.share, left)
 }
 
 /// Submits a task many times, in batches.

@@ -51,6 +51,18 @@ pub(super) fn trouble(found: &wire::Trouble) -> String {
     format!("since {since}, tried {tries} times, next at {next}: {error}")
 }
 
+/// How far a task's module is, which is made ready.
+pub(super) fn preparing(found: &wire::Preparing) -> String {
+    let work = match found.engine {
+        None => "resumable".into(),
+        Some(engine) => format!("ready for {engine}"),
+    };
+    let percent = (found.share * 100.0).floor();
+    let left = found.left.ceil();
+    let step = &found.step;
+    format!("its module is made {work}: {step}, {percent:.0} % done, about {left:.0} s left")
+}
+
 /// A line about a task that has moved to another daemon.
 pub(super) fn moved(task: u64, to: &peers::There) -> String {
     let late = match to.confirmed {

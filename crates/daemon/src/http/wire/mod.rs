@@ -28,7 +28,7 @@ pub use crate::spec::LimitChanges as Resume;
 pub(super) use bounds::{Batch, MOST_SUBMITTED};
 pub use budget::Budget;
 pub use output::Output;
-pub use parts::{MovedTo, Trouble};
+pub use parts::{MovedTo, Preparation, Preparing, Trouble};
 pub use runs::{Run, Runs};
 pub use submit::Submit;
 use words::wait;
@@ -90,6 +90,10 @@ pub struct Task {
     /// Why it does not go on, or cannot be put to sleep, where that may pass by itself.
     #[serde(default)]
     pub trouble: Option<Trouble>,
+    /// How far its module is, which is being made ready before the task goes on; left out where it
+    /// is ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preparing: Option<Preparing>,
     /// Bytes of memory that it waits for, because others have them.
     #[serde(default)]
     pub memory_wanted: Option<u64>,
@@ -137,6 +141,7 @@ impl From<TaskInfo> for Task {
             output_bytes: info.output_bytes,
             memory: info.memory,
             trouble: info.trouble.map(Trouble::from),
+            preparing: info.preparing.map(Preparing::from),
             memory_wanted: info.memory_wanted,
             damaged: info.damaged,
             shortened: false,
