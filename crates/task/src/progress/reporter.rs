@@ -31,12 +31,13 @@ impl Step {
         }
     }
 
-    /// The share of its work's time that it takes, as measured with CPython and SQLite.
+    /// The share of its work's time that it takes, as measured with SQLite.
     fn weight(self) -> f64 {
         use instrument::Step as I;
         match self {
-            Self::Instrument(I::Asyncify) => 0.45,
-            Self::Instrument(I::Optimizing) => 0.45,
+            Self::Instrument(I::Asyncify) => 0.55,
+            Self::Instrument(I::Splitting) => 0.05,
+            Self::Instrument(I::Optimizing) => 0.30,
             Self::Compiling => 0.98,
             _ => 0.02,
         }
