@@ -161,7 +161,8 @@ impl LoadedTaskFile {
             .map_or(0, |span| place(&self.text, span.start).0)
     }
 
-    /// Where the value of a field stands: by the names and places that lead to it.
+    /// The byte range of a field's value in the file. `field` is the path to it: keys of tables,
+    /// and indices of arrays.
     fn span(&self, field: &[&str]) -> Option<Range<usize>> {
         let table = DeTable::parse(&self.text).ok()?;
         let (first, rest) = field.split_first()?;

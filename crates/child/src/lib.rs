@@ -214,7 +214,8 @@ fn wait_for_the_end() -> ! {
     }
 }
 
-/// Reads what the child writes, to its end. False where the child is stuck.
+/// Reads what the child writes, until the child closes the pipe. False where the child is stuck: at
+/// [`STUCK_LOOKS`] looks in a row it slept, and had used no time.
 fn listen(mut reader: PipeReader, child: c_int, said: &mut Vec<u8>) -> io::Result<bool> {
     let between = Timespec::try_from(BETWEEN_LOOKS).map_err(io::Error::other)?;
     let mut buffer = vec![0; 64 << 10];

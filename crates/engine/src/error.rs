@@ -40,7 +40,7 @@ pub enum Error {
     /// The guest's calls have used up its stack.
     #[error("the guest trapped: {0}")]
     Exhausted(String),
-    /// There is no memory for the guest to grow into.
+    /// The guest was aborted while it asked for memory: it was evicted or killed.
     #[error(transparent)]
     Aborted(#[from] Aborted),
     /// The engine has no way to hold a limit.
@@ -48,8 +48,8 @@ pub enum Error {
         "{0} cannot hold the limit {1} on this module; use the other engine, or leave it as it is by default"
     )]
     CannotLimit(EngineKind, &'static str),
-    /// The instance does not have the state that its shape promises, or cannot take what a snapshot
-    /// holds.
+    /// The guest's state could not be read or set: the instance lacks an export that its `Shape`
+    /// lists, a value cannot be saved, or the engine refuses a value from a snapshot.
     #[error("{0} could not set the guest's state: {1}")]
     State(EngineKind, String),
 }

@@ -29,9 +29,9 @@ pub trait Engine: Send + Sync {
 
 /// A compiled module.
 pub trait Module: Send + Sync {
-    /// A fresh instance whose host calls go to `host`. Runs nothing of the guest. `limits` says how
-    /// large the guest's memories and tables may get. `governor` is asked before its memories grow,
-    /// if the engine reports that they do.
+    /// Makes a fresh instance, and runs none of the guest's code. The instance's host calls go to
+    /// `host`. `limits` says how large the guest's memories and tables may get. An engine that
+    /// reports growth beforehand asks `governor` before it grows one of the guest's memories.
     fn instantiate(
         &self,
         host: HostCallback,
@@ -92,7 +92,7 @@ pub trait Guest {
 pub enum Ending {
     /// The function returned, or unwound.
     Returned,
-    /// A host call answered [`Flow::Stop`].
+    /// A host call answered [`Flow::Stop`], or the guest had been killed before this call.
     Stopped,
 }
 
@@ -101,7 +101,8 @@ pub trait Instance: Guest + Send {
     /// Calls an export without parameters and results.
     ///
     /// # Errors
-    /// [`Error::Trap`] where the guest trapped.
+    /// [`Error::Trap`] where the guest trapped, [`Error::Exhausted`] where it used up its stack,
+    /// [`Error::Aborted`] where it was evicted or killed while it asked for memory.
     fn call(&mut self, export: &str) -> Result<Ending, Error>;
 
     /// Whether the guest has unwound, or was about to when it trapped.
@@ -118,10 +119,12 @@ pub trait Instance: Guest + Send {
 
     /// The memory with this index among the guest's memories.
     fn guest_memory(&mut self, index: usize) -> Result<&mut [u8], Error>;
-    /// Grows a memory to `bytes`, a multiple of 64 KiB.
+    /// Grows the memory with this index to `bytes`, a multiple of 64 KiB. A memory that is larger
+    /// stays as it is.
     fn grow_memory(&mut self, index: usize, bytes: usize) -> Result<(), Error>;
 
-    /// The global with this index among the exported mutable globals ([`Shape::globals`]).
+    /// The value of the global with this index among the exported mutable globals
+    /// ([`Shape::globals`]). An error for a reference that a snapshot cannot hold.
     fn global(&mut self, index: usize) -> Result<Value, Error>;
     /// Sets the global with this index among the exported mutable globals.
     fn set_global(&mut self, index: usize, value: Value) -> Result<(), Error>;

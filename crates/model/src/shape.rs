@@ -32,7 +32,8 @@ pub fn memory_export(index: usize) -> String {
     format!("dormouse.memory.{index}")
 }
 
-/// The export name of the guest's mutable global number `index`.
+/// The export name of the guest's mutable global number `index`. Immutable globals and asyncify's
+/// own are not counted.
 pub fn global_export(index: usize) -> String {
     format!("dormouse.global.{index}")
 }

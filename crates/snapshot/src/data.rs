@@ -28,10 +28,11 @@ pub struct MetaV1 {
     pub module: Digest,
     /// How the module was made resumable.
     pub transform: String,
-    /// Of which task it is a copy, where a daemon exported it: daemon, number and version.
+    /// The task that a daemon exported this snapshot from, as `DAEMON/ID@VERSION`; `None` if no
+    /// daemon exported it. The version is that of the task's row in the daemon's store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
-    /// How much the task has taken of what is limited.
+    /// How much the task has used of what limits restrict.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<UsageV1>,
 }
@@ -47,7 +48,7 @@ pub struct UsageV1 {
     pub output: u64,
     /// Bytes written to files.
     pub writes: u64,
-    /// How much of it before the period of a limit in which it was saved.
+    /// The part of this usage from before the limits' period in which the task was saved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub earlier: Option<EarlierV1>,
     /// When it was saved, where that is known better than by the wall clock.

@@ -276,9 +276,9 @@ struct Scan {
 }
 
 impl Scan {
-    /// Reads the rest of a file of `total` bytes, whose header is `start`. Gives the digest of all
-    /// that has one, and what was found, which means nothing where the digest is another than
-    /// stated.
+    /// Reads the rest of a file of `total` bytes; `start` is its header, which has been read. Gives
+    /// the digest of the file without the digest in its header, and the sections or why they cannot
+    /// be told. Where the two digests differ, the sections or the error mean nothing.
     fn run(
         reader: &mut At,
         start: &[u8],

@@ -133,7 +133,8 @@ impl<'a> TaskBuilder<'a> {
         self
     }
 
-    /// Addresses that the guest may connect to and listen on. Default: none.
+    /// Rules for the addresses that the guest may connect to and listen on, and the names that it
+    /// may look up. Replaces those given before. Default: none.
     pub fn grants(mut self, grants: Grants) -> Self {
         self.bindings.grants = grants;
         self

@@ -81,7 +81,8 @@ impl RuntimeBuilder {
     }
 }
 
-/// What programs share: the cache, the engines, the host functions.
+/// What all programs loaded with it share: the cache, the engines, the host functions, and the
+/// settings made with [`RuntimeBuilder`].
 pub struct Runtime {
     pub(super) cache: Cache,
     functions: HostFunctions,

@@ -385,7 +385,8 @@ impl Task {
     }
 }
 
-/// Bytes of native stack beside the guest's own: for host calls and the engine's entry.
+/// Bytes of native stack in addition to those that the guest may use: for host calls, and for the
+/// engine's frames below the guest's first one.
 const MARGIN: usize = 1 << 20;
 
 /// How a call of an entry ended.

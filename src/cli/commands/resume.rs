@@ -164,7 +164,8 @@ fn resume_file(command: Resume) -> Result<Done, Failure> {
     })
 }
 
-/// What somebody who resumes a snapshot should know of it, and of the next one's signature.
+/// Tells the user what may surprise about the resumed snapshot: that its signature was not
+/// verified, that the next snapshot will not be signed, that a daemon may run the same task.
 fn tell(opened: &Opened, saved: &Snapshot, keys: &Unseal, next: &Seal) {
     if let Some(signer) = &opened.signer {
         if !keys.verifies() {

@@ -1,4 +1,5 @@
-//! The signals that this process listens to: while it prepares a module, and while a guest runs.
+//! The signals that a command listens to while it prepares a module, and while a guest runs. The
+//! daemon's signals are in `commands/daemon/serve`.
 
 pub(crate) mod guest;
 mod hangup;

@@ -35,8 +35,8 @@ pub(crate) async fn run(daemon: Weak<Daemon>) {
 }
 
 impl Daemon {
-    /// Removes tasks that have been over for longer than they are kept, and blobs that no task
-    /// refers to.
+    /// Removes tasks that ended longer ago than the option `retain` says, if it is set, and blobs
+    /// older than an hour that no task refers to.
     async fn tidy(&self) -> Result<(), Error> {
         // By the steady clock: a wall clock that is far ahead for a moment must not remove
         // anything.

@@ -86,15 +86,16 @@ struct Writer {
     lines: mpsc::Sender<Result<Vec<u8>, Infallible>>,
     /// Only what was written at that time or later.
     since: Timestamp,
-    /// At first only so many lines.
+    /// Of the output that exists at the start, only this many last lines.
     tail: Option<usize>,
 }
 
 impl Writer {
-    /// Writes until the end, or until nobody reads any more.
+    /// Sends the output from piece `from` on that exists, and with `follow` also new output until
+    /// the task is over. Stops early when nobody reads any more.
     async fn write(self, from: u64, follow: bool) {
         let daemon = self.served.daemon.clone();
-        // Before the store is read, so that nothing is missed.
+        // Subscribed before the store is read, so that no output and no end is missed.
         let mut fresh = daemon.follow();
         let mut moves = daemon.watch();
         let mut from = from;

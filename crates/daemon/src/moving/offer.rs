@@ -52,7 +52,7 @@ pub struct MoveInquiry {
 pub struct TaskOffer {
     /// The move.
     pub move_id: MoveId,
-    /// The task's name at the source: daemon, number and version.
+    /// The task at the source, as `DAEMON/ID@VERSION`.
     pub origin: String,
     /// Its name.
     pub name: Option<String>,

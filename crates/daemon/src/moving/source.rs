@@ -222,7 +222,8 @@ impl Daemon {
         });
     }
 
-    /// Ends a move that has failed: the task stays here.
+    /// Ends a move that has failed before its commit: the task stays here. Does nothing if the move
+    /// is in another phase than `Preparing`.
     ///
     /// # Errors
     /// Where it cannot be stored.

@@ -186,7 +186,8 @@ fn locate(
     Ok((address, expected))
 }
 
-/// Whether the handshake failed because the other daemon is not known here.
+/// Whether the handshake failed because this daemon rejected the other daemon's certificate, as it
+/// does where it does not know the certificate's fingerprint.
 fn is_stranger(error: &std::io::Error) -> bool {
     matches!(tls_error(error), Some(TlsError::InvalidCertificate(_)))
 }

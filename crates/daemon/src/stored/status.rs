@@ -25,15 +25,15 @@ pub struct Status {
     pub exit_code: Option<u32>,
     /// Why it failed, or why it was paused.
     pub error: Option<String>,
-    /// The task that it was copied from: daemon, number and version.
+    /// The task whose exported snapshot it was submitted with, as `DAEMON/ID@VERSION`.
     pub forked_from: Option<String>,
     /// Addresses at which a connection wakes it.
     pub listens: Vec<String>,
     /// How many sockets may wake it, those addresses among them.
     pub watched: u32,
-    /// Where it has gone.
+    /// Where it has moved to, if it has left this daemon.
     pub moved_to: Option<MovedTo>,
-    /// The task that it was at another daemon: daemon, number and version.
+    /// What it was at the daemon that it moved here from, as `DAEMON/ID@VERSION`.
     pub came_from: Option<String>,
     /// How often it was started anew in a row.
     pub restarts: u32,

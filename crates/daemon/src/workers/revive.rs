@@ -78,8 +78,9 @@ impl Worker {
         Ok((task.resume_from(&snapshot, &mut *pages)?, share))
     }
 
-    /// A guest was evicted, because there was no memory for it to grow. What it has done since its
-    /// last snapshot is lost, as if its process had died.
+    /// The report on a guest that was evicted, because there was no memory for it to grow. What it
+    /// has done since its last snapshot is lost, as if its process had died. The task waits in the
+    /// store for memory, or is paused where the daemon can never give it as much as it wanted.
     pub(super) fn evicted(&self, mut guest: Box<LoadedTask>) -> WorkerReport {
         let id = guest.id;
         let Some(too_large) = guest.share.too_large() else {
@@ -87,7 +88,7 @@ impl Worker {
         };
         guest.status.error = Some(too_large.to_string());
         guest.status.changed = self.time.wall();
-        // Its output since then is dropped too.
+        // The output since its last snapshot is taken, and dropped instead of stored.
         drop(guest.tail.take(guest.version));
         match self.update(&guest, TaskState::Paused, When::NEVER, SnapshotChange::Keep) {
             Ok(update) => WorkerReport::Store {

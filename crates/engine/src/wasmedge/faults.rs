@@ -36,7 +36,7 @@ const SIGNALS: [c_int; 3] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE];
 const PARKING: &[u8] = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x02\x07\x01\x01m\x01p\0\0\
     \x03\x02\x01\0\x07\x05\x01\x01r\0\x01\x0a\x06\x01\x04\0\x10\0\x0b";
 
-/// How many bytes below the end of its stack a guest's fault still counts as one of the stack.
+/// A fault at most this many bytes below the end of the stack still counts as a stack overflow.
 const BELOW_STACK: usize = 1 << 20;
 
 /// How the signals were handled before, and how WasmEdge handles them.
@@ -123,12 +123,13 @@ fn stay(
     }
 }
 
-/// Runs `call`, which enters a guest. The second result: whether the guest used up its stack.
+/// Runs `call`, which enters a guest. Returns the result of `call`, and whether the guest
+/// overflowed its stack.
 pub(super) fn entered<T>(call: impl FnOnce() -> T) -> (T, bool) {
     let here = 0_u8;
     let here = (&raw const here).addr();
-    // Threads have stacks of different sizes; where the system does not tell, it is what we ask
-    // for.
+    // Threads have stacks of different sizes. Where the system does not tell how much of this
+    // one is left, a guest's default is assumed.
     let left = stacker::remaining_stack().unwrap_or(crate::GUEST_STACK);
     EXHAUSTED.set(false);
     let outer = ENTRY.replace(Some((here.saturating_sub(left), here)));
@@ -205,11 +206,12 @@ extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
         }
         None => &handlers.before[place],
     };
-    // SAFETY: the system has given `action`, and the kernel the rest.
+    // SAFETY: `action` was read with sigaction(2), and the other arguments are those that the
+    // kernel gave to this handler.
     let handled = unsafe { signals::call(action, signal, info, context) };
     if !handled {
         // The instruction is run again, and now ends the process as it should.
-        // SAFETY: no handler that lives in Rust is set.
+        // SAFETY: sets the default action, so that no function of ours has to be a valid handler.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
 }

@@ -130,8 +130,8 @@ impl WasmEdgeInstance {
                 host: self.host,
             }));
             self.functions.push(function);
-            // SAFETY: `function` lives until the instance is dropped, after the import object that
-            // owns the function made here.
+            // SAFETY: `function` points to a box that only the instance's drop frees. The import
+            // object, which owns the `Function` made here, is dropped before that box.
             let made =
                 unsafe { Function::create_sync_func(&func_type(import), call_host, function, 0) };
             if let Some(object) = by_module.get_mut(&import.module) {

@@ -77,7 +77,8 @@ pub struct TaskSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub engine: Option<EngineKind>,
-    /// Limits by name, such as `{"cpu": "10m", "memory": "512M", "files": "none"}`.
+    /// Limits by name, such as `{"cpu": "10m", "memory": "512M", "files": "none"}`. `none` lifts a
+    /// limit.
     #[serde(skip_serializing_if = "Settings::is_empty")]
     #[cfg_attr(
         feature = "openapi",

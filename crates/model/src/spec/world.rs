@@ -46,8 +46,8 @@ pub enum Randomness {
     /// The host's own: unpredictable, and not part of a snapshot.
     #[default]
     Host,
-    /// A stream that this number determines, the same in every run. The numbers are no secret to
-    /// anybody who knows the seed, so that they are unfit for keys.
+    /// A pseudorandom stream that this seed determines, the same in every run. Whoever knows the
+    /// seed can compute the random numbers, so that they are unfit for keys.
     Seed(u64),
 }
 

@@ -28,8 +28,8 @@ const COLUMNS: &str = "t.id, coalesce(CAST(t.version AS INTEGER), 0), t.state, t
 /// The state of a task whose column names none.
 const UNKNOWN_STATE: TaskState = TaskState::Paused;
 
-/// The columns of one task. A column that does not hold what it should is noted, and read as a default,
-/// so that a list has all other tasks.
+/// The columns of one task's row. A column with an unexpected value is read as a default, and
+/// `damage` says what the first of them was: one damaged task must not make a whole list fail.
 struct Columns<'a> {
     sql: &'a Row<'a>,
     damage: Option<String>,

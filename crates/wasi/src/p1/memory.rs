@@ -87,10 +87,10 @@ impl Memory<'_> {
             .map(|(iovecs, _)| iovecs)
     }
 
-    /// The first buffers of a list that are not empty, at most `max`, and whether these are all of
-    /// them. All lie in memory, and the sum of their lengths fits a `u32`, in which a call reports
-    /// it. Empty buffers are left out, since a transfer of nothing would look like the end of a
-    /// file.
+    /// The first non-empty buffers of a list, and whether the list has no others. There are at most
+    /// `max`, and the sum of their lengths fits the `u32` in which a call reports it. A buffer that
+    /// does not lie in memory is an error. Empty buffers are left out, since a transfer of nothing
+    /// would look like the end of a file.
     pub(super) fn first_iovecs(
         &self,
         list: u32,

@@ -223,7 +223,7 @@ impl Tmpfs {
         Ok(())
     }
 
-    /// Whether a directory is the other one, or lies in it.
+    /// Whether the directory `dir` is `other`, or lies at any depth in `other`.
     fn is_below(&self, dir: u64, other: u64) -> bool {
         let mut at = dir;
         loop {

@@ -327,7 +327,7 @@ impl Tmpfs {
         Ok(())
     }
 
-    /// An entry of a directory has come or gone.
+    /// Sets a directory's `modified` and `changed` times: one of its entries has come or gone.
     pub(super) fn touch(&mut self, dir: u64, now: Timestamp) {
         if let Some(node) = self.nodes.get_mut(&dir) {
             node.times.modified = now;

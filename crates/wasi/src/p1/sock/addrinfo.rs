@@ -40,7 +40,8 @@ struct Hints {
     protocol: u8,
 }
 
-/// `sock_getaddrinfo`. Names that no rule grants are not looked up.
+/// `sock_getaddrinfo`. The resolver is asked only for host names that the guest's grants let it
+/// look up.
 pub(in crate::p1) fn sock_getaddrinfo(ctx: &Ctx, a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
     let node = text(memory, arg(a, 0), arg(a, 1))?;
     let service = text(memory, arg(a, 2), arg(a, 3))?;
