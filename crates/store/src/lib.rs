@@ -17,13 +17,13 @@
 //! ```
 //! use std::time::Duration;
 //!
-//! use dormouse_model::{Digest, TaskId, TaskState, Timestamp, When};
+//! use dormouse_model::{Digest, MonotonicTime, TaskId, TaskState, Timestamp, When};
 //! use dormouse_store::{Change, Insert, Sqlite, Stamp, Store, Verdict};
 //!
 //! let folder = tempfile::tempdir()?;
 //! let store = Sqlite::open(folder.path())?;
 //! let now = Stamp {
-//!     now: 1,
+//!     now: MonotonicTime::from_nanos(1),
 //!     ahead: 0,
 //!     realtime: Timestamp::from_nanos(1),
 //!     machine: None,
@@ -41,7 +41,7 @@
 //!     Change::Insert(Insert {
 //!         id: TaskId(1),
 //!         state: TaskState::Ready,
-//!         due: When::steady(5),
+//!         due: When::steady(MonotonicTime::from_nanos(5)),
 //!         name: Some("nap".into()),
 //!         module,
 //!         spec: b"what was submitted".to_vec(),
@@ -51,8 +51,9 @@
 //! ];
 //! assert_eq!(store.commit(&lease, &now, &batch)?, [Verdict::Done; 2]);
 //!
-//! let due = store.due(None, 10, 100)?;
-//! assert_eq!((due[0].id, due[0].at), (TaskId(1), 5));
+//! let due = store.due(None, MonotonicTime::from_nanos(10), 100)?;
+//! let first = (due[0].id, due[0].at);
+//! assert_eq!(first, (TaskId(1), MonotonicTime::from_nanos(5)));
 //! let task = store.task(TaskId(1))?.ok_or("it was committed")?;
 //! assert_eq!((task.version, task.spec), (1, b"what was submitted".to_vec()));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
