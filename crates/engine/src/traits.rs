@@ -79,8 +79,9 @@ pub enum State {
 
 /// The guest as a host call sees it.
 pub trait Guest {
-    /// The memory that host calls work on; empty where the guest has none.
-    fn memory(&mut self) -> &mut [u8];
+    /// The memory with this index among the guest's memories ([`Shape::memories`]); empty where
+    /// there is none.
+    fn memory(&mut self, index: usize) -> &mut [u8];
     /// The memory that holds asyncify's stack.
     fn asyncify_memory(&mut self) -> &mut [u8];
     /// Sets asyncify's two globals.

@@ -15,7 +15,7 @@ use super::functions::{HostCall, HostFunctions, HostFuture, HostReply, from_bits
 use super::handle::TaskHandle;
 use super::meter::Meter;
 use crate::engine::{EngineKind, Flow, Guest, HostCallback, MemoryGovernor, asyncify};
-use crate::model::shape::{self, Import};
+use crate::model::shape::{self, Import, Shape};
 use crate::model::{Limit, ValType, Wait};
 use crate::wasi;
 
@@ -46,6 +46,8 @@ pub(super) struct Host {
     pub(super) unwind_always: bool,
     meter: Arc<Meter>,
     imports: Vec<Target>,
+    /// Which of the guest's memories calls of preview1 and of registered functions work on.
+    memory: Option<usize>,
     functions: HostFunctions,
     handle: TaskHandle,
     /// What counts the guest's memory, if the engine does not report that it grows.
@@ -83,6 +85,14 @@ impl SharedHost {
     }
 }
 
+/// One of the guest's memories; empty where it has none.
+fn memory_at(guest: &mut dyn Guest, index: Option<usize>) -> &mut [u8] {
+    match index {
+        Some(index) => guest.memory(index),
+        None => &mut [],
+    }
+}
+
 fn full_name(import: &Import) -> String {
     format!("{}.{}", import.module, import.name)
 }
@@ -105,7 +115,7 @@ pub(super) fn wasi_function(
 impl Host {
     pub(super) fn new(
         wasi: wasi::Ctx,
-        imports: &[Import],
+        shape: &Shape,
         functions: HostFunctions,
         handle: TaskHandle,
         meter: Arc<Meter>,
@@ -127,7 +137,8 @@ impl Host {
             error: None,
             unwind_always: false,
             meter,
-            imports: imports.iter().map(target).collect(),
+            imports: shape.imports.iter().map(target).collect(),
+            memory: shape.host_memory,
             functions,
             handle,
             unreporting_engine_governor: governor.0.filter(|_| kind == EngineKind::WasmEdge),
@@ -173,13 +184,13 @@ impl Host {
     /// Counts what the guest has taken up to this call. False where it must not go on.
     fn may_go_on(&mut self, guest: &mut dyn Guest) -> bool {
         self.meter.check_if_due();
+        let mut size = || memory_at(guest, self.memory).len() as u64;
         // WasmEdge has one limit for all memories, asyncify's of 32 MiB among them.
         if self.meter.limits().value(Limit::Memory) < ASYNCIFY_MEMORY_BYTES {
-            self.meter
-                .check_limit(Limit::Memory, guest.memory().len() as u64);
+            self.meter.check_limit(Limit::Memory, size());
         }
         if let Some(governor) = &self.unreporting_engine_governor {
-            let size = guest.memory().len() as u64;
+            let size = size();
             if size > self.counted && governor.reserve(size - self.counted).is_err() {
                 return false;
             }
@@ -281,7 +292,8 @@ impl Host {
         if unwind_even_if_ready && !has_no_effect {
             return UNWIND_BEFORE_CALL;
         }
-        let outcome = self.wasi.call(function, arguments, guest.memory(), woken);
+        let memory = memory_at(guest, self.memory);
+        let outcome = self.wasi.call(function, arguments, memory, woken);
         if let Some(reached) = self.wasi.take_reached() {
             self.meter.on_limit_reached(reached);
             if self.meter.is_terminated() {
@@ -338,7 +350,7 @@ impl Host {
                 blocked: false,
             };
         };
-        let memory = guest.memory();
+        let memory = memory_at(guest, self.memory);
         for (address, bytes) in &reply.writes {
             let start = *address as usize;
             let target = start

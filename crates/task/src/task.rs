@@ -101,7 +101,7 @@ impl Task {
         );
         let host = SharedHost::new(Host::new(
             wasi,
-            &program.shape().imports,
+            program.shape(),
             runtime.functions().clone(),
             context.handle.clone(),
             meter.clone(),
@@ -336,7 +336,10 @@ impl Task {
 
     /// Starts the asynchronous host function that the guest waits for.
     pub fn start_function(&mut self) -> Option<(String, HostFuture)> {
-        let memory = self.instance.memory();
+        let memory = match self.program.shape().host_memory {
+            Some(index) => self.instance.memory(index),
+            None => &mut [],
+        };
         self.host.lock().start_function(memory)
     }
 

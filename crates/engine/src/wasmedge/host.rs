@@ -22,9 +22,7 @@ pub(super) struct HostFunction {
 /// What all host functions of an instance share.
 pub(super) struct Host {
     pub(super) callback: HostCallback,
-    /// Index of the memory that host calls work on.
-    pub(super) memory: Option<u32>,
-    /// Index of asyncify's memory.
+    /// Index of asyncify's memory, which follows the guest's memories.
     pub(super) asyncify_memory: u32,
     pub(super) stopped: bool,
 }
@@ -33,7 +31,6 @@ pub(super) struct Host {
 struct Calling<'a> {
     instance: &'a mut wasmedge_sdk::Instance,
     frame: &'a mut CallingFrame,
-    memory: Option<u32>,
     asyncify_memory: u32,
 }
 
@@ -54,10 +51,10 @@ impl Calling<'_> {
 }
 
 impl Guest for Calling<'_> {
-    fn memory(&mut self) -> &mut [u8] {
-        match self.memory {
-            Some(index) => self.memory_at(index),
-            None => &mut [],
+    fn memory(&mut self, index: usize) -> &mut [u8] {
+        match u32::try_from(index) {
+            Ok(index) if index < self.asyncify_memory => self.memory_at(index),
+            _ => &mut [],
         }
     }
 
@@ -106,7 +103,6 @@ pub(super) fn call_host(
     let mut calling = Calling {
         instance,
         frame,
-        memory: host.memory,
         asyncify_memory: host.asyncify_memory,
     };
     let flow = faults::left(|| (host.callback)(&mut calling, function.index, &raw));

@@ -76,7 +76,6 @@ impl WasmEdgeInstance {
     ) -> Result<Self, Error> {
         let host = Box::into_raw(Box::new(Host {
             callback,
-            memory: shape.host_memory.map(|memory| memory as u32),
             asyncify_memory: shape.memories as u32,
             stopped: false,
         }));
@@ -287,11 +286,8 @@ impl Instance for WasmEdgeInstance {
 }
 
 impl Guest for WasmEdgeInstance {
-    fn memory(&mut self) -> &mut [u8] {
-        match self.shape.host_memory {
-            Some(index) => self.guest_memory(index).unwrap_or(&mut []),
-            None => &mut [],
-        }
+    fn memory(&mut self, index: usize) -> &mut [u8] {
+        self.guest_memory(index).unwrap_or(&mut [])
     }
 
     fn asyncify_memory(&mut self) -> &mut [u8] {

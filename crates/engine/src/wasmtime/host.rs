@@ -39,10 +39,10 @@ impl HostData {
     }
 }
 
-/// Where host calls find the guest's memory and asyncify's state.
-#[derive(Clone, Copy)]
+/// Where host calls find the guest's memories and asyncify's state.
+#[derive(Clone)]
 pub(super) struct Handles {
-    pub(super) memory: Option<Memory>,
+    pub(super) memories: Arc<[Memory]>,
     pub(super) asyncify_memory: Memory,
     pub(super) state: Global,
     pub(super) data: Global,
@@ -60,8 +60,8 @@ struct Calling<'a> {
 }
 
 impl Guest for Calling<'_> {
-    fn memory(&mut self) -> &mut [u8] {
-        match self.handles.memory {
+    fn memory(&mut self, index: usize) -> &mut [u8] {
+        match self.handles.memories.get(index) {
             Some(memory) => memory.data_mut(&mut self.caller),
             None => &mut [],
         }
@@ -72,13 +72,13 @@ impl Guest for Calling<'_> {
     }
 
     fn set_asyncify(&mut self, state: State, data: u32) {
-        set_asyncify(&mut self.caller, self.handles, state, data);
+        set_asyncify(&mut self.caller, &self.handles, state, data);
     }
 }
 
 pub(super) fn set_asyncify(
     mut store: impl wasmtime::AsContextMut,
-    handles: Handles,
+    handles: &Handles,
     state: State,
     data: u32,
 ) {
@@ -87,6 +87,10 @@ pub(super) fn set_asyncify(
     let _ = handles.data.set(&mut store, Val::I32(data as i32));
 }
 
+/// No host function has more parameters: the canonical ABI passes up to 16, and where to put a
+/// result.
+const MAX_PARAMS: usize = 17;
+
 /// The host function for one import: hands the call to the instance's callback.
 pub(super) fn host_function(
     import: &Import,
@@ -94,19 +98,23 @@ pub(super) fn host_function(
 ) -> impl Fn(wasmtime::Caller<'_, HostData>, &[Val], &mut [Val]) -> wasmtime::Result<()> + use<> {
     let result = import.results.first().copied();
     move |mut caller, params, results| {
-        let mut arguments = [0; 16];
+        let mut arguments = [0; MAX_PARAMS];
         let count = params.len().min(arguments.len());
         for (raw, value) in arguments.iter_mut().zip(params) {
             *raw = raw_bits(value);
         }
-        let (Some(mut host), Some(handles)) =
-            (caller.data_mut().host.take(), caller.data().handles)
-        else {
+        let data = caller.data_mut();
+        let (Some(mut host), Some(handles)) = (data.host.take(), data.handles.take()) else {
             return Err(Stopped.into());
         };
         let mut calling = Calling { caller, handles };
         let flow = host(&mut calling, index, &arguments[..count]);
-        calling.caller.data_mut().host = Some(host);
+        let Calling {
+            mut caller,
+            handles,
+        } = calling;
+        let data = caller.data_mut();
+        (data.host, data.handles) = (Some(host), Some(handles));
         let bits = match flow {
             Flow::Return(bits) => bits,
             Flow::Unwind => 0,

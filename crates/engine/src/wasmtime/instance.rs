@@ -46,12 +46,12 @@ pub(super) fn instantiate(
         .map(|index| exports.function(&names::function_export(index)))
         .collect::<Result<Vec<_>, _>>()?;
     let handles = Handles {
-        memory: shape.host_memory.and_then(|m| memories.get(m).copied()),
+        memories: memories.as_slice().into(),
         asyncify_memory: exports.memory(names::ASYNCIFY_MEMORY)?,
         state: exports.global(names::ASYNCIFY_STATE)?,
         data: exports.global(names::ASYNCIFY_DATA)?,
     };
-    store.data_mut().handles = Some(handles);
+    store.data_mut().handles = Some(handles.clone());
     let module = pre.module().clone();
     let interrupt_owner = InterruptOwner::new(move || interrupt::code(&module));
     if handles.asyncify_memory.data_size(&store) > FLAG {
@@ -66,7 +66,6 @@ pub(super) fn instantiate(
         store,
         instance,
         handles,
-        memories,
         globals,
         tables,
         functions,
@@ -111,7 +110,6 @@ pub(super) struct WasmtimeInstance {
     store: Store<HostData>,
     instance: wasmtime::Instance,
     handles: Handles,
-    memories: Vec<Memory>,
     globals: Vec<Global>,
     tables: Vec<Table>,
     functions: Vec<Func>,
@@ -152,12 +150,12 @@ impl Instance for WasmtimeInstance {
     }
 
     fn guest_memory(&mut self, index: usize) -> Result<&mut [u8], Error> {
-        let memory = get_or_error(&self.memories, index, "memory")?;
+        let memory = get_or_error(&self.handles.memories, index, "memory")?;
         Ok(memory.data_mut(&mut self.store))
     }
 
     fn grow_memory(&mut self, index: usize, bytes: usize) -> Result<(), Error> {
-        let memory = get_or_error(&self.memories, index, "memory")?;
+        let memory = get_or_error(&self.handles.memories, index, "memory")?;
         let pages = bytes.saturating_sub(memory.data_size(&self.store)) >> 16;
         memory
             .grow(&mut self.store, pages as u64)
@@ -219,8 +217,8 @@ impl Instance for WasmtimeInstance {
 }
 
 impl Guest for WasmtimeInstance {
-    fn memory(&mut self) -> &mut [u8] {
-        match self.handles.memory {
+    fn memory(&mut self, index: usize) -> &mut [u8] {
+        match self.handles.memories.get(index) {
             Some(memory) => memory.data_mut(&mut self.store),
             None => &mut [],
         }
@@ -231,6 +229,6 @@ impl Guest for WasmtimeInstance {
     }
 
     fn set_asyncify(&mut self, state: State, data: u32) {
-        set_asyncify(&mut self.store, self.handles, state, data);
+        set_asyncify(&mut self.store, &self.handles, state, data);
     }
 }
