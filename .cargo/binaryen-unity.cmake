@@ -1,6 +1,8 @@
 # Unity builds for Binaryen's object libraries; read by binaryen.cmake beside this file.
 function(dormouse_unity)
-  foreach(target passes ir wasm parser support asmjs emscripten-optimizer llvm_dwarf)
+  dormouse_without(passes Outlining hash-stringify-walker)
+  dormouse_without(support suffix_tree suffix_tree_node)
+  foreach(target passes ir wasm parser support asmjs emscripten-optimizer)
     if(TARGET ${target})
       set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 10)
     endif()
@@ -9,7 +11,17 @@ function(dormouse_unity)
   dormouse_alone(passes Directize.cpp DuplicateFunctionElimination.cpp TypeGeneralizing.cpp
     TypeMerging.cpp)
   dormouse_alone(wasm wasm-s-parser.cpp)
-  dormouse_alone(llvm_dwarf MD5.cpp)
+endfunction()
+
+# Sources that are not compiled.
+function(dormouse_without target)
+  if(TARGET ${target})
+    get_target_property(sources ${target} SOURCES)
+    foreach(name ${ARGN})
+      list(FILTER sources EXCLUDE REGEX "(^|/)${name}\\.cpp$")
+    endforeach()
+    set_property(TARGET ${target} PROPERTY SOURCES ${sources})
+  endif()
 endfunction()
 
 function(dormouse_alone target)
