@@ -6,6 +6,7 @@
 //! check here refuses such a function before, and can name it. What compilers write is hundreds of
 //! levels deep, and thousands at most.
 
+use rayon::prelude::*;
 use wasmparser::{
     FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, OperatorsReader, Parser,
     ValidPayload, Validator, ValidatorResources, WasmFeatures,
@@ -28,16 +29,32 @@ impl From<wasmparser::BinaryReaderError> for Failure {
     }
 }
 
-/// Validates all of a core module.
+/// Validates all of a core module, its bodies on all processors. Of several failures it gives the
+/// one that comes first in the module.
 pub(crate) fn validate(wasm: &[u8], features: WasmFeatures) -> Result<(), Failure> {
     let mut validator = Validator::new_with_features(features);
-    let mut spare = FuncValidatorAllocations::default();
-    for payload in Parser::new(0).parse_all(wasm) {
-        if let ValidPayload::Func(function, body) = validator.payload(&payload?)? {
-            spare = check(function, &body, spare)?;
+    let mut functions = Vec::new();
+    let mut sections = || {
+        for payload in Parser::new(0).parse_all(wasm) {
+            if let ValidPayload::Func(function, body) = validator.payload(&payload?)? {
+                functions.push((function, body));
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    };
+    let outside = sections();
+    let inside: Vec<Result<(), Failure>> = functions
+        .into_par_iter()
+        .map_init(
+            FuncValidatorAllocations::default,
+            |spare, (function, body)| {
+                *spare = check(function, &body, std::mem::take(spare))?;
+                Ok(())
+            },
+        )
+        .collect();
+    inside.into_iter().collect::<Result<(), Failure>>()?;
+    outside
 }
 
 /// Validates a body, and gives back the memory that the validator used for it.

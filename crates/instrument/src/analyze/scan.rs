@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use rayon::prelude::*;
 use wasmparser::{
     BlockType, CompositeInnerType, ElementItems, ElementKind, ExternalKind, FuncType, KnownCustom,
     Name, Operator, Parser, Payload, RefType, TypeRef, ValType,
@@ -103,9 +104,21 @@ impl Scan {
     /// Scans a module that has passed validation.
     pub(crate) fn of(wasm: &[u8]) -> Result<Self, Error> {
         let mut scan = Self::default();
+        let mut bodies = Vec::new();
         for payload in Parser::new(0).parse_all(wasm) {
-            scan.payload(payload.map_err(Error::malformed)?)
-                .map_err(Error::malformed)?;
+            match payload.map_err(Error::malformed)? {
+                Payload::CodeSectionEntry(body) => bodies.push(body),
+                payload => scan.payload(payload).map_err(Error::malformed)?,
+            }
+        }
+        let types = &scan.types;
+        let scanned: wasmparser::Result<Vec<(Body, Vec<u32>)>> = bodies
+            .par_iter()
+            .map(|body| Body::of(body, types))
+            .collect();
+        for (body, referenced) in scanned.map_err(Error::malformed)? {
+            scan.bodies.push(body);
+            scan.referenced.extend(referenced);
         }
         Ok(scan)
     }
@@ -227,7 +240,6 @@ impl Scan {
                 }
             }
             Payload::DataSection(section) => self.data_segments = section.count(),
-            Payload::CodeSectionEntry(body) => self.body_of(&body)?,
             Payload::CustomSection(section) => {
                 if let KnownCustom::Name(names) = section.as_known() {
                     self.function_names(names);
@@ -263,29 +275,6 @@ impl Scan {
             name: import.name.to_string(),
             ty: import.ty,
         });
-    }
-
-    fn body_of(&mut self, code: &wasmparser::FunctionBody<'_>) -> wasmparser::Result<()> {
-        let mut body = Body::default();
-        let mut locals = code.get_locals_reader()?;
-        for _ in 0..locals.get_count() {
-            let offset = locals.original_position();
-            let (_, ty) = locals.read()?;
-            body.local(ty, offset);
-        }
-        let mut operators = locals.get_binary_reader();
-        operators.set_features(features());
-        let mut operators = wasmparser::OperatorsReader::new(operators);
-        while !operators.eof() {
-            let (operator, offset) = operators.read_with_offset()?;
-            if let Operator::RefFunc { function_index } = operator {
-                self.referenced.push(function_index);
-            }
-            body.operator(&operator, offset, &self.types);
-        }
-        body.finish();
-        self.bodies.push(body);
-        Ok(())
     }
 
     fn element(&mut self, element: wasmparser::Element<'_>) -> wasmparser::Result<()> {
@@ -337,6 +326,33 @@ impl Scan {
 }
 
 impl Body {
+    /// Scans a body. Gives with it the functions whose reference it takes.
+    fn of(
+        code: &wasmparser::FunctionBody<'_>,
+        types: &[Option<FuncType>],
+    ) -> wasmparser::Result<(Self, Vec<u32>)> {
+        let mut body = Self::default();
+        let mut referenced = Vec::new();
+        let mut locals = code.get_locals_reader()?;
+        for _ in 0..locals.get_count() {
+            let offset = locals.original_position();
+            let (_, ty) = locals.read()?;
+            body.local(ty, offset);
+        }
+        let mut operators = locals.get_binary_reader();
+        operators.set_features(features());
+        let mut operators = wasmparser::OperatorsReader::new(operators);
+        while !operators.eof() {
+            let (operator, offset) = operators.read_with_offset()?;
+            if let Operator::RefFunc { function_index } = operator {
+                referenced.push(function_index);
+            }
+            body.operator(&operator, offset, types);
+        }
+        body.finish();
+        Ok((body, referenced))
+    }
+
     fn local(&mut self, ty: ValType, offset: u64) {
         if is_exception(ty) {
             self.exceptions = true;

@@ -7,6 +7,7 @@
 //! [branch hinting]: https://github.com/WebAssembly/branch-hinting
 
 use dormouse_model::shape;
+use rayon::prelude::*;
 use wasm_encoder::{BranchHint, BranchHints};
 use wasmparser::{ExternalKind, FunctionBody, MemArgTarget, Operator};
 
@@ -25,8 +26,12 @@ pub(crate) fn hints(wasm: &[u8], scan: &Scan) -> Result<Option<BranchHints>, Err
         flag_memory: scan.memories.len().saturating_sub(1) as u32,
     };
     let mut hints = BranchHints::new();
-    for (function, body) in (scan.imported_functions..).zip(bodies(wasm)?) {
-        let unlikely = unlikely(&body, &tested).map_err(Error::malformed)?;
+    let found: wasmparser::Result<Vec<Vec<BranchHint>>> = bodies(wasm)?
+        .par_iter()
+        .map(|body| unlikely(body, &tested))
+        .collect();
+    let found = found.map_err(Error::malformed)?;
+    for (function, unlikely) in (scan.imported_functions..).zip(found) {
         if !unlikely.is_empty() {
             hints.function_hints(function, unlikely);
         }
@@ -76,19 +81,28 @@ fn unlikely(body: &FunctionBody<'_>, tested: &Tested) -> wasmparser::Result<Vec<
             {
                 Read::Test(0)
             }
+            (Read::State, Operator::If { .. } | Operator::BrIf { .. }) => {
+                found.push(hint(offset, 0));
+                Read::Nothing
+            }
             (Read::State, Operator::I32Const { value: 1.. }) => Read::Number,
             (Read::Number, Operator::I32Eq) => Read::Test(0),
-            (Read::Test(hint), Operator::I32Eqz) => Read::Test(1 - hint),
-            (Read::Test(hint), Operator::If { .. } | Operator::BrIf { .. }) => {
-                found.push(BranchHint {
-                    // Functions are shorter than 4 GiB.
-                    branch_func_offset: offset as u32,
-                    branch_hint_value: hint,
-                });
+            (Read::Test(taken), Operator::I32Eqz) => Read::Test(1 - taken),
+            (Read::Test(taken), Operator::If { .. } | Operator::BrIf { .. }) => {
+                found.push(hint(offset, taken));
                 Read::Nothing
             }
             _ => Read::Nothing,
         };
     }
     Ok(found)
+}
+
+/// The hint for a branch at an offset in its body, in bytes.
+fn hint(offset: u64, taken: u32) -> BranchHint {
+    BranchHint {
+        // Functions are shorter than 4 GiB.
+        branch_func_offset: offset as u32,
+        branch_hint_value: taken,
+    }
 }
