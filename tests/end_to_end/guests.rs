@@ -55,7 +55,7 @@ pub fn trials() -> Vec<Trial> {
             continue;
         }
         for engine in engines() {
-            for transform in ["two-version", "plain", "none"] {
+            for transform in ["two-version", "plain", "native", "none"] {
                 let ways = move |way: &str| format!("{engine}::{transform}::{way}");
                 // The others are there to compare; one way is enough for them. Without any
                 // transform nothing unwinds, and the guest waits where it is.
@@ -75,6 +75,16 @@ pub fn trials() -> Vec<Trial> {
                         rehearsed(g, &options, false)
                     }),
                 );
+                if transform == "native" {
+                    add(
+                        ways("checks"),
+                        Box::new(move |g| {
+                            let options =
+                                ["--engine", engine, "--transform", transform, "--preempt"];
+                            rehearsed(g, &options, false)
+                        }),
+                    );
+                }
             }
             // The same in a directory in memory as in one of the host's.
             if guest.directory {

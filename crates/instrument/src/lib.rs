@@ -1,7 +1,8 @@
 //! WebAssembly into resumable WebAssembly: a program that can be suspended wherever it calls the
 //! host, and whose call stack is data then.
 //!
-//! [`instrument`] rewrites a module with Binaryen's pass *asyncify*. What the host has to know
+//! [`instrument`] rewrites a module with Binaryen's pass *asyncify*, or to the same protocol by a
+//! walk of its own ([`Transform::Native`]). What the host has to know
 //! about the result is in its [`Manifest`], which is a custom section of it: the digest of the
 //! source, the transform, and the [`Shape`](dormouse_model::Shape), which has the names of the
 //! exports by which the state is read and written.
@@ -50,21 +51,24 @@
 //!   analyze                   valid? offered? what may suspend, and can it be saved?
 //!     │
 //!     ▼
-//!   lower                     plain code for exceptions and element segments; names; tail calls
+//!   lower                     plain code for exceptions, blocks with parameters, segments; names
 //!     │         ╲
 //!     │          bodies that Binaryen cannot read ────────────────────────╮
-//!     ▼                                                                   │
-//!   binaryen: asyncify                                                    │
-//!     │                                                                   │
-//!     ▼                                                                   │
-//!   two_version               a fast and a slow version of each function  │
-//!     │         ╲                                                         │
-//!     │          slow versions ─────────────────────╮                     │
-//!     ▼                                             ▼                     ▼
-//!   binaryen: optimize ─────────────────────▶ put back ────────────▶ put back
-//!                                                                         │
-//!   expose                    exports, names, hints, manifest             ▼
-//!                                                                  resumable module
+//!     ├───────────────────────────╮                                       │
+//!     ▼                           │                                       │
+//!   binaryen: asyncify            │                                       │
+//!     │                           │                                       │
+//!     ▼                           │                                       │
+//!   two_version                 native     a fast and a slow version of   │
+//!     │         ╲                 │        each function                  │
+//!     │          slow versions ───│─────────────────╮                     │
+//!     ▼                           │                 ▼                     ▼
+//!   binaryen: optimize ───────────│────────▶ put back ────────────▶ put back
+//!                                 │                                       │
+//!                                 ╰──────────────────────▶ expose ◀───────╯
+//!                                                            │   exports, names, hints, manifest
+//!                                                            ▼
+//!                                                     resumable module
 //! ```
 //!
 //! `pipeline.rs` is this picture in code. The header of each directory's `mod.rs` says what stands
@@ -76,6 +80,7 @@
 //! | `analyze/` | finds what the rewriting has to know, and the reasons to refuse a module |
 //! | `preempt/` | inserts checks, at which a guest that computes can be suspended |
 //! | `lower/` | says in plain code what Binaryen cannot read or asyncify cannot suspend |
+//! | `native/` | makes a fast and a slow version of each such function without Binaryen |
 //! | `binaryen/` | runs Binaryen's passes, in a process of their own |
 //! | `two_version/` | makes a fast and a slow version of each instrumented function |
 //! | `expose/` | adds the exports by which the state is read and written |
@@ -83,8 +88,8 @@
 //! # Features
 //!
 //! `rewrite`, which is on by default, brings Binaryen, and needs a C++ compiler. Without it,
-//! [`instrument`] takes only [`Transform::None`], and answers [`Error::WithoutBinaryen`] for the
-//! others. Everything that a host needs for modules that are resumable already stays:
+//! [`instrument`] takes only [`Transform::Native`] and [`Transform::None`], and answers
+//! [`Error::WithoutBinaryen`] for the others. Everything that a host needs for modules that are resumable already stays:
 //! [`Manifest::of`], [`check_resumable`], [`check_size`] and [`initial_memory`].
 
 #![deny(missing_docs)]
@@ -99,6 +104,7 @@ mod expose;
 mod lower;
 mod manifest;
 mod module;
+mod native;
 mod options;
 mod pipeline;
 mod preempt;

@@ -18,6 +18,9 @@ pub enum Transform {
     TwoVersion,
     /// One version of every such function, as Binaryen's asyncify makes it.
     Plain,
+    /// Two versions of every such function, made without Binaryen, in a time that grows with the
+    /// module's size alone.
+    Native,
     /// No rewriting: the guest runs, waits inside its host calls, and cannot be suspended.
     None,
     /// Binaryen's asyncify as others use it, which is what benchmarks compare with: the pass finds
@@ -31,6 +34,7 @@ impl std::fmt::Display for Transform {
         f.write_str(match self {
             Self::TwoVersion => "two-version",
             Self::Plain => "plain",
+            Self::Native => "native",
             Self::None => "none",
             Self::Reference => "reference",
         })
@@ -39,14 +43,14 @@ impl std::fmt::Display for Transform {
 
 /// The text names no transform.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no transform is called {0:?}; there are two-version, plain and none")]
+#[error("no transform is called {0:?}; there are two-version, plain, native and none")]
 pub struct UnknownTransform(String);
 
 impl std::str::FromStr for Transform {
     type Err = UnknownTransform;
 
     fn from_str(text: &str) -> Result<Self, UnknownTransform> {
-        [Self::TwoVersion, Self::Plain, Self::None]
+        [Self::TwoVersion, Self::Plain, Self::Native, Self::None]
             .into_iter()
             .find(|transform| transform.to_string() == text)
             .ok_or_else(|| UnknownTransform(text.to_owned()))

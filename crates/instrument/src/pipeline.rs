@@ -12,14 +12,14 @@ use crate::binaryen::{asyncify, optimize, reference};
 use crate::error::Error;
 use crate::expose::{branch_hints, function_names, state, table_maximum, unused_state};
 use crate::lower::hidden_bodies::{self, Hidden};
-use crate::lower::{asyncify_input, exceptions, segments, tail_calls};
+use crate::lower::{asyncify_input, block_parameters, exceptions, segments, tail_calls};
 use crate::manifest::{Manifest, Transform};
 use crate::module::names::{OSR, SLOW, working_name};
 use crate::module::sections::Sections;
 use crate::options::Options;
 use crate::report::{Instrumented, InstrumentedFunction, Report};
 use crate::step::Step;
-use crate::{preempt, two_version};
+use crate::{native, preempt, two_version};
 
 /// Makes a module resumable.
 ///
@@ -134,7 +134,9 @@ impl<'a> Analyzed<'a> {
         if transform != Transform::None {
             suspendable::check(&wasm, &scan, &graph)?;
             changed_tables::check(&scan, &graph)?;
-            hidden = hidden_bodies::unreadable(&scan, &graph);
+            if transform != Transform::Native {
+                hidden = hidden_bodies::unreadable(&scan, &graph);
+            }
         }
         Ok(Self {
             functions: scan.bodies.len(),
@@ -155,6 +157,13 @@ impl<'a> Analyzed<'a> {
         let older = self.scan.bodies.iter().any(|body| body.older_exceptions);
         if (is_rewritten || older)
             && let Some(plain) = exceptions::lower(&self.wasm, &self.scan)?
+        {
+            self.scan = Scan::of(&plain)?;
+            self.wasm = Cow::Owned(plain);
+            is_lowered = true;
+        }
+        if is_rewritten
+            && let Some(plain) = block_parameters::lower(&self.wasm, &self.scan, &self.graph)?
         {
             self.scan = Scan::of(&plain)?;
             self.wasm = Cow::Owned(plain);
@@ -190,12 +199,19 @@ impl<'a> Analyzed<'a> {
     /// Rewrites the module by the transform.
     fn rewrite(&self, instrumented: &[u32], steps: &dyn Fn(Step)) -> Result<Vec<u8>, Error> {
         let prepared = asyncify_input::prepare(&self.wasm, &self.scan)?;
+        if self.transform == Transform::Native {
+            steps(Step::Splitting);
+            let rewritten = native::rewrite(&prepared, &self.graph, instrumented)?;
+            steps(Step::Writing);
+            return Ok(rewritten);
+        }
         let prepared = tail_calls::lower(prepared, &self.scan, &self.graph)?;
         let prepared = hidden_bodies::take_out(&prepared, &self.hidden, Hidden::Unreadable)?;
         // A stub with a single caller would be inlined there.
         let not_inlined: Vec<String> = self.hidden.iter().map(|f| working_name(*f)).collect();
         let rewritten = match self.transform {
-            Transform::None => unused_state::add(&prepared)?,
+            // The native one has been made by now.
+            Transform::None | Transform::Native => unused_state::add(&prepared)?,
             Transform::Reference => {
                 steps(Step::Asyncify);
                 reference(&prepared, &self.blocking(), &not_inlined)?

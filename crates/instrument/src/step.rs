@@ -101,6 +101,10 @@ mod tests {
             steps(Transform::None, true),
             [Reading, Analysis, Lowering, Writing]
         );
+        assert_eq!(
+            steps(Transform::Native, false),
+            [Reading, Analysis, Lowering, Splitting, Writing]
+        );
         if cfg!(feature = "rewrite") {
             assert_eq!(steps(Transform::TwoVersion, true), Step::ALL);
             assert_eq!(

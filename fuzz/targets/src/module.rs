@@ -14,9 +14,10 @@ struct Runtimes {
     _folder: tempfile::TempDir,
     two_version: Runtime,
     plain: Runtime,
+    native: Runtime,
 }
 
-/// Both ways through Binaryen.
+/// Both ways through Binaryen, and the one without.
 pub fn rewrite(wasm: &[u8]) {
     static RUNTIMES: OnceLock<Runtimes> = OnceLock::new();
     let runtimes = RUNTIMES.get_or_init(|| {
@@ -30,6 +31,7 @@ pub fn rewrite(wasm: &[u8]) {
         Runtimes {
             two_version: runtime(Transform::TwoVersion),
             plain: runtime(Transform::Plain),
+            native: runtime(Transform::Native),
             _folder: folder,
         }
     });
@@ -40,12 +42,16 @@ pub fn rewrite(wasm: &[u8]) {
         assert!(again.is_err(), "a resumable module was rewritten again");
     }
     // The way of rewriting does not decide what is refused.
-    if wasm.len().is_multiple_of(8) {
-        let plain = fuzzing::rewrite(&runtimes.plain, wasm);
-        assert_eq!(plain.is_ok(), first.is_ok(), "{:?}", first.err());
-        if let Ok(resumable) = plain {
+    let same = |runtime| {
+        let made = fuzzing::rewrite(runtime, wasm);
+        assert_eq!(made.is_ok(), first.is_ok(), "{:?}", first.as_ref().err());
+        if let Ok(resumable) = made {
             fuzzing::check_resumable(&resumable).expect("what was written is valid");
         }
+    };
+    same(&runtimes.native);
+    if wasm.len().is_multiple_of(8) {
+        same(&runtimes.plain);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Whether everything that a function holds during a suspend can be saved.
 //!
-//! Asyncify saves locals and operands as numbers. It aborts on references, and Binaryen 117 cannot
-//! read blocks with parameters. Functions that are never on the stack at a suspend may have both.
+//! Asyncify saves locals and operands as numbers, and no references. Functions that are never on the
+//! stack at a suspend may have these.
 
 use wasmparser::{
     FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, OperatorsReader, Parser,
@@ -32,19 +32,9 @@ pub(crate) fn check(wasm: &[u8], scan: &Scan, graph: &CallGraph) -> Result<(), E
     }
 }
 
-/// Refuses blocks with parameters, and references in locals.
+/// Refuses references in locals and parameters.
 fn check_locals(scan: &Scan, function: u32, body: &Body) -> Result<(), Error> {
     let name = || scan.function_name(function);
-    if let Some(offset) = body.block_params {
-        return Err(Error::Unsupported {
-            what: format!(
-                "`{}`, with a block with parameters at byte {offset},",
-                name()
-            ),
-            why: "Binaryen 117, which rewrites it, does not know these; build without the \
-                  multi-value feature",
-        });
-    }
     if let Some((ty, offset)) = &body.reference_local {
         return Err(Error::Unsupported {
             what: format!("`{}`, with a local of type {ty} at byte {offset},", name()),

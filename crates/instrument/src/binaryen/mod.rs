@@ -17,11 +17,7 @@ use binaryen::{Module, ffi};
 use dormouse_model::shape;
 
 use crate::error::{Error, PassFailure};
-
-/// Asyncify's stack, in pages of 64 KiB: 32 MiB. A frame takes at most a few times what the same
-/// frame takes on the native stack, of which engines allow 8 MiB. Pages that are not written cost
-/// no memory.
-const STACK_PAGES: &str = "512";
+use crate::module::asyncify::STACK_PAGES;
 
 /// Binaryen's optimization level, as in `-O2`.
 const OPTIMIZE_LEVEL: i32 = 2;
@@ -135,7 +131,7 @@ fn run_reference(
 fn set_asyncify_arguments(imports: &[String]) {
     set_argument("asyncify-imports", &imports.join("\n"));
     set_argument("asyncify-in-secondary-memory", "1");
-    set_argument("asyncify-secondary-memory-size", STACK_PAGES);
+    set_argument("asyncify-secondary-memory-size", &STACK_PAGES.to_string());
 }
 
 /// Exports asyncify's state in place of its functions.

@@ -1,6 +1,7 @@
 //! What Binaryen cannot read, or asyncify cannot suspend, in terms of what they can.
 //!
 //! - [`exceptions`]: exceptions become ordinary results.
+//! - [`block_parameters`]: parameters of blocks go through locals.
 //! - [`segments`]: element segments become tables.
 //! - [`asyncify_input`]: what must not happen again on a resume becomes an export that the host
 //!   calls; functions get names that follow them through Binaryen.
@@ -8,6 +9,7 @@
 //! - [`hidden_bodies`]: bodies that Binaryen must not see are taken out, and put back afterwards.
 
 pub(crate) mod asyncify_input;
+pub(crate) mod block_parameters;
 pub(crate) mod exceptions;
 pub(crate) mod hidden_bodies;
 pub(crate) mod segments;

@@ -20,6 +20,11 @@ pub(crate) fn content(section: &impl Section) -> Vec<u8> {
     framed.split_off(framed.len() - rest)
 }
 
+/// The type as it is encoded.
+pub(crate) fn encoded_type(ty: wasmparser::ValType) -> Result<ValType, Error> {
+    RoundtripReencoder.val_type(ty).map_err(Error::encoding)
+}
+
 /// Adds a function type of another module.
 pub(crate) fn add_type(
     types: &mut TypeSection,
@@ -27,8 +32,7 @@ pub(crate) fn add_type(
     results: &[wasmparser::ValType],
 ) -> Result<(), Error> {
     let convert = |types: &[wasmparser::ValType]| -> Result<Vec<_>, Error> {
-        let types = types.iter().map(|ty| RoundtripReencoder.val_type(*ty));
-        types.collect::<Result<_, _>>().map_err(Error::encoding)
+        types.iter().copied().map(encoded_type).collect()
     };
     types.ty().function(convert(params)?, convert(results)?);
     Ok(())

@@ -43,6 +43,11 @@ impl Sections {
         self.replace_content(section.id(), content(section));
     }
 
+    /// Puts bodies that are encoded already, with their number in front, in place of the module's.
+    pub(crate) fn replace_code(&mut self, content: Vec<u8>) {
+        self.replace_content(SectionId::Code as u8, content);
+    }
+
     fn replace_content(&mut self, wanted: u8, content: Vec<u8>) {
         if let Some((_, old)) = self.list.iter_mut().find(|(section, _)| *section == wanted) {
             *old = content;

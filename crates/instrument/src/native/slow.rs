@@ -1,0 +1,329 @@
+//! Slow versions: they restore a frame, go to its site, make the call again, and do the rest.
+//!
+//! WebAssembly has no jump into a block. So each sequence of instructions that contains sites
+//! starts with a dispatch on the number of the site ([`dispatch`](super::dispatch)), to the site
+//! itself or to the block around it, which dispatches again:
+//!
+//! ```text
+//!   block $1                          the body of a function, a block or a loop, a branch of an if
+//!     block $0
+//!       (br_table $0 $1 … (local.get $target))
+//!     …
+//!     operands into their homes
+//!   end                               site 0 is entered here, in either way
+//!   if $target is a site: restore the frame's locals, $target = none
+//!   operands and arguments from their homes, (call $f), test and save as in the fast version
+//!     …
+//!   end                               here the next one
+//! ```
+//!
+//! A slow version is entered only while frames are restored. So what leads to the first site is
+//! not written at all, nor is what no site leads to. A call that is not being repeated goes to the
+//! fast version of its callee.
+
+use wasm_encoder::{BlockType, Instruction as I};
+use wasmparser::{Operator, ValType};
+
+use super::code::Code;
+use super::context::Context;
+use super::helpers::Helper;
+use super::plan::{Block, Op, Operand, Plan, Role};
+use super::version::Version;
+use crate::error::Error;
+
+/// What the local with the site to go to holds when there is none.
+pub(super) const NO_SITE: i32 = -1;
+
+/// Writes the slow version of a function.
+pub(super) fn write<'a>(
+    context: &Context<'a>,
+    plan: &Plan<'a>,
+    function: u32,
+) -> Result<Code, Error> {
+    let mut slow = Slow {
+        version: Version::new(context, plan, function, &[ValType::I32])?,
+        target: plan.locals.len() as u32,
+        open: 1,
+        labels: vec![Label::of(0, None)],
+        has_labels: Vec::new(),
+        is_reached: false,
+    };
+    slow.version.code.call_helper(Helper::Number);
+    slow.push(&I::LocalSet(slow.target));
+    slow.open_level(0);
+    let mut place = 0;
+    while place < plan.ops.len() {
+        place = slow.step(place)?;
+    }
+    Ok(slow.version.code)
+}
+
+/// A slow version while it is written.
+pub(super) struct Slow<'a, 'p> {
+    pub version: Version<'a, 'p>,
+    /// The local with the number of the site to go to, or [`NO_SITE`].
+    pub target: u32,
+    /// How many labels are open in what is written; the function's own is one.
+    pub open: u32,
+    /// The labels of the source that are open, the function's own first.
+    labels: Vec<Label>,
+    /// For each open level whether its entries have labels.
+    pub has_labels: Vec<bool>,
+    /// Whether control may come to this place.
+    pub is_reached: bool,
+}
+
+/// A label of the source.
+struct Label {
+    /// How many labels were open in what is written when it was opened.
+    before: u32,
+    /// The place of its instruction; none for the function's own.
+    start: Option<usize>,
+    /// Whether a branch goes to it.
+    is_target: bool,
+    /// Whether control comes to its start.
+    is_entered: bool,
+    has_else: bool,
+}
+
+impl Label {
+    fn of(before: u32, start: Option<usize>) -> Self {
+        Self {
+            before,
+            start,
+            is_target: false,
+            is_entered: false,
+            has_else: false,
+        }
+    }
+}
+
+const UNBALANCED: Error = Error::Internal("a block ends that was not opened");
+
+impl<'a, 'p> Slow<'a, 'p> {
+    pub(super) fn push(&mut self, instruction: &I<'_>) {
+        self.version.code.push(instruction);
+    }
+
+    fn plan(&self) -> &'p Plan<'a> {
+        self.version.plan
+    }
+
+    /// Writes what is made of an instruction; gives the place of the next one.
+    fn step(&mut self, place: usize) -> Result<usize, Error> {
+        let op = &self.plan().ops[place];
+        match (op.role, &op.operator) {
+            (Role::Site(number), _) => self.site(op, number)?,
+            (Role::Block(number), _) => self.block(place, op, number)?,
+            (Role::Plain, Operator::Else) => self.otherwise(op)?,
+            (Role::Plain, Operator::End) => self.end(op)?,
+            (Role::Plain, Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. }) => {
+                if !self.is_reached {
+                    return Ok(op.partner + 1);
+                }
+                self.version.copy(op);
+                self.open_label(place);
+            }
+            (Role::Plain, _) if self.is_reached => self.plain(op)?,
+            (Role::Plain, _) => {}
+        }
+        Ok(place + 1)
+    }
+
+    fn open_label(&mut self, start: usize) {
+        let mut label = Label::of(self.open, Some(start));
+        label.is_entered = self.is_reached;
+        self.labels.push(label);
+        self.open += 1;
+    }
+
+    /// The depth in what is written of a label of the source, to which a branch goes.
+    fn depth(&mut self, depth: u32) -> Result<u32, Error> {
+        let place = self.labels.len().checked_sub(1 + depth as usize);
+        let label = &mut self.labels[place.ok_or(UNBALANCED)?];
+        label.is_target = true;
+        Ok(self.open - 1 - label.before)
+    }
+
+    /// An instruction that is no site, and starts and ends no block.
+    fn plain(&mut self, op: &Op<'_>) -> Result<(), Error> {
+        match &op.operator {
+            Operator::Br { relative_depth } => {
+                let depth = self.depth(*relative_depth)?;
+                self.push(&I::Br(depth));
+                self.is_reached = false;
+            }
+            Operator::BrIf { relative_depth } => {
+                let depth = self.depth(*relative_depth)?;
+                self.push(&I::BrIf(depth));
+            }
+            Operator::BrTable { targets } => {
+                let mut depths = Vec::new();
+                for target in targets.targets() {
+                    depths.push(self.depth(target.map_err(Error::malformed)?)?);
+                }
+                let default = self.depth(targets.default())?;
+                self.push(&I::BrTable(depths.into(), default));
+                self.is_reached = false;
+            }
+            Operator::Return
+            | Operator::Unreachable
+            | Operator::ReturnCall { .. }
+            | Operator::ReturnCallIndirect { .. } => {
+                self.version.copy(op);
+                self.is_reached = false;
+            }
+            _ => self.version.copy(op),
+        }
+        Ok(())
+    }
+
+    /// Takes operands off the stack in front of the label of an entry, which has no parameters.
+    fn close_entry(&mut self, below: &[Operand], above: &[Operand]) {
+        if self.is_reached {
+            self.version.take(above);
+            self.version.take(below);
+        }
+        if self.has_labels.last() == Some(&true) {
+            self.push(&I::End);
+            self.open -= 1;
+        }
+    }
+
+    fn site(&mut self, op: &Op<'_>, number: usize) -> Result<(), Error> {
+        let site = &self.plan().sites[number];
+        self.close_entry(&site.below, &site.arguments);
+        if self.is_reached {
+            self.push(&I::LocalGet(self.target));
+            self.push(&I::I32Const(0));
+            self.push(&I::I32GeS);
+            self.push(&I::If(BlockType::Empty));
+        }
+        site.frame
+            .restore(&self.plan().locals, &mut self.version.code);
+        self.push(&I::I32Const(NO_SITE));
+        self.push(&I::LocalSet(self.target));
+        if self.is_reached {
+            self.push(&I::End);
+        }
+        if !site.is_tail {
+            self.version.give(&site.below)?;
+        }
+        self.version.give(&site.arguments)?;
+        let versions = &self.version.context.versions;
+        self.version
+            .call(op, site, |callee| versions.restoring(callee));
+        self.version.leave_if_unwinding(number)?;
+        self.is_reached = !site.is_tail;
+        if site.is_tail {
+            self.push(&I::Return);
+        }
+        Ok(())
+    }
+
+    fn block(&mut self, place: usize, op: &Op<'_>, number: usize) -> Result<(), Error> {
+        let block = &self.plan().blocks[number];
+        self.close_entry(&block.below, block.condition.as_slice());
+        if block.condition.is_some() {
+            self.condition(block)?;
+        }
+        self.version.copy(op);
+        self.open_label(place);
+        if matches!(op.operator, Operator::Loop { .. }) {
+            // By a branch from inside it.
+            self.is_reached = true;
+        }
+        self.open_level(block.level);
+        Ok(())
+    }
+
+    /// Writes the condition of an `if`: which of its branches the site is in, if there is one.
+    fn condition(&mut self, block: &Block) -> Result<(), Error> {
+        let has_sites = |level: usize| !self.plan().levels[level].entries.is_empty();
+        let only_one = match (
+            has_sites(block.level),
+            block.otherwise.is_some_and(has_sites),
+        ) {
+            (true, true) => None,
+            (first, _) => Some(first),
+        };
+        if self.is_reached {
+            self.version.give(block.condition.as_slice())?;
+        }
+        match only_one {
+            Some(first) => self.push(&I::I32Const(i32::from(first))),
+            None => {
+                self.push(&I::LocalGet(self.target));
+                self.push(&I::I32Const(block.middle as i32));
+                self.push(&I::I32LtS);
+            }
+        }
+        if self.is_reached {
+            self.push(&I::LocalGet(self.target));
+            self.push(&I::I32Const(0));
+            self.push(&I::I32LtS);
+            self.push(&I::Select);
+        }
+        Ok(())
+    }
+
+    /// The block that a label belongs to, if it contains sites.
+    fn block_of(&self, label: &Label) -> Option<&'p Block> {
+        match self.plan().ops[label.start?].role {
+            Role::Block(number) => Some(&self.plan().blocks[number]),
+            _ => None,
+        }
+    }
+
+    fn otherwise(&mut self, op: &Op<'_>) -> Result<(), Error> {
+        let label = self.labels.last_mut().ok_or(UNBALANCED)?;
+        label.has_else = true;
+        // What the first branch leads to counts as a branch to the end.
+        label.is_target |= self.is_reached;
+        self.is_reached = label.is_entered;
+        self.version.copy(op);
+        let label = self.labels.last().ok_or(UNBALANCED)?;
+        if let Some(level) = self.block_of(label).and_then(|block| block.otherwise) {
+            self.has_labels.pop();
+            self.open_level(level);
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, op: &Op<'_>) -> Result<(), Error> {
+        let label = self.labels.pop().ok_or(UNBALANCED)?;
+        self.version.copy(op);
+        self.open -= 1;
+        let Some(start) = label.start else {
+            return Ok(());
+        };
+        let started = &self.plan().ops[start];
+        self.is_reached |= match started.operator {
+            Operator::Loop { .. } => false,
+            Operator::If { .. } if !label.has_else => label.is_target || label.is_entered,
+            _ => label.is_target,
+        };
+        let block = self.block_of(&label);
+        if block.is_some() {
+            self.has_labels.pop();
+        }
+        if !self.is_reached {
+            self.push(&I::Unreachable);
+        } else if let Some(block) = block.filter(|block| !block.below.is_empty()) {
+            for (_, local) in block.results.iter().rev() {
+                self.push(&I::LocalSet(*local));
+            }
+            self.version.give(&block.below)?;
+            for (_, local) in &block.results {
+                self.push(&I::LocalGet(*local));
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the label of an entry.
+    pub(super) fn open_entry_label(&mut self) {
+        self.push(&I::Block(BlockType::Empty));
+        self.open += 1;
+    }
+}
