@@ -81,7 +81,7 @@ const fn variant(name: &'static str, transform: Transform, preempt: bool) -> Var
 }
 
 /// What is compared, in the order of the runs.
-const VARIANTS: [Variant; 6] = [
+const VARIANTS: [Variant; 9] = [
     variant("none", Transform::None, false),
     variant("reference", Transform::Reference, false),
     variant("two-version", Transform::TwoVersion, false),
@@ -96,6 +96,13 @@ const VARIANTS: [Variant; 6] = [
         way: Way::Sliced,
         ..variant("preempt", Transform::TwoVersion, true)
     },
+    variant("native", Transform::Native, false),
+    Variant {
+        name: "native-resumed",
+        way: Way::Resumed,
+        ..variant("native", Transform::Native, false)
+    },
+    variant("native-preempt", Transform::Native, true),
 ];
 
 fn main() -> Outcome<()> {
