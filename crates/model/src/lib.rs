@@ -26,6 +26,7 @@ mod digest;
 mod environment;
 pub mod error;
 pub mod limits;
+pub mod lowered;
 mod monotonic;
 mod move_id;
 pub mod shape;
