@@ -66,7 +66,7 @@ fn what_computes_is_paused_and_goes_on() {
     assert_eq!(daemon.output(id), rounds(4));
 }
 
-/// A daemon that is killed goes on with a computation where it was last written down, and one that ends
+/// A daemon that is killed goes on with a computation where it was last saved, and one that ends
 /// writes it down first.
 #[test]
 fn a_computation_outlives_the_daemon() {
@@ -75,7 +75,7 @@ fn a_computation_outlives_the_daemon() {
     let id = {
         let daemon = Daemon::start(data.path(), &options);
         let id = submit(&daemon, 60);
-        daemon.until_that("it has been written down with some output", || {
+        daemon.until_that("it has been saved with some output", || {
             let task = daemon.task(id);
             (task["output_bytes"].as_u64() > Some(0)).then_some(())
         });

@@ -114,7 +114,7 @@ fn a_second_signal_on_a_full_disk_says_what_is_not_stored() {
     let (daemon, _) = full(data.path(), "10m");
     daemon.terminate();
     daemon.until_said("a second signal ends at once");
-    // The large one is written down last.
+    // The large one is saved last.
     daemon.until_said("cannot be suspended, stays in memory");
     std::thread::sleep(Duration::from_secs(1));
     daemon.terminate();

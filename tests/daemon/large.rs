@@ -81,7 +81,7 @@ fn a_large_guest_is_shown_as_large_checked_exported_and_moved() {
         assert_eq!(exported.status.code(), Some(0), "{exported:?}");
         let file = std::fs::metadata(path).expect("a file").len();
         assert!(file >= LARGE << 20, "{file}");
-        // Its sleep is an hour: it is written down again at once, whole.
+        // Its sleep is an hour: it is saved again at once, whole.
         let again = format!("{path}-again");
         let resume = [
             "resume",

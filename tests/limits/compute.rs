@@ -260,7 +260,7 @@ fn what_was_asked_before_is_met_at_the_first_check() {
             assert!(matches!(task.step(), Ok(Step::Parked(_))));
             assert!(task.handle().is_asked());
             let mut parked = task.parked().expect("it is parked");
-            parked.freeze().expect("it can be written down");
+            parked.freeze().expect("it can become a snapshot");
         }
         task.handle().clear();
         let (task, parked) = step(task, |handle| {

@@ -198,7 +198,7 @@ impl<'a> Analyzed<'a> {
 
     /// Rewrites the module by the transform.
     fn rewrite(&self, instrumented: &[u32], steps: &dyn Fn(Step)) -> Result<Vec<u8>, Error> {
-        let prepared = asyncify_input::prepare(&self.wasm, &self.scan)?;
+        let prepared = asyncify_input::for_asyncify(&self.wasm, &self.scan)?;
         if self.transform == Transform::Native {
             steps(Step::Splitting);
             let rewritten = native::rewrite(&prepared, &self.graph, instrumented)?;

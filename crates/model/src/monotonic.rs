@@ -11,7 +11,7 @@ use crate::Timestamp;
 /// There are several such clocks, and moments of two of them cannot be compared: each field says of
 /// which clock it is, and that clock says where its zero lies.
 ///
-/// It is written down as a number of nanoseconds alone, which reaches over 584 years.
+/// It is serialized as a number of nanoseconds alone, which reaches over 584 years.
 ///
 /// ```
 /// use std::time::Duration;

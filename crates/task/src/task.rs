@@ -38,7 +38,7 @@ impl Step<'_> {
     }
 }
 
-/// A task whose guest waits at a host call: only then can it be written down.
+/// A task whose guest waits at a host call: only then can it become a snapshot.
 ///
 /// It borrows the task, so that the guest cannot run meanwhile. To go on with the task, drop this.
 #[derive(Debug)]

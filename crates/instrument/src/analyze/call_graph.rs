@@ -1,6 +1,7 @@
 //! Which functions may be on the stack at a suspend, and by which calls.
 //!
-//! The search starts at the imports that may suspend and goes from callees to callers.
+//! A search starts at some functions, usually the imports that may suspend, and goes from callees
+//! to callers.
 //!
 //! An indirect call through a table that no instruction changes reaches only the functions of its
 //! type that element segments put there. Through any other table it reaches every function of its
@@ -13,12 +14,12 @@ use wasmparser::FuncType;
 
 use super::scan::Scan;
 
-/// The functions that may be on the stack at a suspend: those from which calls lead to a blocking
-/// import.
+/// The functions from which calls lead to a start of the search. Where the starts are the imports
+/// that may suspend, these may be on the stack at a suspend.
 pub(crate) struct CallGraph {
-    /// For every function the next call on a shortest path to a blocking import; `None` where it
+    /// For every function the next call on a shortest path to a start of the search; `None` if it
     /// can reach none.
-    next: Vec<Option<Hop>>,
+    next: Vec<Option<Edge>>,
     /// Indirect calls that may reach such a function.
     suspending: HashSet<IndirectCall>,
     /// The first of the equal types, by type index.
@@ -29,10 +30,10 @@ pub(crate) struct CallGraph {
     tables: BTreeMap<u32, Vec<u32>>,
 }
 
-/// One step of a path to a blocking import.
+/// One call on a path to a start of the search.
 #[derive(Clone, Copy)]
-struct Hop {
-    /// The function called; the function itself for a blocking import.
+struct Edge {
+    /// The callee. For a start of the search, its own index: the path ends there.
     to: u32,
     indirect: bool,
 }
@@ -76,11 +77,11 @@ impl CallGraph {
         }
         let mut queue = VecDeque::new();
         for function in (0..scan.functions.len() as u32).filter(|function| starts(*function)) {
-            let itself = Hop {
+            let end = Edge {
                 to: function,
                 indirect: false,
             };
-            graph.next[function as usize] = Some(itself);
+            graph.next[function as usize] = Some(end);
             queue.push_back(function);
         }
         // Breadth first, so that paths are shortest.
@@ -88,7 +89,7 @@ impl CallGraph {
             let mut visit = |graph: &mut Self, caller: u32, indirect: bool| {
                 let next = &mut graph.next[caller as usize];
                 if next.is_none() {
-                    *next = Some(Hop {
+                    *next = Some(Edge {
                         to: callee,
                         indirect,
                     });

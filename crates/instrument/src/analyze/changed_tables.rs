@@ -1,10 +1,9 @@
-//! Whether an indirect call finds its callee again after a resume.
+//! Refuses modules in which a resume could enter another function than the one that was suspended.
 //!
-//! While the stack is restored, each function makes its call again. An indirect call finds its
-//! callee in the slot of a table, as it did at first. If the callee, or anything that it has
-//! called, has put another function into the slot since then, the call enters that one, which knows
-//! nothing of the frame. References cannot be written down or compared, so such a module is
-//! refused.
+//! While the stack is restored, each function makes its call again. `call_indirect` takes the callee
+//! from the table again. If the callee, or a function below it, has changed that element of the
+//! table since then, the call enters a function that has no saved frame. Asyncify cannot save the
+//! reference instead: wasm can neither store a `funcref` in a linear memory nor compare two.
 
 use super::call_graph::CallGraph;
 use super::scan::Scan;

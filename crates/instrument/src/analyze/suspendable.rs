@@ -15,7 +15,7 @@ use super::types::is_reference;
 use crate::error::Error;
 
 /// Why a reference in the wrong place is refused.
-const HELD_REFERENCE: &str = "a reference held across a suspend cannot be written down";
+const HELD_REFERENCE: &str = "a reference held across a suspend cannot be serialized";
 
 /// Refuses a module in which a function may be on the stack at a suspend and cannot be saved.
 pub(crate) fn check(wasm: &[u8], scan: &Scan, graph: &CallGraph) -> Result<(), Error> {

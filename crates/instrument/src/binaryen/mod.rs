@@ -187,12 +187,12 @@ fn read(wasm: &[u8]) -> Result<(Module, ffi::BinaryenModuleRef), PassFailure> {
     if raw.is_null() {
         return Err(PassFailure::Unreadable);
     }
-    // SAFETY: `raw` is a live module, and the owner made here is its only one. Debug information
-    // stands for the name section, by which functions are found again.
+    // SAFETY: `raw` is a live module, and `Module` becomes its only owner.
     let module = unsafe {
         ffi::BinaryenModuleSetFeatures(raw, features());
         ffi::BinaryenSetOptimizeLevel(OPTIMIZE_LEVEL);
         ffi::BinaryenSetShrinkLevel(0);
+        // Binaryen keeps the name section then, by which functions are found again.
         ffi::BinaryenSetDebugInfo(true);
         Module::from_raw(raw)
     };

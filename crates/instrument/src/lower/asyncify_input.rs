@@ -23,7 +23,7 @@ use crate::module::names::{PENDING_EXCEPTION, working_name};
 use crate::module::sections::Sections;
 
 /// Rewrites a module for Binaryen.
-pub(crate) fn prepare(wasm: &[u8], scan: &Scan) -> Result<Vec<u8>, Error> {
+pub(crate) fn for_asyncify(wasm: &[u8], scan: &Scan) -> Result<Vec<u8>, Error> {
     let mut sections = Sections::split(wasm)?;
     sections.remove(SectionId::Start);
 

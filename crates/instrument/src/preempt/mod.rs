@@ -35,13 +35,14 @@ pub(crate) fn import() -> HostFunction {
     }
 }
 
-/// The module with checks.
+/// Rewrites a module so that it calls an added import at the head of each loop, and at the start of
+/// functions that call themselves by others. Indices of defined functions grow by one.
 pub(crate) fn insert_checks(source: &[u8]) -> Result<Vec<u8>, Error> {
     let scan = Scan::of(source)?;
     let mut inserter = Inserter {
-        import: scan.imported_functions,
-        checked: checked_functions(source, &scan)?,
-        function: scan.imported_functions,
+        check_import: scan.imported_functions,
+        has_entry_check: checked_functions(source, &scan)?,
+        next_function: scan.imported_functions,
     };
     let with_import = add_import(source, &scan)?;
     let mut module = Module::new();
@@ -66,19 +67,19 @@ fn add_import(source: &[u8], scan: &Scan) -> Result<Vec<u8>, Error> {
 
 /// Encodes a module again, with checks.
 struct Inserter {
-    /// The index of the import.
-    import: u32,
+    /// The index of the import, which follows those that there were.
+    check_import: u32,
     /// For every function whether it begins with a check.
-    checked: Vec<bool>,
-    /// The index of the function whose body is next, without the import.
-    function: u32,
+    has_entry_check: Vec<bool>,
+    /// The index that the function whose body is next has had in the source.
+    next_function: u32,
 }
 
 impl Reencode for Inserter {
     type Error = std::convert::Infallible;
 
     fn function_index(&mut self, index: u32) -> Result<u32, reencode::Error> {
-        Ok(index + u32::from(index >= self.import))
+        Ok(index + u32::from(index >= self.check_import))
     }
 
     fn parse_function_body(
@@ -86,9 +87,9 @@ impl Reencode for Inserter {
         code: &mut CodeSection,
         body: FunctionBody<'_>,
     ) -> Result<(), reencode::Error> {
-        let check = Instruction::Call(self.import);
+        let check = Instruction::Call(self.check_import);
         let mut function = self.new_function_with_parsed_locals(&body)?;
-        if self.checked[self.function as usize] {
+        if self.has_entry_check[self.next_function as usize] {
             function.instruction(&check);
         }
         let mut operators = body.get_operators_reader()?;
@@ -101,7 +102,7 @@ impl Reencode for Inserter {
             }
         }
         code.function(&function);
-        self.function += 1;
+        self.next_function += 1;
         Ok(())
     }
 }

@@ -37,7 +37,7 @@ impl Globals {
                 if matches!(ty, ValType::Ref(_)) {
                     return Err(Error::Unsupported {
                         what: format!("exceptions with tag {tag}, which carries a reference,"),
-                        why: "a reference on its way through a program cannot be written down",
+                        why: "a reference on its way through a program cannot be serialized",
                     });
                 }
                 globals.push(*known.entry((place, ty)).or_insert_with(|| {
@@ -77,7 +77,7 @@ impl Globals {
         self.packed.ok_or(Error::Unsupported {
             what: "an exception that is held, or thrown once more,".into(),
             why: "one of the module's tags carries more than one i32, and a reference to its \
-                  exception cannot be written down",
+                  exception cannot be serialized",
         })
     }
 

@@ -1,7 +1,7 @@
 //! Exceptions as ordinary results.
 //!
 //! Asyncify knows nothing of exception handlers, which are part of a frame. A reference to an
-//! exception of the engine's cannot be written down. WasmEdge 0.14 has no exceptions, and the older
+//! exception of the engine's cannot be serialized. WasmEdge 0.14 has no exceptions, and the older
 //! form (`try`, `catch`, `delegate`), which compilers still write, runs on no engine here. So all
 //! of it is rewritten before anything else: a function that throws notes the exception in globals
 //! and returns, and behind each call that may throw stands a test. What is left is plain code, in
@@ -85,7 +85,7 @@ pub(crate) fn lower(wasm: &[u8], scan: &Scan) -> Result<Option<Vec<u8>>, Error> 
 fn refuse_lasting_references(scan: &Scan) -> Result<(), Error> {
     let refusal = |what: &str, index: usize| Error::Unsupported {
         what: format!("{what} {index}, which holds references to exceptions,"),
-        why: "a reference held across a suspend cannot be written down",
+        why: "a reference held across a suspend cannot be serialized",
     };
     let mut globals = scan.globals.iter();
     if let Some(index) = globals.position(|global| is_exception(global.content_type)) {
