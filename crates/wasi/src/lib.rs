@@ -44,6 +44,7 @@
 //! | room | what is in it |
 //! | --- | --- |
 //! | `p1` | preview1: the calls' ABI, descriptors and their rights, the state of a guest |
+//! | `p2` | WASI 0.2 for components: the canonical ABI, handles and resources |
 //! | `fs` | directories of the host's, and files in them |
 //! | `tmpfs` | directories in memory |
 //! | `sock` | sockets, and what a guest may reach by them |
@@ -52,7 +53,7 @@
 //! | `stdio` | standard input, output and error |
 //! | `quota` | how much the guest may write, and how much it has written |
 //!
-//! Only `p1` knows the ABI. The other rooms take and give values of Rust, and answer with the
+//! Only `p1` and `p2` know an ABI. The other rooms take and give values of Rust, and answer with the
 //! operating system's error numbers (`errno`). Each has its state with what a snapshot keeps of it
 //! side by side. `resources` joins all that does not depend on the version of WASI.
 //!
@@ -95,6 +96,7 @@ mod fs;
 mod io;
 mod nanoseconds;
 mod p1;
+pub mod p2;
 mod quota;
 mod random;
 mod resources;

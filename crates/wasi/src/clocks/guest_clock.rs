@@ -125,7 +125,7 @@ impl GuestClock {
     }
 
     /// What the monotonic clock shows to the guest.
-    fn shown_monotonic(&self) -> MonotonicTime {
+    pub(crate) fn shown_monotonic(&self) -> MonotonicTime {
         let time = self.virtual_time;
         time.map_or_else(|| self.monotonic(), |time| time.passed)
     }

@@ -10,6 +10,7 @@ use super::table::{Descriptor, Table};
 use crate::bindings::{Bindings, Config};
 use crate::error::Error;
 use crate::fs::FifoOpening;
+use crate::p2::ComponentV1;
 use crate::resources::Resources;
 use crate::stdio::Stream;
 
@@ -26,10 +27,12 @@ pub enum Outcome {
 
 /// The WASI state of one guest.
 pub struct Ctx {
-    pub(super) resources: Resources,
+    pub(crate) resources: Resources,
     pub(super) table: Table,
+    /// What a component has beyond descriptors.
+    pub(crate) component: ComponentV1,
     /// The deadlines of the poll that has blocked, one for each subscription.
-    pub(super) poll: Option<Vec<Option<Deadline>>>,
+    pub(crate) poll: Option<Vec<Option<Deadline>>>,
     /// The named pipe of the open that has blocked.
     pub(super) opening: Option<FifoOpening>,
     /// How many bytes the receive that has blocked has got already.
@@ -70,6 +73,7 @@ impl Ctx {
         Self {
             resources,
             table: Table::new(max),
+            component: ComponentV1::default(),
             poll: None,
             opening: None,
             received: 0,

@@ -22,6 +22,7 @@ use crate::fs::{
     DeletedFiles, DeletedV1, DirV1, EntryV1, FileV1, RestoreOptions, SavedDir, SavedFile,
     check_preopens_given, find_preopen, restore_deleted,
 };
+use crate::p2::ComponentV1;
 use crate::random::SeededV1;
 use crate::resources::{Resources, SavedResources};
 use crate::sock::{HeldSocket, SocketV1, check_listeners, find_listener};
@@ -58,6 +59,9 @@ pub struct StateV1 {
     /// The random numbers of a guest that does not get the host's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seeded: Option<SeededV1>,
+    /// What a component has beyond descriptors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<ComponentV1>,
 }
 
 fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
@@ -208,6 +212,7 @@ impl Ctx {
             read_only: saved.read_only,
             own_time: saved.virtual_time,
             seeded: saved.seeded,
+            component: self.component.save(),
         })
     }
 
@@ -237,6 +242,7 @@ impl Ctx {
         };
         let resources = Resources::restore(saved, bindings, clock)?;
         let mut ctx = Self::without_descriptors(resources, limits.value(Limit::Files));
+        ctx.component = ComponentV1::restore(state.component)?;
         ctx.poll = state.poll;
         ctx.received = state.received;
         let deleted = restore_deleted(&state.deleted, MAX_DESCRIPTORS)?;

@@ -60,7 +60,7 @@ impl Ctx {
     }
 
     /// Whether one of the guest's descriptors is ready.
-    pub(super) fn readiness(&self, fd: u32, interest: Interest) -> Readiness {
+    pub(crate) fn readiness(&self, fd: u32, interest: Interest) -> Readiness {
         Readiness::of(self.waitable(fd), interest)
     }
 

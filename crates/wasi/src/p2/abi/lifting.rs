@@ -1,0 +1,71 @@
+//! What a guest passes to a call: its memory, its core values and its handles.
+
+use crate::p2::handles::Handles;
+use crate::p2::stop::{Called, trap};
+use dormouse_model::lowered::StringEncoding;
+
+/// Where the values of one call are taken from.
+pub(crate) struct Lifting<'a> {
+    pub(crate) memory: &'a [u8],
+    pub(crate) encoding: StringEncoding,
+    pub(crate) handles: &'a mut Handles,
+    /// The component instance that calls.
+    pub(crate) instance: u32,
+}
+
+/// The core values of one call that have not been taken yet.
+pub(crate) struct Flat<'a>(pub(crate) &'a [u64]);
+
+impl Flat<'_> {
+    /// The next value, as raw bits.
+    pub(crate) fn next(&mut self) -> u64 {
+        // Arguments arrive with the import's own type checked; a missing one reads as zero.
+        match self.0.split_first() {
+            Some((first, rest)) => {
+                self.0 = rest;
+                *first
+            }
+            None => 0,
+        }
+    }
+
+    /// The next values, as many as are asked for.
+    pub(crate) fn take(&mut self, count: usize) -> Flat<'_> {
+        let (taken, rest) = self.0.split_at(count.min(self.0.len()));
+        self.0 = rest;
+        Flat(taken)
+    }
+}
+
+impl Lifting<'_> {
+    /// Bytes in memory that were checked to be there.
+    pub(crate) fn array<const N: usize>(&self, at: u32) -> [u8; N] {
+        let bytes = self.memory.get(at as usize..).unwrap_or_default();
+        bytes.first_chunk().copied().unwrap_or([0; N])
+    }
+
+    /// Fails unless an address is aligned and `size` bytes there lie in memory.
+    pub(crate) fn check(&self, at: u32, size: u64, align: u32) -> Called<()> {
+        check(self.memory, at, size, align)
+    }
+
+    /// Address and length of a list or a text in memory.
+    pub(crate) fn pointer_pair(&self, at: u32) -> (u32, u32) {
+        let [a, b, c, d, e, f, g, h] = self.array(at);
+        (
+            u32::from_le_bytes([a, b, c, d]),
+            u32::from_le_bytes([e, f, g, h]),
+        )
+    }
+}
+
+/// Fails unless an address is aligned and `size` bytes there lie in memory.
+pub(crate) fn check(memory: &[u8], at: u32, size: u64, align: u32) -> Called<()> {
+    if !at.is_multiple_of(align) {
+        return trap(format!("the pointer {at:#x} is not aligned to {align}"));
+    }
+    match u64::from(at) + size <= memory.len() as u64 {
+        true => Ok(()),
+        false => trap(format!("{size} bytes at {at:#x} do not lie in memory")),
+    }
+}

@@ -1,0 +1,104 @@
+//! Lists.
+
+use std::ops::Range;
+
+use dormouse_model::ValType;
+
+use super::image::{Image, Place};
+use super::lifting::{Flat, Lifting};
+use super::types::{ComponentType, Lift, Lower};
+use crate::p2::stop::{Called, trap};
+
+/// A list of bytes in the guest's memory, which the call reads there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ByteList {
+    at: u32,
+    length: u32,
+}
+
+impl ByteList {
+    /// How many bytes there are.
+    pub(crate) fn len(self) -> usize {
+        self.length as usize
+    }
+
+    /// Where in memory the bytes lie.
+    pub(crate) fn range(self) -> Range<usize> {
+        self.at as usize..self.at as usize + self.len()
+    }
+
+    fn new(from: &Lifting<'_>, (at, length): (u32, u32)) -> Called<Self> {
+        from.check(at, length.into(), 1)?;
+        Ok(Self { at, length })
+    }
+}
+
+impl ComponentType for ByteList {
+    const SIZE: u32 = 8;
+    const ALIGN: u32 = 4;
+    const FLAT: usize = 2;
+
+    fn flatten(types: &mut Vec<ValType>) {
+        types.extend([ValType::I32; 2]);
+    }
+
+    fn describe() -> String {
+        "list<u8>".into()
+    }
+}
+
+impl Lift for ByteList {
+    fn lift(from: &mut Lifting<'_>, flat: &mut Flat<'_>) -> Called<Self> {
+        let pair = (flat.next() as u32, flat.next() as u32);
+        Self::new(from, pair)
+    }
+
+    fn load(from: &mut Lifting<'_>, at: u32) -> Called<Self> {
+        Self::new(from, from.pointer_pair(at))
+    }
+}
+
+impl<T: ComponentType> ComponentType for Vec<T> {
+    const SIZE: u32 = 8;
+    const ALIGN: u32 = 4;
+    const FLAT: usize = 2;
+
+    fn flatten(types: &mut Vec<ValType>) {
+        types.extend([ValType::I32; 2]);
+    }
+
+    fn describe() -> String {
+        format!("list<{}>", T::describe())
+    }
+}
+
+impl<T: Lift> Lift for Vec<T> {
+    fn lift(from: &mut Lifting<'_>, flat: &mut Flat<'_>) -> Called<Self> {
+        let (at, length) = (flat.next() as u32, flat.next() as u32);
+        read(from, at, length)
+    }
+
+    fn load(from: &mut Lifting<'_>, at: u32) -> Called<Self> {
+        let (at, length) = from.pointer_pair(at);
+        read(from, at, length)
+    }
+}
+
+fn read<T: Lift>(from: &mut Lifting<'_>, at: u32, length: u32) -> Called<Vec<T>> {
+    // No element is without a size, so that the memory's size limits the list.
+    from.check(at, u64::from(length) * u64::from(T::SIZE), T::ALIGN)?;
+    (0..length)
+        .map(|index| T::load(from, at + index * T::SIZE))
+        .collect()
+}
+
+impl<T: Lower> Lower for Vec<T> {
+    fn store(self, image: &mut Image<'_>, at: Place) -> Called<()> {
+        let Ok(length) = u32::try_from(self.len() * T::SIZE as usize) else {
+            return trap("a list is too long");
+        };
+        let length = length / T::SIZE.max(1);
+        image.put(at.after(4), &length.to_le_bytes());
+        T::store_list(self, image, at)
+    }
+}

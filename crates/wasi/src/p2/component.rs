@@ -1,0 +1,47 @@
+//! What a component has beyond descriptors: its handles, the host's resources behind them, and the
+//! result that waits for memory.
+
+use serde::{Deserialize, Serialize};
+
+use super::abi::Pending;
+use super::handles::Handles;
+use super::resource_table::ResourceTable;
+use crate::error::Error;
+
+/// What a component has beyond descriptors. A snapshot holds it as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComponentV1 {
+    pub(crate) handles: Handles,
+    pub(crate) resources: ResourceTable,
+    /// The result of the last call, if the guest has to allocate memory for it.
+    pub(crate) pending: Option<Pending>,
+    /// How many bytes the blocking write that waits has written already.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) written: u32,
+    /// What `insecure-seed` gives, once it has been asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) insecure_seed: Option<(u64, u64)>,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+impl ComponentV1 {
+    /// What a snapshot keeps: nothing for a guest that has made no call of a component's.
+    pub(crate) fn save(&self) -> Option<Self> {
+        (*self != Self::default()).then(|| self.clone())
+    }
+
+    /// What a snapshot has kept. Anybody may have written it, so that each call checks the handles
+    /// and the resources that it comes across.
+    pub(crate) fn restore(saved: Option<Self>) -> Result<Self, Error> {
+        let Some(mut component) = saved else {
+            return Ok(Self::default());
+        };
+        component.resources = component.resources.restored().ok_or(Error::Malformed(
+            "a resource depends on one that is missing",
+        ))?;
+        Ok(component)
+    }
+}

@@ -1,0 +1,187 @@
+//! The functions of the interfaces that the host offers to components, each with the function of
+//! Rust that answers it. The types of that function are the types of the interface.
+
+use std::fmt;
+
+use dormouse_model::ValType;
+
+use super::call::{Call, Signature, invoke, signature};
+use super::io::{error, input, output, poll};
+use super::stop::Called;
+use super::version::unversioned;
+use super::{cli, clocks, random};
+
+/// A function of an interface.
+#[derive(Clone, Copy)]
+pub struct Function(&'static Entry);
+
+struct Entry {
+    /// The interface, without a version.
+    interface: &'static str,
+    name: &'static str,
+    invoke: fn(&mut Call<'_>, &[u64]) -> Called<Option<u64>>,
+    signature: fn() -> Signature,
+}
+
+macro_rules! functions {
+    ($($interface:literal { $($name:literal $function:path;)* })*) => {
+        const FUNCTIONS: &[Entry] = &[$($(Entry {
+            interface: $interface,
+            name: $name,
+            invoke: |call, arguments| invoke($function, call, arguments),
+            signature: || signature($function),
+        },)*)*];
+    };
+}
+
+functions! {
+    "wasi:cli/environment" {
+        "get-environment" cli::get_environment;
+        "get-arguments" cli::get_arguments;
+        "initial-cwd" cli::initial_cwd;
+    }
+    "wasi:cli/exit" {
+        "exit" cli::exit;
+        "exit-with-code" cli::exit_with_code;
+    }
+    "wasi:cli/stdin" {
+        "get-stdin" cli::get_stdin;
+    }
+    "wasi:cli/stdout" {
+        "get-stdout" cli::get_stdout;
+    }
+    "wasi:cli/stderr" {
+        "get-stderr" cli::get_stderr;
+    }
+    "wasi:cli/terminal-stdin" {
+        "get-terminal-stdin" cli::get_terminal_stdin;
+    }
+    "wasi:cli/terminal-stdout" {
+        "get-terminal-stdout" cli::get_terminal_stdout;
+    }
+    "wasi:cli/terminal-stderr" {
+        "get-terminal-stderr" cli::get_terminal_stderr;
+    }
+    "wasi:clocks/monotonic-clock" {
+        "now" clocks::monotonic_now;
+        "resolution" clocks::monotonic_resolution;
+        "subscribe-instant" clocks::subscribe_instant;
+        "subscribe-duration" clocks::subscribe_duration;
+    }
+    "wasi:clocks/wall-clock" {
+        "now" clocks::wall_now;
+        "resolution" clocks::wall_resolution;
+    }
+    "wasi:random/random" {
+        "get-random-bytes" random::get_random_bytes;
+        "get-random-u64" random::get_random_u64;
+    }
+    "wasi:random/insecure" {
+        "get-insecure-random-bytes" random::get_random_bytes;
+        "get-insecure-random-u64" random::get_random_u64;
+    }
+    "wasi:random/insecure-seed" {
+        "insecure-seed" random::insecure_seed;
+    }
+    "wasi:io/error" {
+        "[method]error.to-debug-string" error::to_debug_string;
+    }
+    "wasi:io/poll" {
+        "[method]pollable.ready" poll::ready;
+        "[method]pollable.block" poll::block;
+        "poll" poll::poll;
+    }
+    "wasi:io/streams" {
+        "[method]input-stream.read" input::read;
+        "[method]input-stream.blocking-read" input::blocking_read;
+        "[method]input-stream.skip" input::skip;
+        "[method]input-stream.blocking-skip" input::blocking_skip;
+        "[method]input-stream.subscribe" input::subscribe;
+        "[method]output-stream.check-write" output::check_write;
+        "[method]output-stream.write" output::write;
+        "[method]output-stream.blocking-write-and-flush" output::blocking_write_and_flush;
+        "[method]output-stream.flush" output::flush;
+        "[method]output-stream.blocking-flush" output::blocking_flush;
+        "[method]output-stream.subscribe" output::subscribe;
+        "[method]output-stream.write-zeroes" output::write_zeroes;
+        "[method]output-stream.blocking-write-zeroes-and-flush"
+            output::blocking_write_zeroes_and_flush;
+        "[method]output-stream.splice" output::splice;
+        "[method]output-stream.blocking-splice" output::blocking_splice;
+    }
+}
+
+impl Function {
+    /// Every function.
+    pub fn all() -> impl Iterator<Item = Self> {
+        FUNCTIONS.iter().map(Self)
+    }
+
+    /// The function of this name in this interface, whatever patch version of 0.2 the interface
+    /// has.
+    pub fn find(interface: &str, name: &str) -> Option<Self> {
+        let interface = unversioned(interface)?;
+        let is_it = |function: &Self| (function.interface(), function.name()) == (interface, name);
+        Self::all().find(is_it)
+    }
+
+    /// Its interface, without a version.
+    pub fn interface(self) -> &'static str {
+        self.0.interface
+    }
+
+    /// Its name in the interface.
+    pub fn name(self) -> &'static str {
+        self.0.name
+    }
+
+    /// The types of its parameters as a core function, with the pointer to where its result belongs
+    /// if there is one.
+    pub fn params(self) -> Vec<ValType> {
+        (self.0.signature)().params
+    }
+
+    /// The types of its results as a core function; at most one.
+    pub fn results(self) -> Vec<ValType> {
+        (self.0.signature)().results
+    }
+
+    /// Whether a call may ever have to wait. `sockets` says whether the guest can have connections,
+    /// since a write waits for them only.
+    pub fn may_suspend(self, sockets: bool) -> bool {
+        match self.name() {
+            "poll"
+            | "[method]pollable.block"
+            | "[method]input-stream.blocking-read"
+            | "[method]input-stream.blocking-skip" => true,
+            "[method]output-stream.blocking-splice" => true,
+            "[method]output-stream.blocking-write-and-flush"
+            | "[method]output-stream.blocking-flush"
+            | "[method]output-stream.blocking-write-zeroes-and-flush" => sockets,
+            _ => false,
+        }
+    }
+
+    pub(crate) fn invoke(self, call: &mut Call<'_>, arguments: &[u64]) -> Called<Option<u64>> {
+        (self.0.invoke)(call, arguments)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn signature(self) -> Signature {
+        (self.0.signature)()
+    }
+}
+
+impl PartialEq for Function {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self.0, other.0)
+    }
+}
+
+impl Eq for Function {}
+
+impl fmt::Debug for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}#{}", self.interface(), self.name())
+    }
+}

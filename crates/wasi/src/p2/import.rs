@@ -1,0 +1,147 @@
+//! The imports of a flattened component, looked up once and called often.
+
+use dormouse_model::ValType::{self, I32, I64};
+use dormouse_model::lowered::{Builtin, Handle, LoweredImport, Resource, StringEncoding};
+
+use super::function::Function;
+use super::handles::MAX_INSTANCES;
+use super::host_type::{HostType, ResourceType};
+
+/// An import of a flattened component that the host offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Import(pub(super) Target);
+
+/// What answers an import.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// A function of an interface.
+    Function {
+        function: Function,
+        /// The component instance that calls it.
+        instance: u32,
+        encoding: StringEncoding,
+    },
+    /// Something that the canonical ABI asks for.
+    Builtin(Builtin),
+    /// Something that the canonical ABI asks for, with a handle.
+    Handle {
+        operation: Operation,
+        /// The component instance that has the handle.
+        instance: u32,
+        ty: ResourceType,
+    },
+}
+
+/// What is done with a handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operation {
+    New,
+    Rep,
+    Drop,
+    Lend,
+    /// To the table of this instance.
+    TransferOwn(u32),
+    /// To the table of this instance.
+    TransferBorrow(u32),
+}
+
+impl Import {
+    /// The import, if the host offers it.
+    pub fn find(import: &LoweredImport) -> Option<Self> {
+        let target = match import {
+            LoweredImport::Function(lowered) => Target::Function {
+                function: Function::find(&lowered.interface, &lowered.name)?,
+                instance: lowered.instance,
+                encoding: lowered.encoding,
+            },
+            LoweredImport::Builtin(builtin) => match handle(builtin) {
+                Some((operation, handle)) => Target::Handle {
+                    operation,
+                    instance: handle.instance,
+                    ty: resource_type(&handle.resource)?,
+                },
+                None => Target::Builtin(builtin.clone()),
+            },
+        };
+        let import = Self(target);
+        let exists = import
+            .instances()
+            .iter()
+            .all(|number| *number < MAX_INSTANCES);
+        exists.then_some(import)
+    }
+
+    /// The component instances that it names.
+    fn instances(&self) -> Vec<u32> {
+        match &self.0 {
+            Target::Function { instance, .. } => vec![*instance],
+            Target::Builtin(_) => Vec::new(),
+            Target::Handle {
+                operation: Operation::TransferOwn(to) | Operation::TransferBorrow(to),
+                instance,
+                ..
+            } => vec![*instance, *to],
+            Target::Handle { instance, .. } => vec![*instance],
+        }
+    }
+
+    /// The types of its parameters.
+    pub fn params(&self) -> Vec<ValType> {
+        match &self.0 {
+            Target::Function { function, .. } => function.params(),
+            Target::Handle { .. } => vec![I32],
+            Target::Builtin(builtin) => match builtin {
+                Builtin::NextAllocation { .. } | Builtin::Exit => vec![I32],
+                _ => Vec::new(),
+            },
+        }
+    }
+
+    /// The types of its results; at most one.
+    pub fn results(&self) -> Vec<ValType> {
+        match &self.0 {
+            Target::Function { function, .. } => function.results(),
+            Target::Handle {
+                operation: Operation::Drop,
+                ..
+            } => vec![I64],
+            Target::Handle { .. } => vec![I32],
+            Target::Builtin(Builtin::NextAllocation { .. }) => vec![I64],
+            Target::Builtin(_) => Vec::new(),
+        }
+    }
+
+    /// Whether a call may ever have to wait. `sockets` says whether the guest can have connections.
+    pub fn may_suspend(&self, sockets: bool) -> bool {
+        match &self.0 {
+            Target::Function { function, .. } => function.may_suspend(sockets),
+            Target::Builtin(_) | Target::Handle { .. } => false,
+        }
+    }
+}
+
+/// What a builtin does with a handle, if it is about one.
+fn handle(builtin: &Builtin) -> Option<(Operation, &Handle)> {
+    Some(match builtin {
+        Builtin::ResourceNew(of) => (Operation::New, of),
+        Builtin::ResourceRep(of) => (Operation::Rep, of),
+        Builtin::ResourceDrop(of) => (Operation::Drop, of),
+        Builtin::Lend(of) => (Operation::Lend, of),
+        Builtin::TransferOwn { from, to } => (Operation::TransferOwn(*to), from),
+        Builtin::TransferBorrow { from, to } => (Operation::TransferBorrow(*to), from),
+        Builtin::EnterCall
+        | Builtin::ExitCall
+        | Builtin::NextAllocation { .. }
+        | Builtin::Exit
+        | Builtin::Trap(_) => return None,
+    })
+}
+
+fn resource_type(resource: &Resource) -> Option<ResourceType> {
+    match resource {
+        Resource::Own(number) => Some(ResourceType::Guest(*number)),
+        Resource::Host { interface, name } => {
+            HostType::find(interface, name).map(ResourceType::Host)
+        }
+    }
+}

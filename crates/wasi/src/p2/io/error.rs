@@ -1,0 +1,39 @@
+//! `wasi:io/error`, and what a stream's operation comes to.
+
+use crate::errno::Errno;
+use crate::p2::abi::{Borrow, Own, variant};
+use crate::p2::call::Call;
+use crate::p2::resource::Error;
+use crate::p2::stop::Called;
+
+variant! { Lower:
+    /// Why a stream did not do what it was asked to.
+    #[derive(Debug)]
+    enum StreamError {
+        LastOperationFailed(Own<Error>) = 0,
+        Closed(()) = 1,
+    }
+}
+
+/// What a stream's operation gives.
+pub(crate) type Streamed<T> = Result<T, StreamError>;
+
+pub(crate) fn to_debug_string(call: &mut Call<'_>, (error,): (Borrow<Error>,)) -> Called<String> {
+    let error: &Error = call.component().resources.get(error.rep)?;
+    Ok(std::io::Error::from_raw_os_error(error.errno).to_string())
+}
+
+/// What a guest is told of an error of the system's.
+pub(crate) fn failed(call: &mut Call<'_>, errno: Errno) -> Called<StreamError> {
+    let errno = errno.raw_os_error();
+    let error = call.component().resources.push(Error { errno })?;
+    Ok(StreamError::LastOperationFailed(Own::new(error)))
+}
+
+/// What a guest is told of an error of a standard stream's: a pipe that nobody reads is closed.
+pub(crate) fn stdio_failed(call: &mut Call<'_>, errno: Errno) -> Called<StreamError> {
+    match errno {
+        Errno::PIPE => Ok(StreamError::Closed(())),
+        errno => failed(call, errno),
+    }
+}

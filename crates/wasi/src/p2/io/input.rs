@@ -1,0 +1,99 @@
+//! `input-stream`.
+
+use dormouse_model::{Interest, Wait};
+
+use super::error::{StreamError, Streamed, stdio_failed};
+use super::watch::{self, Watched, is_ready};
+use crate::errno::Errno;
+use crate::p2::abi::{Borrow, Own};
+use crate::p2::call::Call;
+use crate::p2::resource::{InputStream, Pollable};
+use crate::p2::stop::{Called, Stop};
+
+/// How many bytes one read gives at most, as with Wasmtime.
+pub(super) const MAX_READ: u64 = 64 << 10;
+
+pub(crate) fn read(
+    call: &mut Call<'_>,
+    (stream, length): (Borrow<InputStream>, u64),
+) -> Called<Streamed<Vec<u8>>> {
+    read_now(call, stream.rep, length)
+}
+
+pub(crate) fn blocking_read(
+    call: &mut Call<'_>,
+    (stream, length): (Borrow<InputStream>, u64),
+) -> Called<Streamed<Vec<u8>>> {
+    read_or_wait(call, stream.rep, length)
+}
+
+pub(crate) fn skip(
+    call: &mut Call<'_>,
+    (stream, length): (Borrow<InputStream>, u64),
+) -> Called<Streamed<u64>> {
+    let bytes = read_now(call, stream.rep, length)?;
+    Ok(bytes.map(|bytes| bytes.len() as u64))
+}
+
+pub(crate) fn blocking_skip(
+    call: &mut Call<'_>,
+    (stream, length): (Borrow<InputStream>, u64),
+) -> Called<Streamed<u64>> {
+    let bytes = read_or_wait(call, stream.rep, length)?;
+    Ok(bytes.map(|bytes| bytes.len() as u64))
+}
+
+pub(crate) fn subscribe(
+    call: &mut Call<'_>,
+    (stream,): (Borrow<InputStream>,),
+) -> Called<Own<Pollable>> {
+    let resources = &mut call.component().resources;
+    resources.get::<InputStream>(stream.rep)?;
+    resources.push_child(Pollable, stream.rep).map(Own::new)
+}
+
+/// Reads, and waits until there is something to read.
+pub(super) fn read_or_wait(
+    call: &mut Call<'_>,
+    stream: u32,
+    length: u64,
+) -> Called<Streamed<Vec<u8>>> {
+    let resources = &call.ctx.component.resources;
+    let watched = watch::input(resources.get(stream)?);
+    if is_ready(call, watched) {
+        match read_now(call, stream, length)? {
+            // This also happens if another process that shares the pipe has read first.
+            Ok(bytes) if bytes.is_empty() && length > 0 => {}
+            result => return Ok(result),
+        }
+    }
+    let fds = match watched {
+        Watched::Fd(wanted) => vec![wanted],
+        Watched::Ready | Watched::Timer(_) => return Ok(Ok(Vec::new())),
+    };
+    let deadline = None;
+    Err(Stop::Block(Wait::Poll { deadline, fds }))
+}
+
+/// Reads what there is: nothing, if there is nothing yet.
+pub(super) fn read_now(call: &mut Call<'_>, stream: u32, length: u64) -> Called<Streamed<Vec<u8>>> {
+    match call.ctx.component.resources.get::<InputStream>(stream)? {
+        InputStream::Stdin => read_stdin(call, length),
+    }
+}
+
+fn read_stdin(call: &mut Call<'_>, length: u64) -> Called<Streamed<Vec<u8>>> {
+    if length == 0 || !call.ctx.readiness(0, Interest::Read).ready {
+        return Ok(Ok(Vec::new()));
+    }
+    let mut bytes = vec![0; length.min(MAX_READ) as usize];
+    match call.ctx.resources.streams.read(&mut bytes) {
+        Ok(0) => Ok(Err(StreamError::Closed(()))),
+        Ok(count) => {
+            bytes.truncate(count);
+            Ok(Ok(bytes))
+        }
+        Err(Errno::AGAIN) => Ok(Ok(Vec::new())),
+        Err(errno) => Ok(Err(stdio_failed(call, errno)?)),
+    }
+}
