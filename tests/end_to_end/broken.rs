@@ -205,7 +205,7 @@ fn no_wasm() -> Result<(), String> {
 }
 
 fn component() -> Result<(), String> {
-    run_bytes(b"\0asm\x0d\0\x01\0", &["component", "wasm32-wasip1"])
+    run_bytes(b"\0asm\x0d\0\x01\0", &["component", "wasi:cli/run"])
 }
 
 fn truncated_module() -> Result<(), String> {

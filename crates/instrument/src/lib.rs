@@ -99,6 +99,8 @@
 mod analyze;
 #[cfg(feature = "rewrite")]
 mod binaryen;
+#[cfg(feature = "rewrite")]
+mod component;
 mod error;
 mod expose;
 mod lower;
@@ -116,10 +118,14 @@ mod without_binaryen;
 
 #[cfg(not(feature = "rewrite"))]
 use without_binaryen as binaryen;
+#[cfg(not(feature = "rewrite"))]
+pub use without_binaryen::flatten;
 
 pub use analyze::initial_memory::{Segment, initial_memory};
 pub use analyze::size::check_size;
-pub use error::{Error, ImportKind, PassFailure};
+#[cfg(feature = "rewrite")]
+pub use component::{flatten, flatten_here};
+pub use error::{ComponentError, Error, ImportKind, List, PassFailure};
 pub use manifest::{Manifest, Transform, UnknownTransform};
 pub use options::{HostFunction, Offer, Options};
 pub use pipeline::{check_resumable, instrument};

@@ -69,6 +69,9 @@ pub struct Manifest {
     /// Whether it has checks, at which a guest that computes can be suspended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub preempt: bool,
+    /// Whether it was made from a component.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub component: bool,
     /// The names under which its state is exported.
     pub shape: Shape,
 }
@@ -86,6 +89,10 @@ impl Manifest {
     /// [`Error::NotResumable`] where the module has none, [`Error::UnreadableManifest`] where it
     /// was written by another version, and [`Error::Invalid`] where the module cannot be read.
     pub fn of(wasm: &[u8]) -> Result<Self, Error> {
+        // The modules within a component say nothing of the component.
+        if Parser::is_component(wasm) {
+            return Err(Error::NotResumable);
+        }
         for payload in Parser::new(0).parse_all(wasm) {
             if let Payload::CustomSection(section) = payload.map_err(Error::malformed)?
                 && section.name() == SECTION

@@ -23,6 +23,8 @@ pub type Offer<'a> = dyn Fn(&str, &str, &[ValType]) -> Option<HostFunction> + 'a
 pub struct Options<'a> {
     /// The functions that the host offers. Several may have one name and differ in parameters.
     pub host: &'a Offer<'a>,
+    /// The interfaces that the host offers to components, for the message where one is missing.
+    pub interfaces: &'a [&'a str],
     /// How the module is rewritten.
     pub transform: Transform,
     /// Whether loops and calls carry a check, so that a guest that computes can be suspended too.
@@ -40,6 +42,7 @@ impl<'a> Options<'a> {
     pub fn new(host: &'a Offer<'a>) -> Self {
         Self {
             host,
+            interfaces: &[],
             transform: Transform::default(),
             preempt: false,
             steps: &|_| {},

@@ -4,11 +4,14 @@ use std::borrow::Cow;
 
 use dormouse_model::shape::{self, Import};
 use dormouse_model::{Digest, ValType};
+use wasmparser::Parser;
 
 use crate::analyze::call_graph::CallGraph;
 use crate::analyze::scan::Scan;
 use crate::analyze::{changed_tables, interface, size, suspendable, well_formed};
 use crate::binaryen::{asyncify, optimize, reference};
+#[cfg(feature = "rewrite")]
+use crate::component::flatten;
 use crate::error::Error;
 use crate::expose::{branch_hints, function_names, state, table_maximum, unused_state};
 use crate::lower::hidden_bodies::{self, Hidden};
@@ -19,22 +22,31 @@ use crate::module::sections::Sections;
 use crate::options::Options;
 use crate::report::{Instrumented, InstrumentedFunction, Report};
 use crate::step::Step;
+#[cfg(not(feature = "rewrite"))]
+use crate::without_binaryen::flatten;
 use crate::{native, preempt, two_version};
 
-/// Makes a module resumable.
+/// Makes a module or a component resumable.
 ///
 /// # Errors
 /// Says why the module cannot be made resumable, with the place in the module.
 pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, Error> {
     (options.steps)(Step::Reading);
-    well_formed::check(source)?;
+    let component = Parser::is_component(source);
+    let module = match component {
+        true => Cow::Owned(flatten(source)?),
+        false => {
+            well_formed::check(source)?;
+            Cow::Borrowed(source)
+        }
+    };
     let has_checks = options.preempt && options.transform != Transform::None;
     let checked = match has_checks {
         true => {
             (options.steps)(Step::Checks);
-            Cow::Owned(preempt::insert_checks(source)?)
+            Cow::Owned(preempt::insert_checks(&module)?)
         }
-        false => Cow::Borrowed(source),
+        false => module,
     };
     (options.steps)(Step::Analysis);
     let scan = Scan::of(&checked)?;
@@ -64,6 +76,7 @@ pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, 
         source: Digest::of(source),
         transform: options.transform,
         preempt: options.preempt,
+        component,
         shape,
     };
     let (name, content) = manifest.section();
@@ -98,7 +111,7 @@ fn imports(scan: &Scan, options: &Options<'_>) -> Result<Vec<Import>, Error> {
             true => options.preempt.then(preempt::import),
             false => (options.host)(module, name, params),
         };
-    let mut imports = interface::check(scan, &offer)?;
+    let mut imports = interface::check(scan, &offer, options.interfaces)?;
     if options.transform == Transform::None {
         // Nothing unwinds: host calls wait where they are.
         imports.iter_mut().for_each(|import| import.blocks = false);

@@ -1,6 +1,14 @@
 //! The interface of `binaryen` in a build that lacks it: everything is refused.
 
-use crate::error::Error;
+use crate::error::{ComponentError, Error};
+
+/// Refuses to flatten a component.
+///
+/// # Errors
+/// [`ComponentError::LeftOut`].
+pub fn flatten(_: &[u8]) -> Result<Vec<u8>, Error> {
+    Err(ComponentError::LeftOut.into())
+}
 
 /// Refuses to run asyncify.
 pub(crate) fn asyncify(_: &[u8], _: &[String], _: &[String]) -> Result<Vec<u8>, Error> {

@@ -39,7 +39,6 @@ fn refusal_of(wasm: &[u8]) -> Error {
 fn what_is_no_module_is_refused() {
     assert!(matches!(refusal_of(b""), Error::NotWasm(_)));
     assert!(matches!(refusal_of(b"#!/bin/sh"), Error::NotWasm(_)));
-    assert!(matches!(refusal("(component)"), Error::Component));
     let error = refusal_of(b"\0asm\x01\0\0\0\x01\x01");
     assert!(
         matches!(error, Error::Invalid { offset: 9.., .. }),
@@ -119,6 +118,7 @@ fn a_manifest_that_lists_other_imports_is_refused() {
         source: Digest::of(b""),
         transform: Transform::Plain,
         preempt: false,
+        component: false,
         shape: Shape {
             imports,
             entries: vec![],

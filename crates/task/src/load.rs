@@ -176,12 +176,15 @@ impl Runtime {
         reporter: &Reporter<'_>,
     ) -> Result<Instrumented, Error> {
         let connections = has_connections(source);
+        let host = |module: &str, name: &str, params: &[ValType]| {
+            self.host_function(module, name, params, connections)
+        };
         let options = instrument::Options {
-            host: &|module, name, params| self.host_function(module, name, params, connections),
             transform: self.transform,
             preempt,
             steps: &|step| reporter.step(Step::Instrument(step)),
             code: &|bytes| reporter.begins(bytes),
+            ..instrument::Options::new(&host)
         };
         Ok(instrument::instrument(source, &options)?)
     }

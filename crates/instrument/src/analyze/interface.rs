@@ -1,23 +1,30 @@
 //! Whether the host offers what a module imports, and the module exports what the host runs.
 
 use dormouse_model::ValType;
+use dormouse_model::lowered::LoweredImport;
 use dormouse_model::shape::{self, Import};
 use wasmparser::TypeRef;
 
 use super::scan::{self, Scan};
 use super::types::model_types;
-use crate::error::{Error, ImportKind};
+use crate::error::{ComponentError, Error, ImportKind, List};
 use crate::options::Offer;
 
-/// Checks imports, exports and memories, and gives the imported functions in order.
-pub(crate) fn check(scan: &Scan, host: &Offer<'_>) -> Result<Vec<Import>, Error> {
+/// Checks imports, exports and memories, and gives the imported functions in order. `interfaces` has
+/// those that the host offers to components.
+pub(crate) fn check(
+    scan: &Scan,
+    host: &Offer<'_>,
+    interfaces: &[&str],
+) -> Result<Vec<Import>, Error> {
     let is_exported = |wanted| scan.exports.iter().any(|(name, ..)| name == wanted);
     if is_exported(shape::ASYNCIFY_STATE) {
         return Err(Error::AlreadyResumable);
     }
     let mut imports = Vec::new();
     for import in &scan.imports {
-        imports.push(offered(scan, import, host)?);
+        let offered = offered(scan, import, host);
+        imports.push(offered.map_err(|error| of_component(error, interfaces))?);
     }
     if let Some(index) = scan.memories.iter().position(|memory| memory.shared) {
         return Err(Error::Unsupported {
@@ -35,6 +42,22 @@ pub(crate) fn check(scan: &Scan, host: &Offer<'_>) -> Result<Vec<Import>, Error>
         return Err(Error::NoEntry);
     }
     Ok(imports)
+}
+
+/// The error of an import in the words of components, where it is a component's.
+fn of_component(error: Error, interfaces: &[&str]) -> Error {
+    let Error::UnknownImport { module, name, .. } = &error else {
+        return error;
+    };
+    match LoweredImport::parse(module, name) {
+        Some(LoweredImport::Function(function)) => ComponentError::NotOffered {
+            function: function.name,
+            interface: function.interface,
+            offered: List(interfaces.iter().map(|&name| name.to_owned()).collect()),
+        }
+        .into(),
+        _ => error,
+    }
 }
 
 /// What the host offers for an import.

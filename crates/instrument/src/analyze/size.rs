@@ -14,13 +14,18 @@ pub fn check_size(wasm: &[u8], limits: &Limits, times: u64) -> Result<(), Reache
         false => Ok(()),
     };
     check(Limit::Module, wasm.len() as u64)?;
-    // A damaged module is refused later, by the validation, which says what is wrong.
+    // A component has several modules.
+    let is_component = Parser::is_component(wasm);
+    let mut functions = 0;
+    // What is damaged is refused later, by the validation, which says what is wrong.
     for payload in Parser::new(0).parse_all(wasm) {
         match payload {
-            Ok(Payload::FunctionSection(functions)) => {
-                check(Limit::Functions, u64::from(functions.count()))?;
+            Ok(Payload::FunctionSection(section)) => {
+                functions += u64::from(section.count());
+                check(Limit::Functions, functions)?;
             }
-            Ok(Payload::CodeSectionStart { .. }) | Err(_) => break,
+            Ok(Payload::CodeSectionStart { .. }) if !is_component => break,
+            Err(_) => break,
             Ok(_) => {}
         }
     }

@@ -20,7 +20,7 @@ pub(crate) fn check(wasm: &[u8]) -> Result<(), Error> {
         }));
     }
     if Parser::is_component(wasm) {
-        return Err(Error::Component);
+        return Err(Error::NotResumable);
     }
     let error = match nesting::validate(wasm, features()) {
         Ok(()) => return Ok(()),

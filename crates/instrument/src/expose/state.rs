@@ -1,7 +1,7 @@
 //! The exports by which the whole state of an instance is read and written.
 
-use dormouse_model::ValType;
 use dormouse_model::shape::{self, Import, Shape, Table};
+use dormouse_model::{ValType, lowered};
 use wasm_encoder::{ExportKind, ExportSection};
 use wasmparser::ExternalKind;
 
@@ -60,7 +60,9 @@ pub(crate) fn expose(
 /// Keeps the exports that are not temporary, but for memories, which get other names.
 fn keep_exports(scan: &Scan, exports: &mut ExportSection) {
     for (name, kind, index) in &scan.exports {
-        let is_memory = name == "memory" || name == shape::ASYNCIFY_MEMORY;
+        let is_memory = name == "memory"
+            || name == shape::ASYNCIFY_MEMORY
+            || (*kind == ExternalKind::Memory && lowered::is_memory_export(name));
         if !is_memory && !name.starts_with(TEMPORARY) {
             let kind = match kind {
                 ExternalKind::Func | ExternalKind::FuncExact => ExportKind::Func,

@@ -4,7 +4,7 @@
 //! - The start function becomes an export, which the host calls at the first run only.
 //! - Functions get names, which follow them through Binaryen (`module/names.rs`).
 //! - Each `data.drop` sets a global, and an added function drops the same segments again.
-//! - Of the exports only `_start`, `memory` and a temporary one stay. Nothing else is ever called,
+//! - Of the exports only `_start`, memories and a temporary one stay. Nothing else is ever called,
 //!   and asyncify's own names become free in a module that has been through asyncify before.
 
 use wasm_encoder::{
@@ -13,7 +13,7 @@ use wasm_encoder::{
 };
 use wasmparser::{ExternalKind, Operator};
 
-use dormouse_model::shape;
+use dormouse_model::{lowered, shape};
 
 use crate::analyze::scan::Scan;
 use crate::error::Error;
@@ -35,6 +35,10 @@ pub(crate) fn for_asyncify(wasm: &[u8], scan: &Scan) -> Result<Vec<u8>, Error> {
                 exports.export(name, ExportKind::Global, *index)
             }
             ("memory", ExternalKind::Memory) => exports.export(name, ExportKind::Memory, *index),
+            // Imports name memories by their index, so that none may be dropped.
+            (name, ExternalKind::Memory) if lowered::is_memory_export(name) => {
+                exports.export(name, ExportKind::Memory, *index)
+            }
             _ => &mut exports,
         };
     }

@@ -34,6 +34,20 @@ use std::fmt;
 /// The core module name of what the canonical ABI itself asks of the host.
 pub const BUILTINS: &str = "dormouse:component";
 
+/// Starts the export names of a flattened module's memories.
+const MEMORY_EXPORT: &str = "dormouse:component/memory.";
+
+/// The export name of a flattened module's memory, by its index.
+pub fn memory_export(index: u32) -> String {
+    format!("{MEMORY_EXPORT}{index}")
+}
+
+/// Whether an export is that of a flattened module's memory.
+pub fn is_memory_export(name: &str) -> bool {
+    name.strip_prefix(MEMORY_EXPORT)
+        .is_some_and(|index| text::number(index).is_some())
+}
+
 /// A function import of a flattened component.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum LoweredImport {

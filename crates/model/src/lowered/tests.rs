@@ -111,6 +111,20 @@ fn names_are_written_and_read() {
 }
 
 #[test]
+fn memories_are_exported_by_their_index() {
+    assert_eq!(memory_export(12), "dormouse:component/memory.12");
+    assert!(is_memory_export(&memory_export(0)) && is_memory_export(&memory_export(u32::MAX)));
+    for name in [
+        "memory",
+        "dormouse:component/memory.",
+        "dormouse:component/memory.01",
+        "",
+    ] {
+        assert!(!is_memory_export(name), "{name}");
+    }
+}
+
+#[test]
 fn every_reason_to_trap_has_names_of_its_own() {
     let mut texts = Vec::new();
     for reason in Trap::ALL {

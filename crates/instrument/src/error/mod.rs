@@ -5,6 +5,10 @@ use std::io;
 
 use dormouse_model::error::ErrorKind;
 
+mod component;
+
+pub use component::{ComponentError, List};
+
 /// Why a module cannot be made resumable, or why a resumable module is not taken.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -12,12 +16,9 @@ pub enum Error {
     /// The bytes are no WebAssembly at all.
     #[error("this is not a WebAssembly module: {0}")]
     NotWasm(String),
-    /// A component, not a core module.
-    #[error(
-        "this is a WebAssembly component; dormouse runs core modules that import WASI preview1 \
-         (for Rust, build with `--target wasm32-wasip1`)"
-    )]
-    Component,
+    /// The component cannot become a core module.
+    #[error(transparent)]
+    Component(#[from] ComponentError),
     /// WebAssembly, but it does not validate.
     #[error("the module is not valid: {message} (at byte {offset})")]
     Invalid {
@@ -108,7 +109,9 @@ impl Error {
 impl From<Error> for dormouse_model::error::Error {
     fn from(error: Error) -> Self {
         let kind = match error {
-            Error::Internal(_) => ErrorKind::Internal,
+            Error::Internal(_) | Error::Component(ComponentError::Internal(_)) => {
+                ErrorKind::Internal
+            }
             _ => ErrorKind::Module,
         };
         Self::new(kind, error)

@@ -1,0 +1,200 @@
+//! Functions in front of the host, which do what the host cannot do from within a call: they
+//! allocate memory for results, and run destructors.
+//!
+//! The host never calls the guest. A call whose result needs memory writes nothing yet, and the
+//! host keeps the result. Then the thunk asks the host, allocation for allocation, what the result
+//! needs, and allocates it in the guest. All waiting is done before the first allocation.
+
+use dormouse_model::lowered::{Builtin, Handle, Resource, Trap};
+use wasm_encoder::{BlockType, Function, InstructionSink, ValType};
+
+use super::callees::{Callees, Signature};
+use super::plan::{Definition, Lower, Run, Trampoline};
+use super::transcode;
+use crate::error::ComponentError;
+
+type Result<T> = std::result::Result<T, ComponentError>;
+
+/// A function of the flattened module, with its name.
+pub(super) struct Thunk {
+    pub name: String,
+    pub signature: Signature,
+    pub function: Function,
+}
+
+/// The thunk of a trampoline.
+pub(super) fn thunk(callees: &Callees<'_>, trampoline: &Trampoline) -> Result<Thunk> {
+    match trampoline {
+        Trampoline::Lower(lower) => Ok(Thunk {
+            name: lower.name.clone(),
+            signature: (lower.params.clone(), lower.results.clone()),
+            function: lowered(callees, lower)?,
+        }),
+        Trampoline::ResourceNew(handle) => Ok(Thunk {
+            name: format!("[resource-new]{}", name(&handle.resource)),
+            signature: (vec![ValType::I32], vec![ValType::I32]),
+            function: resource_new(callees, handle)?,
+        }),
+        Trampoline::ResourceDrop(handle, destructor) => Ok(Thunk {
+            name: format!("[resource-drop]{}", name(&handle.resource)),
+            signature: (vec![ValType::I32], vec![]),
+            function: resource_drop(callees, handle, *destructor)?,
+        }),
+        Trampoline::Transcode {
+            transcode,
+            from,
+            to,
+        } => {
+            let trap = transcode.trap().map(Builtin::Trap);
+            let trap = trap.map(|trap| callees.builtin(trap)).transpose()?;
+            let (from, to) = (callees.memory(*from)?, callees.memory(*to)?);
+            Ok(Thunk {
+                name: format!("{transcode:?}"),
+                signature: transcode::signature(*transcode),
+                function: transcode::function(*transcode, from, to, trap),
+            })
+        }
+        Trampoline::ResourceRep(_) | Trampoline::Adapter(_) => Err(ComponentError::Internal(
+            "a thunk where none is needed".into(),
+        )),
+    }
+}
+
+/// What the module exports as `_start`: it calls `run`, and ends the program where that fails.
+pub(super) fn start(callees: &Callees<'_>, run: &Run) -> Result<Function> {
+    let locals = u32::from(run.post_return.is_some());
+    let mut function = Function::new([(locals, ValType::I32)]);
+    let mut code = function.instructions();
+    code.call(callees.function(run.function)?);
+    match run.post_return {
+        None => {}
+        Some(post_return) => {
+            code.local_set(0);
+            let may_leave = callees.spaces.may_leave(run.instance);
+            set(&mut code, may_leave, 0);
+            code.local_get(0).call(callees.function(post_return)?);
+            set(&mut code, may_leave, 1);
+            code.local_get(0);
+        }
+    }
+    code.if_(BlockType::Empty);
+    code.i32_const(1).call(callees.builtin(Builtin::Exit)?);
+    code.unreachable().end().end();
+    Ok(function)
+}
+
+/// What a function of a shim becomes: it traps while the slots are empty, and hands its arguments
+/// on.
+pub(super) fn of_shim(is_filled: u32, params: u32, called: u32) -> Function {
+    let mut function = Function::new([]);
+    let mut code = function.instructions();
+    code.global_get(is_filled).i32_eqz().if_(BlockType::Empty);
+    code.unreachable().end();
+    for param in 0..params {
+        code.local_get(param);
+    }
+    code.call(called).end();
+    function
+}
+
+fn lowered(callees: &Callees<'_>, lower: &Lower) -> Result<Function> {
+    let params = lower.params.len() as u32;
+    let (block, request) = (params, params + 1);
+    let locals: &[_] = match lower.realloc {
+        Some(_) => &[(1, ValType::I32), (1, ValType::I64)],
+        None => &[],
+    };
+    let mut function = Function::new(locals.iter().copied());
+    let mut code = function.instructions();
+    guard(callees, lower.instance, &mut code)?;
+    for param in 0..params {
+        code.local_get(param);
+    }
+    code.call(callees.import(&callees.lowered(lower)?)?);
+    if let Some(realloc) = lower.realloc {
+        let memory = lower.memory.ok_or_else(|| {
+            ComponentError::Internal("a result is written where there is no memory".into())
+        })?;
+        let memory = callees.memory(memory)?;
+        let next = callees.builtin(Builtin::NextAllocation { memory })?;
+        let may_leave = callees.spaces.may_leave(lower.instance);
+        set(&mut code, may_leave, 0);
+        code.loop_(BlockType::Empty);
+        code.local_get(block).call(next).local_tee(request);
+        code.i64_const(-1).i64_ne().if_(BlockType::Empty);
+        // The old block, its size, the alignment, the new size.
+        code.i32_const(0).i32_const(0);
+        code.local_get(request)
+            .i64_const(32)
+            .i64_shr_u()
+            .i32_wrap_i64();
+        code.local_get(request).i32_wrap_i64();
+        code.call(callees.function(realloc)?).local_set(block);
+        code.br(1).end().end();
+        set(&mut code, may_leave, 1);
+    }
+    code.end();
+    Ok(function)
+}
+
+fn resource_new(callees: &Callees<'_>, handle: &Handle) -> Result<Function> {
+    let mut function = Function::new([]);
+    let mut code = function.instructions();
+    guard(callees, handle.instance, &mut code)?;
+    code.local_get(0);
+    code.call(callees.builtin(Builtin::ResourceNew(handle.clone()))?)
+        .end();
+    Ok(function)
+}
+
+fn resource_drop(
+    callees: &Callees<'_>,
+    handle: &Handle,
+    destructor: Option<Definition>,
+) -> Result<Function> {
+    let mut function = Function::new([(1, ValType::I64)]);
+    let mut code = function.instructions();
+    guard(callees, handle.instance, &mut code)?;
+    code.local_get(0);
+    code.call(callees.builtin(Builtin::ResourceDrop(handle.clone()))?);
+    match destructor {
+        Some(destructor) => {
+            code.local_tee(1)
+                .i64_const(-1)
+                .i64_ne()
+                .if_(BlockType::Empty);
+            code.local_get(1)
+                .i32_wrap_i64()
+                .call(callees.function(destructor)?)
+                .end();
+        }
+        None => {
+            code.drop();
+        }
+    }
+    code.end();
+    Ok(function)
+}
+
+/// Traps where the instance must not call others now.
+fn guard(callees: &Callees<'_>, instance: u32, code: &mut InstructionSink<'_>) -> Result<()> {
+    if let Some(may_leave) = callees.spaces.may_leave(instance) {
+        code.global_get(may_leave).i32_eqz().if_(BlockType::Empty);
+        code.call(callees.builtin(Builtin::Trap(Trap::CannotLeave))?);
+        code.unreachable().end();
+    }
+    Ok(())
+}
+
+fn set(code: &mut InstructionSink<'_>, may_leave: Option<u32>, value: i32) {
+    if let Some(may_leave) = may_leave {
+        code.i32_const(value).global_set(may_leave);
+    }
+}
+
+fn name(resource: &Resource) -> &str {
+    match resource {
+        Resource::Host { name, .. } => name,
+        Resource::Own(_) => "resource",
+    }
+}
