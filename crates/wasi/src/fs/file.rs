@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use cap_std::fs::File;
 use rustix::fs::{self as os, Advice, OFlags, SeekFrom};
+use rustix::io::ReadWriteFlags;
 
 use super::stat::{FileType, Stat};
 use crate::errno::{Result, errno};
@@ -65,6 +66,13 @@ impl OpenFile {
     pub(crate) fn write_at(&self, buffers: &mut [IoSlice<'_>], offset: u64) -> Result<u32> {
         write_all(self.fd(), buffers, |rest, done| {
             rustix::io::pwritev(&self.file, rest, offset.saturating_add(done))
+        })
+    }
+
+    /// Writes at the end all that there is room for, and gives the number of bytes.
+    pub(crate) fn append(&self, buffers: &mut [IoSlice<'_>]) -> Result<u32> {
+        write_all(self.fd(), buffers, |rest, _| {
+            rustix::io::pwritev2(&self.file, rest, 0, ReadWriteFlags::APPEND)
         })
     }
 

@@ -13,6 +13,7 @@ use crate::fs::FifoOpening;
 use crate::p2::ComponentV1;
 use crate::resources::Resources;
 use crate::stdio::Stream;
+use crate::tmpfs::SharedTmpfs;
 
 /// What a call comes to.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub enum Outcome {
 /// The WASI state of one guest.
 pub struct Ctx {
     pub(crate) resources: Resources,
-    pub(super) table: Table,
+    pub(crate) table: Table,
     /// What a component has beyond descriptors.
     pub(crate) component: ComponentV1,
     /// The deadlines of the poll that has blocked, one for each subscription.
@@ -88,6 +89,14 @@ impl Ctx {
     /// The last limit at which the guest got an error.
     pub fn last_refusal(&self) -> Option<Reached> {
         self.resources.quota.refused()
+    }
+
+    /// The guest has got an error because a directory in memory is full. The fullest one is taken
+    /// for the one that was meant.
+    pub(crate) fn refuse_tmpfs(&mut self) {
+        let rooms = self.resources.tmpfs.iter().map(SharedTmpfs::room);
+        let (_, limit) = rooms.min().unwrap_or_default();
+        self.resources.quota.refuse_at(Limit::Tmpfs, limit);
     }
 
     /// Bytes written to the standard streams and to files since the guest was first started.

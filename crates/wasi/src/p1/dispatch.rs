@@ -8,7 +8,6 @@ use super::function::Function;
 use super::memory::{Memory, Result, arg};
 use super::sock::Form;
 use super::{clock, fd, open, path, process, read_write, readdir, sock, tmpfs};
-use crate::tmpfs::SharedTmpfs;
 
 impl Ctx {
     /// Makes a call. `arguments` are raw bits; `woken` is the wait that this very call gave when it
@@ -27,16 +26,12 @@ impl Ctx {
             Some(result) => done(result),
             None => self.call_on_host(function, arguments, memory, woken),
         };
-        let quota = &mut self.resources.quota;
         match outcome {
-            Outcome::Done(Errno::Mfile) => quota.refuse(Limit::Files),
-            Outcome::Done(Errno::Nospc) if is_in_memory => {
-                // The fullest directory is taken for the one that was meant.
-                let rooms = self.resources.tmpfs.iter().map(SharedTmpfs::room);
-                let (_, limit) = rooms.min().unwrap_or_default();
-                quota.refuse_at(Limit::Tmpfs, limit);
+            Outcome::Done(Errno::Mfile) => self.resources.quota.refuse(Limit::Files),
+            Outcome::Done(Errno::Nospc) if is_in_memory => self.refuse_tmpfs(),
+            Outcome::Done(Errno::Success) if function.takes_resources() => {
+                self.resources.quota.grant();
             }
-            Outcome::Done(Errno::Success) if function.takes_resources() => quota.grant(),
             _ => {}
         }
         outcome

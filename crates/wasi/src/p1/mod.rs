@@ -21,10 +21,10 @@ mod poll;
 mod process;
 mod read_write;
 mod readdir;
-mod rights;
+pub(crate) mod rights;
 mod sock;
 mod state;
-mod table;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 mod tmpfs;

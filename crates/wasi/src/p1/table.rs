@@ -13,22 +13,22 @@ use crate::tmpfs::OpenNode;
 
 /// No guest has more descriptors than this, nor a descriptor with this number or a higher one,
 /// whatever its limit is.
-pub(super) const MAX_DESCRIPTORS: u64 = 1 << 16;
+pub(crate) const MAX_DESCRIPTORS: u64 = 1 << 16;
 
 /// An open file descriptor.
-pub(super) struct Descriptor {
-    pub(super) kind: Kind,
-    pub(super) rights: u64,
+pub(crate) struct Descriptor {
+    pub(crate) kind: Kind,
+    pub(crate) rights: u64,
     /// The rights that descriptors opened from it can have.
-    pub(super) inheriting: u64,
+    pub(crate) inheriting: u64,
     /// The rights that the guest has given up, here or in the directory from which it opened this.
-    pub(super) given_up: u64,
+    pub(crate) given_up: u64,
     /// `fdflags` of the specification.
-    pub(super) flags: u16,
+    pub(crate) flags: u16,
 }
 
 /// What a descriptor stands for.
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Stream(Stream),
     Dir(OpenDir),
     File(OpenFile),
@@ -38,35 +38,35 @@ pub(super) enum Kind {
 }
 
 /// All open descriptors, by their numbers.
-pub(super) struct Table {
+pub(crate) struct Table {
     open: BTreeMap<u32, Descriptor>,
     /// How many there may be.
     max: u64,
 }
 
 impl Table {
-    pub(super) fn new(max: u64) -> Self {
+    pub(crate) fn new(max: u64) -> Self {
         Self {
             open: BTreeMap::new(),
             max: max.min(MAX_DESCRIPTORS),
         }
     }
 
-    pub(super) fn get(&self, fd: u32) -> Result<&Descriptor> {
+    pub(crate) fn get(&self, fd: u32) -> Result<&Descriptor> {
         self.open.get(&fd).ok_or(Errno::Badf)
     }
 
-    pub(super) fn get_mut(&mut self, fd: u32) -> Result<&mut Descriptor> {
+    pub(crate) fn get_mut(&mut self, fd: u32) -> Result<&mut Descriptor> {
         self.open.get_mut(&fd).ok_or(Errno::Badf)
     }
 
     /// A descriptor that has the right.
-    pub(super) fn with(&self, fd: u32, right: u64) -> Result<&Descriptor> {
+    pub(crate) fn with(&self, fd: u32, right: u64) -> Result<&Descriptor> {
         self.get(fd).and_then(|descriptor| descriptor.need(right))
     }
 
     /// The directory behind a descriptor that has the right.
-    pub(super) fn dir(&self, fd: u32, right: u64) -> Result<&OpenDir> {
+    pub(crate) fn dir(&self, fd: u32, right: u64) -> Result<&OpenDir> {
         let descriptor = self.get(fd)?;
         match &descriptor.kind {
             Kind::Dir(dir) => descriptor.need(right).map(|_| dir),
@@ -75,7 +75,7 @@ impl Table {
     }
 
     /// The file behind a descriptor that has the right.
-    pub(super) fn file(&self, fd: u32, right: u64) -> Result<&OpenFile> {
+    pub(crate) fn file(&self, fd: u32, right: u64) -> Result<&OpenFile> {
         let descriptor = self.get(fd)?;
         match &descriptor.kind {
             Kind::File(file) => descriptor.need(right).map(|_| file),
@@ -84,14 +84,14 @@ impl Table {
     }
 
     /// The file behind a descriptor that has the right, and the one to choose an offset.
-    pub(super) fn positioned(&self, fd: u32, right: u64) -> Result<&OpenFile> {
+    pub(crate) fn positioned(&self, fd: u32, right: u64) -> Result<&OpenFile> {
         self.seekable(fd, right)?;
         self.seekable(fd, rights::FD_SEEK)
     }
 
     /// The right by which a descriptor may tell its offset. The right to change the offset includes
     /// it.
-    pub(super) fn tell_right(&self, fd: u32) -> u64 {
+    pub(crate) fn tell_right(&self, fd: u32) -> u64 {
         let seeks = |open: &Descriptor| open.rights & rights::FD_SEEK != 0;
         match self.get(fd).is_ok_and(seeks) {
             true => rights::FD_SEEK,
@@ -101,7 +101,7 @@ impl Table {
 
     /// The file behind a descriptor that has the right, for a call with an offset: `ESPIPE` for a
     /// stream or a socket, which have none.
-    pub(super) fn seekable(&self, fd: u32, right: u64) -> Result<&OpenFile> {
+    pub(crate) fn seekable(&self, fd: u32, right: u64) -> Result<&OpenFile> {
         match self.get(fd)?.kind {
             Kind::Stream(_) | Kind::Socket(_) => Err(Errno::Spipe),
             Kind::Dir(_) | Kind::File(_) | Kind::Memory(_) => self.file(fd, right),
@@ -109,7 +109,7 @@ impl Table {
     }
 
     /// Fails if there is no room for another descriptor.
-    pub(super) fn check_room(&self) -> Result<()> {
+    pub(crate) fn check_room(&self) -> Result<()> {
         match (self.open.len() as u64) < self.max {
             true => Ok(()),
             false => Err(Errno::Mfile),
@@ -117,7 +117,7 @@ impl Table {
     }
 
     /// Adds a descriptor under the lowest free number, as POSIX wants it.
-    pub(super) fn insert(&mut self, descriptor: Descriptor) -> Result<u32> {
+    pub(crate) fn insert(&mut self, descriptor: Descriptor) -> Result<u32> {
         self.check_room()?;
         let fd = (0..)
             .zip(self.open.keys())
@@ -128,7 +128,7 @@ impl Table {
     }
 
     /// Adds a descriptor under a number, which must be free.
-    pub(super) fn insert_at(&mut self, fd: u32, descriptor: Descriptor) -> Result<()> {
+    pub(crate) fn insert_at(&mut self, fd: u32, descriptor: Descriptor) -> Result<()> {
         self.check_room()?;
         if self.open.contains_key(&fd) {
             return Err(Errno::Exist);
@@ -137,11 +137,11 @@ impl Table {
         Ok(())
     }
 
-    pub(super) fn close(&mut self, fd: u32) -> Result<()> {
+    pub(crate) fn close(&mut self, fd: u32) -> Result<()> {
         self.open.remove(&fd).map(drop).ok_or(Errno::Badf)
     }
 
-    pub(super) fn renumber(&mut self, from: u32, to: u32) -> Result<()> {
+    pub(crate) fn renumber(&mut self, from: u32, to: u32) -> Result<()> {
         if !self.open.contains_key(&to) {
             return Err(Errno::Badf);
         }
@@ -150,14 +150,14 @@ impl Table {
         Ok(())
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Descriptor)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Descriptor)> {
         self.open.iter().map(|(fd, descriptor)| (*fd, descriptor))
     }
 }
 
 impl Descriptor {
     /// A standard stream.
-    pub(super) fn stream(stream: Stream) -> Self {
+    pub(crate) fn stream(stream: Stream) -> Self {
         Self {
             kind: Kind::Stream(stream),
             rights: match stream {
@@ -174,7 +174,7 @@ impl Descriptor {
     }
 
     /// A directory that the host gives.
-    pub(super) fn preopen(open: OpenDir) -> Self {
+    pub(crate) fn preopen(open: OpenDir) -> Self {
         Self {
             rights: rights::allowed(rights::DIRECTORY, open.read_only),
             kind: Kind::Dir(open),
@@ -184,7 +184,7 @@ impl Descriptor {
         }
     }
 
-    pub(super) fn socket(socket: Socket, flags: u16) -> Self {
+    pub(crate) fn socket(socket: Socket, flags: u16) -> Self {
         let (rights, inheriting) = match socket.given_address() {
             Some(_) => (rights::LISTENER, rights::CONNECTION),
             None if socket.is_connection() => (rights::CONNECTION, 0),
@@ -200,7 +200,7 @@ impl Descriptor {
     }
 
     /// A directory in memory, as a guest finds it.
-    pub(super) fn memory(open: OpenNode) -> Self {
+    pub(crate) fn memory(open: OpenNode) -> Self {
         Self {
             kind: Kind::Memory(open),
             rights: rights::DIRECTORY,
@@ -211,7 +211,7 @@ impl Descriptor {
     }
 
     /// A descriptor that is opened from this one. `rights` are those of its kind.
-    pub(super) fn opened(&self, kind: Kind, rights: u64, flags: u16) -> Self {
+    pub(crate) fn opened(&self, kind: Kind, rights: u64, flags: u16) -> Self {
         let is_dir = rights & rights::PATH_OPEN != 0;
         Self {
             kind,
@@ -223,12 +223,12 @@ impl Descriptor {
     }
 
     /// Whether it is a file or a directory in memory.
-    pub(super) fn is_memory(&self) -> bool {
+    pub(crate) fn is_memory(&self) -> bool {
         matches!(self.kind, Kind::Memory(_))
     }
 
     /// Whether it is a directory that the guest may only read, or a file in one.
-    pub(super) fn is_read_only(&self) -> bool {
+    pub(crate) fn is_read_only(&self) -> bool {
         match &self.kind {
             Kind::Dir(open) => open.read_only,
             Kind::File(open) => open.read_only,
@@ -237,7 +237,7 @@ impl Descriptor {
     }
 
     /// The host's descriptor of a file or a directory.
-    pub(super) fn host_fd(&self) -> Option<BorrowedFd<'_>> {
+    pub(crate) fn host_fd(&self) -> Option<BorrowedFd<'_>> {
         match &self.kind {
             Kind::File(open) => Some(open.fd()),
             Kind::Dir(open) => Some(open.fd()),

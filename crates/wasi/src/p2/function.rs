@@ -6,6 +6,7 @@ use std::fmt;
 use dormouse_model::ValType;
 
 use super::call::{Call, Signature, invoke, signature};
+use super::filesystem::{descriptor, directory, path};
 use super::io::{error, input, output, poll};
 use super::stop::Called;
 use super::version::unversioned;
@@ -108,6 +109,40 @@ functions! {
             output::blocking_write_zeroes_and_flush;
         "[method]output-stream.splice" output::splice;
         "[method]output-stream.blocking-splice" output::blocking_splice;
+    }
+    "wasi:filesystem/preopens" {
+        "get-directories" directory::get_directories;
+    }
+    "wasi:filesystem/types" {
+        "[method]descriptor.read-via-stream" descriptor::read_via_stream;
+        "[method]descriptor.write-via-stream" descriptor::write_via_stream;
+        "[method]descriptor.append-via-stream" descriptor::append_via_stream;
+        "[method]descriptor.advise" descriptor::advise;
+        "[method]descriptor.sync-data" descriptor::sync_data;
+        "[method]descriptor.get-flags" descriptor::get_flags;
+        "[method]descriptor.get-type" descriptor::get_type;
+        "[method]descriptor.set-size" descriptor::set_size;
+        "[method]descriptor.set-times" descriptor::set_times;
+        "[method]descriptor.read" descriptor::read;
+        "[method]descriptor.write" descriptor::write;
+        "[method]descriptor.read-directory" directory::read_directory;
+        "[method]descriptor.sync" descriptor::sync;
+        "[method]descriptor.create-directory-at" path::create_directory_at;
+        "[method]descriptor.stat" descriptor::stat;
+        "[method]descriptor.stat-at" path::stat_at;
+        "[method]descriptor.set-times-at" path::set_times_at;
+        "[method]descriptor.link-at" path::link_at;
+        "[method]descriptor.open-at" path::open_at;
+        "[method]descriptor.readlink-at" path::readlink_at;
+        "[method]descriptor.remove-directory-at" path::remove_directory_at;
+        "[method]descriptor.rename-at" path::rename_at;
+        "[method]descriptor.symlink-at" path::symlink_at;
+        "[method]descriptor.unlink-file-at" path::unlink_file_at;
+        "[method]descriptor.is-same-object" descriptor::is_same_object;
+        "[method]descriptor.metadata-hash" descriptor::metadata_hash;
+        "[method]descriptor.metadata-hash-at" path::metadata_hash_at;
+        "[method]directory-entry-stream.read-directory-entry" directory::read_directory_entry;
+        "filesystem-error-code" descriptor::filesystem_error_code;
     }
 }
 

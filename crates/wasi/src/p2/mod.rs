@@ -24,6 +24,8 @@ mod cli;
 mod clocks;
 mod component;
 mod dispatch;
+mod file;
+mod filesystem;
 mod function;
 mod handles;
 mod host_type;

@@ -3,8 +3,10 @@
 use super::resource::Resource;
 use super::stop::Called;
 use crate::p1::Ctx;
+use crate::p1::table::Kind;
 
-/// Drops a resource. A pollable goes with its timer.
+/// Drops a resource. A pollable goes with its timer, and the last resource of a descriptor closes
+/// it.
 pub(crate) fn release(ctx: &mut Ctx, rep: u32) -> Called<()> {
     let resources = &mut ctx.component.resources;
     let timer = match resources.any(rep)? {
@@ -14,9 +16,31 @@ pub(crate) fn release(ctx: &mut Ctx, rep: u32) -> Called<()> {
         }
         _ => None,
     };
-    resources.delete(rep)?;
+    let dropped = resources.delete(rep)?;
     if let Some(timer) = timer {
         resources.delete(timer)?;
     }
+    if let Some(fd) = dropped.fd() {
+        close(ctx, fd);
+    }
     Ok(())
+}
+
+/// Closes a descriptor that no resource needs any more. What the host has given stays: the guest may
+/// ask for it again.
+fn close(ctx: &mut Ctx, fd: u32) {
+    if ctx.component.resources.keeps_open(fd) {
+        return;
+    }
+    let is_given = match ctx.table.get(fd).map(|open| &open.kind) {
+        Ok(Kind::Stream(_)) | Err(_) => true,
+        Ok(Kind::Dir(dir)) => dir.is_preopen,
+        Ok(Kind::Memory(node)) => node.preopen_name().is_some(),
+        Ok(Kind::Socket(socket)) => socket.given_address().is_some(),
+        Ok(Kind::File(_)) => false,
+    };
+    if !is_given {
+        // It is open.
+        let _ = ctx.table.close(fd);
+    }
 }

@@ -1,9 +1,12 @@
 //! The host's resources: what the handles of components stand for. All of it is plain data.
 
+use std::collections::VecDeque;
+
 use serde::{Deserialize, Serialize};
 
 use super::abi::HostResource;
 use super::host_type::HostType;
+use crate::fs::EntryV1;
 
 macro_rules! resources {
     ($($name:ident,)*) => {
@@ -51,7 +54,6 @@ pub(crate) trait Kind: HostResource + Into<Resource> {
     fn of(resource: &Resource) -> Option<&Self>;
 
     /// The resource, if it is of this kind.
-    #[allow(dead_code, reason = "streams of files and sockets change")]
     fn of_mut(resource: &mut Resource) -> Option<&mut Self>;
 }
 
@@ -62,6 +64,20 @@ resources! {
     OutputStream,
     TerminalInput,
     TerminalOutput,
+    Descriptor,
+    DirectoryEntryStream,
+}
+
+impl Resource {
+    /// The guest's descriptor that it keeps open.
+    pub(crate) fn fd(&self) -> Option<u32> {
+        match self {
+            Self::Descriptor(descriptor) => Some(descriptor.fd),
+            Self::InputStream(InputStream::File(stream)) => Some(stream.fd),
+            Self::OutputStream(OutputStream::File(stream)) => Some(stream.fd),
+            _ => None,
+        }
+    }
 }
 
 /// A moment that is waited for.
@@ -87,6 +103,8 @@ pub(crate) struct Pollable;
 pub(crate) enum InputStream {
     /// Standard input.
     Stdin,
+    /// A file.
+    File(FileInput),
 }
 
 /// A stream to write to.
@@ -96,6 +114,8 @@ pub(crate) enum OutputStream {
     Stdout,
     /// Standard error.
     Stderr,
+    /// A file.
+    File(FileOutput),
 }
 
 /// That standard input is a terminal.
@@ -105,3 +125,44 @@ pub(crate) struct TerminalInput;
 /// That an output stream is a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TerminalOutput;
+
+/// How far a stream of a file's has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Progress {
+    /// It goes on.
+    Open,
+    /// The last write has failed with this error number, which the guest has not been told yet.
+    Failed(i32),
+    /// It is at its end.
+    Closed,
+}
+
+/// A file that is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FileInput {
+    pub(crate) fd: u32,
+    /// Where the next read happens, in bytes.
+    pub(crate) position: u64,
+    pub(crate) progress: Progress,
+}
+
+/// A file that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FileOutput {
+    pub(crate) fd: u32,
+    /// Where the next write happens, in bytes; `None` for the end of the file.
+    pub(crate) position: Option<u64>,
+    pub(crate) progress: Progress,
+}
+
+/// A file or a directory: one of the guest's descriptors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Descriptor {
+    pub(crate) fd: u32,
+}
+
+/// What is left of a listing of a directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DirectoryEntryStream {
+    pub(crate) entries: VecDeque<EntryV1>,
+}

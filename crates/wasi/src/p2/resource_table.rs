@@ -3,6 +3,8 @@
 //! Numbers are given as `wasmtime-wasi` gives them: a poll tells of its pollables in the order of
 //! what they wait for.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::resource::{Kind, Resource, Timer};
@@ -17,6 +19,9 @@ pub(crate) struct ResourceTable {
     entries: Vec<Entry>,
     /// The first free entry.
     free: Option<u32>,
+    /// How many resources keep each of the guest's descriptors open.
+    #[serde(skip)]
+    fds: BTreeMap<u32, u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,11 +57,21 @@ impl ResourceTable {
     }
 
     fn insert(&mut self, resource: Resource, parent: Option<u32>) -> Called<u32> {
+        let fd = resource.fd();
         let used = Entry::Used {
             resource,
             parent,
             children: 0,
         };
+        let rep = self.place(used)?;
+        if let Some(fd) = fd {
+            *self.fds.entry(fd).or_default() += 1;
+        }
+        Ok(rep)
+    }
+
+    /// Puts an entry to a free place.
+    fn place(&mut self, used: Entry) -> Called<u32> {
         if let Some(rep) = self.free {
             let Some(free @ Entry::Free { .. }) = self.entries.get_mut(rep as usize) else {
                 return trap("the resource table is damaged");
@@ -97,7 +112,6 @@ impl ResourceTable {
     }
 
     /// The resource of this number, which must be of the kind that is asked for.
-    #[allow(dead_code, reason = "streams of files and sockets change")]
     pub(crate) fn get_mut<T: Kind>(&mut self, rep: u32) -> Called<&mut T> {
         let found = match self.entries.get_mut(rep as usize) {
             Some(Entry::Used { resource, .. }) => resource,
@@ -140,14 +154,32 @@ impl ResourceTable {
             let children = self.children(parent)?;
             *children = children.saturating_sub(1);
         }
+        if let Some(fd) = resource.fd() {
+            let count = self.fds.remove(&fd).unwrap_or(0).saturating_sub(1);
+            if count > 0 {
+                self.fds.insert(fd, count);
+            }
+        }
         Ok(resource)
     }
 
-    /// Counts the children of each resource, which a snapshot leaves out. It fails where there are
+    /// Whether a resource keeps this descriptor of the guest's open.
+    pub(crate) fn keeps_open(&self, fd: u32) -> bool {
+        self.fds.contains_key(&fd)
+    }
+
+    /// Counts what depends on each resource and descriptor, which a snapshot leaves out. It fails where there are
     /// more resources than a guest can have, or one depends on one that there is not.
     pub(crate) fn restored(mut self) -> Option<Self> {
         if self.entries.len() > MAX_RESOURCES {
             return None;
+        }
+        let used = self.entries.iter().filter_map(|entry| match entry {
+            Entry::Used { resource, .. } => resource.fd(),
+            Entry::Free { .. } => None,
+        });
+        for fd in used.collect::<Vec<_>>() {
+            *self.fds.entry(fd).or_default() += 1;
         }
         let parents = self.entries.iter().filter_map(|entry| match entry {
             Entry::Used { parent, .. } => *parent,

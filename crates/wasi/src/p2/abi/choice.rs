@@ -1,7 +1,6 @@
 //! Macros for the enumerations and the flags that an interface defines.
 
 /// An enumeration. Its cases have the names and the order of the interface's.
-#[allow(unused_macros, reason = "the interfaces of files and sockets use it")]
 macro_rules! enumeration {
     ($(#[$meta:meta])* enum $name:ident { $($case:ident,)* }) => {
         $(#[$meta])*
@@ -68,7 +67,6 @@ macro_rules! enumeration {
 
 /// A set of flags, of which there are at most eight. They have the names and the order of the
 /// interface's.
-#[allow(unused_macros, reason = "the interfaces of files and sockets use it")]
 macro_rules! flags {
     ($(#[$meta:meta])* struct $name:ident { $($flag:ident = $bit:literal,)* }) => {
         $(#[$meta])*

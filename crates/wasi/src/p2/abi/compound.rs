@@ -202,4 +202,5 @@ tuple!(A a B b);
 tuple!(A a B b C c);
 tuple!(A a B b C c D d);
 tuple!(A a B b C c D d E e);
+tuple!(A a B b C c D d E e F f);
 tuple!(A a B b C c D d E e F f G g H h);

@@ -2,12 +2,13 @@
 
 use dormouse_model::{Interest, Wait};
 
-use super::error::{StreamError, Streamed, stdio_failed};
+use super::error::{StreamError, Streamed, failed, stdio_failed};
 use super::watch::{self, Watched, is_ready};
 use crate::errno::Errno;
 use crate::p2::abi::{Borrow, Own};
 use crate::p2::call::Call;
-use crate::p2::resource::{InputStream, Pollable};
+use crate::p2::file;
+use crate::p2::resource::{FileInput, InputStream, Pollable, Progress};
 use crate::p2::stop::{Called, Stop};
 
 /// How many bytes one read gives at most, as with Wasmtime.
@@ -79,6 +80,10 @@ pub(super) fn read_or_wait(
 pub(super) fn read_now(call: &mut Call<'_>, stream: u32, length: u64) -> Called<Streamed<Vec<u8>>> {
     match call.ctx.component.resources.get::<InputStream>(stream)? {
         InputStream::Stdin => read_stdin(call, length),
+        InputStream::File(file) => {
+            let file = *file;
+            read_file(call, stream, file, length)
+        }
     }
 }
 
@@ -96,4 +101,35 @@ fn read_stdin(call: &mut Call<'_>, length: u64) -> Called<Streamed<Vec<u8>>> {
         Err(Errno::AGAIN) => Ok(Ok(Vec::new())),
         Err(errno) => Ok(Err(stdio_failed(call, errno)?)),
     }
+}
+
+fn read_file(
+    call: &mut Call<'_>,
+    stream: u32,
+    mut file: FileInput,
+    length: u64,
+) -> Called<Streamed<Vec<u8>>> {
+    if file.progress != Progress::Open {
+        return Ok(Err(StreamError::Closed(())));
+    }
+    if length == 0 {
+        return Ok(Ok(Vec::new()));
+    }
+    let read = file::read_at(call.ctx, file.fd, length, file.position);
+    let result = match read {
+        Ok(bytes) if bytes.is_empty() => {
+            file.progress = Progress::Closed;
+            Err(StreamError::Closed(()))
+        }
+        Ok(bytes) => {
+            file.position = file.position.saturating_add(bytes.len() as u64);
+            Ok(bytes)
+        }
+        Err(errno) => {
+            file.progress = Progress::Closed;
+            Err(failed(call, errno)?)
+        }
+    };
+    *call.component().resources.get_mut(stream)? = InputStream::File(file);
+    Ok(result)
 }

@@ -2,18 +2,21 @@
 
 use std::io::IoSlice;
 
-use super::error::{Streamed, stdio_failed};
+use super::error::{StreamError, Streamed, failed, stdio_failed};
 use super::input;
 use crate::errno::Errno;
 use crate::p1::Ctx;
 use crate::p2::abi::{Borrow, ByteList, Own};
 use crate::p2::call::Call;
-use crate::p2::resource::{InputStream, OutputStream, Pollable};
+use crate::p2::file;
+use crate::p2::resource::{FileOutput, InputStream, OutputStream, Pollable, Progress};
 use crate::p2::stop::{Called, trap};
 use crate::stdio::Stream;
 
 /// How many bytes a stream takes at a time, as with Wasmtime.
 const PERMIT: u64 = 64 << 10;
+/// The error of a stream that is closed.
+const CLOSED: Errno = Errno::PIPE;
 /// How many bytes a blocking write takes, as the interface says.
 const MAX_BLOCKING_WRITE: u64 = 4096;
 
@@ -38,7 +41,7 @@ pub(crate) fn blocking_write_and_flush(
     if bytes.len() as u64 > MAX_BLOCKING_WRITE {
         return trap("Buffer too large for blocking-write-and-flush (expected at most 4096)");
     }
-    write_list(call, stream.rep, bytes)
+    write_and_flush(call, stream.rep, |call| write_list(call, stream.rep, bytes))
 }
 
 pub(crate) fn flush(
@@ -84,7 +87,9 @@ pub(crate) fn blocking_write_zeroes_and_flush(
             "Buffer too large for blocking-write-zeroes-and-flush (expected at most 4096)",
         );
     }
-    write_now(call, stream.rep, &vec![0; length as usize])
+    write_and_flush(call, stream.rep, |call| {
+        write_now(call, stream.rep, &vec![0; length as usize])
+    })
 }
 
 pub(crate) fn splice(
@@ -131,18 +136,28 @@ fn spliced(
 
 /// How many bytes a stream takes now.
 fn permit(call: &mut Call<'_>, stream: u32) -> Called<Streamed<u64>> {
-    match call.ctx.component.resources.get::<OutputStream>(stream)? {
-        OutputStream::Stdout | OutputStream::Stderr => Ok(Ok(PERMIT)),
-    }
+    let last = flush_now(call, stream)?;
+    Ok(last.map(|()| PERMIT))
 }
 
+/// Tells of the last write, if it has failed. What was written has left the host already.
 fn flush_now(call: &mut Call<'_>, stream: u32) -> Called<Streamed<()>> {
-    match call.ctx.component.resources.get::<OutputStream>(stream)? {
-        // What is written has left the host already.
-        OutputStream::Stdout | OutputStream::Stderr => Ok(Ok(())),
+    let resources = &mut call.component().resources;
+    let progress = match resources.get_mut::<OutputStream>(stream)? {
+        OutputStream::Stdout | OutputStream::Stderr => return Ok(Ok(())),
+        OutputStream::File(file) => &mut file.progress,
+    };
+    match *progress {
+        Progress::Open => Ok(Ok(())),
+        Progress::Closed => Ok(Err(StreamError::Closed(()))),
+        Progress::Failed(errno) => {
+            *progress = Progress::Closed;
+            Ok(Err(failed(call, Errno::from_raw_os_error(errno))?))
+        }
     }
 }
 
+/// Writes bytes of the guest's memory.
 fn write_list(call: &mut Call<'_>, stream: u32, list: ByteList) -> Called<Streamed<()>> {
     let bytes = call.memory.get(list.range()).unwrap_or_default();
     let written = write_bytes(call.ctx, stream, bytes)?;
@@ -154,6 +169,21 @@ fn write_now(call: &mut Call<'_>, stream: u32, bytes: &[u8]) -> Called<Streamed<
     told(call, written)
 }
 
+/// Tells of the write before, and then writes to the end. The guest is told of an error at once.
+fn write_and_flush(
+    call: &mut Call<'_>,
+    stream: u32,
+    write: impl FnOnce(&mut Call<'_>) -> Called<Streamed<()>>,
+) -> Called<Streamed<()>> {
+    if let Err(error) = flush_now(call, stream)? {
+        return Ok(Err(error));
+    }
+    match write(call)? {
+        Ok(()) => flush_now(call, stream),
+        Err(error) => Ok(Err(error)),
+    }
+}
+
 /// What the guest is told of a write.
 fn told(call: &mut Call<'_>, written: Result<(), Errno>) -> Called<Streamed<()>> {
     match written {
@@ -163,9 +193,13 @@ fn told(call: &mut Call<'_>, written: Result<(), Errno>) -> Called<Streamed<()>>
 }
 
 fn write_bytes(ctx: &mut Ctx, stream: u32, bytes: &[u8]) -> Called<Result<(), Errno>> {
-    let stream = match ctx.component.resources.get::<OutputStream>(stream)? {
+    let output = match ctx.component.resources.get::<OutputStream>(stream)? {
         OutputStream::Stdout => Stream::Stdout,
         OutputStream::Stderr => Stream::Stderr,
+        OutputStream::File(file) => {
+            let file = *file;
+            return write_file(ctx, stream, file, bytes);
+        }
     };
     if let Err(errno) = ctx.resources.quota.charge_output(bytes.len() as u64) {
         return Ok(Err(errno));
@@ -173,6 +207,32 @@ fn write_bytes(ctx: &mut Ctx, stream: u32, bytes: &[u8]) -> Called<Result<(), Er
     let written = ctx
         .resources
         .streams
-        .write(stream, &mut [IoSlice::new(bytes)]);
+        .write(output, &mut [IoSlice::new(bytes)]);
     Ok(written.map(drop))
+}
+
+/// Writes to a file. As with Wasmtime, where a write goes on behind the guest's back, the guest is
+/// told of an error by the next call.
+fn write_file(
+    ctx: &mut Ctx,
+    stream: u32,
+    mut output: FileOutput,
+    bytes: &[u8],
+) -> Called<Result<(), Errno>> {
+    match output.progress {
+        Progress::Open => {}
+        Progress::Closed => return Ok(Err(CLOSED)),
+        Progress::Failed(_) => {
+            return trap("write not permitted: check_write not called first");
+        }
+    }
+    match file::write_all(ctx, output.fd, bytes, output.position) {
+        Ok(()) => {
+            let moved = |position: u64| position.saturating_add(bytes.len() as u64);
+            output.position = output.position.map(moved);
+        }
+        Err(errno) => output.progress = Progress::Failed(errno.raw_os_error()),
+    }
+    *ctx.component.resources.get_mut(stream)? = OutputStream::File(output);
+    Ok(Ok(()))
 }

@@ -37,13 +37,14 @@ pub(super) fn input(stream: &InputStream) -> Watched {
             fd: STDIN,
             interest: Interest::Read,
         }),
+        InputStream::File(_) => Watched::Ready,
     }
 }
 
 /// What a write to a stream waits for.
 pub(super) fn output(stream: &OutputStream) -> Watched {
     match stream {
-        OutputStream::Stdout | OutputStream::Stderr => Watched::Ready,
+        OutputStream::Stdout | OutputStream::Stderr | OutputStream::File(_) => Watched::Ready,
     }
 }
 

@@ -2,6 +2,7 @@
 //! memory.
 
 mod abi;
+mod files;
 mod garbage;
 mod handles;
 mod poll;
