@@ -1,7 +1,10 @@
 //! What a component has beyond descriptors: its handles, the host's resources behind them, and the
 //! result that waits for memory.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
 
 use super::abi::Pending;
 use super::handles::Handles;
@@ -18,6 +21,12 @@ pub struct ComponentV1 {
     /// How many bytes the blocking write that waits has written already.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) written: u32,
+    /// The TCP sockets with bytes that are still to be sent.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) unsent: BTreeSet<u32>,
+    /// What is still to be sent by sockets that the guest has dropped: descriptors and bytes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) lingering: Vec<(u32, ByteBuf)>,
     /// What `insecure-seed` gives, once it has been asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) insecure_seed: Option<(u64, u64)>,

@@ -4,6 +4,7 @@ use dormouse_model::Wait;
 use dormouse_model::lowered::Builtin;
 
 use super::call::Call;
+use super::connection::send_all_rests;
 use super::handles::Dropped;
 use super::host_type::ResourceType;
 use super::import::{Import, Operation, Target};
@@ -38,6 +39,10 @@ impl Ctx {
         memory: &mut [u8],
         woken: Option<&Wait>,
     ) -> Outcome {
+        if woken.is_some() {
+            // The wait may have ended because there is room for these.
+            send_all_rests(self);
+        }
         let called = match &import.0 {
             Target::Function {
                 function,

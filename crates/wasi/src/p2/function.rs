@@ -8,6 +8,7 @@ use dormouse_model::ValType;
 use super::call::{Call, Signature, invoke, signature};
 use super::filesystem::{descriptor, directory, path};
 use super::io::{error, input, output, poll};
+use super::sockets::{lookup, network, tcp, tcp_options, udp};
 use super::stop::Called;
 use super::version::unversioned;
 use super::{cli, clocks, random};
@@ -143,6 +144,70 @@ functions! {
         "[method]descriptor.metadata-hash-at" path::metadata_hash_at;
         "[method]directory-entry-stream.read-directory-entry" directory::read_directory_entry;
         "filesystem-error-code" descriptor::filesystem_error_code;
+    }
+    "wasi:sockets/instance-network" {
+        "instance-network" network::instance_network;
+    }
+    "wasi:sockets/ip-name-lookup" {
+        "resolve-addresses" lookup::resolve_addresses;
+        "[method]resolve-address-stream.resolve-next-address" lookup::resolve_next_address;
+        "[method]resolve-address-stream.subscribe" lookup::subscribe;
+    }
+    "wasi:sockets/tcp-create-socket" {
+        "create-tcp-socket" tcp::create_tcp_socket;
+    }
+    "wasi:sockets/tcp" {
+        "[method]tcp-socket.start-bind" tcp::start_bind;
+        "[method]tcp-socket.finish-bind" tcp::finish_bind;
+        "[method]tcp-socket.start-connect" tcp::start_connect;
+        "[method]tcp-socket.finish-connect" tcp::finish_connect;
+        "[method]tcp-socket.start-listen" tcp::start_listen;
+        "[method]tcp-socket.finish-listen" tcp::finish_listen;
+        "[method]tcp-socket.accept" tcp::accept;
+        "[method]tcp-socket.local-address" tcp::local_address;
+        "[method]tcp-socket.remote-address" tcp::remote_address;
+        "[method]tcp-socket.is-listening" tcp::is_listening;
+        "[method]tcp-socket.address-family" tcp::address_family;
+        "[method]tcp-socket.set-listen-backlog-size" tcp_options::set_listen_backlog_size;
+        "[method]tcp-socket.keep-alive-enabled" tcp_options::keep_alive_enabled;
+        "[method]tcp-socket.set-keep-alive-enabled" tcp_options::set_keep_alive_enabled;
+        "[method]tcp-socket.keep-alive-idle-time" tcp_options::keep_alive_idle_time;
+        "[method]tcp-socket.set-keep-alive-idle-time" tcp_options::set_keep_alive_idle_time;
+        "[method]tcp-socket.keep-alive-interval" tcp_options::keep_alive_interval;
+        "[method]tcp-socket.set-keep-alive-interval" tcp_options::set_keep_alive_interval;
+        "[method]tcp-socket.keep-alive-count" tcp_options::keep_alive_count;
+        "[method]tcp-socket.set-keep-alive-count" tcp_options::set_keep_alive_count;
+        "[method]tcp-socket.hop-limit" tcp_options::hop_limit;
+        "[method]tcp-socket.set-hop-limit" tcp_options::set_hop_limit;
+        "[method]tcp-socket.receive-buffer-size" tcp_options::receive_buffer_size;
+        "[method]tcp-socket.set-receive-buffer-size" tcp_options::set_receive_buffer_size;
+        "[method]tcp-socket.send-buffer-size" tcp_options::send_buffer_size;
+        "[method]tcp-socket.set-send-buffer-size" tcp_options::set_send_buffer_size;
+        "[method]tcp-socket.subscribe" tcp::subscribe;
+        "[method]tcp-socket.shutdown" tcp::shutdown;
+    }
+    "wasi:sockets/udp-create-socket" {
+        "create-udp-socket" udp::create_udp_socket;
+    }
+    "wasi:sockets/udp" {
+        "[method]udp-socket.start-bind" udp::start_bind;
+        "[method]udp-socket.finish-bind" udp::finish_bind;
+        "[method]udp-socket.stream" udp::stream;
+        "[method]udp-socket.local-address" udp::local_address;
+        "[method]udp-socket.remote-address" udp::remote_address;
+        "[method]udp-socket.address-family" udp::address_family;
+        "[method]udp-socket.unicast-hop-limit" udp::unicast_hop_limit;
+        "[method]udp-socket.set-unicast-hop-limit" udp::set_unicast_hop_limit;
+        "[method]udp-socket.receive-buffer-size" udp::receive_buffer_size;
+        "[method]udp-socket.set-receive-buffer-size" udp::set_receive_buffer_size;
+        "[method]udp-socket.send-buffer-size" udp::send_buffer_size;
+        "[method]udp-socket.set-send-buffer-size" udp::set_send_buffer_size;
+        "[method]udp-socket.subscribe" udp::subscribe;
+        "[method]incoming-datagram-stream.receive" udp::receive;
+        "[method]incoming-datagram-stream.subscribe" udp::subscribe_incoming;
+        "[method]outgoing-datagram-stream.check-send" udp::check_send;
+        "[method]outgoing-datagram-stream.send" udp::send;
+        "[method]outgoing-datagram-stream.subscribe" udp::subscribe_outgoing;
     }
 }
 

@@ -23,6 +23,7 @@ mod call;
 mod cli;
 mod clocks;
 mod component;
+mod connection;
 mod dispatch;
 mod file;
 mod filesystem;
@@ -35,6 +36,7 @@ mod random;
 mod release;
 mod resource;
 mod resource_table;
+mod sockets;
 mod stop;
 #[cfg(test)]
 mod tests;

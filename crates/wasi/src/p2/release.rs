@@ -1,6 +1,6 @@
 //! What becomes of a resource of the host's that its guest drops.
 
-use super::resource::Resource;
+use super::resource::{Resource, TcpSocket, Writing};
 use super::stop::Called;
 use crate::p1::Ctx;
 use crate::p1::table::Kind;
@@ -20,10 +20,28 @@ pub(crate) fn release(ctx: &mut Ctx, rep: u32) -> Called<()> {
     if let Some(timer) = timer {
         resources.delete(timer)?;
     }
-    if let Some(fd) = dropped.fd() {
+    if let Some(fd) = dropped.fd()
+        && !lingers(ctx, rep, dropped)
+    {
         close(ctx, fd);
     }
     Ok(())
+}
+
+/// Whether a socket still has bytes to send. It stays open until they are sent.
+fn lingers(ctx: &mut Ctx, rep: u32, dropped: Resource) -> bool {
+    ctx.component.unsent.remove(&rep);
+    match dropped {
+        Resource::TcpSocket(TcpSocket {
+            fd,
+            writing: Writing::Sending { rest, .. },
+            ..
+        }) => {
+            ctx.component.lingering.push((fd, rest.into()));
+            true
+        }
+        _ => false,
+    }
 }
 
 /// Closes a descriptor that no resource needs any more. What the host has given stays: the guest may

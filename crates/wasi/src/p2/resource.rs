@@ -1,6 +1,7 @@
 //! The host's resources: what the handles of components stand for. All of it is plain data.
 
 use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +67,12 @@ resources! {
     TerminalOutput,
     Descriptor,
     DirectoryEntryStream,
+    Network,
+    TcpSocket,
+    UdpSocket,
+    IncomingDatagramStream,
+    OutgoingDatagramStream,
+    ResolveAddressStream,
 }
 
 impl Resource {
@@ -75,6 +82,8 @@ impl Resource {
             Self::Descriptor(descriptor) => Some(descriptor.fd),
             Self::InputStream(InputStream::File(stream)) => Some(stream.fd),
             Self::OutputStream(OutputStream::File(stream)) => Some(stream.fd),
+            Self::TcpSocket(socket) => Some(socket.fd),
+            Self::UdpSocket(socket) => Some(socket.fd),
             _ => None,
         }
     }
@@ -92,6 +101,9 @@ pub(crate) struct Timer {
 pub(crate) struct Error {
     /// Its number.
     pub(crate) errno: i32,
+    /// It is an error of a socket's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) of_socket: bool,
 }
 
 /// Something that a guest can wait for: its parent, which is a stream, a socket or a timer.
@@ -105,6 +117,8 @@ pub(crate) enum InputStream {
     Stdin,
     /// A file.
     File(FileInput),
+    /// A connection: the TCP socket of this number.
+    Tcp(u32),
 }
 
 /// A stream to write to.
@@ -116,6 +130,8 @@ pub(crate) enum OutputStream {
     Stderr,
     /// A file.
     File(FileOutput),
+    /// A connection: the TCP socket of this number.
+    Tcp(u32),
 }
 
 /// That standard input is a terminal.
@@ -165,4 +181,89 @@ pub(crate) struct Descriptor {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DirectoryEntryStream {
     pub(crate) entries: VecDeque<EntryV1>,
+}
+
+/// The network, as far as the guest may use it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Network;
+
+/// A TCP socket: one of the guest's descriptors, with how far the calls on it have come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TcpSocket {
+    pub(crate) fd: u32,
+    /// The operation that has been started and not finished.
+    pub(crate) operation: Option<TcpOperation>,
+    /// How many pending connections it is going to have, if it listens.
+    pub(crate) backlog: i32,
+    /// The error number with which it failed to connect. Nothing can be done with it any more.
+    pub(crate) failed: Option<i32>,
+    pub(crate) reading: Reading,
+    pub(crate) writing: Writing,
+}
+
+/// An operation on a TCP socket in two steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum TcpOperation {
+    Bind,
+    Connect,
+    Listen,
+}
+
+/// How far the reading of a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Reading {
+    /// There is no stream: there is no connection.
+    None,
+    Open,
+    Ended,
+}
+
+/// How far the writing of a connection has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Writing {
+    /// There is no stream: there is no connection.
+    None,
+    /// So many bytes may be written.
+    Open { permit: u32 },
+    /// These bytes were written and are still to be sent. Then the direction ends, if `ends` says
+    /// so.
+    Sending {
+        #[serde(with = "serde_bytes")]
+        rest: Vec<u8>,
+        ends: bool,
+    },
+    /// It is at its end, by an error if there is a number.
+    Ended(Option<i32>),
+}
+
+/// A UDP socket: one of the guest's descriptors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UdpSocket {
+    pub(crate) fd: u32,
+    /// A bind has been started and not finished.
+    pub(crate) binds: bool,
+}
+
+/// The datagrams that a socket receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct IncomingDatagramStream {
+    /// The UDP socket's number.
+    pub(crate) socket: u32,
+    /// The peer from which alone they come.
+    pub(crate) peer: Option<SocketAddr>,
+}
+
+/// The datagrams that a socket sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OutgoingDatagramStream {
+    /// The UDP socket's number.
+    pub(crate) socket: u32,
+    /// How many may be sent.
+    pub(crate) permit: u32,
+}
+
+/// The addresses of a name that the guest has not asked for yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ResolveAddressStream {
+    pub(crate) addresses: VecDeque<IpAddr>,
 }

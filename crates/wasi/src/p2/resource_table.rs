@@ -163,6 +163,18 @@ impl ResourceTable {
         Ok(resource)
     }
 
+    /// The resources that depend on another.
+    pub(crate) fn children_of(&self, rep: u32) -> impl Iterator<Item = &Resource> {
+        self.entries.iter().filter_map(move |entry| match entry {
+            Entry::Used {
+                resource,
+                parent: Some(parent),
+                ..
+            } if *parent == rep => Some(resource),
+            _ => None,
+        })
+    }
+
     /// Whether a resource keeps this descriptor of the guest's open.
     pub(crate) fn keeps_open(&self, fd: u32) -> bool {
         self.fds.contains_key(&fd)

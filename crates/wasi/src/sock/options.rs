@@ -1,27 +1,27 @@
 //! Options of the host's sockets.
 //!
 //! An option and its value are numbered and encoded as in WasmEdge's socket extension, and a
-//! snapshot keeps them in this form. What a guest sets is kept, so that a socket that is made anew
-//! gets it, too.
+//! snapshot keeps them in this form. Those that only WASI 0.2 has are numbered from 128 on. What a
+//! guest sets is kept, so that a socket that is made anew gets it, too.
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use rustix::net::sockopt as os;
+use rustix::net::{AddressFamily, sockopt as os};
 use socket2::SockRef;
 
 use super::socket::Socket;
 use crate::errno::{Errno, Result, errno};
 
-const REUSEADDR: u8 = 0;
+pub(crate) const REUSEADDR: u8 = 0;
 pub(crate) const TYPE: u8 = 1;
 pub(crate) const ERROR: u8 = 2;
 const DONTROUTE: u8 = 3;
 const BROADCAST: u8 = 4;
-const SNDBUF: u8 = 5;
-const RCVBUF: u8 = 6;
-const KEEPALIVE: u8 = 7;
+pub(crate) const SNDBUF: u8 = 5;
+pub(crate) const RCVBUF: u8 = 6;
+pub(crate) const KEEPALIVE: u8 = 7;
 const OOBINLINE: u8 = 8;
 const LINGER: u8 = 9;
 const RCVLOWAT: u8 = 10;
@@ -29,6 +29,16 @@ pub(crate) const RCVTIMEO: u8 = 11;
 pub(crate) const SNDTIMEO: u8 = 12;
 const ACCEPTCONN: u8 = 13;
 pub(crate) const BINDTODEVICE: u8 = 14;
+/// How many routers a packet may pass.
+pub(crate) const HOP_LIMIT: u8 = 128;
+/// After how many seconds of silence a connection is probed.
+pub(crate) const KEEP_IDLE: u8 = 129;
+/// How many seconds lie between two probes.
+pub(crate) const KEEP_INTERVAL: u8 = 130;
+/// After how many probes without an answer a connection is lost.
+pub(crate) const KEEP_COUNT: u8 = 131;
+/// An IPv6 socket is not for IPv4 as well.
+pub(crate) const ONLY_V6: u8 = 132;
 
 /// The longest name of an interface in bytes, its zero byte counted in (`IFNAMSIZ`).
 const MAX_INTERFACE_NAME_BYTES: usize = 16;
@@ -64,6 +74,12 @@ impl Socket {
                     name
                 }))
             }
+            HOP_LIMIT if self.v6 => number(os::ipv6_unicast_hops(fd)?.into()),
+            HOP_LIMIT => number(os::ip_ttl(fd)?),
+            KEEP_IDLE => number(seconds(os::tcp_keepidle(fd)?)),
+            KEEP_INTERVAL => number(seconds(os::tcp_keepintvl(fd)?)),
+            KEEP_COUNT => number(os::tcp_keepcnt(fd)?),
+            ONLY_V6 => flag(os::ipv6_v6only(fd)),
             _ => Err(Errno::NOPROTOOPT),
         }
     }
@@ -114,6 +130,17 @@ fn set(fd: BorrowedFd<'_>, name: u8, value: &[u8]) -> Result<()> {
             let name = (!name.is_empty()).then_some(name);
             SockRef::from(&fd).bind_device(name).map_err(errno)
         }
+        HOP_LIMIT => {
+            let hops = u8::try_from(number()?).map_err(|_| Errno::INVAL)?;
+            match os::socket_domain(fd)? {
+                AddressFamily::INET6 => os::set_ipv6_unicast_hops(fd, Some(hops)),
+                _ => os::set_ip_ttl(fd, hops.into()),
+            }
+        }
+        KEEP_IDLE => os::set_tcp_keepidle(fd, Duration::from_secs(number()?.into())),
+        KEEP_INTERVAL => os::set_tcp_keepintvl(fd, Duration::from_secs(number()?.into())),
+        KEEP_COUNT => os::set_tcp_keepcnt(fd, number()?),
+        ONLY_V6 => os::set_ipv6_v6only(fd, flag()?),
         _ => Err(Errno::NOPROTOOPT),
     }
 }
@@ -126,6 +153,10 @@ pub(super) fn set_again(socket: &OwnedFd, options: &BTreeMap<u8, Vec<u8>>) {
             log::debug!("option {name} of a socket cannot be set again: {errno:?}");
         }
     }
+}
+
+fn seconds(time: Duration) -> u32 {
+    u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
 }
 
 fn size(size: usize) -> u32 {

@@ -145,6 +145,20 @@ impl Socket {
         self.phase == PhaseV1::Connecting
     }
 
+    pub(crate) fn is_v6(&self) -> bool {
+        self.v6
+    }
+
+    /// Whether it can still become anything: it neither listens nor has a peer.
+    pub(crate) fn is_fresh(&self) -> bool {
+        matches!(self.phase, PhaseV1::Open | PhaseV1::Bound)
+    }
+
+    /// Whether it has an address, which the guest or the system has chosen.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.bound || self.local().is_some()
+    }
+
     /// Whether it is a connection or was one, and so can never accept any.
     pub(crate) fn is_connection(&self) -> bool {
         !self.datagram && matches!(self.phase, PhaseV1::Connected | PhaseV1::Reset)
@@ -260,6 +274,17 @@ impl Socket {
         }
     }
 
+    /// Lets a datagram socket have no peer again.
+    pub(crate) fn disconnect(&mut self) -> Result<()> {
+        os::connect_unspec(self.host()?)?;
+        self.target = None;
+        self.phase = match self.bound {
+            true => PhaseV1::Bound,
+            false => PhaseV1::Open,
+        };
+        Ok(())
+    }
+
     /// Ends one direction of a connection, or both.
     pub(crate) fn shutdown(&self, how: Shutdown) -> Result<()> {
         if self.given.is_some() {
@@ -289,7 +314,7 @@ impl Socket {
     }
 
     /// The address of its peer, if it has one.
-    pub(super) fn peer(&self) -> Option<SocketAddr> {
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
         let address = os::getpeername(self.fd()?).ok()??;
         SocketAddr::try_from(address).ok()
     }

@@ -27,6 +27,15 @@ impl ByteList {
         self.at as usize..self.at as usize + self.len()
     }
 
+    /// A part of the list, which lies in it.
+    pub(crate) fn part(self, range: Range<usize>) -> Self {
+        // Both are below the length.
+        Self {
+            at: self.at + range.start as u32,
+            length: range.len() as u32,
+        }
+    }
+
     fn new(from: &Lifting<'_>, (at, length): (u32, u32)) -> Called<Self> {
         from.check(at, length.into(), 1)?;
         Ok(Self { at, length })

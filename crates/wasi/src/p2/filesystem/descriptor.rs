@@ -296,11 +296,12 @@ pub(crate) fn metadata_hash(
     answer(stat_of(call.ctx, fd).map(|stat| MetadataHashValue::from(&stat)))
 }
 
-/// The error code of an error of a stream's.
+/// The error code of an error of a stream's that leads to a file or a standard stream.
 pub(crate) fn filesystem_error_code(
     call: &mut Call<'_>,
     (error,): (Borrow<Error>,),
 ) -> Called<Option<ErrorCode>> {
     let error: &Error = call.component().resources.get(error.rep)?;
-    Ok(Some(Errno::from_raw_os_error(error.errno).into()))
+    let code = || Errno::from_raw_os_error(error.errno).into();
+    Ok((!error.of_socket).then(code))
 }

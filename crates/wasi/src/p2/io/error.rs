@@ -25,8 +25,24 @@ pub(crate) fn to_debug_string(call: &mut Call<'_>, (error,): (Borrow<Error>,)) -
 
 /// What a guest is told of an error of the system's.
 pub(crate) fn failed(call: &mut Call<'_>, errno: Errno) -> Called<StreamError> {
-    let errno = errno.raw_os_error();
-    let error = call.component().resources.push(Error { errno })?;
+    let error = Error {
+        errno: errno.raw_os_error(),
+        of_socket: false,
+    };
+    let error = call.component().resources.push(error)?;
+    Ok(StreamError::LastOperationFailed(Own::new(error)))
+}
+
+/// What a guest is told of the end of a connection, which an error has caused if there is a number.
+pub(crate) fn ended(call: &mut Call<'_>, errno: Option<i32>) -> Called<StreamError> {
+    let Some(errno) = errno else {
+        return Ok(StreamError::Closed(()));
+    };
+    let error = Error {
+        errno,
+        of_socket: true,
+    };
+    let error = call.component().resources.push(error)?;
     Ok(StreamError::LastOperationFailed(Own::new(error)))
 }
 

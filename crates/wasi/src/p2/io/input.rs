@@ -1,18 +1,19 @@
 //! `input-stream`.
 
-use dormouse_model::{Interest, Wait};
+use dormouse_model::Interest;
 
-use super::error::{StreamError, Streamed, failed, stdio_failed};
-use super::watch::{self, Watched, is_ready};
+use super::error::{StreamError, Streamed, ended, failed, stdio_failed};
+use super::watch::{self, is_ready};
 use crate::errno::Errno;
 use crate::p2::abi::{Borrow, Own};
 use crate::p2::call::Call;
+use crate::p2::connection::{self, Ended};
 use crate::p2::file;
 use crate::p2::resource::{FileInput, InputStream, Pollable, Progress};
-use crate::p2::stop::{Called, Stop};
+use crate::p2::stop::Called;
 
 /// How many bytes one read gives at most, as with Wasmtime.
-pub(super) const MAX_READ: u64 = 64 << 10;
+const MAX_READ: u64 = 64 << 10;
 
 pub(crate) fn read(
     call: &mut Call<'_>,
@@ -59,8 +60,8 @@ pub(super) fn read_or_wait(
     stream: u32,
     length: u64,
 ) -> Called<Streamed<Vec<u8>>> {
-    let resources = &call.ctx.component.resources;
-    let watched = watch::input(resources.get(stream)?);
+    connection::send_all_rests(call.ctx);
+    let watched = watch::of_input(call, stream)?;
     if is_ready(call, watched) {
         match read_now(call, stream, length)? {
             // This also happens if another process that shares the pipe has read first.
@@ -68,12 +69,7 @@ pub(super) fn read_or_wait(
             result => return Ok(result),
         }
     }
-    let fds = match watched {
-        Watched::Fd(wanted) => vec![wanted],
-        Watched::Ready | Watched::Timer(_) => return Ok(Ok(Vec::new())),
-    };
-    let deadline = None;
-    Err(Stop::Block(Wait::Poll { deadline, fds }))
+    Err(watch::block(call, watched))
 }
 
 /// Reads what there is: nothing, if there is nothing yet.
@@ -83,6 +79,13 @@ pub(super) fn read_now(call: &mut Call<'_>, stream: u32, length: u64) -> Called<
         InputStream::File(file) => {
             let file = *file;
             read_file(call, stream, file, length)
+        }
+        InputStream::Tcp(socket) => {
+            let socket = *socket;
+            match connection::receive(call.ctx, socket, length)? {
+                Ok(bytes) => Ok(Ok(bytes)),
+                Err(Ended(errno)) => Ok(Err(ended(call, errno)?)),
+            }
         }
     }
 }

@@ -1,22 +1,16 @@
 //! `output-stream`.
 
-use std::io::IoSlice;
+use std::ops::Range;
 
-use super::error::{StreamError, Streamed, failed, stdio_failed};
+use super::error::{StreamError, Streamed};
 use super::input;
-use crate::errno::Errno;
-use crate::p1::Ctx;
+use super::watch;
+use super::write::{flush as flush_now, permit, write as write_now, write_list};
 use crate::p2::abi::{Borrow, ByteList, Own};
 use crate::p2::call::Call;
-use crate::p2::file;
-use crate::p2::resource::{FileOutput, InputStream, OutputStream, Pollable, Progress};
+use crate::p2::resource::{InputStream, OutputStream, Pollable};
 use crate::p2::stop::{Called, trap};
-use crate::stdio::Stream;
 
-/// How many bytes a stream takes at a time, as with Wasmtime.
-const PERMIT: u64 = 64 << 10;
-/// The error of a stream that is closed.
-const CLOSED: Errno = Errno::PIPE;
 /// How many bytes a blocking write takes, as the interface says.
 const MAX_BLOCKING_WRITE: u64 = 4096;
 
@@ -41,7 +35,9 @@ pub(crate) fn blocking_write_and_flush(
     if bytes.len() as u64 > MAX_BLOCKING_WRITE {
         return trap("Buffer too large for blocking-write-and-flush (expected at most 4096)");
     }
-    write_and_flush(call, stream.rep, |call| write_list(call, stream.rep, bytes))
+    write_and_wait(call, stream.rep, bytes.len(), |call, range| {
+        write_list(call, stream.rep, bytes.part(range))
+    })
 }
 
 pub(crate) fn flush(
@@ -55,7 +51,14 @@ pub(crate) fn blocking_flush(
     call: &mut Call<'_>,
     (stream,): (Borrow<OutputStream>,),
 ) -> Called<Streamed<()>> {
-    flush_now(call, stream.rep)
+    if let Err(error) = flush_now(call, stream.rep)? {
+        return Ok(Err(error));
+    }
+    match permit(call, stream.rep)? {
+        Err(error) => Ok(Err(error)),
+        Ok(0) => wait_for_room(call, stream.rep, 0),
+        Ok(_) => Ok(Ok(())),
+    }
 }
 
 pub(crate) fn subscribe(
@@ -87,8 +90,8 @@ pub(crate) fn blocking_write_zeroes_and_flush(
             "Buffer too large for blocking-write-zeroes-and-flush (expected at most 4096)",
         );
     }
-    write_and_flush(call, stream.rep, |call| {
-        write_now(call, stream.rep, &vec![0; length as usize])
+    write_and_wait(call, stream.rep, length as usize, |call, range| {
+        write_now(call, stream.rep, &vec![0; range.len()])
     })
 }
 
@@ -96,143 +99,104 @@ pub(crate) fn splice(
     call: &mut Call<'_>,
     (stream, from, length): (Borrow<OutputStream>, Borrow<InputStream>, u64),
 ) -> Called<Streamed<u64>> {
-    spliced(call, stream.rep, length, |call, length| {
-        input::read_now(call, from.rep, length)
-    })
-}
-
-pub(crate) fn blocking_splice(
-    call: &mut Call<'_>,
-    (stream, from, length): (Borrow<OutputStream>, Borrow<InputStream>, u64),
-) -> Called<Streamed<u64>> {
-    spliced(call, stream.rep, length, |call, length| {
-        input::read_or_wait(call, from.rep, length)
-    })
-}
-
-fn spliced(
-    call: &mut Call<'_>,
-    stream: u32,
-    length: u64,
-    read: impl Fn(&mut Call<'_>, u64) -> Called<Streamed<Vec<u8>>>,
-) -> Called<Streamed<u64>> {
-    let length = match permit(call, stream)? {
+    let length = match permit(call, stream.rep)? {
         Ok(permit) => length.min(permit),
         Err(error) => return Ok(Err(error)),
     };
     if length == 0 {
         return Ok(Ok(0));
     }
-    let bytes = match read(call, length)? {
+    let bytes = match input::read_now(call, from.rep, length)? {
+        Ok(bytes) if bytes.is_empty() => return Ok(Ok(0)),
         Ok(bytes) => bytes,
         Err(error) => return Ok(Err(error)),
     };
-    if bytes.is_empty() {
-        return Ok(Ok(0));
-    }
-    let written = write_now(call, stream, &bytes)?;
+    let written = write_now(call, stream.rep, &bytes)?;
     Ok(written.map(|()| bytes.len() as u64))
 }
 
-/// How many bytes a stream takes now.
-fn permit(call: &mut Call<'_>, stream: u32) -> Called<Streamed<u64>> {
-    let last = flush_now(call, stream)?;
-    Ok(last.map(|()| PERMIT))
-}
-
-/// Tells of the last write, if it has failed. What was written has left the host already.
-fn flush_now(call: &mut Call<'_>, stream: u32) -> Called<Streamed<()>> {
-    let resources = &mut call.component().resources;
-    let progress = match resources.get_mut::<OutputStream>(stream)? {
-        OutputStream::Stdout | OutputStream::Stderr => return Ok(Ok(())),
-        OutputStream::File(file) => &mut file.progress,
-    };
-    match *progress {
-        Progress::Open => Ok(Ok(())),
-        Progress::Closed => Ok(Err(StreamError::Closed(()))),
-        Progress::Failed(errno) => {
-            *progress = Progress::Closed;
-            Ok(Err(failed(call, Errno::from_raw_os_error(errno))?))
-        }
-    }
-}
-
-/// Writes bytes of the guest's memory.
-fn write_list(call: &mut Call<'_>, stream: u32, list: ByteList) -> Called<Streamed<()>> {
-    let bytes = call.memory.get(list.range()).unwrap_or_default();
-    let written = write_bytes(call.ctx, stream, bytes)?;
-    told(call, written)
-}
-
-fn write_now(call: &mut Call<'_>, stream: u32, bytes: &[u8]) -> Called<Streamed<()>> {
-    let written = write_bytes(call.ctx, stream, bytes)?;
-    told(call, written)
-}
-
-/// Tells of the write before, and then writes to the end. The guest is told of an error at once.
-fn write_and_flush(
+pub(crate) fn blocking_splice(
     call: &mut Call<'_>,
-    stream: u32,
-    write: impl FnOnce(&mut Call<'_>) -> Called<Streamed<()>>,
-) -> Called<Streamed<()>> {
-    if let Err(error) = flush_now(call, stream)? {
+    (stream, from, length): (Borrow<OutputStream>, Borrow<InputStream>, u64),
+) -> Called<Streamed<u64>> {
+    let before = written_before(call);
+    if before > 0 {
+        let sent = wait_until_sent(call, stream.rep, before)?;
+        return Ok(sent.map(|()| before as u64));
+    }
+    let length = match permit(call, stream.rep)? {
+        Err(error) => return Ok(Err(error)),
+        Ok(0) => return wait_for_room(call, stream.rep, 0),
+        Ok(permit) => length.min(permit),
+    };
+    if length == 0 {
+        return Ok(Ok(0));
+    }
+    let bytes = match input::read_or_wait(call, from.rep, length)? {
+        Ok(bytes) if bytes.is_empty() => return Ok(Ok(0)),
+        Ok(bytes) => bytes,
+        Err(error) => return Ok(Err(error)),
+    };
+    if let Err(error) = write_now(call, stream.rep, &bytes)? {
         return Ok(Err(error));
     }
-    match write(call)? {
-        Ok(()) => flush_now(call, stream),
+    let sent = wait_until_sent(call, stream.rep, bytes.len())?;
+    Ok(sent.map(|()| bytes.len() as u64))
+}
+
+/// How many bytes this very call has written before it blocked.
+fn written_before(call: &mut Call<'_>) -> usize {
+    let written = std::mem::take(&mut call.component().written);
+    match call.woken {
+        Some(_) => written as usize,
+        None => 0,
+    }
+}
+
+/// Writes as many bytes as there are, as there is room for them, and waits until all are sent.
+fn write_and_wait(
+    call: &mut Call<'_>,
+    stream: u32,
+    length: usize,
+    write: impl Fn(&mut Call<'_>, Range<usize>) -> Called<Streamed<()>>,
+) -> Called<Streamed<()>> {
+    let mut done = written_before(call);
+    // Also a write of nothing tells of an error.
+    let mut is_first = done == 0;
+    while is_first || done < length {
+        is_first = false;
+        let room = match permit(call, stream)? {
+            Err(error) => return Ok(Err(error)),
+            Ok(0) => return wait_for_room(call, stream, done),
+            Ok(room) => room as usize,
+        };
+        let end = length.min(done.saturating_add(room));
+        if let Err(error) = write(call, done..end)? {
+            return Ok(Err(error));
+        }
+        done = end;
+    }
+    wait_until_sent(call, stream, done)
+}
+
+/// Waits until all that was written is sent. That the stream is closed then is no error.
+fn wait_until_sent(call: &mut Call<'_>, stream: u32, done: usize) -> Called<Streamed<()>> {
+    let flushed = flush_now(call, stream)?;
+    let room = match flushed {
+        Ok(()) => permit(call, stream)?,
+        Err(error) => Err(error),
+    };
+    match room {
+        Ok(0) => wait_for_room(call, stream, done),
+        Ok(_) | Err(StreamError::Closed(())) => Ok(Ok(())),
         Err(error) => Ok(Err(error)),
     }
 }
 
-/// What the guest is told of a write.
-fn told(call: &mut Call<'_>, written: Result<(), Errno>) -> Called<Streamed<()>> {
-    match written {
-        Ok(()) => Ok(Ok(())),
-        Err(errno) => Ok(Err(stdio_failed(call, errno)?)),
-    }
-}
-
-fn write_bytes(ctx: &mut Ctx, stream: u32, bytes: &[u8]) -> Called<Result<(), Errno>> {
-    let output = match ctx.component.resources.get::<OutputStream>(stream)? {
-        OutputStream::Stdout => Stream::Stdout,
-        OutputStream::Stderr => Stream::Stderr,
-        OutputStream::File(file) => {
-            let file = *file;
-            return write_file(ctx, stream, file, bytes);
-        }
-    };
-    if let Err(errno) = ctx.resources.quota.charge_output(bytes.len() as u64) {
-        return Ok(Err(errno));
-    }
-    let written = ctx
-        .resources
-        .streams
-        .write(output, &mut [IoSlice::new(bytes)]);
-    Ok(written.map(drop))
-}
-
-/// Writes to a file. As with Wasmtime, where a write goes on behind the guest's back, the guest is
-/// told of an error by the next call.
-fn write_file(
-    ctx: &mut Ctx,
-    stream: u32,
-    mut output: FileOutput,
-    bytes: &[u8],
-) -> Called<Result<(), Errno>> {
-    match output.progress {
-        Progress::Open => {}
-        Progress::Closed => return Ok(Err(CLOSED)),
-        Progress::Failed(_) => {
-            return trap("write not permitted: check_write not called first");
-        }
-    }
-    match file::write_all(ctx, output.fd, bytes, output.position) {
-        Ok(()) => {
-            let moved = |position: u64| position.saturating_add(bytes.len() as u64);
-            output.position = output.position.map(moved);
-        }
-        Err(errno) => output.progress = Progress::Failed(errno.raw_os_error()),
-    }
-    *ctx.component.resources.get_mut(stream)? = OutputStream::File(output);
-    Ok(Ok(()))
+/// Blocks until a stream has room. So many bytes have been written by this call.
+fn wait_for_room<T>(call: &mut Call<'_>, stream: u32, done: usize) -> Called<T> {
+    // A blocking write takes few bytes.
+    call.component().written = done as u32;
+    let watched = watch::of_output(call, stream)?;
+    Err(watch::block(call, watched))
 }

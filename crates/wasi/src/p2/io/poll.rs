@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 
 use dormouse_model::{ClockId, Deadline, FdInterest, MonotonicTime, Wait};
 
-use super::watch::{Watched, is_ready, watched};
+use super::watch::{self, Watched, is_ready, watched};
 use crate::p2::abi::Borrow;
 use crate::p2::call::Call;
+use crate::p2::connection;
 use crate::p2::resource::Pollable;
 use crate::p2::stop::{Called, Stop, trap};
 
 /// Whether a wait for the pollable would be over at once. Asking is reading a clock, so that a guest
 /// with virtual time which asks again and again comes to an end.
 pub(crate) fn ready(call: &mut Call<'_>, (pollable,): (Borrow<Pollable>,)) -> Called<bool> {
+    connection::send_all_rests(call.ctx);
     let watched = watched(call, parent(call, &pollable)?)?;
     if let Watched::Timer(_) = watched {
         call.ctx.resources.clock.read_nanos(ClockId::Monotonic);
@@ -33,6 +35,7 @@ pub(crate) fn poll(
     if pollables.is_empty() {
         return trap("empty poll list");
     }
+    connection::send_all_rests(call.ctx);
     let parents = pollables.iter().map(|pollable| parent(call, pollable));
     let parents: Vec<u32> = parents.collect::<Called<_>>()?;
     let all = parents.iter().map(|rep| watched(call, *rep));
@@ -105,5 +108,5 @@ fn wait(call: &mut Call<'_>, all: &[Watched], deadlines: Vec<Option<Deadline>>) 
     });
     let fds: Vec<FdInterest> = fds.collect();
     call.ctx.poll = Some(deadlines);
-    Wait::Poll { deadline, fds }
+    watch::wait(call, deadline, fds)
 }

@@ -6,6 +6,7 @@ mod files;
 mod garbage;
 mod handles;
 mod poll;
+mod sockets;
 mod streams;
 mod wit;
 
