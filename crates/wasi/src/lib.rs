@@ -86,6 +86,14 @@
 //! counted for each file and 64 for each name. Nothing links or renames between it and the host
 //! (`EXDEV`).
 
+//!
+//! # Components
+//!
+//! A component's files and sockets are such descriptors as well. Everything else that it has comes back
+//! as it was: handles, with their numbers; streams, each at its place in its file; pollables; what is
+//! left of a listing or of a name's addresses; loans of calls that are under way; a result that waits
+//! for memory; and what was written to a connection and is still to be sent.
+
 #![deny(missing_docs)]
 
 mod bindings;

@@ -69,6 +69,7 @@ fn lift<P: Lift>(call: &mut Call<'_>, flat: &mut Flat<'_>) -> Called<P> {
         encoding: call.encoding,
         handles: &mut call.ctx.component.handles,
         instance: call.instance,
+        copied: 0,
     };
     match P::FLAT <= MAX_FLAT_PARAMS {
         true => P::lift(&mut from, flat),

@@ -95,7 +95,7 @@ impl<T: Lift> Lift for Vec<T> {
 
 fn read<T: Lift>(from: &mut Lifting<'_>, at: u32, length: u32) -> Called<Vec<T>> {
     // No element is without a size, so that the memory's size limits the list.
-    from.check(at, u64::from(length) * u64::from(T::SIZE), T::ALIGN)?;
+    from.check_copied(at, u64::from(length) * u64::from(T::SIZE), T::ALIGN)?;
     (0..length)
         .map(|index| T::load(from, at + index * T::SIZE))
         .collect()

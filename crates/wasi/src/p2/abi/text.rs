@@ -9,7 +9,7 @@ use dormouse_model::ValType;
 use super::image::{Image, Place};
 use super::lifting::{Flat, Lifting};
 use super::types::{ComponentType, Lift, Lower};
-use crate::p2::stop::{Called, Stop, trap};
+use crate::p2::stop::{Called, trap};
 use dormouse_model::lowered::StringEncoding;
 
 /// In the length of a text in Latin-1 or UTF-16: it is in UTF-16.
@@ -43,26 +43,22 @@ impl Lift for String {
     }
 }
 
-fn read(from: &Lifting<'_>, at: u32, length: u32) -> Called<String> {
-    let bytes = |size: u64, align: u32| {
-        from.check(at, size, align)?;
-        let text = from.memory.get(at as usize..).unwrap_or_default();
-        Ok::<_, Stop>(text.get(..size as usize).unwrap_or_default())
+fn read(from: &mut Lifting<'_>, at: u32, length: u32) -> Called<String> {
+    let units = match from.encoding {
+        StringEncoding::Utf8 => {
+            return match std::str::from_utf8(from.bytes(at, length.into(), 1)?) {
+                Ok(text) => Ok(text.to_string()),
+                Err(error) => trap(format!("a string is not UTF-8: {error}")),
+            };
+        }
+        StringEncoding::Latin1OrUtf16 if length & UTF16_TAG == 0 => {
+            let bytes = from.bytes(at, length.into(), 2)?;
+            return Ok(bytes.iter().map(|byte| char::from(*byte)).collect());
+        }
+        StringEncoding::Latin1OrUtf16 => length & !UTF16_TAG,
+        StringEncoding::Utf16 => length,
     };
-    match from.encoding {
-        StringEncoding::Utf8 => match std::str::from_utf8(bytes(length.into(), 1)?) {
-            Ok(text) => Ok(text.to_string()),
-            Err(error) => trap(format!("a string is not UTF-8: {error}")),
-        },
-        StringEncoding::Utf16 => utf16(bytes(u64::from(length) * 2, 2)?),
-        StringEncoding::Latin1OrUtf16 if length & UTF16_TAG != 0 => {
-            utf16(bytes(u64::from(length & !UTF16_TAG) * 2, 2)?)
-        }
-        StringEncoding::Latin1OrUtf16 => {
-            let bytes = bytes(length.into(), 2)?;
-            Ok(bytes.iter().map(|byte| char::from(*byte)).collect())
-        }
-    }
+    utf16(from.bytes(at, u64::from(units) * 2, 2)?)
 }
 
 fn utf16(bytes: &[u8]) -> Called<String> {

@@ -11,6 +11,9 @@ use crate::p2::connection;
 use crate::p2::resource::Pollable;
 use crate::p2::stop::{Called, Stop, trap};
 
+/// How many pollables one call takes, since each costs the host a system call.
+const MAX_POLLABLES: usize = 1 << 16;
+
 /// Whether a wait for the pollable would be over at once. Asking is reading a clock, so that a guest
 /// with virtual time which asks again and again comes to an end.
 pub(crate) fn ready(call: &mut Call<'_>, (pollable,): (Borrow<Pollable>,)) -> Called<bool> {
@@ -34,6 +37,9 @@ pub(crate) fn poll(
 ) -> Called<Vec<u32>> {
     if pollables.is_empty() {
         return trap("empty poll list");
+    }
+    if pollables.len() > MAX_POLLABLES {
+        return trap(format!("a poll of more than {MAX_POLLABLES} pollables"));
     }
     connection::send_all_rests(call.ctx);
     let parents = pollables.iter().map(|pollable| parent(call, pollable));

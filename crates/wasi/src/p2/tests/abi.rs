@@ -94,6 +94,7 @@ fn lift<T: Lift>(memory: &[u8], encoding: StringEncoding, flat: &[u64]) -> Calle
         encoding,
         handles: &mut Handles::default(),
         instance: 0,
+        copied: 0,
     };
     T::lift(&mut from, &mut Flat(flat))
 }
@@ -104,6 +105,7 @@ fn load<T: Lift>(memory: &[u8], at: u32) -> Called<T> {
         encoding: StringEncoding::Utf8,
         handles: &mut Handles::default(),
         instance: 0,
+        copied: 0,
     };
     T::load(&mut from, at)
 }
@@ -227,6 +229,20 @@ fn bad_pointers_and_bad_texts_end_the_guest() {
     assert!(is_trap(list(4, 1)));
     assert!(is_trap(list(8, 2)));
     assert!(is_trap(list(0, u32::MAX.into())));
+}
+
+/// Many lists may lie in one place.
+#[test]
+fn overlapping_lists_do_not_make_the_host_copy_without_end() {
+    let size = 1u32 << 20;
+    let mut memory = vec![0; 2 * size as usize];
+    for place in 0..200 {
+        memory[place * 8..][..4].copy_from_slice(&size.to_le_bytes());
+        memory[place * 8 + 4..][..4].copy_from_slice(&size.to_le_bytes());
+    }
+    let texts = |count| lift::<Vec<String>>(&memory, StringEncoding::Utf8, &[0, count]);
+    assert_eq!(texts(100).map(|texts| texts.len()), Ok(100));
+    assert!(is_trap(texts(200)));
 }
 
 #[test]

@@ -177,3 +177,23 @@ fn random_numbers_are_those_of_the_seed() {
     );
     assert!(too_many.contains("exceeds limit"), "{too_many}");
 }
+
+#[test]
+fn what_a_component_adds_to_a_snapshot_is_small() {
+    let mut guest = Guest::new();
+    guest.value("wasi:cli/stdin", "get-stdin", &[]);
+    guest.value("wasi:cli/stdout", "get-stdout", &[]);
+    guest.value("wasi:cli/stderr", "get-stderr", &[]);
+    let preopens = "wasi:filesystem/preopens";
+    guest.done(preopens, "get-directories", &[RESULT.into()]);
+    let pollable = guest.timer(1_000_000_000);
+    guest.wait(POLL, "[method]pollable.block", &[pollable]);
+    let component = guest.state().expect("a state").component;
+    let bytes = rmp_serde::to_vec_named(&component).expect("plain data");
+    assert!(bytes.len() < 600, "{} bytes", bytes.len());
+    // A core module's snapshot has nothing of it.
+    let state = Guest::new().state().expect("a state");
+    let bytes = rmp_serde::to_vec_named(&state).expect("plain data");
+    assert_eq!(state.component, None);
+    assert!(!bytes.windows(9).any(|part| part == b"component"));
+}
