@@ -43,8 +43,9 @@
 //!
 //! | room | what is in it |
 //! | --- | --- |
-//! | `p1` | preview1: the calls' ABI, descriptors and their rights, the state of a guest |
-//! | `p2` | WASI 0.2 for components: the canonical ABI, handles and resources |
+//! | `guest` | a guest: descriptors and their rights, what it waits for, its state as data |
+//! | `p1` | preview1: the calls and their ABI |
+//! | `p2` | WASI 0.2 for components: the calls, the canonical ABI, handles and resources |
 //! | `fs` | directories of the host's, and files in them |
 //! | `tmpfs` | directories in memory |
 //! | `sock` | sockets, and what a guest may reach by them |
@@ -101,6 +102,7 @@ mod clocks;
 mod errno;
 mod error;
 mod fs;
+mod guest;
 mod io;
 mod nanoseconds;
 mod p1;
@@ -119,7 +121,8 @@ pub use error::Error;
 pub use fs::{
     DeletedV1, DirV1, EntryV1, FileType, FileV1, HostDir, IdentityV1, OpenMode, RestoreOptions,
 };
-pub use p1::{Ctx, Errno, FdKindV1, FdV1, Function, Outcome, Source, StateV1};
+pub use guest::{Ctx, FdKindV1, FdV1, Source, StateV1};
+pub use p1::{Errno, Function, Outcome};
 pub use random::SeededV1;
 pub use sock::{Asleep, Grants, HeldSocket, Listener, PhaseV1, Role, SocketV1, Watch, Watched};
 pub use stdio::{Input, Output, Sink, Stream};

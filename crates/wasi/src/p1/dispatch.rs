@@ -2,12 +2,13 @@
 
 use dormouse_model::{Limit, Wait};
 
-use super::ctx::{Ctx, Outcome};
 use super::errno::Errno;
 use super::function::Function;
 use super::memory::{Memory, Result, arg};
+use super::outcome::Outcome;
 use super::sock::Form;
 use super::{clock, fd, open, path, process, read_write, readdir, sock, tmpfs};
+use crate::guest::Ctx;
 
 impl Ctx {
     /// Makes a call. `arguments` are raw bits; `woken` is the wait that this very call gave when it

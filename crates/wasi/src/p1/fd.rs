@@ -4,13 +4,14 @@ use std::os::fd::BorrowedFd;
 
 use rustix::fs::{self as os, Advice, SeekFrom};
 
-use super::ctx::Ctx;
 use super::errno::Errno;
 use super::function::Function;
 use super::memory::{Memory, Result, arg, arg64};
-use super::table::{Descriptor, Kind, Table};
-use super::{fdflags, layout, read_write, rights};
+use super::{layout, read_write};
 use crate::fs::{FileType, Stat};
+use crate::guest::Ctx;
+use crate::guest::table::{Descriptor, Kind, Table};
+use crate::guest::{fdflags, rights};
 use crate::stdio::Stream;
 
 /// Makes one of the calls on a descriptor that never block.

@@ -3,13 +3,13 @@
 use cap_std::fs::File;
 use dormouse_model::Wait;
 
-use super::ctx::Ctx;
 use super::errno::Errno;
 use super::memory::{Memory, Result, arg, arg64};
 use super::path::{SYMLINK_FOLLOW, follows, path};
-use super::table::{Kind, Table};
-use super::{fdflags, rights, wait};
 use crate::fs::{FifoOpening, OpenRequest, Opened};
+use crate::guest::Ctx;
+use crate::guest::table::{Kind, Table};
+use crate::guest::{fdflags, rights, wait};
 
 /// `oflags` of the specification.
 const CREAT: u32 = 1;

@@ -3,10 +3,11 @@
 
 use super::errno::Errno;
 use super::function::Function;
+use super::layout;
 use super::memory::{Memory, Result, arg, arg64};
-use super::table::{Kind, Table};
-use super::{layout, rights};
 use crate::fs::OpenDir;
+use crate::guest::rights;
+use crate::guest::table::{Kind, Table};
 
 /// `lookupflags` of the specification.
 pub(super) const SYMLINK_FOLLOW: u32 = 1;

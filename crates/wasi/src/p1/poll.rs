@@ -5,11 +5,11 @@ use std::time::Duration;
 use dormouse_model::{Deadline, FdInterest, Interest, MonotonicTime, Wait};
 
 use super::clock::clock_id;
-use super::ctx::Ctx;
 use super::errno::Errno;
 use super::memory::{Memory, Result, arg, at};
-use super::rights;
-use super::table::Kind;
+use crate::guest::Ctx;
+use crate::guest::rights;
+use crate::guest::table::Kind;
 use crate::io::available;
 
 /// The size of a `subscription` in bytes.

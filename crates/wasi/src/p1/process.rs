@@ -1,8 +1,8 @@
 //! Arguments, environment, and the end of the process.
 
-use super::ctx::Outcome;
 use super::errno::Errno;
 use super::memory::{Memory, Result, arg};
+use super::outcome::Outcome;
 
 /// `args_sizes_get` and `environ_sizes_get`: the number of texts, and their bytes with the zero
 /// byte behind each.

@@ -2,12 +2,12 @@
 
 use dormouse_model::{Interest, Wait};
 
-use super::ctx::Ctx;
 use super::errno::Errno;
 use super::memory::{Memory, Result, arg, arg64};
 use super::sock::{read_socket, write_socket};
-use super::table::{Kind, Table};
-use super::{fdflags, rights, wait};
+use crate::guest::Ctx;
+use crate::guest::table::{Kind, Table};
+use crate::guest::{fdflags, rights, wait};
 use crate::io::total;
 use crate::quota::Quota;
 

@@ -1,10 +1,11 @@
 //! `fd_readdir`, `fd_prestat_get` and `fd_prestat_dir_name`.
 
 use super::errno::Errno;
+use super::layout;
 use super::memory::{Memory, Result, arg, arg64};
-use super::table::{Kind, Table};
-use super::{layout, rights};
 use crate::fs::EntryV1;
+use crate::guest::rights;
+use crate::guest::table::{Kind, Table};
 
 pub(super) fn fd_prestat_get(table: &Table, a: &[u64], memory: &mut Memory<'_>) -> Result<()> {
     let name = preopen_name(table, arg(a, 0))?;

@@ -2,15 +2,16 @@
 
 use dormouse_model::Timestamp;
 
-use super::ctx::Ctx;
 use super::errno::Errno;
 use super::function::Function;
 use super::memory::{Memory, Result, arg, arg64};
 use super::open::OpenArguments;
 use super::path::{follows, link_paths, path, write_target};
-use super::table::{Descriptor, Kind, Table};
-use super::{fd, fdflags, layout, readdir, rights};
+use super::{fd, layout, readdir};
 use crate::fs::FileType;
+use crate::guest::Ctx;
+use crate::guest::table::{Descriptor, Kind, Table};
+use crate::guest::{fdflags, rights};
 use crate::tmpfs::OpenNode;
 
 /// Makes the call if it is one on something in memory; else gives `None`.

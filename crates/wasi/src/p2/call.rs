@@ -8,7 +8,7 @@ use super::abi::{
 };
 use super::component::ComponentV1;
 use super::stop::Called;
-use crate::p1::Ctx;
+use crate::guest::Ctx;
 
 /// A call of a component's that is being answered.
 pub(crate) struct Call<'a> {

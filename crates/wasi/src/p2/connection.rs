@@ -11,8 +11,8 @@ use rustix::net::Shutdown;
 use super::resource::{Reading, TcpSocket, Writing};
 use super::stop::{Called, trap};
 use crate::errno::{Errno, Result};
-use crate::p1::Ctx;
-use crate::p1::table::Kind;
+use crate::guest::Ctx;
+use crate::guest::table::Kind;
 use crate::sock::Socket;
 
 /// How many bytes one read gives, and one write takes, at most, as with Wasmtime.

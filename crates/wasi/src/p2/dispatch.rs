@@ -10,7 +10,7 @@ use super::host_type::ResourceType;
 use super::import::{Import, Operation, Target};
 use super::release::release;
 use super::stop::{Called, Stop, trap};
-use crate::p1::Ctx;
+use crate::guest::Ctx;
 
 /// What `result.next` and `resource.drop` give where there is nothing more to do.
 const NOTHING: u64 = u64::MAX;

@@ -3,9 +3,9 @@
 use std::io::IoSlice;
 
 use crate::errno::{Errno, Result};
-use crate::p1::Ctx;
-use crate::p1::rights::{FD_READ, FD_WRITE};
-use crate::p1::table::{Descriptor, Kind};
+use crate::guest::Ctx;
+use crate::guest::rights::{FD_READ, FD_WRITE};
+use crate::guest::table::{Descriptor, Kind};
 
 /// How many bytes one read gives at most, as with Wasmtime.
 const MAX_READ: u64 = 64 << 10;

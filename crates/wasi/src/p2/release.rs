@@ -2,8 +2,8 @@
 
 use super::resource::{Resource, TcpSocket, Writing};
 use super::stop::Called;
-use crate::p1::Ctx;
-use crate::p1::table::Kind;
+use crate::guest::Ctx;
+use crate::guest::table::Kind;
 
 /// Drops a resource. A pollable goes with its timer, and the last resource of a descriptor closes
 /// it.

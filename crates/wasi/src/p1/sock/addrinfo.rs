@@ -17,7 +17,7 @@ use dns_lookup::LookupErrorKind;
 
 use super::address::{self, INET4, INET6};
 use super::descriptor::{DATAGRAM, STREAM};
-use crate::p1::ctx::Ctx;
+use crate::guest::Ctx;
 use crate::p1::errno::Errno;
 use crate::p1::memory::{Memory, Result, arg};
 use crate::sock::{Lookup, LookupError};

@@ -8,11 +8,11 @@ use rustix::net::Shutdown;
 use super::address;
 use super::descriptor::{DATAGRAM, Form, STREAM, socket, socket_mut, wait_for};
 use crate::errno::Errno as Os;
-use crate::p1::ctx::Ctx;
+use crate::guest::Ctx;
+use crate::guest::table::Descriptor;
+use crate::guest::{fdflags, rights};
 use crate::p1::errno::Errno;
 use crate::p1::memory::{Memory, Result, arg};
-use crate::p1::table::Descriptor;
-use crate::p1::{fdflags, rights};
 use crate::sock::{Family, Socket};
 
 /// `sdflags` of the specification.

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use dormouse_model::{Deadline, FdInterest, Interest, Wait};
 
-use crate::p1::ctx::Ctx;
+use crate::guest::Ctx;
+use crate::guest::fdflags;
+use crate::guest::table::{Kind, Table};
 use crate::p1::errno::Errno;
-use crate::p1::fdflags;
 use crate::p1::memory::Result;
-use crate::p1::table::{Kind, Table};
 use crate::sock::Socket;
 
 /// `sock_type` of WasmEdge.

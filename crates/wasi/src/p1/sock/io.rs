@@ -8,10 +8,10 @@ use dormouse_model::{Interest, Wait};
 use super::address;
 use super::descriptor::{Form, socket, socket_mut, wait_for};
 use crate::errno::Errno as Os;
-use crate::p1::ctx::Ctx;
+use crate::guest::Ctx;
+use crate::guest::rights;
 use crate::p1::errno::Errno;
 use crate::p1::memory::{Iovec, MAX_IOVECS, Memory, Result, arg};
-use crate::p1::rights;
 use crate::sock::{Received, Socket};
 
 /// `riflags` of the specification.

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::descriptor::{DATAGRAM, STREAM, socket, socket_mut};
-use crate::p1::ctx::Ctx;
+use crate::guest::Ctx;
 use crate::p1::errno::Errno;
 use crate::p1::memory::{Memory, Result, arg};
 use crate::sock::Socket;

@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::p1::fdflags::{APPEND, NONBLOCK, SYNC};
+use crate::guest::fdflags::{APPEND, NONBLOCK, SYNC};
 
 #[test]
 fn a_file_is_written_and_read() {

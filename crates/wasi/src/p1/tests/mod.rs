@@ -18,8 +18,9 @@ use dormouse_model::{Timestamp, Wait};
 use tempfile::TempDir;
 
 use super::errno::Errno;
-use super::{Ctx, Function, Outcome, StateV1, rights};
-use crate::{Bindings, Config, Error, HostDir, Input, Output, RestoreOptions};
+use super::{Function, Outcome};
+use crate::guest::rights;
+use crate::{Bindings, Config, Ctx, Error, HostDir, Input, Output, RestoreOptions, StateV1};
 
 /// Where the guest keeps what it passes to a call.
 const RESULT: u32 = 64;

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::*;
-use crate::p1::fdflags::APPEND;
+use crate::guest::fdflags::APPEND;
 use crate::{DeletedV1, FdKindV1, FdV1, FileV1};
 
 #[test]

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use super::*;
-use crate::p1::fdflags::NONBLOCK;
+use crate::guest::fdflags::NONBLOCK;
 use dormouse_model::{FdInterest, Interest};
 
 fn reads(fd: u32) -> Outcome {

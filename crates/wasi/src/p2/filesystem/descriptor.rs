@@ -8,9 +8,9 @@ use super::types::{
 };
 use crate::errno::{Errno, Result as OsResult};
 use crate::fs::{FileType, NewTimes, Stat};
-use crate::p1::Ctx;
-use crate::p1::rights::{FD_FILESTAT_SET_SIZE, FD_READ, FD_WRITE};
-use crate::p1::table::Kind;
+use crate::guest::Ctx;
+use crate::guest::rights::{FD_FILESTAT_SET_SIZE, FD_READ, FD_WRITE};
+use crate::guest::table::Kind;
 use crate::p2::abi::{Borrow, ByteList, Own};
 use crate::p2::call::Call;
 use crate::p2::file::{self, descriptor};

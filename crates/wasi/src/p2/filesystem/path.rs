@@ -9,9 +9,9 @@ use super::types::{
 };
 use crate::errno::{Errno, Result as OsResult};
 use crate::fs::{FileType, OpenDir, OpenRequest, Opened};
-use crate::p1::Ctx;
-use crate::p1::rights;
-use crate::p1::table::Kind;
+use crate::guest::Ctx;
+use crate::guest::rights;
+use crate::guest::table::Kind;
 use crate::p2::abi::{Borrow, Own};
 use crate::p2::call::Call;
 use crate::p2::file::descriptor;

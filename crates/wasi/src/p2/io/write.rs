@@ -4,7 +4,7 @@ use std::io::IoSlice;
 
 use super::error::{StreamError, Streamed, ended, failed, stdio_failed};
 use crate::errno::Errno;
-use crate::p1::Ctx;
+use crate::guest::Ctx;
 use crate::p2::abi::ByteList;
 use crate::p2::call::Call;
 use crate::p2::connection::{self, Ended};

@@ -4,8 +4,8 @@ use rustix::net::SocketType;
 
 use super::types::{ErrorCode, IpAddressFamily};
 use crate::errno::{Errno, Result as OsResult};
-use crate::p1::Ctx;
-use crate::p1::table::Descriptor;
+use crate::guest::Ctx;
+use crate::guest::table::Descriptor;
 use crate::p2::abi::{Borrow, Own};
 use crate::p2::call::Call;
 use crate::p2::connection::socket;

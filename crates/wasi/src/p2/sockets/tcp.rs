@@ -9,8 +9,8 @@ use super::types::{
     ErrorCode, IpAddressFamily, IpSocketAddress, ShutdownType, is_of_family, is_of_peer, is_unicast,
 };
 use crate::errno::{Errno, Result as OsResult};
-use crate::p1::rights;
-use crate::p1::table::Descriptor;
+use crate::guest::rights;
+use crate::guest::table::Descriptor;
 use crate::p2::abi::{Borrow, Own};
 use crate::p2::call::Call;
 use crate::p2::connection::{self, socket, socket_mut};

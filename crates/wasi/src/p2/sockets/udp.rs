@@ -9,7 +9,7 @@ use rustix::net::SocketType;
 use super::network::{self, Answered, answer, check_network, family, open};
 use super::types::{ErrorCode, IpAddressFamily, IpSocketAddress, is_of_family, is_of_peer};
 use crate::errno::{Errno, Result as OsResult};
-use crate::p1::Ctx;
+use crate::guest::Ctx;
 use crate::p2::abi::{Borrow, ByteList, Own, record};
 use crate::p2::call::Call;
 use crate::p2::connection::{socket, socket_mut};

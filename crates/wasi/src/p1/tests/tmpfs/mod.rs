@@ -185,7 +185,7 @@ impl Side {
             Step::Open(dir, follow, path, oflags, writes, append) => {
                 let rights = match writes {
                     true => ALL,
-                    false => ALL & !crate::p1::rights::FD_WRITE,
+                    false => ALL & !crate::guest::rights::FD_WRITE,
                 };
                 format!(
                     "{:?}",

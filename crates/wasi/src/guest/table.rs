@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
 
-use super::errno::Errno;
-use super::memory::Result;
 use super::{fdflags, rights};
 use crate::fs::{Node, OpenDir, OpenFile};
+use crate::p1::Errno;
 use crate::sock::Socket;
 use crate::stdio::Stream;
 use crate::tmpfs::OpenNode;
+
+/// A value, or an error number of preview1.
+type Result<T> = std::result::Result<T, Errno>;
 
 /// No guest has more descriptors than this, nor a descriptor with this number or a higher one,
 /// whatever its limit is.

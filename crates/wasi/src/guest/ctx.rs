@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use dormouse_model::clock::{Clock, Steady};
-use dormouse_model::{Deadline, Limit, MonotonicTime, Reached, Used, Wait};
+use dormouse_model::{Deadline, Limit, MonotonicTime, Reached, Used};
 
-use super::errno::Errno;
 use super::table::{Descriptor, Table};
 use crate::bindings::{Bindings, Config};
 use crate::error::Error;
@@ -14,17 +13,6 @@ use crate::p2::ComponentV1;
 use crate::resources::Resources;
 use crate::stdio::Stream;
 use crate::tmpfs::SharedTmpfs;
-
-/// What a call comes to.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is done; the guest gets this number.
-    Done(Errno),
-    /// It cannot be done yet. The same call is to be made again when the wait is over.
-    Block(Wait),
-    /// The guest ends with this exit code.
-    Exit(u32),
-}
 
 /// The WASI state of one guest.
 pub struct Ctx {
@@ -35,9 +23,9 @@ pub struct Ctx {
     /// The deadlines of the poll that has blocked, one for each subscription.
     pub(crate) poll: Option<Vec<Option<Deadline>>>,
     /// The named pipe of the open that has blocked.
-    pub(super) opening: Option<FifoOpening>,
+    pub(crate) opening: Option<FifoOpening>,
     /// How many bytes the receive that has blocked has got already.
-    pub(super) received: u32,
+    pub(crate) received: u32,
 }
 
 impl Ctx {
@@ -70,7 +58,7 @@ impl Ctx {
     }
 
     /// A state without open descriptors, of which there may be `max`.
-    pub(super) fn without_descriptors(resources: Resources, max: u64) -> Self {
+    pub(crate) fn without_descriptors(resources: Resources, max: u64) -> Self {
         Self {
             resources,
             table: Table::new(max),

@@ -23,7 +23,7 @@ pub struct Source<'a> {
 }
 
 /// A wait without a deadline for one of the guest's descriptors.
-pub(super) fn for_fd(fd: u32, interest: Interest) -> Wait {
+pub(crate) fn for_fd(fd: u32, interest: Interest) -> Wait {
     Wait::Poll {
         deadline: None,
         fds: vec![FdInterest { fd, interest }],
@@ -32,7 +32,7 @@ pub(super) fn for_fd(fd: u32, interest: Interest) -> Wait {
 
 /// The wait for a reader of a named pipe. It has neither a deadline nor a descriptor, since nothing
 /// tells that a reader has come.
-pub(super) fn for_fifo_reader() -> Wait {
+pub(crate) fn for_fifo_reader() -> Wait {
     Wait::Poll {
         deadline: None,
         fds: Vec::new(),
@@ -50,7 +50,7 @@ const MAX_BRIEF_WAIT: Duration = Duration::from_secs(1);
 impl Ctx {
     /// The host's descriptor that tells whether one of the guest's is ready. There is none for a
     /// kind of descriptor that never waits.
-    pub(super) fn waitable(&self, fd: u32) -> Option<BorrowedFd<'_>> {
+    pub(crate) fn waitable(&self, fd: u32) -> Option<BorrowedFd<'_>> {
         match &self.table.get(fd).ok()?.kind {
             Kind::Stream(stream) => self.resources.streams.fd(*stream),
             Kind::File(open) => open.waitable(),

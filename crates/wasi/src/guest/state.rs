@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use super::ctx::Ctx;
-use super::errno::Errno;
 use super::table::{Descriptor, Kind, MAX_DESCRIPTORS};
 use super::{fdflags, rights};
 use crate::bindings::Bindings;
@@ -22,6 +21,7 @@ use crate::fs::{
     DeletedFiles, DeletedV1, DirV1, EntryV1, FileV1, RestoreOptions, SavedDir, SavedFile,
     check_preopens_given, find_preopen, restore_deleted,
 };
+use crate::p1::Errno;
 use crate::p2::ComponentV1;
 use crate::random::SeededV1;
 use crate::resources::{Resources, SavedResources};

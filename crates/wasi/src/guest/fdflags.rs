@@ -2,18 +2,18 @@
 
 use rustix::fs::OFlags;
 
-pub(super) const APPEND: u16 = 1 << 0;
-pub(super) const DSYNC: u16 = 1 << 1;
-pub(super) const NONBLOCK: u16 = 1 << 2;
-pub(super) const RSYNC: u16 = 1 << 3;
-pub(super) const SYNC: u16 = 1 << 4;
+pub(crate) const APPEND: u16 = 1 << 0;
+pub(crate) const DSYNC: u16 = 1 << 1;
+pub(crate) const NONBLOCK: u16 = 1 << 2;
+pub(crate) const RSYNC: u16 = 1 << 3;
+pub(crate) const SYNC: u16 = 1 << 4;
 /// The flags that are fixed when a file is opened.
-pub(super) const FIXED: u16 = DSYNC | RSYNC | SYNC;
+pub(crate) const FIXED: u16 = DSYNC | RSYNC | SYNC;
 /// Every flag that there is.
-pub(super) const ALL: u16 = APPEND | NONBLOCK | FIXED;
+pub(crate) const ALL: u16 = APPEND | NONBLOCK | FIXED;
 
 /// The operating system's flags.
-pub(super) fn status(flags: u16) -> OFlags {
+pub(crate) fn status(flags: u16) -> OFlags {
     let mut status = OFlags::empty();
     status.set(OFlags::APPEND, flags & APPEND != 0);
     status.set(OFlags::DSYNC, flags & DSYNC != 0);
