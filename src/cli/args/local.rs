@@ -152,6 +152,9 @@ pub(crate) struct Build {
     /// With --timings, compile for this engine alone; give it again for another one.
     #[arg(long, value_name = "ENGINE", requires = "timings")]
     pub engine: Vec<EngineKind>,
+    /// Flatten a component to a core module, and do no more: what is written is not resumable.
+    #[arg(long, conflicts_with_all = ["transform", "preempt", "functions", "timings"])]
+    pub flatten_only: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -10,11 +10,15 @@ use crate::cli::output::progress::Bar;
 use crate::cli::output::{self, out, timings};
 use crate::engine::EngineKind;
 use crate::error::Error;
+use crate::instrument;
 use crate::task::progress::Timings;
 use crate::task::{Runtime, write_file};
 
 pub(crate) fn build(command: &Build) -> Result<Done, Failure> {
     let source = module_file::read(&command.module)?;
+    if command.flatten_only {
+        return flatten(command, &source);
+    }
     let runtime = Runtime::builder()
         .transform(command.transform)
         .preempt(preempt(command.preempt, command.transform)?)
@@ -78,6 +82,28 @@ pub(crate) fn build(command: &Build) -> Result<Done, Failure> {
     if let Some(steps) = timings {
         timings::print(&steps);
     }
+    OK
+}
+
+/// Writes a component as a core module.
+fn flatten(command: &Build, component: &[u8]) -> Result<Done, Failure> {
+    let name = command.module.display().to_string();
+    let about = |error| Failure::from(Error::from(error)).about(MODULE, &name);
+    let module = instrument::flatten(component).map_err(about)?;
+    write(&command.output, &module)?;
+    if output::as_json() {
+        output::result(&serde_json::json!({
+            "output": command.output.to_string_lossy(),
+            "source_bytes": component.len(),
+            "flattened_bytes": module.len(),
+        }));
+        return OK;
+    }
+    out!(
+        "size       {} became {}",
+        bytes(component.len() as u64),
+        bytes(module.len() as u64),
+    );
     OK
 }
 

@@ -41,7 +41,9 @@ mod translate;
 mod types;
 
 use dormouse_child::{self as child, Limits, Outcome};
+use wasmparser::Parser;
 
+use crate::analyze::well_formed;
 use crate::error::{ComponentError, Error};
 
 /// The processor time that any component may take, in seconds, and further seconds for each MiB of
@@ -69,8 +71,12 @@ const REFUSED: u8 = 1;
 /// # Errors
 /// Why the component is not valid, or cannot be flattened.
 pub fn flatten(component: &[u8]) -> Result<Vec<u8>, Error> {
+    if !Parser::is_component(component) {
+        well_formed::check(component)?;
+        return Err(ComponentError::NoComponent.into());
+    }
     let refused = match in_child(component) {
-        Ok(module) => match crate::analyze::well_formed::check(&module) {
+        Ok(module) => match well_formed::check(&module) {
             Ok(()) => return Ok(module),
             Err(error) => error,
         },

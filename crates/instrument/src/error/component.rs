@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum ComponentError {
+    /// The bytes are a core module.
+    #[error("this is a core module and no component, so there is nothing to flatten")]
+    NoComponent,
     /// It has nothing to run.
     #[error(
         "the component exports no `wasi:cli/run`, so there is nothing to run (it exports {exports}); \
