@@ -17,6 +17,8 @@
     reason = "a test may fail"
 )]
 
+mod broken;
+mod flag;
 mod host;
 mod oracle;
 mod resources;
@@ -24,6 +26,7 @@ mod starts;
 mod strings;
 mod text;
 mod values;
+mod wrapped;
 
 use dormouse::instrument;
 

@@ -124,7 +124,7 @@ pub use without_binaryen::flatten;
 pub use analyze::initial_memory::{Segment, initial_memory};
 pub use analyze::size::check_size;
 #[cfg(feature = "rewrite")]
-pub use component::{flatten, flatten_here};
+pub use component::{flatten, flatten_any};
 pub use error::{ComponentError, Error, ImportKind, List, PassFailure};
 pub use manifest::{Manifest, Transform, UnknownTransform};
 pub use options::{HostFunction, Offer, Options};

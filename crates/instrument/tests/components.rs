@@ -297,7 +297,9 @@ fn damaged_components_are_refused_with_the_place() {
         };
         let is_known = matches!(
             error,
-            Error::Invalid { .. } | Error::Component(ComponentError::NoRun { .. })
+            Error::NotWasm(_)
+                | Error::Invalid { .. }
+                | Error::Component(ComponentError::NoRun { .. })
         );
         assert!(is_known, "{length} bytes: {error}");
     }

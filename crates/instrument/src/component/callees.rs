@@ -57,12 +57,13 @@ impl<'p> Callees<'p> {
                 }
             }
         }
-        let run = &linked.plan.run;
-        callees.add(run.function);
-        run.post_return
-            .into_iter()
-            .for_each(|function| callees.add(function));
-        callees.add_builtin(Builtin::Exit);
+        if let Ok(run) = &linked.plan.run {
+            callees.add(run.function);
+            run.post_return
+                .iter()
+                .for_each(|function| callees.add(*function));
+            callees.add_builtin(Builtin::Exit);
+        }
         Ok(callees)
     }
 

@@ -69,7 +69,7 @@ struct Merge<'c, 'p> {
     constants: HashMap<u32, Constant>,
     referenced: BTreeSet<u32>,
     start: Option<u32>,
-    entry: u32,
+    entry: Option<u32>,
 }
 
 impl<'c, 'p> Merge<'c, 'p> {
@@ -100,7 +100,7 @@ impl<'c, 'p> Merge<'c, 'p> {
             constants: HashMap::new(),
             referenced: BTreeSet::new(),
             start: None,
-            entry: 0,
+            entry: None,
         }
     }
 
@@ -207,11 +207,13 @@ impl<'c, 'p> Merge<'c, 'p> {
         for place in &callees.thunks {
             self.thunk(&thunks::thunk(callees, &plan.trampolines[*place])?);
         }
-        self.entry = self.thunk(&Thunk {
-            name: "_start".into(),
-            signature: (vec![], vec![]),
-            function: thunks::start(callees, &plan.run)?,
-        });
+        if let Ok(run) = &plan.run {
+            self.entry = Some(self.thunk(&Thunk {
+                name: "_start".into(),
+                signature: (vec![], vec![]),
+                function: thunks::start(callees, run)?,
+            }));
+        }
         self.start = match self.segments.start() {
             None => None,
             Some(Start::Function(function)) => Some(function),
@@ -240,7 +242,9 @@ impl<'c, 'p> Merge<'c, 'p> {
             imports.import(import.module(), &import.name(), ty);
         }
         let mut exports = ExportSection::new();
-        exports.export("_start", ExportKind::Func, self.entry);
+        if let Some(entry) = self.entry {
+            exports.export("_start", ExportKind::Func, entry);
+        }
         for memory in 0..self.memories.len() {
             exports.export(&memory_export(memory), ExportKind::Memory, memory);
         }

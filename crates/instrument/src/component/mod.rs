@@ -43,6 +43,7 @@ mod types;
 use dormouse_child::{self as child, Limits, Outcome};
 use wasmparser::Parser;
 
+use self::plan::Plan;
 use crate::analyze::well_formed;
 use crate::error::{ComponentError, Error};
 
@@ -87,10 +88,13 @@ pub fn flatten(component: &[u8]) -> Result<Vec<u8>, Error> {
     Err(refused)
 }
 
-/// Flattens a component in this process, which its limits and the translator's mistakes may end.
+/// Flattens a component in this process, also one that has nothing to run. Limits do not hold.
 #[doc(hidden)]
-pub fn flatten_here(component: &[u8]) -> Result<Vec<u8>, ComponentError> {
-    let plan = translate::translate(component)?;
+pub fn flatten_any(component: &[u8]) -> Result<Vec<u8>, ComponentError> {
+    flattened(component, &translate::translate(component)?)
+}
+
+fn flattened(component: &[u8], plan: &Plan<'_>) -> Result<Vec<u8>, ComponentError> {
     let sizes = plan
         .instances
         .iter()
@@ -100,7 +104,7 @@ pub fn flatten_here(component: &[u8]) -> Result<Vec<u8>, ComponentError> {
     if bytes > limit {
         return Err(ComponentError::TooLarge { bytes, limit });
     }
-    merge::merge(&plan)
+    merge::merge(plan)
 }
 
 fn in_child(component: &[u8]) -> Result<Vec<u8>, ComponentError> {
@@ -111,7 +115,11 @@ fn in_child(component: &[u8]) -> Result<Vec<u8>, ComponentError> {
         memory: Some(limit_bytes),
     };
     let work = || {
-        let (word, mut said) = match flatten_here(component) {
+        let done = translate::translate(component).and_then(|plan| match &plan.run {
+            Ok(_) => flattened(component, &plan),
+            Err(error) => Err(error.clone()),
+        });
+        let (word, mut said) = match done {
             Ok(module) => (DONE, module),
             // Writing plain data into memory fails only where memory does.
             Err(error) => (REFUSED, rmp_serde::to_vec(&error).unwrap_or_default()),

@@ -6,6 +6,8 @@ use std::borrow::Cow;
 use dormouse_model::lowered::{Handle, StringEncoding};
 use wasm_encoder::ValType;
 
+use crate::error::ComponentError;
+
 /// A component as a list of core instances.
 pub(super) struct Plan<'a> {
     /// The core modules: those in the component, and the adapters between its instances.
@@ -16,8 +18,8 @@ pub(super) struct Plan<'a> {
     pub trampolines: Vec<Trampoline>,
     /// The types of the handles that adapters move, by the numbers that they have there.
     pub handles: Vec<HandleType>,
-    /// What `wasi:cli/run` exports.
-    pub run: Run,
+    /// What `wasi:cli/run` exports; or why there is nothing to run.
+    pub run: Result<Run, ComponentError>,
 }
 
 /// A core module.

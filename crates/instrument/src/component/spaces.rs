@@ -103,8 +103,9 @@ fn guarded(linked: &Linked<'_>) -> Vec<u32> {
             guarded.push(lower.instance);
         }
     }
-    let run = &linked.plan.run;
-    guarded.extend(run.post_return.map(|_| run.instance));
+    if let Ok(run) = &linked.plan.run {
+        guarded.extend(run.post_return.map(|_| run.instance));
+    }
     guarded.sort_unstable();
     guarded.dedup();
     guarded

@@ -145,7 +145,6 @@ impl<'a, 'm> Reader<'a, 'm> {
     }
 
     fn plan(&self, handles: usize) -> Result<plan::Plan<'a>> {
-        let run = self.run()?;
         let modules = self.modules.values().map(|module| self.module(module.wasm));
         let instances = self.instances.iter().map(|(module, arguments)| {
             let arguments = arguments.iter().map(|argument| self.definition(argument));
@@ -171,7 +170,7 @@ impl<'a, 'm> Reader<'a, 'm> {
             handles: (0..handles)
                 .map(|number| self.handle_type(number))
                 .collect(),
-            run,
+            run: self.run(),
         })
     }
 

@@ -1,0 +1,18 @@
+//! Guests of WASI preview1 as components.
+
+use wasi_preview1_component_adapter_provider::{
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
+};
+use wit_component::ComponentEncoder;
+
+/// Wraps a command of WASI preview1 into a component, with the adapter that Wasmtime's authors
+/// make.
+pub fn component(module: &[u8]) -> Result<Vec<u8>, String> {
+    let mut encoder = ComponentEncoder::default();
+    let adapter = WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER;
+    let encoded = encoder
+        .module(module)
+        .and_then(|encoder| encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, adapter))
+        .and_then(|encoder| encoder.encode());
+    encoded.map_err(|error| format!("{error:#}"))
+}
