@@ -3,7 +3,8 @@
 //! Only the guest can allocate memory, and the host never calls the guest. So a result with lists
 //! or strings waits here as data. A thunk of the guest's asks for one block after another
 //! (`result.next`), in the order in which the canonical ABI allocates them: a list before its
-//! elements. When all blocks have addresses, everything is written.
+//! elements. When all blocks have addresses, everything is written. As the specification has it,
+//! what lies between the values and behind them, such as room for a larger case, stays as it was.
 
 use serde::{Deserialize, Serialize};
 
@@ -47,8 +48,38 @@ struct Block {
     align: u32,
     #[serde(with = "serde_bytes")]
     bytes: Vec<u8>,
+    /// The parts of it that are written, each from an offset to another.
+    parts: Vec<(usize, usize)>,
     /// The block, and the offset in it, where this one's address belongs.
     pointer: (usize, usize),
+}
+
+impl Block {
+    /// Puts bytes to an offset, where there is room for them.
+    fn put(&mut self, offset: usize, bytes: &[u8]) {
+        let end = offset.saturating_add(bytes.len());
+        let Some(place) = self.bytes.get_mut(offset..end) else {
+            return;
+        };
+        place.copy_from_slice(bytes);
+        match self.parts.last_mut() {
+            Some((_, last)) if *last == offset => *last = end,
+            _ => self.parts.push((offset, end)),
+        }
+    }
+
+    /// Writes its parts to an address in memory, which was checked.
+    fn write(&self, memory: &mut [u8], at: u32) {
+        for (start, end) in &self.parts {
+            let bytes = self.bytes.get(*start..*end).unwrap_or_default();
+            let place = memory
+                .get_mut((at as usize).saturating_add(*start)..)
+                .unwrap_or_default();
+            if let Some(place) = place.get_mut(..bytes.len()) {
+                place.copy_from_slice(bytes);
+            }
+        }
+    }
 }
 
 /// A result that waits for the guest to allocate memory.
@@ -73,6 +104,7 @@ impl<'a> Image<'a> {
         let root = Block {
             align: 1,
             bytes: vec![0; size as usize],
+            parts: Vec::new(),
             pointer: (0, 0),
         };
         Self {
@@ -91,18 +123,35 @@ impl<'a> Image<'a> {
 
     /// Puts bytes to a place, where there is room for them.
     pub(crate) fn put(&mut self, at: Place, bytes: &[u8]) {
-        let block = self.blocks.get_mut(at.block);
-        let place = block.and_then(|block| block.bytes.get_mut(at.offset..));
-        if let Some(place) = place.and_then(|place| place.get_mut(..bytes.len())) {
-            place.copy_from_slice(bytes);
+        if let Some(block) = self.blocks.get_mut(at.block) {
+            block.put(at.offset, bytes);
         }
     }
 
-    /// Adds a block whose address belongs to the place, and gives its number.
-    pub(crate) fn allocate(&mut self, pointer: Place, align: u32, bytes: Vec<u8>) -> usize {
+    /// Adds a block with room for values, whose address belongs to the place, and gives its number.
+    pub(crate) fn allocate(&mut self, pointer: Place, align: u32, size: usize) -> usize {
+        self.add(pointer, align, vec![0; size], Vec::new())
+    }
+
+    /// Adds a block of bytes, whose address belongs to the place.
+    pub(crate) fn allocate_bytes(&mut self, pointer: Place, align: u32, bytes: Vec<u8>) {
+        let all = (0, bytes.len());
+        self.add(pointer, align, bytes, vec![all]);
+    }
+
+    fn add(
+        &mut self,
+        pointer: Place,
+        align: u32,
+        bytes: Vec<u8>,
+        parts: Vec<(usize, usize)>,
+    ) -> usize {
+        // The address is put there when it is known.
+        self.put(pointer, &[0; 4]);
         self.blocks.push(Block {
             align,
             bytes,
+            parts,
             pointer: (pointer.block, pointer.offset),
         });
         self.blocks.len() - 1
@@ -122,7 +171,7 @@ impl<'a> Image<'a> {
     pub(crate) fn write(self, memory: &mut [u8], at: u32) -> Option<Pending> {
         match self.blocks.as_slice() {
             [root] => {
-                write(memory, at, &root.bytes);
+                root.write(memory, at);
                 None
             }
             _ => Some(Pending {
@@ -158,16 +207,8 @@ impl Pending {
         }
         for (block, at) in self.blocks.iter().zip(&self.addresses) {
             check(memory, *at, block.bytes.len() as u64, 1)?;
-            write(memory, *at, &block.bytes);
+            block.write(memory, *at);
         }
         Ok(None)
-    }
-}
-
-/// Writes bytes to where they were checked to fit.
-fn write(memory: &mut [u8], at: u32, bytes: &[u8]) {
-    let place = memory.get_mut(at as usize..).unwrap_or_default();
-    if let Some(place) = place.get_mut(..bytes.len()) {
-        place.copy_from_slice(bytes);
     }
 }

@@ -107,7 +107,8 @@ impl<T: Lower> Lower for Vec<T> {
             return trap("a list is too long");
         };
         let length = length / T::SIZE.max(1);
+        T::store_list(self, image, at)?;
         image.put(at.after(4), &length.to_le_bytes());
-        T::store_list(self, image, at)
+        Ok(())
     }
 }

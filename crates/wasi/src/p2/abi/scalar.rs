@@ -67,7 +67,7 @@ impl Lower for u8 {
     }
 
     fn store_list(list: Vec<Self>, image: &mut Image<'_>, at: Place) -> Called<()> {
-        image.allocate(at, 1, list);
+        image.allocate_bytes(at, 1, list);
         Ok(())
     }
 }

@@ -101,7 +101,7 @@ fn write(bytes: Vec<u8>, align: u32, tag: u32, image: &mut Image<'_>, at: Place)
         true => bytes.len() as u32 / 2,
         false => bytes.len() as u32,
     };
-    image.allocate(at, align, bytes);
+    image.allocate_bytes(at, align, bytes);
     image.put(at.after(4), &(length | tag).to_le_bytes());
     Ok(())
 }

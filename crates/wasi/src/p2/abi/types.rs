@@ -43,8 +43,8 @@ pub(crate) trait Lower: ComponentType {
 
     /// Puts a list of values into a block of its own, whose address goes to the place.
     fn store_list(list: Vec<Self>, image: &mut Image<'_>, at: Place) -> Called<()> {
-        let bytes = vec![0; list.len() * Self::SIZE as usize];
-        let block = image.allocate(at, Self::ALIGN, bytes);
+        let size = list.len() * Self::SIZE as usize;
+        let block = image.allocate(at, Self::ALIGN, size);
         for (index, item) in list.into_iter().enumerate() {
             let offset = index * Self::SIZE as usize;
             item.store(image, Place { block, offset })?;

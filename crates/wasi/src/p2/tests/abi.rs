@@ -154,8 +154,14 @@ fn what_is_stored_is_loaded_again() {
         assert_eq!(load::<Choice>(&memory, 0), Ok(choice()));
     }
     let (memory, _) = store((Sort::Directory, true, 'é'), StringEncoding::Utf8);
-    assert_eq!(memory[..8], [1, 1, 0, 0, 0xE9, 0, 0, 0]);
+    // What lies between the values stays as it was.
+    assert_eq!(memory[..8], [1, 1, 0xAA, 0xAA, 0xE9, 0, 0, 0]);
     assert_eq!(load(&memory, 0), Ok((Sort::Directory, true, 'é')));
+    let (memory, _) = store(Choice::SmallOne(1), StringEncoding::Utf8);
+    let (before, after) = ([1, 0xAA, 0xAA, 0xAA], [1, 0, 0, 0, 0xAA, 0xAA, 0xAA, 0xAA]);
+    assert_eq!((&memory[..4], &memory[8..16]), (&before[..], &after[..]));
+    let (memory, _) = store(vec![(1u8, 2u16)], StringEncoding::Utf8);
+    assert_eq!(memory[1024..1028], [1, 0xAA, 2, 0]);
 }
 
 #[test]
