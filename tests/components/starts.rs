@@ -159,3 +159,47 @@ fn what_run_answers_is_how_the_program_ends() {
     let unreachable = "trap: wasm `unreachable` instruction executed";
     assert_eq!(ends, ["ok", "failed", unreachable, unreachable]);
 }
+
+/// An exception ends at the border of the component that has thrown it.
+#[test]
+fn exceptions_do_not_leave_their_component() {
+    let component = |caught: &str| {
+        let inner = inner("callee");
+        composition(&format!(
+            r#"{inner}
+               (core module $m {IMPORTS}
+                 (tag $t (param i32))
+                 (func $throw (throw $t (i32.const 5)))
+                 (func (export "f") {caught} (call $number (i32.const 9))))
+               (core instance $m (instantiate $m (with "libc" (instance $libc)) (with "host" (instance $host))))
+               (func (export "f") (canon lift (core func $m "f"))))
+             (instance $callee (instantiate $callee (with "api" (instance $api))))
+             (component $main
+               (import "f" (func $callee))
+               (core func $f (canon lower (func $callee)))
+               (core module $main
+                 (import "callee" "f" (func $f))
+                 (func (export "run") (result i32)
+                   (block $caught (try_table (catch_all $caught) (call $f)) (return (i32.const 0)))
+                   (i32.const 1)))
+               (core instance $main (instantiate $main
+                 (with "callee" (instance (export "f" (func $f))))))
+               (func (export "run") (result (result)) (canon lift (core func $main "run"))))
+             (instance $main (instantiate $main (with "f" (func $callee "f"))))"#
+        ))
+    };
+    let caught = r#"(call $number (block $c (result i32)
+        (try_table (catch $t $c) (call $throw)) (unreachable)))"#;
+    let outcomes = compare_resumable(&[
+        ("caught within".into(), component(caught)),
+        ("not caught".into(), component("(call $throw)")),
+    ]);
+    let ends: Vec<&str> = outcomes
+        .iter()
+        .map(|outcome| outcome.end.as_str())
+        .collect();
+    assert_eq!(
+        ends,
+        ["ok", "trap: uncaught exception propagated out of component"]
+    );
+}
