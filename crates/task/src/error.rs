@@ -102,6 +102,9 @@ pub enum TaskError {
     /// The caller asked for something that the task's state does not allow.
     #[error("{0}")]
     State(&'static str),
+    /// A component has broken a rule of the component model or of an interface.
+    #[error("the guest trapped: {0}")]
+    ComponentTrap(String),
     /// The guest was left where it stood.
     #[error("there was no memory for the guest to go on; it can go on from its last snapshot")]
     Evicted,
@@ -123,7 +126,7 @@ impl From<TaskError> for Error {
         let kind = match &error {
             TaskError::TooDeep(_) => ErrorKind::Suspend,
             TaskError::Limit(_) | TaskError::AfterRefusal(..) => ErrorKind::Limit,
-            TaskError::Stack(..) => ErrorKind::Trap,
+            TaskError::Stack(..) | TaskError::ComponentTrap(_) => ErrorKind::Trap,
             TaskError::Mismatch(_)
             | TaskError::InvalidState(_)
             | TaskError::DamagedModule(_)

@@ -14,9 +14,10 @@ use super::error::TaskError;
 use super::functions::{HostCall, HostFunctions, HostFuture, HostReply, from_bits, to_bits};
 use super::handle::TaskHandle;
 use super::meter::Meter;
+use super::wasi_import::{Answer, WasiImport, memory_at};
 use crate::engine::{EngineKind, Flow, Guest, HostCallback, MemoryGovernor, asyncify};
 use crate::model::shape::{self, Import, Shape};
-use crate::model::{Limit, ValType, Wait};
+use crate::model::{Limit, Wait};
 use crate::wasi;
 
 /// The host call at which a guest has unwound.
@@ -61,7 +62,7 @@ pub(super) struct Host {
 enum Target {
     /// The check of a guest that computes.
     Preempt,
-    Wasi(wasi::Function, Import),
+    Wasi(WasiImport, Import),
     Registered(Import),
 }
 
@@ -85,31 +86,12 @@ impl SharedHost {
     }
 }
 
-/// One of the guest's memories; empty where it has none.
-fn memory_at(guest: &mut dyn Guest, index: Option<usize>) -> &mut [u8] {
-    match index {
-        Some(index) => guest.memory(index),
-        None => &mut [],
-    }
-}
-
 fn full_name(import: &Import) -> String {
     format!("{}.{}", import.module, import.name)
 }
 
 fn is_check(import: &Import) -> bool {
     (import.module.as_str(), import.name.as_str()) == shape::PREEMPT
-}
-
-/// The WASI function behind an import.
-pub(super) fn wasi_function(
-    module: &str,
-    name: &str,
-    params: &[ValType],
-) -> Option<wasi::Function> {
-    (module == wasi::Function::MODULE)
-        .then(|| wasi::Function::find(name, params))
-        .flatten()
 }
 
 impl Host {
@@ -122,12 +104,15 @@ impl Host {
         governor: OptionalGovernor,
         kind: EngineKind,
     ) -> Self {
-        let target =
-            |import: &Import| match wasi_function(&import.module, &import.name, &import.params) {
-                Some(function) => Target::Wasi(function, import.clone()),
-                None if is_check(import) => Target::Preempt,
-                None => Target::Registered(import.clone()),
-            };
+        let target = |import: &Import| match WasiImport::find(
+            &import.module,
+            &import.name,
+            &import.params,
+        ) {
+            Some(function) => Target::Wasi(function, import.clone()),
+            None if is_check(import) => Target::Preempt,
+            None => Target::Registered(import.clone()),
+        };
         Self {
             wasi,
             pending: None,
@@ -219,9 +204,9 @@ impl Host {
             Target::Wasi(function, import) if import.blocks => {
                 let woken = resumed.filter(|p| p.blocked).map(|p| &p.wait);
                 let force = resumed.is_none() && self.must_unwind();
-                self.wasi_call(*function, arguments, guest, woken, force)
+                self.wasi_call(function, arguments, guest, woken, force)
             }
-            Target::Wasi(function, _) => self.wasi_call_in_place(*function, arguments, guest),
+            Target::Wasi(function, _) => self.wasi_call_in_place(function, arguments, guest),
             Target::Registered(import) if import.blocks => self.registered_call(import, guest),
             Target::Registered(import) => {
                 self.error = Some(TaskError::HostFunction {
@@ -270,46 +255,38 @@ impl Host {
 
     fn wasi_call(
         &mut self,
-        function: wasi::Function,
+        function: &WasiImport,
         arguments: &[u64],
         guest: &mut dyn Guest,
         woken: Option<&Wait>,
         unwind_even_if_ready: bool,
     ) -> Outcome {
-        // A poll changes nothing, so it can be made first, to learn what it waits for. A read takes
-        // bytes out of a buffer.
-        let has_no_effect = matches!(
-            function,
-            wasi::Function::PollOneoff | wasi::Function::EpollOneoff
-        );
-        // An answer to a datagram is sent first: the socket knows whom it answers, and a snapshot
-        // does not.
         let unwind_even_if_ready =
-            unwind_even_if_ready && (self.unwind_always || function != wasi::Function::SockSendTo);
-        // Never at `path_open`: almost every open returns at once. An open of a named pipe without a
-        // reader blocks by itself, and the guest unwinds there as at any blocking call.
-        let unwind_even_if_ready = unwind_even_if_ready && function != wasi::Function::PathOpen;
-        if unwind_even_if_ready && !has_no_effect {
+            unwind_even_if_ready && function.may_unwind_before(self.unwind_always);
+        if unwind_even_if_ready && !function.has_no_effect() {
             return UNWIND_BEFORE_CALL;
         }
-        let memory = memory_at(guest, self.memory);
-        let outcome = self.wasi.call(function, arguments, memory, woken);
+        let answer = function.call(&mut self.wasi, arguments, guest, self.memory, woken);
         if let Some(reached) = self.wasi.take_reached() {
             self.meter.on_limit_reached(reached);
             if self.meter.is_terminated() {
                 return Outcome::Stop;
             }
         }
-        log::trace!("{} {arguments:x?} -> {outcome:?}", function.name());
-        match outcome {
-            wasi::Outcome::Block(wait) => Outcome::Unwind {
+        log::trace!("{function} {arguments:x?} -> {answer:?}");
+        match answer {
+            Answer::Block(wait) => Outcome::Unwind {
                 wait,
                 blocked: true,
             },
-            wasi::Outcome::Done(_) if unwind_even_if_ready => UNWIND_BEFORE_CALL,
-            wasi::Outcome::Done(errno) => Outcome::Return(u64::from(errno.raw())),
-            wasi::Outcome::Exit(code) => {
+            Answer::Done(_) if unwind_even_if_ready => UNWIND_BEFORE_CALL,
+            Answer::Done(bits) => Outcome::Return(bits),
+            Answer::Exit(code) => {
                 self.exit = Some(code);
+                Outcome::Stop
+            }
+            Answer::Trap(message) => {
+                self.error = Some(TaskError::ComponentTrap(message));
                 Outcome::Stop
             }
         }
@@ -319,7 +296,7 @@ impl Host {
     /// `--transform none`, it waits here.
     fn wasi_call_in_place(
         &mut self,
-        function: wasi::Function,
+        function: &WasiImport,
         arguments: &[u64],
         guest: &mut dyn Guest,
     ) -> Outcome {

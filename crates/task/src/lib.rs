@@ -132,6 +132,7 @@ mod runtime;
 mod sources;
 mod task;
 mod thaw;
+mod wasi_import;
 mod watchdog;
 
 pub use builder::TaskBuilder;

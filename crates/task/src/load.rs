@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use super::cache::Lock;
 use super::error::TaskError;
-use super::host::wasi_function;
 use super::module_bytes::{check_digest, code_bytes, has_connections, stated_length, unpack};
 use super::program::{PREEMPTIBLE, Program};
 use super::progress::{Progress, Reporter, Step, Waiting, Work, quiet};
 use super::runtime::Runtime;
+use super::wasi_import::WasiImport;
 use crate::instrument::{self, HostFunction, Instrumented, Manifest, Report};
 use crate::model::error::Error;
 use crate::model::{Digest, ValType};
 use crate::snapshot::{ModuleRef, Snapshot};
+use crate::wasi;
 
 impl Runtime {
     /// Makes a module resumable, or finds it in the cache.
@@ -180,6 +181,7 @@ impl Runtime {
             self.host_function(module, name, params, connections)
         };
         let options = instrument::Options {
+            interfaces: &wasi::p2::Function::interfaces(),
             transform: self.transform,
             preempt,
             steps: &|step| reporter.step(Step::Instrument(step)),
@@ -302,15 +304,7 @@ impl Runtime {
         if let Some(registered) = self.functions().get(module, name) {
             return Some(registered.ty.clone());
         }
-        let function = wasi_function(module, name, params)?;
-        Some(HostFunction {
-            params: function.params().to_vec(),
-            results: match function.has_result() {
-                true => vec![ValType::I32],
-                false => Vec::new(),
-            },
-            // Output waits for a peer only where there can be one.
-            blocks: function.may_block(connections),
-        })
+        let function = WasiImport::find(module, name, params)?;
+        Some(function.host_function(connections))
     }
 }

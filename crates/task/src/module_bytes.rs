@@ -1,29 +1,41 @@
 //! Modules as bytes: whether they can have connections, how they are unpacked and checked.
 
-use wasmparser::{Parser, Payload, SectionLimited};
+use wasmparser::{ComponentImport, Parser, Payload, SectionLimited};
 
 use super::error::TaskError;
 use crate::model::Digest;
 use crate::model::error::Error;
 use crate::wasi;
 
-/// Whether a module can have connections: it has to accept them, or to open sockets.
+/// Whether a module or a component can have connections: it has to accept them, or to open sockets.
 pub(super) fn has_connections(wasm: &[u8]) -> bool {
-    let imports = Parser::new(0)
-        .parse_all(wasm)
-        .find_map(|payload| match payload {
-            Ok(Payload::ImportSection(imports)) => Some(imports),
+    let payloads = Parser::new(0).parse_all(wasm).map_while(Result::ok);
+    if Parser::is_component(wasm) {
+        let mut imports = payloads.filter_map(|payload| match payload {
+            Payload::ComponentImportSection(imports) => Some(imports),
             _ => None,
         });
+        return imports.any(|section| section.into_iter().flatten().any(opens_sockets));
+    }
+    let imports = payloads.filter_map(|payload| match payload {
+        Payload::ImportSection(imports) => Some(imports),
+        _ => None,
+    });
     let sources = [wasi::Function::SockAccept, wasi::Function::SockOpen];
     imports
-        .into_iter()
         .flat_map(SectionLimited::into_imports)
         .flatten()
         .any(|import| {
             let name = import.name.strip_suffix("_v2").unwrap_or(import.name);
             sources.iter().any(|source| source.name() == name)
         })
+}
+
+/// Whether an import of a component is an interface by which connections are made.
+fn opens_sockets(import: ComponentImport<'_>) -> bool {
+    ["wasi:sockets/tcp-create-socket@", "wasi:http/"]
+        .iter()
+        .any(|interface| import.name.name.starts_with(interface))
 }
 
 /// Bytes of the code section of a module; none where it has none or cannot be read.

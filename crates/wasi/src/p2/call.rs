@@ -4,8 +4,7 @@ use dormouse_model::lowered::StringEncoding;
 use dormouse_model::{ValType, Wait};
 
 use super::abi::{
-    ComponentType, Flat, Image, Lift, Lifting, Lower, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, Place,
-    check,
+    ComponentType, Flat, Image, Lift, Lifting, Lower, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, check,
 };
 use super::component::ComponentV1;
 use super::stop::Called;
@@ -39,21 +38,29 @@ pub(crate) fn invoke<P: Lift, R: Lower>(
     let mut flat = Flat(arguments);
     let params = lift(call, &mut flat)?;
     let result = function(call, params)?;
-    let handles = &mut call.ctx.component.handles;
-    if R::FLAT <= MAX_FLAT_RESULTS {
-        let mut value = [0; 8];
-        let mut image = Image::new(handles, call.instance, call.encoding, &mut value);
-        result.store(&mut image, Place::ROOT)?;
-        return Ok((R::FLAT > 0).then(|| u64::from_le_bytes(value)));
+    let returns_flat = R::FLAT <= MAX_FLAT_RESULTS;
+    let at = match returns_flat {
+        true => 0,
+        false => flat.next() as u32,
+    };
+    if !returns_flat {
+        check(call.memory, at, R::SIZE.into(), R::ALIGN)?;
     }
-    let at = flat.next() as u32;
-    check(call.memory, at, R::SIZE.into(), R::ALIGN)?;
-    let place = call.memory.get_mut(at as usize..).unwrap_or_default();
-    let mut image = Image::new(handles, call.instance, call.encoding, place);
-    result.store(&mut image, Place::ROOT)?;
-    let pending = image.pending(at);
-    call.ctx.component.pending = pending;
-    Ok(None)
+    let component = &mut call.ctx.component;
+    let mut image = Image::new(
+        &mut component.handles,
+        call.instance,
+        call.encoding,
+        R::SIZE,
+    );
+    result.store(&mut image, Image::ROOT)?;
+    match returns_flat {
+        true => Ok((R::FLAT > 0).then(|| image.core_value())),
+        false => {
+            component.pending = image.write(call.memory, at);
+            Ok(None)
+        }
+    }
 }
 
 fn lift<P: Lift>(call: &mut Call<'_>, flat: &mut Flat<'_>) -> Called<P> {

@@ -217,6 +217,13 @@ impl Function {
         FUNCTIONS.iter().map(Self)
     }
 
+    /// Every interface, without a version.
+    pub fn interfaces() -> Vec<&'static str> {
+        let mut interfaces: Vec<&str> = Self::all().map(Self::interface).collect();
+        interfaces.dedup();
+        interfaces
+    }
+
     /// The function of this name in this interface, whatever patch version of 0.2 the interface
     /// has.
     pub fn find(interface: &str, name: &str) -> Option<Self> {

@@ -111,6 +111,16 @@ impl Import {
         }
     }
 
+    /// Whether a call changes nothing, so that it may be made again.
+    pub fn only_looks(&self) -> bool {
+        match &self.0 {
+            Target::Function { function, .. } => {
+                matches!(function.name(), "poll" | "[method]pollable.block")
+            }
+            Target::Builtin(_) | Target::Handle { .. } => false,
+        }
+    }
+
     /// Whether a call may ever have to wait. `sockets` says whether the guest can have connections.
     pub fn may_suspend(&self, sockets: bool) -> bool {
         match &self.0 {

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::p2::abi::{
-    ComponentType, Flat, Image, Lift, Lifting, Lower, Place, enumeration, flags, record, variant,
+    ComponentType, Flat, Image, Lift, Lifting, Lower, enumeration, flags, record, variant,
 };
 use crate::p2::handles::Handles;
 use crate::p2::stop::{Called, Stop};
@@ -115,10 +115,10 @@ fn load<T: Lift>(memory: &[u8], at: u32) -> Called<T> {
 fn store<T: Lower>(value: T, encoding: StringEncoding) -> (Vec<u8>, Vec<(u32, u32)>) {
     let mut handles = Handles::default();
     let mut memory = vec![0xAA; 4096];
-    let mut image = Image::new(&mut handles, 0, encoding, &mut memory);
-    value.store(&mut image, Place::ROOT).expect("no trap");
+    let mut image = Image::new(&mut handles, 0, encoding, T::SIZE);
+    value.store(&mut image, Image::ROOT).expect("no trap");
     let mut allocations = Vec::new();
-    if let Some(mut pending) = image.pending(0) {
+    if let Some(mut pending) = image.write(&mut memory, 0) {
         let (mut block, mut heap) = (0, 1024u32);
         while let Some((align, size)) = pending.next(&mut memory, block).expect("no trap") {
             allocations.push((align, size));
