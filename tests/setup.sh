@@ -39,3 +39,33 @@ for package in json.load(sys.stdin)["packages"]:
     -lwasi-emulated-getpid
   mv "$programs/sqlite.new.wasm" "$programs/sqlite.wasm"
 fi
+
+# Components, made by the tools that people use. With a checkout's own sources: made again where these are newer.
+wit=$here/../crates/wasi/wit
+newer() { [ ! -e "$1" ] || [ "$2" -nt "$1" ]; }
+
+COMPONENTIZE=0.25.1
+script=$here/end_to_end/programs/component/app.py
+if newer "$programs/python.component.wasm" "$script"; then
+  say "CPython as a component"
+  [ -e "$programs/componentize/.complete-$COMPONENTIZE" ] || {
+    rm -rf "$programs/componentize"
+    python3 -m venv "$programs/componentize"
+    "$programs/componentize/bin/pip" install --quiet --disable-pip-version-check "componentize-py==$COMPONENTIZE"
+    touch "$programs/componentize/.complete-$COMPONENTIZE"
+  }
+  (cd "$(dirname "$script")" && "$programs/componentize/bin/componentize-py" --quiet -d "$wit" -w wasi:cli/command \
+    componentize app -o "$programs/python.component.new.wasm")
+  rm -rf "$(dirname "$script")/__pycache__"
+  mv "$programs/python.component.new.wasm" "$programs/python.component.wasm"
+fi
+
+JCO=1.35.0
+script=$here/../examples/components/javascript/app.js
+if newer "$programs/javascript.component.wasm" "$script"; then
+  say "QuickJS as a component"
+  npm install --silent --no-audit --no-fund --prefix "$programs/npm" "@bytecodealliance/jco@$JCO"
+  (cd "$(dirname "$script")" && "$programs/npm/node_modules/.bin/jco" componentize app.js --wit "$wit" -n wasi:cli/command \
+    --backend qjs --backend-qjs-disable-async -o "$programs/javascript.component.new.wasm" >&2)
+  mv "$programs/javascript.component.new.wasm" "$programs/javascript.component.wasm"
+fi

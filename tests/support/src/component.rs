@@ -1,9 +1,13 @@
-//! Guests of WASI preview1 as components.
+//! Components of WASI 0.2 are made, and run by their oracle.
+
+use std::process::Command;
 
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
 };
 use wit_component::ComponentEncoder;
+
+use crate::place::cache;
 
 /// Wraps a command of WASI preview1 into a component, with the adapter that Wasmtime's authors
 /// make.
@@ -15,4 +19,16 @@ pub fn component(module: &[u8]) -> Result<Vec<u8>, String> {
         .and_then(|encoder| encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, adapter))
         .and_then(|encoder| encoder.encode());
     encoded.map_err(|error| format!("{error:#}"))
+}
+
+/// The oracle for components: the command of the Wasmtime project, from PyPI, which runs the
+/// component as it is.
+pub fn wasmtime() -> Command {
+    let program = cache().join("wasmtime/wasmtime");
+    assert!(
+        program.exists(),
+        "no oracle at {}; run `make setup`",
+        program.display()
+    );
+    Command::new(program)
 }

@@ -3,8 +3,8 @@
 //! | file | what is in it |
 //! | --- | --- |
 //! | `place.rs` | where things are: the binary, guests, the cache, the checkout; which engines there are |
-//! | `component.rs` | guests of WASI preview1 become components |
 //! | `command.rs` | the binary and the oracle are run, and what they came to is looked at |
+//! | `component.rs` | components of WASI 0.2 are made and run by their oracle |
 //! | `wait.rs` | something that another process does is waited for |
 //! | `ports.rs` | ports that nobody uses |
 //! | `forge.rs` | snapshot files are taken apart, changed and put together |
@@ -30,6 +30,6 @@ pub use command::{
     assert_ended, check, dormouse, ended, finish, input, oracle, resume, said, says, send, stderr,
     stdout, suspend,
 };
-pub use component::component;
+pub use component::{component, wasmtime};
 pub use place::{cache, checkout, engines, guest, program, test_modules};
 pub use wait::{TIMEOUT, end, until};
