@@ -36,6 +36,22 @@ const ONLY_PARSED: [(&str, &str); 7] = [
     ("dormouse top", "it does not end"),
 ];
 
+/// Components that examples name: one that exports a function, and one that imports it.
+const COMPONENTS: [(&str, &str); 2] = [
+    (
+        "greeter.wasm",
+        r#"(component
+             (core module $m (func (export "next") (result i32) i32.const 7))
+             (core instance $i (instantiate $m))
+             (func $f (result u32) (canon lift (core func $i "next")))
+             (export "greet" (func $f)))"#,
+    ),
+    (
+        "app.wasm",
+        r#"(component (import "greet" (func $f (result u32))) (export "greeted" (func $f)))"#,
+    ),
+];
+
 /// A command and all below it, each with its words behind `dormouse`.
 fn commands() -> Vec<(String, clap::Command)> {
     fn below(words: &str, command: &clap::Command, found: &mut Vec<(String, clap::Command)>) {
@@ -65,6 +81,10 @@ fn home() -> tempfile::TempDir {
     let home = tempfile::tempdir().expect("a directory");
     for (source, name) in [("ex_nap", "job.wasm"), ("ex_sleeper", "sleeper.wasm")] {
         fs::copy(guest(source), home.path().join(name)).expect("a guest");
+    }
+    for (name, text) in COMPONENTS {
+        let component = wat::parse_str(text).expect("a component");
+        fs::write(home.path().join(name), component).expect("a component");
     }
     let task_file = "module = \"job.wasm\"\n[[mount]]\nhost = \"mail\"\nguest = \"/mail\"\n";
     fs::write(home.path().join("task.toml"), task_file).expect("a task file");
@@ -150,7 +170,7 @@ fn every_command_has_examples_which_are_command_lines() {
 }
 
 /// What each example ends with, in an order in which they can be run.
-const ALONE: [(&str, &[i32]); 34] = [
+const ALONE: [(&str, &[i32]); 35] = [
     ("dormouse keygen sign mine", &[0]),
     ("dormouse keygen encrypt box", &[0]),
     ("dormouse run --suspend after=10s job.wasm", &[0]),
@@ -187,6 +207,7 @@ const ALONE: [(&str, &[i32]); 34] = [
         &[0],
     ),
     ("dormouse build --timings job.wasm -o resumable.wasm", &[0]),
+    ("dormouse compose app.wasm greeter.wasm -o whole.wasm", &[0]),
     ("dormouse compile job.wasm", &[0]),
     (
         "dormouse compile --engine wasmtime --preempt job.wasm",

@@ -18,6 +18,7 @@
 )]
 
 mod broken;
+mod compose;
 mod flag;
 mod host;
 mod oracle;

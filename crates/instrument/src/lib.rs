@@ -46,9 +46,6 @@
 //!
 //! ```text
 //!   source
-//!     │  component            a component becomes a core module
-//!     ▼
-//!   core module
 //!     │  preempt              checks in loops and cycles of calls, where asked for
 //!     ▼
 //!   analyze                   valid? offered? what may suspend, and can it be saved?
@@ -81,7 +78,6 @@
 //! | --- | --- |
 //! | `module/` | reads and writes modules, for all others |
 //! | `analyze/` | finds what the rewriting has to know, and the reasons to refuse a module |
-//! | `component/` | flattens a component to a core module |
 //! | `preempt/` | inserts checks, at which a guest that computes can be suspended |
 //! | `lower/` | says in plain code what Binaryen cannot read or asyncify cannot suspend |
 //! | `native/` | makes a fast and a slow version of each such function without Binaryen |
@@ -92,10 +88,9 @@
 //! # Features
 //!
 //! `rewrite`, which is on by default, brings Binaryen, and needs a C++ compiler. Without it,
-//! [`instrument`] takes only core modules with [`Transform::Native`] or [`Transform::None`], and
-//! answers [`Error::WithoutBinaryen`] for other transforms. Everything that a host needs for modules
-//! that are resumable already stays: [`Manifest::of`], [`check_resumable`], [`check_size`] and
-//! [`initial_memory`].
+//! [`instrument`] takes only [`Transform::Native`] and [`Transform::None`], and answers
+//! [`Error::WithoutBinaryen`] for the others. Everything that a host needs for modules that are resumable already stays:
+//! [`Manifest::of`], [`check_resumable`], [`check_size`] and [`initial_memory`].
 
 #![deny(missing_docs)]
 // What is written must not depend on the order in which a hash table is walked.
@@ -106,6 +101,8 @@ mod analyze;
 mod binaryen;
 #[cfg(feature = "rewrite")]
 mod component;
+#[cfg(feature = "rewrite")]
+mod compose;
 mod error;
 mod expose;
 mod lower;
@@ -130,7 +127,9 @@ pub use analyze::initial_memory::{Segment, initial_memory};
 pub use analyze::size::check_size;
 #[cfg(feature = "rewrite")]
 pub use component::{flatten, flatten_any};
-pub use error::{ComponentError, Error, ImportKind, List, PassFailure};
+#[cfg(feature = "rewrite")]
+pub use compose::{Named, compose};
+pub use error::{ComponentError, ComposeError, Error, ImportKind, List, PassFailure};
 pub use manifest::{Manifest, Transform, UnknownTransform};
 pub use options::{HostFunction, Offer, Options};
 pub use pipeline::{check_resumable, instrument};

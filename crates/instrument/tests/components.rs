@@ -261,15 +261,6 @@ fn proposals_are_refused_by_their_names() {
             "asynchronous functions",
         ),
         (
-            r#"(component
-                 (core type $f (func (param i32)))
-                 (core module $m (table (export "t") 1 funcref))
-                 (core instance $i (instantiate $m))
-                 (alias core export $i "t" (core table $t))
-                 (core func (canon thread.new-indirect $f (core table $t))))"#,
-            "threads",
-        ),
-        (
             "(component (core module (memory i64 1)))",
             "64-bit addresses",
         ),

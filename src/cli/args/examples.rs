@@ -1,7 +1,8 @@
 //! Examples for each command: `--help` and the manual show them, and tests run them.
 //!
-//! They have their files in common, as the tests make them: a module `job.wasm`, a directory
-//! `mail`, a task file `task.toml`, keys `mine` and `box`, and the tasks `nap` and `nightly`.
+//! They have their files in common, as the tests make them: a module `job.wasm`, components
+//! `app.wasm` and `greeter.wasm`, a directory `mail`, a task file `task.toml`, keys `mine` and `box`,
+//! and the tasks `nap` and `nightly`.
 
 use crate::cli::exit;
 
@@ -64,6 +65,10 @@ examples! {
             "Show too which functions were rewritten, and which calls make that necessary.",
         "dormouse build --timings job.wasm -o resumable.wasm" =>
             "Show what each step takes, with compiling for each engine.",
+    }
+    "compose" {
+        "dormouse compose app.wasm greeter.wasm -o whole.wasm" =>
+            "Give app.wasm what it imports from greeter.wasm.",
     }
     "compile" {
         "dormouse compile job.wasm" =>

@@ -158,6 +158,16 @@ pub(crate) struct Build {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct Compose {
+    /// The components. The first is the program; the others export what it and they import.
+    #[arg(required = true, num_args = 2.., value_name = "COMPONENT")]
+    pub components: Vec<PathBuf>,
+    /// Where to write the component that they become.
+    #[arg(short, long, value_name = "OUT.wasm")]
+    pub output: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct Keygen {
     /// What the keys are for.
     pub kind: KeyKind,

@@ -17,7 +17,7 @@ use clap::{Parser, Subcommand};
 pub(crate) use self::cache::Compile;
 use self::examples::after_help;
 pub(crate) use self::local::{
-    Audit, Build, Completions, Inspect, Keygen, Manual, Resume, Run, Severity,
+    Audit, Build, Completions, Compose, Inspect, Keygen, Manual, Resume, Run, Severity,
 };
 
 /// Puts unmodified WASI programs to sleep: suspend to a file, resume anywhere.
@@ -49,6 +49,10 @@ pub(crate) enum Command {
     /// Make a module resumable, and report what was done.
     #[command(after_help = after_help("build"))]
     Build(Build),
+    #[cfg(feature = "rewrite")]
+    /// Link components, so that they become one: what one imports, another exports.
+    #[command(after_help = after_help("compose"))]
+    Compose(Compose),
     /// Make modules ready to run, ahead of time.
     #[command(after_help = after_help("compile"))]
     Compile(Compile),

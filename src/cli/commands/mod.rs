@@ -5,6 +5,8 @@ mod build;
 mod cache;
 mod compile;
 mod completions;
+#[cfg(feature = "rewrite")]
+mod compose;
 #[cfg(feature = "server")]
 mod daemon;
 mod inspect;
@@ -24,6 +26,8 @@ pub(crate) fn run(command: Command) -> Result<Done, Failure> {
         Command::Resume(command) => resume::resume(command),
         Command::Inspect(command) => inspect::inspect(&command),
         Command::Build(command) => build::build(&command),
+        #[cfg(feature = "rewrite")]
+        Command::Compose(command) => compose::compose(&command),
         Command::Compile(command) => compile::compile(&command),
         Command::Cache(command) => cache::run(&command),
         Command::Keygen(command) => keygen::keygen(&command),

@@ -118,6 +118,70 @@ impl From<Error> for dormouse_model::error::Error {
     }
 }
 
+/// Why components cannot be composed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ComposeError {
+    /// One of them cannot be read.
+    #[error("{component} is not a component that can be read: {why}")]
+    Unreadable {
+        /// The component's name.
+        component: String,
+        /// What the reader said.
+        why: String,
+    },
+    /// Nobody exports what one of them imports.
+    #[error(
+        "{component} imports `{import}`, which none of the components exports; give one that does"
+    )]
+    Missing {
+        /// The name of the component that imports.
+        component: String,
+        /// The import's name.
+        import: String,
+    },
+    /// An export has the name of an import, and another type.
+    #[error("{component} imports `{import}`, which {exporter} exports with another type: {why}")]
+    Mismatch {
+        /// The name of the component that imports.
+        component: String,
+        /// The import's name.
+        import: String,
+        /// The name of the component that exports.
+        exporter: String,
+        /// Where the types differ.
+        why: String,
+    },
+    /// Several export what one of them imports.
+    #[error(
+        "{component} imports `{import}`, which several export: {}; leave all but one of them out",
+        exporters.join(", ")
+    )]
+    Ambiguous {
+        /// The name of the component that imports.
+        component: String,
+        /// The import's name.
+        import: String,
+        /// The names of the components that export it.
+        exporters: Vec<String>,
+    },
+    /// Components need each other.
+    #[error("components need each other in a circle: {}", .0.join(" needs "))]
+    Circle(Vec<String>),
+    /// None of the others imports what it exports.
+    #[error("nothing of {0} is imported by the other components; leave it out")]
+    Unused(String),
+    /// The composition could not be encoded.
+    #[error("the components cannot be composed: {0}")]
+    Encoding(String),
+}
+
+impl From<ComposeError> for dormouse_model::error::Error {
+    fn from(error: ComposeError) -> Self {
+        Self::new(ErrorKind::Module, error)
+    }
+}
+
 /// What a module can import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImportKind {
