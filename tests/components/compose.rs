@@ -95,7 +95,9 @@ fn a_link_that_cannot_be_made_is_named() {
     let other = constant("zoo:cow/count", "u32", "i32) (i32.const 42");
     let program = ("program.wasm", PROGRAM);
     let (a, b) = ("a.wasm", "b.wasm");
-    let cases: &[(&[(&str, &str)], &[&str])] = &[
+    // Components by file and text, and what is said of them.
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+    let cases: &[Case<'_>] = &[
         (
             &[program, (a, &other)],
             &["program.wasm imports", count, "none"],
