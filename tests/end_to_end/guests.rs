@@ -74,10 +74,8 @@ pub fn component_trials() -> Vec<Trial> {
             trials.push(Trial::test(name, move || run(&guest).map_err(Failed::from)));
         };
         for engine in engines() {
-            let ways = move |way: &str| format!("{engine}::{way}");
-            add(ways("run"), Box::new(move |g| uninterrupted(g, engine)));
             add(
-                ways("rehearse"),
+                format!("{engine}::rehearse"),
                 Box::new(move |g| rehearsed(g, &["--engine", engine], false)),
             );
         }
