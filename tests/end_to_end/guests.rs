@@ -21,6 +21,8 @@ struct Guest {
     environment: Vec<String>,
     stdin: String,
     directory: bool,
+    /// It has both ends of connections on loopback. These are kept in a process, and reset beyond it.
+    network: bool,
     exit: i32,
     refused: bool,
     /// The engines that can run it without any rewriting; all where none are named.
@@ -64,6 +66,7 @@ pub fn component_trials() -> Vec<Trial> {
         if guest.refused || of_modules(&guest) {
             continue;
         }
+        let is_on_network = guest.network;
         let guest = Arc::new(Guest {
             component: true,
             ..guest
@@ -79,7 +82,9 @@ pub fn component_trials() -> Vec<Trial> {
                 Box::new(move |g| rehearsed(g, &["--engine", engine], false)),
             );
         }
-        add("chain".into(), Box::new(|g| chain(g, &engines(), false)));
+        if !is_on_network {
+            add("chain".into(), Box::new(|g| chain(g, &engines(), false)));
+        }
     }
     trials
 }
@@ -182,6 +187,7 @@ fn guests(table: &str) -> Vec<Guest> {
                     .collect(),
                 stdin: row["stdin"].as_str().unwrap_or_default().into(),
                 directory: row["dir"].as_bool().unwrap_or(false),
+                network: row["network"].as_bool().unwrap_or(false),
                 exit: row["exit"].as_i64().unwrap_or_default() as i32,
                 refused: row["refused"].is_string(),
                 as_is: strings("as_is"),
@@ -225,6 +231,9 @@ impl Guest {
             };
             if self.component {
                 command.arg("run").args(self.options(&scratch));
+                if self.network {
+                    command.args(["-S", "inherit-network"]);
+                }
                 command.arg(self.program(&scratch));
             } else {
                 command.args(self.options(&scratch)).arg("--");
@@ -263,6 +272,10 @@ impl Guest {
     fn run(&self, scratch: &Scratch, options: &[&str]) -> Command {
         let mut command = dormouse();
         command.arg("run").args(options).args(self.options(scratch));
+        if self.network {
+            let loopback = "127.0.0.1:*";
+            command.args(["--allow-connect", loopback, "--allow-listen", loopback]);
+        }
         command.arg(self.program(scratch)).args(&self.arguments);
         command
     }

@@ -8,8 +8,14 @@ fn main() {
     let start = monotonic_clock::now();
     println!("resolution is set: {}", monotonic_clock::resolution() > 0);
     let wall = wall_clock::now();
-    println!("wall: {}", wall.seconds > 1_600_000_000 && wall.nanoseconds < 1_000_000_000);
-    println!("wall resolution: {}", wall_clock::resolution().nanoseconds > 0);
+    println!(
+        "wall: {}",
+        wall.seconds > 1_600_000_000 && wall.nanoseconds < 1_000_000_000
+    );
+    println!(
+        "wall resolution: {}",
+        wall_clock::resolution().nanoseconds > 0
+    );
 
     monotonic_clock::subscribe_duration(20_000_000).block();
     let after = monotonic_clock::now();
@@ -18,7 +24,11 @@ fn main() {
     let pollable = monotonic_clock::subscribe_instant(instant);
     println!("ready at once: {}", pollable.ready());
     pollable.block();
-    println!("ready then: {} {}", pollable.ready(), monotonic_clock::now() >= instant);
+    println!(
+        "ready then: {} {}",
+        pollable.ready(),
+        monotonic_clock::now() >= instant
+    );
 
     // The first and the last are over at once; the second is far away.
     let past = monotonic_clock::subscribe_instant(0);
@@ -32,10 +42,23 @@ fn main() {
     drop(future);
 
     let bytes = random::get_random_bytes(100);
-    println!("random: {} {}", bytes.len(), bytes.iter().any(|byte| *byte != bytes[0]));
+    println!(
+        "random: {} {}",
+        bytes.len(),
+        bytes.iter().any(|byte| *byte != bytes[0])
+    );
     println!("none: {}", random::get_random_bytes(0).len());
-    println!("differ: {}", random::get_random_u64() != random::get_random_u64());
+    println!(
+        "differ: {}",
+        random::get_random_u64() != random::get_random_u64()
+    );
     println!("insecure: {}", insecure::get_insecure_random_bytes(9).len());
-    println!("differ: {}", insecure::get_insecure_random_u64() != insecure::get_insecure_random_u64());
-    println!("seed: {}", insecure_seed::insecure_seed() == insecure_seed::insecure_seed());
+    println!(
+        "differ: {}",
+        insecure::get_insecure_random_u64() != insecure::get_insecure_random_u64()
+    );
+    println!(
+        "seed: {}",
+        insecure_seed::insecure_seed() == insecure_seed::insecure_seed()
+    );
 }

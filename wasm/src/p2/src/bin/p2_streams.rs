@@ -10,7 +10,9 @@ fn text(result: Result<Vec<u8>, StreamError>) -> String {
     match result {
         Ok(bytes) => format!("{:?}", String::from_utf8_lossy(&bytes)),
         Err(StreamError::Closed) => "closed".into(),
-        Err(StreamError::LastOperationFailed(error)) => format!("failed {}", error.to_debug_string().len() > 0),
+        Err(StreamError::LastOperationFailed(error)) => {
+            format!("failed {}", error.to_debug_string().len() > 0)
+        }
     }
 }
 
@@ -45,16 +47,27 @@ fn main() {
     output.flush().expect("it is open");
     output.blocking_flush().expect("it is open");
     output.subscribe().block();
-    output.blocking_write_and_flush(b"at once\n").expect("it is open");
-    output.blocking_write_and_flush(b"").expect("nothing is little");
-    stderr::get_stderr().blocking_write_and_flush(b"an error\n").expect("it is open");
+    output
+        .blocking_write_and_flush(b"at once\n")
+        .expect("it is open");
+    output
+        .blocking_write_and_flush(b"")
+        .expect("nothing is little");
+    stderr::get_stderr()
+        .blocking_write_and_flush(b"an error\n")
+        .expect("it is open");
     // More than one permit's worth.
     let many = vec![b'm'; 4096];
     for _ in 0..5 {
         output.blocking_write_and_flush(&many).expect("it is open");
     }
-    output.blocking_write_and_flush(b"\nsplice: ").expect("it is open");
-    println!("spliced: {:?}", output.blocking_splice(&input, 7).map_err(|_| "error"));
+    output
+        .blocking_write_and_flush(b"\nsplice: ")
+        .expect("it is open");
+    println!(
+        "spliced: {:?}",
+        output.blocking_splice(&input, 7).map_err(|_| "error")
+    );
     // The rest, to its end.
     let mut rest = Vec::new();
     loop {
@@ -65,7 +78,11 @@ fn main() {
         }
     }
     println!("rest: {:?}", String::from_utf8_lossy(&rest));
-    println!("after the end: {} {}", text(input.read(5)), text(input.blocking_read(5)));
+    println!(
+        "after the end: {} {}",
+        text(input.read(5)),
+        text(input.blocking_read(5))
+    );
     println!("skip after the end: {}", input.blocking_skip(5).is_err());
     // A second handle is of the same input.
     println!("again: {}", text(stdin::get_stdin().blocking_read(5)));
