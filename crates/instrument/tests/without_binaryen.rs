@@ -3,7 +3,8 @@
 #![cfg(not(feature = "rewrite"))]
 
 use dormouse_instrument::{
-    Error, HostFunction, Manifest, Options, Transform, check_resumable, initial_memory, instrument,
+    ComponentError, Error, HostFunction, Manifest, Options, Transform, check_resumable,
+    initial_memory, instrument,
 };
 use dormouse_model::ValType;
 
@@ -26,6 +27,20 @@ fn a_transform_that_needs_binaryen_is_refused() {
         let made = instrument(&source, &options);
         assert!(matches!(made, Err(Error::WithoutBinaryen)), "{transform}");
     }
+}
+
+#[test]
+fn a_component_is_refused_as_what_this_build_cannot_flatten() {
+    let source = wat::parse_str("(component)").expect("the text is right");
+    let options = Options {
+        transform: Transform::None,
+        ..Options::new(&host)
+    };
+    let made = instrument(&source, &options);
+    assert!(matches!(
+        made,
+        Err(Error::Component(ComponentError::LeftOut))
+    ));
 }
 
 #[test]
