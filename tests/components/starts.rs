@@ -159,3 +159,25 @@ fn what_run_answers_is_how_the_program_ends() {
     let unreachable = "trap: wasm `unreachable` instruction executed";
     assert_eq!(ends, ["ok", "failed", unreachable, unreachable]);
 }
+
+/// The adapters are those of Wasmtime 48, where a component does not call one within it. The other
+/// host is newer, and lets it.
+#[test]
+fn a_component_does_not_call_one_within_it() {
+    let component = command(
+        r#"(component $inner
+             (core module $m (func (export "f")))
+             (core instance $m (instantiate $m))
+             (func (export "f") (canon lift (core func $m "f"))))
+           (instance $inner (instantiate $inner))
+           (core func $f (canon lower (func $inner "f")))
+           (core module $main (import "inner" "f" (func $f))
+             (func (export "run") (result i32) (call $f) (i32.const 0)))
+           (core instance $main (instantiate $main
+             (with "inner" (instance (export "f" (func $f))))))"#,
+    );
+    let component = wat::parse_str(component).expect("the text is right");
+    let module = dormouse::instrument::flatten(&component).expect("it is valid");
+    let outcome = super::host::run(&module);
+    assert_eq!(outcome.end, "trap: cannot enter component instance");
+}
