@@ -50,7 +50,7 @@ impl Values {
     }
 }
 
-fn bytes(ty: ValType) -> u64 {
+pub(super) fn bytes(ty: ValType) -> u64 {
     match ty {
         ValType::I32 | ValType::F32 => 4,
         ValType::I64 | ValType::F64 => 8,
@@ -64,8 +64,9 @@ fn bytes(ty: ValType) -> u64 {
 pub(super) enum Helper {
     /// Saves its parameters.
     Save(Values),
-    /// Saves its parameters, the last of which is the number of a site.
-    SaveLast(Values),
+    /// Makes a frame of what has been saved or stored: its parameters are the number of the site, and
+    /// how many bytes have been stored behind the stack's end.
+    Finish,
     /// Takes values off the stack, and returns them.
     Restore(Values),
     /// Takes the number of a site off the stack, and returns it.
@@ -92,7 +93,7 @@ impl Stack {
         }
     }
 
-    fn load(self, ty: ValType, offset: u64) -> I<'static> {
+    pub(super) fn load(self, ty: ValType, offset: u64) -> I<'static> {
         let at = self.at(offset);
         match ty {
             ValType::I32 => I::I32Load(at),
@@ -103,7 +104,7 @@ impl Stack {
         }
     }
 
-    fn store(self, ty: ValType, offset: u64) -> I<'static> {
+    pub(super) fn store(self, ty: ValType, offset: u64) -> I<'static> {
         let at = self.at(offset);
         match ty {
             ValType::I32 => I::I32Store(at),
@@ -141,6 +142,38 @@ impl Stack {
         push(I::GlobalGet(self.data));
         push(I::LocalGet(end));
         push(I::I32Const(size as i32));
+        push(I::I32Add);
+        push(self.store(ValType::I32, 0));
+        push(I::End);
+        body
+    }
+
+    /// A function that puts the number of a site behind the bytes that have been stored at the
+    /// stack's end, and makes them part of the stack. It traps where they do not fit.
+    fn finishing(self) -> Vec<u8> {
+        let (number, size, end) = (0, 1, 2);
+        let number_bytes = bytes(ValType::I32);
+        let mut body = one_local();
+        let mut push = |instruction: I<'_>| instruction.encode(&mut body);
+        push(I::GlobalGet(self.data));
+        push(self.load(ValType::I32, 0));
+        push(I::LocalGet(size));
+        push(I::I32Add);
+        push(I::LocalTee(end));
+        push(I::I32Const(number_bytes as i32));
+        push(I::I32Add);
+        push(I::GlobalGet(self.data));
+        push(self.load(ValType::I32, LIMIT));
+        push(I::I32GtU);
+        push(I::If(BlockType::Empty));
+        push(I::Unreachable);
+        push(I::End);
+        push(I::LocalGet(end));
+        push(I::LocalGet(number));
+        push(self.store(ValType::I32, 0));
+        push(I::GlobalGet(self.data));
+        push(I::LocalGet(end));
+        push(I::I32Const(number_bytes as i32));
         push(I::I32Add);
         push(self.store(ValType::I32, 0));
         push(I::End);
@@ -216,13 +249,14 @@ impl Helpers {
         for helper in self.indices.keys() {
             let ty = types.len();
             let body = match helper {
-                Helper::Save(values) | Helper::SaveLast(values) => {
-                    let mut values: Vec<ValType> = values.types().collect();
-                    if matches!(helper, Helper::SaveLast(_)) {
-                        values.push(ValType::I32);
-                    }
+                Helper::Save(values) => {
+                    let values: Vec<ValType> = values.types().collect();
                     add_type(types, &values, &[])?;
                     stack.saving(&values)
+                }
+                Helper::Finish => {
+                    add_type(types, &[ValType::I32, ValType::I32], &[])?;
+                    stack.finishing()
                 }
                 Helper::Restore(values) => {
                     let values: Vec<ValType> = values.types().collect();

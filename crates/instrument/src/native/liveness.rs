@@ -1,5 +1,5 @@
 //! Which locals matter at a site: those that some instruction reads behind the call, before another
-//! writes them. A frame holds no others.
+//! writes them.
 //!
 //! It is the usual backward analysis on structured code: what is alive at the start of a loop is
 //! taken from the pass before, until nothing changes.
@@ -65,7 +65,8 @@ struct Open {
     otherwise: Option<LocalSet>,
 }
 
-/// Adds to the frame of every site the body's own locals that matter there, and brings it in order.
+/// Adds to what is saved at every site the body's own locals that matter there, and brings it in
+/// order.
 pub(super) fn add_live_locals(plan: &mut Plan<'_>) -> Result<(), Error> {
     let loops = plan.ops.iter().enumerate();
     let loops = loops.filter(|(_, op)| matches!(op.operator, Operator::Loop { .. }));
@@ -85,11 +86,12 @@ pub(super) fn add_live_locals(plan: &mut Plan<'_>) -> Result<(), Error> {
     pass.over(ops, |number, live| {
         let site = &mut sites[number];
         if !site.is_tail {
-            live.iter().for_each(|local| site.frame.add(local));
+            site.saved.extend(live.iter());
         }
     })?;
     for site in &mut plan.sites {
-        site.frame.finish(&plan.locals)?;
+        site.saved.sort_unstable();
+        site.saved.dedup();
     }
     Ok(())
 }

@@ -135,7 +135,7 @@ fn both(
         ..*types
     };
     let plan = walk::plan(types, body, context.calls)?;
-    let fast = fast::write(context, &plan, function, range(body).end)?;
+    let fast = fast::write(context, &plan, function)?;
     let slow = slow::write(context, &plan, function)?;
     Ok((fast, slow))
 }

@@ -24,6 +24,8 @@ pub(super) struct Plan<'a> {
     pub blocks: Vec<Block>,
     /// The sequences of instructions that contain sites; the first is the body itself.
     pub levels: Vec<Level>,
+    /// What is saved and restored.
+    pub frame: Frame,
     /// The types of the parameters and of all locals, the added ones behind the body's own.
     pub locals: Vec<ValType>,
     /// How many of them the body has itself.
@@ -82,8 +84,9 @@ pub(super) struct Site {
     /// Whether it is a tail call. Behind a tail call there can be no test, so that it is made as a
     /// call with a return behind it.
     pub is_tail: bool,
-    /// What is saved and restored.
-    pub frame: Frame,
+    /// The locals that matter at it: those in which operands are at home, and those that are read
+    /// behind it. In rising order.
+    pub saved: Vec<u32>,
 }
 
 /// A block, loop or `if` that contains sites.

@@ -1,4 +1,5 @@
-//! Slow versions: they restore a frame, go to its site, make the call again, and do the rest.
+//! Slow versions: they restore a frame's locals, go to its site, make the call again, and do the
+//! rest.
 //!
 //! WebAssembly has no jump into a block. So each sequence of instructions that contains sites
 //! starts with a dispatch on the number of the site ([`dispatch`](super::dispatch)), to the site
@@ -11,7 +12,7 @@
 //!     …
 //!     operands into their homes
 //!   end                               site 0 is entered here, in either way
-//!   if $target is a site: restore the frame's locals, $target = none
+//!   $target = none
 //!   operands and arguments from their homes, (call $f), test and save as in the fast version
 //!     …
 //!   end                               here the next one
@@ -28,7 +29,7 @@ use super::code::Code;
 use super::context::Context;
 use super::helpers::Helper;
 use super::plan::{Block, Op, Operand, Plan, Role};
-use super::version::Version;
+use super::version::{Saving, Version};
 use crate::error::Error;
 
 /// What the local with the site to go to holds when there is none.
@@ -41,7 +42,7 @@ pub(super) fn write<'a>(
     function: u32,
 ) -> Result<Code, Error> {
     let mut slow = Slow {
-        version: Version::new(context, plan, function, &[ValType::I32])?,
+        version: Version::new(context, plan, function, &[ValType::I32], Saving::Calls)?,
         target: plan.locals.len() as u32,
         open: 1,
         labels: vec![Label::of(0, None)],
@@ -50,6 +51,11 @@ pub(super) fn write<'a>(
     };
     slow.version.code.call_helper(Helper::Number);
     slow.push(&I::LocalSet(slow.target));
+    plan.frame.restore(&plan.locals, &mut slow.version.code);
+    if slow.version.has_shared_end() {
+        slow.version.open_shared_end();
+        slow.open += 1;
+    }
     slow.open_level(0);
     let mut place = 0;
     while place < plan.ops.len() {
@@ -193,19 +199,8 @@ impl<'a, 'p> Slow<'a, 'p> {
     fn site(&mut self, op: &Op<'_>, number: usize) -> Result<(), Error> {
         let site = &self.plan().sites[number];
         self.close_entry(&site.below, &site.arguments);
-        if self.is_reached {
-            self.push(&I::LocalGet(self.target));
-            self.push(&I::I32Const(0));
-            self.push(&I::I32GeS);
-            self.push(&I::If(BlockType::Empty));
-        }
-        site.frame
-            .restore(&self.plan().locals, &mut self.version.code);
         self.push(&I::I32Const(NO_SITE));
         self.push(&I::LocalSet(self.target));
-        if self.is_reached {
-            self.push(&I::End);
-        }
         if !site.is_tail {
             self.version.give(&site.below)?;
         }
@@ -213,7 +208,9 @@ impl<'a, 'p> Slow<'a, 'p> {
         let versions = &self.version.context.versions;
         self.version
             .call(op, site, |callee| versions.restoring(callee));
-        self.version.leave_if_unwinding(number)?;
+        // Of what is open, the function's own label and the block itself do not count.
+        let depth = self.open.saturating_sub(2);
+        self.version.leave_if_unwinding(number, depth)?;
         self.is_reached = !site.is_tail;
         if site.is_tail {
             self.push(&I::Return);
@@ -292,11 +289,11 @@ impl<'a, 'p> Slow<'a, 'p> {
 
     fn end(&mut self, op: &Op<'_>) -> Result<(), Error> {
         let label = self.labels.pop().ok_or(UNBALANCED)?;
+        let Some(start) = label.start else {
+            return self.version.end();
+        };
         self.version.copy(op);
         self.open -= 1;
-        let Some(start) = label.start else {
-            return Ok(());
-        };
         let started = &self.plan().ops[start];
         self.is_reached |= match started.operator {
             Operator::Loop { .. } => false,

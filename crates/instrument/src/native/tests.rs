@@ -52,7 +52,7 @@ fn assert_body(wasm: &[u8], function: usize, expected: &str) {
 }
 
 /// The fast version.
-const FAST: &str = "(local i32)
+const FAST: &str = "(local i32 i32)
     i32.const 1
     call $log
     local.get 0
@@ -63,10 +63,18 @@ const FAST: &str = "(local i32)
     call $wait
     global.get 0
     if ;; label = @1
-      local.get 1
-      local.get 2
       i32.const 0
-      call 5
+      global.get 1
+      i32.load 1 align=1
+      local.set 3
+      local.get 3
+      local.get 1
+      i64.store 1 align=1
+      local.get 3
+      local.get 2
+      i32.store 1 offset=8 align=1
+      i32.const 12
+      call 6
       i32.const 0
       return
     end
@@ -77,9 +85,9 @@ const FAST: &str = "(local i32)
 
 /// It starts at the call.
 const SLOW: &str = "(local i32 i32)
-    call 7
+    call 8
     local.set 3
-    call 6
+    call 7
     local.set 2
     local.set 1
     i32.const -1
@@ -88,10 +96,12 @@ const SLOW: &str = "(local i32 i32)
     call $wait
     global.get 0
     if ;; label = @1
+      i32.const 0
       local.get 1
       local.get 2
-      i32.const 0
       call 5
+      i32.const 0
+      call 6
       i32.const 0
       return
     end
@@ -112,12 +122,12 @@ const ENTER: &str = "global.get 0
     local.get 1
     call 2";
 
-/// The second parameter, the product, and the number of the call: 16 bytes.
+/// The second parameter and the product: 12 bytes.
 const SAVE: &str = "(local i32)
     global.get 1
     i32.load 1 align=1
-    local.tee 3
-    i32.const 16
+    local.tee 2
+    i32.const 12
     i32.add
     global.get 1
     i32.load 1 offset=4 align=1
@@ -125,18 +135,39 @@ const SAVE: &str = "(local i32)
     if ;; label = @1
       unreachable
     end
-    local.get 3
+    local.get 2
     local.get 0
     i64.store 1 align=1
-    local.get 3
+    local.get 2
     local.get 1
     i32.store 1 offset=8 align=1
-    local.get 3
-    local.get 2
-    i32.store 1 offset=12 align=1
     global.get 1
-    local.get 3
-    i32.const 16
+    local.get 2
+    i32.const 12
+    i32.add
+    i32.store 1 align=1";
+
+/// The number of the call, and how many bytes have been stored before it.
+const FINISH: &str = "(local i32)
+    global.get 1
+    i32.load 1 align=1
+    local.get 1
+    i32.add
+    local.tee 2
+    i32.const 4
+    i32.add
+    global.get 1
+    i32.load 1 offset=4 align=1
+    i32.gt_u
+    if ;; label = @1
+      unreachable
+    end
+    local.get 2
+    local.get 0
+    i32.store 1 align=1
+    global.get 1
+    local.get 2
+    i32.const 4
     i32.add
     i32.store 1 align=1";
 
@@ -150,8 +181,9 @@ fn what_is_read_behind_a_call_is_saved() {
             (i32.add (i32.mul (local.get 0) (local.get 0)) (call $wait))
             (i32.add (i32.wrap_i64 (local.get 1))))",
     );
-    // Function 6 restores what 5 saves, but for the number, which 7 restores.
-    for (function, expected) in [(2, FAST), (3, SLOW), (4, ENTER), (5, SAVE)] {
+    // Function 7 restores what 5 saves, and 8 the number that 6 saves.
+    let expected = [(2, FAST), (3, SLOW), (4, ENTER), (5, SAVE), (6, FINISH)];
+    for (function, expected) in expected {
         assert_body(&made, function, expected);
     }
 }
@@ -160,89 +192,131 @@ fn what_is_read_behind_a_call_is_saved() {
 const DISPATCHING: &str = "(local i32)
     call 8
     local.set 1
-    block ;; label = @1
+    call 7
+    local.set 0
+    block (result i32) ;; label = @1
       block ;; label = @2
         block ;; label = @3
           block ;; label = @4
-            local.get 1
-            br_table 1 (;@3;) 2 (;@2;) 3 (;@1;) 0 (;@4;)
+            block ;; label = @5
+              local.get 1
+              br_table 1 (;@4;) 2 (;@3;) 3 (;@2;) 0 (;@5;)
+            end
+            unreachable
           end
-          unreachable
-        end
-        call 7
-        local.set 0
-        i32.const -1
-        local.set 1
-        call $wait
-        global.get 0
-        if ;; label = @3
+          i32.const -1
+          local.set 1
+          call $wait
+          global.get 0
+          if ;; label = @4
+            i32.const 0
+            br 3 (;@1;)
+          end
+          drop
           local.get 0
-          i32.const 0
-          call 6
-          return
+          drop
         end
-        drop
         local.get 0
-        drop
+        i32.const 0
+        local.get 1
+        i32.const 0
+        i32.lt_s
+        select
+        if ;; label = @3
+          i32.const 1
+          call $log
+        else
+          block ;; label = @4
+            local.get 1
+            i32.const 0
+            i32.ge_s
+            br_if 0 (;@4;)
+          end
+          i32.const -1
+          local.set 1
+          call $wait
+          global.get 0
+          if ;; label = @4
+            i32.const 1
+            br 3 (;@1;)
+          end
+          drop
+        end
       end
-      local.get 0
-      i32.const 0
-      local.get 1
-      i32.const 0
-      i32.lt_s
-      select
-      if ;; label = @2
-        i32.const 1
-        call $log
-      else
+      loop ;; label = @2
         block ;; label = @3
           local.get 1
           i32.const 0
           i32.ge_s
           br_if 0 (;@3;)
+          i32.const 2
+          call $log
         end
-        local.get 1
-        i32.const 0
-        i32.ge_s
-        if ;; label = @3
-          i32.const -1
-          local.set 1
-        end
+        i32.const -1
+        local.set 1
         call $wait
         global.get 0
         if ;; label = @3
-          i32.const 1
-          call 5
-          return
+          i32.const 2
+          br 2 (;@1;)
         end
-        drop
-      end
-    end
-    loop ;; label = @1
-      block ;; label = @2
-        local.get 1
-        i32.const 0
-        i32.ge_s
         br_if 0 (;@2;)
-        i32.const 2
-        call $log
       end
-      local.get 1
-      i32.const 0
-      i32.ge_s
-      if ;; label = @2
-        i32.const -1
-        local.set 1
-      end
+      return
+    end
+    local.get 0
+    call 5
+    i32.const 0
+    call 6";
+
+/// The same in the fast version, where the calls set to zero what does not matter behind them.
+const SHARED_END: &str = "(local i32)
+    block (result i32) ;; label = @1
       call $wait
       global.get 0
       if ;; label = @2
-        i32.const 2
-        call 5
-        return
+        i32.const 0
+        br 1 (;@1;)
       end
-      br_if 0 (;@1;)
-    end";
+      drop
+      local.get 0
+      if ;; label = @2
+        i32.const 1
+        call $log
+      else
+        call $wait
+        global.get 0
+        if ;; label = @3
+          i32.const 0
+          local.set 0
+          i32.const 1
+          br 2 (;@1;)
+        end
+        drop
+      end
+      loop ;; label = @2
+        i32.const 2
+        call $log
+        call $wait
+        global.get 0
+        if ;; label = @3
+          i32.const 0
+          local.set 0
+          i32.const 2
+          br 2 (;@1;)
+        end
+        br_if 0 (;@2;)
+      end
+      return
+    end
+    global.get 1
+    i32.load 1 align=1
+    local.set 1
+    local.get 1
+    local.get 0
+    i32.store 1 align=1
+    i32.const 4
+    call 6";
 
 /// A slow version goes to a call inside of blocks step by step.
 #[test]
@@ -257,7 +331,34 @@ fn a_slow_version_dispatches_in_each_block() {
               (call $log (i32.const 2))
               (br_if 0 (call $wait))))",
     );
+    assert_body(&made, 2, SHARED_END);
     assert_body(&made, 3, DISPATCHING);
+}
+
+/// The body lies in a block, so that what leads out of the function goes one label further. It may
+/// give several values.
+#[test]
+fn branches_out_of_the_function_stay_such() {
+    let (_, made) = rewritten(
+        r"(func (param i32) (result i32 i64)
+            (drop (call $wait))
+            (br_if 0 (i32.const 1) (i64.const 2) (local.get 0)) drop drop
+            (block (result i32 i64)
+              (drop (call $wait))
+              (br_table 0 1 (i32.const 3) (i64.const 4) (local.get 0)))
+            drop drop
+            (br 0 (i32.const 5) (i64.const 6)))",
+    );
+    let text = printed(&made);
+    let fast: Vec<&str> = text
+        .lines()
+        .skip_while(|line| !line.starts_with("  (func (;2;)"))
+        .take_while(|line| *line != "  )")
+        .map(str::trim)
+        .collect();
+    for branch in ["br_if 1", "br_table 0 (;@2;) 2", "br 1"] {
+        assert!(fast.contains(&branch), "{branch} is not in\n{text}");
+    }
 }
 
 /// A tail call leaves nothing behind it in which a test could stand.
@@ -267,9 +368,11 @@ fn a_tail_call_becomes_a_call() {
     assert_body(
         &made,
         2,
-        "call $wait
+        "(local i32)
+        call $wait
         global.get 0
         if ;; label = @1
+          i32.const 0
           i32.const 0
           call 5
           i32.const 0

@@ -18,6 +18,35 @@ pub(super) struct Version<'a, 'p> {
     pub plan: &'p Plan<'a>,
     pub function: u32,
     pub code: Code,
+    /// How its frames are saved.
+    saving: Saving,
+    /// Whether each site sets to zero what does not matter at it.
+    sets_to_zero: bool,
+}
+
+/// How a version saves its frames.
+#[derive(Clone, Copy)]
+pub(super) enum Saving {
+    /// By stores, with this local for the stack's end.
+    Stores(u32),
+    /// By calls.
+    Calls,
+}
+
+/// How many locals all sites of a body together may set to zero, for each of its instructions. With
+/// many locals and many sites these instructions would be most of the code. What compilers write has
+/// less than one.
+const MAX_ZEROS_PER_INSTRUCTION: usize = 4;
+
+/// Whether each site sets to zero what does not matter at it. Slow versions do not: how fast they
+/// are matters less than how large.
+fn sets_to_zero(plan: &Plan<'_>, saving: Saving) -> bool {
+    let zeros = plan.sites.iter().map(|site| plan.frame.dead_at(site));
+    let zeros: usize = zeros.map(Iterator::count).sum();
+    match saving {
+        Saving::Stores(_) => zeros <= plan.ops.len() * MAX_ZEROS_PER_INSTRUCTION,
+        Saving::Calls => false,
+    }
 }
 
 impl<'a, 'p> Version<'a, 'p> {
@@ -27,6 +56,7 @@ impl<'a, 'p> Version<'a, 'p> {
         plan: &'p Plan<'a>,
         function: u32,
         more_locals: &[wasmparser::ValType],
+        saving: Saving,
     ) -> Result<Self, Error> {
         let ty = context.calls.scan.type_of(function);
         let parameters = ty.map_or(0, |ty| ty.params().len());
@@ -36,7 +66,34 @@ impl<'a, 'p> Version<'a, 'p> {
             plan,
             function,
             code: Code::with_locals(&locals)?,
+            saving,
+            sets_to_zero: sets_to_zero(plan, saving),
         })
+    }
+
+    /// Whether the frame is saved at one place for all sites. It is a block around the body, which
+    /// is left with the number of the site.
+    pub(super) fn has_shared_end(&self) -> bool {
+        self.plan.sites.len() > 1
+    }
+
+    /// Starts the block that is left to save the frame, if there is one.
+    pub(super) fn open_shared_end(&mut self) {
+        if self.has_shared_end() {
+            let number = BlockType::Result(wasm_encoder::ValType::I32);
+            self.code.push(&I::Block(number));
+        }
+    }
+
+    /// Ends the body.
+    pub(super) fn end(&mut self) -> Result<(), Error> {
+        if self.has_shared_end() {
+            self.code.push(&I::Return);
+            self.code.push(&I::End);
+            self.save()?;
+        }
+        self.code.push(&I::End);
+        Ok(())
     }
 
     /// Copies an instruction.
@@ -67,36 +124,60 @@ impl<'a, 'p> Version<'a, 'p> {
     }
 
     /// Writes the test behind a call whether it has started to unwind, and what is done then: the
-    /// frame is saved, and the function returns. What it returns does not matter.
-    pub(super) fn leave_if_unwinding(&mut self, number: usize) -> Result<(), Error> {
+    /// frame is saved, and the function returns. `depth` is that of the block around the body.
+    pub(super) fn leave_if_unwinding(&mut self, number: usize, depth: u32) -> Result<(), Error> {
         self.code.push(&I::GlobalGet(self.context.state));
         self.code.push(&I::If(BlockType::Empty));
-        self.leave(number)?;
+        self.leave(number, depth + 1)?;
         self.code.push(&I::End);
         Ok(())
     }
 
-    fn leave(&mut self, number: usize) -> Result<(), Error> {
+    fn leave(&mut self, number: usize, depth: u32) -> Result<(), Error> {
         let site = &self.plan.sites[number];
+        if self.sets_to_zero {
+            for local in self.plan.frame.dead_at(site) {
+                let ty = self.plan.locals[local as usize];
+                self.code.push(&zero(encoded_type(ty)?));
+                self.code.push(&I::LocalSet(local));
+            }
+        }
         // A function has fewer instructions than that.
-        site.frame
-            .save(number as u32, &self.plan.locals, &mut self.code);
+        self.code.push(&I::I32Const(number as i32));
+        match self.has_shared_end() {
+            true => self.code.push(&I::Br(depth)),
+            false => {
+                self.save()?;
+                self.code.push(&I::Return);
+            }
+        }
+        Ok(())
+    }
+
+    /// Saves the frame, and gives what the function returns, which does not matter.
+    fn save(&mut self) -> Result<(), Error> {
+        let (frame, types) = (&self.plan.frame, &self.plan.locals);
+        match self.saving {
+            Saving::Stores(end) => {
+                frame.store(types, self.context.stack, end, &mut self.code);
+            }
+            Saving::Calls => frame.save(types, &mut self.code),
+        }
         let ty = self.context.calls.scan.type_of(self.function);
         for ty in ty.map_or(&[][..], |ty| ty.results()) {
             self.code.push(&zero(encoded_type(*ty)?));
         }
-        self.code.push(&I::Return);
         Ok(())
     }
 
     /// Writes a check (`preempt`) in the fast version: where the host has set the flag, the guest
     /// starts to unwind by itself.
-    pub(super) fn check(&mut self, number: usize) -> Result<(), Error> {
+    pub(super) fn check(&mut self, number: usize, depth: u32) -> Result<(), Error> {
         self.context.load_flag(&mut self.code);
         self.code.push(&I::If(BlockType::Empty));
         self.code.push(&I::I32Const(UNWINDING));
         self.code.push(&I::GlobalSet(self.context.state));
-        self.leave(number)?;
+        self.leave(number, depth + 1)?;
         self.code.push(&I::End);
         Ok(())
     }

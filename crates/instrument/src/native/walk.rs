@@ -40,6 +40,7 @@ pub(super) fn plan<'a>(
             sites: Vec::new(),
             blocks: Vec::new(),
             levels: vec![Level::default()],
+            frame: Frame::default(),
             own_locals: locals.len(),
             locals,
         },
@@ -52,6 +53,7 @@ pub(super) fn plan<'a>(
     }
     let mut plan = walk.plan;
     liveness::add_live_locals(&mut plan)?;
+    plan.frame = Frame::of(&plan.sites, &plan.locals)?;
     if plan.locals.len() >= MAX_LOCALS {
         return Err(Error::Unsupported {
             what: format!("a function with {} locals", plan.own_locals),
@@ -414,7 +416,7 @@ impl<'a> Walk<'a, '_> {
             arguments,
             is_indirect: call.is_indirect,
             is_tail: call.is_tail,
-            frame: Frame::new(saved),
+            saved,
         });
         Ok(number)
     }
