@@ -81,7 +81,7 @@ const fn variant(name: &'static str, transform: Transform, preempt: bool) -> Var
 }
 
 /// What is compared, in the order of the runs.
-const VARIANTS: [Variant; 9] = [
+const VARIANTS: [Variant; 10] = [
     variant("none", Transform::None, false),
     variant("reference", Transform::Reference, false),
     variant("two-version", Transform::TwoVersion, false),
@@ -103,6 +103,11 @@ const VARIANTS: [Variant; 9] = [
         ..variant("native", Transform::Native, false)
     },
     variant("native-preempt", Transform::Native, true),
+    Variant {
+        name: "native-sliced",
+        way: Way::Sliced,
+        ..variant("native-preempt", Transform::Native, true)
+    },
 ];
 
 fn main() -> Outcome<()> {

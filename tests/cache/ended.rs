@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dormouse_test_support::{engines, guest};
 
-use crate::support::Place;
+use crate::support::{BINARYEN, Place};
 
 /// Ends a command by a signal so long after it has said the words.
 fn ended_at(place: &Place, arguments: &[&str], words: &str, after: Duration, signal: (&str, i32)) {
@@ -31,7 +31,10 @@ fn rewriting_ends_at_each_step_and_leaves_nothing() {
     let place = Place::new();
     let module = guest("go_chan").display().to_string();
     let out = place.output("out.wasm").display().to_string();
-    let commands = [vec!["run", &module], vec!["build", &module, "-o", &out]];
+    let commands = [
+        vec!["run", BINARYEN, &module],
+        vec!["build", BINARYEN, &module, "-o", &out],
+    ];
     let mut signals = [("TERM", 143), ("INT", 130)].into_iter().cycle();
     for words in [
         "resumable reading",

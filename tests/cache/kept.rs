@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use dormouse_test_support::{assert_ended, engines, guest, said, stdout};
 use serde_json::Value;
 
-use crate::support::Place;
+use crate::support::{BINARYEN, Place};
 
 /// What a command answers as JSON. It has to end with this code.
 #[track_caller]
@@ -257,7 +257,7 @@ fn a_running_guest_does_not_need_what_is_removed() {
 fn what_is_being_made_is_left() {
     let place = Place::new();
     let module = guest("go_chan").display().to_string();
-    let mut first = place.start(&["-v", "compile", &module]);
+    let mut first = place.start(&["-v", "compile", BINARYEN, &module]);
     first.until("resumable asyncify");
     let _ = told(&place, &["cache", "prune", "--max-size", "0"], 0);
     let _ = told(&place, &["cache", "verify", "--repair"], 0);

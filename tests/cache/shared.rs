@@ -2,7 +2,7 @@
 
 use dormouse_test_support::guest;
 
-use crate::support::Place;
+use crate::support::{BINARYEN, Place};
 
 /// What the guest ends with.
 const CODE: Option<i32> = Some(3);
@@ -12,9 +12,9 @@ const CODE: Option<i32> = Some(3);
 fn the_work_is_done_once_and_shown_to_both() {
     let place = Place::new();
     let module = guest("go_chan").display().to_string();
-    let mut first = place.start(&["-v", "run", &module]);
+    let mut first = place.start(&["-v", "run", BINARYEN, &module]);
     first.until("resumable asyncify");
-    let mut second = place.start(&["run", &module]);
+    let mut second = place.start(&["run", BINARYEN, &module]);
     let line = second.until("another process makes go_chan.wasm resumable: about ");
     let seconds = line.split("about ").nth(1).expect("how long");
     let seconds = seconds.split(' ').next().expect("a number");
@@ -44,9 +44,9 @@ fn a_build_takes_what_a_run_makes() {
     let place = Place::new();
     let module = guest("go_chan").display().to_string();
     let out = place.output("out.wasm").display().to_string();
-    let mut first = place.start(&["-v", "run", &module]);
+    let mut first = place.start(&["-v", "run", BINARYEN, &module]);
     first.until("resumable optimizing");
-    let mut second = place.start(&["-v", "build", &module, "-o", &out]);
+    let mut second = place.start(&["-v", "build", BINARYEN, &module, "-o", &out]);
     second.until("another process makes go_chan.wasm resumable");
     let (code, report, said) = second.end();
     assert_eq!(code, Some(0), "{said}");
@@ -63,9 +63,9 @@ fn a_build_takes_what_a_run_makes() {
 fn who_waits_takes_over_from_one_that_was_killed() {
     let place = Place::new();
     let module = guest("go_chan").display().to_string();
-    let mut first = place.start(&["-v", "run", &module]);
+    let mut first = place.start(&["-v", "run", BINARYEN, &module]);
     first.until("resumable asyncify");
-    let mut second = place.start(&["run", &module]);
+    let mut second = place.start(&["run", BINARYEN, &module]);
     second.until("another process makes go_chan.wasm resumable");
     first.send("KILL");
     let (code, _, _) = first.end();

@@ -8,6 +8,10 @@ use std::time::{Duration, Instant};
 use dormouse_test_support::{dormouse, send};
 use tempfile::TempDir;
 
+/// Has a module rewritten by Binaryen, which takes seconds for one for which it is not the default
+/// any more. So there is time to look at the work and to end it.
+pub const BINARYEN: &str = "--transform=two-version";
+
 /// A large module takes minutes on a busy machine.
 pub const LONG: Duration = Duration::from_secs(900);
 

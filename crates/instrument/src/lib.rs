@@ -89,7 +89,8 @@
 //!
 //! `rewrite`, which is on by default, brings Binaryen, and needs a C++ compiler. Without it,
 //! [`instrument`] takes only [`Transform::Native`] and [`Transform::None`], and answers
-//! [`Error::WithoutBinaryen`] for the others. Everything that a host needs for modules that are resumable already stays:
+//! [`Error::WithoutBinaryen`] for the others. Everything that a host needs for modules that are
+//! resumable already stays:
 //! [`Manifest::of`], [`check_resumable`], [`check_size`] and [`initial_memory`].
 
 #![deny(missing_docs)]

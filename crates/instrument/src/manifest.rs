@@ -12,6 +12,11 @@ const SECTION: &str = "dormouse.manifest";
 /// How a module is made resumable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Transform {
+    /// [`TwoVersion`](Self::TwoVersion), or [`Native`](Self::Native) for a module of which more
+    /// than 1 MiB of code may be on the stack at a suspend: Binaryen would take long for it. Which
+    /// one is taken depends on the module, its checks and the host's functions only. A manifest
+    /// names that one, and never this.
+    Auto,
     /// Two versions of every function that may be on the stack at a suspend: a fast one that runs,
     /// and a slow one that restores its frame.
     #[default]
@@ -32,6 +37,7 @@ pub enum Transform {
 impl std::fmt::Display for Transform {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
+            Self::Auto => "auto",
             Self::TwoVersion => "two-version",
             Self::Plain => "plain",
             Self::Native => "native",
@@ -43,17 +49,23 @@ impl std::fmt::Display for Transform {
 
 /// The text names no transform.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no transform is called {0:?}; there are two-version, plain, native and none")]
+#[error("no transform is called {0:?}; there are auto, two-version, plain, native and none")]
 pub struct UnknownTransform(String);
 
 impl std::str::FromStr for Transform {
     type Err = UnknownTransform;
 
     fn from_str(text: &str) -> Result<Self, UnknownTransform> {
-        [Self::TwoVersion, Self::Plain, Self::Native, Self::None]
-            .into_iter()
-            .find(|transform| transform.to_string() == text)
-            .ok_or_else(|| UnknownTransform(text.to_owned()))
+        let mut named = [
+            Self::Auto,
+            Self::TwoVersion,
+            Self::Plain,
+            Self::Native,
+            Self::None,
+        ]
+        .into_iter();
+        let found = named.find(|transform| transform.to_string() == text);
+        found.ok_or_else(|| UnknownTransform(text.to_owned()))
     }
 }
 
@@ -64,7 +76,7 @@ pub struct Manifest {
     pub tool: String,
     /// Digest of the module it was made from.
     pub source: Digest,
-    /// How it was made.
+    /// How it was made; not [`Transform::Auto`].
     pub transform: Transform,
     /// Whether it has checks, at which a guest that computes can be suspended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -26,6 +26,10 @@ use crate::step::Step;
 use crate::without_binaryen::flatten;
 use crate::{native, preempt, two_version};
 
+/// [`Transform::Auto`] takes the native transform where more bytes of code than these may be on the
+/// stack at a suspend. Binaryen takes about seven seconds for so many, and the time grows with them.
+const NATIVE_FROM_BYTES: u64 = 1 << 20;
+
 /// Makes a module or a component resumable.
 ///
 /// # Errors
@@ -74,7 +78,7 @@ pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, 
     let manifest = Manifest {
         tool: env!("CARGO_PKG_VERSION").to_string(),
         source: Digest::of(source),
-        transform: options.transform,
+        transform: analyzed.transform,
         preempt: options.preempt,
         component,
         shape,
@@ -127,6 +131,7 @@ struct Analyzed<'a> {
     graph: CallGraph,
     /// The functions that the source imports, in order.
     imports: Vec<Import>,
+    /// The transform that is taken; not [`Transform::Auto`].
     transform: Transform,
     /// The functions whose bodies Binaryen does not see, in rising order.
     hidden: Vec<u32>,
@@ -143,6 +148,7 @@ impl<'a> Analyzed<'a> {
         transform: Transform,
     ) -> Result<Self, Error> {
         let graph = CallGraph::new(&scan, |function| blocks(&imports, function));
+        let transform = taken(transform, &wasm, &scan, &graph);
         let mut hidden = Vec::new();
         if transform != Transform::None {
             suspendable::check(&wasm, &scan, &graph)?;
@@ -197,8 +203,7 @@ impl<'a> Analyzed<'a> {
 
     /// The functions that may be on the stack at a suspend, in rising order.
     fn instrumented(&self) -> Vec<u32> {
-        let defined = self.scan.defined();
-        defined.filter(|f| self.graph.may_suspend(*f)).collect()
+        instrumented(&self.scan, &self.graph)
     }
 
     /// The imports that may suspend, as `module.name`.
@@ -223,8 +228,8 @@ impl<'a> Analyzed<'a> {
         // A stub with a single caller would be inlined there.
         let not_inlined: Vec<String> = self.hidden.iter().map(|f| working_name(*f)).collect();
         let rewritten = match self.transform {
-            // The native one has been made by now.
-            Transform::None | Transform::Native => unused_state::add(&prepared)?,
+            // The native one has been made by now, and `taken` gives no `Auto`.
+            Transform::None | Transform::Native | Transform::Auto => unused_state::add(&prepared)?,
             Transform::Reference => {
                 steps(Step::Asyncify);
                 reference(&prepared, &self.blocking(), &not_inlined)?
@@ -284,6 +289,24 @@ impl<'a> Analyzed<'a> {
             source_bytes,
             resumable_bytes,
         }
+    }
+}
+
+/// The functions that may be on the stack at a suspend, in rising order.
+fn instrumented(scan: &Scan, graph: &CallGraph) -> Vec<u32> {
+    let defined = scan.defined();
+    defined.filter(|f| graph.may_suspend(*f)).collect()
+}
+
+/// The transform that is taken for a module where this one is asked for.
+fn taken(asked: Transform, wasm: &[u8], scan: &Scan, graph: &CallGraph) -> Transform {
+    if asked != Transform::Auto {
+        return asked;
+    }
+    let instrumented = instrumented(scan, graph);
+    match size::code_bytes(wasm, scan.imported_functions, &instrumented) > NATIVE_FROM_BYTES {
+        true => Transform::Native,
+        false => Transform::TwoVersion,
     }
 }
 

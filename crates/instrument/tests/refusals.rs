@@ -160,7 +160,13 @@ fn the_kind_of_an_error_says_whose_fault_it_is() {
 
 #[test]
 fn a_transform_is_found_by_its_name() {
-    for transform in [Transform::TwoVersion, Transform::Plain, Transform::None] {
+    for transform in [
+        Transform::Auto,
+        Transform::TwoVersion,
+        Transform::Plain,
+        Transform::Native,
+        Transform::None,
+    ] {
         assert_eq!(transform.to_string().parse(), Ok(transform));
     }
     let error = "fast".parse::<Transform>().expect_err("there is none");

@@ -19,9 +19,10 @@ pub(crate) struct Compile {
     /// for the one that `run` takes by itself.
     #[arg(long, value_name = "ENGINE")]
     pub engine: Vec<EngineKind>,
-    /// How to make the modules resumable: two-version (fast), plain (Binaryen's own output), native
-    /// (made without Binaryen, in less time), or none (left as they are, so that they cannot be
-    /// suspended).
+    /// How to make the modules resumable: two-version (by Binaryen), native (without Binaryen, in
+    /// much less time), auto (native where more than 1 MiB of code may be on the stack at a
+    /// suspend, else two-version), plain (Binaryen's own
+    /// output), or none (leaves them as they are, so that they cannot be suspended).
     #[arg(long, value_name = "NAME", default_value_t)]
     pub transform: Transform,
     /// Put a check into loops and calls, so that guests can be suspended while they compute.

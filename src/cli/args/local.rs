@@ -134,9 +134,10 @@ pub(crate) struct Build {
     /// Where to write the resumable module.
     #[arg(short, long, value_name = "OUT.wasm")]
     pub output: PathBuf,
-    /// How to make the module resumable: two-version (fast), plain (Binaryen's own output), native
-    /// (made without Binaryen, in less time), or none (left as it is, so that it cannot be
-    /// suspended).
+    /// How to make the module resumable: two-version (by Binaryen), native (without Binaryen, in
+    /// much less time), auto (native where more than 1 MiB of code may be on the stack at a
+    /// suspend, else two-version), plain (Binaryen's own
+    /// output), or none (leaves it as it is, so that it cannot be suspended).
     #[arg(long, value_name = "NAME", default_value_t)]
     pub transform: Transform,
     /// Put a check into loops and calls, so that the guest can be suspended while it computes.

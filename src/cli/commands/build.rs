@@ -55,6 +55,7 @@ pub(crate) fn build(command: &Build) -> Result<Done, Failure> {
             "functions": report.functions,
             "instrumented": report.instrumented.len(),
             "blocking": report.blocking,
+            "transform": program.manifest().transform.to_string(),
             "source_bytes": report.source_bytes,
             "resumable_bytes": report.resumable_bytes,
             "instrumented_functions": command.functions.then(|| functions.collect::<Vec<_>>()),
@@ -68,6 +69,7 @@ pub(crate) fn build(command: &Build) -> Result<Done, Failure> {
         report.functions,
     );
     out!("blocking   {}", report.blocking.join(", "));
+    out!("transform  {}", program.manifest().transform);
     out!(
         "size       {} became {} ({:.2} times)",
         bytes(report.source_bytes as u64),

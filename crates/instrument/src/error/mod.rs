@@ -82,8 +82,9 @@ pub enum Error {
     Binaryen(#[from] PassFailure),
     /// This crate was built without Binaryen, and the transform needs it.
     #[error(
-        "this build of dormouse cannot make modules resumable, because it lacks Binaryen (the \
-         feature `rewrite`); do it with a build that has it, and run the result here"
+        "this build of dormouse lacks Binaryen (the feature `rewrite`), which makes modules \
+         resumable; do it with a build that has it, and run the result here, or take the transform \
+         `native`, which needs none"
     )]
     WithoutBinaryen,
     /// A step of the rewriting found something that the steps before it exclude.

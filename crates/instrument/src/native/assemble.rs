@@ -8,49 +8,102 @@ use wasm_encoder::{
     TypeSection,
 };
 
+use super::Written;
 use super::code::Code;
 use super::context::Context;
 use super::enter;
 use super::helpers::{Added, Helpers};
 use crate::error::Error;
 use crate::module::asyncify::STACK_PAGES;
-use crate::module::encode::flags;
-use crate::module::names::{ENTER, SLOW};
+use crate::module::encode::{add_type, flags};
+use crate::module::names::{ENTER, OSR, SLOW};
 use crate::module::sections::Sections;
 
 /// Asyncify's globals: its state, and where its data is.
 const GLOBALS: usize = 2;
 
 /// The module with its versions. `bodies` says where the module's own stand in it; `written` has
-/// the fast and the slow version of each instrumented function, in order.
+/// what is made of each instrumented function, in order.
 pub(super) fn assemble(
     context: &Context<'_>,
     bodies: &[Range<usize>],
-    written: Vec<(Code, Code)>,
+    written: &[Written],
 ) -> Result<Vec<u8>, Error> {
     let enter = enter::bodies(context)?;
     let mut helpers = Helpers::default();
-    for (fast, slow) in &written {
-        helpers.add(fast.helpers());
-        helpers.add(slow.helpers());
+    for versions in written {
+        helpers.add(versions.fast.helpers());
+        helpers.add(versions.slow.helpers());
+        for code in &versions.at_loops {
+            helpers.add(code.helpers());
+        }
     }
     helpers.number(context.versions.helpers);
     let mut types = TypeSection::new();
     let added = helpers.functions(context.stack, &mut types)?;
+    let first = context.versions.helpers + added.len() as u32;
+    let at_loops = AtLoops::of(context, written, first, &mut types)?;
 
     let mut sections = Sections::split(context.wasm)?;
     sections.append(&types)?;
-    sections.append(&functions(context, &added))?;
+    sections.append(&functions(context, &added, &at_loops))?;
     sections.append(&memory())?;
     sections.append(&flags(GLOBALS))?;
     sections.append(&exports(context))?;
-    sections.set_function_names(&names(context));
-    sections.replace_code(code(context, bodies, written, &enter, &helpers, &added));
+    sections.set_function_names(&names(context, &at_loops));
+    sections.replace_code(code(
+        context, bodies, written, &enter, &helpers, &added, &at_loops,
+    ));
     Ok(sections.join())
 }
 
+/// The versions that begin at loops, which stand behind all other functions.
+struct AtLoops {
+    /// For each instrumented function, in order, the index of the first.
+    first: Vec<u32>,
+    /// For each version, in order, the function that it is a version of, and the place of its type
+    /// among the added ones.
+    versions: Vec<(u32, u32)>,
+}
+
+impl AtLoops {
+    /// Numbers them from an index on, and adds their types.
+    fn of(
+        context: &Context<'_>,
+        written: &[Written],
+        mut next: u32,
+        types: &mut TypeSection,
+    ) -> Result<Self, Error> {
+        let mut all = Self {
+            first: Vec::with_capacity(written.len()),
+            versions: Vec::new(),
+        };
+        for (function, made) in context.versions.slow.keys().zip(written) {
+            all.first.push(next);
+            if made.at_loops.is_empty() {
+                continue;
+            }
+            let ty = context.calls.scan.type_of(*function);
+            let results = ty.map_or(&[][..], |ty| ty.results());
+            let place = types.len();
+            add_type(types, &made.own_locals, results)?;
+            let count = made.at_loops.len();
+            all.versions
+                .extend(std::iter::repeat_n((*function, place), count));
+            next += count as u32;
+        }
+        Ok(all)
+    }
+
+    /// Each with its index and the function that it is a version of.
+    fn indices(&self) -> impl Iterator<Item = (u32, u32)> {
+        let first = self.first.first().copied().unwrap_or_default();
+        (first..).zip(self.versions.iter().map(|(function, _)| *function))
+    }
+}
+
 /// The types of the added functions, in their order.
-fn functions(context: &Context<'_>, helpers: &[Added]) -> FunctionSection {
+fn functions(context: &Context<'_>, helpers: &[Added], at_loops: &AtLoops) -> FunctionSection {
     let scan = context.calls.scan;
     let versions = &context.versions;
     let of_module = versions.slow.keys().chain(versions.enter.keys());
@@ -58,8 +111,10 @@ fn functions(context: &Context<'_>, helpers: &[Added]) -> FunctionSection {
     for function in of_module.chain(&versions.check) {
         functions.function(scan.functions[*function as usize]);
     }
-    for helper in helpers {
-        functions.function(scan.types.len() as u32 + helper.ty);
+    let helpers = helpers.iter().map(|helper| helper.ty);
+    let at_loops = at_loops.versions.iter().map(|(_, ty)| *ty);
+    for ty in helpers.chain(at_loops) {
+        functions.function(scan.types.len() as u32 + ty);
     }
     functions
 }
@@ -89,7 +144,7 @@ fn exports(context: &Context<'_>) -> ExportSection {
 }
 
 /// The names of all functions. An added one is named after the function that it is a version of.
-fn names(context: &Context<'_>) -> NameMap {
+fn names(context: &Context<'_>, at_loops: &AtLoops) -> NameMap {
     let (scan, versions) = (context.calls.scan, &context.versions);
     let mut names = NameMap::new();
     for function in 0..scan.functions.len() as u32 {
@@ -104,6 +159,11 @@ fn names(context: &Context<'_>) -> NameMap {
             names.append(*version, &format!("{name}{ending}"));
         }
     }
+    for (version, function) in at_loops.indices() {
+        if let Some(name) = scan.names.get(&function) {
+            names.append(version, &format!("{name}{OSR}{version}"));
+        }
+    }
     names
 }
 
@@ -111,37 +171,40 @@ fn names(context: &Context<'_>) -> NameMap {
 fn code(
     context: &Context<'_>,
     bodies: &[Range<usize>],
-    written: Vec<(Code, Code)>,
+    written: &[Written],
     enter: &[Code],
     helpers: &Helpers,
     added: &[Added],
+    at_loops: &AtLoops,
 ) -> Vec<u8> {
-    let count = bodies.len() + written.len() + enter.len() + added.len();
+    let count = bodies.len() + written.len() + enter.len() + added.len() + at_loops.versions.len();
     let mut out = Vec::with_capacity(context.wasm.len());
     count.encode(&mut out);
-    let mut slow_versions = Vec::with_capacity(written.len());
-    let mut written = written.into_iter();
+    let made = || written.iter().zip(at_loops.first.iter().copied());
+    let mut fast = made();
     for (function, body) in context.calls.scan.defined().zip(bodies) {
         let versions = match context.versions.slow.contains_key(&function) {
-            true => written.next(),
+            true => fast.next(),
             false => None,
         };
         match versions {
-            Some((fast, slow)) => {
-                fast.write(helpers, &mut out);
-                slow_versions.push(slow);
-            }
+            Some((versions, at_loops)) => versions.fast.write(helpers, at_loops, &mut out),
             None => context.wasm[body.clone()].encode(&mut out),
         }
     }
-    for slow in slow_versions {
-        slow.write(helpers, &mut out);
+    for (versions, at_loops) in made() {
+        versions.slow.write(helpers, at_loops, &mut out);
     }
     for code in enter {
-        code.write(helpers, &mut out);
+        code.write(helpers, 0, &mut out);
     }
     for helper in added {
         helper.body.encode(&mut out);
+    }
+    for (versions, at_loops) in made() {
+        for code in &versions.at_loops {
+            code.write(helpers, at_loops, &mut out);
+        }
     }
     out
 }

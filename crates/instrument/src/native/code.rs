@@ -1,5 +1,6 @@
-//! Code while it is written, in which the calls of helpers have no index yet: which helpers a
-//! module needs is known only when all of its bodies are written.
+//! Code while it is written, in which calls of some functions have no index yet: which helpers a
+//! module needs, and which loops have versions of their own, is known only when all of its bodies
+//! are written.
 
 use wasm_encoder::{Encode, Instruction};
 use wasmparser::ValType;
@@ -12,12 +13,22 @@ use crate::module::encode::encoded_type;
 #[derive(Default)]
 pub(super) struct Code {
     bytes: Vec<u8>,
-    /// The helpers that are called, each with the place where its index belongs.
-    calls: Vec<(usize, Helper)>,
+    /// What is called, each with the place where its index belongs.
+    calls: Vec<(usize, Callee)>,
+}
+
+/// A function whose index is not known yet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Callee {
+    Helper(Helper),
+    /// A version of this same function, by its place among those that begin at loops.
+    AtLoop(usize),
 }
 
 /// The first byte of the instruction `call`.
 const CALL: u8 = 0x10;
+/// The first byte of the instruction `return_call`.
+const RETURN_CALL: u8 = 0x12;
 
 impl Code {
     /// Starts a body with these locals.
@@ -49,27 +60,48 @@ impl Code {
 
     pub(super) fn call_helper(&mut self, helper: Helper) {
         self.bytes.push(CALL);
-        self.calls.push((self.bytes.len(), helper));
+        self.calls.push((self.bytes.len(), Callee::Helper(helper)));
+    }
+
+    /// Calls the version that begins at a loop.
+    pub(super) fn call_at_loop(&mut self, number: usize) {
+        self.bytes.push(CALL);
+        self.calls.push((self.bytes.len(), Callee::AtLoop(number)));
+    }
+
+    /// Goes on to the version that begins at a loop, as a tail call.
+    pub(super) fn go_on_at_loop(&mut self, number: usize) {
+        self.bytes.push(RETURN_CALL);
+        self.calls.push((self.bytes.len(), Callee::AtLoop(number)));
     }
 
     pub(super) fn helpers(&self) -> impl Iterator<Item = Helper> {
-        self.calls.iter().map(|(_, helper)| *helper)
+        self.calls.iter().filter_map(|(_, callee)| match callee {
+            Callee::Helper(helper) => Some(*helper),
+            Callee::AtLoop(_) => None,
+        })
     }
 
-    /// Writes the body with its length in front, as it stands in a module.
-    pub(super) fn write(&self, helpers: &Helpers, out: &mut Vec<u8>) {
-        let index = |helper: &Helper| {
+    /// Writes the body with its length in front, as it stands in a module. `at_loops` is the index
+    /// of the first of the function's versions that begin at loops.
+    pub(super) fn write(&self, helpers: &Helpers, at_loops: u32, out: &mut Vec<u8>) {
+        let index = |callee: &Callee| {
             let mut index = Vec::new();
-            helpers.index(*helper).encode(&mut index);
+            match callee {
+                Callee::Helper(helper) => helpers.index(*helper),
+                // There are `osr::MAX_ENTRIES` at most.
+                Callee::AtLoop(number) => at_loops + *number as u32,
+            }
+            .encode(&mut index);
             index
         };
         let calls = self.calls.iter();
-        let indices: usize = calls.map(|(_, helper)| index(helper).len()).sum();
+        let indices: usize = calls.map(|(_, callee)| index(callee).len()).sum();
         (self.bytes.len() + indices).encode(out);
         let mut written = 0;
-        for (place, helper) in &self.calls {
+        for (place, callee) in &self.calls {
             out.extend_from_slice(&self.bytes[written..*place]);
-            out.extend(index(helper));
+            out.extend(index(callee));
             written = *place;
         }
         out.extend_from_slice(&self.bytes[written..]);

@@ -20,6 +20,7 @@
 //! - [`frame`] saves and restores these, by calls of [`helpers`].
 //! - [`fast`] and [`slow`] write the two versions, with what [`version`] has for both and
 //!   [`context`] for all functions; [`dispatch`] leads to a call inside of blocks and loops.
+//! - [`osr`] chooses loops at which a slow version goes on to a fast one.
 //! - [`versions`] numbers the added functions, and [`enter`] chooses between two versions.
 //! - [`code`] is a body while it is written, and [`assemble`] puts all of them into the module.
 
@@ -32,6 +33,7 @@ mod fast;
 mod frame;
 mod helpers;
 mod liveness;
+mod osr;
 mod plan;
 mod slow;
 #[cfg(test)]
@@ -45,7 +47,8 @@ use std::collections::HashSet;
 use dormouse_model::shape;
 use rayon::prelude::*;
 use wasmparser::{
-    ExternalKind, FuncToValidate, FunctionBody, Parser, ValidPayload, Validator, ValidatorResources,
+    ExternalKind, FuncToValidate, FunctionBody, Parser, ValType, ValidPayload, Validator,
+    ValidatorResources,
 };
 
 use self::code::Code;
@@ -84,15 +87,15 @@ pub(crate) fn rewrite(
         versions: Versions::of(&scan, instrumented, &entered_indirectly(&scan), check),
     };
     let bodies = bodies(wasm)?;
-    let written: Result<Vec<(Code, Code)>, Error> = instrumented
+    let written: Result<Vec<Written>, Error> = instrumented
         .par_iter()
         .map(|function| {
             let (types, body) = &bodies[(function - scan.imported_functions) as usize];
-            both(&context, *function, types, body)
+            write(&context, *function, types, body)
         })
         .collect();
     let bodies: Vec<_> = bodies.iter().map(|(_, body)| range(body)).collect();
-    assemble::assemble(&context, &bodies, written?)
+    assemble::assemble(&context, &bodies, &written?)
 }
 
 /// A body, and what is needed to follow its operands.
@@ -123,19 +126,37 @@ fn entered_indirectly(scan: &Scan) -> HashSet<u32> {
         .collect()
 }
 
-/// Writes the fast and the slow version of a function.
-fn both(
+/// What is made of a function.
+struct Written {
+    fast: Code,
+    slow: Code,
+    /// Fast versions that begin at loops.
+    at_loops: Vec<Code>,
+    /// The types of the parameters of these.
+    own_locals: Vec<ValType>,
+}
+
+/// Writes the versions of a function.
+fn write(
     context: &Context<'_>,
     function: u32,
     types: &FuncToValidate<ValidatorResources>,
     body: &FunctionBody<'_>,
-) -> Result<(Code, Code), Error> {
+) -> Result<Written, Error> {
     let types = FuncToValidate {
         resources: types.resources.clone(),
         ..*types
     };
     let plan = walk::plan(types, body, context.calls)?;
-    let fast = fast::write(context, &plan, function)?;
-    let slow = slow::write(context, &plan, function)?;
-    Ok((fast, slow))
+    let entries = osr::entries(&plan, context.versions.check.is_some());
+    let at_loops = entries.iter();
+    let at_loops: Result<_, Error> = at_loops
+        .map(|entry| fast::write_at_loop(context, &plan, function, entry))
+        .collect();
+    Ok(Written {
+        fast: fast::write(context, &plan, function)?,
+        slow: slow::write(context, &plan, function, &entries)?,
+        at_loops: at_loops?,
+        own_locals: plan.locals[..plan.own_locals].to_vec(),
+    })
 }

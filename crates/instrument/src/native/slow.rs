@@ -28,21 +28,27 @@ use wasmparser::{Operator, ValType};
 use super::code::Code;
 use super::context::Context;
 use super::helpers::Helper;
+use super::osr::LoopEntry;
 use super::plan::{Block, Op, Operand, Plan, Role};
-use super::version::{Saving, Version};
+use super::version::{SHARED_END_LABELS, Saving, Version};
 use crate::error::Error;
 
 /// What the local with the site to go to holds when there is none.
 pub(super) const NO_SITE: i32 = -1;
 
-/// Writes the slow version of a function.
-pub(super) fn write<'a>(
-    context: &Context<'a>,
-    plan: &Plan<'a>,
+/// Writes the slow version of a function. It goes on to fast versions at the loops of `entries`.
+pub(super) fn write<'a, 'p>(
+    context: &'p Context<'a>,
+    plan: &'p Plan<'a>,
     function: u32,
+    entries: &'p [LoopEntry],
 ) -> Result<Code, Error> {
+    let ty = context.calls.scan.type_of(function);
+    let parameters = ty.map_or(0, |ty| ty.params().len());
+    let locals = [&plan.locals[parameters..], &[ValType::I32]].concat();
     let mut slow = Slow {
-        version: Version::new(context, plan, function, &[ValType::I32], Saving::Calls)?,
+        version: Version::new(context, plan, function, &locals, Saving::Calls)?,
+        entries,
         target: plan.locals.len() as u32,
         open: 1,
         labels: vec![Label::of(0, None)],
@@ -67,6 +73,8 @@ pub(super) fn write<'a>(
 /// A slow version while it is written.
 pub(super) struct Slow<'a, 'p> {
     pub version: Version<'a, 'p>,
+    /// The loops at which fast versions begin.
+    entries: &'p [LoopEntry],
     /// The local with the number of the site to go to, or [`NO_SITE`].
     pub target: u32,
     /// How many labels are open in what is written; the function's own is one.
@@ -208,8 +216,7 @@ impl<'a, 'p> Slow<'a, 'p> {
         let versions = &self.version.context.versions;
         self.version
             .call(op, site, |callee| versions.restoring(callee));
-        // Of what is open, the function's own label and the block itself do not count.
-        let depth = self.open.saturating_sub(2);
+        let depth = self.open.saturating_sub(SHARED_END_LABELS);
         self.version.leave_if_unwinding(number, depth)?;
         self.is_reached = !site.is_tail;
         if site.is_tail {
@@ -229,9 +236,28 @@ impl<'a, 'p> Slow<'a, 'p> {
         if matches!(op.operator, Operator::Loop { .. }) {
             // By a branch from inside it.
             self.is_reached = true;
+            self.go_on_at_loop(place);
         }
         self.open_level(block.level);
         Ok(())
+    }
+
+    /// Writes what stands at the head of a loop at which a fast version begins: where no call is
+    /// being repeated, it goes on to that.
+    fn go_on_at_loop(&mut self, place: usize) {
+        let mut entries = self.entries.iter();
+        let Some(entry) = entries.position(|entry| entry.place == place) else {
+            return;
+        };
+        self.push(&I::LocalGet(self.target));
+        self.push(&I::I32Const(0));
+        self.push(&I::I32LtS);
+        self.push(&I::If(BlockType::Empty));
+        for local in 0..self.plan().own_locals as u32 {
+            self.push(&I::LocalGet(local));
+        }
+        self.version.code.go_on_at_loop(entry);
+        self.push(&I::End);
     }
 
     /// Writes the condition of an `if`: which of its branches the site is in, if there is one.

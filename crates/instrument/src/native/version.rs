@@ -1,7 +1,7 @@
 //! What the writing of both versions has in common.
 
 use wasm_encoder::{BlockType, Instruction as I};
-use wasmparser::Operator;
+use wasmparser::{Operator, ValType};
 
 use super::code::Code;
 use super::context::Context;
@@ -23,6 +23,10 @@ pub(super) struct Version<'a, 'p> {
     /// Whether each site sets to zero what does not matter at it.
     sets_to_zero: bool,
 }
+
+/// The labels that are open in the block that is left to save the frame: the function's own and that
+/// of the block.
+pub(super) const SHARED_END_LABELS: u32 = 2;
 
 /// How a version saves its frames.
 #[derive(Clone, Copy)]
@@ -50,22 +54,19 @@ fn sets_to_zero(plan: &Plan<'_>, saving: Saving) -> bool {
 }
 
 impl<'a, 'p> Version<'a, 'p> {
-    /// Starts a version, whose parameters are the first of the plan's locals.
+    /// Starts a version. `locals` are those that are no parameters.
     pub(super) fn new(
         context: &'p Context<'a>,
         plan: &'p Plan<'a>,
         function: u32,
-        more_locals: &[wasmparser::ValType],
+        locals: &[ValType],
         saving: Saving,
     ) -> Result<Self, Error> {
-        let ty = context.calls.scan.type_of(function);
-        let parameters = ty.map_or(0, |ty| ty.params().len());
-        let locals = [&plan.locals[parameters..], more_locals].concat();
         Ok(Self {
             context,
             plan,
             function,
-            code: Code::with_locals(&locals)?,
+            code: Code::with_locals(locals)?,
             saving,
             sets_to_zero: sets_to_zero(plan, saving),
         })

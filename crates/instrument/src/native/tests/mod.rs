@@ -1,5 +1,8 @@
 //! Small bodies before and after, as text, and what holds for all.
 
+mod at_loops;
+
+use dormouse_model::shape;
 use wasmparser::{Validator, WasmFeatures};
 
 use super::rewrite;
@@ -10,16 +13,31 @@ use crate::module::bodies::{bodies, range};
 /// A module with these functions behind an import that may suspend, `$wait`, and one that may not,
 /// `$log`; rewritten.
 fn rewritten(functions: &str) -> (Vec<u8>, Vec<u8>) {
+    rewritten_with("", functions)
+}
+
+/// The same with checks, which call `$check`.
+fn rewritten_with_checks(functions: &str) -> (Vec<u8>, Vec<u8>) {
+    let (module, name) = shape::PREEMPT;
+    let import = format!(r#"(import "{module}" "{name}" (func $check))"#);
+    rewritten_with(&import, functions)
+}
+
+fn rewritten_with(import: &str, functions: &str) -> (Vec<u8>, Vec<u8>) {
     let text = format!(
         r#"(module
              (import "host" "wait" (func $wait (result i32)))
              (import "host" "log" (func $log (param i32)))
+             {import}
              (memory 1)
              {functions})"#
     );
     let source = wat::parse_str(&text).expect("the text is right");
     let scan = Scan::of(&source).expect("it is a module");
-    let graph = CallGraph::new(&scan, |function| function == 0);
+    let graph = CallGraph::new(&scan, |function| {
+        let import = scan.imports.get(function as usize);
+        import.is_some_and(|import| import.name != "log")
+    });
     let defined = scan
         .defined()
         .filter(|function| graph.may_suspend(*function));
