@@ -8,11 +8,11 @@ use wasm_encoder::{
     TypeSection,
 };
 
-use super::Written;
 use super::code::Code;
 use super::context::Context;
 use super::enter;
 use super::helpers::{Added, Helpers};
+use super::written::Written;
 use crate::error::Error;
 use crate::module::asyncify::STACK_PAGES;
 use crate::module::encode::{add_type, flags};

@@ -96,7 +96,7 @@ impl<'a, 'p> Fast<'a, 'p> {
         self.open_around()?;
         while let Some(op) = self.version.plan.ops.get(place) {
             place = match op.operator {
-                // The loop stands in the first branch of this `if`, so that the second does not run.
+                // The loop stands in the first branch of this `if`, so the second does not run.
                 Operator::Else if self.inner() == 0 => op.partner,
                 _ => {
                     self.step(op)?;
@@ -107,8 +107,8 @@ impl<'a, 'p> Fast<'a, 'p> {
         Ok(self.version.code)
     }
 
-    /// Opens the blocks around a loop. Each loop among them becomes two blocks: a branch to its head
-    /// leaves the inner one, and its end leaves the outer one.
+    /// Opens the blocks around a loop. Each loop among them becomes two blocks: a branch to its
+    /// head leaves the inner one, and its end leaves the outer one.
     fn open_around(&mut self) -> Result<(), Error> {
         for place in 0..self.around.len() {
             let outer = &self.version.plan.ops[self.around[place].place];

@@ -13,7 +13,6 @@ use wasmparser::ValType;
 
 use super::code::Code;
 use super::helpers::{Helper, Stack, TYPES, Values, bytes};
-use super::plan::Site;
 use crate::error::Error;
 
 /// How many values one call saves or restores at most.
@@ -26,10 +25,13 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// The frame that serves all of these sites.
-    pub(super) fn of(sites: &[Site], types: &[ValType]) -> Result<Self, Error> {
+    /// The frame that holds these locals, each once.
+    pub(super) fn of<'a>(
+        locals: impl Iterator<Item = &'a u32>,
+        types: &[ValType],
+    ) -> Result<Self, Error> {
         let mut is_saved = vec![false; types.len()];
-        for local in sites.iter().flat_map(|site| &site.saved) {
+        for local in locals {
             is_saved[*local as usize] = true;
         }
         let saved = (0..).zip(&is_saved).filter(|(_, is_saved)| **is_saved);
@@ -42,10 +44,10 @@ impl Frame {
         Ok(Self { locals })
     }
 
-    /// The locals of the frame that do not matter at a site.
-    pub(super) fn dead_at(&self, site: &Site) -> impl Iterator<Item = u32> {
+    /// The locals of the frame that are not among these, which are in rising order.
+    pub(super) fn without(&self, saved: &[u32]) -> impl Iterator<Item = u32> {
         let locals = self.locals.iter().copied();
-        locals.filter(|local| site.saved.binary_search(local).is_err())
+        locals.filter(|local| saved.binary_search(local).is_err())
     }
 
     /// Writes what saves the frame, by stores, with the local `end` for the stack's end. The number

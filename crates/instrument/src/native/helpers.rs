@@ -1,6 +1,6 @@
 //! The functions that save and restore values. One for each list of types writes such values on
-//! asyncify's stack, and another reads them back: a call of it takes two bytes for each value, where
-//! stores would take nine. They run at suspends and resumes only.
+//! asyncify's stack, and another reads them back: a call of it takes two bytes for each value,
+//! where stores would take nine. They run at suspends and resumes only.
 
 use std::collections::BTreeMap;
 
@@ -64,8 +64,8 @@ pub(super) fn bytes(ty: ValType) -> u64 {
 pub(super) enum Helper {
     /// Saves its parameters.
     Save(Values),
-    /// Makes a frame of what has been saved or stored: its parameters are the number of the site, and
-    /// how many bytes have been stored behind the stack's end.
+    /// Makes a frame of what has been saved or stored: its parameters are the number of the site,
+    /// and how many bytes have been stored behind the stack's end.
     Finish,
     /// Takes values off the stack, and returns them.
     Restore(Values),

@@ -21,6 +21,7 @@
 //! - [`fast`] and [`slow`] write the two versions, with what [`version`] has for both and
 //!   [`context`] for all functions; [`dispatch`] leads to a call inside of blocks and loops.
 //! - [`osr`] chooses loops at which a slow version goes on to a fast one.
+//! - [`written`] is all that is made of a function.
 //! - [`versions`] numbers the added functions, and [`enter`] chooses between two versions.
 //! - [`code`] is a body while it is written, and [`assemble`] puts all of them into the module.
 
@@ -41,21 +42,21 @@ mod tests;
 mod version;
 mod versions;
 mod walk;
+mod written;
 
 use std::collections::HashSet;
 
 use dormouse_model::shape;
 use rayon::prelude::*;
 use wasmparser::{
-    ExternalKind, FuncToValidate, FunctionBody, Parser, ValType, ValidPayload, Validator,
-    ValidatorResources,
+    ExternalKind, FuncToValidate, FunctionBody, Parser, ValidPayload, Validator, ValidatorResources,
 };
 
-use self::code::Code;
 use self::context::Context;
 use self::helpers::Stack;
 use self::plan::Calls;
 use self::versions::Versions;
+use self::written::Written;
 use crate::analyze::call_graph::CallGraph;
 use crate::analyze::features::features;
 use crate::analyze::scan::Scan;
@@ -91,7 +92,7 @@ pub(crate) fn rewrite(
         .par_iter()
         .map(|function| {
             let (types, body) = &bodies[(function - scan.imported_functions) as usize];
-            write(&context, *function, types, body)
+            Written::of(&context, *function, types, body)
         })
         .collect();
     let bodies: Vec<_> = bodies.iter().map(|(_, body)| range(body)).collect();
@@ -124,39 +125,4 @@ fn entered_indirectly(scan: &Scan) -> HashSet<u32> {
         .chain(elements.copied())
         .chain(scan.referenced.iter().copied())
         .collect()
-}
-
-/// What is made of a function.
-struct Written {
-    fast: Code,
-    slow: Code,
-    /// Fast versions that begin at loops.
-    at_loops: Vec<Code>,
-    /// The types of the parameters of these.
-    own_locals: Vec<ValType>,
-}
-
-/// Writes the versions of a function.
-fn write(
-    context: &Context<'_>,
-    function: u32,
-    types: &FuncToValidate<ValidatorResources>,
-    body: &FunctionBody<'_>,
-) -> Result<Written, Error> {
-    let types = FuncToValidate {
-        resources: types.resources.clone(),
-        ..*types
-    };
-    let plan = walk::plan(types, body, context.calls)?;
-    let entries = osr::entries(&plan, context.versions.check.is_some());
-    let at_loops = entries.iter();
-    let at_loops: Result<_, Error> = at_loops
-        .map(|entry| fast::write_at_loop(context, &plan, function, entry))
-        .collect();
-    Ok(Written {
-        fast: fast::write(context, &plan, function)?,
-        slow: slow::write(context, &plan, function, &entries)?,
-        at_loops: at_loops?,
-        own_locals: plan.locals[..plan.own_locals].to_vec(),
-    })
 }

@@ -24,8 +24,8 @@ pub(super) struct Version<'a, 'p> {
     sets_to_zero: bool,
 }
 
-/// The labels that are open in the block that is left to save the frame: the function's own and that
-/// of the block.
+/// The labels that are open in the block that is left to save the frame: the function's own and
+/// that of the block.
 pub(super) const SHARED_END_LABELS: u32 = 2;
 
 /// How a version saves its frames.
@@ -37,15 +37,18 @@ pub(super) enum Saving {
     Calls,
 }
 
-/// How many locals all sites of a body together may set to zero, for each of its instructions. With
-/// many locals and many sites these instructions would be most of the code. What compilers write has
-/// less than one.
+/// How many locals all sites of a body together may set to zero, for each of its instructions.
+/// With many locals and many sites these instructions would be most of the code. What compilers
+/// write has less than one.
 const MAX_ZEROS_PER_INSTRUCTION: usize = 4;
 
 /// Whether each site sets to zero what does not matter at it. Slow versions do not: how fast they
 /// are matters less than how large.
 fn sets_to_zero(plan: &Plan<'_>, saving: Saving) -> bool {
-    let zeros = plan.sites.iter().map(|site| plan.frame.dead_at(site));
+    let zeros = plan
+        .sites
+        .iter()
+        .map(|site| plan.frame.without(&site.saved));
     let zeros: usize = zeros.map(Iterator::count).sum();
     match saving {
         Saving::Stores(_) => zeros <= plan.ops.len() * MAX_ZEROS_PER_INSTRUCTION,
@@ -137,7 +140,7 @@ impl<'a, 'p> Version<'a, 'p> {
     fn leave(&mut self, number: usize, depth: u32) -> Result<(), Error> {
         let site = &self.plan.sites[number];
         if self.sets_to_zero {
-            for local in self.plan.frame.dead_at(site) {
+            for local in self.plan.frame.without(&site.saved) {
                 let ty = self.plan.locals[local as usize];
                 self.code.push(&zero(encoded_type(ty)?));
                 self.code.push(&I::LocalSet(local));

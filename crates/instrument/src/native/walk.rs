@@ -53,7 +53,8 @@ pub(super) fn plan<'a>(
     }
     let mut plan = walk.plan;
     liveness::add_live_locals(&mut plan)?;
-    plan.frame = Frame::of(&plan.sites, &plan.locals)?;
+    let saved = plan.sites.iter().flat_map(|site| &site.saved);
+    plan.frame = Frame::of(saved, &plan.locals)?;
     if plan.locals.len() >= MAX_LOCALS {
         return Err(Error::Unsupported {
             what: format!("a function with {} locals", plan.own_locals),
