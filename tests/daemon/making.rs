@@ -3,12 +3,11 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 
-use crate::support::folder;
-use dormouse_test_support::guest;
+use crate::support::{folder, slow_to_make};
 
 #[test]
 fn a_daemon_tells_its_log_of_long_work_and_leaves_nothing_half_made() {
-    let (data, cache) = (folder(), folder());
+    let (data, cache, modules) = (folder(), folder(), folder());
     let mut daemon = Command::new(env!("CARGO_BIN_EXE_dormouse"))
         .args([
             "serve",
@@ -38,7 +37,7 @@ fn a_daemon_tells_its_log_of_long_work_and_leaves_nothing_half_made() {
     let (_, url) = said.trim().split_once("DORMOUSE_URL=").expect("an address");
     let mut submit = Command::new(env!("CARGO_BIN_EXE_dormouse"))
         .args(["submit", "--url", url])
-        .arg(guest("go_chan"))
+        .arg(slow_to_make(modules.path()))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use ureq::http::Method;
 
-use crate::support::{Daemon, folder, text};
+use crate::support::{Daemon, folder, slow_to_make, text};
 use dormouse_test_support::guest;
 
 /// A large module takes minutes on a busy machine.
@@ -90,17 +90,18 @@ fn a_task_says_how_far_its_module_is() {
 /// `submit` says what the daemon does, which may take minutes.
 #[test]
 fn an_upload_is_shown_to_all_and_to_the_one_that_sends_it() {
-    let (data, cache) = (folder(), folder());
+    let (data, cache, modules) = (folder(), folder(), folder());
+    let module = slow_to_make(modules.path());
     let daemon = daemon(&data, &cache);
     let submit = Command::new(env!("CARGO_BIN_EXE_dormouse"))
         .args(["submit", "--url", &daemon.url()])
-        .arg(guest("go_chan"))
+        .arg(&module)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .expect("the binary starts");
-    let source = std::fs::read(guest("go_chan")).expect("a guest");
+    let source = std::fs::read(&module).expect("a file");
     let digest = blake3::hash(&source).to_hex();
     let shown = until("it is rewritten", || {
         let all = preparations(&daemon);
@@ -113,7 +114,7 @@ fn an_upload_is_shown_to_all_and_to_the_one_that_sends_it() {
     let said = text(&output.stderr);
     assert!(output.status.success(), "{said}");
     assert!(
-        said.contains("another process makes go_chan.wasm resumable: about "),
+        said.contains("another process makes slow.wasm resumable: about "),
         "{said}"
     );
     assert_eq!(preparations(&daemon), json!([]));

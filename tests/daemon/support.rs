@@ -1,7 +1,7 @@
 //! Daemons of our own, and what is asked of them.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -342,4 +342,22 @@ pub fn dormouse(arguments: &[String], url: &str) -> Output {
 
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Writes a module that takes seconds to be made resumable: Binaryen rewrites it, since it has less
+/// than 1 MiB of code that may be on the stack at a suspend.
+pub fn slow_to_make(folder: &Path) -> PathBuf {
+    let steps = "(local.set 0 (i32.add (local.get 0) (call $yield)))".repeat(40);
+    let functions = "(func (param i32) (result i32) STEPS (local.get 0))".repeat(1500);
+    let text = format!(
+        r#"(module
+             (import "wasi_snapshot_preview1" "sched_yield" (func $yield (result i32)))
+             (memory (export "memory") 1)
+             {functions}
+             (func (export "_start")))"#
+    );
+    let wasm = wat::parse_str(text.replace("STEPS", &steps)).expect("the text is right");
+    let path = folder.join("slow.wasm");
+    std::fs::write(&path, wasm).expect("a file");
+    path
 }

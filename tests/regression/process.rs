@@ -244,6 +244,9 @@ async fn wasmtime_traps_after_wasmedge_ran() -> Result<(), Error> {
     Ok(())
 }
 
+/// Binaryen takes long for a large module.
+const BINARYEN: &str = "--transform=two-version";
+
 /// A module that takes long to make ready, with a cache in which nothing is.
 fn making(
     cache: &std::path::Path,
@@ -286,7 +289,7 @@ fn users_of(cache: &std::path::Path) -> Vec<std::path::PathBuf> {
 fn a_signal_while_a_module_is_made_ready_ends_it_and_leaves_nothing() -> Result<(), String> {
     for (signal, code) in [("TERM", 143), ("INT", 130), ("HUP", 129)] {
         let cache = tempfile::tempdir().expect("a scratch directory");
-        let (mut child, mut stderr) = making(cache.path(), &[]);
+        let (mut child, mut stderr) = making(cache.path(), &[BINARYEN]);
         let mut line = String::new();
         stderr.read_line(&mut line).expect("it is text");
         let begins = "dormouse: making go_chan.wasm resumable: once, about ";
@@ -365,7 +368,8 @@ fn long_work_on_a_module_is_told_once_at_each_end() {
         let cache = tempfile::tempdir().expect("a scratch directory");
         let mut command = dormouse();
         command.env("DORMOUSE_CACHE", cache.path());
-        command.args(["build", "-o", "/dev/null"]).arg(guest(name));
+        command.args(["build", BINARYEN, "-o", "/dev/null"]);
+        command.arg(guest(name));
         let output = finish(&mut command, Stdio::null());
         assert!(output.status.success(), "{output:?}");
         dormouse_test_support::stderr(&output)

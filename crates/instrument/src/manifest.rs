@@ -16,10 +16,10 @@ pub enum Transform {
     /// than 1 MiB of code may be on the stack at a suspend: Binaryen would take long for it. Which
     /// one is taken depends on the module, its checks and the host's functions only. A manifest
     /// names that one, and never this.
+    #[default]
     Auto,
     /// Two versions of every function that may be on the stack at a suspend: a fast one that runs,
     /// and a slow one that restores its frame.
-    #[default]
     TwoVersion,
     /// One version of every such function, as Binaryen's asyncify makes it.
     Plain,

@@ -33,8 +33,9 @@ pub struct Options<'a> {
     /// Called at the start of each step. A step lasts until the next one starts.
     pub steps: &'a dyn Fn(Step),
     /// Called once before the rewriting, with the size of the functions that are going to be
-    /// instrumented, in bytes. The time that the rewriting takes grows with it.
-    pub code: &'a dyn Fn(u64),
+    /// instrumented, in bytes, and the transform that is taken, which is not [`Transform::Auto`].
+    /// The time that the rewriting takes grows with the size.
+    pub code: &'a dyn Fn(u64, Transform),
 }
 
 impl<'a> Options<'a> {
@@ -46,7 +47,7 @@ impl<'a> Options<'a> {
             transform: Transform::default(),
             preempt: false,
             steps: &|_| {},
-            code: &|_| {},
+            code: &|_, _| {},
         }
     }
 }

@@ -60,11 +60,9 @@ pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, 
     (options.steps)(Step::Lowering);
     analyzed.lower()?;
     let instrumented = analyzed.instrumented();
-    (options.code)(size::code_bytes(
-        &analyzed.wasm,
-        analyzed.scan.imported_functions,
-        &instrumented,
-    ));
+    let imported = analyzed.scan.imported_functions;
+    let code_bytes = size::code_bytes(&analyzed.wasm, imported, &instrumented);
+    (options.code)(code_bytes, analyzed.transform);
     let rewritten = analyzed.rewrite(&instrumented, options.steps)?;
 
     let scan = Scan::of(&rewritten)?;

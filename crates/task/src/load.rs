@@ -185,7 +185,7 @@ impl Runtime {
             transform: self.transform,
             preempt,
             steps: &|step| reporter.step(Step::Instrument(step)),
-            code: &|bytes| reporter.begins(bytes),
+            code: &|bytes, transform| reporter.begins_rewriting(bytes, transform),
             ..instrument::Options::new(&host)
         };
         Ok(instrument::instrument(source, &options)?)

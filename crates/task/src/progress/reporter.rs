@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::observer::Progress;
 use super::under_way::{UnderWay, now};
 use super::work::Work;
-use crate::instrument;
+use crate::instrument::{self, Transform};
 
 /// A step of the work on a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +85,15 @@ impl<'a> Reporter<'a> {
 
     /// It is so much code, which is told. From here on it can be said how long the work takes.
     pub(crate) fn begins(&self, bytes: u64) {
-        let about = self.work.about(bytes);
+        self.begins_about(self.work.about(bytes));
+    }
+
+    /// The same where that much code is rewritten by this transform.
+    pub(crate) fn begins_rewriting(&self, bytes: u64, transform: Transform) {
+        self.begins_about(Work::about_rewriting(bytes, transform));
+    }
+
+    fn begins_about(&self, about: Duration) {
         self.state.borrow_mut().0 = about;
         self.progress.begins(self.work, about);
         let step = self.state.borrow().1.as_ref().and_then(|under_way| {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::EngineKind;
+use crate::instrument::Transform;
 
 /// Work on a module that is done once, and kept in the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +17,10 @@ pub enum Work {
     Compiling(EngineKind),
 }
 
+/// How many times as fast as Binaryen the native transform is, as measured with SQLite and with
+/// programs in Go.
+const NATIVE_IS_FASTER: u32 = 40;
+
 impl Work {
     /// Seconds of processor time for each MiB of code: code of the source that is instrumented, and
     /// for engines code of the resumable module. Measured with programs in Go and C++ of 2 to 6 MB,
@@ -25,6 +30,16 @@ impl Work {
             Self::Rewriting => 17.5,
             Self::Compiling(EngineKind::Wasmtime) => 1.5,
             Self::Compiling(EngineKind::WasmEdge) => 2.0,
+        }
+    }
+
+    /// About how long it takes to rewrite this many bytes of code by a transform, where nobody else
+    /// needs the processor.
+    pub(super) fn about_rewriting(bytes: u64, transform: Transform) -> Duration {
+        let by_binaryen = Self::Rewriting.about(bytes);
+        match transform {
+            Transform::Native => by_binaryen / NATIVE_IS_FASTER,
+            _ => by_binaryen,
         }
     }
 
