@@ -40,13 +40,14 @@ for package in json.load(sys.stdin)["packages"]:
   mv "$programs/sqlite.new.wasm" "$programs/sqlite.wasm"
 fi
 
-# Components, made by the tools that people use. With a checkout's own sources: made again where these are newer.
+# Components, made by the tools that people use, of a checkout's own sources: made again where these are others.
 wit=$here/../crates/wasi/wit
-newer() { [ ! -e "$1" ] || [ "$2" -nt "$1" ]; }
+made_of() { cat "$@" | sha256sum | cut -c1-16; }
 
 COMPONENTIZE=0.25.1
 script=$here/end_to_end/programs/component/app.py
-if newer "$programs/python.component.wasm" "$script"; then
+mark=$programs/.python.component-$COMPONENTIZE-$(made_of "$script" "$wit"/*.wit "$wit"/deps/*.wit)
+if [ ! -e "$mark" ] || [ ! -e "$programs/python.component.wasm" ]; then
   say "CPython as a component"
   [ -e "$programs/componentize/.complete-$COMPONENTIZE" ] || {
     rm -rf "$programs/componentize"
@@ -58,14 +59,17 @@ if newer "$programs/python.component.wasm" "$script"; then
     componentize app -o "$programs/python.component.new.wasm")
   rm -rf "$(dirname "$script")/__pycache__"
   mv "$programs/python.component.new.wasm" "$programs/python.component.wasm"
+  touch "$mark"
 fi
 
 JCO=1.35.0
 script=$here/../examples/components/javascript/app.js
-if newer "$programs/javascript.component.wasm" "$script"; then
+mark=$programs/.javascript.component-$JCO-$(made_of "$script" "$wit"/*.wit "$wit"/deps/*.wit)
+if [ ! -e "$mark" ] || [ ! -e "$programs/javascript.component.wasm" ]; then
   say "QuickJS as a component"
   npm install --silent --no-audit --no-fund --prefix "$programs/npm" "@bytecodealliance/jco@$JCO"
   (cd "$(dirname "$script")" && "$programs/npm/node_modules/.bin/jco" componentize app.js --wit "$wit" -n wasi:cli/command \
     --backend qjs --backend-qjs-disable-async -o "$programs/javascript.component.new.wasm" >&2)
   mv "$programs/javascript.component.new.wasm" "$programs/javascript.component.wasm"
+  touch "$mark"
 fi
