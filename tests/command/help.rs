@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use dormouse_test_support::{checkout, guest, until};
+use dormouse_test_support::{TO_COMPOSE, checkout, guest, until};
 use serde_json::Value;
 
 /// Examples that are only parsed, and why.
@@ -34,22 +34,6 @@ const ONLY_PARSED: [(&str, &str); 7] = [
         "it needs a second machine",
     ),
     ("dormouse top", "it does not end"),
-];
-
-/// Components that examples name: one that exports a function, and one that imports it.
-const COMPONENTS: [(&str, &str); 2] = [
-    (
-        "greeter.wasm",
-        r#"(component
-             (core module $m (func (export "next") (result i32) i32.const 7))
-             (core instance $i (instantiate $m))
-             (func $f (result u32) (canon lift (core func $i "next")))
-             (export "greet" (func $f)))"#,
-    ),
-    (
-        "app.wasm",
-        r#"(component (import "greet" (func $f (result u32))) (export "greeted" (func $f)))"#,
-    ),
 ];
 
 /// A command and all below it, each with its words behind `dormouse`.
@@ -82,7 +66,7 @@ fn home() -> tempfile::TempDir {
     for (source, name) in [("ex_nap", "job.wasm"), ("ex_sleeper", "sleeper.wasm")] {
         fs::copy(guest(source), home.path().join(name)).expect("a guest");
     }
-    for (name, text) in COMPONENTS {
+    for (name, text) in TO_COMPOSE {
         let component = wat::parse_str(text).expect("a component");
         fs::write(home.path().join(name), component).expect("a component");
     }

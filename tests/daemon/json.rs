@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::support::{Daemon, dormouse, folder, text};
-use dormouse_test_support::guest;
+use dormouse_test_support::{TO_COMPOSE, guest};
 
 /// All of it, as one document or one on each line.
 fn documents(bytes: &[u8]) -> Result<Vec<Value>, String> {
@@ -60,6 +60,11 @@ fn every_command_gives_json() {
         path("exported"),
         path("task.toml"),
     );
+    for (name, component) in TO_COMPOSE {
+        let bytes = wat::parse_str(component).expect("a component");
+        std::fs::write(path(name), bytes).expect("a file");
+    }
+    let (app, greeter, composed) = (path("app.wasm"), path("greeter.wasm"), path("whole.wasm"));
     let fingerprint = "0".repeat(64);
     let (store, backup) = (path("here"), path("backup"));
     // How each command is called so that it gives something, with its code.
@@ -81,6 +86,7 @@ fn every_command_gives_json() {
         (vec!["inspect", &suspended], 0),
         (vec!["inspect", "1"], 0),
         (vec!["build", "--functions", &nap, "-o", &built], 0),
+        (vec!["compose", &app, &greeter, "-o", &composed], 0),
         (vec!["compile", &nap], 0),
         (vec!["cache", "ls"], 0),
         (vec!["cache", "prune", "--max-size", "100G"], 0),

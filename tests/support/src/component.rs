@@ -21,6 +21,22 @@ pub fn component(module: &[u8]) -> Result<Vec<u8>, String> {
     encoded.map_err(|error| format!("{error:#}"))
 }
 
+/// Two components by file name, as text: one exports a function, and the other imports it.
+pub const TO_COMPOSE: [(&str, &str); 2] = [
+    (
+        "greeter.wasm",
+        r#"(component
+             (core module $m (func (export "next") (result i32) i32.const 7))
+             (core instance $i (instantiate $m))
+             (func $f (result u32) (canon lift (core func $i "next")))
+             (export "greet" (func $f)))"#,
+    ),
+    (
+        "app.wasm",
+        r#"(component (import "greet" (func $f (result u32))) (export "greeted" (func $f)))"#,
+    ),
+];
+
 /// The oracle for components: the command of the Wasmtime project, from PyPI, which runs the
 /// component as it is.
 pub fn wasmtime() -> Command {
