@@ -8,6 +8,7 @@ mod args;
 #[cfg(feature = "server")]
 mod client;
 mod commands;
+mod components;
 #[cfg(feature = "server")]
 mod data_dir;
 mod exit;

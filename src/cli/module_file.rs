@@ -15,8 +15,10 @@ const MAX_MODULE_BYTES: u64 = 1 << 30;
 /// A module is known by its first bytes; of any other file no more than these are read.
 const HEADER_BYTES: u64 = 16;
 
-/// A module as it was named on the command line.
+/// A module as it was named on the command line, or as a task file's components became one.
 pub(crate) struct Source {
+    /// What it is called in messages.
+    pub(crate) name: String,
     /// Its bytes; empty where it is named by its digest.
     pub(crate) bytes: Vec<u8>,
     /// Its digest, where it is named by that.
@@ -24,24 +26,37 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Reads a module, unless it is named by its digest, and compares it with the digest that
-    /// `--digest` wants.
-    pub(crate) fn load(module: &Module, wanted: Option<Digest>) -> Result<Self, Failure> {
+    /// Reads a module, unless it is named by its digest.
+    pub(crate) fn load(module: &Module) -> Result<Self, Failure> {
         let (bytes, digest) = match module {
             Module::Digest(digest) => (Vec::new(), Some(*digest)),
             Module::Path(path) => (read(Path::new(path))?, None),
         };
-        let source = Self { bytes, digest };
-        match wanted {
-            Some(wanted) => source.check(wanted).map(|()| source),
-            None => Ok(source),
+        let name = module.to_string();
+        Ok(Self {
+            name,
+            bytes,
+            digest,
+        })
+    }
+
+    /// What components became.
+    pub(crate) fn linked(name: &str, bytes: Vec<u8>) -> Self {
+        Self {
+            name: name.to_owned(),
+            bytes,
+            digest: None,
         }
     }
 
-    fn check(&self, wanted: Digest) -> Result<(), Failure> {
+    /// Compares it with the digest that `--digest` or a task file wants.
+    pub(crate) fn checked(self, wanted: Option<Digest>) -> Result<Self, Failure> {
+        let Some(wanted) = wanted else {
+            return Ok(self);
+        };
         let found = self.digest.unwrap_or_else(|| Digest::of(&self.bytes));
         match wanted == found {
-            true => Ok(()),
+            true => Ok(self),
             false => Err(Failure::new(
                 MISMATCH,
                 format!(

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::exit::{Failure, NO_INPUT, USAGE};
+use super::components::{self, WrongField};
+use super::exit::{Code, Failure, NO_INPUT, USAGE};
+use super::module_file::Source;
 use super::output::say;
 use crate::model::spec::Module;
 use crate::model::{Limit, TaskSpec, check_name};
@@ -43,15 +45,37 @@ pub(crate) fn with_flags(
     Ok((file.spec.clone().overlaid(flags), Some(file)))
 }
 
-/// The module to load.
-pub(crate) fn module(spec: &TaskSpec, file: Option<&Path>) -> Result<Module, Failure> {
-    spec.source().ok_or_else(|| {
+/// The module to run: the one that is named, or what the file's components become.
+pub(crate) fn source(spec: &TaskSpec, file: Option<&LoadedTaskFile>) -> Result<Source, Failure> {
+    if let Some(file) = file.filter(|_| !spec.components.is_empty()) {
+        let bytes = components::compose(spec).map_err(|wrong| file.wrong_field(wrong))?;
+        return Source::linked(&file.path.to_string_lossy(), bytes).checked(spec.digest);
+    }
+    let module = spec.source().ok_or_else(|| {
         let text = match file {
-            Some(file) => format!("{} names no module, and none was given", file.display()),
+            Some(file) => {
+                let path = file.path.display();
+                format!("{path} names no module, and none was given")
+            }
             None => "give a module".into(),
         };
         Failure::new(USAGE, text)
-    })
+    })?;
+    Source::load(&module)?.checked(spec.digest)
+}
+
+/// What the components of a task file become, and how many they are.
+#[cfg(feature = "rewrite")]
+pub(crate) fn linked(path: &Path) -> Result<(Vec<u8>, usize), Failure> {
+    let mut file = LoadedTaskFile::read(path)?;
+    file.take_paths()?;
+    let count = file.spec.components.len();
+    if count == 0 {
+        let text = format!("{} has no [[component]] to link", path.display());
+        return Err(Failure::new(USAGE, text));
+    }
+    let bytes = components::compose(&file.spec).map_err(|wrong| file.wrong_field(wrong))?;
+    Ok((bytes, count))
 }
 
 /// The value of a variable here.
@@ -77,6 +101,7 @@ impl LoadedTaskFile {
 
     fn check(&self) -> Result<(), Failure> {
         let spec = &self.spec;
+        components::check(spec).map_err(|wrong| self.wrong_field(wrong))?;
         if let Some(name) = &spec.name {
             check_name(name).map_err(|error| self.wrong(&["name"], error))?;
         }
@@ -120,6 +145,9 @@ impl LoadedTaskFile {
         if let Some(Module::Path(path)) = &self.spec.module {
             self.spec.module = Some(Module::Path(self.utf8(path)?));
         }
+        for place in 0..self.spec.components.len() {
+            self.spec.components[place].path = self.utf8(&self.spec.components[place].path)?;
+        }
         for place in 0..self.spec.mounts.len() {
             self.spec.mounts[place].host = self.utf8(&self.spec.mounts[place].host)?;
         }
@@ -146,11 +174,19 @@ impl LoadedTaskFile {
 
     /// A failure at a place in the file.
     fn wrong(&self, field: &[&str], message: impl AsRef<str>) -> Failure {
+        self.failure_at(USAGE, field, message.as_ref())
+    }
+
+    fn wrong_field(&self, wrong: WrongField) -> Failure {
+        let field: Vec<&str> = wrong.field.iter().map(String::as_str).collect();
+        self.failure_at(wrong.code, &field, &wrong.message)
+    }
+
+    fn failure_at(&self, code: Code, field: &[&str], message: &str) -> Failure {
         let span = self.span(field).unwrap_or_default();
         let (line, column) = place(&self.text, span.start);
-        let message = message.as_ref();
         Failure::new(
-            USAGE,
+            code,
             format!("{}:{line}:{column}: {message}", self.path.display()),
         )
     }
@@ -201,11 +237,13 @@ type Entry<'a, 'i> = (
     &'a Spanned<DeValue<'i>>,
 );
 
-/// A key of a table and its value. The key may be written with hyphens; a mount is `[[mount]]`, too.
+/// A key of a table and its value. The key may be written with hyphens; a mount is `[[mount]]`, too,
+/// and a component `[[component]]`.
 fn entry<'a, 'i>(table: &'a DeTable<'i>, name: &str) -> Option<Entry<'a, 'i>> {
     let is = |key: &str| {
         let written = key == name || key.replace('-', "_") == name;
-        written || (key == "mount" && name == "mounts")
+        let singular = [("mount", "mounts"), ("component", "components")];
+        written || singular.contains(&(key, name))
     };
     table.iter().find(|(key, _)| is(key.get_ref().as_ref()))
 }

@@ -130,9 +130,10 @@ fn flags_a_task_file_json_and_the_store_say_the_same() {
         file
     );
     // Every field is said by a flag, but for `program`, which is the module's file name where there is
-    // one. A new field does not compile here until it is named.
+    // one, and for `components`, which only a task file links. A new field does not compile here until it is named.
     let TaskSpec {
         module,
+        components,
         digest,
         name,
         program,
@@ -164,7 +165,7 @@ fn flags_a_task_file_json_and_the_store_say_the_same() {
             },
         accept_changed_files,
     } = flags;
-    assert!(program.is_none());
+    assert!(program.is_none() && components.is_empty());
     let texts = [args.len(), env.len(), env_from.len(), mounts.len()];
     let lists = [
         tmpfs.len(),

@@ -7,7 +7,7 @@ use std::process::Output;
 use dormouse_test_support::{dormouse, ended, says, wasmtime};
 
 /// A program that imports a function, and fails unless it gives 42.
-const PROGRAM: &str = r#"(component
+pub(super) const PROGRAM: &str = r#"(component
   (import "zoo:sheep/count@0.1.2" (instance $count (export "next" (func (result u32)))))
   (core func $next (canon lower (func $count "next")))
   (core module $m
@@ -22,7 +22,7 @@ const PROGRAM: &str = r#"(component
   (export "wasi:cli/run@0.2.6" (instance $r)))"#;
 
 /// A component that exports a function, which gives one more than one that it imports.
-fn counter(export: &str, import: &str) -> String {
+pub(super) fn counter(export: &str, import: &str) -> String {
     format!(
         r#"(component
   (import "{import}" (instance $count (export "next" (func (result u32)))))
@@ -38,7 +38,7 @@ fn counter(export: &str, import: &str) -> String {
 }
 
 /// A component that exports a function, whose result has this type and value.
-fn constant(export: &str, ty: &str, value: &str) -> String {
+pub(super) fn constant(export: &str, ty: &str, value: &str) -> String {
     format!(
         r#"(component
   (core module $m (func (export "next") (result {value})))

@@ -25,6 +25,7 @@ mod oracle;
 mod resources;
 mod starts;
 mod strings;
+mod task_file;
 mod text;
 mod values;
 mod wrapped;

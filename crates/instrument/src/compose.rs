@@ -1,4 +1,6 @@
 //! Several components become one: what one imports, another exports.
+//!
+//! Who exports what is found by name, or said by links.
 
 use std::collections::BTreeMap;
 
@@ -16,6 +18,19 @@ pub struct Named<'a> {
     pub bytes: &'a [u8],
 }
 
+/// Says which export an import is taken from.
+#[derive(Clone, Copy, Debug)]
+pub struct Link<'a> {
+    /// The component that imports, by its place among the components.
+    pub importer: usize,
+    /// The import's name.
+    pub import: &'a str,
+    /// The component that exports, by its place.
+    pub exporter: usize,
+    /// The export's name; the import's, if it is left out.
+    pub export: Option<&'a str>,
+}
+
 /// Interfaces of this namespace may be left to the host.
 const HOST: &str = "wasi:";
 
@@ -27,6 +42,15 @@ const HOST: &str = "wasi:";
 /// Says which link is missing, has another type, or is offered by several; which component is used
 /// by nobody; and where components need each other in a circle.
 pub fn compose(components: &[Named<'_>]) -> Result<Vec<u8>, ComposeError> {
+    link(components, &[])
+}
+
+/// Composes components, with links that say where imports are taken from. The other imports are
+/// linked as [`compose`] does.
+///
+/// # Errors
+/// Those of [`compose`]; and a link of an import or to an export that is not there.
+pub fn link(components: &[Named<'_>], links: &[Link<'_>]) -> Result<Vec<u8>, ComposeError> {
     let mut graph = CompositionGraph::new();
     let mut parts = Vec::new();
     for (index, component) in components.iter().enumerate() {
@@ -53,9 +77,11 @@ pub fn compose(components: &[Named<'_>]) -> Result<Vec<u8>, ComposeError> {
     let mut linker = Linker {
         graph,
         parts,
+        links,
         instances: BTreeMap::new(),
         open: Vec::new(),
     };
+    linker.check_links()?;
     linker.instance(0)?;
     if let Some(unused) = (0..components.len()).find(|part| !linker.instances.contains_key(part)) {
         return Err(ComposeError::Unused(components[unused].name.to_owned()));
@@ -75,13 +101,14 @@ struct Part<'a> {
 struct Linker<'a> {
     graph: CompositionGraph,
     parts: Vec<Part<'a>>,
+    links: &'a [Link<'a>],
     /// The instance of each component that has one, by the component's index.
     instances: BTreeMap<usize, NodeId>,
     /// The components that are being instantiated, each for the one before it.
     open: Vec<usize>,
 }
 
-/// An export that has the name of an import.
+/// An export for an import.
 struct Offer {
     part: usize,
     name: String,
@@ -90,6 +117,52 @@ struct Offer {
 }
 
 impl Linker<'_> {
+    fn name(&self, part: usize) -> Result<&str, ComposeError> {
+        match self.parts.get(part) {
+            Some(part) => Ok(part.name),
+            None => Err(encoding(format!(
+                "a link names component {part}, which there is not"
+            ))),
+        }
+    }
+
+    /// What a component imports, by name and type.
+    fn imports(&self, part: usize) -> Vec<(String, ItemKind)> {
+        let package = self.parts[part].package;
+        let imports = self.graph.types()[self.graph[package].ty()].imports.iter();
+        imports.map(|(name, ty)| (name.clone(), *ty)).collect()
+    }
+
+    /// Refuses links that lead from or to what is not there.
+    fn check_links(&self) -> Result<(), ComposeError> {
+        for link in self.links {
+            let component = self.name(link.importer)?.to_owned();
+            let import = link.import.to_owned();
+            let imports: Vec<String> = self.imports(link.importer).into_iter().map(first).collect();
+            if !imports.contains(&import) {
+                return Err(ComposeError::NoImport {
+                    component,
+                    import,
+                    imports: without_host(imports),
+                });
+            }
+            let exporter = self.name(link.exporter)?.to_owned();
+            let package = self.parts[link.exporter].package;
+            let exports = &self.graph.types()[self.graph[package].ty()].exports;
+            let export = link.export.unwrap_or(link.import);
+            if !exports.keys().any(|name| is_export(name, link)) {
+                return Err(ComposeError::NoExport {
+                    component,
+                    import,
+                    exporter,
+                    export: export.to_owned(),
+                    exports: exports.keys().cloned().collect(),
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// The instance of a component; made with all that it imports, if there is none yet.
     fn instance(&mut self, part: usize) -> Result<NodeId, ComposeError> {
         if let Some(instance) = self.instances.get(&part) {
@@ -105,11 +178,7 @@ impl Linker<'_> {
         }
         self.open.push(part);
         let package = self.parts[part].package;
-        let imports: Vec<(String, ItemKind)> = self.graph.types()[self.graph[package].ty()]
-            .imports
-            .iter()
-            .map(|(name, ty)| (name.clone(), *ty))
-            .collect();
+        let imports = self.imports(part);
         let mut arguments = Vec::new();
         for (import, ty) in imports {
             if let Some(offer) = self.offer(part, &import, ty)? {
@@ -176,13 +245,23 @@ impl Linker<'_> {
 
     fn offers(&self, importer: usize, import: &str, ty: ItemKind) -> Vec<Offer> {
         let types = self.graph.types();
+        let mut links = self.links.iter();
+        let link = links.find(|link| (link.importer, link.import) == (importer, import));
         let mut offers = Vec::new();
         for (index, part) in self.parts.iter().enumerate() {
-            if index == importer {
+            let is_asked = match link {
+                Some(link) => index == link.exporter,
+                None => index != importer,
+            };
+            if !is_asked {
                 continue;
             }
             for (export, offered) in &types[self.graph[part.package].ty()].exports {
-                if !are_semver_compatible(export, import) {
+                let is_it = match link {
+                    Some(link) => is_export(export, link),
+                    None => are_semver_compatible(export, import),
+                };
+                if !is_it {
                     continue;
                 }
                 let mut cache = Default::default();
@@ -213,6 +292,25 @@ impl Linker<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether an export is the one that a link leads to. A link that names no export leads to the one
+/// with the import's name, in a version that matches.
+fn is_export(export: &str, link: &Link<'_>) -> bool {
+    match link.export {
+        Some(name) => export == name,
+        None => are_semver_compatible(export, link.import),
+    }
+}
+
+fn first<A, B>((first, _): (A, B)) -> A {
+    first
+}
+
+/// The names of imports that the host does not offer.
+fn without_host(mut imports: Vec<String>) -> Vec<String> {
+    imports.retain(|name| !name.starts_with(HOST));
+    imports
 }
 
 fn encoding(error: impl std::fmt::Display) -> ComposeError {

@@ -129,7 +129,7 @@ pub use analyze::size::check_size;
 #[cfg(feature = "rewrite")]
 pub use component::{flatten, flatten_any};
 #[cfg(feature = "rewrite")]
-pub use compose::{Named, compose};
+pub use compose::{Link, Named, compose, link};
 pub use error::{ComponentError, ComposeError, Error, ImportKind, List, PassFailure};
 pub use manifest::{Manifest, Transform, UnknownTransform};
 pub use options::{HostFunction, Offer, Options};

@@ -161,8 +161,16 @@ pub(crate) struct Build {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Compose {
     /// The components. The first is the program; the others export what it and they import.
-    #[arg(required = true, num_args = 2.., value_name = "COMPONENT")]
+    #[arg(
+        required_unless_present = "config",
+        conflicts_with = "config",
+        num_args = 2..,
+        value_name = "COMPONENT"
+    )]
     pub components: Vec<PathBuf>,
+    /// Take the components, and the links between them, from a task file.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Where to write the component that they become.
     #[arg(short, long, value_name = "OUT.wasm")]
     pub output: PathBuf,

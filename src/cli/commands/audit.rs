@@ -146,8 +146,18 @@ fn findings(file: &LoadedTaskFile) -> Vec<Finding> {
 
 fn module(file: &LoadedTaskFile, found: &mut Findings) {
     let digest = file.spec.digest.is_some();
+    for (place, component) in file.spec.components.iter().enumerate() {
+        if !digest && component.digest.is_none() {
+            let text = format!(
+                "the component {} has no digest: whoever can change the file changes what runs",
+                component.path
+            );
+            let line = file.line(&["components", &place.to_string()]);
+            found.add(Severity::Medium, "module-without-digest", line, text);
+        }
+    }
     match &file.spec.module {
-        None if digest => {}
+        None if digest || !file.spec.components.is_empty() => {}
         None => found.add(Severity::Low, "no-module", 0, "it names no module"),
         Some(Module::Path(_)) if !digest => found.add(
             Severity::Medium,

@@ -5,7 +5,7 @@ use crate::cli::args::Run;
 use crate::cli::exit::{Done, Failure, MODULE};
 use crate::cli::guest::grants::GuestGrants;
 use crate::cli::guest::session::{self, Session};
-use crate::cli::module_file::{Source, preempt};
+use crate::cli::module_file::{file_name, preempt};
 use crate::cli::output::progress::Bar;
 use crate::cli::parse::guest::engine;
 use crate::cli::snapshot_file::Destination;
@@ -25,8 +25,7 @@ fn run_module(command: Run) -> Result<Done, Failure> {
     if let Some(file) = &file {
         file.tell_what_run_leaves_out();
     }
-    let module = task_file::module(&spec, config)?;
-    let source = Source::load(&module, spec.digest)?;
+    let source = task_file::source(&spec, file.as_ref())?;
     let transform = command.suspension.transform;
     let runtime = Runtime::builder()
         .transform(transform)
@@ -38,12 +37,12 @@ fn run_module(command: Run) -> Result<Done, Failure> {
     let suspend = spec.suspend.clone();
     let grants = GuestGrants::open(spec)?;
     let seal = command.sealing.load()?;
-    let bar = Bar::new(&module.file_name());
+    let bar = Bar::new(&file_name(&source.name));
     let program = match &source.digest {
         Some(digest) => runtime.load_known(digest)?,
         None => runtime
             .load_with_progress(&source.bytes, &bar)
-            .map_err(|error| Failure::from(error).about(MODULE, &module.to_string()))?,
+            .map_err(|error| Failure::from(error).about(MODULE, &source.name))?,
     };
     let (config, bindings) = grants.bindings()?;
     let task = Task::builder(&runtime, &program)

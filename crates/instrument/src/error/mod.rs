@@ -166,6 +166,37 @@ pub enum ComposeError {
         /// The names of the components that export it.
         exporters: Vec<String>,
     },
+    /// A link is for an import that a component does not have.
+    #[error(
+        "{component} has no import `{import}` to link; it imports {}",
+        listed(imports)
+    )]
+    NoImport {
+        /// The name of the component.
+        component: String,
+        /// The import's name, as the link has it.
+        import: String,
+        /// What the component imports that is not the host's.
+        imports: Vec<String>,
+    },
+    /// A link leads to an export that a component does not have.
+    #[error(
+        "the import `{import}` of {component} is linked to `{export}` of {exporter}, which exports \
+         {}",
+        listed(exports)
+    )]
+    NoExport {
+        /// The name of the component that imports.
+        component: String,
+        /// The import's name.
+        import: String,
+        /// The name of the component that is to export.
+        exporter: String,
+        /// The export's name, as the link has it.
+        export: String,
+        /// What that component exports.
+        exports: Vec<String>,
+    },
     /// Components need each other.
     #[error("components need each other in a circle: {}", .0.join(" needs "))]
     Circle(Vec<String>),
@@ -175,6 +206,38 @@ pub enum ComposeError {
     /// The composition could not be encoded.
     #[error("the components cannot be composed: {0}")]
     Encoding(String),
+}
+
+/// Names in a message.
+fn listed(names: &[String]) -> String {
+    match names {
+        [] => "nothing else".into(),
+        _ => format!("`{}`", names.join("`, `")),
+    }
+}
+
+impl ComposeError {
+    /// The name of the component that it is about, and of its import if it is about one.
+    pub fn place(&self) -> Option<(&str, Option<&str>)> {
+        match self {
+            Self::Unreadable { component, .. } | Self::Unused(component) => Some((component, None)),
+            Self::Missing { component, import }
+            | Self::Mismatch {
+                component, import, ..
+            }
+            | Self::Ambiguous {
+                component, import, ..
+            }
+            | Self::NoImport {
+                component, import, ..
+            }
+            | Self::NoExport {
+                component, import, ..
+            } => Some((component, Some(import))),
+            Self::Circle(components) => components.first().map(|first| (first.as_str(), None)),
+            Self::Encoding(_) => None,
+        }
+    }
 }
 
 impl From<ComposeError> for dormouse_model::error::Error {

@@ -60,6 +60,7 @@ impl TaskSpec {
     /// to a daemon.
     pub fn not_for_a_daemon(&self) -> Option<&'static str> {
         let fields = [
+            ("components", !self.components.is_empty()),
             ("digest", self.digest.is_some()),
             ("env_from", !self.env_from.is_empty()),
             ("suspend", !self.suspend.is_default()),

@@ -10,6 +10,7 @@
 //! one page of `docs/`. What it does to a guest stands in `Bindings::from_spec`.
 
 mod check;
+mod component;
 mod cron;
 mod engine;
 mod listen;
@@ -27,6 +28,7 @@ pub(crate) mod text;
 mod world;
 
 pub use check::Wrong;
+pub use component::{ComponentSource, LinkTarget, check_component_name};
 pub use cron::{CronExpression, CronFields};
 pub use engine::EngineKind;
 pub use listen::ListenAddress;

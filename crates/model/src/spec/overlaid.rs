@@ -5,12 +5,13 @@ use super::task::TaskSpec;
 
 impl TaskSpec {
     /// This one with another laid over it. Of what can be given once, the other's replaces this one's; of
-    /// what can be given many times, the other's is added. A module of the other's takes the place of
-    /// this one's with its arguments.
+    /// what can be given many times, the other's is added. A module of the other's, or
+    /// its components, take the place of this one's with its arguments.
     pub fn overlaid(self, over: Self) -> Self {
         // Each field is named, so that none is forgotten.
         let Self {
             module,
+            components,
             digest,
             name,
             program,
@@ -31,8 +32,9 @@ impl TaskSpec {
             accept_changed_files,
         } = over;
         let mut whole = self;
-        if module.is_some() {
+        if module.is_some() || !components.is_empty() {
             (whole.module, whole.program) = (module, program);
+            whole.components = components;
             whole.args = args;
         } else {
             whole.program = program.or(whole.program);

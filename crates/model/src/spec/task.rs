@@ -3,6 +3,7 @@
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use super::component::ComponentSource;
 use super::engine::EngineKind;
 use super::module::Module;
 use super::moment::Schedule;
@@ -25,6 +26,10 @@ pub struct TaskSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub module: Option<Module>,
+    /// Components that are linked to one, in place of `module`. The first is the program. Not for a
+    /// daemon, which is given what they become.
+    #[serde(skip_serializing_if = "Vec::is_empty", alias = "component")]
+    pub components: Vec<ComponentSource>,
     /// BLAKE3 of the module as it is, in 64 hexadecimal digits: another module is refused. Without
     /// `module`, it names the module. Not for a daemon, where `module` is a digest.
     #[serde(
@@ -114,10 +119,17 @@ impl TaskSpec {
         module.or(self.digest.map(Module::Digest))
     }
 
+    /// What the guest finds as its own name where nothing else is said: its file's name.
+    pub fn program_name(&self) -> Option<String> {
+        match self.components.first() {
+            Some(program) => Some(program.file_name()),
+            None => self.source().map(|module| module.file_name()),
+        }
+    }
+
     /// What the guest finds as its arguments: the program's name first.
     pub fn arguments(&self) -> Vec<String> {
-        let module = || self.source().map(|module| module.file_name());
-        let program = self.program.clone().or_else(module);
+        let program = self.program.clone().or_else(|| self.program_name());
         let args = self.args.iter().cloned();
         program.into_iter().chain(args).collect()
     }

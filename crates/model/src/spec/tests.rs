@@ -10,6 +10,12 @@ fn whole() -> TaskSpec {
     // Each field is named, so that a new one has to be said here too.
     TaskSpec {
         module: Some("job.wasm".parse().expect("a module")),
+        components: vec![ComponentSource {
+            path: word("a/app.wasm"),
+            name: Some(word("app")),
+            digest: Some("1".repeat(64).parse().expect("a digest")),
+            links: [(word("greet"), "greeter.say".parse().expect("a link"))].into(),
+        }],
         digest: Some("0".repeat(64).parse().expect("a digest")),
         name: Some(word("job")),
         program: Some(word("job")),
@@ -65,6 +71,7 @@ fn says_everything(spec: TaskSpec) -> bool {
     let usual = TaskSpec::default();
     let TaskSpec {
         module,
+        components,
         digest,
         name,
         program,
@@ -85,6 +92,7 @@ fn says_everything(spec: TaskSpec) -> bool {
         accept_changed_files,
     } = spec;
     module != usual.module
+        && components != usual.components
         && digest != usual.digest
         && name != usual.name
         && program != usual.program
@@ -145,6 +153,12 @@ fn a_task_file_is_the_same() {
         schedule = { at = "2030-01-01T01:00:00.000000001+01:00", every = "@daily" }
         suspend = { policy = "after=1.5s", snapshot = "job.snapshot", slim = true, preempt = true }
 
+        [[component]]
+        path = "a/app.wasm"
+        name = "app"
+        digest = "1111111111111111111111111111111111111111111111111111111111111111"
+        links = { greet = "greeter.say" }
+
         [[mount]]
         host = "/srv"
         guest = "/srv"
@@ -167,7 +181,9 @@ fn a_task_file_is_the_same() {
     "#;
     let read: TaskSpec = toml::from_str(text).expect("a task file");
     assert_eq!(read, whole());
-    let snake = text.replace("[[mount]]", "[[mounts]]");
+    let snake = text
+        .replace("[[mount]]", "[[mounts]]")
+        .replace("[[component]]", "[[components]]");
     let hyphens = [
         "env-from",
         "on-limit",
@@ -217,6 +233,11 @@ fn what_is_wrong_is_refused_where_it_stands() {
         ),
         (r#"{"mounts": [{"host": "/"}]}"#, "missing field `guest`"),
         (r#"{"module": "blake3:12"}"#, "64 hexadecimal digits"),
+        (r#"{"components": [{}]}"#, "missing field `path`"),
+        (
+            r#"{"components": [{"path": "a", "links": {"b": "c d"}}]}"#,
+            "is no link",
+        ),
     ] {
         let error = serde_json::from_str::<TaskSpec>(text).expect_err(text);
         assert!(error.to_string().contains(said), "{text}: {error}");
@@ -259,6 +280,10 @@ fn flags_replace_what_is_given_once_and_add_to_what_is_given_often() {
     let module = json(r#"{"module": "b.wasm", "args": ["y"]}"#);
     let both = file.overlaid(module);
     assert_eq!(both.arguments(), ["b.wasm", "y"]);
+    let linked = json(r#"{"components": [{"path": "a/app.wasm"}], "args": ["x"]}"#);
+    assert_eq!(linked.arguments(), ["app.wasm", "x"]);
+    let module = linked.overlaid(json(r#"{"module": "b.wasm"}"#));
+    assert_eq!(module, json(r#"{"module": "b.wasm"}"#));
 }
 
 #[test]

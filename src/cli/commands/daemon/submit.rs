@@ -11,7 +11,7 @@ use super::wire_task;
 use crate::cli::args::daemon::Submit;
 use crate::cli::client::Client;
 use crate::cli::exit::{Code, DAEMON, Done, Failure, MODULE, OK, USAGE};
-use crate::cli::module_file::Source;
+use crate::cli::module_file::{Source, file_name};
 use crate::cli::output::progress::Bar;
 use crate::cli::output::{self, out};
 use crate::cli::task_file;
@@ -29,17 +29,17 @@ const MAX_BATCH_BYTES: usize = 16 << 20;
 
 pub(super) fn submit(command: &Submit) -> Result<Done, Failure> {
     let config = command.program.config.as_deref();
-    let (mut spec, _) = task_file::with_flags(config, command.spec())?;
+    let (mut spec, file) = task_file::with_flags(config, command.spec())?;
     check(&spec, command.count)?;
-    let module = task_file::module(&spec, config)?;
-    let source = Source::load(&module, spec.digest)?;
+    let source = task_file::source(&spec, file.as_ref())?;
     let client = Client::new(command.remote.url.as_deref())?;
     wire_task::whole_paths(&mut spec)?;
-    spec.program.get_or_insert_with(|| module.file_name());
+    spec.program = spec.program.take().or_else(|| spec.program_name());
     // The module has been checked here, and when its task is suspended the daemon decides.
     spec.digest = None;
+    spec.components = Vec::new();
     let preempt = std::mem::take(&mut spec.suspend).preempt;
-    let uploaded = upload(&client, source, &module, preempt)?;
+    let uploaded = upload(&client, source, preempt)?;
     spec.module = Some(Module::Path(uploaded.module));
     match command.count {
         1 => {
@@ -71,13 +71,8 @@ fn check(spec: &TaskSpec, count: u32) -> Result<(), Failure> {
 }
 
 /// Sends the module; one that is named by its digest only has to be there, and resumable.
-fn upload(
-    client: &Client,
-    source: Source,
-    module: &Module,
-    preempt: bool,
-) -> Result<wire::Module, Failure> {
-    let bar = Bar::elsewhere(&module.file_name());
+fn upload(client: &Client, source: Source, preempt: bool) -> Result<wire::Module, Failure> {
+    let bar = Bar::elsewhere(&file_name(&source.name));
     let wanted = source.digest.unwrap_or_else(|| Digest::of(&source.bytes));
     // Both end with this.
     let _shown = Shown::start(client, wanted, bar.shower());
@@ -88,7 +83,7 @@ fn upload(
     let path = format!("/v1/modules{query}");
     let mut uploaded = client
         .send(Method::PUT, &path, "application/wasm", source.bytes)
-        .map_err(|failure| failure.about(MODULE, &module.to_string()))?;
+        .map_err(|failure| failure.about(MODULE, &source.name))?;
     uploaded
         .body_mut()
         .read_json()
