@@ -9,8 +9,8 @@ use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
 use dormouse_test_support::{
-    check, checkout, component, dormouse, ended, engines, finish, guest, input, oracle, says,
-    stderr, wasmtime,
+    check, checkout, component, composed, dormouse, ended, engines, finish, guest, input, oracle,
+    says, stderr, wasmtime,
 };
 
 /// A row of `wasm/guests.json` or `wasm/components.json`.
@@ -31,6 +31,8 @@ struct Guest {
     oracle: String,
     /// It runs as a component, behind the adapter from preview1 to WASI 0.2.
     component: bool,
+    /// The components that it is composed of, by the names of their sources; the program first.
+    composed_of: Vec<String>,
     expected: OnceLock<Expected>,
 }
 
@@ -193,6 +195,7 @@ fn guests(table: &str) -> Vec<Guest> {
                 as_is: strings("as_is"),
                 oracle: row["oracle"].as_str().unwrap_or(name).into(),
                 component: false,
+                composed_of: strings("composed_of"),
                 expected: OnceLock::new(),
             }
         })
@@ -282,13 +285,17 @@ impl Guest {
 
     /// The file to run.
     fn program(&self, scratch: &Scratch) -> PathBuf {
+        let path = scratch.root.path().join(format!("{}.wasm", self.name));
+        if !self.composed_of.is_empty() {
+            composed(&self.composed_of, scratch.root.path(), &path);
+            return path;
+        }
         let module = guest(&self.name);
         if !self.component {
             return module;
         }
         let module = std::fs::read(module).map_err(|error| error.to_string());
         let bytes = module.and_then(|module| component(&module));
-        let path = scratch.root.path().join(format!("{}.wasm", self.name));
         std::fs::write(&path, bytes.expect("it becomes a component"))
             .expect("a scratch file can be written");
         path

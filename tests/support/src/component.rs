@@ -1,5 +1,6 @@
 //! Components of WASI 0.2 are made, and run by their oracle.
 
+use std::path::Path;
 use std::process::Command;
 
 use wasi_preview1_component_adapter_provider::{
@@ -7,7 +8,8 @@ use wasi_preview1_component_adapter_provider::{
 };
 use wit_component::ComponentEncoder;
 
-use crate::place::cache;
+use crate::command::{dormouse, ended};
+use crate::place::{cache, checkout};
 
 /// Wraps a command of WASI preview1 into a component, with the adapter that Wasmtime's authors
 /// make.
@@ -19,6 +21,29 @@ pub fn component(module: &[u8]) -> Result<Vec<u8>, String> {
         .and_then(|encoder| encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, adapter))
         .and_then(|encoder| encoder.encode());
     encoded.map_err(|error| format!("{error:#}"))
+}
+
+/// A component of text, in which `;;common` stands for what components in `wasm/src/composed` have in
+/// common.
+pub fn component_of_text(text: &str) -> Vec<u8> {
+    let common = std::fs::read_to_string(checkout("wasm/src/composed/common.wat"));
+    let text = text.replace(";;common", &common.expect("the common part is there"));
+    wat::parse_str(text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Composes components of `wasm/src/composed` with `dormouse compose`; the program comes first.
+pub fn composed(names: &[String], folder: &Path, output: &Path) {
+    let mut command = dormouse();
+    command.arg("compose");
+    for name in names {
+        let source = checkout(&format!("wasm/src/composed/{name}.wat"));
+        let text = std::fs::read_to_string(source).expect("a source of the composition");
+        let path = folder.join(format!("{name}.wasm"));
+        std::fs::write(&path, component_of_text(&text)).expect("a file can be written");
+        command.arg(path);
+    }
+    let output = command.arg("-o").arg(output).output().expect("it starts");
+    ended(&output, 0).unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// Two components by file name, as text: one exports a function, and the other imports it.
