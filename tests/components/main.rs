@@ -21,6 +21,7 @@ mod broken;
 mod compose;
 mod flag;
 mod host;
+mod malformed;
 mod oracle;
 mod resources;
 mod starts;

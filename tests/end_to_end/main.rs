@@ -16,6 +16,7 @@ mod broken;
 mod guests;
 mod programs;
 mod signals;
+mod traps;
 
 use libtest_mimic::Arguments;
 
@@ -27,6 +28,7 @@ fn main() {
         broken::trials(),
         signals::trials(),
         programs::trials(),
+        traps::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }
