@@ -50,8 +50,8 @@ impl Marks {
     }
 }
 
-/// How much time has passed since a moment that was saved. A clock that nobody sets tells if
-/// there is one of then that is there now; else the wall clock, and one that has been set back tells
+/// How much time has passed since a moment that was saved. A clock that nobody sets tells if there
+/// is one of then that is there now; else the wall clock, and one that has been set back tells
 /// nothing.
 pub fn passed_since(realtime: Timestamp, then: Marks, clock: &dyn Clock) -> Duration {
     let now = clock.marks();
@@ -139,8 +139,8 @@ impl Clock for SystemClock {
     }
 }
 
-/// `CLOCK_BOOTTIME`: unlike `CLOCK_MONOTONIC` it continues while the machine is suspended. Its zero is
-/// the machine's start.
+/// `CLOCK_BOOTTIME`: unlike `CLOCK_MONOTONIC` it continues while the machine is suspended. Its zero
+/// is the machine's start.
 fn since_boot() -> MonotonicTime {
     let time = clock_gettime(ClockId::Boottime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);

@@ -1,8 +1,8 @@
-//! What arguments and environment a guest can be given: the one rule for commands, task files, the API and programs
-//! that embed the library.
+//! What arguments and environment a guest can be given: the one rule for commands, task files, the
+//! API and programs that embed the library.
 //!
-//! It is that of Linux, where execve(2) fails with `E2BIG`: together they may have 2 MiB, each text counted with its
-//! zero byte and a pointer to it. So their number is bounded as well.
+//! It is that of Linux, where execve(2) fails with `E2BIG`: together they may have 2 MiB, each text
+//! counted with its zero byte and a pointer to it. So their number is bounded as well.
 
 use std::fmt;
 
@@ -128,7 +128,8 @@ mod tests {
         assert!(check(&vec![""; MOST / EACH + 1], &[]).is_err());
     }
 
-    /// The system's own: a program with arguments that fit starts, and one more byte is too much for it.
+    /// The system's own: a program with arguments that fit starts, and one more byte is too much
+    /// for it.
     #[test]
     #[cfg(target_os = "linux")]
     fn linux_bounds_them_alike() {

@@ -32,6 +32,7 @@ mod move_id;
 pub mod shape;
 pub mod spec;
 mod task;
+mod text;
 mod timestamp;
 mod value;
 mod wait;

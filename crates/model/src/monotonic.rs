@@ -40,8 +40,8 @@ impl MonotonicTime {
         Self(nanoseconds)
     }
 
-    /// What a clock shows at first that begins as the wall clock: its zero is the Unix epoch, as far
-    /// as the wall clock was right then.
+    /// What a clock shows at first that begins as the wall clock: its zero is the Unix epoch, as
+    /// far as the wall clock was right then.
     pub const fn beginning_as(wall: Timestamp) -> Self {
         Self(wall.as_nanos())
     }

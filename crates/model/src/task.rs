@@ -39,7 +39,8 @@ impl fmt::Display for TaskId {
 pub const NAME_RULE: &str = "a name begins with a letter or a digit, goes on with letters, digits, '.', '_' and '-', \
      has at most 100 bytes, and is more than digits";
 
-/// Refuses a name that could be taken for a number, a file or a flag, or that does not fit into a line.
+/// Refuses a name that could be taken for a number, a file or a flag, or that does not fit into a
+/// line.
 ///
 /// # Errors
 /// Says what a name looks like.
@@ -53,7 +54,8 @@ pub fn check_name(name: &str) -> Result<(), String> {
     }
 }
 
-/// Refuses a pattern that no name can be like: one is a name in which `*` stands for any characters and `?` for one.
+/// Refuses a pattern that no name can be like: one is a name in which `*` stands for any characters
+/// and `?` for one.
 ///
 /// # Errors
 /// Says what a pattern looks like.

@@ -87,20 +87,21 @@ limits! {
 }
 
 impl Limit {
-    /// Whether the guest is told when it reaches the limit, by the error that a program expects there:
-    /// -1 for memory, `EMFILE` for descriptors, `ENOSPC` in a directory in memory. Other limits end or
-    /// pause the task.
+    /// Whether the guest is told when it reaches the limit, by the error that a program expects
+    /// there: -1 for memory, `EMFILE` for descriptors, `ENOSPC` in a directory in memory. Other
+    /// limits end or pause the task.
     pub fn is_told(self) -> bool {
         matches!(self, Self::Memory | Self::Table | Self::Files | Self::Tmpfs)
     }
 
-    /// Whether it holds for a process and not for one task: the engine wants to know it at its start.
+    /// Whether it holds for a process and not for one task: the engine wants to know it at its
+    /// start.
     pub fn is_of_process(self) -> bool {
         matches!(self, Self::Stack | Self::Module | Self::Functions)
     }
 
-    /// Whether what is used of it adds up for as long as the task lives, so that a limit may be one for each
-    /// period.
+    /// Whether what is used of it adds up for as long as the task lives, so that a limit may be one
+    /// for each period.
     pub fn adds_up(self) -> bool {
         matches!(self, Self::Cpu | Self::Writes | Self::Output)
     }

@@ -1,14 +1,15 @@
 //! How much a task may take.
 //!
-//! A limit is given as `NAME=VALUE` everywhere: `cpu=10m`, `memory=512M`, `files=none`; or as `NAME=VALUE/PERIOD`,
-//! where what is used adds up over months: `cpu=12h/d`. What becomes of a task that reaches one is decided by
-//! [`OnLimit`], but for limits of which a program can be told ([`Limit::is_told`]).
+//! A limit is given as `NAME=VALUE` everywhere: `cpu=10m`, `memory=512M`, `files=none`; or as
+//! `NAME=VALUE/PERIOD`, where what is used adds up over months: `cpu=12h/d`. What becomes of a task
+//! that reaches one is decided by [`OnLimit`], but for limits of which a program can be told
+//! ([`Limit::is_told`]).
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::spec::as_text;
+use crate::text::as_text;
 
 mod limit;
 mod setting;
@@ -38,8 +39,8 @@ pub enum OnLimit {
     /// It ends.
     #[default]
     End,
-    /// It is suspended as soon as it can be, to go on with a higher limit. It ends where it continues for
-    /// too long.
+    /// It is suspended as soon as it can be, to go on with a higher limit. It ends where it
+    /// continues for too long.
     Pause,
 }
 
@@ -70,8 +71,8 @@ pub struct Limits {
     /// By the place in [`Limit::ALL`].
     values: [u64; Limit::ALL.len()],
     periods: [Option<Duration>; Limit::ALL.len()],
-    /// What becomes of a task that reaches one. `None`: one with a period pauses it, since it may go on in the
-    /// next; any other ends it.
+    /// What becomes of a task that reaches one. `None`: one with a period pauses it, since it may
+    /// go on in the next; any other ends it.
     pub on_limit: Option<OnLimit>,
 }
 
@@ -132,9 +133,9 @@ impl Limits {
     /// The same with these.
     pub fn with(mut self, settings: impl IntoIterator<Item = Setting>) -> Self {
         for setting in settings {
-            let place = setting.limit as usize;
+            let index = setting.limit as usize;
             if let (Some(value), Some(period)) =
-                (self.values.get_mut(place), self.periods.get_mut(place))
+                (self.values.get_mut(index), self.periods.get_mut(index))
             {
                 (*value, *period) = (setting.value, setting.period);
             }

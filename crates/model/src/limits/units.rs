@@ -26,8 +26,8 @@ pub(crate) fn show_bytes(bytes: u64) -> String {
     }
 }
 
-/// A span of time: `500ms`, `10s`, `1.5h`, `1h 30m`; at most 584 years, as many nanoseconds as a `u64`
-/// holds.
+/// A span of time: `500ms`, `10s`, `1.5h`, `1h 30m`; at most 584 years, as many nanoseconds as a
+/// `u64` holds.
 pub fn parse_span(text: &str) -> Option<Duration> {
     let span = humantime::parse_duration(text.trim()).ok()?;
     u64::try_from(span.as_nanos()).is_ok().then_some(span)

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use crate::MonotonicTime;
 
-/// What has been used of something, over all suspends, and how much of it before the period under way.
+/// What has been used of something, over all suspends, and how much of it before the period under
+/// way.
 ///
-/// Periods are counted from the task's start, so that they are the same in every process that it is in.
+/// Periods are counted from the task's start, so that they are the same in every process that it is
+/// in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Used {
     /// In all.

@@ -30,12 +30,12 @@ impl TaskSpec {
     pub fn check_directories(&self) -> Result<(), Wrong> {
         let mut names = BTreeSet::new();
         let mounts = self.mounts.iter().enumerate();
-        let mounts = mounts.map(|(place, mount)| {
+        let mounts = mounts.map(|(index, mount)| {
             let host = Some(&mount.host);
-            (format!("mounts[{place}]"), host, &mount.guest)
+            (format!("mounts[{index}]"), host, &mount.guest)
         });
         let tmpfs = self.tmpfs.iter().enumerate();
-        let tmpfs = tmpfs.map(|(place, dir)| (format!("tmpfs[{place}]"), None, &dir.guest));
+        let tmpfs = tmpfs.map(|(index, dir)| (format!("tmpfs[{index}]"), None, &dir.guest));
         for (field, host, guest) in mounts.chain(tmpfs) {
             if host.is_some_and(String::is_empty) {
                 return Err(Wrong {
@@ -56,8 +56,8 @@ impl TaskSpec {
         Ok(())
     }
 
-    /// The first field that means something only to the process that runs the guest itself, and nothing
-    /// to a daemon.
+    /// The first field that means something only to the process that runs the guest itself, and
+    /// nothing to a daemon.
     pub fn not_for_a_daemon(&self) -> Option<&'static str> {
         let fields = [
             ("components", !self.components.is_empty()),

@@ -7,8 +7,8 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::module::Module;
-use super::text::as_text;
 use crate::Digest;
+use crate::text::as_text;
 
 /// One of the components that are linked to the program of a task.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +24,7 @@ pub struct ComponentSource {
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        with = "super::text::optional"
+        with = "crate::text::optional"
     )]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub digest: Option<Digest>,

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::text::as_text;
+use crate::text::as_text;
 
 /// An expression of crontab(5): at which times of which days something starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,7 +185,7 @@ impl Field {
             .iter()
             .position(|name| name.eq_ignore_ascii_case(value));
         let found = match named {
-            Some(place) => u32::try_from(place).ok().map(|place| place + self.first),
+            Some(index) => u32::try_from(index).ok().map(|index| index + self.first),
             None => digits(value),
         };
         let fits = |value: &u32| (self.first..=self.last).contains(value);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::text::as_text;
+use crate::text::as_text;
 
 /// The engines that dormouse can run guests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,8 +25,8 @@ impl EngineKind {
         Self::ALL.into_iter().filter(|kind| kind.is_available())
     }
 
-    /// Whether this build contains the engine. The features of this crate are set by those of the crate
-    /// `dormouse-engine`.
+    /// Whether this build contains the engine. The features of this crate are set by those of the
+    /// crate `dormouse-engine`.
     pub fn is_available(self) -> bool {
         match self {
             Self::Wasmtime => cfg!(feature = "wasmtime"),

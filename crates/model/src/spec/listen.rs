@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::text::as_text;
+use crate::text::as_text;
 
 /// An address to listen on, `HOST:PORT`: what stands before the last colon is a name or an address,
 /// which is looked up when the socket is bound. IPv6 stands in brackets.

@@ -1,13 +1,13 @@
-//! What a task is started with, as one type: flags build it, a task file is it in TOML, HTTP carries
-//! it as JSON, a daemon's store keeps it as MessagePack.
+//! What a task is started with, as one type: flags build it, a task file is it in TOML, HTTP
+//! carries it as JSON, a daemon's store keeps it as MessagePack.
 //!
-//! All of them have the same fields with the same names. Of a value that is a word there is one text
-//! ([`FromStr`](std::str::FromStr) and [`Display`](std::fmt::Display)), which every form holds. What is
-//! not said is left out where a spec is written, so that a store of a million tasks pays for nothing
-//! that has its default.
+//! All of them have the same fields with the same names. Of a value that is a word there is one
+//! text ([`FromStr`](std::str::FromStr) and [`Display`](std::fmt::Display)), which every form
+//! holds. What is not said is left out where a spec is written, so that a store of a million tasks
+//! pays for nothing that has its default.
 //!
-//! A new setting is a field of [`TaskSpec`], with its line in [`TaskSpec::overlaid`]; one flag (`src/cli/args`);
-//! one page of `docs/`. What it does to a guest stands in `Bindings::from_spec`.
+//! A new setting is a field of [`TaskSpec`], with its line in [`TaskSpec::overlaid`]; one flag
+//! (`src/cli/args`); one page of `docs/`. What it does to a guest stands in `Bindings::from_spec`.
 
 mod check;
 mod component;
@@ -18,15 +18,14 @@ mod module;
 mod moment;
 mod mount;
 mod network;
-mod overlaid;
 mod policy;
 mod restart;
 mod rule;
 mod settings;
 mod task;
-pub(crate) mod text;
 mod world;
 
+pub use crate::text::MOST_BYTES;
 pub use check::Wrong;
 pub use component::{ComponentSource, LinkTarget, check_component_name};
 pub use cron::{CronExpression, CronFields};
@@ -41,8 +40,6 @@ pub use restart::Restart;
 pub use rule::{Host, Rule};
 pub use settings::Settings;
 pub use task::TaskSpec;
-pub use text::MOST_BYTES;
-pub(crate) use text::as_text;
 pub use world::{Clocks, Randomness};
 
 #[cfg(test)]

@@ -21,8 +21,8 @@ impl Module {
     /// What a module begins with that is named by its digest.
     pub const BY_DIGEST: &str = "blake3:";
 
-    /// Its digest, where it is named by it. A daemon has no files of its clients', so that the digits
-    /// alone will do there.
+    /// Its digest, where it is named by it. A daemon has no files of its clients', so that the
+    /// digits alone will do there.
     pub fn digest(&self) -> Option<Digest> {
         match self {
             Self::Digest(digest) => Some(*digest),

@@ -21,8 +21,8 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Schedule {
-    /// When to start: RFC 3339, such as `2030-01-31T12:00:00Z`, or `+10m` from now; left out, now, or by
-    /// `every`.
+    /// When to start: RFC 3339, such as `2030-01-31T12:00:00Z`, or `+10m` from now; left out, now,
+    /// or by `every`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub at: Option<Moment>,

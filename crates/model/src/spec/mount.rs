@@ -13,7 +13,8 @@ use crate::limits::{parse_bytes, show_bytes};
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Mount {
-    /// Its path on the host: in a task file from the file's own folder, for a daemon its whole path.
+    /// Its path on the host: in a task file from the file's own folder, for a daemon its whole
+    /// path.
     pub host: String,
     /// Its name for the guest.
     pub guest: String,
@@ -84,8 +85,8 @@ impl<'de> Deserialize<'de> for Access {
 pub struct Tmpfs {
     /// Its name for the guest.
     pub guest: String,
-    /// How many bytes it may hold, names and nodes counted in: a number, or a text such as `16M`. Left
-    /// out, as many as the limit `tmpfs` allows.
+    /// How many bytes it may hold, names and nodes counted in: a number, or a text such as `16M`.
+    /// Left out, as many as the limit `tmpfs` allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Size>))]
     pub size: Option<ByteSize>,

@@ -10,12 +10,13 @@ use super::rule::Rule;
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Network {
-    /// Addresses to listen on, such as `127.0.0.1:8080`: the guest finds the sockets from descriptor 3
-    /// on.
+    /// Addresses to listen on, such as `127.0.0.1:8080`: the guest finds the sockets from
+    /// descriptor 3 on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub listen: Vec<ListenAddress>,
-    /// What the guest may connect to: `HOST:PORTS`, such as `example.com:443` or `10.0.0.0/8:80-90`.
+    /// What the guest may connect to: `HOST:PORTS`, such as `example.com:443` or
+    /// `10.0.0.0/8:80-90`.
     #[serde(skip_serializing_if = "Vec::is_empty", alias = "allow-connect")]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub allow_connect: Vec<Rule>,

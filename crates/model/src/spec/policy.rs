@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::text::as_text;
 use crate::limits::{exact_time, parse_span};
+use crate::text::as_text;
 
 /// When and how a guest is suspended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

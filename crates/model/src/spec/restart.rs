@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::text::as_text;
+use crate::text::as_text;
 
 /// When a task that has ended is started anew, from its beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

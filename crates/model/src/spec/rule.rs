@@ -1,7 +1,7 @@
 //! What a guest may reach, as a text.
 //!
-//! A rule is `HOST:PORTS`. The host is a name, an address, a range of addresses (`10.0.0.0/8`) or `*`;
-//! ports are one, a range (`80-90`) or `*`. IPv6 stands in brackets.
+//! A rule is `HOST:PORTS`. The host is a name, an address, a range of addresses (`10.0.0.0/8`) or
+//! `*`; ports are one, a range (`80-90`) or `*`. IPv6 stands in brackets.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
-use super::text::as_text;
+use crate::text::as_text;
 
 /// Some addresses and ports.
 #[derive(Clone, Debug, PartialEq, Eq)]

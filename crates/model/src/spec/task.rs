@@ -8,7 +8,7 @@ use super::engine::EngineKind;
 use super::module::Module;
 use super::moment::Schedule;
 use super::mount::{Mount, Tmpfs};
-use super::network::Network;
+use super::network::{Network, added};
 use super::policy::Suspend;
 use super::restart::Restart;
 use super::settings::Settings;
@@ -21,8 +21,8 @@ use crate::limits::{Limits, OnLimit};
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct TaskSpec {
-    /// The module: a path, or `blake3:DIGEST` of one that is known already. A daemon is told a digest
-    /// alone, with or without `blake3:`.
+    /// The module: a path, or `blake3:DIGEST` of one that is known already. A daemon is told a
+    /// digest alone, with or without `blake3:`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub module: Option<Module>,
@@ -34,15 +34,16 @@ pub struct TaskSpec {
     /// `module`, it names the module. Not for a daemon, where `module` is a digest.
     #[serde(
         skip_serializing_if = "Option::is_none",
-        with = "super::text::optional"
+        with = "crate::text::optional"
     )]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub digest: Option<Digest>,
-    /// A name that no other task of a daemon has. It begins with a letter or a digit, continues with
-    /// letters, digits, `.`, `_` and `-`, has at most 100 bytes, and is more than digits.
+    /// A name that no other task of a daemon has. It begins with a letter or a digit, continues
+    /// with letters, digits, `.`, `_` and `-`, has at most 100 bytes, and is more than digits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What the guest finds as its own name, before its arguments; left out, the module's file name.
+    /// What the guest finds as its own name, before its arguments; left out, the module's file
+    /// name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
     /// Arguments, without the program's name.
@@ -68,13 +69,13 @@ pub struct TaskSpec {
     /// What the guest may reach over the network: nothing, if it is not said.
     #[serde(skip_serializing_if = "Network::is_default")]
     pub network: Network,
-    /// What its clocks tell: `host`, or `virtual` for a time of its own; left out, `host`, or as it was
-    /// in a snapshot.
+    /// What its clocks tell: `host`, or `virtual` for a time of its own; left out, `host`, or as it
+    /// was in a snapshot.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub clocks: Option<Clocks>,
-    /// Where its random numbers come from: `host`, or a seed such as `seed=42`; left out, `host`, or as
-    /// it was in a snapshot.
+    /// Where its random numbers come from: `host`, or a seed such as `seed=42`; left out, `host`,
+    /// or as it was in a snapshot.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub random: Option<Randomness>,
@@ -146,5 +147,62 @@ impl TaskSpec {
         let mut limits = host.with(&self.limits);
         limits.on_limit = self.on_limit.or(limits.on_limit);
         limits
+    }
+
+    /// This one with another laid over it. Of what can be given once, the other's replaces this one's; of
+    /// what can be given many times, the other's is added. A module of the other's, or
+    /// its components, take the place of this one's with its arguments.
+    pub fn overlaid(self, over: Self) -> Self {
+        // Each field is named, so that none is forgotten.
+        let Self {
+            module,
+            components,
+            digest,
+            name,
+            program,
+            args,
+            env,
+            env_from,
+            mounts,
+            tmpfs,
+            network,
+            clocks,
+            random,
+            engine,
+            limits,
+            on_limit,
+            restart,
+            schedule,
+            suspend,
+            accept_changed_files,
+        } = over;
+        let mut whole = self;
+        if module.is_some() || !components.is_empty() {
+            (whole.module, whole.program) = (module, program);
+            whole.components = components;
+            whole.args = args;
+        } else {
+            whole.program = program.or(whole.program);
+            whole.args.extend(args);
+        }
+        whole.env.extend(env);
+        whole.limits.extend(limits.iter());
+        Self {
+            digest: digest.or(whole.digest),
+            name: name.or(whole.name),
+            env_from: added(whole.env_from, env_from),
+            mounts: added(whole.mounts, mounts),
+            tmpfs: added(whole.tmpfs, tmpfs),
+            network: whole.network.overlaid(network),
+            clocks: clocks.or(whole.clocks),
+            random: random.or(whole.random),
+            engine: engine.or(whole.engine),
+            on_limit: on_limit.or(whole.on_limit),
+            restart: restart.or(whole.restart),
+            schedule: whole.schedule.overlaid(schedule),
+            suspend: whole.suspend.overlaid(suspend),
+            accept_changed_files: whole.accept_changed_files || accept_changed_files,
+            ..whole
+        }
     }
 }

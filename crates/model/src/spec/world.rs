@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::text::as_text;
+use crate::text::as_text;
 
 as_text!(Clocks, Randomness);
 

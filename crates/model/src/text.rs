@@ -37,7 +37,7 @@ impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Reader<T> {
 }
 
 /// For `#[serde(with = …)]`: a value that has its text only here, as digests are bytes elsewhere.
-pub(super) mod optional {
+pub(crate) mod optional {
     use std::fmt;
     use std::str::FromStr;
 
@@ -78,7 +78,7 @@ macro_rules! as_text {
             fn deserialize<D: serde::Deserializer<'de>>(
                 deserializer: D,
             ) -> Result<Self, D::Error> {
-                let read = <$crate::spec::text::Text<Self> as serde::Deserialize>::deserialize;
+                let read = <$crate::text::Text<Self> as serde::Deserialize>::deserialize;
                 read(deserializer).map(|text| text.0)
             }
         }
