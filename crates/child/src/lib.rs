@@ -165,14 +165,14 @@ fn once(
         -1 => return Err(io::Error::last_os_error()),
         0 => {
             drop(reader);
-            live(limits, work, writer, parent);
+            child_main(limits, work, writer, parent);
         }
         _ => working.push(child),
     }
     drop(working);
     drop(writer);
     let mut said = Vec::new();
-    let read = listen(reader, child, &mut said);
+    let read = read_output(reader, child, &mut said);
     if !matches!(read, Ok(true)) {
         // SAFETY: takes numbers; `child` is ours and not waited for yet.
         unsafe { libc::kill(child, libc::SIGKILL) };
@@ -216,7 +216,7 @@ fn wait_for_the_end() -> ! {
 
 /// Reads what the child writes, until the child closes the pipe. False where the child is stuck: at
 /// [`STUCK_LOOKS`] looks in a row it slept, and had used no time.
-fn listen(mut reader: PipeReader, child: c_int, said: &mut Vec<u8>) -> io::Result<bool> {
+fn read_output(mut reader: PipeReader, child: c_int, said: &mut Vec<u8>) -> io::Result<bool> {
     let between = Timespec::try_from(BETWEEN_LOOKS).map_err(io::Error::other)?;
     let mut buffer = vec![0; 64 << 10];
     let (mut looks, mut before) = (0, None);
@@ -264,7 +264,7 @@ fn asleep(process: c_int) -> Option<u64> {
 }
 
 /// What the child does, from fork(2) to its end.
-fn live(
+fn child_main(
     limits: &Limits,
     work: &dyn Fn() -> Result<Vec<u8>, String>,
     mut writer: PipeWriter,

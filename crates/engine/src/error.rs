@@ -50,7 +50,7 @@ pub enum Error {
     CannotLimit(EngineKind, &'static str),
     /// The guest's state could not be read or set: the instance lacks an export that its `Shape`
     /// lists, a value cannot be saved, or the engine refuses a value from a snapshot.
-    #[error("{0} could not set the guest's state: {1}")]
+    #[error("{0} could not read or set the guest's state: {1}")]
     State(EngineKind, String),
 }
 

@@ -24,8 +24,10 @@ use std::ffi::{c_int, c_void};
 use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::signals;
 
@@ -209,12 +211,12 @@ impl Drop for Inside<'_> {
 impl Target {
     /// The thread that is in the guest. While the lock is held, it cannot leave the guest.
     fn lock_thread(&self) -> MutexGuard<'_, Option<libc::pthread_t>> {
-        self.thread.lock().unwrap_or_else(PoisonError::into_inner)
+        self.thread.lock()
     }
 
     /// The byte by which the guest is asked to suspend. While the lock is held, it stays there.
     fn lock_flag(&self) -> MutexGuard<'_, Option<Flag>> {
-        self.flag.lock().unwrap_or_else(PoisonError::into_inner)
+        self.flag.lock()
     }
 
     /// Sends signals until the thread has left the guest.

@@ -186,8 +186,8 @@ impl Snapshot {
     /// Says what is wrong with the bytes; nothing is decoded before their digest has matched.
     pub fn decode(file: &[u8], limits: &Limits) -> Result<Self, crate::model::error::Error> {
         let mut sections = container::split(file, limits)?;
-        let place = sections.iter().position(|(one, _)| *one == Section::Pages);
-        let pages = place.map(|place| sections.swap_remove(place).1);
+        let index = sections.iter().position(|(one, _)| *one == Section::Pages);
+        let pages = index.map(|index| sections.swap_remove(index).1);
         let pages = pages.ok_or_else(|| missing(Section::Pages))?;
         let mut snapshot = Self::from_sections(sections, pages.length)?;
         snapshot.pages = pages.unpack()?;
@@ -200,10 +200,10 @@ impl Snapshot {
         pages: u64,
     ) -> Result<Self, Error> {
         let mut take = |wanted: Section| {
-            let place = sections
+            let index = sections
                 .iter()
                 .position(|(section, _)| *section == wanted)?;
-            Some(sections.swap_remove(place).1)
+            Some(sections.swap_remove(index).1)
         };
         let mut content = |section: Section| take(section).ok_or_else(|| missing(section));
         let meta = from_bytes(&content(Section::Meta)?.unpack()?)?;

@@ -192,14 +192,14 @@ mod tests {
         assert!(unpack(&packed, &base, 49_999).is_err());
         assert!(unpack(&packed, &[], 1 << 20).is_err());
         assert!(unpack(&[], &base, 1 << 20).is_err());
-        for place in 0..packed.len() {
+        for index in 0..packed.len() {
             let mut broken = packed.clone();
-            broken[place] ^= 0x10;
+            broken[index] ^= 0x10;
             if let Ok(flat) = unpack(&broken, &base, 1 << 20) {
                 // A bit that does not matter, as in a reserved field.
-                assert_eq!(flat, base, "byte {place}");
+                assert_eq!(flat, base, "byte {index}");
             }
-            assert!(unpack(&packed[..place], &base, 1 << 20).is_err());
+            assert!(unpack(&packed[..index], &base, 1 << 20).is_err());
         }
     }
 }

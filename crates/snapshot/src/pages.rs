@@ -138,21 +138,17 @@ pub fn fill(runs: &[Run], bytes: &mut dyn Read, memory: &mut [u8]) -> Result<(),
         let start = (run.first as usize).checked_mul(PAGE).ok_or_else(outside)?;
         let length = (run.count as usize).checked_mul(PAGE).ok_or_else(outside)?;
         let end = start.checked_add(length).ok_or_else(outside)?;
-        let place = memory.get_mut(start..end).ok_or_else(outside)?;
+        let slot = memory.get_mut(start..end).ok_or_else(outside)?;
         if run.zero {
             // What is zero already is not touched, so that it costs no memory.
-            let pages = place.chunks_mut(PAGE).filter(|page| !is_zero(page));
+            let pages = slot.chunks_mut(PAGE).filter(|page| !is_zero(page));
             pages.for_each(|page| page.fill(0));
             continue;
         }
-        bytes
-            .read_exact(place)
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => {
-                    Error::Malformed("bytes of memory are missing".into())
-                }
-                _ => Error::Pages(error),
-            })?;
+        bytes.read_exact(slot).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => Error::Malformed("bytes of memory are missing".into()),
+            _ => Error::Pages(error),
+        })?;
     }
     Ok(())
 }

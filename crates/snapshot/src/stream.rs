@@ -70,7 +70,7 @@ fn write(
         length: content.length,
     };
     let mut parts: Vec<Part> = small.iter().map(part).collect();
-    let place = parts.len();
+    let index = parts.len();
     parts.push(Part {
         section: Section::Pages,
         compressed: true,
@@ -91,7 +91,7 @@ fn write(
         pages(&mut packer)?;
         packer.finish()?;
         let mut end = out.stream_position()?;
-        parts[place].stored = end - start;
+        parts[index].stored = end - start;
         if end - start >= length {
             // As with any section, compression that gains nothing is left out.
             out.seek(SeekFrom::Start(start))?;
@@ -99,7 +99,7 @@ fn write(
             out.get_ref().set_len(start)?;
             pages(&mut out)?;
             end = out.stream_position()?;
-            (parts[place].stored, parts[place].compressed) = (length, false);
+            (parts[index].stored, parts[index].compressed) = (length, false);
         }
         if let Some((_, content)) = &module {
             out.write_all(&content.bytes)?;

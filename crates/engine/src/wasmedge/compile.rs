@@ -174,9 +174,9 @@ impl Code {
             }
         }
         let size = |function: &u32| -> usize {
-            let place = (*function as usize).checked_sub(imported);
-            place
-                .and_then(|place| sizes.get(place).copied())
+            let index = (*function as usize).checked_sub(imported);
+            index
+                .and_then(|index| sizes.get(index).copied())
                 .unwrap_or(0)
         };
         let bytes: usize = sizes.iter().sum();

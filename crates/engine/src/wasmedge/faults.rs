@@ -125,7 +125,7 @@ fn stay(
 
 /// Runs `call`, which enters a guest. Returns the result of `call`, and whether the guest
 /// overflowed its stack.
-pub(super) fn entered<T>(call: impl FnOnce() -> T) -> (T, bool) {
+pub(super) fn run_guest<T>(call: impl FnOnce() -> T) -> (T, bool) {
     let here = 0_u8;
     let here = (&raw const here).addr();
     // Threads have stacks of different sizes. Where the system does not tell how much of this
@@ -139,7 +139,7 @@ pub(super) fn entered<T>(call: impl FnOnce() -> T) -> (T, bool) {
 }
 
 /// Runs `call`, which is the host's and not the guest's: its faults are no traps.
-pub(super) fn left<T>(call: impl FnOnce() -> T) -> T {
+pub(super) fn run_host<T>(call: impl FnOnce() -> T) -> T {
     let entry = ENTRY.take();
     let result = call();
     ENTRY.set(entry);
@@ -156,16 +156,16 @@ pub(super) fn code(library: &Path) -> Option<Code> {
         .collect();
     (!ranges.is_empty()).then_some(Code {
         ranges,
-        exit: Exit::Fault(leave),
+        exit: Exit::Fault(leave_guest),
     })
 }
 
 /// The addresses of a mapping with code of this file.
 fn executable(line: &str, library: &str) -> Option<Range<usize>> {
     // `start-end rwxp offset device inode   path`, where the path may be followed by `(deleted)`.
-    let place = line.find('/')?;
-    let path = line[place..].trim_end_matches(" (deleted)");
-    let mut words = line[..place].split(' ');
+    let index = line.find('/')?;
+    let path = line[index..].trim_end_matches(" (deleted)");
+    let mut words = line[..index].split(' ');
     let (start, end) = words.next()?.split_once('-')?;
     let is_code = words.next()?.contains('x') && path == library;
     let address = |text: &str| usize::from_str_radix(text, 16).ok();
@@ -173,7 +173,7 @@ fn executable(line: &str, library: &str) -> Option<Range<usize>> {
 }
 
 /// Leaves a guest that is to end, in a handler that has interrupted its code.
-fn leave(info: *mut libc::siginfo_t, context: *mut c_void) {
+fn leave_guest(info: *mut libc::siginfo_t, context: *mut c_void) {
     let Some(handlers) = HANDLERS.get() else {
         return;
     };
@@ -190,8 +190,8 @@ fn leave(info: *mut libc::siginfo_t, context: *mut c_void) {
 }
 
 extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
-    let place = SIGNALS.iter().position(|known| *known == signal);
-    let (Some(handlers), Some(place)) = (HANDLERS.get(), place) else {
+    let index = SIGNALS.iter().position(|known| *known == signal);
+    let (Some(handlers), Some(index)) = (HANDLERS.get(), index) else {
         return;
     };
     let action = match ENTRY.get() {
@@ -202,9 +202,9 @@ extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
                 signal != libc::SIGFPE
                     && (end.saturating_sub(BELOW_STACK)..entry).contains(&address),
             );
-            &handlers.wasmedge[place]
+            &handlers.wasmedge[index]
         }
-        None => &handlers.before[place],
+        None => &handlers.before[index],
     };
     // SAFETY: `action` was read with sigaction(2), and the other arguments are those that the
     // kernel gave to this handler.

@@ -105,7 +105,7 @@ pub(super) fn call_host(
         frame,
         asyncify_memory: host.asyncify_memory,
     };
-    let flow = faults::left(|| (host.callback)(&mut calling, function.index, &raw));
+    let flow = faults::run_host(|| (host.callback)(&mut calling, function.index, &raw));
     let bits = match flow {
         Flow::Return(bits) => bits,
         Flow::Unwind => 0,

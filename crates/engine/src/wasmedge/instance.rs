@@ -187,7 +187,7 @@ impl Instance for WasmEdgeInstance {
             .vm
             .as_mut()
             .ok_or_else(|| Error::State(KIND, "the instance is gone".into()))?;
-        let entered = || faults::entered(|| vm.run_func(None, export, []));
+        let entered = || faults::run_guest(|| vm.run_func(None, export, []));
         let Some((result, exhausted)) = self.interrupt_owner.enter(entered) else {
             return Ok(Ending::Stopped);
         };

@@ -154,14 +154,14 @@ mod slots {
         let folder = std::env::var_os("WASMEDGE_LIB_DIR").map(PathBuf::from);
         let built_with = option_env!("WASMEDGE_LIB_DIR").map(PathBuf::from);
         let named = [folder, built_with].into_iter().flatten();
-        let places = named
+        let paths = named
             .map(|folder| folder.join(LIBRARY))
             .chain([PathBuf::from(LIBRARY)]);
         let mut reason = String::new();
-        for place in places {
+        for path in paths {
             // SAFETY: its initialisers are those that would run at the process's start if the
             // library were linked.
-            match unsafe { Library::open(Some(&place), RTLD_LAZY | RTLD_LOCAL) } {
+            match unsafe { Library::open(Some(&path), RTLD_LAZY | RTLD_LOCAL) } {
                 Ok(library) => return Ok(library),
                 Err(error) => reason = error.to_string(),
             }

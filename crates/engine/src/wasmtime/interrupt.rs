@@ -39,6 +39,6 @@ fn trap(engine: &wasmtime::Engine) -> Option<usize> {
     let code = module
         .text()
         .get(function.offset..function.offset + function.len)?;
-    let place = code.windows(TRAP.len()).position(|bytes| bytes == TRAP)?;
-    Some(code.as_ptr().addr() + place)
+    let index = code.windows(TRAP.len()).position(|bytes| bytes == TRAP)?;
+    Some(code.as_ptr().addr() + index)
 }

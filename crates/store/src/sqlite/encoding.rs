@@ -75,12 +75,12 @@ pub(super) fn stream_of(column: usize, number: i64) -> rusqlite::Result<Stream> 
 }
 
 fn place_in<T: Copy + PartialEq>(all: &[T], value: T) -> i64 {
-    let place = all.iter().position(|known| *known == value);
+    let index = all.iter().position(|known| *known == value);
     // `all` holds every value of its enum: each has a place.
-    place.map_or(0, |place| place as i64)
+    index.map_or(0, |index| index as i64)
 }
 
 fn at_place<T: Copy>(all: &[T], number: i64) -> Option<T> {
-    let place = usize::try_from(number).ok()?;
-    all.get(place).copied()
+    let index = usize::try_from(number).ok()?;
+    all.get(index).copied()
 }

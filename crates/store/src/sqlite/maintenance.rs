@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use super::Sqlite;
 use super::open::{FILE_NAME, WRITER_CACHE_BYTES, check_format, configure, pragma, reader};
 use super::shrink::shrink_to;
-use super::{Sqlite, held};
 use crate::error::Error;
 
 /// At most this many of SQLite's findings are told.
@@ -106,7 +106,9 @@ impl Sqlite {
             .open(&new)
             .map_err(failed)?;
         let name = new.to_string_lossy().into_owned();
-        let copied = held(&self.writer)
+        let copied = self
+            .writer
+            .lock()
             .execute("VACUUM INTO ?1", [name])
             .map_err(|error| Error::from(error).of(&self.directory));
         let stored = copied.and_then(|_| {

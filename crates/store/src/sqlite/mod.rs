@@ -17,9 +17,9 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, ErrorCode};
 
 use self::open::{FILE_NAME, create_or_check, reader};
@@ -128,7 +128,7 @@ impl Sqlite {
     }
 
     fn writer(&self) -> MutexGuard<'_, Connection> {
-        held(&self.writer)
+        self.writer.lock()
     }
 
     /// Changes the database. On a full disk the change is tried once more after the WAL has been
@@ -149,14 +149,14 @@ impl Sqlite {
 
     /// Lends a reading connection.
     fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
-        let idle = held(&self.readers).pop();
+        let idle = self.readers.lock().pop();
         let failed = |error| Error::from(error).of(&self.directory);
         let reader = match idle {
             Some(reader) => reader,
             None => reader(&self.path, self.at_one_moment).map_err(failed)?,
         };
         let result = work(&reader).map_err(failed)?;
-        let mut readers = held(&self.readers);
+        let mut readers = self.readers.lock();
         if readers.len() < IDLE_READERS {
             readers.push(reader);
         }
@@ -168,7 +168,7 @@ impl Store for Sqlite {
     fn claim(&self, holder: &str, now: &Stamp, lasts: Duration) -> Result<Lease, Error> {
         {
             // A daemon that held the lease before held the lock as well, and has died.
-            let mut lock = held(&self.lock);
+            let mut lock = self.lock.lock();
             let noted = lock.as_mut().map_or(Ok(()), |lock| {
                 lock.set_len(0)?;
                 lock.rewind()?;
@@ -195,7 +195,7 @@ impl Store for Sqlite {
         now: &Stamp,
         changes: &[Change],
     ) -> Result<Vec<Verdict>, Error> {
-        let mut blobs = held(&self.blobs);
+        let mut blobs = self.blobs.lock();
         self.change(|writer| write::commit(writer, &mut blobs, lease, now, changes))
     }
 
@@ -255,7 +255,7 @@ impl Store for Sqlite {
 
     fn prune(&self, lease: &Lease, now: &Stamp, before: MonotonicTime) -> Result<u64, Error> {
         let removed = self.change(|writer| write::prune(writer, lease, now, before))?;
-        held(&self.blobs).clear();
+        self.blobs.lock().clear();
         Ok(removed)
     }
 
@@ -300,7 +300,7 @@ impl Store for Sqlite {
         self.change(|writer| {
             Ok(shrink::shrink(
                 writer,
-                &mut held(&self.to_shorten),
+                &mut self.to_shorten.lock(),
                 patience,
             )?)
         })
@@ -326,10 +326,6 @@ impl Drop for Sqlite {
         // What is in the WAL would be taken over at the next start as well.
         let _ = shrink::checkpoint(&self.writer());
     }
-}
-
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Error {

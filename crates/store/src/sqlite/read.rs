@@ -36,8 +36,8 @@ struct Columns<'a> {
 }
 
 impl Columns<'_> {
-    fn get<T: FromSql + Default>(&mut self, place: usize, what: &str) -> T {
-        let value = self.sql.get(place);
+    fn get<T: FromSql + Default>(&mut self, index: usize, what: &str) -> T {
+        let value = self.sql.get(index);
         value.unwrap_or_else(|error| self.damaged(format!("{what} cannot be read: {error}")))
     }
 
