@@ -35,8 +35,8 @@ pub struct Link<'a> {
 const HOST: &str = "wasi:";
 
 /// Composes components. The first is the program: its exports are those of the whole. What any of
-/// them imports is taken from the one that exports it; two versions of an interface match as they do
-/// in semantic versioning. Imports of `wasi:` that nobody exports stay imports of the whole.
+/// them imports is taken from the one that exports it; two versions of an interface match as they
+/// do in semantic versioning. Imports of `wasi:` that nobody exports stay imports of the whole.
 ///
 /// # Errors
 /// Says which link is missing, has another type, or is offered by several; which component is used

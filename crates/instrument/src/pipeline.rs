@@ -27,7 +27,8 @@ use crate::without_binaryen::flatten;
 use crate::{native, preempt, two_version};
 
 /// [`Transform::Auto`] takes the native transform where more bytes of code than these may be on the
-/// stack at a suspend. Binaryen takes about seven seconds for so many, and the time grows with them.
+/// stack at a suspend. Binaryen takes about seven seconds for so many, and the time grows with
+/// them.
 const NATIVE_FROM_BYTES: u64 = 1 << 20;
 
 /// Makes a module or a component resumable.

@@ -304,11 +304,11 @@ fn damaged_components_are_refused_with_the_place() {
         assert!(is_known, "{length} bytes: {error}");
     }
     // A body of another type than its function's.
-    let place = component
+    let position = component
         .windows(2)
         .rposition(|bytes| bytes == [0x41, 0x00]);
     let mut wrong = component.clone();
-    wrong[place.expect("it has a constant")] = 0x42;
+    wrong[position.expect("it has a constant")] = 0x42;
     let error = flatten(&wrong).expect_err("it is not valid");
     assert!(
         matches!(error, Error::Invalid { offset: 8.., .. }),

@@ -1,9 +1,9 @@
 //! Refuses modules in which a resume could enter another function than the one that was suspended.
 //!
-//! While the stack is restored, each function makes its call again. `call_indirect` takes the callee
-//! from the table again. If the callee, or a function below it, has changed that element of the
-//! table since then, the call enters a function that has no saved frame. Asyncify cannot save the
-//! reference instead: wasm can neither store a `funcref` in a linear memory nor compare two.
+//! While the stack is restored, each function makes its call again. `call_indirect` takes the
+//! callee from the table again. If the callee, or a function below it, has changed that element of
+//! the table since then, the call enters a function that has no saved frame. Asyncify cannot save
+//! the reference instead: wasm can neither store a `funcref` in a linear memory nor compare two.
 
 use super::call_graph::CallGraph;
 use super::scan::Scan;

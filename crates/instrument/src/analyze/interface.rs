@@ -10,8 +10,8 @@ use super::types::model_types;
 use crate::error::{ComponentError, Error, ImportKind, List};
 use crate::options::Offer;
 
-/// Checks imports, exports and memories, and gives the imported functions in order. `interfaces` has
-/// those that the host offers to components.
+/// Checks imports, exports and memories, and gives the imported functions in order. `interfaces`
+/// has those that the host offers to components.
 pub(crate) fn check(
     scan: &Scan,
     host: &Offer<'_>,

@@ -84,9 +84,9 @@ pub(crate) struct Body {
     pub older_exceptions: bool,
     /// Whether it has instructions whose encoding depends on the type of a reference.
     pub typed_references: bool,
-    /// The type and the place of the first local that holds a reference.
+    /// The type and the position of the first local that holds a reference.
     pub reference_local: Option<(String, u64)>,
-    /// The place of the first block with parameters, which Binaryen 117 cannot read.
+    /// The position of the first block with parameters, which Binaryen 117 cannot read.
     pub block_params: Option<u64>,
     /// Whether it uses element segments by number, which Binaryen 117 cannot read.
     pub element_segments: bool,
@@ -162,8 +162,8 @@ impl Scan {
 
     /// What a function that the module defines does, by its index.
     pub(crate) fn body(&self, function: u32) -> Option<&Body> {
-        let place = function.checked_sub(self.imported_functions)?;
-        self.bodies.get(place as usize)
+        let position = function.checked_sub(self.imported_functions)?;
+        self.bodies.get(position as usize)
     }
 
     /// Whether any body drops a data segment.

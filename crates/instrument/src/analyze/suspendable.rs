@@ -1,7 +1,7 @@
 //! Whether everything that a function holds during a suspend can be saved.
 //!
-//! Asyncify saves locals and operands as numbers, and no references. Functions that are never on the
-//! stack at a suspend may have these.
+//! Asyncify saves locals and operands as numbers, and no references. Functions that are never on
+//! the stack at a suspend may have these.
 
 use wasmparser::{
     FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, OperatorsReader, Parser,

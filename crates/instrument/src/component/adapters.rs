@@ -1,6 +1,6 @@
 //! The bodies of adapters. They call a few functions of the host with constants as arguments, which
-//! say what is moved from where to where. Each such call becomes one of a function whose name says
-//! it.
+//! say what is moved from where to where. Each such call is replaced by a call of a function in whose
+//! name these constants stand.
 
 use dormouse_model::lowered::Builtin;
 use wasmparser::{FunctionBody, Operator};
@@ -13,7 +13,7 @@ use crate::error::ComponentError;
 pub(super) enum Piece<'a> {
     /// An instruction as it is.
     Instruction(Operator<'a>),
-    /// A call of the host, in place of one with constants.
+    /// A call of the host that replaces one with constants.
     Call(Builtin),
 }
 

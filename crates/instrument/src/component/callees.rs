@@ -21,11 +21,11 @@ pub(super) struct Callees<'p> {
     pub spaces: &'p Spaces,
     /// The imports, with their types, in order.
     pub imports: Vec<(LoweredImport, Signature)>,
-    places: HashMap<LoweredImport, u32>,
+    positions: HashMap<LoweredImport, u32>,
     /// The trampolines that become functions, in order.
     pub thunks: Vec<usize>,
-    /// Their places in that list.
-    thunk_places: HashMap<usize, u32>,
+    /// Their positions in that list.
+    thunk_positions: HashMap<usize, u32>,
 }
 
 impl<'p> Callees<'p> {
@@ -35,9 +35,9 @@ impl<'p> Callees<'p> {
             linked,
             spaces,
             imports: Vec::new(),
-            places: HashMap::new(),
+            positions: HashMap::new(),
             thunks: Vec::new(),
-            thunk_places: HashMap::new(),
+            thunk_positions: HashMap::new(),
         };
         for instance in linked.instances() {
             if let Fate::Shim { called, .. } = linked.fate(instance) {
@@ -80,7 +80,7 @@ impl<'p> Callees<'p> {
                 index: function,
             }));
             match definition {
-                Definition::Trampoline(place) => match self.linked.plan.trampolines[place] {
+                Definition::Trampoline(index) => match self.linked.plan.trampolines[index] {
                     Trampoline::Adapter(call) => Some(call),
                     _ => None,
                 },
@@ -96,10 +96,10 @@ impl<'p> Callees<'p> {
             Definition::Item(item) if item.kind == Kind::Function => {
                 Ok(self.imports.len() as u32 + self.spaces.index(self.linked, item))
             }
-            Definition::Trampoline(place) => match self.thunk_places.get(&place) {
+            Definition::Trampoline(index) => match self.thunk_positions.get(&index) {
                 Some(thunk) => Ok(self.first_thunk() + thunk),
                 None => {
-                    let import = self.direct(&self.linked.plan.trampolines[place]);
+                    let import = self.direct(&self.linked.plan.trampolines[index]);
                     self.import(&import.ok_or_else(unknown)?)
                 }
             },
@@ -109,8 +109,8 @@ impl<'p> Callees<'p> {
 
     /// The index of an imported function in the flattened module.
     pub fn import(&self, import: &LoweredImport) -> Result<u32, ComponentError> {
-        let place = self.places.get(import).copied();
-        place.ok_or_else(|| internal("an import that was not collected"))
+        let position = self.positions.get(import).copied();
+        position.ok_or_else(|| internal("an import that was not collected"))
     }
 
     /// The index of an imported function that the canonical ABI asks for.
@@ -161,10 +161,10 @@ impl<'p> Callees<'p> {
 
     /// Adds a function that is called, and what it calls itself.
     fn add(&mut self, definition: Definition) {
-        let Definition::Trampoline(place) = self.linked.resolve(definition) else {
+        let Definition::Trampoline(index) = self.linked.resolve(definition) else {
             return;
         };
-        let trampoline = &self.linked.plan.trampolines[place];
+        let trampoline = &self.linked.plan.trampolines[index];
         if let Some(import) = self.direct(trampoline) {
             let signature = match trampoline {
                 Trampoline::Lower(lower) => (lower.params.clone(), lower.results.clone()),
@@ -172,11 +172,12 @@ impl<'p> Callees<'p> {
             };
             return self.add_import(import, signature);
         }
-        if matches!(trampoline, Trampoline::Adapter(_)) || self.thunk_places.contains_key(&place) {
+        if matches!(trampoline, Trampoline::Adapter(_)) || self.thunk_positions.contains_key(&index)
+        {
             return;
         }
-        self.thunk_places.insert(place, self.thunks.len() as u32);
-        self.thunks.push(place);
+        self.thunk_positions.insert(index, self.thunks.len() as u32);
+        self.thunks.push(index);
         self.add_needs(trampoline);
     }
 
@@ -227,8 +228,8 @@ impl<'p> Callees<'p> {
     }
 
     fn add_import(&mut self, import: LoweredImport, signature: Signature) {
-        if !self.places.contains_key(&import) {
-            self.places
+        if !self.positions.contains_key(&import) {
+            self.positions
                 .insert(import.clone(), self.imports.len() as u32);
             self.imports.push((import, signature));
         }

@@ -15,7 +15,7 @@ pub(super) struct Contents<'a> {
     pub types: Vec<FuncType>,
     /// What each import is.
     pub imports: Vec<TypeRef>,
-    /// The places of the imports of each kind.
+    /// The positions of the imports of each kind.
     pub imported: [Vec<usize>; Kind::COUNT],
     /// How many items of each kind it defines.
     pub defined: [u32; Kind::COUNT],

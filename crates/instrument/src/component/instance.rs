@@ -22,7 +22,7 @@ const NONE: u32 = u32::MAX;
 /// The indices of an instance's items in the flattened module, by those in its own.
 pub(super) struct Instance<'c, 'p> {
     callees: &'c Callees<'p>,
-    place: usize,
+    position: usize,
     types: Vec<u32>,
     items: [Vec<u32>; Kind::COUNT],
     /// The values of the flattened module's globals that no instruction changes.
@@ -34,19 +34,19 @@ pub(super) struct Instance<'c, 'p> {
 impl<'c, 'p> Instance<'c, 'p> {
     pub fn new(
         callees: &'c Callees<'p>,
-        place: usize,
+        position: usize,
         types: &mut Types,
         constants: &'c HashMap<u32, Constant>,
     ) -> Result<Self> {
         let mut instance = Self {
             callees,
-            place,
+            position,
             types: Vec::new(),
             items: [const { Vec::new() }; Kind::COUNT],
             constants,
             referenced: BTreeSet::new(),
         };
-        let contents = callees.linked.of(place);
+        let contents = callees.linked.of(position);
         for ty in &contents.types {
             let signature = (
                 instance.value_types(ty.params())?,
@@ -73,13 +73,13 @@ impl<'c, 'p> Instance<'c, 'p> {
         let callees = self.callees;
         let linked = callees.linked;
         let item = Definition::Item(Item {
-            instance: self.place,
+            instance: self.position,
             kind,
             index,
         });
         match (kind, linked.resolve(item)) {
-            (Kind::Function, Definition::Trampoline(place))
-                if matches!(linked.plan.trampolines[place], Trampoline::Adapter(_)) =>
+            (Kind::Function, Definition::Trampoline(position))
+                if matches!(linked.plan.trampolines[position], Trampoline::Adapter(_)) =>
             {
                 Ok(NONE)
             }
@@ -117,8 +117,8 @@ impl<'c, 'p> Instance<'c, 'p> {
     pub fn body(&mut self, body: &FunctionBody<'_>) -> Result<Function> {
         let plan = self.callees.linked.plan;
         let mut function = encoded(self.new_function_with_parsed_locals(body))?;
-        if plan.modules[plan.instances[self.place].module].is_adapter {
-            for piece in self.callees.pieces(self.place, body)? {
+        if plan.modules[plan.instances[self.position].module].is_adapter {
+            for piece in self.callees.pieces(self.position, body)? {
                 match piece {
                     Piece::Instruction(operator) => {
                         function.instruction(&encoded(self.instruction(operator))?);
@@ -177,11 +177,11 @@ impl Reencode for Instance<'_, '_> {
     }
 
     fn element_index(&mut self, index: u32) -> Encoded<u32> {
-        Ok(self.callees.spaces.elements(self.place) + index)
+        Ok(self.callees.spaces.elements(self.position) + index)
     }
 
     fn data_index(&mut self, index: u32) -> Encoded<u32> {
-        Ok(self.callees.spaces.data(self.place) + index)
+        Ok(self.callees.spaces.data(self.position) + index)
     }
 
     fn instruction<'a>(&mut self, operator: Operator<'a>) -> Encoded<Instruction<'a>> {

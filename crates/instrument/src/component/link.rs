@@ -17,11 +17,11 @@ use super::plan::{Definition, Item, Kind, Plan};
 /// A plan, and what its modules have.
 pub(super) struct Linked<'p> {
     pub plan: &'p Plan<'p>,
-    /// What each module has, by its place.
+    /// What each module has, by its position.
     pub contents: &'p [Contents<'p>],
     /// What a function of a shim calls, where its slot is never empty.
     forwards: HashMap<Item, Definition>,
-    /// What becomes of each instance, by its place.
+    /// What becomes of each instance, by its position.
     fates: Vec<Fate>,
     /// How many shims are [`Fate::Shim`].
     pub shims: u32,
@@ -73,9 +73,9 @@ impl<'p> Linked<'p> {
     /// Notes a shim.
     fn found(&mut self, shim: usize, fix_up: usize, called: Vec<Definition>) {
         let only_fills = self.of(fix_up).bodies.is_empty() && self.of(fix_up).start.is_none();
-        let mut starts = (0..fix_up).filter(|place| self.of(*place).start.is_some());
+        let mut starts = (0..fix_up).filter(|position| self.of(*position).start.is_some());
         // Where no start function can reach the shim, nobody meets an empty slot.
-        if !starts.any(|place| self.reach(place).contains(&shim)) {
+        if !starts.any(|position| self.reach(position).contains(&shim)) {
             for (index, called) in (0..).zip(called) {
                 let function = Item {
                     instance: shim,
@@ -107,9 +107,9 @@ impl<'p> Linked<'p> {
         &self.fates[instance]
     }
 
-    /// The places of the instances that have items in the flattened module.
+    /// The positions of the instances that have items in the flattened module.
     pub fn instances(&self) -> impl Iterator<Item = usize> {
-        (0..self.plan.instances.len()).filter(|place| self.fates[*place] != Fate::Gone)
+        (0..self.plan.instances.len()).filter(|position| self.fates[*position] != Fate::Gone)
     }
 
     /// How many items of each kind of an instance the flattened module has.
@@ -145,7 +145,7 @@ impl<'p> Linked<'p> {
             };
             let imported = &self.of(item.instance).imported[item.kind as usize];
             definition = match imported.get(item.index as usize) {
-                Some(place) => self.plan.instances[item.instance].arguments[*place],
+                Some(position) => self.plan.instances[item.instance].arguments[*position],
                 None => match self.forwards.get(&item) {
                     Some(called) => *called,
                     None => return Some(definition),
@@ -242,13 +242,13 @@ impl<'p> Linked<'p> {
             else {
                 return Ok(false);
             };
-            for (place, index) in (0..).zip(functions) {
+            for (position, index) in (0..).zip(functions) {
                 let function = Item {
                     instance: fix_up,
                     kind: Kind::Function,
                     index: index?,
                 };
-                slots.insert(first.wrapping_add(place), Definition::Item(function));
+                slots.insert(first.wrapping_add(position), Definition::Item(function));
             }
         }
         Ok(true)

@@ -35,16 +35,16 @@ pub(super) fn merge(plan: &Plan<'_>) -> Result<Vec<u8>> {
     let spaces = Spaces::new(&linked);
     let callees = Callees::new(&linked, &spaces)?;
     let mut merge = Merge::new(&callees);
-    for place in 0..plan.instances.len() {
-        match linked.fate(place) {
-            Fate::Merged => merge.instance(place)?,
-            Fate::Shim { number, called } => merge.shim(place, *number, called)?,
+    for position in 0..plan.instances.len() {
+        match linked.fate(position) {
+            Fate::Merged => merge.instance(position)?,
+            Fate::Shim { number, called } => merge.shim(position, *number, called)?,
             Fate::FixUp(shim) => {
                 let is_filled = shim.map(|shim| spaces.is_filled(shim));
                 is_filled
                     .into_iter()
                     .for_each(|global| merge.segments.fill(global));
-                merge.instance(place)?;
+                merge.instance(position)?;
             }
             Fate::Gone => {}
         }
@@ -105,10 +105,10 @@ impl<'c, 'p> Merge<'c, 'p> {
     }
 
     /// Adds all that an instance defines.
-    fn instance(&mut self, place: usize) -> Result<()> {
-        let contents = self.callees.linked.of(place);
+    fn instance(&mut self, position: usize) -> Result<()> {
+        let contents = self.callees.linked.of(position);
         let constants = std::mem::take(&mut self.constants);
-        let mut instance = Instance::new(self.callees, place, &mut self.types, &constants)?;
+        let mut instance = Instance::new(self.callees, position, &mut self.types, &constants)?;
         self.tables(contents, &mut instance)?;
         for memory in contents
             .memories
@@ -124,7 +124,7 @@ impl<'c, 'p> Merge<'c, 'p> {
         }
         let known = self.globals(contents, &mut instance)?;
         self.segments
-            .add(self.callees.linked, place, &mut instance)?;
+            .add(self.callees.linked, position, &mut instance)?;
         for (ty, body) in contents.functions.iter().zip(&contents.bodies) {
             self.functions.function(instance.type_of(*ty)?);
             self.code.function(&instance.body(body)?);
@@ -144,10 +144,10 @@ impl<'c, 'p> Merge<'c, 'p> {
     }
 
     /// Adds the functions of a shim.
-    fn shim(&mut self, place: usize, number: u32, called: &[Definition]) -> Result<()> {
+    fn shim(&mut self, position: usize, number: u32, called: &[Definition]) -> Result<()> {
         let callees = self.callees;
-        let contents = callees.linked.of(place);
-        let instance = Instance::new(callees, place, &mut self.types, &self.constants)?;
+        let contents = callees.linked.of(position);
+        let instance = Instance::new(callees, position, &mut self.types, &self.constants)?;
         let is_filled = callees.spaces.is_filled(number);
         for (ty, called) in contents.functions.iter().zip(called) {
             let params = contents.types[*ty as usize].params().len() as u32;
@@ -204,8 +204,8 @@ impl<'c, 'p> Merge<'c, 'p> {
     fn thunks(&mut self) -> Result<()> {
         let callees = self.callees;
         let plan = callees.linked.plan;
-        for place in &callees.thunks {
-            self.thunk(&thunks::thunk(callees, &plan.trampolines[*place])?);
+        for position in &callees.thunks {
+            self.thunk(&thunks::thunk(callees, &plan.trampolines[*position])?);
         }
         if let Ok(run) = &plan.run {
             self.entry = Some(self.thunk(&Thunk {

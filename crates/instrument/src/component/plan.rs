@@ -32,7 +32,7 @@ pub(super) struct Module<'a> {
 
 /// A core instance.
 pub(super) struct Instance {
-    /// Its module, by its place.
+    /// Its module, by its position.
     pub module: usize,
     /// What each of the module's imports is, in the order of the imports.
     pub arguments: Vec<Definition>,
@@ -45,14 +45,14 @@ pub(super) enum Definition {
     Item(Item),
     /// Whether this component instance may call others now, as a global.
     MayLeave(u32),
-    /// A trampoline, by its place.
+    /// A trampoline, by its position.
     Trampoline(usize),
 }
 
 /// Something of a core instance. The index is that of its module, which may have imported it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Item {
-    /// The core instance, by its place.
+    /// The core instance, by its position.
     pub instance: usize,
     /// What it is.
     pub kind: Kind,

@@ -56,7 +56,7 @@ pub(super) struct Segments {
     /// How many element segments there are.
     element_count: u32,
     has_started: bool,
-    /// The tables and memories that a start function may have seen.
+    /// The tables and memories that a start function may have read or written.
     seen: HashSet<Item>,
 }
 
@@ -65,30 +65,30 @@ impl Segments {
     pub fn add(
         &mut self,
         linked: &Linked<'_>,
-        place: usize,
+        position: usize,
         instance: &mut Instance<'_, '_>,
     ) -> Result<()> {
-        let contents = linked.of(place);
+        let contents = linked.of(position);
         for element in contents
             .elements
             .iter()
             .flat_map(|elements| elements.clone())
         {
-            self.element(linked, place, instance, element.map_err(unreadable)?)?;
+            self.element(linked, position, instance, element.map_err(unreadable)?)?;
         }
         for data in contents.data.iter().flat_map(|data| data.clone()) {
-            self.data(linked, place, instance, &data.map_err(unreadable)?)?;
+            self.data(linked, position, instance, &data.map_err(unreadable)?)?;
         }
         if let Some(start) = contents.start {
             self.steps
                 .push(Step::Call(instance.item(Kind::Function, start)?));
             self.has_started = true;
-            self.seen.extend(linked.seen(place));
+            self.seen.extend(linked.seen(position));
         }
         Ok(())
     }
 
-    /// Notes in this global, in its turn, that the slots of a shim are filled.
+    /// Adds a step: it notes in this global that the slots of a shim are filled.
     pub fn fill(&mut self, is_filled: u32) {
         self.steps.push(Step::Fill(is_filled));
     }
@@ -112,7 +112,7 @@ impl Segments {
     fn element(
         &mut self,
         linked: &Linked<'_>,
-        place: usize,
+        position: usize,
         instance: &mut Instance<'_, '_>,
         element: wasmparser::Element<'_>,
     ) -> Result<()> {
@@ -127,7 +127,7 @@ impl Segments {
                 offset_expr,
             } => {
                 let own = table_index.unwrap_or(0);
-                if linked.fills_shim(place, own) {
+                if linked.fills_shim(position, own) {
                     // Segments keep their numbers.
                     self.elements
                         .declared(Elements::Functions(Cow::Borrowed(&[])));
@@ -135,7 +135,7 @@ impl Segments {
                 }
                 let table = instance.item(Kind::Table, own)?;
                 let offset = offset(instance, &offset_expr)?;
-                let target = linked.argument(place, Kind::Table, own as usize);
+                let target = linked.argument(position, Kind::Table, own as usize);
                 if !self.may_be_first(linked, target, offset, count)? {
                     self.steps.push(Step::Elements {
                         segment,
@@ -159,7 +159,7 @@ impl Segments {
     fn data(
         &mut self,
         linked: &Linked<'_>,
-        place: usize,
+        position: usize,
         instance: &mut Instance<'_, '_>,
         data: &wasmparser::Data<'_>,
     ) -> Result<()> {
@@ -173,7 +173,7 @@ impl Segments {
                 let memory = instance.item(Kind::Memory, *memory_index)?;
                 let offset = offset(instance, offset_expr)?;
                 let length = data.data.len();
-                let target = linked.argument(place, Kind::Memory, *memory_index as usize);
+                let target = linked.argument(position, Kind::Memory, *memory_index as usize);
                 if !self.may_be_first(linked, target, offset, length)? {
                     self.steps.push(Step::Data {
                         segment: self.data.len(),
@@ -292,16 +292,16 @@ fn offset(instance: &mut Instance<'_, '_>, expression: &wasmparser::ConstExpr<'_
 
 /// The size of a table or a memory as it is at first, in elements or bytes.
 fn initial_size(contents: &Contents<'_>, item: Item) -> Result<u64> {
-    let place = item.index.saturating_sub(contents.imported(item.kind)) as usize;
+    let position = item.index.saturating_sub(contents.imported(item.kind)) as usize;
     if item.kind == Kind::Table {
         let mut tables = contents.tables.iter().flat_map(|tables| tables.clone());
-        let table = tables.nth(place).transpose().map_err(unreadable)?;
+        let table = tables.nth(position).transpose().map_err(unreadable)?;
         return Ok(table.map_or(0, |table| table.ty.initial));
     }
     let mut memories = contents
         .memories
         .iter()
         .flat_map(|memories| memories.clone());
-    let memory = memories.nth(place).transpose().map_err(unreadable)?;
+    let memory = memories.nth(position).transpose().map_err(unreadable)?;
     Ok(memory.map_or(0, |memory| memory.initial.saturating_mul(PAGE_BYTES)))
 }

@@ -85,8 +85,8 @@ impl Spaces {
     }
 }
 
-/// The component instances to which it is forbidden at times to call others, in rising order: while
-/// an adapter or a thunk runs their functions to lower values, or after a call.
+/// The component instances that must not call others at times, in rising order: while an adapter or
+/// a thunk calls their `realloc` to lower values, and while it calls their `post-return`.
 fn guarded(linked: &Linked<'_>) -> Vec<u32> {
     let mut guarded: Vec<u32> = Vec::new();
     for instance in linked.instances() {

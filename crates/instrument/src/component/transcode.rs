@@ -114,7 +114,7 @@ impl Code<'_> {
         self.copy(2);
     }
 
-    /// Copies all of the source, whose code units have so many bytes.
+    /// Copies all of the source, whose code units have `width` bytes.
     fn copy(&mut self, width: i32) {
         self.get(TARGET).get(SOURCE).get(SOURCE_LENGTH);
         self.num(width).times().copy_memory();
@@ -297,8 +297,8 @@ impl Code<'_> {
         self.left_below(rest + 1);
         self.trap_if();
         self.get(CHARACTER).num(bits).and().put(CHARACTER);
-        for place in 1..=rest {
-            self.get(FROM).load8(place as u64).tee(UNIT);
+        for position in 1..=rest {
+            self.get(FROM).load8(position as u64).tee(UNIT);
             self.num(0xc0).and().num(0x80).ne();
             self.trap_if();
             self.get(CHARACTER).num(6).shl();
@@ -363,16 +363,16 @@ impl Code<'_> {
         self.else_();
         for size in 2..=4 {
             self.get(UNIT).num(size).eq().if_();
-            for place in 0..size {
-                let shift = 6 * (size - 1 - place);
-                let (bits, mark) = match place {
+            for position in 0..size {
+                let shift = 6 * (size - 1 - position);
+                let (bits, mark) = match position {
                     // As many ones as there are bytes, and a zero.
                     0 => (0xff, (0xf00 >> size) & 0xff),
                     _ => (0x3f, 0x80),
                 };
                 self.get(TO).get(CHARACTER).num(shift).shr();
                 self.num(bits).and().num(mark).or();
-                self.store8(place as u64);
+                self.store8(position as u64);
             }
             self.end();
         }
@@ -380,8 +380,8 @@ impl Code<'_> {
         self.get(TO).get(UNIT).plus().put(TO);
     }
 
-    fn write_byte(&mut self, place: u64) {
-        self.get(TO).get(CHARACTER).store8(place);
+    fn write_byte(&mut self, position: u64) {
+        self.get(TO).get(CHARACTER).store8(position);
     }
 
     /// Whether fewer code units are left than this.
@@ -389,7 +389,7 @@ impl Code<'_> {
         self.get(LEFT).num(units).lt();
     }
 
-    /// So many bytes are read, which are so many code units.
+    /// Goes on behind `bytes` bytes of the source, which are `units` code units.
     fn advance(&mut self, bytes: i32, units: i32) {
         self.add(FROM, bytes);
         self.add(LEFT, -units);

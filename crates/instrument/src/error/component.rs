@@ -123,8 +123,8 @@ impl fmt::Display for List {
         if self.0.is_empty() {
             return f.write_str("nothing");
         }
-        for (place, name) in self.0.iter().take(NAMED).enumerate() {
-            let before = if place == 0 { "" } else { ", " };
+        for (position, name) in self.0.iter().take(NAMED).enumerate() {
+            let before = if position == 0 { "" } else { ", " };
             write!(f, "{before}`{name}`")?;
         }
         match self.0.len().checked_sub(NAMED) {

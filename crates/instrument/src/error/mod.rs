@@ -72,7 +72,7 @@ pub enum Error {
     /// Something that cannot be part of a snapshot.
     #[error("{what} cannot be suspended: {why}")]
     Unsupported {
-        /// The thing, with its place.
+        /// The thing, with its position.
         what: String,
         /// The reason, and the way out where there is one.
         why: &'static str,

@@ -111,8 +111,8 @@ fn export_functions(scan: &Scan, exports: &mut ExportSection) -> usize {
     let mut functions: Vec<u32> = in_segments.chain(&scan.referenced).copied().collect();
     functions.sort_unstable();
     functions.dedup();
-    for (place, function) in functions.iter().enumerate() {
-        let name = shape::function_export(place);
+    for (position, function) in functions.iter().enumerate() {
+        let name = shape::function_export(position);
         exports.export(&name, ExportKind::Func, *function);
     }
     functions.len()

@@ -68,11 +68,11 @@ impl Types {
             [ty] => BlockType::Result(encoded_type(*ty)?),
             _ => {
                 let known = self.results.iter().position(|known| known == results);
-                let place = known.unwrap_or_else(|| {
+                let position = known.unwrap_or_else(|| {
                     self.results.push(results.to_vec());
                     self.results.len() - 1
                 });
-                BlockType::FunctionType(self.first + place as u32)
+                BlockType::FunctionType(self.first + position as u32)
             }
         })
     }
@@ -131,11 +131,11 @@ struct Open {
     is_if: bool,
 }
 
-/// What a local is added for: the parameter in this place of a block in this depth, ...
+/// What a local is added for: the parameter in this position of a block in this depth, ...
 #[derive(PartialEq, Eq, Hash)]
 enum Added {
     Parameter(usize, usize),
-    /// ... a value in this place that goes with a branch, ...
+    /// ... a value in this position that goes with a branch, ...
     Value(usize),
     /// ... or a condition or an index above such values.
     Choice,
@@ -217,8 +217,8 @@ impl Lowering<'_> {
             return Ok(Edit::Keep);
         };
         let depth = self.open.len();
-        for (place, ty) in ty.params().iter().enumerate() {
-            let local = self.local(Added::Parameter(depth, place), *ty);
+        for (position, ty) in ty.params().iter().enumerate() {
+            let local = self.local(Added::Parameter(depth, position), *ty);
             open.parameters.push(local);
         }
         let ty = self.types.giving(ty.results())?;
@@ -257,8 +257,8 @@ impl Lowering<'_> {
 
     /// The parameters that a branch to a label has to set: those of a loop.
     fn loop_at(&self, depth: u32) -> Result<Option<Vec<u32>>, Error> {
-        let place = self.open.len().checked_sub(1 + depth as usize);
-        let open = &self.open[place.ok_or(UNBALANCED)?];
+        let position = self.open.len().checked_sub(1 + depth as usize);
+        let open = &self.open[position.ok_or(UNBALANCED)?];
         let parameters = open.is_loop && !open.parameters.is_empty();
         Ok(parameters.then(|| open.parameters.clone()))
     }
@@ -290,7 +290,7 @@ impl Lowering<'_> {
             .collect();
         let values = types.iter().enumerate();
         let values: Vec<u32> = values
-            .map(|(place, ty)| self.local(Added::Value(place), *ty))
+            .map(|(position, ty)| self.local(Added::Value(position), *ty))
             .collect();
         let index = self.local(Added::Choice, ValType::I32);
 
@@ -298,13 +298,13 @@ impl Lowering<'_> {
         code.extend(sets(&values));
         code.extend(labels.iter().map(|_| I::Block(BlockType::Empty)));
         code.push(I::LocalGet(index));
-        let places = all.iter().map(|label| {
-            let place = labels.binary_search(label);
-            place.map_or(0, |place| place as u32)
+        let positions = all.iter().map(|label| {
+            let position = labels.binary_search(label);
+            position.map_or(0, |position| position as u32)
         });
-        let mut places: Vec<u32> = places.collect();
-        let default = places.pop().unwrap_or_default();
-        code.push(I::BrTable(places.into(), default));
+        let mut positions: Vec<u32> = positions.collect();
+        let default = positions.pop().unwrap_or_default();
+        code.push(I::BrTable(positions.into(), default));
         let mut open = labels.len() as u32;
         for (label, parameters) in labels.iter().zip(&leads_to) {
             open -= 1;

@@ -36,7 +36,7 @@ pub(crate) enum Edit {
     Append(Vec<Instruction<'static>>),
 }
 
-/// The body with some instructions edited. `edit` is given the place of each among the body's
+/// The body with some instructions edited. `edit` is given the position of each among the body's
 /// instructions, and the instruction.
 pub(crate) fn edit(
     wasm: &[u8],
@@ -59,14 +59,14 @@ pub(crate) fn edit_instructions(
 ) -> Result<(), Error> {
     let mut operators = body.get_operators_reader().map_err(Error::malformed)?;
     let mut copied = operators.original_position() as usize;
-    for place in 0.. {
+    for position in 0.. {
         if operators.eof() {
             break;
         }
         let before = operators.original_position() as usize;
         let operator = operators.read().map_err(Error::malformed)?;
         let behind = operators.original_position() as usize;
-        let (until, instructions) = match edit(place, &operator)? {
+        let (until, instructions) = match edit(position, &operator)? {
             Edit::Keep => continue,
             Edit::Replace(instructions) => (before, instructions),
             Edit::Append(instructions) => (behind, instructions),

@@ -53,12 +53,12 @@ impl Sections {
             *old = content;
             return;
         }
-        let place = self
+        let position = self
             .list
             .iter()
             .position(|(section, _)| *section != 0 && order(*section) > order(wanted))
             .unwrap_or(self.list.len());
-        self.list.insert(place, (wanted, content));
+        self.list.insert(position, (wanted, content));
     }
 
     /// Appends the entries of a section to the module's own of that kind.
@@ -101,9 +101,9 @@ impl Sections {
     /// Adds a custom section in front of the code.
     pub(crate) fn add_before_code(&mut self, section: &impl Section) {
         let code = |(section, _): &(u8, Vec<u8>)| *section == SectionId::Code as u8;
-        let place = self.list.iter().position(code).unwrap_or(self.list.len());
+        let position = self.list.iter().position(code).unwrap_or(self.list.len());
         self.list
-            .insert(place, (SectionId::Custom as u8, content(section)));
+            .insert(position, (SectionId::Custom as u8, content(section)));
     }
 
     /// The raw content of a section.

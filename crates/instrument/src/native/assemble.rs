@@ -61,8 +61,8 @@ pub(super) fn assemble(
 struct AtLoops {
     /// For each instrumented function, in order, the index of the first.
     first: Vec<u32>,
-    /// For each version, in order, the function that it is a version of, and the place of its type
-    /// among the added ones.
+    /// For each version, in order, the function that it is a version of, and the position of its
+    /// type among the added ones.
     versions: Vec<(u32, u32)>,
 }
 
@@ -85,11 +85,11 @@ impl AtLoops {
             }
             let ty = context.calls.scan.type_of(*function);
             let results = ty.map_or(&[][..], |ty| ty.results());
-            let place = types.len();
+            let position = types.len();
             add_type(types, &made.own_locals, results)?;
             let count = made.at_loops.len();
             all.versions
-                .extend(std::iter::repeat_n((*function, place), count));
+                .extend(std::iter::repeat_n((*function, position), count));
             next += count as u32;
         }
         Ok(all)

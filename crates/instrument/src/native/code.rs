@@ -13,7 +13,7 @@ use crate::module::encode::encoded_type;
 #[derive(Default)]
 pub(super) struct Code {
     bytes: Vec<u8>,
-    /// What is called, each with the place where its index belongs.
+    /// What is called, each with the position where its index belongs.
     calls: Vec<(usize, Callee)>,
 }
 
@@ -21,7 +21,7 @@ pub(super) struct Code {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Callee {
     Helper(Helper),
-    /// A version of this same function, by its place among those that begin at loops.
+    /// A version of this same function, by its position among those that begin at loops.
     AtLoop(usize),
 }
 
@@ -99,10 +99,10 @@ impl Code {
         let indices: usize = calls.map(|(_, callee)| index(callee).len()).sum();
         (self.bytes.len() + indices).encode(out);
         let mut written = 0;
-        for (place, callee) in &self.calls {
-            out.extend_from_slice(&self.bytes[written..*place]);
+        for (position, callee) in &self.calls {
+            out.extend_from_slice(&self.bytes[written..*position]);
             out.extend(index(callee));
-            written = *place;
+            written = *position;
         }
         out.extend_from_slice(&self.bytes[written..]);
     }

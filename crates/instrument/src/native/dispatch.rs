@@ -1,7 +1,7 @@
 //! The dispatch at the start of a level of a slow version: to the entry that is the site to go to,
 //! or that contains it, or to the level's first instruction where there is no such site.
 //!
-//! An entry that contains many sites would take a place in the jump table for each of them, on
+//! An entry that contains many sites would take a slot in the jump table for each of them, on
 //! every level around them. Where the table would be much larger than the number of entries, the
 //! dispatch compares instead.
 
@@ -9,7 +9,7 @@ use wasm_encoder::Instruction as I;
 
 use super::slow::{NO_SITE, Slow};
 
-/// How many places a jump table may have for each entry, ...
+/// How many slots a jump table may have for each entry, ...
 const PLACES_PER_ENTRY: u32 = 4;
 /// ... and how many in addition.
 const SPARE_PLACES: u32 = 16;
@@ -61,11 +61,11 @@ impl Slow<'_, '_> {
             self.push(&I::I32Sub);
         }
         let labels = (1..).zip(entries);
-        let places =
+        let targets =
             labels.flat_map(|(label, (first, behind))| (*first..*behind).map(move |_| label));
-        let places: Vec<u32> = places.collect();
-        // `NO_SITE` less a number is no number of a place either.
-        self.push(&I::BrTable(places.into(), 0));
+        let targets: Vec<u32> = targets.collect();
+        // `NO_SITE` minus the first number is beyond the table too, and leads to the default.
+        self.push(&I::BrTable(targets.into(), 0));
     }
 
     fn compare(&mut self, entries: &[(u32, u32)]) {

@@ -52,7 +52,7 @@ pub(super) fn write_at_loop<'a>(
 ) -> Result<Code, Error> {
     let mut fast = Fast::new(context, plan, function, plan.own_locals)?;
     fast.around.clone_from(&entry.around);
-    fast.from(entry.place)
+    fast.from(entry.position)
 }
 
 /// A fast version while it is written.
@@ -65,7 +65,7 @@ struct Fast<'a, 'p> {
     labels: Vec<u32>,
     /// Blocks that were opened only because they are around the loop at which this version begins.
     around: Vec<Around>,
-    /// Instructions in a row that are going to be copied together, by their place in the module.
+    /// Instructions in a row that are going to be copied together, by their position in the module.
     run: Range<usize>,
 }
 
@@ -88,19 +88,19 @@ impl<'a, 'p> Fast<'a, 'p> {
     }
 
     /// Writes the body from an instruction on.
-    fn from(mut self, mut place: usize) -> Result<Code, Error> {
+    fn from(mut self, mut position: usize) -> Result<Code, Error> {
         if self.version.has_shared_end() {
             self.version.open_shared_end();
             self.open += 1;
         }
         self.open_around()?;
-        while let Some(op) = self.version.plan.ops.get(place) {
-            place = match op.operator {
+        while let Some(op) = self.version.plan.ops.get(position) {
+            position = match op.operator {
                 // The loop stands in the first branch of this `if`, so the second does not run.
                 Operator::Else if self.inner() == 0 => op.partner,
                 _ => {
                     self.step(op)?;
-                    place + 1
+                    position + 1
                 }
             };
         }
@@ -110,8 +110,8 @@ impl<'a, 'p> Fast<'a, 'p> {
     /// Opens the blocks around a loop. Each loop among them becomes two blocks: a branch to its
     /// head leaves the inner one, and its end leaves the outer one.
     fn open_around(&mut self) -> Result<(), Error> {
-        for place in 0..self.around.len() {
-            let outer = &self.version.plan.ops[self.around[place].place];
+        for position in 0..self.around.len() {
+            let outer = &self.version.plan.ops[self.around[position].position];
             let (ty, is_loop) = match outer.operator {
                 Operator::Loop { blockty } => (blockty, true),
                 Operator::Block { blockty } | Operator::If { blockty } => (blockty, false),
@@ -214,8 +214,8 @@ impl<'a, 'p> Fast<'a, 'p> {
 
     /// The depth in what is written of a label of the source.
     fn depth(&self, depth: u32) -> Result<u32, Error> {
-        let place = self.labels.len().checked_sub(1 + depth as usize);
-        let before = place.map(|place| self.labels[place]);
+        let position = self.labels.len().checked_sub(1 + depth as usize);
+        let before = position.map(|position| self.labels[position]);
         let before = before.ok_or(Error::Internal("a branch leads out of its function"))?;
         Ok(self.open - 1 - before)
     }

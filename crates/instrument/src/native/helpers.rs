@@ -124,14 +124,7 @@ impl Stack {
         push(I::GlobalGet(self.data));
         push(self.load(ValType::I32, 0));
         push(I::LocalTee(end));
-        push(I::I32Const(size as i32));
-        push(I::I32Add);
-        push(I::GlobalGet(self.data));
-        push(self.load(ValType::I32, LIMIT));
-        push(I::I32GtU);
-        push(I::If(BlockType::Empty));
-        push(I::Unreachable);
-        push(I::End);
+        self.check_room(&mut push, size);
         let mut offset = 0;
         for (parameter, ty) in (0..).zip(values) {
             push(I::LocalGet(end));
@@ -139,11 +132,7 @@ impl Stack {
             push(self.store(*ty, offset));
             offset += bytes(*ty);
         }
-        push(I::GlobalGet(self.data));
-        push(I::LocalGet(end));
-        push(I::I32Const(size as i32));
-        push(I::I32Add);
-        push(self.store(ValType::I32, 0));
+        self.set_end(&mut push, end, size);
         push(I::End);
         body
     }
@@ -160,7 +149,19 @@ impl Stack {
         push(I::LocalGet(size));
         push(I::I32Add);
         push(I::LocalTee(end));
-        push(I::I32Const(number_bytes as i32));
+        self.check_room(&mut push, number_bytes);
+        push(I::LocalGet(end));
+        push(I::LocalGet(number));
+        push(self.store(ValType::I32, 0));
+        self.set_end(&mut push, end, number_bytes);
+        push(I::End);
+        body
+    }
+
+    /// Traps where fewer than `size` bytes lie between the address on the operand stack and the
+    /// limit.
+    fn check_room(self, push: &mut impl FnMut(I<'_>), size: u64) {
+        push(I::I32Const(size as i32));
         push(I::I32Add);
         push(I::GlobalGet(self.data));
         push(self.load(ValType::I32, LIMIT));
@@ -168,16 +169,15 @@ impl Stack {
         push(I::If(BlockType::Empty));
         push(I::Unreachable);
         push(I::End);
-        push(I::LocalGet(end));
-        push(I::LocalGet(number));
-        push(self.store(ValType::I32, 0));
+    }
+
+    /// Makes the address that is `size` bytes behind the one in the local `from` the stack's end.
+    fn set_end(self, push: &mut impl FnMut(I<'_>), from: u32, size: u64) {
         push(I::GlobalGet(self.data));
-        push(I::LocalGet(end));
-        push(I::I32Const(number_bytes as i32));
+        push(I::LocalGet(from));
+        push(I::I32Const(size as i32));
         push(I::I32Add);
         push(self.store(ValType::I32, 0));
-        push(I::End);
-        body
     }
 
     /// A function that takes values off the stack.
@@ -217,7 +217,7 @@ pub(super) struct Helpers {
 
 /// A function that is added.
 pub(super) struct Added {
-    /// The place of its type among the added ones.
+    /// The position of its type among the added ones.
     pub ty: u32,
     pub body: Vec<u8>,
 }
@@ -230,8 +230,8 @@ impl Helpers {
 
     /// Numbers them in their own order, from this index on.
     pub(super) fn number(&mut self, first: u32) {
-        for (index, place) in (first..).zip(self.indices.values_mut()) {
-            *place = index;
+        for (index, position) in (first..).zip(self.indices.values_mut()) {
+            *position = index;
         }
     }
 

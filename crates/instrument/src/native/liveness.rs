@@ -44,12 +44,12 @@ impl LocalSet {
     }
 
     fn iter(&self) -> impl Iterator<Item = u32> {
-        self.0.iter().enumerate().flat_map(|(place, word)| {
+        self.0.iter().enumerate().flat_map(|(position, word)| {
             let mut rest = *word;
             std::iter::from_fn(move || {
                 let bit = rest.trailing_zeros();
                 rest &= rest.checked_sub(1)?;
-                Some((place * WORD) as u32 + bit)
+                Some((position * WORD) as u32 + bit)
             })
         })
     }
@@ -72,7 +72,7 @@ pub(super) fn add_live_locals(plan: &mut Plan<'_>) -> Result<(), Error> {
     let loops = loops.filter(|(_, op)| matches!(op.operator, Operator::Loop { .. }));
     let mut pass = Pass {
         at_loops: loops
-            .map(|(place, _)| (place, LocalSet::none_of(plan.own_locals)))
+            .map(|(position, _)| (position, LocalSet::none_of(plan.own_locals)))
             .collect(),
         changed: true,
         live: LocalSet::none_of(plan.own_locals),
@@ -98,11 +98,11 @@ pub(super) fn add_live_locals(plan: &mut Plan<'_>) -> Result<(), Error> {
 
 /// A pass over a body, from its end to its start.
 struct Pass {
-    /// What is alive at the start of each loop, by its place, in order.
+    /// What is alive at the start of each loop, by its position, in order.
     at_loops: Vec<(usize, LocalSet)>,
     /// Whether any of them has grown.
     changed: bool,
-    /// What is alive at this place.
+    /// What is alive at this position.
     live: LocalSet,
     open: Vec<Open>,
 }
@@ -118,11 +118,11 @@ impl Pass {
     ) -> Result<(), Error> {
         self.live.clear();
         self.open.clear();
-        for (place, op) in ops.iter().enumerate().rev() {
+        for (position, op) in ops.iter().enumerate().rev() {
             if let Role::Site(number) = op.role {
                 at_site(number, &self.live);
             }
-            self.step(place, op, ops)?;
+            self.step(position, op, ops)?;
         }
         Ok(())
     }
@@ -130,24 +130,24 @@ impl Pass {
     fn at_loop(&self, start: usize) -> Result<usize, Error> {
         let found = self
             .at_loops
-            .binary_search_by_key(&start, |(place, _)| *place);
+            .binary_search_by_key(&start, |(position, _)| *position);
         found.map_err(|_| UNBALANCED)
     }
 
     /// Adds what is alive where a branch to a label goes.
     fn branch_to(&mut self, depth: u32) -> Result<(), Error> {
         match self.open.len().checked_sub(1 + depth as usize) {
-            Some(place) => {
-                self.live.unite(&self.open[place].label);
+            Some(position) => {
+                self.live.unite(&self.open[position].label);
                 Ok(())
             }
             None => Err(UNBALANCED),
         }
     }
 
-    fn step(&mut self, place: usize, op: &Op<'_>, ops: &[Op<'_>]) -> Result<(), Error> {
+    fn step(&mut self, position: usize, op: &Op<'_>, ops: &[Op<'_>]) -> Result<(), Error> {
         match &op.operator {
-            Operator::End => self.end(place, op, ops)?,
+            Operator::End => self.end(position, op, ops)?,
             Operator::Else => {
                 let open = self.open.last_mut().ok_or(UNBALANCED)?;
                 let then = open.behind.clone();
@@ -158,7 +158,7 @@ impl Pass {
             }
             Operator::Loop { .. } => {
                 self.open.pop().ok_or(UNBALANCED)?;
-                let number = self.at_loop(place)?;
+                let number = self.at_loop(position)?;
                 self.changed |= self.at_loops[number].1.unite(&self.live);
             }
             Operator::If { .. } => {
@@ -184,9 +184,9 @@ impl Pass {
         Ok(())
     }
 
-    fn end(&mut self, place: usize, op: &Op<'_>, ops: &[Op<'_>]) -> Result<(), Error> {
+    fn end(&mut self, position: usize, op: &Op<'_>, ops: &[Op<'_>]) -> Result<(), Error> {
         let is_loop = matches!(ops[op.partner].operator, Operator::Loop { .. });
-        let label = match is_loop && op.partner != place {
+        let label = match is_loop && op.partner != position {
             true => self.at_loops[self.at_loop(op.partner)?].1.clone(),
             false => self.live.clone(),
         };

@@ -64,8 +64,8 @@ const MAX_BLOCKS_AROUND: usize = 1000;
 
 /// A loop at which a version begins.
 pub(super) struct LoopEntry {
-    /// Its place among the plan's instructions.
-    pub place: usize,
+    /// Its position among the plan's instructions.
+    pub position: usize,
     /// The blocks around it, from the outermost on.
     pub around: Vec<Around>,
 }
@@ -73,15 +73,15 @@ pub(super) struct LoopEntry {
 /// A block around a loop.
 #[derive(Clone, Copy)]
 pub(super) struct Around {
-    /// Its place among the plan's instructions.
-    pub place: usize,
+    /// Its position among the plan's instructions.
+    pub position: usize,
     /// If it is a loop, which of the entries is its.
     pub entry: Option<usize>,
 }
 
 /// A block with sites.
 struct Block {
-    place: usize,
+    position: usize,
     is_loop: bool,
     /// The next block around it.
     parent: Option<usize>,
@@ -104,12 +104,12 @@ pub(super) fn entries(plan: &Plan<'_>, has_checks: bool) -> Vec<LoopEntry> {
         false => WITHOUT_CHECKS,
     };
     let loop_bytes = |block: &Block| {
-        let start = &plan.ops[block.place];
+        let start = &plan.ops[block.position];
         plan.ops[start.partner].end - start.start
     };
-    let size_from = |place: usize| {
+    let size_from = |position: usize| {
         let end = plan.ops.last().map_or(0, |op| op.end);
-        end - plan.ops[place].start
+        end - plan.ops[position].start
     };
     let blocks = blocks(plan);
     let loops = blocks.iter().enumerate();
@@ -129,7 +129,7 @@ pub(super) fn entries(plan: &Plan<'_>, has_checks: bool) -> Vec<LoopEntry> {
         }
         let block = &blocks[number];
         // The arguments in the slow version are counted in it too.
-        let bytes = size_from(block.place) + block.written_bytes;
+        let bytes = size_from(block.position) + block.written_bytes;
         let parents = std::iter::successors(block.parent, |number| blocks[*number].parent);
         let parents: Vec<usize> = parents.collect();
         let lacks_outer = parents
@@ -140,11 +140,11 @@ pub(super) fn entries(plan: &Plan<'_>, has_checks: bool) -> Vec<LoopEntry> {
         }
         room -= bytes;
         let around = parents.iter().rev().map(|number| Around {
-            place: blocks[*number].place,
+            position: blocks[*number].position,
             entry: entry_of.get(number).copied(),
         });
         entries.push(LoopEntry {
-            place: block.place,
+            position: block.position,
             around: around.collect(),
         });
         entry_of.insert(number, entries.len() - 1);
@@ -157,8 +157,8 @@ fn blocks(plan: &Plan<'_>) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     // The ends of the open blocks, with their numbers.
     let mut open: Vec<(usize, usize)> = Vec::new();
-    for (place, op) in plan.ops.iter().enumerate() {
-        while open.last().is_some_and(|(end, _)| *end < place) {
+    for (position, op) in plan.ops.iter().enumerate() {
+        while open.last().is_some_and(|(end, _)| *end < position) {
             open.pop();
         }
         let Role::Block(number) = op.role else {
@@ -173,7 +173,7 @@ fn blocks(plan: &Plan<'_>) -> Vec<Block> {
         };
         let around_bytes = around.map_or(0, |block| block.written_bytes);
         let block = Block {
-            place,
+            position,
             is_loop,
             parent,
             depth: open.len(),

@@ -3,7 +3,7 @@
 //! A frame is saved at a *site*, a call that may suspend. Locals can be read there; operands below
 //! the call's arguments cannot, and those below a block around the site even less. So each of them
 //! has a *home* at a site: the local that it was read from and that has not changed since, the
-//! constant that it is, or else a local that is added for its place on the stack.
+//! constant that it is, or else a local that is added for its position on the stack.
 //!
 //! Blocks that contain sites are told from others: operands below them get their homes before they
 //! start, and the slow version dispatches inside them.
@@ -18,7 +18,7 @@ use crate::analyze::scan::Scan;
 pub(super) struct Plan<'a> {
     /// The instructions that control may reach.
     pub ops: Vec<Op<'a>>,
-    /// The calls that may suspend, in order. A site's place here is its number in a frame.
+    /// The calls that may suspend, in order. A site's position here is its number in a frame.
     pub sites: Vec<Site>,
     /// The blocks that contain sites.
     pub blocks: Vec<Block>,
@@ -38,8 +38,8 @@ pub(super) struct Op<'a> {
     /// Where it starts and ends in the module, in bytes.
     pub start: usize,
     pub end: usize,
-    /// For the start of a block, and for `else`, the place of the `end`; for an `end` the place of
-    /// the start.
+    /// For the start of a block, and for `else`, the position of the `end`; for an `end` the
+    /// position of the start.
     pub partner: usize,
     pub role: Role,
 }
@@ -50,7 +50,7 @@ pub(super) enum Role {
     Plain,
     /// The site with this number.
     Site(usize),
-    /// It starts a block that contains sites, with this place among those.
+    /// It starts a block that contains sites, with this position among those.
     Block(usize),
 }
 

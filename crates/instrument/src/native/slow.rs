@@ -63,9 +63,9 @@ pub(super) fn write<'a, 'p>(
         slow.open += 1;
     }
     slow.open_level(0);
-    let mut place = 0;
-    while place < plan.ops.len() {
-        place = slow.step(place)?;
+    let mut position = 0;
+    while position < plan.ops.len() {
+        position = slow.step(position)?;
     }
     Ok(slow.version.code)
 }
@@ -83,7 +83,7 @@ pub(super) struct Slow<'a, 'p> {
     labels: Vec<Label>,
     /// For each open level whether its entries have labels.
     pub has_labels: Vec<bool>,
-    /// Whether control may come to this place.
+    /// Whether control may come to this position.
     pub is_reached: bool,
 }
 
@@ -91,7 +91,7 @@ pub(super) struct Slow<'a, 'p> {
 struct Label {
     /// How many labels were open in what is written when it was opened.
     before: u32,
-    /// The place of its instruction; none for the function's own.
+    /// The position of its instruction; none for the function's own.
     start: Option<usize>,
     /// Whether a branch goes to it.
     is_target: bool,
@@ -123,12 +123,12 @@ impl<'a, 'p> Slow<'a, 'p> {
         self.version.plan
     }
 
-    /// Writes what is made of an instruction; gives the place of the next one.
-    fn step(&mut self, place: usize) -> Result<usize, Error> {
-        let op = &self.plan().ops[place];
+    /// Writes what is made of an instruction; gives the position of the next one.
+    fn step(&mut self, position: usize) -> Result<usize, Error> {
+        let op = &self.plan().ops[position];
         match (op.role, &op.operator) {
             (Role::Site(number), _) => self.site(op, number)?,
-            (Role::Block(number), _) => self.block(place, op, number)?,
+            (Role::Block(number), _) => self.block(position, op, number)?,
             (Role::Plain, Operator::Else) => self.otherwise(op)?,
             (Role::Plain, Operator::End) => self.end(op)?,
             (Role::Plain, Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. }) => {
@@ -136,12 +136,12 @@ impl<'a, 'p> Slow<'a, 'p> {
                     return Ok(op.partner + 1);
                 }
                 self.version.copy(op);
-                self.open_label(place);
+                self.open_label(position);
             }
             (Role::Plain, _) if self.is_reached => self.plain(op)?,
             (Role::Plain, _) => {}
         }
-        Ok(place + 1)
+        Ok(position + 1)
     }
 
     fn open_label(&mut self, start: usize) {
@@ -153,8 +153,8 @@ impl<'a, 'p> Slow<'a, 'p> {
 
     /// The depth in what is written of a label of the source, to which a branch goes.
     fn depth(&mut self, depth: u32) -> Result<u32, Error> {
-        let place = self.labels.len().checked_sub(1 + depth as usize);
-        let label = &mut self.labels[place.ok_or(UNBALANCED)?];
+        let position = self.labels.len().checked_sub(1 + depth as usize);
+        let label = &mut self.labels[position.ok_or(UNBALANCED)?];
         label.is_target = true;
         Ok(self.open - 1 - label.before)
     }
@@ -225,18 +225,18 @@ impl<'a, 'p> Slow<'a, 'p> {
         Ok(())
     }
 
-    fn block(&mut self, place: usize, op: &Op<'_>, number: usize) -> Result<(), Error> {
+    fn block(&mut self, position: usize, op: &Op<'_>, number: usize) -> Result<(), Error> {
         let block = &self.plan().blocks[number];
         self.close_entry(&block.below, block.condition.as_slice());
         if block.condition.is_some() {
             self.condition(block)?;
         }
         self.version.copy(op);
-        self.open_label(place);
+        self.open_label(position);
         if matches!(op.operator, Operator::Loop { .. }) {
             // By a branch from inside it.
             self.is_reached = true;
-            self.go_on_at_loop(place);
+            self.go_on_at_loop(position);
         }
         self.open_level(block.level);
         Ok(())
@@ -244,9 +244,9 @@ impl<'a, 'p> Slow<'a, 'p> {
 
     /// Writes what stands at the head of a loop at which a fast version begins: where no call is
     /// being repeated, it goes on to that.
-    fn go_on_at_loop(&mut self, place: usize) {
+    fn go_on_at_loop(&mut self, position: usize) {
         let mut entries = self.entries.iter();
-        let Some(entry) = entries.position(|entry| entry.place == place) else {
+        let Some(entry) = entries.position(|entry| entry.position == position) else {
             return;
         };
         self.push(&I::LocalGet(self.target));

@@ -71,7 +71,7 @@ fn opens_block(operator: &Operator<'_>) -> bool {
     )
 }
 
-/// The instructions of a body with their places, and for each block, in their order, whether it
+/// The instructions of a body with their positions, and for each block, in their order, whether it
 /// contains a site.
 struct Decoded<'a> {
     ops: Vec<(Operator<'a>, usize, usize)>,
@@ -111,16 +111,16 @@ impl<'a> Decoded<'a> {
 
 /// A block that has been started and not ended.
 struct Open {
-    /// The place of the instruction that starts it; none for the body.
+    /// The position of the instruction that starts it; none for the body.
     start: Option<usize>,
     /// How many operands lie below it.
     height: usize,
     results: Vec<ValType>,
     /// The instructions under way, if they may contain sites.
     level: Option<usize>,
-    /// Its place among the blocks with sites, the same.
+    /// Its position among the blocks with sites, the same.
     block: Option<usize>,
-    /// The place of its `else`.
+    /// The position of its `else`.
     otherwise: Option<usize>,
     /// The number of its first site.
     first_site: u32,
@@ -150,7 +150,7 @@ struct Walk<'a, 'c> {
     open: Vec<Open>,
     /// In code that control cannot reach, how many blocks of that code are open, and one.
     unreachable: u32,
-    /// The added locals by the place on the operand stack and the type.
+    /// The added locals by the position on the operand stack and the type.
     spills: HashMap<(usize, ValType), u32>,
     plan: Plan<'a>,
 }
@@ -168,26 +168,26 @@ impl<'a> Walk<'a, '_> {
         if self.skips(&operator) {
             return self.validate(start, &operator);
         }
-        let place = self.plan.ops.len();
+        let position = self.plan.ops.len();
         let mut op = Op {
             operator,
             start,
             end,
-            partner: place,
+            partner: position,
             role: Role::Plain,
         };
         match op.operator {
             Operator::Block { blockty } | Operator::Loop { blockty } | Operator::If { blockty } => {
                 let is_if = matches!(op.operator, Operator::If { .. });
-                self.block(place, blockty, is_if, contains_site)?;
+                self.block(position, blockty, is_if, contains_site)?;
                 self.validate(start, &op.operator)?;
             }
             Operator::Else => {
-                self.otherwise(place)?;
+                self.otherwise(position)?;
                 self.validate(start, &op.operator)?;
             }
             Operator::End => {
-                op.partner = self.end(place)?;
+                op.partner = self.end(position)?;
                 self.validate(start, &op.operator)?;
             }
             _ => {
@@ -226,7 +226,7 @@ impl<'a> Walk<'a, '_> {
         true
     }
 
-    /// The added local for operands of this type in this place on the stack.
+    /// The added local for operands of this type in this position on the stack.
     fn spill(&mut self, height: usize, ty: ValType) -> u32 {
         let next = self.plan.locals.len() as u32;
         let local = *self.spills.entry((height, ty)).or_insert(next);
@@ -236,8 +236,8 @@ impl<'a> Walk<'a, '_> {
         local
     }
 
-    /// Gives an operand on the stack a home, and says what has to be done for it.
-    fn settle(&mut self, height: usize) -> Operand {
+    /// Makes sure that an operand can be had behind a call: one that is only on the stack gets a local.
+    fn give_home(&mut self, height: usize) -> Operand {
         if self.operands[height].home != Home::Stack {
             return self.operands[height].clone();
         }
@@ -253,7 +253,7 @@ impl<'a> Walk<'a, '_> {
 
     fn block(
         &mut self,
-        place: usize,
+        position: usize,
         ty: BlockType,
         is_if: bool,
         contains_site: bool,
@@ -266,7 +266,7 @@ impl<'a> Walk<'a, '_> {
         let height = self.operands.len();
         let first_site = self.plan.sites.len() as u32;
         let mut opened = Open {
-            start: Some(place),
+            start: Some(position),
             height,
             level: None,
             block: None,
@@ -301,7 +301,7 @@ impl<'a> Walk<'a, '_> {
             if matches!(operand.home, Home::Local(local) if local < own_locals) {
                 operand.home = Home::Stack;
             }
-            below.push(self.settle(height));
+            below.push(self.give_home(height));
         }
         let condition = condition.map(|condition| match condition.home {
             Home::Stack => Operand {
@@ -329,12 +329,12 @@ impl<'a> Walk<'a, '_> {
         })
     }
 
-    fn otherwise(&mut self, place: usize) -> Result<(), Error> {
+    fn otherwise(&mut self, position: usize) -> Result<(), Error> {
         let level = self.plan.levels.len();
         let middle = self.plan.sites.len() as u32;
         let open = self.open.last_mut().ok_or(UNBALANCED)?;
         self.operands.truncate(open.height);
-        open.otherwise = Some(place);
+        open.otherwise = Some(position);
         if let Some(block) = open.block {
             open.level = Some(level);
             self.plan.levels.push(Level::default());
@@ -344,8 +344,8 @@ impl<'a> Walk<'a, '_> {
         Ok(())
     }
 
-    /// Ends a block; gives the place of its start.
-    fn end(&mut self, place: usize) -> Result<usize, Error> {
+    /// Ends a block; gives the position of its start.
+    fn end(&mut self, position: usize) -> Result<usize, Error> {
         let open = self.open.pop().ok_or(UNBALANCED)?;
         self.operands.truncate(open.height);
         let results = open.results.into_iter().map(|ty| Operand {
@@ -355,11 +355,11 @@ impl<'a> Walk<'a, '_> {
         });
         self.operands.extend(results);
         let Some(start) = open.start else {
-            return Ok(place);
+            return Ok(position);
         };
-        self.plan.ops[start].partner = place;
+        self.plan.ops[start].partner = position;
         if let Some(otherwise) = open.otherwise {
-            self.plan.ops[otherwise].partner = place;
+            self.plan.ops[otherwise].partner = position;
         }
         let sites = (open.first_site, self.plan.sites.len() as u32);
         if let Some(block) = open.block
@@ -399,14 +399,16 @@ impl<'a> Walk<'a, '_> {
         let behind = self.operands.len();
         let first = behind.checked_sub(call.arguments);
         let first = first.ok_or(Error::Internal("a call lacks arguments"))?;
-        let arguments: Vec<Operand> = (first..behind).map(|height| self.settle(height)).collect();
+        let arguments: Vec<Operand> = (first..behind)
+            .map(|height| self.give_home(height))
+            .collect();
         let mut below = Vec::new();
         let mut saved = Vec::new();
         if call.is_tail {
             // They are dropped, and nothing reads them any more.
             below = self.operands[bottom..first].to_vec();
         } else {
-            below.extend((bottom..first).map(|height| self.settle(height)));
+            below.extend((bottom..first).map(|height| self.give_home(height)));
             saved.extend(self.operands[..first].iter().filter_map(Operand::local));
         }
         if call.is_indirect {

@@ -25,9 +25,9 @@ pub(super) struct FastBody<'a> {
     pub ops: Vec<Op<'a>>,
     /// The types of its parameters and other locals.
     pub types: Vec<ValType>,
-    /// The places where the tests behind calls that may suspend read the state, in rising order.
+    /// The positions where the tests behind calls that may suspend read the state, in rising order.
     pub tests: Vec<usize>,
-    /// The locals that are saved and do not matter, by the place of a test's branch.
+    /// The locals that are saved and do not matter, by the position of a test's branch.
     dead: HashMap<usize, Vec<u32>>,
     /// The global with asyncify's state.
     pub state: u32,
@@ -49,12 +49,12 @@ impl<'a> FastBody<'a> {
         let Some(tests) = tests(&ops, state, graph) else {
             return Ok(None);
         };
-        let is_test = |place: usize| tests.binary_search(&place).is_ok();
+        let is_test = |position: usize| tests.binary_search(&position).is_ok();
         let checks = ops.iter().enumerate();
         let mut checks = checks.filter(|(_, op)| check.is_some_and(|check| check.is_called_by(op)));
         // A check is replaced together with its test.
-        if !checks.all(|(place, _)| {
-            let test = place + 1;
+        if !checks.all(|(position, _)| {
+            let test = position + 1;
             UnwindTest::of(&ops[test..]).is_some() && is_test(test + UnwindTest::READ)
         }) {
             return Ok(None);
@@ -83,40 +83,40 @@ impl<'a> FastBody<'a> {
         &self.wasm[self.range.start..start]
     }
 
-    /// The size of its instructions from a place on, in bytes.
-    pub(super) fn size_from(&self, place: usize) -> usize {
-        self.range.end - self.ops[place].start
+    /// The size of its instructions from a position on, in bytes.
+    pub(super) fn size_from(&self, position: usize) -> usize {
+        self.range.end - self.ops[position].start
     }
 
-    /// Writes the instruction at a place, or the whole test that begins there; gives the place
+    /// Writes the instruction at a position, or the whole test that begins there; gives the place
     /// behind it.
     /// `depth` says in what depth a label lies in what is written.
     pub(super) fn write(
         &self,
-        place: usize,
+        position: usize,
         depth: impl Fn(u32) -> u32,
         out: &mut Vec<u8>,
     ) -> usize {
-        let op = &self.ops[place];
+        let op = &self.ops[position];
         if let Some(check) = self.check.filter(|check| check.is_called_by(op))
-            && let Some(test) = UnwindTest::of(&self.ops[place + 1..])
+            && let Some(test) = UnwindTest::of(&self.ops[position + 1..])
         {
-            let dead = self.dead_at(place + 1);
+            let dead = self.dead_at(position + 1);
             let test = test.with_depth(depth);
             check.encode(&test, self.state, dead, &self.types, out);
-            return place + 1 + UnwindTest::LENGTH;
+            return position + 1 + UnwindTest::LENGTH;
         }
-        if self.is_read_of_test(place + UnwindTest::READ)
-            && let Some(test) = UnwindTest::of(&self.ops[place..])
-            && !self.dead_at(place).is_empty()
+        if self.is_read_of_test(position + UnwindTest::READ)
+            && let Some(test) = UnwindTest::of(&self.ops[position..])
+            && !self.dead_at(position).is_empty()
         {
             let test = test.with_depth(depth);
-            test.encode(self.state, self.dead_at(place), &self.types, out);
-            return place + UnwindTest::LENGTH;
+            test.encode(self.state, self.dead_at(position), &self.types, out);
+            return position + UnwindTest::LENGTH;
         }
         match &op.operator {
             Operator::GlobalGet { .. }
-                if reads_state(op, self.state) && !self.is_read_of_test(place) =>
+                if reads_state(op, self.state) && !self.is_read_of_test(position) =>
             {
                 Instruction::I32Const(0).encode(out);
             }
@@ -133,23 +133,23 @@ impl<'a> FastBody<'a> {
             }
             _ => out.extend_from_slice(&self.wasm[op.start..op.end]),
         }
-        place + 1
+        position + 1
     }
 
     /// Writes all instructions.
     pub(super) fn write_all(&self, out: &mut Vec<u8>) {
-        let mut place = 0;
-        while place < self.ops.len() {
-            place = self.write(place, |depth| depth, out);
+        let mut position = 0;
+        while position < self.ops.len() {
+            position = self.write(position, |depth| depth, out);
         }
     }
 
-    /// Whether the instruction at a place reads the state for a test behind a call.
-    fn is_read_of_test(&self, place: usize) -> bool {
-        self.tests.binary_search(&place).is_ok()
+    /// Whether the instruction at a position reads the state for a test behind a call.
+    fn is_read_of_test(&self, position: usize) -> bool {
+        self.tests.binary_search(&position).is_ok()
     }
 
-    /// The locals that do not matter where the test at a place branches.
+    /// The locals that do not matter where the test at a position branches.
     fn dead_at(&self, test: usize) -> &[u32] {
         let branch = test + UnwindTest::READ + UnwindTest::BRANCH_BEHIND_READ;
         self.dead.get(&branch).map_or(&[], Vec::as_slice)

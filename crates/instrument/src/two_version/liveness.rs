@@ -60,10 +60,10 @@ impl LocalSet {
     fn without(&self, other: &Self) -> Vec<u32> {
         let words = self.0.iter().enumerate();
         words
-            .flat_map(|(place, word)| {
-                let rest = word & !other.0.get(place).unwrap_or(&0);
+            .flat_map(|(position, word)| {
+                let rest = word & !other.0.get(position).unwrap_or(&0);
                 let bits = (0..64).filter(move |bit| rest >> bit & 1 == 1);
-                bits.map(move |bit| place as u32 * 64 + bit)
+                bits.map(move |bit| position as u32 * 64 + bit)
             })
             .collect()
     }
@@ -79,8 +79,8 @@ struct Frame {
     otherwise: Option<LocalSet>,
 }
 
-/// For every test behind a call, by the place of its branch, the locals that are saved and do not
-/// matter. `None` where an instruction moves control in a way that is not followed.
+/// For every test behind a call, by the position of its branch, the locals that are saved and do
+/// not matter. `None` where an instruction moves control in a way that is not followed.
 pub(super) fn dead(ops: &[Op<'_>], known: &NormalState) -> Option<HashMap<usize, Vec<u32>>> {
     let starts = starts(ops)?;
     let mut loops: HashMap<usize, LocalSet> = HashMap::new();
@@ -95,8 +95,8 @@ pub(super) fn dead(ops: &[Op<'_>], known: &NormalState) -> Option<HashMap<usize,
             frames: Vec::new(),
             dead: HashMap::new(),
         };
-        for (place, op) in ops.iter().enumerate().rev() {
-            pass.step(place, &op.operator, known.facts[place])?;
+        for (position, op) in ops.iter().enumerate().rev() {
+            pass.step(position, &op.operator, known.facts[position])?;
         }
         if !pass.changed {
             return Some(pass.dead);
@@ -104,17 +104,17 @@ pub(super) fn dead(ops: &[Op<'_>], known: &NormalState) -> Option<HashMap<usize,
     }
 }
 
-/// The place where the block of every `end` starts; [`BODY`] for the body's own.
+/// The position where the block of every `end` starts; [`BODY`] for the body's own.
 fn starts(ops: &[Op<'_>]) -> Option<HashMap<usize, usize>> {
     let mut open = vec![BODY];
     let mut starts = HashMap::new();
-    for (place, op) in ops.iter().enumerate() {
+    for (position, op) in ops.iter().enumerate() {
         match op.operator {
             Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => {
-                open.push(place);
+                open.push(position);
             }
             Operator::End => {
-                starts.insert(place, open.pop()?);
+                starts.insert(position, open.pop()?);
             }
             _ => {}
         }
@@ -127,11 +127,11 @@ struct Pass<'a> {
     ops: &'a [Op<'a>],
     known: &'a NormalState,
     starts: &'a HashMap<usize, usize>,
-    /// What is alive at the start of each loop, by its place.
+    /// What is alive at the start of each loop, by its position.
     loops: &'a mut HashMap<usize, LocalSet>,
     /// Whether any of `loops` has grown.
     changed: bool,
-    /// What is alive at this place.
+    /// What is alive at this position.
     live: LocalSet,
     frames: Vec<Frame>,
     /// The result.
@@ -141,15 +141,15 @@ struct Pass<'a> {
 impl Pass<'_> {
     /// What is alive where a branch to a label goes.
     fn label(&self, depth: u32) -> Option<&LocalSet> {
-        let place = self.frames.len().checked_sub(1 + depth as usize)?;
-        Some(&self.frames[place].label)
+        let position = self.frames.len().checked_sub(1 + depth as usize)?;
+        Some(&self.frames[position].label)
     }
 
     /// Adds the locals that are read when the call in front of a test is made again.
     fn read_again(&self, test: usize, needed: &mut LocalSet) -> Option<()> {
-        let call = (0..test).rev().find(|place| {
+        let call = (0..test).rev().find(|position| {
             matches!(
-                self.ops[*place].operator,
+                self.ops[*position].operator,
                 Operator::Call { .. } | Operator::CallIndirect { .. }
             )
         })?;
@@ -162,15 +162,15 @@ impl Pass<'_> {
     }
 
     /// Goes over one instruction.
-    fn step(&mut self, place: usize, operator: &Operator<'_>, fact: Fact) -> Option<()> {
+    fn step(&mut self, position: usize, operator: &Operator<'_>, fact: Fact) -> Option<()> {
         match operator {
             Operator::End
             | Operator::Else
             | Operator::Block { .. }
             | Operator::Loop { .. }
-            | Operator::If { .. } => self.block(place, operator, fact)?,
+            | Operator::If { .. } => self.block(position, operator, fact)?,
             Operator::Br { .. } | Operator::BrIf { .. } | Operator::BrTable { .. } => {
-                self.branch(place, operator, fact)?;
+                self.branch(position, operator, fact)?;
             }
             Operator::Return | Operator::Unreachable => self.live = LocalSet::default(),
             Operator::LocalGet { local_index } if fact != Fact::Discarded => {
@@ -185,10 +185,10 @@ impl Pass<'_> {
         Some(())
     }
 
-    fn block(&mut self, place: usize, operator: &Operator<'_>, fact: Fact) -> Option<()> {
+    fn block(&mut self, position: usize, operator: &Operator<'_>, fact: Fact) -> Option<()> {
         match operator {
             Operator::End => {
-                let start = *self.starts.get(&place)?;
+                let start = *self.starts.get(&position)?;
                 let label = match self.ops.get(start).map(|op| &op.operator) {
                     Some(Operator::Loop { .. }) => self.loops.entry(start).or_default(),
                     _ => &self.live,
@@ -208,7 +208,7 @@ impl Pass<'_> {
             }
             Operator::Loop { .. } => {
                 self.frames.pop()?;
-                let known = self.loops.entry(place).or_default();
+                let known = self.loops.entry(position).or_default();
                 let before = known.clone();
                 known.unite(&self.live);
                 self.changed |= *known != before;
@@ -228,7 +228,7 @@ impl Pass<'_> {
         Some(())
     }
 
-    fn branch(&mut self, place: usize, operator: &Operator<'_>, fact: Fact) -> Option<()> {
+    fn branch(&mut self, position: usize, operator: &Operator<'_>, fact: Fact) -> Option<()> {
         match operator {
             Operator::Br { relative_depth } => self.live = self.label(*relative_depth)?.clone(),
             Operator::BrIf { relative_depth } => {
@@ -238,8 +238,8 @@ impl Pass<'_> {
                     Fact::Never => {}
                     Fact::UnwindingTest => {
                         let mut needed = self.live.clone();
-                        self.read_again(place, &mut needed)?;
-                        self.dead.insert(place, label.without(&needed));
+                        self.read_again(position, &mut needed)?;
+                        self.dead.insert(position, label.without(&needed));
                     }
                     _ => self.live.unite(&label),
                 }

@@ -76,13 +76,13 @@ pub(crate) fn split(wasm: &[u8], blocks: impl Fn(&str, &str) -> bool) -> Result<
     let entered_indirectly = entered_indirectly(&scan);
     let mut versions = Versions::default();
     for function in &instrumented {
-        let place = (function - scan.imported_functions) as usize;
-        let Some(fast) = FastBody::of(wasm, &bodies[place], state, &graph, check)? else {
+        let position = (function - scan.imported_functions) as usize;
+        let Some(fast) = FastBody::of(wasm, &bodies[position], state, &graph, check)? else {
             continue;
         };
         // Slow versions that use data segments go through Binaryen once more
         // (`hidden_bodies::slow`), which takes no tail calls.
-        let entries = match check.is_some() && !scan.bodies[place].data_segments {
+        let entries = match check.is_some() && !scan.bodies[position].data_segments {
             true => osr::entries(&fast),
             false => Vec::new(),
         };

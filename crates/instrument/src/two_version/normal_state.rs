@@ -56,11 +56,11 @@ impl Known {
 #[derive(Clone, Copy)]
 struct Operand {
     known: Known,
-    /// The place of the first of the instructions that make it.
+    /// The position of the first of the instructions that make it.
     first: usize,
 }
 
-/// What is known of a body's instructions, by their places.
+/// What is known of a body's instructions, by their positions.
 pub(super) struct NormalState {
     /// What is known of each instruction.
     pub facts: Vec<Fact>,
@@ -71,8 +71,8 @@ pub(super) struct NormalState {
 }
 
 impl NormalState {
-    /// Follows a body. `tests` has the places at which tests behind calls read the state, in rising
-    /// order; every other read gives the normal state.
+    /// Follows a body. `tests` has the positions at which tests behind calls read the state, in
+    /// rising order; every other read gives the normal state.
     pub(super) fn of(ops: &[Op<'_>], state: u32, tests: &[usize]) -> Self {
         let mut pass = Pass {
             ops,
@@ -84,8 +84,8 @@ impl NormalState {
                 needed_again: (0..ops.len()).collect(),
             },
         };
-        for (place, op) in ops.iter().enumerate() {
-            pass.step(place, op);
+        for (position, op) in ops.iter().enumerate() {
+            pass.step(position, op);
         }
         pass.known
     }
@@ -101,50 +101,50 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    fn step(&mut self, place: usize, op: &Op<'_>) {
+    fn step(&mut self, position: usize, op: &Op<'_>) {
         let (takes, gives) = (op.arity.0 as usize, op.arity.1 as usize);
         match op.operator {
             Operator::GlobalGet { .. } if reads_state(op, self.state) => {
-                let known = match self.tests.binary_search(&place) {
+                let known = match self.tests.binary_search(&position) {
                     Ok(_) => Known::Nothing,
                     Err(_) => Known::Exactly(0),
                 };
-                self.stack.push(known, place);
+                self.stack.push(known, position);
             }
-            Operator::I32Const { value } => self.stack.push(Known::Exactly(value), place),
+            Operator::I32Const { value } => self.stack.push(Known::Exactly(value), position),
             Operator::I32Eqz => {
-                let a = self.stack.pop(place);
+                let a = self.stack.pop(position);
                 self.stack.push(a.known.negated(), a.first);
             }
             Operator::I32Eq | Operator::I32Ne | Operator::I32Or | Operator::I32And => {
-                let (b, a) = (self.stack.pop(place), self.stack.pop(place));
+                let (b, a) = (self.stack.pop(position), self.stack.pop(position));
                 let known = binary(&op.operator, a.known, b.known);
                 self.stack.push(known, a.first);
             }
-            Operator::Select => self.select(place),
+            Operator::Select => self.select(position),
             Operator::If { .. } => {
-                self.condition(place);
-                self.stack.open(takes - 1, place);
+                self.condition(position);
+                self.stack.open(takes - 1, position);
             }
-            Operator::BrIf { .. } => self.condition(place),
-            Operator::Block { .. } | Operator::Loop { .. } => self.stack.open(takes, place),
-            Operator::Else => self.stack.reopen(gives, place),
+            Operator::BrIf { .. } => self.condition(position),
+            Operator::Block { .. } | Operator::Loop { .. } => self.stack.open(takes, position),
+            Operator::Else => self.stack.reopen(gives, position),
             Operator::End => self.stack.close(gives),
             Operator::LocalTee { .. } => {}
             Operator::Br { .. }
             | Operator::BrTable { .. }
             | Operator::Return
             | Operator::Unreachable => self.stack.leave(),
-            _ => self.other(place, op),
+            _ => self.other(position, op),
         }
     }
 
     /// The condition of an `if` or a `br_if`.
-    fn condition(&mut self, place: usize) {
-        let condition = self.stack.pop(place);
-        let read = place.checked_sub(UnwindTest::BRANCH_BEHIND_READ);
+    fn condition(&mut self, position: usize) {
+        let condition = self.stack.pop(position);
+        let read = position.checked_sub(UnwindTest::BRANCH_BEHIND_READ);
         let is_test = read.is_some_and(|read| self.tests.binary_search(&read).is_ok());
-        self.known.facts[place] = match condition.known.holds() {
+        self.known.facts[position] = match condition.known.holds() {
             _ if is_test => Fact::UnwindingTest,
             Some(true) => Fact::Always,
             Some(false) => Fact::Never,
@@ -152,9 +152,9 @@ impl Pass<'_> {
         };
     }
 
-    fn select(&mut self, place: usize) {
-        let condition = self.stack.pop(place);
-        let (b, a) = (self.stack.pop(place), self.stack.pop(place));
+    fn select(&mut self, position: usize) {
+        let condition = self.stack.pop(position);
+        let (b, a) = (self.stack.pop(position), self.stack.pop(position));
         let known = match condition.known.holds() {
             Some(true) => {
                 self.discard(b.first..condition.first);
@@ -178,11 +178,11 @@ impl Pass<'_> {
     }
 
     /// An instruction of whose results nothing is known. It may be a call.
-    fn other(&mut self, place: usize, op: &Op<'_>) {
-        let needed_again = &mut self.known.needed_again[place];
-        let mut first = place;
+    fn other(&mut self, position: usize, op: &Op<'_>) {
+        let needed_again = &mut self.known.needed_again[position];
+        let mut first = position;
         for number in 0..op.arity.0 {
-            first = self.stack.pop(place).first;
+            first = self.stack.pop(position).first;
             if number == 0 && matches!(op.operator, Operator::CallIndirect { .. }) {
                 *needed_again = first;
             }
@@ -223,7 +223,7 @@ fn binary(operator: &Operator<'_>, a: Known, b: Known) -> Known {
 #[derive(Default)]
 struct Stack {
     operands: Vec<Operand>,
-    /// For each open block the height of the stack below it, and the place where it starts.
+    /// For each open block the height of the stack below it, and the position where it starts.
     frames: Vec<(usize, usize)>,
 }
 
@@ -238,10 +238,10 @@ impl Stack {
     }
 
     /// Behind a branch that is always taken, the stack has as many operands as are asked for.
-    fn pop(&mut self, place: usize) -> Operand {
+    fn pop(&mut self, position: usize) -> Operand {
         let nothing = Operand {
             known: Known::Nothing,
-            first: place,
+            first: position,
         };
         match self.operands.len() > self.floor() {
             true => self.operands.pop().unwrap_or(nothing),
@@ -249,27 +249,27 @@ impl Stack {
         }
     }
 
-    /// The place of the first of the instructions that have made what is on the stack.
+    /// The position of the first of the instructions that have made what is on the stack.
     fn lowest(&self) -> Option<usize> {
         self.operands.iter().map(|operand| operand.first).min()
     }
 
     /// Opens a block.
-    fn open(&mut self, params: usize, place: usize) {
+    fn open(&mut self, params: usize, position: usize) {
         for _ in 0..params {
-            self.pop(place);
+            self.pop(position);
         }
-        self.frames.push((self.operands.len(), place));
+        self.frames.push((self.operands.len(), position));
         for _ in 0..params {
-            self.push(Known::Nothing, place);
+            self.push(Known::Nothing, position);
         }
     }
 
     /// Goes from an `if`'s first branch to its second.
-    fn reopen(&mut self, params: usize, place: usize) {
+    fn reopen(&mut self, params: usize, position: usize) {
         self.leave();
         for _ in 0..params {
-            self.push(Known::Nothing, place);
+            self.push(Known::Nothing, position);
         }
     }
 

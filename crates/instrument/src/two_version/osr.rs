@@ -58,7 +58,7 @@ const MAX_BLOCKS_AROUND: usize = 1000;
 /// A loop at which a version begins.
 pub(super) struct LoopEntry {
     /// Where the loop stands in the body.
-    pub place: usize,
+    pub position: usize,
     /// The blocks around it, from the outermost on.
     around: Vec<Around>,
 }
@@ -67,14 +67,14 @@ pub(super) struct LoopEntry {
 #[derive(Clone, Copy)]
 struct Around {
     /// Where it stands in the body.
-    place: usize,
+    position: usize,
     /// If it is a loop, which of the entries is its.
     entry: Option<usize>,
 }
 
 /// A block, loop or `if`.
 struct Block {
-    place: usize,
+    position: usize,
     is_loop: bool,
     /// The next block around it.
     parent: Option<usize>,
@@ -111,7 +111,7 @@ pub(super) fn entries(fast: &FastBody<'_>) -> Vec<LoopEntry> {
         }
         let block = &blocks[number];
         // The arguments in the slow version are counted in it too.
-        let bytes = fast.size_from(block.place) + block.written_bytes;
+        let bytes = fast.size_from(block.position) + block.written_bytes;
         let lacks_outer = block
             .outer_loop
             .is_some_and(|outer| !entry_of.contains_key(&outer));
@@ -121,14 +121,14 @@ pub(super) fn entries(fast: &FastBody<'_>) -> Vec<LoopEntry> {
         room -= bytes;
         let parents = std::iter::successors(block.parent, |number| blocks[*number].parent);
         let around = parents.map(|number| Around {
-            place: blocks[number].place,
+            position: blocks[number].position,
             entry: entry_of.get(&number).copied(),
         });
         let mut around: Vec<_> = around.collect();
         around.reverse();
         entry_of.insert(number, entries.len());
         entries.push(LoopEntry {
-            place: block.place,
+            position: block.position,
             around,
         });
     }
@@ -141,10 +141,10 @@ fn blocks(fast: &FastBody<'_>) -> (Vec<Block>, Vec<(usize, usize)>) {
     let mut blocks: Vec<Block> = Vec::new();
     let mut loops = Vec::new();
     let mut open: Vec<usize> = Vec::new();
-    for (place, op) in fast.ops.iter().enumerate() {
+    for (position, op) in fast.ops.iter().enumerate() {
         match op.operator {
             Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => {
-                let block = block(fast, place, &open, &blocks);
+                let block = block(fast, position, &open, &blocks);
                 open.push(blocks.len());
                 blocks.push(block);
             }
@@ -152,10 +152,10 @@ fn blocks(fast: &FastBody<'_>) -> (Vec<Block>, Vec<(usize, usize)>) {
                 // The last `end` is that of the body, which no instruction has opened.
                 let Some(number) = open.pop() else { continue };
                 let block = &blocks[number];
-                let suspends = fast.tests.partition_point(|test| *test < block.place)
-                    < fast.tests.partition_point(|test| *test < place);
+                let suspends = fast.tests.partition_point(|test| *test < block.position)
+                    < fast.tests.partition_point(|test| *test < position);
                 if block.is_loop && suspends && block.no_operands_below {
-                    loops.push((number, op.end - fast.ops[block.place].start));
+                    loops.push((number, op.end - fast.ops[block.position].start));
                 }
             }
             _ => {}
@@ -164,9 +164,9 @@ fn blocks(fast: &FastBody<'_>) -> (Vec<Block>, Vec<(usize, usize)>) {
     (blocks, loops)
 }
 
-/// The block that starts at a place, inside the open ones.
-fn block(fast: &FastBody<'_>, place: usize, open: &[usize], blocks: &[Block]) -> Block {
-    let op = &fast.ops[place];
+/// The block that starts at a position, inside the open ones.
+fn block(fast: &FastBody<'_>, position: usize, open: &[usize], blocks: &[Block]) -> Block {
+    let op = &fast.ops[position];
     let parent = open.last().copied();
     let around = parent.map(|parent| &blocks[parent]);
     let is_loop = matches!(op.operator, Operator::Loop { .. });
@@ -180,7 +180,7 @@ fn block(fast: &FastBody<'_>, place: usize, open: &[usize], blocks: &[Block]) ->
     };
     let around_bytes = around.map_or(0, |block| block.written_bytes);
     Block {
-        place,
+        position,
         is_loop,
         parent,
         outer_loop,
@@ -213,16 +213,16 @@ pub(super) fn body(fast: &FastBody<'_>, entry: &LoopEntry, first: u32) -> Result
     let mut around = entry.around.clone();
     // How many blocks are open that start with the loop or behind it.
     let mut inner = 0;
-    let mut place = entry.place;
-    while place < fast.ops.len() {
-        match fast.ops[place].operator {
+    let mut position = entry.position;
+    while position < fast.ops.len() {
+        match fast.ops[position].operator {
             Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => {
                 inner += 1;
                 labels.open();
             }
             // The loop stands in the first branch of this `if`, so that the second does not run.
             Operator::Else if inner == 0 => {
-                place = end_of_else(fast, place)?;
+                position = end_of_else(fast, position)?;
                 continue;
             }
             Operator::End if inner > 0 => {
@@ -246,7 +246,7 @@ pub(super) fn body(fast: &FastBody<'_>, entry: &LoopEntry, first: u32) -> Result
             }
             _ => {}
         }
-        place = fast.write(place, |depth| labels.depth(depth), &mut out);
+        position = fast.write(position, |depth| labels.depth(depth), &mut out);
     }
     Ok(out)
 }
@@ -260,7 +260,7 @@ fn open_around(
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
     for outer in around {
-        let (ty, is_loop) = match fast.ops[outer.place].operator {
+        let (ty, is_loop) = match fast.ops[outer.position].operator {
             Operator::Loop { blockty } => (blockty, true),
             Operator::Block { blockty } | Operator::If { blockty } => (blockty, false),
             _ => {
@@ -280,13 +280,13 @@ fn open_around(
     Ok(())
 }
 
-/// The place where the block of an `else` ends.
+/// The position where the block of an `else` ends.
 fn end_of_else(fast: &FastBody<'_>, otherwise: usize) -> Result<usize, Error> {
     let mut open = 0;
-    for (place, op) in fast.ops.iter().enumerate().skip(otherwise + 1) {
+    for (position, op) in fast.ops.iter().enumerate().skip(otherwise + 1) {
         match op.operator {
             Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => open += 1,
-            Operator::End if open == 0 => return Ok(place),
+            Operator::End if open == 0 => return Ok(position),
             Operator::End => open -= 1,
             _ => {}
         }
@@ -325,9 +325,9 @@ impl Labels {
 
     /// The depth, in what is written, of the label in this depth of the body.
     fn depth(&self, depth: u32) -> u32 {
-        let place = self.before.len().checked_sub(1 + depth as usize);
-        match place {
-            Some(place) => self.count - 1 - self.before[place],
+        let position = self.before.len().checked_sub(1 + depth as usize);
+        match position {
+            Some(position) => self.count - 1 - self.before[position],
             // The function's own.
             None => self.count,
         }

@@ -89,11 +89,11 @@ pub(super) fn reads_state(op: &Op<'_>, state: u32) -> bool {
     matches!(op.operator, Operator::GlobalGet { global_index } if global_index == state)
 }
 
-/// The places where the tests behind calls that may suspend read the state, in rising order; `None`
-/// where such a call has no test that can be recognized.
+/// The positions where the tests behind calls that may suspend read the state, in rising order;
+/// `None` where such a call has no test that can be recognized.
 pub(super) fn tests(ops: &[Op<'_>], state: u32, graph: &CallGraph) -> Option<Vec<usize>> {
     let mut tests = Vec::new();
-    for (place, op) in ops.iter().enumerate() {
+    for (position, op) in ops.iter().enumerate() {
         let suspends = match op.operator {
             Operator::Call { function_index } => graph.may_suspend(function_index),
             Operator::CallIndirect {
@@ -103,7 +103,7 @@ pub(super) fn tests(ops: &[Op<'_>], state: u32, graph: &CallGraph) -> Option<Vec
             _ => false,
         };
         if suspends {
-            tests.push(place + 1 + test_behind(&ops[place + 1..], state)?);
+            tests.push(position + 1 + test_behind(&ops[position + 1..], state)?);
         }
     }
     Some(tests)
@@ -118,14 +118,14 @@ fn test_behind(rest: &[Op<'_>], state: u32) -> Option<usize> {
             Operator::LocalSet { .. } | Operator::Drop | Operator::I32Const { .. }
         )
     });
-    let place = between.count();
-    match rest.get(place..)? {
+    let position = between.count();
+    match rest.get(position..)? {
         [read, number, equal, ..]
             if reads_state(read, state)
                 && matches!(number.operator, Operator::I32Const { value: UNWINDING })
                 && matches!(equal.operator, Operator::I32Eq) =>
         {
-            Some(place)
+            Some(position)
         }
         _ => None,
     }

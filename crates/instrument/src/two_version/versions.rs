@@ -36,7 +36,7 @@ pub(super) struct Added {
 pub(super) enum Version {
     /// Restores frames.
     Slow {
-        /// The functions for loops, by the places of the loops in the body.
+        /// The functions for loops, by the positions of the loops in the body.
         loops: HashMap<usize, u32>,
         /// How many parameters and other locals it has.
         locals: usize,
@@ -44,7 +44,7 @@ pub(super) enum Version {
     /// Begins at a loop, in the normal state.
     Osr {
         body: Vec<u8>,
-        /// The place of its type among the added ones.
+        /// The position of its type among the added ones.
         ty: u32,
     },
 }
@@ -73,7 +73,7 @@ impl Versions {
         }
         fast.write_all(&mut bytes);
         self.fast.insert(function, bytes);
-        let loops = entries.iter().map(|entry| entry.place);
+        let loops = entries.iter().map(|entry| entry.position);
         self.added.push(Added {
             function,
             version: Version::Slow {

@@ -139,13 +139,13 @@ impl Asyncified<'_> {
         locals: usize,
     ) -> Result<Vec<u8>, Error> {
         let body = &self.bodies[(function - self.scan.imported_functions) as usize];
-        edit(self.wasm, &body.code, |place, operator| {
+        edit(self.wasm, &body.code, |position, operator| {
             if let Operator::Call { function_index } = operator
                 && let Some(enter) = enter.get(function_index)
             {
                 return Ok(Edit::Replace(vec![Instruction::Call(*enter)]));
             }
-            Ok(match loops.get(&place) {
+            Ok(match loops.get(&position) {
                 Some(osr) => Edit::Append(osr::go_on(self.state, locals, *osr)),
                 None => Edit::Keep,
             })

@@ -471,7 +471,8 @@ fn internal(what: &str) -> ComponentError {
     ComponentError::Internal(what.to_owned())
 }
 
-/// The error of something that only components have that the validation refuses.
+/// The error for something of components that the validator has let through and dormouse does not
+/// know.
 fn unexpected(what: &str) -> ComponentError {
     ComponentError::Untranslatable(format!("it uses {what}, which dormouse does not know"))
 }

@@ -118,7 +118,7 @@ impl<'a> Lowering<'a> {
         let kept = self.declare_locals(body, &tries)?;
 
         self.out.block(I::Block(BlockType::Empty));
-        for (place, (op, offset)) in ops.iter().zip(offsets).enumerate() {
+        for (position, (op, offset)) in ops.iter().zip(offsets).enumerate() {
             if let Operator::RefIsNull = op {
                 let operand = checked.get_operand_type(0).flatten();
                 let exception = operand.is_none_or(is_exception);
@@ -129,8 +129,8 @@ impl<'a> Lowering<'a> {
             } else if let (Operator::End, 1) = (op, self.frames.len()) {
                 self.end_body(function)?;
             } else {
-                let delegated = tries.delegated.get(&place).copied();
-                self.op(op, delegated, kept.get(&place).copied())?;
+                let delegated = tries.delegated.get(&position).copied();
+                self.op(op, delegated, kept.get(&position).copied())?;
             }
             checked.op(offset, op).map_err(Error::malformed)?;
         }
@@ -138,7 +138,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// Declares the body's own locals, the scratch local, and one for each `try` whose exception is
-    /// rethrown; gives those by the places of the `try`s.
+    /// rethrown; gives those by the positions of the `try`s.
     fn declare_locals(
         &mut self,
         body: &FunctionBody<'_>,
@@ -157,9 +157,9 @@ impl<'a> Lowering<'a> {
     }
 
     fn frame(&self, depth: u32) -> Result<&Frame, Error> {
-        let place = self.frames.len().checked_sub(1 + depth as usize);
-        place
-            .map(|place| &self.frames[place])
+        let position = self.frames.len().checked_sub(1 + depth as usize);
+        position
+            .map(|position| &self.frames[position])
             .ok_or(Error::Internal("a branch leads out of its function"))
     }
 

@@ -32,7 +32,7 @@ impl Globals {
         for (tag, ty) in scan.tags.iter().enumerate() {
             let carried = scan.func_type(*ty).map_or(&[][..], |ty| ty.params());
             let mut globals = Vec::new();
-            for (place, ty) in carried.iter().enumerate() {
+            for (position, ty) in carried.iter().enumerate() {
                 let ty = lowered(*ty)?;
                 if matches!(ty, ValType::Ref(_)) {
                     return Err(Error::Unsupported {
@@ -40,7 +40,7 @@ impl Globals {
                         why: "a reference on its way through a program cannot be serialized",
                     });
                 }
-                globals.push(*known.entry((place, ty)).or_insert_with(|| {
+                globals.push(*known.entry((position, ty)).or_insert_with(|| {
                     types.push(ty);
                     pending + types.len() as u32 - 1
                 }));

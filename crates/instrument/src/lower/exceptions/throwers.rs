@@ -145,7 +145,7 @@ impl Escaping {
         };
         // What is caught in each open block.
         let mut open = vec![Caught::default()];
-        for (place, op) in ops.iter().enumerate() {
+        for (position, op) in ops.iter().enumerate() {
             let here = open.last().cloned().unwrap_or_default();
             match op {
                 Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => {
@@ -162,7 +162,7 @@ impl Escaping {
                     open.push(inside);
                 }
                 Operator::Try { .. } => {
-                    let inside = inside_try(&tries, place, here, &open)?;
+                    let inside = inside_try(&tries, position, here, &open)?;
                     open.push(inside);
                 }
                 Operator::Catch { .. } | Operator::CatchAll => {
@@ -212,17 +212,17 @@ impl Escaping {
 /// What is caught inside a `try` of the older form.
 fn inside_try(
     tries: &TryBlocks,
-    place: usize,
+    position: usize,
     here: Caught,
     open: &[Caught],
 ) -> Result<Caught, Error> {
     let mut inside = here;
-    if let Some(depth) = tries.delegated.get(&place) {
+    if let Some(depth) = tries.delegated.get(&position) {
         let target = open.len().checked_sub(1 + *depth as usize);
         let target = target.ok_or(Error::Internal("a `delegate` leads out of its function"))?;
         inside = open[target].clone();
     }
-    match tries.caught.get(&place) {
+    match tries.caught.get(&position) {
         Some(Some(tags)) => tags.iter().for_each(|tag| inside.add(Some(*tag))),
         _ => inside.add(None),
     }

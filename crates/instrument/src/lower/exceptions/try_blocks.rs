@@ -7,7 +7,7 @@ use wasmparser::Operator;
 
 use crate::error::Error;
 
-/// What is known of the `try`s of a body, by the places of their instructions.
+/// What is known of the `try`s of a body, by the positions of their instructions.
 #[derive(Default)]
 pub(super) struct TryBlocks {
     /// The labels of the `delegate`s that end a `try`.
@@ -25,15 +25,15 @@ impl TryBlocks {
         let mut tries = Self::default();
         // Where the open blocks start.
         let mut open = Vec::new();
-        for (place, op) in ops.iter().enumerate() {
+        for (position, op) in ops.iter().enumerate() {
             match op {
                 Operator::Block { .. }
                 | Operator::Loop { .. }
                 | Operator::If { .. }
-                | Operator::TryTable { .. } => open.push(place),
+                | Operator::TryTable { .. } => open.push(position),
                 Operator::Try { .. } => {
-                    open.push(place);
-                    tries.caught.insert(place, Some(Vec::new()));
+                    open.push(position);
+                    tries.caught.insert(position, Some(Vec::new()));
                 }
                 Operator::Catch { tag_index } => {
                     let start = open.last().ok_or(NO_TRY)?;
@@ -50,8 +50,8 @@ impl TryBlocks {
                     tries.delegated.insert(start, *relative_depth);
                 }
                 Operator::Rethrow { relative_depth } => {
-                    let place = open.len().checked_sub(1 + *relative_depth as usize);
-                    tries.rethrown.insert(open[place.ok_or(NO_TRY)?]);
+                    let position = open.len().checked_sub(1 + *relative_depth as usize);
+                    tries.rethrown.insert(open[position.ok_or(NO_TRY)?]);
                 }
                 // The last `end` is that of the body, which no instruction has opened.
                 Operator::End => {

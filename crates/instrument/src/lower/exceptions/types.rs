@@ -47,11 +47,11 @@ impl BlockTypes {
         let params: Result<Vec<_>, _> = params.iter().copied().map(lowered).collect();
         let params = params?;
         let known = self.params.iter().position(|known| *known == params);
-        let place = known.unwrap_or_else(|| {
+        let position = known.unwrap_or_else(|| {
             self.params.push(params);
             self.params.len() - 1
         });
-        Ok(self.first + place as u32)
+        Ok(self.first + position as u32)
     }
 
     /// The module's own types, and behind them the added ones.

@@ -457,8 +457,8 @@ fn what_cannot_suspend_stays_byte_for_byte() {
           (func (drop (call $wait)))
           (func (call $log (memory.size)))",
     );
-    let body_of = |wasm: &[u8], place: usize| -> Vec<u8> {
-        wasm[range(&bodies(wasm).expect("it is a module")[place])].to_vec()
+    let body_of = |wasm: &[u8], position: usize| -> Vec<u8> {
+        wasm[range(&bodies(wasm).expect("it is a module")[position])].to_vec()
     };
     assert_eq!(body_of(&source, 0), body_of(&made, 0));
     assert_ne!(body_of(&source, 1), body_of(&made, 1));
