@@ -3,7 +3,7 @@
 use dormouse_model::spec::{Clocks, Randomness};
 use dormouse_model::{Limit, Limits, TaskSpec};
 
-use crate::fs::HostDir;
+use crate::fs::{HostDir, RestoreOptions};
 use crate::sock::{Grants, HeldSocket, Listener};
 use crate::stdio::{Input, Output};
 use crate::tmpfs::TmpDir;
@@ -44,6 +44,15 @@ pub struct Bindings {
     /// At a resume: sockets that were kept for the guest while it slept. Those that its snapshot
     /// does not name are closed.
     pub held: Vec<HeldSocket>,
+}
+
+impl From<&TaskSpec> for RestoreOptions {
+    /// How a guest of a spec is resumed.
+    fn from(spec: &TaskSpec) -> Self {
+        Self {
+            accept_changed_files: spec.accept_changed_files,
+        }
+    }
 }
 
 impl Bindings {

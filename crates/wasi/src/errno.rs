@@ -1,6 +1,6 @@
 //! The operating system's error numbers, with which everything but `p1` answers.
 //!
-//! A version of WASI maps them to its own error codes: for preview1 see `p1/errno.rs`.
+//! A version of WASI maps them to its own error codes: for preview1 see `guest/errno.rs`.
 
 use std::io;
 

@@ -112,6 +112,8 @@ mod random;
 mod resources;
 mod sock;
 mod stdio;
+#[cfg(test)]
+mod tests;
 mod tmpfs;
 
 pub use bindings::{Bindings, Config};

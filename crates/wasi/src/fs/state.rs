@@ -295,8 +295,8 @@ impl DeletedFiles {
         let failed = failed("read a deleted file that the guest has open");
         let stat = os::fstat(&open.file).map_err(|errno| failed(errno.into()))?;
         let id = (stat.st_dev, stat.st_ino);
-        if let Some(place) = self.ids.iter().position(|known| *known == id) {
-            return Ok(place as u32);
+        if let Some(index) = self.ids.iter().position(|known| *known == id) {
+            return Ok(index as u32);
         }
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(Error::DeletedNotFile(path));

@@ -5,6 +5,7 @@
 //! neither; its files have the rights that they were opened with.
 
 mod ctx;
+pub(crate) mod errno;
 pub(crate) mod fdflags;
 pub(crate) mod rights;
 mod state;

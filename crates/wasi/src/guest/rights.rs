@@ -5,7 +5,7 @@
 //! the descriptor. If a descriptor of this kind never has the right, the call gives the error of
 //! Wasmtime, which leaves the refusal to the operating system.
 
-use crate::p1::Errno;
+use crate::guest::errno::Errno;
 
 pub(crate) const FD_DATASYNC: u64 = 1 << 0;
 pub(crate) const FD_READ: u64 = 1 << 1;

@@ -21,7 +21,7 @@ use crate::fs::{
     DeletedFiles, DeletedV1, DirV1, EntryV1, FileV1, RestoreOptions, SavedDir, SavedFile,
     check_preopens_given, find_preopen, restore_deleted,
 };
-use crate::p1::Errno;
+use crate::guest::errno::Errno;
 use crate::p2::ComponentV1;
 use crate::random::SeededV1;
 use crate::resources::{Resources, SavedResources};

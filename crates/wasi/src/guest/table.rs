@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 
 use super::{fdflags, rights};
 use crate::fs::{Node, OpenDir, OpenFile};
-use crate::p1::Errno;
+use crate::guest::errno::Errno;
 use crate::sock::Socket;
 use crate::stdio::Stream;
 use crate::tmpfs::OpenNode;

@@ -83,7 +83,7 @@ impl Memory<'_> {
     /// The first buffers of a list, as many as one system call takes. The specification limits no
     /// list, and a transfer may always be a short one.
     pub(super) fn iovecs(&self, list: u32, count: u32) -> Result<Vec<Iovec>> {
-        self.first_iovecs(list, count, MAX_IOVECS)
+        self.nonempty_iovecs(list, count, MAX_IOVECS)
             .map(|(iovecs, _)| iovecs)
     }
 
@@ -91,7 +91,7 @@ impl Memory<'_> {
     /// `max`, and the sum of their lengths fits the `u32` in which a call reports it. A buffer that
     /// does not lie in memory is an error. Empty buffers are left out, since a transfer of nothing
     /// would look like the end of a file.
-    pub(super) fn first_iovecs(
+    pub(super) fn nonempty_iovecs(
         &self,
         list: u32,
         count: u32,

@@ -8,7 +8,6 @@
 
 mod clock;
 mod dispatch;
-mod errno;
 mod fd;
 mod function;
 mod layout;
@@ -25,6 +24,7 @@ mod sock;
 mod tests;
 mod tmpfs;
 
+use crate::guest::errno;
 pub use errno::Errno;
 pub use function::Function;
 pub use outcome::Outcome;

@@ -48,8 +48,8 @@ pub(super) fn fill(listing: &[EntryV1], a: &[u64], memory: &mut Memory<'_>) -> R
     let (buffer, length, cookie) = (arg(a, 1), arg(a, 2), arg64(a, 3));
     let start = usize::try_from(cookie).map_err(|_| Errno::Inval)?;
     let mut used = 0u32;
-    for (place, entry) in listing.iter().enumerate().skip(start) {
-        let mut bytes = layout::dirent(entry, place as u64 + 1);
+    for (index, entry) in listing.iter().enumerate().skip(start) {
+        let mut bytes = layout::dirent(entry, index as u64 + 1);
         // An entry that does not fit is cut off: a full buffer tells the guest that there are more.
         bytes.truncate((length - used) as usize);
         memory.write(buffer.checked_add(used).ok_or(Errno::Fault)?, &bytes)?;

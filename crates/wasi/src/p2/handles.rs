@@ -83,21 +83,21 @@ impl Table {
                 next: self.next + 1,
             });
         }
-        let place = self.next;
-        match self.slots.get_mut(place as usize) {
+        let index = self.next;
+        match self.slots.get_mut(index as usize) {
             Some(free @ Slot::Free { .. }) => {
                 if let Slot::Free { next } = std::mem::replace(free, slot) {
                     self.next = next;
                 }
-                Ok(place + 1)
+                Ok(index + 1)
             }
             _ => trap("the handle table is damaged"),
         }
     }
 
     fn get_mut(&mut self, handle: u32) -> Called<&mut Slot> {
-        let place = handle.checked_sub(1);
-        match place.and_then(|place| self.slots.get_mut(place as usize)) {
+        let index = handle.checked_sub(1);
+        match index.and_then(|index| self.slots.get_mut(index as usize)) {
             None | Some(Slot::Free { .. }) => trap(format!("unknown handle index {handle}")),
             Some(slot) => Ok(slot),
         }
@@ -122,11 +122,11 @@ impl Handles {
         if instance >= MAX_INSTANCES {
             return trap(format!("there is no component instance {instance}"));
         }
-        let place = instance as usize;
-        if place >= self.tables.len() {
-            self.tables.resize(place + 1, Table::default());
+        let index = instance as usize;
+        if index >= self.tables.len() {
+            self.tables.resize(index + 1, Table::default());
         }
-        match self.tables.get_mut(place) {
+        match self.tables.get_mut(index) {
             Some(table) => Ok(table),
             None => trap(format!("there is no component instance {instance}")),
         }

@@ -63,15 +63,15 @@ impl ResourceTable {
             parent,
             children: 0,
         };
-        let rep = self.place(used)?;
+        let rep = self.insert_entry(used)?;
         if let Some(fd) = fd {
             *self.fds.entry(fd).or_default() += 1;
         }
         Ok(rep)
     }
 
-    /// Puts an entry to a free place.
-    fn place(&mut self, used: Entry) -> Called<u32> {
+    /// Puts an entry into a free slot, and gives its index.
+    fn insert_entry(&mut self, used: Entry) -> Called<u32> {
         if let Some(rep) = self.free {
             let Some(free @ Entry::Free { .. }) = self.entries.get_mut(rep as usize) else {
                 return trap("the resource table is damaged");

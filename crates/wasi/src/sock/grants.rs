@@ -5,10 +5,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dormouse_model::spec::{Host, Rule};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::errno::{Errno, Result};
 
@@ -71,7 +72,7 @@ fn target(address: SocketAddr) -> SocketAddr {
 
 impl Grants {
     fn cache(&self) -> MutexGuard<'_, Cache> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+        self.cache.lock()
     }
 
     /// The address to use, if it is granted; else `EACCES`, which the log says once for each

@@ -36,7 +36,7 @@ impl Tmpfs {
         self.entries_mut(parent)?.insert(name, inode);
         self.next += 1;
         self.nodes.insert(inode, node);
-        self.touch(parent, now);
+        self.entry_changed(parent, now);
         Ok(inode)
     }
 
@@ -126,7 +126,7 @@ impl Tmpfs {
         let node = self.node_mut(inode)?;
         node.links += 1;
         node.times.changed = now;
-        self.touch(parent, now);
+        self.entry_changed(parent, now);
         Ok(())
     }
 
@@ -164,7 +164,7 @@ impl Tmpfs {
         let node = self.node_mut(inode)?;
         node.links -= 1;
         node.times.changed = now;
-        self.touch(parent, now);
+        self.entry_changed(parent, now);
         self.release(inode);
         Ok(())
     }
@@ -185,7 +185,7 @@ impl Tmpfs {
         if !moves_dir && (from.slash || to.slash) {
             return Err(Errno::NOTDIR);
         }
-        if moves_dir && self.is_below(to.parent, inode) {
+        if moves_dir && self.is_same_or_below(to.parent, inode) {
             return Err(Errno::INVAL);
         }
         if self.node(to.parent)?.links == 0 {
@@ -195,7 +195,9 @@ impl Tmpfs {
             // Both are names of one file, and both stay.
             Some(there) if there == inode => return Ok(()),
             // The directory that it would replace holds it.
-            Some(there) if self.is_below(from.parent, there) => return Err(Errno::NOTEMPTY),
+            Some(there) if self.is_same_or_below(from.parent, there) => {
+                return Err(Errno::NOTEMPTY);
+            }
             Some(there) => match (moves_dir, self.is_dir(there)) {
                 (true, false) => return Err(Errno::NOTDIR),
                 (false, true) => return Err(Errno::ISDIR),
@@ -213,8 +215,8 @@ impl Tmpfs {
         }
         self.entries_mut(from.parent)?.remove(&old_name);
         self.entries_mut(to.parent)?.insert(new_name, inode);
-        self.touch(from.parent, now);
-        self.touch(to.parent, now);
+        self.entry_changed(from.parent, now);
+        self.entry_changed(to.parent, now);
         let node = self.node_mut(inode)?;
         node.times.changed = now;
         if let Body::Dir { parent, .. } = &mut node.body {
@@ -224,7 +226,7 @@ impl Tmpfs {
     }
 
     /// Whether the directory `dir` is `other`, or lies at any depth in `other`.
-    fn is_below(&self, dir: u64, other: u64) -> bool {
+    fn is_same_or_below(&self, dir: u64, other: u64) -> bool {
         let mut at = dir;
         loop {
             if at == other {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io::IoSlice;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use dormouse_model::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::tree::{Body, NODE_COST, Node, ROOT, TimesV1, Tmpfs};
 use crate::errno::{ESCAPE, Errno, Result};
@@ -50,7 +51,7 @@ impl SharedTmpfs {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Tmpfs> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// How many bytes are left, and how many it may take.

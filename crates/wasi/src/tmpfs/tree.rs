@@ -328,7 +328,7 @@ impl Tmpfs {
     }
 
     /// Sets a directory's `modified` and `changed` times: one of its entries has come or gone.
-    pub(super) fn touch(&mut self, dir: u64, now: Timestamp) {
+    pub(super) fn entry_changed(&mut self, dir: u64, now: Timestamp) {
         if let Some(node) = self.nodes.get_mut(&dir) {
             node.times.modified = now;
             node.times.changed = now;

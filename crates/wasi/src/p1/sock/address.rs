@@ -19,8 +19,8 @@ const STORAGE: u32 = 128;
 const AF_INET: u16 = 2;
 
 /// Reads an address.
-pub(super) fn read(memory: &Memory<'_>, place: u32, port: u32) -> Result<SocketAddr> {
-    let (buffer, length) = buffer(memory, place)?;
+pub(super) fn read(memory: &Memory<'_>, at: u32, port: u32) -> Result<SocketAddr> {
+    let (buffer, length) = buffer(memory, at)?;
     let port = u16::try_from(port).map_err(|_| Errno::Inval)?;
     let bytes = memory.bytes(buffer, length)?;
     let ip = match length {
@@ -56,8 +56,8 @@ fn ip(family: u8, bytes: &[u8]) -> Option<IpAddr> {
 }
 
 /// The buffer of an address and its length, from the pointer to both.
-fn buffer(memory: &Memory<'_>, place: u32) -> Result<(u32, u32)> {
-    let entry = memory.bytes(place, 8)?;
+fn buffer(memory: &Memory<'_>, at: u32) -> Result<(u32, u32)> {
+    let entry = memory.bytes(at, 8)?;
     let word =
         |at: usize| u32::from_le_bytes([entry[at], entry[at + 1], entry[at + 2], entry[at + 3]]);
     let (buffer, length) = (word(0), word(4));
@@ -69,12 +69,12 @@ fn buffer(memory: &Memory<'_>, place: u32) -> Result<(u32, u32)> {
 /// alone, and at another place 4 or 6 for its kind.
 pub(super) fn write_plain(
     memory: &mut Memory<'_>,
-    place: u32,
+    at: u32,
     kind: u32,
     port: u32,
     address: SocketAddr,
 ) -> Result<()> {
-    let (buffer, length) = buffer(memory, place)?;
+    let (buffer, length) = buffer(memory, at)?;
     memory.check_result(kind)?;
     memory.check_result(port)?;
     if length != 4 && length != 16 {
@@ -92,11 +92,11 @@ pub(super) fn write_plain(
 /// Writes an address in the second form, with its family.
 pub(super) fn write_storage(
     memory: &mut Memory<'_>,
-    place: u32,
+    at: u32,
     port: u32,
     address: SocketAddr,
 ) -> Result<()> {
-    let (buffer, length) = buffer(memory, place)?;
+    let (buffer, length) = buffer(memory, at)?;
     memory.check_result(port)?;
     if length != STORAGE {
         return Err(Errno::Inval);
@@ -113,8 +113,8 @@ fn write_family(memory: &mut Memory<'_>, buffer: u32, address: SocketAddr) -> Re
 }
 
 /// Fails where the sender of a datagram could not be written, before the call receives it.
-pub(super) fn check_sender(memory: &Memory<'_>, place: u32, port: Option<u32>) -> Result<()> {
-    let (_, length) = buffer(memory, place)?;
+pub(super) fn check_sender(memory: &Memory<'_>, at: u32, port: Option<u32>) -> Result<()> {
+    let (_, length) = buffer(memory, at)?;
     if let Some(port) = port {
         memory.bytes(port, 2)?;
     }
@@ -130,11 +130,11 @@ pub(super) fn check_sender(memory: &Memory<'_>, place: u32, port: Option<u32>) -
 /// read it.
 pub(super) fn write_sender(
     memory: &mut Memory<'_>,
-    place: u32,
+    at: u32,
     port: Option<u32>,
     address: SocketAddr,
 ) -> Result<()> {
-    let (buffer, length) = buffer(memory, place)?;
+    let (buffer, length) = buffer(memory, at)?;
     let octets = octets(address.ip());
     if let Some(port) = port {
         memory.write(port, &address.port().to_le_bytes())?;

@@ -64,14 +64,14 @@ pub(in crate::p1) fn sock_getaddrinfo(ctx: &Ctx, a: &[u64], memory: &mut Memory<
         datagram: u32::from(hints.socktype) == DATAGRAM,
     };
     let found = lookup.resolve(&ctx.resources.grants)?;
-    let mut place = list;
+    let mut info = list;
     let mut count = 0;
     for address in found.into_iter().take(room.min(MAX_ANSWERS) as usize) {
-        if place == 0 {
+        if info == 0 {
             break;
         }
-        write(memory, place, &hints, address, &node)?;
-        place = memory.u32(place.checked_add(24).ok_or(Errno::Fault)?)?;
+        write(memory, info, &hints, address, &node)?;
+        info = memory.u32(info.checked_add(24).ok_or(Errno::Fault)?)?;
         count += 1;
     }
     memory.write_u32(result, count)
@@ -100,8 +100,8 @@ impl From<LookupError> for Errno {
 }
 
 impl Hints {
-    fn read(memory: &Memory<'_>, place: u32) -> Result<Self> {
-        let bytes = memory.bytes(place, 28)?;
+    fn read(memory: &Memory<'_>, info: u32) -> Result<Self> {
+        let bytes = memory.bytes(info, 28)?;
         let hints = Self {
             flags: u16::from_le_bytes([bytes[0], bytes[1]]),
             family: bytes[2],
@@ -122,8 +122,8 @@ impl Hints {
 }
 
 /// A text, up to its zero byte if it has one: some guests count it in.
-fn text(memory: &Memory<'_>, place: u32, length: u32) -> Result<String> {
-    let bytes = memory.bytes(place, length)?;
+fn text(memory: &Memory<'_>, start: u32, length: u32) -> Result<String> {
+    let bytes = memory.bytes(start, length)?;
     let end = bytes
         .iter()
         .position(|byte| *byte == 0)
@@ -132,15 +132,15 @@ fn text(memory: &Memory<'_>, place: u32, length: u32) -> Result<String> {
     Ok(text.to_string())
 }
 
-/// Writes one answer into the structure at `place`.
+/// Writes one answer into the structure at `info`.
 fn write(
     memory: &mut Memory<'_>,
-    place: u32,
+    info: u32,
     hints: &Hints,
     address: SocketAddr,
     node: &str,
 ) -> Result<()> {
-    let entry = memory.bytes(place, 28)?.to_vec();
+    let entry = memory.bytes(info, 28)?.to_vec();
     let word =
         |at: usize| u32::from_le_bytes([entry[at], entry[at + 1], entry[at + 2], entry[at + 3]]);
     let (sockaddr, name, name_room) = (word(12), word(16), word(20));
@@ -158,7 +158,7 @@ fn write(
             (INET6, 28)
         }
     };
-    memory.write(place, &hints.flags.to_le_bytes())?;
+    memory.write(info, &hints.flags.to_le_bytes())?;
     let socktype = match hints.socktype {
         0 => STREAM as u8,
         socktype => socktype,
@@ -168,8 +168,8 @@ fn write(
         (0, _) => 1,
         (protocol, _) => protocol,
     };
-    memory.write(place + 2, &[family, socktype, protocol])?;
-    memory.write_u32(place + 8, length)?;
+    memory.write(info + 2, &[family, socktype, protocol])?;
+    memory.write_u32(info + 8, length)?;
     let bytes = memory.bytes(sockaddr, 12)?;
     let at = u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]);
     memory.write(sockaddr, &[family])?;
@@ -182,5 +182,5 @@ fn write(
         }
         false => 0,
     };
-    memory.write_u32(place + 20, name_length)
+    memory.write_u32(info + 20, name_length)
 }

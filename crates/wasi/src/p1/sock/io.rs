@@ -270,7 +270,7 @@ fn send_datagram(
     memory: &Memory<'_>,
     to: Option<SocketAddr>,
 ) -> Result<usize> {
-    let (iovecs, all) = memory.first_iovecs(arg(a, 1), arg(a, 2), MAX_DATAGRAM_IOVECS)?;
+    let (iovecs, all) = memory.nonempty_iovecs(arg(a, 1), arg(a, 2), MAX_DATAGRAM_IOVECS)?;
     let slices = memory.slices_of(&iovecs)?;
     if all && slices.len() <= MAX_IOVECS {
         return Ok(socket.send(&slices, to)?);
@@ -288,7 +288,7 @@ fn send_datagram(
 
 /// The buffers to receive into. With more of them than these, the receive is a short one.
 fn iovecs(memory: &Memory<'_>, a: &[u64]) -> Result<Vec<Iovec>> {
-    let (iovecs, _) = memory.first_iovecs(arg(a, 1), arg(a, 2), MAX_DATAGRAM_IOVECS)?;
+    let (iovecs, _) = memory.nonempty_iovecs(arg(a, 1), arg(a, 2), MAX_DATAGRAM_IOVECS)?;
     Ok(iovecs)
 }
 

@@ -148,9 +148,9 @@ impl Guest {
     }
 
     fn buffers(&mut self, buffers: &[(u32, u32)]) -> [u64; 2] {
-        for (place, (address, length)) in (0..).zip(buffers) {
-            self.put(BUFFERS + place * 8, &address.to_le_bytes());
-            self.put(BUFFERS + place * 8 + 4, &length.to_le_bytes());
+        for (index, (address, length)) in (0..).zip(buffers) {
+            self.put(BUFFERS + index * 8, &address.to_le_bytes());
+            self.put(BUFFERS + index * 8 + 4, &length.to_le_bytes());
         }
         [u64::from(BUFFERS), buffers.len() as u64]
     }

@@ -25,9 +25,9 @@ type Event = (u64, u16, u8, u64, u16);
 
 impl Guest {
     fn subscribe(&mut self, subscriptions: &[Subscription]) -> [u64; 4] {
-        for (place, subscription) in (0u32..).zip(subscriptions) {
+        for (index, subscription) in (0u32..).zip(subscriptions) {
             let mut bytes = [0; 48];
-            bytes[..8].copy_from_slice(&u64::from(100 + place).to_le_bytes());
+            bytes[..8].copy_from_slice(&u64::from(100 + index).to_le_bytes());
             match subscription {
                 Clock(id, timeout, flags) => {
                     bytes[16..20].copy_from_slice(&id.to_le_bytes());
@@ -43,7 +43,7 @@ impl Guest {
                     bytes[16..20].copy_from_slice(&fd.to_le_bytes());
                 }
             }
-            self.put(DATA + place * 48, &bytes);
+            self.put(DATA + index * 48, &bytes);
         }
         let count = subscriptions.len() as u64;
         [u64::from(DATA), u64::from(EVENTS), count, u64::from(RESULT)]
@@ -66,8 +66,8 @@ impl Guest {
         assert_eq!(outcome, Outcome::Done(Errno::Success));
         let u16_at = |at: u32| u16::from_le_bytes(self.bytes(at, 2).try_into().unwrap());
         (0..self.u32_at(RESULT))
-            .map(|place| {
-                let at = EVENTS + place * 32;
+            .map(|index| {
+                let at = EVENTS + index * 32;
                 (
                     self.u64_at(at),
                     u16_at(at + 8),

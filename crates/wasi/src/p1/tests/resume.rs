@@ -278,8 +278,8 @@ fn a_forged_state_gets_nothing_more() {
     let good = guest.state().unwrap();
     let refused = |guest: &mut Guest, what: &str, forge: &dyn Fn(&mut FdV1)| {
         let mut state = good.clone();
-        let place = state.fds.iter().position(|open| open.fd == fd).unwrap();
-        forge(&mut state.fds[place]);
+        let index = state.fds.iter().position(|open| open.fd == fd).unwrap();
+        forge(&mut state.fds[index]);
         let accept_changed_files = true;
         let options = RestoreOptions {
             accept_changed_files,

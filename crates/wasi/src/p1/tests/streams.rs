@@ -111,9 +111,9 @@ fn many_buffers_over_the_same_bytes_are_not_copied() {
     guest.memory = vec![0; 4 << 20];
     guest.ctx.resources.streams.stdout = Output::Null;
     let list = 1u32 << 16;
-    for place in 0..1023 {
-        guest.put(list + place * 8, &[0; 4]);
-        guest.put(list + place * 8 + 4, &(4u32 << 20).to_le_bytes());
+    for index in 0..1023 {
+        guest.put(list + index * 8, &[0; 4]);
+        guest.put(list + index * 8 + 4, &(4u32 << 20).to_le_bytes());
     }
     let arguments = [1, u64::from(list), 1023, u64::from(RESULT)];
     let start = std::time::Instant::now();

@@ -21,13 +21,7 @@ macro_rules! enumeration {
         }
 
         impl $crate::p2::abi::ComponentType for $name {
-            const SIZE: u32 = 1;
-            const ALIGN: u32 = 1;
-            const FLAT: usize = 1;
-
-            fn flatten(types: &mut Vec<dormouse_model::ValType>) {
-                types.push(dormouse_model::ValType::I32);
-            }
+            $crate::p2::abi::layout_of!(u8);
 
             fn describe() -> String {
                 let cases = [$($crate::p2::abi::kebab(stringify!($case))),*];
@@ -97,13 +91,7 @@ macro_rules! flags {
         }
 
         impl $crate::p2::abi::ComponentType for $name {
-            const SIZE: u32 = 1;
-            const ALIGN: u32 = 1;
-            const FLAT: usize = 1;
-
-            fn flatten(types: &mut Vec<dormouse_model::ValType>) {
-                types.push(dormouse_model::ValType::I32);
-            }
+            $crate::p2::abi::layout_of!(u8);
 
             fn describe() -> String {
                 let flags = [$(stringify!($flag).to_ascii_lowercase().replace('_', "-")),*];

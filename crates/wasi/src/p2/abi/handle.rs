@@ -6,11 +6,9 @@
 
 use std::marker::PhantomData;
 
-use dormouse_model::ValType;
-
 use super::image::{Image, Place};
 use super::lifting::{Flat, Lifting};
-use super::types::{ComponentType, Lift, Lower};
+use super::types::{ComponentType, Lift, Lower, layout_of};
 use crate::p2::host_type::{HostType, ResourceType};
 use crate::p2::stop::Called;
 
@@ -48,13 +46,7 @@ impl<T> Own<T> {
 macro_rules! handle {
     ($handle:ident $name:literal) => {
         impl<T: HostResource> ComponentType for $handle<T> {
-            const SIZE: u32 = 4;
-            const ALIGN: u32 = 4;
-            const FLAT: usize = 1;
-
-            fn flatten(types: &mut Vec<ValType>) {
-                types.push(ValType::I32);
-            }
+            layout_of!(u32);
 
             fn describe() -> String {
                 format!(concat!($name, "<{}>"), T::TYPE)
@@ -68,7 +60,7 @@ handle!(Borrow "borrow");
 
 impl<T: HostResource> Lift for Borrow<T> {
     fn lift(from: &mut Lifting<'_>, flat: &mut Flat<'_>) -> Called<Self> {
-        let handle = flat.next() as u32;
+        let handle = u32::lift(from, flat)?;
         let ty = ResourceType::Host(T::TYPE);
         let rep = from.handles.rep(from.instance, ty, handle)?;
         Ok(Self {
@@ -78,7 +70,7 @@ impl<T: HostResource> Lift for Borrow<T> {
     }
 
     fn load(from: &mut Lifting<'_>, at: u32) -> Called<Self> {
-        let handle = u32::from_le_bytes(from.array(at));
+        let handle = u32::load(from, at)?;
         Self::lift(from, &mut Flat(&[handle.into()]))
     }
 }

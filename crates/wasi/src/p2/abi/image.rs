@@ -32,7 +32,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The place so many bytes behind this one.
+    /// The place that is `bytes` bytes behind this one.
     pub(crate) fn after(self, bytes: u32) -> Self {
         Self {
             block: self.block,
@@ -58,10 +58,10 @@ impl Block {
     /// Puts bytes to an offset, where there is room for them.
     fn put(&mut self, offset: usize, bytes: &[u8]) {
         let end = offset.saturating_add(bytes.len());
-        let Some(place) = self.bytes.get_mut(offset..end) else {
+        let Some(slot) = self.bytes.get_mut(offset..end) else {
             return;
         };
-        place.copy_from_slice(bytes);
+        slot.copy_from_slice(bytes);
         match self.parts.last_mut() {
             Some((_, last)) if *last == offset => *last = end,
             _ => self.parts.push((offset, end)),
@@ -72,11 +72,11 @@ impl Block {
     fn write(&self, memory: &mut [u8], at: u32) {
         for (start, end) in &self.parts {
             let bytes = self.bytes.get(*start..*end).unwrap_or_default();
-            let place = memory
+            let slot = memory
                 .get_mut((at as usize).saturating_add(*start)..)
                 .unwrap_or_default();
-            if let Some(place) = place.get_mut(..bytes.len()) {
-                place.copy_from_slice(bytes);
+            if let Some(slot) = slot.get_mut(..bytes.len()) {
+                slot.copy_from_slice(bytes);
             }
         }
     }
@@ -160,8 +160,8 @@ impl<'a> Image<'a> {
     /// The value as a core value, where it passes as one.
     pub(crate) fn core_value(&self) -> u64 {
         let mut bytes = [0; 8];
-        for (place, byte) in bytes.iter_mut().zip(&self.blocks[0].bytes) {
-            *place = *byte;
+        for (slot, byte) in bytes.iter_mut().zip(&self.blocks[0].bytes) {
+            *slot = *byte;
         }
         u64::from_le_bytes(bytes)
     }
@@ -195,9 +195,9 @@ impl Pending {
             check(memory, at, block.bytes.len() as u64, block.align.max(1))?;
             self.addresses.push(at);
             let parent = self.blocks.get_mut(pointer.0);
-            let place = parent.and_then(|block| block.bytes.get_mut(pointer.1..));
-            if let Some(place) = place.and_then(|place| place.first_chunk_mut::<4>()) {
-                *place = at.to_le_bytes();
+            let slot = parent.and_then(|block| block.bytes.get_mut(pointer.1..));
+            if let Some(slot) = slot.and_then(|slot| slot.first_chunk_mut::<4>()) {
+                *slot = at.to_le_bytes();
             }
         }
         if let Some(block) = self.blocks.get(self.addresses.len()) {

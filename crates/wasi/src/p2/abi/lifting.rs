@@ -73,15 +73,6 @@ impl<'a> Lifting<'a> {
             )),
         }
     }
-
-    /// Address and length of a list or a text in memory.
-    pub(crate) fn pointer_pair(&self, at: u32) -> (u32, u32) {
-        let [a, b, c, d, e, f, g, h] = self.array(at);
-        (
-            u32::from_le_bytes([a, b, c, d]),
-            u32::from_le_bytes([e, f, g, h]),
-        )
-    }
 }
 
 /// Fails unless an address is aligned and `size` bytes there lie in memory.

@@ -2,11 +2,9 @@
 
 use std::ops::Range;
 
-use dormouse_model::ValType;
-
 use super::image::{Image, Place};
 use super::lifting::{Flat, Lifting};
-use super::types::{ComponentType, Lift, Lower};
+use super::types::{ComponentType, Lift, Lower, PointerPair, layout_of};
 use crate::p2::stop::{Called, trap};
 
 /// A list of bytes in the guest's memory, which the call reads there.
@@ -36,20 +34,14 @@ impl ByteList {
         }
     }
 
-    fn new(from: &Lifting<'_>, (at, length): (u32, u32)) -> Called<Self> {
+    fn new(from: &Lifting<'_>, (at, length): PointerPair) -> Called<Self> {
         from.check(at, length.into(), 1)?;
         Ok(Self { at, length })
     }
 }
 
 impl ComponentType for ByteList {
-    const SIZE: u32 = 8;
-    const ALIGN: u32 = 4;
-    const FLAT: usize = 2;
-
-    fn flatten(types: &mut Vec<ValType>) {
-        types.extend([ValType::I32; 2]);
-    }
+    layout_of!(PointerPair);
 
     fn describe() -> String {
         "list<u8>".into()
@@ -58,23 +50,18 @@ impl ComponentType for ByteList {
 
 impl Lift for ByteList {
     fn lift(from: &mut Lifting<'_>, flat: &mut Flat<'_>) -> Called<Self> {
-        let pair = (flat.next() as u32, flat.next() as u32);
+        let pair = PointerPair::lift(from, flat)?;
         Self::new(from, pair)
     }
 
     fn load(from: &mut Lifting<'_>, at: u32) -> Called<Self> {
-        Self::new(from, from.pointer_pair(at))
+        let pair = PointerPair::load(from, at)?;
+        Self::new(from, pair)
     }
 }
 
 impl<T: ComponentType> ComponentType for Vec<T> {
-    const SIZE: u32 = 8;
-    const ALIGN: u32 = 4;
-    const FLAT: usize = 2;
-
-    fn flatten(types: &mut Vec<ValType>) {
-        types.extend([ValType::I32; 2]);
-    }
+    layout_of!(PointerPair);
 
     fn describe() -> String {
         format!("list<{}>", T::describe())
@@ -83,17 +70,17 @@ impl<T: ComponentType> ComponentType for Vec<T> {
 
 impl<T: Lift> Lift for Vec<T> {
     fn lift(from: &mut Lifting<'_>, flat: &mut Flat<'_>) -> Called<Self> {
-        let (at, length) = (flat.next() as u32, flat.next() as u32);
-        read(from, at, length)
+        let pair = PointerPair::lift(from, flat)?;
+        read(from, pair)
     }
 
     fn load(from: &mut Lifting<'_>, at: u32) -> Called<Self> {
-        let (at, length) = from.pointer_pair(at);
-        read(from, at, length)
+        let pair = PointerPair::load(from, at)?;
+        read(from, pair)
     }
 }
 
-fn read<T: Lift>(from: &mut Lifting<'_>, at: u32, length: u32) -> Called<Vec<T>> {
+fn read<T: Lift>(from: &mut Lifting<'_>, (at, length): PointerPair) -> Called<Vec<T>> {
     // No element is without a size, so that the memory's size limits the list.
     from.check_copied(at, u64::from(length) * u64::from(T::SIZE), T::ALIGN)?;
     (0..length)

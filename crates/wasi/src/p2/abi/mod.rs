@@ -31,7 +31,7 @@ pub(crate) use lifting::{Flat, Lifting, check};
 pub(crate) use list::ByteList;
 pub(crate) use record::{record, record_impl};
 pub(crate) use types::{
-    ComponentType, Lift, Lower, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, align_to, join, kebab, max,
-    max_flat,
+    ComponentType, Lift, Lower, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, align_to, join, kebab,
+    layout_of, max, max_flat,
 };
 pub(crate) use variant::{variant, variant_impl};

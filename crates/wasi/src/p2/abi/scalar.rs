@@ -4,7 +4,7 @@ use dormouse_model::ValType;
 
 use super::image::{Image, Place};
 use super::lifting::{Flat, Lifting};
-use super::types::{ComponentType, Lift, Lower};
+use super::types::{ComponentType, Lift, Lower, layout_of};
 use crate::p2::stop::{Called, trap};
 
 macro_rules! integers {
@@ -73,13 +73,7 @@ impl Lower for u8 {
 }
 
 impl ComponentType for bool {
-    const SIZE: u32 = 1;
-    const ALIGN: u32 = 1;
-    const FLAT: usize = 1;
-
-    fn flatten(types: &mut Vec<ValType>) {
-        types.push(ValType::I32);
-    }
+    layout_of!(u8);
 
     fn describe() -> String {
         "bool".into()
@@ -103,13 +97,7 @@ impl Lower for bool {
 }
 
 impl ComponentType for char {
-    const SIZE: u32 = 4;
-    const ALIGN: u32 = 4;
-    const FLAT: usize = 1;
-
-    fn flatten(types: &mut Vec<ValType>) {
-        types.push(ValType::I32);
-    }
+    layout_of!(u32);
 
     fn describe() -> String {
         "char".into()

@@ -4,11 +4,9 @@
 //! once, in the size that the text has. For UTF-16 and Latin-1 Wasmtime allocates more at first and
 //! then has the block cut off.
 
-use dormouse_model::ValType;
-
 use super::image::{Image, Place};
 use super::lifting::{Flat, Lifting};
-use super::types::{ComponentType, Lift, Lower};
+use super::types::{ComponentType, Lift, Lower, PointerPair, layout_of};
 use crate::p2::stop::{Called, trap};
 use dormouse_model::lowered::StringEncoding;
 
@@ -18,13 +16,7 @@ const UTF16_TAG: u32 = 1 << 31;
 const MAX_STRING_BYTES: usize = (1 << 31) - 1;
 
 impl ComponentType for String {
-    const SIZE: u32 = 8;
-    const ALIGN: u32 = 4;
-    const FLAT: usize = 2;
-
-    fn flatten(types: &mut Vec<ValType>) {
-        types.extend([ValType::I32; 2]);
-    }
+    layout_of!(PointerPair);
 
     fn describe() -> String {
         "string".into()
@@ -33,17 +25,17 @@ impl ComponentType for String {
 
 impl Lift for String {
     fn lift(from: &mut Lifting<'_>, flat: &mut Flat<'_>) -> Called<Self> {
-        let (at, length) = (flat.next() as u32, flat.next() as u32);
-        read(from, at, length)
+        let pair = PointerPair::lift(from, flat)?;
+        read(from, pair)
     }
 
     fn load(from: &mut Lifting<'_>, at: u32) -> Called<Self> {
-        let (at, length) = from.pointer_pair(at);
-        read(from, at, length)
+        let pair = PointerPair::load(from, at)?;
+        read(from, pair)
     }
 }
 
-fn read(from: &mut Lifting<'_>, at: u32, length: u32) -> Called<String> {
+fn read(from: &mut Lifting<'_>, (at, length): PointerPair) -> Called<String> {
     let units = match from.encoding {
         StringEncoding::Utf8 => {
             return match std::str::from_utf8(from.bytes(at, length.into(), 1)?) {

@@ -27,6 +27,25 @@ pub(crate) trait ComponentType: Sized {
     fn describe() -> String;
 }
 
+/// In an implementation of [`ComponentType`]: the layout of another type, as which this one lies in
+/// memory and passes.
+macro_rules! layout_of {
+    ($other:ty) => {
+        const SIZE: u32 = <$other as $crate::p2::abi::ComponentType>::SIZE;
+        const ALIGN: u32 = <$other as $crate::p2::abi::ComponentType>::ALIGN;
+        const FLAT: usize = <$other as $crate::p2::abi::ComponentType>::FLAT;
+
+        fn flatten(types: &mut Vec<dormouse_model::ValType>) {
+            <$other as $crate::p2::abi::ComponentType>::flatten(types);
+        }
+    };
+}
+
+pub(crate) use layout_of;
+
+/// The address of the first element of a list or a text, and how many elements it has.
+pub(crate) type PointerPair = (u32, u32);
+
 /// A value that a guest can pass.
 pub(crate) trait Lift: ComponentType {
     /// Takes a value from core values.
@@ -91,8 +110,8 @@ pub(crate) fn join(types: &mut Vec<ValType>, cases: &[fn(&mut Vec<ValType>)]) {
     for flatten in cases {
         let mut case = Vec::new();
         flatten(&mut case);
-        for (place, ty) in case.into_iter().enumerate() {
-            match joined.get_mut(place) {
+        for (position, ty) in case.into_iter().enumerate() {
+            match joined.get_mut(position) {
                 None => joined.push(ty),
                 Some(known) if *known == ty => {}
                 Some(known) => {

@@ -273,7 +273,7 @@ pub(crate) fn open_at(
     Ok(Ok(Own::new(resource)))
 }
 
-/// Opens what a path names, under a descriptor of the guest's.
+/// Opens what a path names, and gives the new descriptor.
 fn open(ctx: &mut Ctx, from: u32, path: &str, request: &OpenRequest) -> OsResult<u32> {
     let found = dir(ctx, from)?;
     let path = check(path)?;

@@ -41,7 +41,7 @@ flags! {
 }
 
 flags! {
-    /// What becomes of a file that is opened.
+    /// What opening does with the file.
     struct OpenFlags {
         CREATE = 0,
         DIRECTORY = 1,

@@ -51,14 +51,14 @@ pub(crate) fn poll(
     let clock = &call.ctx.resources.clock;
     let last = clock.last_to_count(deadlines.iter().flatten().copied());
     let mut found: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-    for (place, (watched, deadline)) in (0..).zip(all.iter().zip(&deadlines)) {
+    for (index, (watched, deadline)) in (0..).zip(all.iter().zip(&deadlines)) {
         let is_ready = match deadline {
             Some(deadline) => clock.until(*deadline).is_zero() && counts(*deadline, last),
             None => is_ready(call, *watched),
         };
         if is_ready {
-            let parent = parents.get(place as usize).copied().unwrap_or_default();
-            found.entry(parent).or_default().push(place);
+            let parent = parents.get(index as usize).copied().unwrap_or_default();
+            found.entry(parent).or_default().push(index);
         }
     }
     if found.is_empty() {

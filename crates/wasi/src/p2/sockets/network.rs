@@ -33,7 +33,7 @@ pub(super) fn answer<T>(result: OsResult<T>) -> Answered<T> {
     Ok(result.map_err(ErrorCode::from))
 }
 
-/// A new socket, under a descriptor of the guest's.
+/// Opens a new socket, and gives its descriptor.
 pub(super) fn open(
     call: &mut Call<'_>,
     family: IpAddressFamily,
@@ -48,7 +48,7 @@ pub(super) fn open(
         }
         insert(call.ctx, Descriptor::socket(socket, 0))
     });
-    count(call.ctx, opened)
+    count_descriptor(call.ctx, opened)
 }
 
 /// Puts a descriptor into the guest's table.
@@ -57,7 +57,7 @@ pub(super) fn insert(ctx: &mut Ctx, descriptor: Descriptor) -> OsResult<u32> {
 }
 
 /// Counts that the guest has got a descriptor, or has got none because it has too many.
-pub(super) fn count(ctx: &mut Ctx, opened: OsResult<u32>) -> OsResult<u32> {
+pub(super) fn count_descriptor(ctx: &mut Ctx, opened: OsResult<u32>) -> OsResult<u32> {
     let quota = &mut ctx.resources.quota;
     match opened {
         Ok(_) => quota.grant(),

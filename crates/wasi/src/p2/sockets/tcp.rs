@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use rustix::net::{Shutdown, SocketType};
 
-use super::network::{Answered, answer, check_network, count, family, insert, open};
+use super::network::{Answered, answer, check_network, count_descriptor, family, insert, open};
 use super::types::{
     ErrorCode, IpAddressFamily, IpSocketAddress, ShutdownType, is_of_family, is_of_peer, is_unicast,
 };
@@ -221,7 +221,7 @@ pub(crate) fn accept(
         return Ok(Err(ErrorCode::InvalidState));
     }
     let accepted = accept_from(call, listener);
-    let fd = match count(call.ctx, accepted) {
+    let fd = match count_descriptor(call.ctx, accepted) {
         Ok(fd) => fd,
         Err(errno) => return answer(Err(errno)),
     };

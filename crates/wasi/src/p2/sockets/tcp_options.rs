@@ -19,7 +19,7 @@ const MAX_SECONDS: u64 = i16::MAX as u64;
 const MAX_PROBES: u32 = i8::MAX as u32;
 
 /// What is asked of the socket, unless it is being connected.
-fn ask<T>(
+fn with_socket<T>(
     call: &mut Call<'_>,
     this: &Borrow<TcpSocket>,
     ask: impl FnOnce(&Socket) -> OsResult<T>,
@@ -33,7 +33,7 @@ fn ask<T>(
 }
 
 /// What is set on the socket, unless it is being connected.
-fn set(
+fn with_socket_mut(
     call: &mut Call<'_>,
     this: &Borrow<TcpSocket>,
     set: impl FnOnce(&mut Socket) -> OsResult<()>,
@@ -88,14 +88,14 @@ pub(crate) fn keep_alive_enabled(
     call: &mut Call<'_>,
     (this,): (Borrow<TcpSocket>,),
 ) -> Answered<bool> {
-    ask(call, &this, |socket| Ok(number(socket, KEEPALIVE)? != 0))
+    with_socket(call, &this, |socket| Ok(number(socket, KEEPALIVE)? != 0))
 }
 
 pub(crate) fn set_keep_alive_enabled(
     call: &mut Call<'_>,
     (this, value): (Borrow<TcpSocket>, bool),
 ) -> Answered<()> {
-    set(call, &this, |socket| {
+    with_socket_mut(call, &this, |socket| {
         set_number(socket, KEEPALIVE, value.into())
     })
 }
@@ -104,7 +104,7 @@ pub(crate) fn keep_alive_idle_time(
     call: &mut Call<'_>,
     (this,): (Borrow<TcpSocket>,),
 ) -> Answered<u64> {
-    ask(call, &this, |socket| {
+    with_socket(call, &this, |socket| {
         Ok(u64::from(number(socket, KEEP_IDLE)?) * SECOND)
     })
 }
@@ -113,7 +113,7 @@ pub(crate) fn set_keep_alive_idle_time(
     call: &mut Call<'_>,
     (this, value): (Borrow<TcpSocket>, u64),
 ) -> Answered<()> {
-    set(call, &this, |socket| {
+    with_socket_mut(call, &this, |socket| {
         set_number(socket, KEEP_IDLE, seconds(value)?)
     })
 }
@@ -122,7 +122,7 @@ pub(crate) fn keep_alive_interval(
     call: &mut Call<'_>,
     (this,): (Borrow<TcpSocket>,),
 ) -> Answered<u64> {
-    ask(call, &this, |socket| {
+    with_socket(call, &this, |socket| {
         Ok(u64::from(number(socket, KEEP_INTERVAL)?) * SECOND)
     })
 }
@@ -131,7 +131,7 @@ pub(crate) fn set_keep_alive_interval(
     call: &mut Call<'_>,
     (this, value): (Borrow<TcpSocket>, u64),
 ) -> Answered<()> {
-    set(call, &this, |socket| {
+    with_socket_mut(call, &this, |socket| {
         set_number(socket, KEEP_INTERVAL, seconds(value)?)
     })
 }
@@ -140,42 +140,42 @@ pub(crate) fn keep_alive_count(
     call: &mut Call<'_>,
     (this,): (Borrow<TcpSocket>,),
 ) -> Answered<u32> {
-    ask(call, &this, |socket| number(socket, KEEP_COUNT))
+    with_socket(call, &this, |socket| number(socket, KEEP_COUNT))
 }
 
 pub(crate) fn set_keep_alive_count(
     call: &mut Call<'_>,
     (this, value): (Borrow<TcpSocket>, u32),
 ) -> Answered<()> {
-    set(call, &this, |socket| match value {
+    with_socket_mut(call, &this, |socket| match value {
         0 => Err(Errno::INVAL),
         value => set_number(socket, KEEP_COUNT, value.min(MAX_PROBES)),
     })
 }
 
 pub(crate) fn hop_limit(call: &mut Call<'_>, (this,): (Borrow<TcpSocket>,)) -> Answered<u8> {
-    ask(call, &this, network::hop_limit)
+    with_socket(call, &this, network::hop_limit)
 }
 
 pub(crate) fn set_hop_limit(
     call: &mut Call<'_>,
     (this, value): (Borrow<TcpSocket>, u8),
 ) -> Answered<()> {
-    set(call, &this, |socket| network::set_hop_limit(socket, value))
+    with_socket_mut(call, &this, |socket| network::set_hop_limit(socket, value))
 }
 
 pub(crate) fn receive_buffer_size(
     call: &mut Call<'_>,
     (this,): (Borrow<TcpSocket>,),
 ) -> Answered<u64> {
-    ask(call, &this, network::receive_buffer_size)
+    with_socket(call, &this, network::receive_buffer_size)
 }
 
 pub(crate) fn set_receive_buffer_size(
     call: &mut Call<'_>,
     (this, value): (Borrow<TcpSocket>, u64),
 ) -> Answered<()> {
-    set(call, &this, |socket| {
+    with_socket_mut(call, &this, |socket| {
         network::set_receive_buffer_size(socket, value)
     })
 }
@@ -184,14 +184,14 @@ pub(crate) fn send_buffer_size(
     call: &mut Call<'_>,
     (this,): (Borrow<TcpSocket>,),
 ) -> Answered<u64> {
-    ask(call, &this, network::send_buffer_size)
+    with_socket(call, &this, network::send_buffer_size)
 }
 
 pub(crate) fn set_send_buffer_size(
     call: &mut Call<'_>,
     (this, value): (Borrow<TcpSocket>, u64),
 ) -> Answered<()> {
-    set(call, &this, |socket| {
+    with_socket_mut(call, &this, |socket| {
         network::set_send_buffer_size(socket, value)
     })
 }

@@ -177,7 +177,7 @@ impl From<SocketAddr> for IpSocketAddress {
 }
 
 /// Whether a socket of this family can use the address at all. An IPv4 address that is written as
-/// an IPv6 one, mapped or compatible, is none of IPv6.
+/// an IPv6 one, mapped or compatible, is not for IPv6 sockets.
 pub(super) fn is_of_family(address: IpAddr, is_v6: bool) -> bool {
     match address {
         IpAddr::V4(_) => !is_v6,

@@ -166,7 +166,7 @@ pub(crate) fn local_address(
     call: &mut Call<'_>,
     (this,): (Borrow<UdpSocket>,),
 ) -> Answered<IpSocketAddress> {
-    ask(call, &this, |socket| match socket.is_bound() {
+    with_socket(call, &this, |socket| match socket.is_bound() {
         true => socket.local_address().map(IpSocketAddress::from),
         false => Err(Errno::NOTCONN),
     })
@@ -176,7 +176,7 @@ pub(crate) fn remote_address(
     call: &mut Call<'_>,
     (this,): (Borrow<UdpSocket>,),
 ) -> Answered<IpSocketAddress> {
-    ask(call, &this, |socket| {
+    with_socket(call, &this, |socket| {
         socket
             .peer()
             .map(IpSocketAddress::from)
@@ -192,7 +192,7 @@ pub(crate) fn address_family(
     Ok(family(call.ctx, fd))
 }
 
-fn ask<T>(
+fn with_socket<T>(
     call: &mut Call<'_>,
     this: &Borrow<UdpSocket>,
     ask: impl FnOnce(&Socket) -> OsResult<T>,
@@ -201,7 +201,7 @@ fn ask<T>(
     answer(socket(call.ctx, fd).and_then(ask))
 }
 
-fn set(
+fn with_socket_mut(
     call: &mut Call<'_>,
     this: &Borrow<UdpSocket>,
     set: impl FnOnce(&mut Socket) -> OsResult<()>,
@@ -214,28 +214,28 @@ pub(crate) fn unicast_hop_limit(
     call: &mut Call<'_>,
     (this,): (Borrow<UdpSocket>,),
 ) -> Answered<u8> {
-    ask(call, &this, network::hop_limit)
+    with_socket(call, &this, network::hop_limit)
 }
 
 pub(crate) fn set_unicast_hop_limit(
     call: &mut Call<'_>,
     (this, value): (Borrow<UdpSocket>, u8),
 ) -> Answered<()> {
-    set(call, &this, |socket| network::set_hop_limit(socket, value))
+    with_socket_mut(call, &this, |socket| network::set_hop_limit(socket, value))
 }
 
 pub(crate) fn receive_buffer_size(
     call: &mut Call<'_>,
     (this,): (Borrow<UdpSocket>,),
 ) -> Answered<u64> {
-    ask(call, &this, network::receive_buffer_size)
+    with_socket(call, &this, network::receive_buffer_size)
 }
 
 pub(crate) fn set_receive_buffer_size(
     call: &mut Call<'_>,
     (this, value): (Borrow<UdpSocket>, u64),
 ) -> Answered<()> {
-    set(call, &this, |socket| {
+    with_socket_mut(call, &this, |socket| {
         network::set_receive_buffer_size(socket, value)
     })
 }
@@ -244,14 +244,14 @@ pub(crate) fn send_buffer_size(
     call: &mut Call<'_>,
     (this,): (Borrow<UdpSocket>,),
 ) -> Answered<u64> {
-    ask(call, &this, network::send_buffer_size)
+    with_socket(call, &this, network::send_buffer_size)
 }
 
 pub(crate) fn set_send_buffer_size(
     call: &mut Call<'_>,
     (this, value): (Borrow<UdpSocket>, u64),
 ) -> Answered<()> {
-    set(call, &this, |socket| {
+    with_socket_mut(call, &this, |socket| {
         network::set_send_buffer_size(socket, value)
     })
 }

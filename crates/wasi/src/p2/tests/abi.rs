@@ -242,9 +242,9 @@ fn bad_pointers_and_bad_texts_end_the_guest() {
 fn overlapping_lists_do_not_make_the_host_copy_without_end() {
     let size = 1u32 << 20;
     let mut memory = vec![0; 2 * size as usize];
-    for place in 0..200 {
-        memory[place * 8..][..4].copy_from_slice(&size.to_le_bytes());
-        memory[place * 8 + 4..][..4].copy_from_slice(&size.to_le_bytes());
+    for index in 0..200 {
+        memory[index * 8..][..4].copy_from_slice(&size.to_le_bytes());
+        memory[index * 8 + 4..][..4].copy_from_slice(&size.to_le_bytes());
     }
     let texts = |count| lift::<Vec<String>>(&memory, StringEncoding::Utf8, &[0, count]);
     assert_eq!(texts(100).map(|texts| texts.len()), Ok(100));

@@ -3,122 +3,101 @@
 
 use super::*;
 use crate::p2::Function;
+use crate::p2::host_type::HostType;
+use crate::tests::numbers::{Numbers, edge};
 use dormouse_model::lowered::Trap;
 
-/// Numbers that are the same on every run (xorshift64*).
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+/// What a call may be given: a handle, an address, at an edge, or anything.
+fn argument(numbers: &mut Numbers) -> u64 {
+    let number = numbers.next();
+    match numbers.next() % 8 {
+        0..=3 => number % 16,
+        4..=5 => (number % MEMORY as u64) & !7,
+        6 => edge(number, MEMORY),
+        _ => number,
     }
+}
 
-    fn below(&mut self, count: usize) -> usize {
-        self.next() as usize % count
+/// A number as it may stand in a state.
+fn number_in_state(numbers: &mut Numbers) -> u64 {
+    match numbers.below(4) {
+        0 => u32::MAX.into(),
+        1 => numbers.next() % 1024,
+        _ => numbers.next() % 32,
     }
+}
 
-    /// What a call may be given: a handle, an address, at an edge, or anything.
-    fn argument(&mut self) -> u64 {
-        const EDGES: [u64; 8] = [
-            0,
-            MEMORY as u64,
-            MEMORY as u64 - 1,
-            MEMORY as u64 - 8,
-            u32::MAX as u64,
-            i64::MAX as u64,
-            u64::MAX,
-            1 << 31,
-        ];
-        let number = self.next();
-        match self.next() % 8 {
-            0..=3 => number % 16,
-            4..=5 => (number % MEMORY as u64) & !7,
-            6 => EDGES[number as usize % EDGES.len()],
-            _ => number,
-        }
-    }
-
-    /// A number as it may stand in a state.
-    fn edge(&mut self) -> u64 {
-        match self.below(4) {
-            0 => u32::MAX.into(),
-            1 => self.next() % 1024,
-            _ => self.next() % 32,
-        }
-    }
-
-    fn import(&mut self, functions: &[Function]) -> Import {
-        let instance = self.below(2) as u32;
-        let of = |numbers: &mut Self| Handle {
-            instance,
-            resource: match numbers.below(3) {
-                0 => Resource::Own(numbers.below(2) as u32),
-                _ => {
-                    let all = super::super::host_type::HostType::ALL;
-                    let (interface, name) = all[numbers.below(all.len())].name();
-                    Resource::Host {
-                        interface: format!("{interface}@0.2.1"),
-                        name: name.into(),
-                    }
-                }
-            },
-        };
-        let import = match self.below(12) {
-            0 => Builtin::ResourceNew(of(self)).into(),
-            1 => Builtin::ResourceRep(of(self)).into(),
-            2 => Builtin::ResourceDrop(of(self)).into(),
-            3 => Builtin::Lend(of(self)).into(),
-            4 => Builtin::TransferOwn {
-                from: of(self),
-                to: 1,
-            }
-            .into(),
-            5 => Builtin::TransferBorrow {
-                from: of(self),
-                to: 1,
-            }
-            .into(),
-            6 => match self.below(5) {
-                0 => Builtin::EnterCall,
-                1 => Builtin::ExitCall,
-                2 => Builtin::Exit,
-                3 => Builtin::Trap(Trap::CannotEnter),
-                _ => Builtin::NextAllocation { memory: 0 },
-            }
-            .into(),
+/// Any import of a component's.
+fn any_import(numbers: &mut Numbers, functions: &[Function]) -> Import {
+    let instance = numbers.below(2) as u32;
+    let of = |numbers: &mut Numbers| Handle {
+        instance,
+        resource: match numbers.below(3) {
+            0 => Resource::Own(numbers.below(2) as u32),
             _ => {
-                let function = functions[self.below(functions.len())];
-                LoweredImport::from(LoweredFunction {
-                    interface: format!("{}@0.2.1", function.interface()),
-                    name: function.name().into(),
-                    instance,
-                    memory: Some(0),
-                    encoding: StringEncoding::ALL[self.below(3)],
-                })
+                let all = HostType::ALL;
+                let (interface, name) = all[numbers.below(all.len())].name();
+                Resource::Host {
+                    interface: format!("{interface}@0.2.1"),
+                    name: name.into(),
+                }
             }
-        };
-        Import::find(&import).unwrap_or_else(|| panic!("{import}"))
-    }
+        },
+    };
+    let import = match numbers.below(12) {
+        0 => Builtin::ResourceNew(of(numbers)).into(),
+        1 => Builtin::ResourceRep(of(numbers)).into(),
+        2 => Builtin::ResourceDrop(of(numbers)).into(),
+        3 => Builtin::Lend(of(numbers)).into(),
+        4 => Builtin::TransferOwn {
+            from: of(numbers),
+            to: 1,
+        }
+        .into(),
+        5 => Builtin::TransferBorrow {
+            from: of(numbers),
+            to: 1,
+        }
+        .into(),
+        6 => match numbers.below(5) {
+            0 => Builtin::EnterCall,
+            1 => Builtin::ExitCall,
+            2 => Builtin::Exit,
+            3 => Builtin::Trap(Trap::CannotEnter),
+            _ => Builtin::NextAllocation { memory: 0 },
+        }
+        .into(),
+        _ => {
+            let function = functions[numbers.below(functions.len())];
+            LoweredImport::from(LoweredFunction {
+                interface: format!("{}@0.2.1", function.interface()),
+                name: function.name().into(),
+                instance,
+                memory: Some(0),
+                encoding: StringEncoding::ALL[numbers.below(3)],
+            })
+        }
+    };
+    Import::find(&import).unwrap_or_else(|| panic!("{import}"))
 }
 
 #[test]
 fn no_argument_makes_a_call_panic() {
-    let mut numbers = Numbers(0x5EED);
+    let mut numbers = Numbers::new(0x5EED);
     let functions: Vec<Function> = Function::all().collect();
     let mut guest = Guest::new();
     for round in 0..60_000u32 {
         if round.is_multiple_of(500) {
             guest = Guest::with_input(Input::Bytes(b"some input".to_vec()));
             std::fs::write(guest.host.path().join("a"), "content").expect("a file");
-            for byte in &mut guest.memory {
-                *byte = (numbers.next() % 5) as u8 * (numbers.next() % 2) as u8;
-            }
+            numbers.fill(&mut guest.memory);
         }
-        let import = numbers.import(&functions);
-        let mut arguments: Vec<u64> = import.params().iter().map(|_| numbers.argument()).collect();
+        let import = any_import(&mut numbers, &functions);
+        let mut arguments: Vec<u64> = import
+            .params()
+            .iter()
+            .map(|_| argument(&mut numbers))
+            .collect();
         if numbers.below(50) == 0 {
             arguments.pop();
         }
@@ -168,7 +147,7 @@ fn collect_integers<'a>(value: &'a mut rmpv::Value, found: &mut Vec<&'a mut rmpv
 /// Anybody may have written a snapshot.
 #[test]
 fn no_state_makes_a_call_panic() {
-    let mut numbers = Numbers(0xBAD5EED);
+    let mut numbers = Numbers::new(0x0BAD_5EED);
     let functions: Vec<Function> = Function::all().collect();
     let mut guest = Guest::new();
     for _ in 0..20 {
@@ -189,8 +168,8 @@ fn no_state_makes_a_call_panic() {
         let mut integers = Vec::new();
         collect_integers(&mut damaged, &mut integers);
         for _ in 0..1 + numbers.below(4) {
-            let place = numbers.below(integers.len());
-            *integers[place] = numbers.edge().into();
+            let index = numbers.below(integers.len());
+            *integers[index] = number_in_state(&mut numbers).into();
         }
         let mut bytes = Vec::new();
         rmpv::encode::write_value(&mut bytes, &damaged).expect("plain data");
@@ -208,7 +187,7 @@ fn no_state_makes_a_call_panic() {
         };
         restored += 1;
         for _ in 0..50 {
-            let import = numbers.import(&functions);
+            let import = any_import(&mut numbers, &functions);
             let params = import.params();
             let arguments: Vec<u64> = params.iter().map(|_| numbers.next() % 16).collect();
             ctx.call_component(&import, &arguments, &mut guest.memory, None);

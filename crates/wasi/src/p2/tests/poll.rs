@@ -16,8 +16,8 @@ impl Guest {
 
     /// The arguments of a poll of these pollables.
     fn pollables(&mut self, pollables: &[u64]) -> [u64; 3] {
-        for (place, pollable) in (0..).zip(pollables) {
-            self.put(DATA + place * 4, &(*pollable as u32).to_le_bytes());
+        for (index, pollable) in (0..).zip(pollables) {
+            self.put(DATA + index * 4, &(*pollable as u32).to_le_bytes());
         }
         [DATA.into(), pollables.len() as u64, RESULT.into()]
     }
@@ -26,7 +26,7 @@ impl Guest {
     fn found(&self) -> Vec<u32> {
         let (at, count) = (self.u32_at(RESULT), self.u32_at(RESULT + 4));
         (0..count)
-            .map(|place| self.u32_at(at + place * 4))
+            .map(|index| self.u32_at(at + index * 4))
             .collect()
     }
 }

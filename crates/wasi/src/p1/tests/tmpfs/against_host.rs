@@ -69,12 +69,12 @@ fn step(sleeps: bool) -> impl Strategy<Value = Step> {
 
 fn compare(steps: &[Step], also: impl Fn(&Step) -> bool) -> std::result::Result<(), TestCaseError> {
     let (mut real, mut memory) = (Side::new(true, 0), Side::new(false, 64 << 20));
-    for (place, step) in steps.iter().enumerate() {
+    for (index, step) in steps.iter().enumerate() {
         let (there, here) = match also(step) {
             true => (real.run(step), memory.run(step)),
             false => ("slept".into(), memory.run(step)),
         };
-        prop_assert_eq!(here, there, "call {}: {:?}", place, step);
+        prop_assert_eq!(here, there, "call {}: {:?}", index, step);
     }
     Ok(())
 }

@@ -83,8 +83,8 @@ fn forged_directories_are_refused() {
     side.write(fd, b"hello").expect("it writes");
     let good = side.ctx.save().expect("it can be saved");
     type Change = fn(&mut crate::StateV1);
-    fn dir(state: &mut crate::StateV1, place: usize) -> &mut Vec<(String, u64)> {
-        match &mut state.tmpfs[0].nodes[place].body {
+    fn dir(state: &mut crate::StateV1, index: usize) -> &mut Vec<(String, u64)> {
+        match &mut state.tmpfs[0].nodes[index].body {
             crate::BodyV1::Dir(entries) => entries,
             other => panic!("{other:?}"),
         }

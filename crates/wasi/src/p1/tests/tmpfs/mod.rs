@@ -107,9 +107,9 @@ impl Side {
     }
 
     fn buffers(&mut self, list: &[(u32, u32)]) -> [u64; 2] {
-        for (place, (address, length)) in (0..).zip(list) {
-            self.put(BUFFERS + 8 * place, &address.to_le_bytes());
-            self.put(BUFFERS + 8 * place + 4, &length.to_le_bytes());
+        for (index, (address, length)) in (0..).zip(list) {
+            self.put(BUFFERS + 8 * index, &address.to_le_bytes());
+            self.put(BUFFERS + 8 * index + 4, &length.to_le_bytes());
         }
         [u64::from(BUFFERS), list.len() as u64]
     }

@@ -4,6 +4,8 @@ mod tcp;
 mod tcp_sleep;
 mod udp;
 
+use std::net::{TcpListener, TcpStream};
+
 use super::*;
 use crate::Grants;
 
@@ -37,6 +39,18 @@ fn guest() -> Guest {
 /// The core values of `127.0.0.1` with a port, as an `ip-socket-address`.
 fn local(port: u16) -> [u64; 12] {
     [0, port.into(), 127, 0, 0, 1, 0, 0, 0, 0, 0, 0]
+}
+
+/// A connection from the guest to the host: the socket, its two streams, and the host's end.
+fn connected(guest: &mut Guest) -> (u64, u64, u64, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let port = listener.local_addr().expect("an address").port();
+    let socket = guest.tcp();
+    assert_eq!(guest.start("start-connect", socket, port), Ok(()));
+    guest.wait_for(TCP, "[method]tcp-socket.subscribe", socket);
+    let (input, output) = guest.finish_connect(socket).expect("a connection");
+    let (peer, _) = listener.accept().expect("the guest");
+    (socket, input, output, peer)
 }
 
 impl Guest {
@@ -112,7 +126,7 @@ impl Guest {
     fn accept(&mut self, listener: u64) -> Result<(u64, u64, u64), u8> {
         self.done(TCP, "[method]tcp-socket.accept", &[listener, RESULT.into()]);
         self.failure(4)?;
-        let handle = |place: u32| self.u32_at(RESULT + 4 + place * 4).into();
+        let handle = |index: u32| self.u32_at(RESULT + 4 + index * 4).into();
         Ok((handle(0), handle(1), handle(2)))
     }
 
@@ -163,5 +177,17 @@ impl Guest {
             &arguments,
         );
         self.failure(4)
+    }
+
+    /// Writes to a connection until it takes no more, because nobody reads. Gives what was written.
+    fn fill(&mut self, socket: u64, output: u64) -> Vec<u8> {
+        assert_eq!(self.socket("set-send-buffer-size", &[socket, 4096]), Ok(()));
+        let mut written: Vec<u8> = Vec::new();
+        while let Ok(permit @ 1..) = self.permit(output) {
+            let bytes = vec![written.len() as u8; permit as usize];
+            assert_eq!(self.send_bytes("write", output, &bytes), Ok(()));
+            written.extend(bytes);
+        }
+        written
     }
 }

@@ -6,18 +6,6 @@ use std::net::{TcpListener, TcpStream};
 use super::*;
 use dormouse_model::{Limit, Limits};
 
-/// A connection from the guest to the host.
-fn connected(guest: &mut Guest) -> (u64, u64, u64, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
-    let port = listener.local_addr().expect("an address").port();
-    let socket = guest.tcp();
-    assert_eq!(guest.start("start-connect", socket, port), Ok(()));
-    guest.wait_for(TCP, "[method]tcp-socket.subscribe", socket);
-    let (input, output) = guest.finish_connect(socket).expect("a connection");
-    let (peer, _) = listener.accept().expect("the guest");
-    (socket, input, output, peer)
-}
-
 #[test]
 fn a_guest_dials_out() {
     let mut guest = guest();
@@ -172,17 +160,7 @@ fn what_is_not_granted_or_not_there_is_told_when_it_is_finished() {
 fn what_is_written_is_sent_while_the_guest_waits_for_something_else() {
     let mut guest = guest();
     let (socket, input, output, mut peer) = connected(&mut guest);
-    assert_eq!(
-        guest.socket("set-send-buffer-size", &[socket, 4096]),
-        Ok(())
-    );
-    let mut expected: Vec<u8> = Vec::new();
-    while let Ok(permit @ 1..) = guest.permit(output) {
-        let byte = expected.len() as u8;
-        let bytes = vec![byte; permit as usize];
-        assert_eq!(guest.send_bytes("write", output, &bytes), Ok(()));
-        expected.extend(bytes);
-    }
+    let expected = guest.fill(socket, output);
     let arguments = [output, DATA.into(), 1, RESULT.into()];
     let early = guest.trap(STREAMS, "[method]output-stream.write", &arguments);
     assert_eq!(early, "not permitted to write 1 bytes");
@@ -245,18 +223,7 @@ fn a_blocking_write_waits_until_all_is_sent() {
 fn a_dropped_socket_sends_what_was_written() {
     let mut guest = guest();
     let (socket, input, output, mut peer) = connected(&mut guest);
-    assert_eq!(
-        guest.socket("set-send-buffer-size", &[socket, 4096]),
-        Ok(())
-    );
-    let mut count = 0;
-    while let Ok(permit @ 1..) = guest.permit(output) {
-        assert_eq!(
-            guest.send_bytes("write", output, &vec![7; permit as usize]),
-            Ok(())
-        );
-        count += permit as usize;
-    }
+    let count = guest.fill(socket, output).len();
     let open = guest.ctx.save().expect("a state").fds.len();
     let done = Outcome::Done(Some(u64::MAX));
     assert_eq!(guest.drop(STREAMS, "input-stream", input), done);

@@ -1,7 +1,7 @@
 //! What becomes of sockets while their guest sleeps.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 
 use super::*;
 use crate::HeldSocket;
@@ -110,26 +110,10 @@ fn a_connection_that_was_not_kept_reads_as_reset() {
 
 #[test]
 fn what_was_not_sent_is_in_the_snapshot() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
-    let port = listener.local_addr().expect("an address").port();
     let mut guest = guest();
-    let socket = guest.tcp();
-    assert_eq!(guest.start("start-connect", socket, port), Ok(()));
-    guest.wait_for(TCP, "[method]tcp-socket.subscribe", socket);
-    let (input, output) = guest.finish_connect(socket).expect("a connection");
-    let (mut peer, _) = listener.accept().expect("the guest");
-    assert_eq!(
-        guest.socket("set-send-buffer-size", &[socket, 4096]),
-        Ok(())
-    );
-    let mut count = 0;
-    while let Ok(permit @ 1..) = guest.permit(output) {
-        assert_eq!(
-            guest.send_bytes("write", output, &vec![5; permit as usize]),
-            Ok(())
-        );
-        count += permit as usize;
-    }
+    let (socket, input, output, mut peer) = connected(&mut guest);
+    let written = guest.fill(socket, output);
+    let count = written.len();
     let arguments = [input, 99, RESULT.into()];
     let name = "[method]input-stream.blocking-read";
     let Outcome::Block(wait) = guest.call(STREAMS, name, &arguments) else {
@@ -146,5 +130,5 @@ fn what_was_not_sent_is_in_the_snapshot() {
         guest.receive_bytes("blocking-read", input, 99),
         Ok(b"thanks".to_vec())
     );
-    assert!(reader.join().expect("no panic") == vec![5; count]);
+    assert!(reader.join().expect("no panic") == written);
 }

@@ -50,8 +50,8 @@ impl Guest {
     /// Lays datagrams out in memory, each with its peer if it has one.
     fn datagrams(&mut self, datagrams: &[(&[u8], Option<u16>)]) -> [u64; 2] {
         let mut text = DATA + 2048;
-        for (place, (bytes, peer)) in (0..).zip(datagrams) {
-            let at = DATA + place * 44;
+        for (index, (bytes, peer)) in (0..).zip(datagrams) {
+            let at = DATA + index * 44;
             self.put(at, &[0; 44]);
             self.put(at, &text.to_le_bytes());
             self.put(at + 4, &(bytes.len() as u32).to_le_bytes());
@@ -83,8 +83,8 @@ impl Guest {
         self.done(UDP, "[method]incoming-datagram-stream.receive", &arguments);
         self.failure(4)?;
         let (at, count) = (self.u32_at(RESULT + 4), self.u32_at(RESULT + 8));
-        let datagram = |place| {
-            let at = at + place * 40;
+        let datagram = |index| {
+            let at = at + index * 40;
             let port = self.bytes(at + 12, 2).try_into().expect("two bytes");
             (self.list_at(at), u16::from_le_bytes(port))
         };

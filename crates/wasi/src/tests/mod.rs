@@ -1,0 +1,3 @@
+//! What the tests of both versions of WASI share.
+
+pub(crate) mod numbers;
