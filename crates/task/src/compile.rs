@@ -1,7 +1,7 @@
 //! A resumable module into the machine code of an engine, once, through the cache.
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use super::cache::{self, Cache, Lock};
 use super::module_bytes::code_bytes;
@@ -28,7 +28,8 @@ impl Program {
             .map(|(_, was_made)| was_made)
     }
 
-    /// Compiles for an engine anew, whatever the cache has, and puts the machine code into the cache.
+    /// Compiles for an engine anew, whatever the cache has, and puts the machine code into the
+    /// cache.
     ///
     /// # Errors
     /// Where the engine is not built in or cannot compile the module.
@@ -61,7 +62,7 @@ impl Program {
         kind: EngineKind,
         progress: Progress<'_>,
     ) -> Result<(Arc<dyn engine::Module>, bool), Error> {
-        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut modules = self.modules.lock();
         if let Some((_, module)) = modules.iter().find(|(engine, _)| *engine == kind) {
             return Ok((module.clone(), false));
         }

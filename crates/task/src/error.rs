@@ -90,7 +90,7 @@ pub enum TaskError {
         /// The system's answer.
         source: io::Error,
     },
-    /// The limit of the cache's size is none.
+    /// The limit of the cache's size cannot be read.
     #[error("DORMOUSE_CACHE_SIZE: {0}; `none` stands for no limit")]
     CacheSize(String),
     /// No module of this digest has been run here.

@@ -45,9 +45,9 @@ type Start = Arc<dyn Fn(HostCall<'_>) -> HostFuture + Send + Sync>;
 
 /// One registered function.
 #[derive(Clone)]
-pub struct Registered {
-    pub ty: HostFunction,
-    pub start: Start,
+pub(crate) struct Registered {
+    pub(crate) ty: HostFunction,
+    pub(crate) start: Start,
 }
 
 /// The host functions that guests can import, by module and name.
@@ -91,7 +91,7 @@ impl HostFunctions {
     }
 
     /// The function of this name, if one was added.
-    pub fn get(&self, module: &str, name: &str) -> Option<&Registered> {
+    pub(crate) fn get(&self, module: &str, name: &str) -> Option<&Registered> {
         self.by_name.get(&(module.to_string(), name.to_string()))
     }
 }

@@ -1,8 +1,9 @@
 //! How a task is reached from elsewhere.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::engine;
@@ -59,9 +60,7 @@ impl TaskHandle {
     }
 
     fn interrupt(&self) -> MutexGuard<'_, Option<engine::Interrupt>> {
-        self.interrupt
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.interrupt.lock()
     }
 
     /// What has been asked before is asked of the instance.

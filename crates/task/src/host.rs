@@ -7,16 +7,20 @@
 //!  rewinding: the guest makes the same call again; it is answered from `pending`
 //! ```
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::context::OptionalGovernor;
 use super::error::TaskError;
 use super::functions::{HostCall, HostFunctions, HostFuture, HostReply, from_bits, to_bits};
 use super::handle::TaskHandle;
+use super::import_target::ImportTarget;
 use super::meter::Meter;
+use super::program::Program;
 use super::wasi_import::{Answer, WasiImport, memory_at};
 use crate::engine::{EngineKind, Flow, Guest, HostCallback, MemoryGovernor, asyncify};
-use crate::model::shape::{self, Import, Shape};
+use crate::model::shape::Import;
 use crate::model::{Limit, Wait};
 use crate::wasi;
 
@@ -42,11 +46,11 @@ pub(super) struct Host {
     pub(super) reply: Option<HostReply>,
     /// An error that a host call cannot hand to the guest.
     pub(super) error: Option<TaskError>,
-    /// Unwind at each call that may block, also if it could be answered at once (`--rehearse`); not at
-    /// `path_open`.
+    /// Unwind at each call that may block, also if it could be answered at once (`--rehearse`); not
+    /// at `path_open`.
     pub(super) unwind_always: bool,
     meter: Arc<Meter>,
-    imports: Vec<Target>,
+    imports: Arc<[ImportTarget]>,
     /// Which of the guest's memories calls of preview1 and of registered functions work on.
     memory: Option<usize>,
     functions: HostFunctions,
@@ -55,15 +59,6 @@ pub(super) struct Host {
     unreporting_engine_governor: Option<Arc<dyn MemoryGovernor>>,
     /// Bytes of the guest's memory that have been counted.
     pub(super) counted: u64,
-}
-
-/// What an import is bound to.
-#[derive(Clone)]
-enum Target {
-    /// The check of a guest that computes.
-    Preempt,
-    Wasi(WasiImport, Import),
-    Registered(Import),
 }
 
 /// Shared between the task and the engine's callback. Only one of them runs at a time.
@@ -76,7 +71,7 @@ impl SharedHost {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Host> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// The callback to give to an engine.
@@ -90,29 +85,16 @@ fn full_name(import: &Import) -> String {
     format!("{}.{}", import.module, import.name)
 }
 
-fn is_check(import: &Import) -> bool {
-    (import.module.as_str(), import.name.as_str()) == shape::PREEMPT
-}
-
 impl Host {
     pub(super) fn new(
         wasi: wasi::Ctx,
-        shape: &Shape,
+        program: &Program,
         functions: HostFunctions,
         handle: TaskHandle,
         meter: Arc<Meter>,
         governor: OptionalGovernor,
         kind: EngineKind,
     ) -> Self {
-        let target = |import: &Import| match WasiImport::find(
-            &import.module,
-            &import.name,
-            &import.params,
-        ) {
-            Some(function) => Target::Wasi(function, import.clone()),
-            None if is_check(import) => Target::Preempt,
-            None => Target::Registered(import.clone()),
-        };
         Self {
             wasi,
             pending: None,
@@ -122,8 +104,8 @@ impl Host {
             error: None,
             unwind_always: false,
             meter,
-            imports: shape.imports.iter().map(target).collect(),
-            memory: shape.host_memory,
+            imports: program.import_targets(),
+            memory: program.shape().host_memory,
             functions,
             handle,
             unreporting_engine_governor: governor.0.filter(|_| kind == EngineKind::WasmEdge),
@@ -140,7 +122,8 @@ impl Host {
         if self.error.is_some() {
             return Flow::Stop;
         }
-        let Some(target) = self.imports.get(import).cloned() else {
+        let imports = self.imports.clone();
+        let Some(target) = imports.get(import) else {
             let text = format!("the module calls import {import}, which it does not have");
             self.error = Some(TaskError::Mismatch(text));
             return Flow::Stop;
@@ -150,7 +133,7 @@ impl Host {
             Some(pending) => pending.arguments.clone(),
             None => arguments.to_vec(),
         };
-        match self.answer(&target, guest, &arguments, resumed.as_ref()) {
+        match self.answer(target, guest, &arguments, resumed.as_ref()) {
             Outcome::Return(bits) => Flow::Return(bits),
             Outcome::Stop => Flow::Stop,
             Outcome::Unwind { wait, blocked } => {
@@ -192,23 +175,25 @@ impl Host {
     /// What a call comes to. `resumed` is what was kept of it, if the guest had unwound there.
     fn answer(
         &mut self,
-        target: &Target,
+        target: &ImportTarget,
         guest: &mut dyn Guest,
         arguments: &[u64],
         resumed: Option<&Pending>,
     ) -> Outcome {
         match target {
             // A check asks for nothing: a guest that was suspended there just continues.
-            Target::Preempt if resumed.is_some() => Outcome::Return(0),
-            Target::Preempt => UNWIND_BEFORE_CALL,
-            Target::Wasi(function, import) if import.blocks => {
+            ImportTarget::Preempt if resumed.is_some() => Outcome::Return(0),
+            ImportTarget::Preempt => UNWIND_BEFORE_CALL,
+            ImportTarget::Wasi(function, import) if import.blocks => {
                 let woken = resumed.filter(|p| p.blocked).map(|p| &p.wait);
                 let force = resumed.is_none() && self.must_unwind();
                 self.wasi_call(function, arguments, guest, woken, force)
             }
-            Target::Wasi(function, _) => self.wasi_call_in_place(function, arguments, guest),
-            Target::Registered(import) if import.blocks => self.registered_call(import, guest),
-            Target::Registered(import) => {
+            ImportTarget::Wasi(function, _) => self.wasi_call_in_place(function, arguments, guest),
+            ImportTarget::Registered(import) if import.blocks => {
+                self.registered_call(import, guest)
+            }
+            ImportTarget::Registered(import) => {
                 self.error = Some(TaskError::HostFunction {
                     function: full_name(import),
                     message: "it is asynchronous, and the module was made without the ability to \
@@ -223,7 +208,7 @@ impl Host {
     /// The guest has begun to unwind by itself, at a check.
     pub(super) fn unwound_at_check(&mut self) {
         let mut imports = self.imports.iter();
-        let check = imports.position(|target| matches!(target, Target::Preempt));
+        let check = imports.position(|target| matches!(target, ImportTarget::Preempt));
         self.pending = check.map(|import| Pending {
             import,
             arguments: Vec::new(),
@@ -352,7 +337,7 @@ impl Host {
     /// Starts the asynchronous function that the guest waits for.
     pub(super) fn start_function(&self, memory: &[u8]) -> Option<(String, HostFuture)> {
         let pending = self.pending.as_ref()?;
-        let Some(Target::Registered(import)) = self.imports.get(pending.import) else {
+        let Some(ImportTarget::Registered(import)) = self.imports.get(pending.import) else {
             return None;
         };
         let registered = self.functions.get(&import.module, &import.name)?;

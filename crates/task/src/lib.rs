@@ -51,6 +51,18 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Words
+//!
+//! | word | what it means |
+//! | --- | --- |
+//! | unwind, rewind | the guest leaves its functions at a host call, and comes back to it |
+//! | parked | the guest has unwound and waits; its instance is in memory. The memory of parked instances is *warm* |
+//! | freeze, thaw | a parked guest becomes a [`Snapshot`]; a snapshot becomes an instance again |
+//! | suspend, resume | freeze and end the instance; thaw and go on |
+//! | checkpoint | freeze and go on |
+//! | hibernate, wake | of a daemon: suspend into the store; resume from there |
+//! | evict | end an instance without freezing it, so that its task goes on from its last snapshot |
+//!
 //! # The life of a blocking call
 //!
 //! 1. The guest calls `poll_oneoff(sleep 10 s)`. The engine hands the import's number and the raw
@@ -95,6 +107,7 @@
 //! | `builder.rs` | [`TaskBuilder`]: what a guest gets from its host, with the defaults |
 //! | `freeze.rs`, `thaw.rs` | a parked task into a snapshot, and back |
 //! | `host.rs`, `functions.rs` | host calls: WASI, and the functions of the embedding program |
+//! | `import_target.rs`, `wasi_import.rs` | what answers each import |
 //! | `run.rs`, `reactor.rs`, `policy.rs` | the loop that waits |
 //! | `handle.rs` | reaches a task from elsewhere: suspend, kill, preempt |
 //! | `runtime.rs`, `load.rs` | modules on their way into a program |
@@ -119,6 +132,7 @@ mod freeze;
 mod functions;
 mod handle;
 mod host;
+mod import_target;
 mod limits;
 mod load;
 mod meter;

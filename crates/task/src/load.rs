@@ -280,7 +280,7 @@ impl Runtime {
     /// runtime does.
     ///
     /// # Errors
-    /// `TaskError::Unknown` where there is none.
+    /// `TaskError::Unknown` if the cache has no such module.
     pub fn load_known(&self, source: &Digest) -> Result<Arc<Program>, Error> {
         self.load_known_as(source, self.preempt)
     }
@@ -288,7 +288,7 @@ impl Runtime {
     /// Like [`load_known`](Self::load_known), and says whether it is to have checks.
     ///
     /// # Errors
-    /// `TaskError::Unknown` where there is none.
+    /// `TaskError::Unknown` if the cache has no such module.
     pub fn load_known_as(&self, source: &Digest, preempt: bool) -> Result<Arc<Program>, Error> {
         let known = self.cached_digest(source, preempt)?;
         known.ok_or_else(|| TaskError::Unknown(*source).into())

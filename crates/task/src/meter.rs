@@ -11,9 +11,11 @@
 //! the limit may have been reached: by the next host call, or by one thread of the process
 //! (`watchdog.rs`), whichever comes first.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::handle::TaskHandle;
 use super::watchdog::{self, Timed, WatchedTurn};
@@ -82,7 +84,7 @@ impl Meter {
     }
 
     fn cpu(&self) -> MutexGuard<'_, Used> {
-        self.cpu.lock().unwrap_or_else(PoisonError::into_inner)
+        self.cpu.lock()
     }
 
     /// The part of this CPU time that counts against the limit.
@@ -138,8 +140,8 @@ impl Meter {
         u64::try_from(self.made.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// Checks the limits when the guest's thread has used this much CPU time, in nanoseconds. Returns
-    /// how long it is until a limit can be reached.
+    /// Checks the limits when the guest's thread has used this much CPU time, in nanoseconds.
+    /// Returns how long it is until a limit can be reached.
     fn check_at(&self, thread: u64) -> Option<Duration> {
         let turn = thread.saturating_sub(self.turn.load(Ordering::Relaxed));
         let total = self.cpu().total.saturating_add(turn);
@@ -236,7 +238,7 @@ impl Meter {
     }
 
     fn state(&self) -> MutexGuard<'_, Option<Reached>> {
-        self.reached.lock().unwrap_or_else(PoisonError::into_inner)
+        self.reached.lock()
     }
 }
 

@@ -1,8 +1,11 @@
 //! A resumable module, ready for any engine.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
+use parking_lot::Mutex;
+
+use super::import_target::{ImportTarget, import_targets};
 use super::module_bytes::{check_digest, unpack};
 use crate::engine::{self, EngineKind};
 use crate::instrument::{self, Manifest, Segment};
@@ -22,6 +25,7 @@ pub struct Program {
     length: u64,
     wasm: OnceLock<Vec<u8>>,
     image: OnceLock<Vec<Segment>>,
+    import_targets: OnceLock<Arc<[ImportTarget]>>,
     /// Compiled by each engine that has been asked for.
     pub(super) modules: Mutex<Vec<(EngineKind, Arc<dyn engine::Module>)>>,
 }
@@ -36,6 +40,7 @@ impl Program {
             length,
             wasm: OnceLock::new(),
             image: OnceLock::new(),
+            import_targets: OnceLock::new(),
             modules: Mutex::default(),
         }
     }
@@ -88,6 +93,12 @@ impl Program {
 
     pub(super) fn shape(&self) -> &Arc<Shape> {
         &self.shape
+    }
+
+    /// What answers each of the module's imports.
+    pub(super) fn import_targets(&self) -> Arc<[ImportTarget]> {
+        let targets = || import_targets(&self.shape);
+        self.import_targets.get_or_init(targets).clone()
     }
 
     /// The resumable module, compressed with zstd.

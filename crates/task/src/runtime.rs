@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::cache::Cache;
 use super::functions::HostFunctions;
@@ -113,7 +115,7 @@ impl Runtime {
 
     /// The engine of this kind, started at its first use.
     pub fn engine(&self, kind: EngineKind) -> Result<Arc<dyn Engine>, Error> {
-        let mut engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut engines = self.engines.lock();
         if let Some(engine) = engines.iter().find(|engine| engine.kind() == kind) {
             return Ok(engine.clone());
         }

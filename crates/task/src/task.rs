@@ -101,7 +101,7 @@ impl Task {
         );
         let host = SharedHost::new(Host::new(
             wasi,
-            program.shape(),
+            program,
             runtime.functions().clone(),
             context.handle.clone(),
             meter.clone(),
@@ -242,8 +242,10 @@ impl Task {
         match self.kind {
             // WasmEdge knows only the end of the thread's stack, so that a limit is a stack of that
             // size.
-            EngineKind::WasmEdge if stack != GUEST_STACK => stacker::grow(stack + MARGIN, call),
-            _ => stacker::maybe_grow(stack + MARGIN, stack + 2 * MARGIN, call),
+            EngineKind::WasmEdge if stack != GUEST_STACK => {
+                stacker::grow(stack + HOST_STACK_BYTES, call)
+            }
+            _ => stacker::maybe_grow(stack + HOST_STACK_BYTES, stack + 2 * HOST_STACK_BYTES, call),
         }
     }
 
@@ -390,7 +392,7 @@ impl Task {
 
 /// Bytes of native stack in addition to those that the guest may use: for host calls, and for the
 /// engine's frames below the guest's first one.
-const MARGIN: usize = 1 << 20;
+const HOST_STACK_BYTES: usize = 1 << 20;
 
 /// How a call of an entry ended.
 enum Ran {

@@ -50,8 +50,8 @@ impl WasiImport {
         })
     }
 
-    /// What a module is offered. `connections` says whether it can have any: output waits for a peer
-    /// only where there can be one.
+    /// What a module is offered. `connections` says whether it can have any: output waits for a
+    /// peer only where there can be one.
     pub(super) fn host_function(&self, connections: bool) -> HostFunction {
         match self {
             Self::Preview1(function) => HostFunction {

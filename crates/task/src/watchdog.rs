@@ -3,15 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use rustix::time::{ClockId, clock_gettime};
 
 /// What counts a guest's time.
 pub(super) trait Timed: Send + Sync {
-    /// Checks the limits when the guest's thread has used this much CPU time. Returns how long it is
-    /// until a limit can be reached.
+    /// Checks the limits when the guest's thread has used this much CPU time. Returns how long it
+    /// is until a limit can be reached.
     fn check_at(&self, thread_nanoseconds: u64) -> Option<Duration>;
 }
 
@@ -96,7 +97,7 @@ const MAX_CHECK_INTERVAL: Duration = Duration::from_secs(3600);
 
 impl Watchdog {
     fn turns(&self) -> MutexGuard<'_, Turns> {
-        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+        self.turns.lock()
     }
 
     fn run(&self) {
@@ -105,7 +106,8 @@ impl Watchdog {
             let now = Instant::now();
             let due = |entry: &&mut Entry| entry.at <= now;
             for entry in turns.watched.values_mut().filter(due) {
-                // The list stays locked while the guest's limits are checked, so that its turn cannot end.
+                // The list stays locked while the guest's limits are checked, so that its turn
+                // cannot end.
                 let again = entry.timed.upgrade().and_then(|timed| {
                     let time = entry.thread.as_ref().and_then(|path| time_of(path));
                     timed.check_at(time.unwrap_or(0))
@@ -117,8 +119,7 @@ impl Watchdog {
                 next.saturating_duration_since(now)
             });
             turns.looks_at = Some(now + sleep);
-            let waited = self.changed.wait_timeout(turns, sleep);
-            turns = waited.unwrap_or_else(PoisonError::into_inner).0;
+            self.changed.wait_for(&mut turns, sleep);
         }
     }
 }

@@ -14,7 +14,8 @@ use crate::instrument::Manifest;
 use crate::model::Digest;
 use crate::model::error::Error;
 
-/// A file that was used is marked so again after this time at the earliest: most runs write nothing.
+/// A file that was used is marked so again after this time at the earliest: most runs write
+/// nothing.
 const BETWEEN_MARKS: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What a file of the cache is, by its name.
@@ -144,7 +145,7 @@ impl ModuleEntry {
             return;
         };
         let known = self.code.iter().position(|code| code.files[0] == key);
-        let place = known.unwrap_or_else(|| {
+        let index = known.unwrap_or_else(|| {
             self.code.push(CodeEntry {
                 engine: String::new(),
                 bytes: 0,
@@ -153,7 +154,7 @@ impl ModuleEntry {
             });
             self.code.len() - 1
         });
-        let code = &mut self.code[place];
+        let code = &mut self.code[index];
         code.bytes += file.bytes;
         match &file.kind {
             Kind::Code(_, engine) => {
@@ -170,7 +171,7 @@ impl Cache {
     pub(crate) fn mark_used(path: &Path) {
         let now = SystemTime::now();
         let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
-        // A time to come is none.
+        // A time in the future is not fresh: the clock was set back.
         let fresh = |time: SystemTime| {
             now.duration_since(time)
                 .is_ok_and(|age| age < BETWEEN_MARKS)

@@ -16,7 +16,7 @@ use crate::model::spec::ByteSize;
 /// How the name of the file ends that has the digest of machine code.
 pub(super) const CODE_DIGEST: &str = ".blake3";
 
-/// The cache is kept below so many bytes, unless the user says otherwise.
+/// The size in bytes below which the cache is kept, unless the user says otherwise.
 const DEFAULT_LIMIT: ByteSize = ByteSize(10 << 30);
 
 /// A directory of our own.
@@ -27,11 +27,11 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// Opens a cache, making the directory where there is none; the user's, where none is named.
-    /// Its limit is `DORMOUSE_CACHE_SIZE`, such as `2G` or `none`, else 10 GiB.
+    /// Opens the cache in a directory, which is made if it is not there; without one, the user's
+    /// cache. Its limit is `DORMOUSE_CACHE_SIZE`, such as `2G` or `none`, else 10 GiB.
     ///
     /// # Errors
-    /// Where the directory cannot be made or belongs to somebody else, and where the limit is none.
+    /// Where the directory cannot be made or belongs to somebody else, or the limit cannot be read.
     pub fn open(root: impl Into<Option<PathBuf>>) -> Result<Self, Error> {
         let root = root.into().unwrap_or_else(Self::default_root);
         let limit = limit()?;

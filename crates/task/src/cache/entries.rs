@@ -26,7 +26,7 @@ struct KeptReport {
     resumable_bytes: usize,
 }
 
-/// A report has at most so many bytes when it is unpacked.
+/// The most bytes of a report when it is unpacked.
 const MOST_REPORT_BYTES: usize = 1 << 30;
 
 /// A report from its file; `None` where it cannot be read.

@@ -17,13 +17,13 @@ use crate::progress::UnderWay;
 /// How the name of a lock ends.
 pub(super) const SUFFIX: &str = ".lock";
 
-/// How often one who waits looks again.
+/// The time between two looks of a process that waits for a lock.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
 /// Bytes of the digest in front of what a lock says.
 const CHECK_BYTES: usize = 8;
 
-/// What a lock says has at most so many bytes.
+/// The most bytes of what a lock says.
 const MOST_NOTE_BYTES: usize = 512;
 
 /// Says that a file is being made, as long as it lives.

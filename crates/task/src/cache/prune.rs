@@ -25,15 +25,15 @@ const SIZES: &str = ".sizes";
 /// A list of sizes that is longer, in bytes, is replaced by their sum.
 const MOST_SIZES_BYTES: usize = 16 << 10;
 
-/// A temporary file that nobody has written to for so long belongs to nobody.
+/// A temporary file that was not written to for this long was left by a process that has ended.
 const ABANDONED: Duration = Duration::from_secs(60 * 60);
 
 /// What goes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Prune {
-    /// The least recently used, until all that is left has so many bytes.
+    /// The least recently used, until what is left has at most this many bytes.
     pub max_bytes: Option<u64>,
-    /// What was not used for so long.
+    /// What was not used for this long.
     pub older_than: Option<Duration>,
 }
 
@@ -55,7 +55,7 @@ pub struct Pruned {
 pub struct Removed {
     /// The module.
     pub module: Digest,
-    /// Names of its source.
+    /// The file names under which its source was given.
     pub names: Vec<String>,
     /// The engine whose machine code went; `None` for the module itself.
     pub engine: Option<String>,
@@ -176,7 +176,7 @@ impl Cache {
         Ok(swept)
     }
 
-    /// The cache has grown by so many bytes. Where it is larger than its limit now, room is made.
+    /// Notes that the cache has grown by `by` bytes. If it is larger than its limit now, prunes it.
     pub(crate) fn has_grown(&self, by: u64) -> Result<(), Error> {
         let Some(limit) = self.limit() else {
             return Ok(());
@@ -214,7 +214,7 @@ impl Cache {
         if !pruned.removed.is_empty() {
             let bytes: u64 = pruned.removed.iter().map(|removed| removed.bytes).sum();
             log::info!(
-                "the cache was larger than {limit} bytes; {bytes} of what was not used for longest are gone"
+                "the cache was larger than {limit} bytes; {bytes} bytes of what was not used for longest were removed"
             );
         }
         Ok(())

@@ -7,16 +7,16 @@ use std::io;
 use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dormouse_child as child;
+use parking_lot::{Mutex, MutexGuard};
 use tempfile::{Builder, TempPath};
 
 /// Files that are being made, and are to go if the process ends before they are.
 static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 pub(super) fn unfinished() -> MutexGuard<'static, BTreeSet<PathBuf>> {
-    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
+    UNFINISHED.lock()
 }
 
 /// Removes what this process has begun to make and not finished, where it is about to end, and

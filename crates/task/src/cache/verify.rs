@@ -1,5 +1,5 @@
-//! Whether what the cache holds is what was put there: damage by disks and by hand. Somebody who can
-//! write to the directory can also forge the digests.
+//! Whether what the cache holds is what was put there: damage by disks and by hand. Somebody who
+//! can write to the directory can also forge the digests.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

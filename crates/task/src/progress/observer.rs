@@ -28,14 +28,14 @@ pub fn awaited(name: &str, work: Work, left: Duration) -> String {
     format!("another process makes {name} {work}: about {seconds:.0} s more")
 }
 
-/// Told what is being done with a module. A function of an [`UnderWay`] is an observer that hears of
-/// the steps alone.
+/// Told what is being done with a module. A function of an [`UnderWay`] is an observer that hears
+/// of the steps alone.
 pub trait Observer {
     /// A step of the work begins, or it is known better how long it takes. Of work elsewhere this
     /// tells again and again, until it is over.
     fn step(&self, under_way: &UnderWay);
 
-    /// Work begins that is likely to take so long.
+    /// Work begins, which is likely to take the time `_about`.
     fn begins(&self, _work: Work, _about: Duration) {}
 
     /// That work has been done, here or elsewhere.

@@ -67,7 +67,7 @@ pub(crate) struct Reporter<'a> {
 }
 
 impl<'a> Reporter<'a> {
-    /// Work begins on so many bytes of code.
+    /// Work begins on `bytes` bytes of code.
     pub(crate) fn new(
         progress: Progress<'a>,
         note: &'a dyn Fn(&UnderWay),

@@ -21,8 +21,8 @@ pub struct Timing {
     pub wall: Duration,
     /// Processor time of this process and of its child processes.
     pub cpu: Duration,
-    /// The most memory that was used at once, in bytes: this process's or a child process's, whichever
-    /// had more. `None` where the system does not say.
+    /// The most memory that was used at once, in bytes: this process's or a child process's,
+    /// whichever had more. `None` where the system does not say.
     pub peak_memory: Option<u64>,
 }
 

@@ -1,5 +1,5 @@
-//! How far the work on a module is, as data: an observer, another process and a client of the daemon
-//! read the same.
+//! How far the work on a module is, as data: an observer, another process and a client of the
+//! daemon read the same.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ impl UnderWay {
 
     /// Work of which somebody else has said how far it is, just now.
     pub fn reported(work: Work, step: &str, share: f64, left: Duration) -> Self {
-        // What has taken so long that so much was left of it.
+        // The time that the done share has taken, if the rest takes `left`.
         let done = share.clamp(0.0, 0.999);
         let took = Duration::try_from_secs_f64(left.as_secs_f64() * done / (1.0 - done));
         let unknown = Self::unknown(work, step);

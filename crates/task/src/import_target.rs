@@ -1,0 +1,31 @@
+//! What answers each of a module's imports.
+
+use std::sync::Arc;
+
+use super::wasi_import::WasiImport;
+use crate::model::shape::{self, Import, Shape};
+
+/// What answers an import.
+pub(super) enum ImportTarget {
+    /// The check of a guest that computes.
+    Preempt,
+    Wasi(WasiImport, Import),
+    /// A function that the embedder has registered.
+    Registered(Import),
+}
+
+/// The targets of a module's imports, in their order. Their names are read once for each program,
+/// and not again when one of its tasks wakes up.
+pub(super) fn import_targets(shape: &Shape) -> Arc<[ImportTarget]> {
+    let target =
+        |import: &Import| match WasiImport::find(&import.module, &import.name, &import.params) {
+            Some(function) => ImportTarget::Wasi(function, import.clone()),
+            None if is_check(import) => ImportTarget::Preempt,
+            None => ImportTarget::Registered(import.clone()),
+        };
+    shape.imports.iter().map(target).collect()
+}
+
+fn is_check(import: &Import) -> bool {
+    (import.module.as_str(), import.name.as_str()) == shape::PREEMPT
+}
