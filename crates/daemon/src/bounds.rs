@@ -40,12 +40,12 @@ pub(crate) fn check_bounds(spec: &TaskSpec) -> Result<(), Error> {
             return Err(too_large(field, error));
         }
     }
-    for (place, mount) in spec.mounts.iter().enumerate() {
-        short(&format!("mounts[{place}].host"), &mount.host, PATH)?;
-        short(&format!("mounts[{place}].guest"), &mount.guest, PATH)?;
+    for (index, mount) in spec.mounts.iter().enumerate() {
+        short(&format!("mounts[{index}].host"), &mount.host, PATH)?;
+        short(&format!("mounts[{index}].guest"), &mount.guest, PATH)?;
     }
-    for (place, dir) in spec.tmpfs.iter().enumerate() {
-        short(&format!("tmpfs[{place}].guest"), &dir.guest, PATH)?;
+    for (index, dir) in spec.tmpfs.iter().enumerate() {
+        short(&format!("tmpfs[{index}].guest"), &dir.guest, PATH)?;
     }
     // Rules, engines and the like were bounded when they were read.
     Ok(())
@@ -75,8 +75,8 @@ fn check_texts(spec: &TaskSpec) -> Result<(), Error> {
 
 /// Refuses directories of the host's that are named from where the daemon happens to be.
 pub(crate) fn check_hosts(spec: &TaskSpec) -> Result<(), Error> {
-    for (place, mount) in spec.mounts.iter().enumerate() {
-        let field = format!("mounts[{place}].host");
+    for (index, mount) in spec.mounts.iter().enumerate() {
+        let field = format!("mounts[{index}].host");
         check_host(&mount.host).map_err(|error| Error::Request(error).at(field))?;
     }
     Ok(())

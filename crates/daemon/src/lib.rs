@@ -51,7 +51,7 @@
 //!
 //! | directory | what stands there |
 //! | --- | --- |
-//! | [`daemon`](mod@daemon) | the handle: submit, ask, list, and what is done now and then |
+//! | `daemon` | the handle: submit, ask, list, and what is done now and then |
 //! | `driver` | the one owner of all transitions, with the queue and the commands |
 //! | `workers` | the threads that load, run and freeze guests |
 //! | `journal` | group commit of all changes, under the store's lease |
@@ -70,9 +70,10 @@ use dormouse_model as model;
 use dormouse_store as store;
 use dormouse_task as task;
 
+mod admission;
 mod blobs;
 mod bounds;
-pub mod daemon;
+mod daemon;
 mod dashboard;
 mod driver;
 mod error;
@@ -82,30 +83,31 @@ mod journal;
 mod memory;
 mod metrics;
 mod moving;
+mod options;
 mod peers;
 mod sockets;
 mod spec;
 mod stored;
 pub mod takeover;
+mod tcp;
+#[cfg(test)]
+mod tests;
 mod throttled_log;
 mod time;
 mod workers;
 
 pub use self::{
     daemon::{
-        Daemon, Options,
-        check::check as check_store,
+        Daemon,
+        check::{Checked, check as check_store},
         info::{OutputPage, Piece, TaskInfo, Trouble},
     },
     driver::{not_stored::NotStored, state::Moved},
     error::Error,
+    memory::{MemoryUsed, TooLarge, parts::BudgetParts},
     metrics::Metrics,
-    moving::{
-        decision::{MoveQuestion, MoveState},
-        details::MoveDetails,
-        offer::{Formats, MoveInquiry, TaskOffer},
-        target::{BlobKind, InquiryAnswer, PeerGrants},
-    },
+    options::Options,
+    peers::error::PeerError,
     sockets::TaskSockets,
     spec::LimitChanges,
     stored::{

@@ -113,8 +113,8 @@ impl Metrics {
     }
 
     pub(super) fn add(&self, state: TaskState, count: i64) {
-        if let Some(place) = TaskState::ALL.iter().position(|known| *known == state) {
-            self.states[place].fetch_add(count, Ordering::Relaxed);
+        if let Some(index) = TaskState::ALL.iter().position(|known| *known == state) {
+            self.states[index].fetch_add(count, Ordering::Relaxed);
         }
     }
 

@@ -2,18 +2,19 @@
 //! seldom, with how often it has failed. One more line is logged when it works again.
 
 use std::num::NonZeroUsize;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use lru::LruCache;
+use parking_lot::Mutex;
 
 /// The same warning is logged again after the first silence, and then after twice as long each
 /// time, up to the longest.
 const FIRST_SILENCE: Duration = Duration::from_secs(10);
 const LONGEST_SILENCE: Duration = Duration::from_secs(3600);
 
-/// At most this many different warnings are remembered; the one that was least recently repeated is forgotten
-/// first.
+/// At most this many different warnings are remembered; the one that was least recently repeated is
+/// forgotten first.
 const KEPT_WARNINGS: NonZeroUsize = NonZeroUsize::new(256).expect("it is not zero");
 
 /// The topic of a warning, and the error.
@@ -44,7 +45,7 @@ impl Default for ThrottledLog {
 /// and `text` makes the whole line.
 pub(super) fn warn_throttled(what: &'static str, error: &str, text: impl FnOnce() -> String) {
     let said = {
-        let mut log = THROTTLED_LOG.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut log = THROTTLED_LOG.lock();
         log.happened(what, error, Instant::now())
     };
     match said {
@@ -60,7 +61,7 @@ pub(super) fn warn_throttled(what: &'static str, error: &str, text: impl FnOnce(
 /// Logs that a topic works again, if a failure of it was logged. `text` begins the line.
 pub(super) fn note_recovered(what: &'static str, text: &str) {
     let over = {
-        let mut log = THROTTLED_LOG.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut log = THROTTLED_LOG.lock();
         log.over(what, Instant::now())
     };
     if let Some((times, since)) = over {

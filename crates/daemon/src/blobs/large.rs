@@ -1,8 +1,10 @@
 //! Snapshots of large guests: chunk by chunk from the guest's memory into the store.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use parking_lot::{Condvar, Mutex};
 
 use crate::blobs::snapshot_bases::{Kind, MOST_BASES_PER_PROGRAM, SnapshotBases, unread};
 use crate::journal::Journal;
@@ -15,8 +17,8 @@ use crate::task::chunks::{self, Chunk, ChunkPosition, How, Index, Known, ReadChu
 /// At most this many chunks of a snapshot are on their way to the disk; then its guest waits.
 const MOST_CHUNKS_UNDER_WAY: usize = 6;
 
-/// The large bases of a program have at most this many bytes of pages together, unless there is only
-/// one.
+/// The large bases of a program have at most this many bytes of pages together, unless there is
+/// only one.
 const MOST_LARGE_BASE_BYTES: usize = 1 << 30;
 
 /// A base fits where the difference is at most this part of the snapshot.
@@ -202,7 +204,7 @@ impl Way {
         bytes: Vec<u8>,
     ) -> io::Result<()> {
         self.wait(MOST_CHUNKS_UNDER_WAY - 1)?;
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).0 += 1;
+        self.state.lock().0 += 1;
         let way = self.clone();
         let bytes = bytes.into();
         let chunk = Change::Chunk {
@@ -213,7 +215,7 @@ impl Way {
         // Where a chunk cannot be stored for now, the guest stays in memory and is frozen again
         // later.
         journal.put(vec![chunk], move |result| {
-            let mut state = way.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = way.state.lock();
             state.0 -= 1;
             if let Err(error) = result {
                 state.1.get_or_insert(error);
@@ -225,10 +227,9 @@ impl Way {
 
     /// Waits until at most this many are on their way.
     fn wait(&self, most: usize) -> io::Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         while state.0 > most {
-            let waited = self.changed.wait(state);
-            state = waited.unwrap_or_else(PoisonError::into_inner);
+            self.changed.wait(&mut state);
         }
         match state.1.take() {
             Some(error) => Err(io::Error::other(Error::from(error))),

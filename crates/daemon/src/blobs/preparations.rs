@@ -1,9 +1,11 @@
 //! Which modules are being made ready to run, how far that is, and which tasks wait for it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::model::{Digest, TaskId};
 use crate::task::{LogObserver, Observer, UnderWay, Work};
@@ -25,7 +27,7 @@ struct State {
 
 impl Preparations {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Observes work on a module: of its source, or of its resumable form.

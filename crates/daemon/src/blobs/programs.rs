@@ -1,9 +1,10 @@
 //! The programs that tasks run, by the digest of their resumable module.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use lru::LruCache;
+use parking_lot::Mutex;
 
 use crate::blobs::preparations::{LoadingTask, PreparationObserver, Preparations};
 use crate::error::Error as Refused;
@@ -53,7 +54,7 @@ impl Programs {
 
     /// Loads a program that the store has.
     pub(crate) fn get(&self, digest: &Digest) -> Result<Arc<Program>, Error> {
-        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ready = self.ready.lock();
         if let Some(program) = ready.get(digest) {
             return Ok(program.clone());
         }
@@ -99,7 +100,7 @@ impl Programs {
     /// Refuses a program that the store does not have.
     pub(crate) fn check(&self, digest: &Digest) -> Result<(), Error> {
         let known = {
-            let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+            let ready = self.ready.lock();
             ready.contains(digest)
         };
         match known || self.store.blob(digest)?.is_some() {
@@ -109,7 +110,7 @@ impl Programs {
     }
 
     pub(crate) fn keep(&self, program: Arc<Program>) -> Arc<Program> {
-        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ready = self.ready.lock();
         // Two threads may have made it at once; its machine code is to be in memory once.
         if let Some(first) = ready.get(&program.digest()) {
             return first.clone();

@@ -7,10 +7,11 @@
 use std::collections::HashMap;
 use std::io::Read;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::journal::Journal;
 use crate::model::error::{Error, ErrorKind};
@@ -93,8 +94,8 @@ pub(super) struct State {
 }
 
 impl SnapshotBases {
-    /// Keeps at most this many bytes of bases in memory, and no more than [`MOST_KEPT_BYTES`]. Packs
-    /// are numbered from `pack` on.
+    /// Keeps at most this many bytes of bases in memory, and no more than [`MOST_KEPT_BYTES`].
+    /// Packs are numbered from `pack` on.
     pub(crate) fn new(store: Arc<dyn Store>, journal: Journal, most: u64, pack: u64) -> Self {
         let most = usize::try_from(most).map_or(MOST_KEPT_BYTES, |most| most.min(MOST_KEPT_BYTES));
         Self {
@@ -266,7 +267,7 @@ impl SnapshotBases {
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Forgets which bases programs have, after some of them may have been removed.
@@ -295,7 +296,7 @@ impl State {
     pub(super) fn used(&mut self, program: Digest, digest: Digest) {
         let known = self.programs.entry(program).or_default();
         match known.iter().position(|known| *known == digest) {
-            Some(place) => known[..=place].rotate_right(1),
+            Some(index) => known[..=index].rotate_right(1),
             None => known.insert(0, digest),
         }
         known.truncate(MOST_BASES_PER_PROGRAM);

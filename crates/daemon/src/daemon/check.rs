@@ -169,7 +169,8 @@ impl Checker<'_> {
         Snapshot::unflatten(&unpack(&frozen.bytes, flat, limit)?).map(drop)
     }
 
-    /// Reads all pages of a large snapshot, some chunks at a time. Each chunk is compared with its digest.
+    /// Reads all pages of a large snapshot, some chunks at a time. Each chunk is compared with its
+    /// digest.
     fn chunks(&self, index: &Index, base: Option<Base>) -> Result<(), Error> {
         let known = match base {
             Some(Base::Chunks(known)) => Some(known),

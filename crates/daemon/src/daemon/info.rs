@@ -7,6 +7,7 @@ use crate::store::{OutputPiece, TaskRow};
 use crate::stored::damaged::Stored;
 use crate::stored::status::Status;
 use crate::task::UnderWay;
+use crate::workers::output::FreshOutput;
 
 /// What is known of a task.
 #[derive(Clone, Debug)]
@@ -27,8 +28,8 @@ pub struct TaskInfo {
     pub status: Status,
     /// When it is to go on by itself.
     pub wakes: Option<Timestamp>,
-    /// Bytes of its stored snapshot. A small one is counted without what it shares with others, a large
-    /// one, which is stored in chunks, with it.
+    /// Bytes of its stored snapshot. A small one is counted without what it shares with others, a
+    /// large one, which is stored in chunks, with it.
     pub snapshot_bytes: u64,
     /// Bytes of its stored output.
     pub output_bytes: u64,
@@ -40,7 +41,8 @@ pub struct TaskInfo {
     pub preparing: Option<UnderWay>,
     /// Bytes of memory that it waits for, because others have them.
     pub memory_wanted: Option<u64>,
-    /// What of it cannot be read from the store, and what to do. What cannot be read is a default here.
+    /// What of it cannot be read from the store, and what to do. What cannot be read is a default
+    /// here.
     pub damaged: Option<String>,
 }
 
@@ -143,11 +145,22 @@ pub struct OutputPage {
     pub next: u64,
     /// Whether to ask for the page that begins at `next`. That page may be empty.
     pub more: bool,
-    /// Identifies the time in memory during which the pieces without a number were written: it
-    /// rises each time that the task is loaded.
-    pub tail: u64,
+    /// Identifies the time in memory during which the pieces without a number were written; 0 where
+    /// the task was not in memory.
+    pub load_number: u64,
     /// Bytes that the task had written since then.
     pub written: u64,
+    /// The version that the task had in the store before the pieces were read there.
+    pub version: u64,
+}
+
+impl OutputPage {
+    /// Whether output that a follower hears of was written before this page was read, which is the
+    /// last one. It is then on this page or on one before it, or nowhere because it was dropped.
+    pub fn covers(&self, fresh: &FreshOutput) -> bool {
+        let was_in_memory = fresh.load_number == self.load_number && fresh.written <= self.written;
+        was_in_memory || fresh.version < self.version
+    }
 }
 
 #[cfg(test)]

@@ -158,13 +158,13 @@ fn output_page(
     loop {
         let tail = shared.view(id).and_then(|view| view.tail);
         let fresh = tail.map(|tail| tail.peek()).unwrap_or_default();
-        (page.tail, page.written) = (fresh.number, fresh.written);
+        (page.load_number, page.written) = (fresh.load_number, fresh.written);
         // The version is read between the two: what belongs to it is in the store when the output
         // is read.
-        let version = shared.store.task(id)?.map_or(u64::MAX, |row| row.version);
+        page.version = shared.store.task(id)?.map_or(u64::MAX, |row| row.version);
         let stored = shared.store.output(id, page.next, left)?;
         let Some(last) = stored.last() else {
-            let fresh = fresh.beyond(version).into_iter();
+            let fresh = fresh.beyond(page.version).into_iter();
             page.pieces.extend(fresh.map(|entry| Piece {
                 sequence: None,
                 entry,
@@ -231,8 +231,8 @@ impl Daemon {
         blocking(move || list(&shared, filter)).await
     }
 
-    /// A page of a task's output: stored pieces from number `first_piece` on, at most `max_bytes` of
-    /// them, but one piece at least. The last page also has the pieces that are not stored yet.
+    /// A page of a task's output: stored pieces from number `first_piece` on, at most `max_bytes`
+    /// of them, but one piece at least. The last page also has the pieces that are not stored yet.
     /// These have no number: a crash loses them, and the guest, which continues from its last
     /// snapshot, writes them again.
     ///
@@ -286,72 +286,18 @@ impl Daemon {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::sync::Arc;
 
     use super::*;
-    use crate::daemon::options::Options;
-    use crate::model::{Digest, TaskSpec, When};
-    use crate::store::{Change, Insert, OutputPiece, SnapshotChange, Sqlite, Stamp};
-    use crate::store::{Stream, Update};
-    use crate::stored::encoding::to_bytes;
-    use crate::stored::status::Status;
-
-    /// A daemon whose store has a paused task with these pieces of output.
-    fn daemon(pieces: &[&str]) -> (Arc<Daemon>, TaskId, tempfile::TempDir) {
-        let directory = tempfile::tempdir().expect("a directory");
-        let store = Sqlite::open(directory.path()).expect("a store");
-        let now = Stamp {
-            now: MonotonicTime::from_nanos(1),
-            ahead: 0,
-            realtime: Timestamp::from_nanos(1),
-            machine: None,
-        };
-        let lease = store.claim("a test", &now, Duration::ZERO).expect("free");
-        let (id, module) = (TaskId(1), Digest::of(b"module"));
-        let status = to_bytes(&Status::default()).expect("it is encoded");
-        let blob = Change::Blob {
-            digest: module,
-            bytes: b"module".to_vec(),
-            pack: None,
-        };
-        let insert = Change::Insert(Insert {
-            id,
-            state: TaskState::Paused,
-            due: When::NEVER,
-            name: None,
-            module,
-            spec: to_bytes(&TaskSpec::default()).expect("it is encoded"),
-            status: status.clone(),
-            snapshot: None,
-        });
-        let written = |text: &&str| OutputPiece {
-            stream: Stream::Stdout,
-            time: Timestamp::from_nanos(1),
-            bytes: text.as_bytes().to_vec(),
-        };
-        let update = Change::Update(Update {
-            id,
-            expected: 1,
-            state: TaskState::Paused,
-            due: When::NEVER,
-            status,
-            spec: None,
-            snapshot: SnapshotChange::Keep,
-            output: pieces.iter().map(written).collect(),
-            output_limit: u64::MAX,
-        });
-        let changes = [blob, insert, update];
-        store.commit(&lease, &now, &changes).expect("it is stored");
-        let daemon = Daemon::start(Arc::new(store), Options::default()).expect("it starts");
-        (daemon, id, directory)
-    }
+    use crate::model::When;
+    use crate::store::{Change, Insert};
+    use crate::tests::stores::{daemon_with_output, module, store_after};
 
     /// `Daemon::output` read page after page into one until nothing was left, so that a request for
     /// logs collected all output in memory. Its limit held for a read of the store only.
     #[tokio::test]
     async fn a_page_of_output_keeps_its_limit() {
         let pieces = ["1234", "5678", "9abc", "a piece larger than a page", "d"];
-        let (daemon, id, _directory) = daemon(&pieces);
+        let (daemon, id, _directory) = daemon_with_output(&pieces);
         let (mut pages, mut next) = (Vec::new(), 0);
         loop {
             let page = daemon
@@ -379,35 +325,20 @@ mod tests {
     /// longest, so that a list left out all others.
     #[test]
     fn all_due_tasks_are_on_some_page() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let store = Sqlite::open(directory.path()).expect("a store");
-        let now = Stamp {
-            now: MonotonicTime::from_nanos(1),
-            ahead: 0,
-            realtime: Timestamp::from_nanos(1),
-            machine: None,
-        };
-        let lease = store.claim("a test", &now, Duration::ZERO).expect("free");
-        let module = Digest::of(b"module");
-        let mut changes = vec![Change::Blob {
-            digest: module,
-            bytes: b"module".to_vec(),
-            pack: None,
-        }];
         // The higher the ID, the later the task is due; task 8 is not due yet.
-        changes.extend((1..=8).map(|id| {
+        let changes = (1..=8).map(|id| {
             Change::Insert(Insert {
                 id: TaskId(id),
                 state: TaskState::Hibernated,
                 due: When::steady(MonotonicTime::from_nanos(10 * id)),
                 name: None,
-                module,
+                module: module(),
                 spec: Vec::new(),
                 status: Vec::new(),
                 snapshot: None,
             })
-        }));
-        store.commit(&lease, &now, &changes).expect("it is stored");
+        });
+        let (store, _directory) = store_after(changes.collect());
         let page = |before: Option<u64>| {
             let page = newest_due(&store, MonotonicTime::from_nanos(70), before.map(TaskId), 3)
                 .expect("the store is read");

@@ -3,7 +3,7 @@
 //! | file | what stands there |
 //! | --- | --- |
 //! | this one | [`Daemon`], and what is asked of one task |
-//! | `options` | how a daemon is set up, and what is submitted |
+//! | `active_moves` | moves that are under way |
 //! | `start` | makes the daemon's parts and joins them |
 //! | `submit` | how tasks come into a daemon and, as copies, out of it |
 //! | `look` | lists, output and events |
@@ -11,10 +11,10 @@
 //! | `check` | whether everything in a store can be used |
 //! | `upkeep` | what is removed now and then |
 
+mod active_moves;
 pub(crate) mod check;
 pub(crate) mod info;
 mod look;
-pub(crate) mod options;
 mod start;
 pub(crate) mod submit;
 mod upkeep;
@@ -24,6 +24,7 @@ use std::sync::atomic::AtomicU64;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use self::active_moves::ActiveMoves;
 use crate::blobs::programs::Programs;
 use crate::blobs::snapshot_bases::SnapshotBases;
 use crate::driver::Message;
@@ -36,13 +37,11 @@ use crate::memory::{MemoryUsed, parts::BudgetParts};
 use crate::metrics::Metrics;
 use crate::model::error::Error;
 use crate::model::{TaskId, Timestamp};
-use crate::moving::Moving;
+use crate::options::Options;
 use crate::sockets::TaskSockets;
 use crate::spec::{LimitChanges, check_limits};
 use crate::store::{Change, Verdict};
 use crate::workers::crash_marks::CrashMarks;
-
-pub use options::Options;
 
 /// Many tasks in one process.
 pub struct Daemon {
@@ -54,7 +53,7 @@ pub struct Daemon {
     /// Places for new tasks on their way to the disk.
     submitting: Arc<Semaphore>,
     tenure: Arc<Tenure>,
-    pub(super) moving: Moving,
+    pub(super) moving: ActiveMoves,
     pub(super) marks: Arc<CrashMarks>,
 }
 
@@ -142,9 +141,9 @@ impl Daemon {
         self.shared.until_lost().await;
     }
 
-    /// Puts everything that runs to sleep, and returns the tasks of which that could not be stored. A
-    /// guest that computes is waited for, and so is a disk that has no room. What a guest did since its
-    /// last suspend is lost if the caller does not wait this long.
+    /// Puts everything that runs to sleep, and returns the tasks of which that could not be stored.
+    /// A guest that computes is waited for, and so is a disk that has no room. What a guest did
+    /// since its last suspend is lost if the caller does not wait this long.
     pub async fn close(&self) -> Vec<NotStored> {
         let (closed, done) = oneshot::channel();
         self.send(Message::Close(closed));

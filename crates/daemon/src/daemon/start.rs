@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, broadcast, mpsc};
 use crate::blobs::programs::Programs;
 use crate::blobs::snapshot_bases::SnapshotBases;
 use crate::daemon::Daemon;
-use crate::daemon::options::Options;
+use crate::daemon::active_moves::ActiveMoves;
 use crate::daemon::submit::MOST_SUBMITTING;
 use crate::daemon::upkeep;
 use crate::driver::state::DaemonState;
@@ -21,7 +21,7 @@ use crate::memory::{MemoryBudget, machine, trim};
 use crate::metrics::Metrics;
 use crate::model::clock::SystemClock;
 use crate::model::error::Error;
-use crate::moving::Moving;
+use crate::options::Options;
 use crate::sockets::TaskSockets;
 use crate::store::Store;
 use crate::task::Runtime;
@@ -129,7 +129,7 @@ impl Daemon {
             started: Box::new(report(&outbox)),
         };
         let pool = Pool::start(workers, most, worker(), report(&outbox)).map_err(threads)?;
-        let moving = Moving::new(worker());
+        let moving = ActiveMoves::new(worker());
         let driver = Driver::new(shared.clone(), pool, inbox, outbox.clone());
         tokio::spawn(driver.run());
         let daemon = Arc::new(Self {

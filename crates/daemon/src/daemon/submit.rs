@@ -187,10 +187,10 @@ impl Daemon {
         let engine = spec.engine_or(self.shared.options.engine);
         let limits = spec.limits(&self.shared.options.limits);
         let most = limits.value(Limit::Tmpfs);
-        for (place, dir) in spec.tmpfs.iter().enumerate() {
+        for (index, dir) in spec.tmpfs.iter().enumerate() {
             if let Some(size) = dir.size.filter(|size| size.0 > most) {
                 let reached = limits.reached(Limit::Tmpfs).with(size.0).to_string();
-                return Err(Refused::Request(reached).at(format!("tmpfs[{place}].size")));
+                return Err(Refused::Request(reached).at(format!("tmpfs[{index}].size")));
             }
         }
         if !engine.is_available() {

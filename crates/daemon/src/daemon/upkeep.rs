@@ -79,56 +79,19 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::daemon::options::Options;
-    use crate::model::{Digest, TaskId, TaskSpec, TaskState, Timestamp, When};
-    use crate::store::{Change, Insert, SnapshotChange, Sqlite, Stamp, Store, Update};
-    use crate::stored::encoding::to_bytes;
-    use crate::stored::status::Status;
+    use crate::model::{TaskId, TaskState};
+    use crate::options::Options;
+    use crate::tests::stores::{paused, store_after, update};
 
     /// The loop went on as long as a page was full, also if none of its tasks could be removed.
     #[tokio::test]
     async fn tasks_that_cannot_be_removed_do_not_keep_the_upkeep_busy() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let store = Sqlite::open(directory.path()).expect("a store");
-        let now = Stamp {
-            now: crate::model::MonotonicTime::from_nanos(1),
-            ahead: 0,
-            realtime: Timestamp::from_nanos(1),
-            machine: None,
-        };
-        let lease = store.claim("a test", &now, Duration::ZERO).expect("free");
-        let module = Digest::of(b"module");
-        let status = to_bytes(&Status::default()).expect("it is encoded");
-        let spec = to_bytes(&TaskSpec::default()).expect("it is encoded");
-        let mut changes = vec![Change::Blob {
-            digest: module,
-            bytes: b"module".to_vec(),
-            pack: None,
-        }];
+        let mut changes = Vec::new();
         for id in (1..=TASKS_AT_ONCE as u64).map(TaskId) {
-            changes.push(Change::Insert(Insert {
-                id,
-                state: TaskState::Paused,
-                due: When::NEVER,
-                name: None,
-                module,
-                spec: spec.clone(),
-                status: status.clone(),
-                snapshot: None,
-            }));
-            changes.push(Change::Update(Update {
-                id,
-                expected: 1,
-                state: TaskState::Exited,
-                due: When::NEVER,
-                status: status.clone(),
-                spec: None,
-                snapshot: SnapshotChange::Keep,
-                output: Vec::new(),
-                output_limit: 0,
-            }));
+            changes.push(paused(id));
+            changes.push(update(id, 1, TaskState::Exited, Vec::new()));
         }
-        store.commit(&lease, &now, &changes).expect("it is stored");
+        let (store, _directory) = store_after(changes);
         let options = Options {
             retain: Some(Duration::ZERO),
             ..Options::default()

@@ -3,12 +3,12 @@
 use tokio::sync::oneshot;
 
 use crate::driver::commands::{Ask, Command};
+use crate::driver::move_step::MoveStep;
 use crate::driver::not_stored::NotStored;
 use crate::driver::{Driver, Live, Message, Want};
 use crate::error::Error as Refused;
 use crate::model::error::Error;
 use crate::model::{Event, TaskId, TaskState, When};
-use crate::moving::step::MoveStep;
 use crate::store::{Error as StoreError, TaskRow};
 
 impl Driver {

@@ -2,11 +2,11 @@
 
 use tokio::sync::oneshot;
 
+use crate::driver::move_step::TaskMove;
 use crate::driver::planned::PlannedChange;
 use crate::error::Error as Refused;
 use crate::model::error::Error;
 use crate::model::{Event, TaskId, TaskState, When};
-use crate::moving::step::TaskMove;
 use crate::spec::{LimitChanges, Submitted as _};
 use crate::store::{Change, SnapshotChange, TaskRow, Update};
 use crate::stored::damaged::Stored;

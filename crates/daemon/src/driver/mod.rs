@@ -13,6 +13,7 @@ mod asking;
 mod clock;
 pub(crate) mod commands;
 mod memory;
+pub(crate) mod move_step;
 pub(crate) mod not_stored;
 pub(crate) mod planned;
 mod queue;
@@ -53,8 +54,8 @@ const MOST_READY_TASKS: usize = 4_000;
 /// At most this many changes are on their way to the disk; then guests wait.
 const MOST_CHANGES_UNDER_WAY: usize = 4_000;
 
-/// At most this many instances are there at once: half of the places that their engine has, because a
-/// place becomes free a little after its instance is dropped.
+/// At most this many instances are there at once: half of the places that their engine has, because
+/// a place becomes free a little after its instance is dropped.
 pub(super) const MOST_INSTANCES: usize = 1_000;
 
 /// How often the memory of the process is read while guests run.
@@ -305,10 +306,10 @@ impl Driver {
     fn take(&mut self, message: Message) {
         match message {
             Message::Added(added) => {
-                let unsettled = self.shared.time.is_unsettled();
+                let set_lately = self.shared.time.was_set_lately();
                 for (id, due) in added {
                     self.sleep(id, due);
-                    if unsettled {
+                    if set_lately {
                         self.judge_again(id, due);
                     }
                 }
@@ -405,12 +406,12 @@ impl Driver {
                 continue;
             }
             // A task that is live already is queued again when it has been stored.
-            if let Entry::Vacant(place) = self.live.entry(due.id) {
+            if let Entry::Vacant(vacant) = self.live.entry(due.id) {
                 let mut live = Live::new(TaskState::Hibernated);
                 live.loading = true;
                 live.knocked = self.knocked.remove(&due.id);
                 self.watched.remove(&due.id);
-                place.insert(live);
+                vacant.insert(live);
                 self.shared.enter(due.id, TaskState::Hibernated);
                 self.step(due.id, Event::Wake);
                 self.queue.push(due.id);

@@ -17,7 +17,8 @@ pub struct NotStored {
 }
 
 impl NotStored {
-    /// Which tasks could not be stored and why; `None` where all others than those that compute were.
+    /// Which tasks could not be stored and why; `None` where all others than those that compute
+    /// were.
     pub fn report(all: &[Self]) -> Option<String> {
         let mut reasons: BTreeMap<&str, Vec<TaskId>> = BTreeMap::new();
         for task in all {

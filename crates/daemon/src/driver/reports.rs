@@ -83,7 +83,8 @@ impl Driver {
 
     pub(super) fn remember(&mut self, id: TaskId, memory: u64) {
         if let Some(live) = self.live.get_mut(&id) {
-            self.shared.warm(memory as i64 - live.memory as i64);
+            self.shared
+                .add_parked_memory(memory as i64 - live.memory as i64);
             live.memory = memory;
             self.shared.set_memory(id, memory);
         }
@@ -181,8 +182,8 @@ impl Driver {
         self.pool.send(WorkerJob::Freeze(guest, state));
     }
 
-    /// A guest could not be frozen. Nothing is lost: it continues in memory, and is tried again at its
-    /// next wait. While the daemon ends, what passes is tried again for as long as that takes.
+    /// A guest could not be frozen. Nothing is lost: it continues in memory, and is tried again at
+    /// its next wait. While the daemon ends, what passes is tried again for as long as that takes.
     pub(super) fn unable(&mut self, guest: Box<LoadedTask>, error: &str, passes: bool) {
         let id = guest.id;
         warn_throttled(SUSPENDING_TASKS, error, || {

@@ -2,8 +2,9 @@
 //! that starts tries all tasks.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::model::{MonotonicTime, TaskId};
 use crate::time::backoff::Backoff;
@@ -33,7 +34,7 @@ pub(crate) struct Retries(Mutex<HashMap<TaskId, Retry>>);
 
 impl Retries {
     fn all(&self) -> MutexGuard<'_, HashMap<TaskId, Retry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// A try has failed; returns when the next one is to be made.

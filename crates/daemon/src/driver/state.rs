@@ -1,18 +1,19 @@
 //! What the driver, the workers and the daemon's handle have in common.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, broadcast};
 
 use crate::blobs::preparations::Preparations;
-use crate::daemon::options::Options;
 use crate::driver::retries::Retries;
 use crate::journal::Journal;
 use crate::memory::MemoryBudget;
 use crate::metrics::Metrics;
 use crate::model::{TaskId, TaskState, Timestamp, Wait};
+use crate::options::Options;
 use crate::sockets::Sockets;
 use crate::store::Store;
 use crate::time::clocks::Time;
@@ -80,7 +81,7 @@ impl DaemonState {
     }
 
     fn views(&self) -> MutexGuard<'_, HashMap<TaskId, View>> {
-        self.views.lock().unwrap_or_else(PoisonError::into_inner)
+        self.views.lock()
     }
 
     /// How a task stands, if something is being done on it.
@@ -159,8 +160,8 @@ impl DaemonState {
         }
     }
 
-    /// Counts memory of instances that wait: more of it, or less.
-    pub(crate) fn warm(&self, change: i64) {
+    /// Counts memory of parked instances: this much more of it, or less.
+    pub(crate) fn add_parked_memory(&self, change: i64) {
         let bytes = &self.metrics.warm_bytes;
         match u64::try_from(change) {
             Ok(more) => bytes.fetch_add(more, Ordering::Relaxed),

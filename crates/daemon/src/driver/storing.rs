@@ -1,10 +1,10 @@
 //! What the driver stores, and what follows when that is durable.
 
 use crate::driver::commands::{Ask, Command};
+use crate::driver::move_step::{MoveStep, TaskMove};
 use crate::driver::planned::PlannedChange;
 use crate::driver::{Answered, Driver, Message, Want};
 use crate::model::{Event, MonotonicTime, TaskId, TaskState, When};
-use crate::moving::step::{MoveStep, TaskMove};
 use crate::store::{Change, Due, Error as StoreError, Update, Verdict};
 use crate::throttled_log::warn_throttled;
 use crate::workers::guest::LoadedTask;
@@ -204,7 +204,7 @@ impl Driver {
         done.into_iter().for_each(Command::done);
         if let Some(mut guest) = keeps {
             guest.version += 1;
-            guest.tail.stored();
+            guest.tail.stored(guest.version);
             live.want = Want::Nothing;
             let waiting = std::mem::take(&mut live.waiting);
             self.park(guest);
@@ -224,7 +224,7 @@ impl Driver {
         let arrives = self.arrives(id);
         self.arrive(id, state);
         self.release(id, due);
-        if arrives || self.shared.time.is_unsettled() {
+        if arrives || self.shared.time.was_set_lately() {
             self.judge_again(id, due);
         }
     }
@@ -285,7 +285,7 @@ impl Driver {
         let Some(live) = self.live.remove(&id) else {
             return;
         };
-        self.shared.warm(-(live.memory as i64));
+        self.shared.add_parked_memory(-(live.memory as i64));
         self.note_freed(live.memory);
         self.shared.budget.forget(id);
         self.loaded -= usize::from(live.loaded);

@@ -146,8 +146,8 @@ pub(super) fn problem(status: StatusCode, text: &str) -> Response {
     Refused::new(status, text).into_response()
 }
 
-/// At most this many bytes of a message are kept at its beginning and at its end, because it may quote what
-/// was sent.
+/// At most this many bytes of a message are kept at its beginning and at its end, because it may
+/// quote what was sent.
 const MESSAGE_END_BYTES: usize = 2048;
 
 /// A message, with its middle cut out where it is too long.

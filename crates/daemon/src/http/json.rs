@@ -1,7 +1,7 @@
 //! Reads a task out of JSON, and says of what is wrong which field it is and of which sort.
 //!
-//! serde_json has one sort of error for data. Here a body of another shape than is described (422), a
-//! word that is none (400) and a text that is too long (413) are different.
+//! serde_json has one sort of error for data. Here a body of another shape than is described (422),
+//! a word that is none (400) and a text that is too long (413) are different.
 
 use std::fmt;
 

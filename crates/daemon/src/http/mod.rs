@@ -47,7 +47,6 @@ use crate::dashboard;
 use crate::model::Limit;
 
 pub use self::connections::accept;
-pub(crate) use self::connections::admission;
 pub use crate::peers::Peers;
 
 /// A task out of JSON, as the API reads it.

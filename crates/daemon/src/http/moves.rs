@@ -3,14 +3,18 @@
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
-use super::answers::{Answer, Body, Path, ServedState, find, known_peers};
+use super::answers::{Answer, Body, Path, QueryOf, ServedState, find, known_peers};
 use super::descriptions::{CONFLICT, TASK, UNREACHED};
 use super::wire::{Problem, time};
+use crate::model::TaskId;
 use crate::moving::decision::TaskLocation;
 use crate::peers::open_moves::{OpenMove, is_in_doubt};
 use crate::store::MovePhase;
+
+/// The most moves of one page.
+pub const MAX_MOVES: usize = 1000;
 
 /// A move that has not ended for both sides.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -44,8 +48,8 @@ pub struct Open {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Decide {
-    /// The task is here, and continues. Otherwise it is the other daemon's, and what is left of it here
-    /// is deleted.
+    /// The task is here, and continues. Otherwise it is the other daemon's, and what is left of it
+    /// here is deleted.
     pub keep: bool,
     /// Decide although the other daemon does not answer.
     #[serde(default)]
@@ -88,11 +92,28 @@ impl From<OpenMove> for Open {
     }
 }
 
-/// Moves that have not ended for both sides.
-#[utoipa::path(get, path = "/v1/moves", operation_id = "list_moves",
-    responses((status = 200, description = "The moves", body = Vec<Open>)))]
-pub(super) async fn moves(State(served): ServedState) -> Answer<Json<Vec<Open>>> {
-    let open = known_peers(&served)?.still_open().await?;
+/// Which moves to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MovesQuery {
+    /// Only moves of tasks with higher IDs: the last one of the page before.
+    after: Option<u64>,
+    /// At most this many, 1000 if left out and at most; more where a task has several.
+    limit: Option<usize>,
+}
+
+/// Moves that have not ended for both sides, by the IDs of their tasks. Fewer than `limit` are the
+/// last.
+#[utoipa::path(get, path = "/v1/moves", operation_id = "list_moves", params(MovesQuery),
+    responses((status = 200, description = "A page of moves", body = Vec<Open>)))]
+pub(super) async fn moves(
+    State(served): ServedState,
+    QueryOf(query): QueryOf<MovesQuery>,
+) -> Answer<Json<Vec<Open>>> {
+    let limit = query.limit.unwrap_or(MAX_MOVES).clamp(1, MAX_MOVES);
+    let after = query.after.map(TaskId);
+    let open = known_peers(&served)?.still_open(after, limit).await?;
     Ok(Json(open.into_iter().map(Open::from).collect()))
 }
 

@@ -19,7 +19,7 @@ use utoipa::{OpenApi, ToSchema};
 use super::answers::{Answer, Body, Path, ServedState, bad, find, known_peers, missing};
 use super::descriptions::{CONFLICT, TASK, UNREACHED};
 use super::moves;
-pub use super::moves::{Decide, Decided, Open};
+pub use super::moves::{Decide, Decided, MAX_MOVES, Open};
 use super::served::Served;
 use super::wire::Problem;
 use crate::bounds::check_host;

@@ -16,8 +16,8 @@ use super::wire::{Problem, Task};
 use crate::model::TaskSpec;
 use crate::model::error::ErrorKind;
 
-/// A task as a snapshot file, which `dormouse resume` takes on any machine. The task continues here;
-/// the file is a copy of it, and says so.
+/// A task as a snapshot file, which `dormouse resume` takes on any machine. The task continues
+/// here; the file is a copy of it, and says so.
 #[utoipa::path(get, path = "/v1/tasks/{id}/snapshot", operation_id = "export_task",
     params(("id" = String, Path, description = TASK)),
     responses((status = 200, description = "The snapshot file", body = Binary, content_type = "application/octet-stream"),

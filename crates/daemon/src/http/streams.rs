@@ -17,9 +17,9 @@ use utoipa::IntoParams;
 use super::answers::{Path, QueryOf, Refused, bad, find};
 use super::descriptions::{Binary, TASK};
 use super::served::Served;
-use super::tail::LastLines;
+use super::tail::{LastLines, Skip, Start};
 use super::wire::{Moved, Output, read_time};
-use crate::daemon::info::Piece;
+use crate::daemon::info::{OutputPage, Piece};
 use crate::model::{TaskId, Timestamp};
 
 /// The most bytes of output that are read from the store at once.
@@ -60,14 +60,14 @@ pub(super) async fn logs(
         Some(other) => return Err(bad(format!("`format` is json or raw, not {other:?}"))),
     };
     let since = query.since.as_deref().map(read_time).transpose();
-    let (lines, body) = mpsc::channel(16);
+    let (body, answer) = mpsc::channel(16);
     let writer = Writer {
         served,
         id,
         raw,
-        lines,
+        body,
         since: since.map_err(bad)?.unwrap_or_default(),
-        tail: query.tail,
+        last_lines: query.tail,
     };
     let follow = query.follow.unwrap_or(false);
     tokio::spawn(writer.write(query.from.unwrap_or(0), follow));
@@ -75,7 +75,7 @@ pub(super) async fn logs(
         true => "application/octet-stream",
         false => "application/x-ndjson",
     };
-    let body = Body::from_stream(ReceiverStream::new(body));
+    let body = Body::from_stream(ReceiverStream::new(answer));
     Ok(([(header::CONTENT_TYPE, kind)], body).into_response())
 }
 
@@ -83,77 +83,105 @@ struct Writer {
     served: Arc<Served>,
     id: TaskId,
     raw: bool,
-    lines: mpsc::Sender<Result<Vec<u8>, Infallible>>,
+    body: mpsc::Sender<Result<Vec<u8>, Infallible>>,
     /// Only what was written at that time or later.
     since: Timestamp,
     /// Of the output that exists at the start, only this many last lines.
-    tail: Option<usize>,
+    last_lines: Option<usize>,
 }
 
 impl Writer {
     /// Sends the output from piece `from` on that exists, and with `follow` also new output until
     /// the task is over. Stops early when nobody reads any more.
     async fn write(self, from: u64, follow: bool) {
-        let daemon = self.served.daemon.clone();
         // Subscribed before the store is read, so that no output and no end is missed.
-        let mut fresh = daemon.follow();
-        let mut moves = daemon.watch();
-        let mut from = from;
-        let mut last = self.tail.map(LastLines::new);
-        let (tail, written) = loop {
-            let Ok(outputs) = daemon.output(self.id, from, OUTPUT_PAGE_BYTES).await else {
-                return;
-            };
-            from = outputs.next;
-            let pieces = outputs.pieces.into_iter();
-            for piece in pieces.filter(|piece| piece.entry.time >= self.since) {
-                match &mut last {
-                    Some(last) => last.push(piece),
-                    None if !self.send(piece).await => return,
-                    None => {}
-                }
-            }
-            if !outputs.more {
-                break (outputs.tail, outputs.written);
-            }
+        let mut fresh = self.served.daemon.follow();
+        let mut moves = self.served.daemon.watch();
+        let start = match self.last_lines {
+            Some(most) => self.find_last_lines(from, most).await,
+            None => Some(Start::at(from)),
         };
-        for piece in last.into_iter().flat_map(LastLines::pieces) {
-            if !self.send(piece).await {
-                return;
-            }
-        }
+        let Some(start) = start else { return };
+        let Some(last_page) = self.send_all(start).await else {
+            return;
+        };
         if !follow {
             return;
         }
+        let over = self.until_over(&mut moves);
+        tokio::pin!(over);
         loop {
             // Output first, so that all of it comes before the end.
             let piece = tokio::select! {
                 biased;
                 piece = fresh.recv() => piece,
-                () = self.until_over(&mut moves) => return,
+                () = &mut over => return,
             };
             match piece {
-                Ok(new) if new.id == self.id => {
-                    let known = new.tail == tail && new.written <= written;
-                    let entry = new.entry;
-                    if !known
-                        && !self
-                            .send(Piece {
-                                sequence: None,
-                                entry,
-                            })
-                            .await
-                    {
+                Ok(new) if new.id != self.id || last_page.covers(&new) => {}
+                Ok(new) => {
+                    let (sequence, entry) = (None, new.entry);
+                    if !self.send(Piece { sequence, entry }).await {
                         return;
                     }
                 }
-                Ok(_) => {}
                 Err(RecvError::Lagged(count)) => {
                     log::warn!("a follower of task {} has missed {count} pieces", self.id);
                 }
                 Err(RecvError::Closed) => return,
             }
         }
+    }
+
+    /// Where the last lines begin of the output from piece `from` on. `None` where it cannot be
+    /// read.
+    async fn find_last_lines(&self, from: u64, most: usize) -> Option<Start> {
+        let mut last = LastLines::new(most);
+        let mut from = from;
+        loop {
+            let page = self.page(from).await?;
+            // What is not stored yet gets numbers from the next one on.
+            let number = |piece: &Piece| piece.sequence.unwrap_or(page.next);
+            for piece in &page.pieces {
+                last.push(number(piece), &piece.entry);
+            }
+            from = page.next;
+            if !page.more {
+                let fresh = page.pieces.iter().filter(|piece| piece.sequence.is_none());
+                let skip = Skip::Bytes(fresh.map(|piece| piece.entry.bytes.len()).sum());
+                return Some(last.start(Start { piece: from, skip }));
+            }
+        }
+    }
+
+    /// Sends what exists from a start on, and gives the last page of it. `None` where it cannot be
+    /// read, or nobody reads any more.
+    async fn send_all(&self, start: Start) -> Option<OutputPage> {
+        let Start {
+            piece: mut from,
+            mut skip,
+        } = start;
+        loop {
+            let mut page = self.page(from).await?;
+            for mut piece in std::mem::take(&mut page.pieces) {
+                skip.cut(&mut piece.entry.bytes);
+                if !piece.entry.bytes.is_empty() && !self.send(piece).await {
+                    return None;
+                }
+            }
+            from = page.next;
+            if !page.more {
+                return Some(page);
+            }
+        }
+    }
+
+    /// A page of the wanted output.
+    async fn page(&self, from: u64) -> Option<OutputPage> {
+        let page = self.served.daemon.output(self.id, from, OUTPUT_PAGE_BYTES);
+        let mut page = page.await.ok()?;
+        page.pieces.retain(|piece| piece.entry.time >= self.since);
+        Some(page)
     }
 
     /// Completes when the task is over, or nobody reads any more.
@@ -176,7 +204,7 @@ impl Writer {
                         Err(RecvError::Lagged(_)) => break,
                         Err(RecvError::Closed) => return,
                     },
-                    () = self.lines.closed() => return,
+                    () = self.body.closed() => return,
                 }
             }
         }
@@ -191,7 +219,7 @@ impl Writer {
                 line
             }
         };
-        self.lines.send(Ok(bytes)).await.is_ok()
+        self.body.send(Ok(bytes)).await.is_ok()
     }
 }
 
@@ -229,4 +257,57 @@ pub(super) async fn events(State(served): State<Arc<Served>>) -> Response {
     Sse::new(ReceiverStream::new(body))
         .keep_alive(KeepAlive::default())
         .into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::IoSlice;
+
+    use super::*;
+    use crate::model::TaskState;
+    use crate::store::Stream;
+    use crate::task::Output as GuestOutput;
+    use crate::tests::stores::{daemon_with_output, update};
+    use crate::workers::output::Tail;
+
+    /// While a client still read what was there before, the task ran, wrote, and was stored. The
+    /// client read that output in the store, and then got it once more as new output.
+    #[tokio::test]
+    async fn output_that_is_stored_while_a_backlog_is_sent_is_sent_once() {
+        let page = "x".repeat(OUTPUT_PAGE_BYTES as usize);
+        let (daemon, id, _directory) = daemon_with_output(&[page.as_str(); 4]);
+        let (body, mut answer) = mpsc::channel(1);
+        let served = Arc::new(Served {
+            daemon: daemon.clone(),
+            peers: None,
+            started: std::time::Instant::now(),
+        });
+        let writer = Writer {
+            served,
+            id,
+            raw: true,
+            body,
+            since: Timestamp::default(),
+            last_lines: None,
+        };
+        tokio::spawn(writer.write(0, true));
+        let mut got = answer.recv().await.expect("the first page").expect("bytes");
+        // The second page is on its way and the third waits for room, so that the last is not read
+        // yet. The task is loaded, writes, and is over.
+        let shared = &daemon.shared;
+        let tail = Tail::new(id, 2, 100, shared.time.clone(), shared.following.clone());
+        let GuestOutput::Sink(output) = tail.output(Stream::Stdout) else {
+            panic!("a guest of the daemon's writes to a sink");
+        };
+        output.write(&[IoSlice::new(b"once")]);
+        let stored = update(id, 2, TaskState::Exited, tail.take(2));
+        daemon.commit(vec![stored]).await.expect("it is stored");
+        while let Some(bytes) = answer.recv().await {
+            got.extend(bytes.expect("bytes"));
+        }
+        let text = String::from_utf8(got).expect("text");
+        assert_eq!(text.matches("once").count(), 1);
+        assert_eq!(text.len(), 4 * page.len() + "once".len());
+        daemon.close().await;
+    }
 }

@@ -33,8 +33,8 @@ const MOST_LISTED: usize = 1000;
 /// number: `count` saves sending, and makes a batch no larger than a request could be.
 pub(super) const LARGEST_BATCH_BYTES: u64 = 16 << 20;
 
-/// A request waits this long until the task is as it asks. A guest that computes may take longer: the
-/// answer is 202 then.
+/// A request waits this long until the task is as it asks. A guest that computes may take longer:
+/// the answer is 202 then.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// Which tasks to list.

@@ -31,8 +31,8 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// How often the lease is renewed at least.
 const RENEW_LEASE_EVERY: Duration = Duration::from_secs(3);
 
-/// Without a new change for this long, the journal is idle and cleans up; also the pause between two
-/// steps of that.
+/// Without a new change for this long, the journal is idle and cleans up; also the pause between
+/// two steps of that.
 const CLEANUP_DELAY: Duration = Duration::from_millis(100);
 
 /// The longest time for one incremental vacuum. Commits wait for it.
@@ -174,7 +174,8 @@ impl Writer {
         }
     }
 
-    /// Deletes what is not needed, and returns free space to the file system; returns how long to wait before the next step.
+    /// Deletes what is not needed, and returns free space to the file system; returns how long to
+    /// wait before the next step.
     fn clean(&self) -> Duration {
         let now = self.time.stamp();
         let lease = self.tenure.lease(&now);

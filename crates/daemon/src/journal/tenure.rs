@@ -1,7 +1,9 @@
 //! The lease under which this daemon changes the store.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::store::{Error, Lease, Stamp, Store};
 
@@ -43,7 +45,7 @@ impl Tenure {
     }
 
     pub(crate) fn lease(&self, now: &Stamp) -> Result<Lease, Error> {
-        let mut lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lease = self.lease.lock();
         if let Some(lease) = *lease {
             return Ok(lease);
         }

@@ -82,14 +82,14 @@ fn group(root: &Path) -> Option<u64> {
 fn mount(line: &str, unified: bool) -> Option<(PathBuf, String)> {
     let (front, back) = line.split_once(" - ")?;
     let mut front = front.split(' ').skip(3);
-    let (root, place) = (front.next()?, front.next()?);
+    let (root, mount_point) = (front.next()?, front.next()?);
     let mut back = back.split(' ');
     let (kind, _, options) = (back.next()?, back.next()?, back.next()?);
     let fits = match unified {
         true => kind == "cgroup2",
         false => kind == "cgroup" && options.split(',').any(|one| one == "memory"),
     };
-    fits.then(|| (root.into(), place.into()))
+    fits.then(|| (root.into(), mount_point.into()))
 }
 
 #[cfg(test)]

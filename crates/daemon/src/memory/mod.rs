@@ -3,7 +3,7 @@
 //! ```text
 //!   size      --memory, or what the cgroup and the machine have
 //!    |- own       the daemon's: caches, the store, snapshots being made
-//!    `- guests    memories of the instances that are loaded, running or warm
+//!    `- guests    memories of the instances that are being loaded, run, or are parked
 //!        |- large   an eighth less than all
 //!        `- small   guests that have less than a 64th: they never wait for a large one
 //! ```
@@ -21,8 +21,10 @@ mod snapshot_reservation;
 pub(crate) mod trim;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use self::parts::BudgetParts;
 use crate::model::TaskId;
@@ -161,7 +163,8 @@ impl State {
 }
 
 impl MemoryBudget {
-    /// `notify_driver` is called, often, when tasks that wait may be admitted, or when one begins to wait.
+    /// `notify_driver` is called, often, when tasks that wait may be admitted, or when one begins
+    /// to wait.
     pub(super) fn new(size: u64, notify_driver: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self {
             parts: BudgetParts::of(size),
@@ -172,7 +175,7 @@ impl MemoryBudget {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     fn too_large(&self, wanted: u64) -> Option<TooLarge> {
@@ -181,8 +184,8 @@ impl MemoryBudget {
         (wanted > most).then_some(TooLarge { wanted, most, size })
     }
 
-    /// Takes room for a task whose memories have this many bytes. Where there is none, the task waits
-    /// from now on, behind those that wait already.
+    /// Takes room for a task whose memories have this many bytes. Where there is none, the task
+    /// waits from now on, behind those that wait already.
     pub(super) fn admit(
         self: &Arc<Self>,
         id: TaskId,
@@ -451,8 +454,7 @@ impl MemoryBudget {
                 (self.notify_driver)();
                 state = self.state();
             }
-            let waited = self.changed.wait_timeout(state, KILL_POLL_INTERVAL);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            self.changed.wait_for(&mut state, KILL_POLL_INTERVAL);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Memory for making or reading snapshots: it is reserved, and bounded.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use crate::memory::MemoryBudget;
 
@@ -12,8 +12,7 @@ impl MemoryBudget {
         let mut state = self.state();
         while state.snapshot_bytes > 0 && state.snapshot_bytes + bytes > self.parts.snapshot_limit()
         {
-            let waited = self.changed.wait(state);
-            state = waited.unwrap_or_else(PoisonError::into_inner);
+            self.changed.wait(&mut state);
         }
         state.snapshot_bytes += bytes;
         drop(state);

@@ -9,8 +9,8 @@
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const MAPPED_FROM_BYTES: libc::c_int = 4 << 20;
 
-/// At most this many bytes may be free at the end of an arena before the allocator gives them back. Since the
-/// threshold above is fixed, the allocator would leave this at 128 KiB.
+/// At most this many bytes may be free at the end of an arena before the allocator gives them back.
+/// Since the threshold above is fixed, the allocator would leave this at 128 KiB.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const KEPT_AT_END_BYTES: libc::c_int = 2 * MAPPED_FROM_BYTES;
 

@@ -1,5 +1,5 @@
-//! Open moves whose two daemons cannot reach each other: the source's answer to the target's question
-//! for the state of a move ([`Daemon::move_state`]), and an operator's decision
+//! Open moves whose two daemons cannot reach each other: the source's answer to the target's
+//! question for the state of a move ([`Daemon::move_state`]), and an operator's decision
 //! ([`Daemon::decide`]).
 //!
 //! ```text
@@ -18,19 +18,19 @@
 use serde::{Deserialize, Serialize};
 
 use crate::daemon::{Daemon, blocking};
+use crate::driver::move_step::MoveStep;
 use crate::error::Error as Refused;
 use crate::model::error::Error;
 use crate::model::{Digest, MoveId, TaskId, TaskState, Timestamp};
-use crate::moving::details::MoveDetails;
-use crate::moving::step::MoveStep;
 use crate::store::{MovePhase, MoveRecord, TaskRow};
 use crate::stored::damaged::Stored;
 use crate::stored::encoding::from_bytes;
+use crate::stored::move_details::MoveDetails;
 use crate::stored::status::Status;
 
 /// The state of a move, as its source answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum MoveState {
+pub(crate) enum MoveState {
     /// The source has not decided yet.
     Undecided,
     /// The task is the target's.
@@ -43,18 +43,18 @@ pub enum MoveState {
 
 /// The question of a target that has prepared a task: what is the state of the move?
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MoveQuestion {
+pub(crate) struct MoveQuestion {
     /// The move.
-    pub move_id: MoveId,
+    pub(crate) move_id: MoveId,
     /// The task's name at the source: daemon, ID and version.
-    pub origin: String,
+    pub(crate) origin: String,
     /// When it was submitted.
-    pub submitted: Timestamp,
+    pub(crate) submitted: Timestamp,
 }
 
 /// Where a task is whose move is open, as an operator decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TaskLocation {
+pub(crate) enum TaskLocation {
     /// At the daemon that is asked.
     Here,
     /// At the other daemon of the move.
@@ -67,7 +67,11 @@ impl Daemon {
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub async fn move_state(&self, claim: MoveQuestion, peer: Digest) -> Result<MoveState, Error> {
+    pub(crate) async fn move_state(
+        &self,
+        claim: MoveQuestion,
+        peer: Digest,
+    ) -> Result<MoveState, Error> {
         let record = self.move_record(claim.move_id).await?;
         match record.filter(|record| record.peer == peer) {
             Some(record) => Ok(match record.phase {
@@ -107,7 +111,7 @@ impl Daemon {
     ///
     /// # Errors
     /// Where the store cannot be read, or it is not there.
-    pub async fn move_question(&self, prepared: &MoveRecord) -> Result<MoveQuestion, Error> {
+    pub(crate) async fn move_question(&self, prepared: &MoveRecord) -> Result<MoveQuestion, Error> {
         let (id, move_id) = (prepared.task, prepared.id);
         let row = self.row(id).await?;
         let status: Status = from_bytes(&row.status)?;
@@ -122,7 +126,10 @@ impl Daemon {
     ///
     /// # Errors
     /// Where the store cannot be read, or it is not there.
-    pub async fn moved_since(&self, id: TaskId) -> Result<(Timestamp, Option<String>), Error> {
+    pub(crate) async fn moved_since(
+        &self,
+        id: TaskId,
+    ) -> Result<(Timestamp, Option<String>), Error> {
         let row = self.row(id).await?;
         Ok((Stored::of(&row).status.changed, row.name))
     }
@@ -133,12 +140,16 @@ impl Daemon {
         row.ok_or_else(|| Refused::NoTask(id.to_string()).into())
     }
 
-    /// Stores an operator's decision where the task of a move is. A prepared task becomes ours or is
-    /// removed. A task whose move was committed becomes ours again, or is the target's for good.
+    /// Stores an operator's decision where the task of a move is. A prepared task becomes ours or
+    /// is removed. A task whose move was committed becomes ours again, or is the target's for good.
     ///
     /// # Errors
     /// Where it cannot be stored.
-    pub async fn decide(&self, open: &MoveRecord, decision: TaskLocation) -> Result<(), Error> {
+    pub(crate) async fn decide(
+        &self,
+        open: &MoveRecord,
+        decision: TaskLocation,
+    ) -> Result<(), Error> {
         let step = match (open.phase, decision) {
             (MovePhase::Prepared, TaskLocation::Here) => MoveStep::Accept,
             (MovePhase::Prepared, TaskLocation::There) => MoveStep::Discard,
@@ -160,7 +171,11 @@ impl Daemon {
     ///
     /// # Errors
     /// Where it cannot be stored.
-    pub async fn pause_duplicate(&self, open: &MoveRecord, why: String) -> Result<(), Error> {
+    pub(crate) async fn pause_duplicate(
+        &self,
+        open: &MoveRecord,
+        why: String,
+    ) -> Result<(), Error> {
         let found = match self.row(open.task).await {
             Ok(row) if !row.state.is_final() => self.pause(open.task).await,
             // Our task is over, or has been removed.

@@ -25,60 +25,16 @@
 //! passes the task on. Before it the source alone decides: after any failure it keeps the task
 //! without asking. After it the source never runs the task again. The target, which stored the task
 //! as prepared before, asks the source until it knows the outcome.
+//!
+//! | file | what stands there |
+//! | --- | --- |
+//! | `source`, `target` | what each of the two daemons does |
+//! | `offer` | what the source sends of a task |
+//! | `decision` | open moves whose daemons cannot reach each other |
+//!
+//! `driver/move_step.rs` has the change of the task and of the record that each step leads to.
 
 pub(crate) mod decision;
-pub(crate) mod details;
 pub(crate) mod offer;
 mod source;
-pub(crate) mod step;
 pub(crate) mod target;
-
-use std::collections::HashSet;
-use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use lru::LruCache;
-
-use crate::model::{MoveId, TaskId};
-use crate::workers::worker::Worker;
-
-/// At most this many moves that ended before their task was held here are remembered until the daemon ends,
-/// because an offer of one may still be in a connection's buffers.
-const REMEMBERED_DEAD_MOVES: NonZeroUsize = NonZeroUsize::new(4096).expect("it is not zero");
-
-/// What a daemon knows of moves that are under way.
-pub(super) struct Moving {
-    worker: Worker,
-    active: Mutex<HashSet<TaskId>>,
-    dead: Mutex<LruCache<MoveId, ()>>,
-    draining: AtomicBool,
-}
-
-impl Moving {
-    /// `worker` tries whether a task that arrives can be resumed here.
-    pub(super) fn new(worker: Worker) -> Self {
-        Self {
-            worker,
-            active: Mutex::default(),
-            dead: Mutex::new(LruCache::new(REMEMBERED_DEAD_MOVES)),
-            draining: AtomicBool::new(false),
-        }
-    }
-
-    pub(super) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn set_draining(&self, draining: bool) {
-        self.draining.store(draining, Ordering::Relaxed);
-    }
-
-    fn active(&self) -> MutexGuard<'_, HashSet<TaskId>> {
-        self.active.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn dead(&self) -> MutexGuard<'_, LruCache<MoveId, ()>> {
-        self.dead.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}

@@ -6,16 +6,16 @@ use crate::model::{Digest, MoveId, Timestamp};
 
 /// The forms in which a daemon keeps tasks and snapshots. Source and target must have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Formats {
+pub(crate) struct Formats {
     /// The snapshot format's version.
-    pub snapshot: u32,
+    pub(crate) snapshot: u32,
     /// The form in which spec and status of a task are stored.
-    pub task: u32,
+    pub(crate) task: u32,
 }
 
 impl Formats {
     /// The forms of this build.
-    pub fn ours() -> Self {
+    pub(crate) fn ours() -> Self {
         Self {
             snapshot: crate::task::SNAPSHOT_VERSION,
             task: u32::from(crate::stored::encoding::FORMAT_VERSION),
@@ -35,63 +35,63 @@ impl std::fmt::Display for Formats {
 
 /// What the target has to know before the task is stopped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MoveInquiry {
+pub(crate) struct MoveInquiry {
     /// Digest of the resumable module.
-    pub module: Digest,
+    pub(crate) module: Digest,
     /// What was submitted, as the daemon encodes it, with the target's directories.
     #[serde(with = "serde_bytes")]
-    pub spec: Vec<u8>,
+    pub(crate) spec: Vec<u8>,
     /// The task's name.
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// The base of its stored snapshot.
-    pub base: Option<Digest>,
+    pub(crate) base: Option<Digest>,
 }
 
 /// A task that is offered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TaskOffer {
+pub(crate) struct TaskOffer {
     /// The move.
-    pub move_id: MoveId,
+    pub(crate) move_id: MoveId,
     /// The task at the source, as `DAEMON/ID@VERSION`.
-    pub origin: String,
+    pub(crate) origin: String,
     /// Its name.
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// Digest of the resumable module.
-    pub module: Digest,
+    pub(crate) module: Digest,
     /// What was submitted, as the daemon encodes it, with the target's directories.
     #[serde(with = "serde_bytes")]
-    pub spec: Vec<u8>,
+    pub(crate) spec: Vec<u8>,
     /// What is known of it, as the daemon encodes it.
     #[serde(with = "serde_bytes")]
-    pub status: Vec<u8>,
+    pub(crate) status: Vec<u8>,
     /// It was paused, and is to stay paused.
-    pub paused: bool,
+    pub(crate) paused: bool,
     /// Its snapshot, if it has run.
-    pub snapshot: Option<OfferedSnapshot>,
+    pub(crate) snapshot: Option<OfferedSnapshot>,
     /// What it has written, the oldest first.
-    pub output: Vec<OfferedPiece>,
+    pub(crate) output: Vec<OfferedPiece>,
     /// Keys of its connections that are to be carried.
-    pub streams: Vec<u64>,
+    pub(crate) streams: Vec<u64>,
 }
 
 /// A snapshot as a store keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OfferedSnapshot {
+pub(crate) struct OfferedSnapshot {
     /// The base that the bytes refer to.
-    pub base: Option<Digest>,
+    pub(crate) base: Option<Digest>,
     /// The bytes.
     #[serde(with = "serde_bytes")]
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// A piece of output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OfferedPiece {
+pub(crate) struct OfferedPiece {
     /// Whether it was written to standard error.
-    pub error: bool,
+    pub(crate) error: bool,
     /// When it was written.
-    pub time: Timestamp,
+    pub(crate) time: Timestamp,
     /// What was written.
     #[serde(with = "serde_bytes")]
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
 }

@@ -6,19 +6,19 @@ use std::time::Duration;
 use crate::blobs::snapshot_bases::SnapshotBases;
 use crate::daemon::{Daemon, blocking};
 use crate::driver::commands::Ask;
+use crate::driver::move_step::{MoveStep, TaskMove};
 use crate::error::Error as Refused;
 use crate::model::TaskSpec;
 use crate::model::error::Error;
 use crate::model::{Digest, Limit, MonotonicTime, MoveId, Setting, TaskId, TaskState, When};
-use crate::moving::details::MoveDetails;
 use crate::moving::offer::{MoveInquiry, OfferedPiece, OfferedSnapshot, TaskOffer};
-use crate::moving::step::{MoveStep, TaskMove};
 use crate::sockets::TaskSockets;
 use crate::store::{
     Change, MoveChange, MovePhase, MoveRecord, RecordChange, StoredSnapshot, Stream,
 };
 use crate::stored::damaged;
 use crate::stored::encoding::{from_bytes, to_bytes, to_named_bytes};
+use crate::stored::move_details::MoveDetails;
 use crate::task::{Asleep, HeldSocket, chunks, pack};
 
 /// The most bytes of output that are read from the store at once.
@@ -26,22 +26,22 @@ const OUTPUT_BYTES_AT_ONCE: u64 = 1 << 20;
 
 impl Daemon {
     /// Reserves the task for a move; `false` where another move of it is under way.
-    pub fn begin_move(&self, id: TaskId) -> bool {
+    pub(crate) fn begin_move(&self, id: TaskId) -> bool {
         self.moving.active().insert(id)
     }
 
     /// Ends the reservation: the move is over, or `peers::resolve` will end it.
-    pub fn end_move(&self, id: TaskId) {
+    pub(crate) fn end_move(&self, id: TaskId) {
         self.moving.active().remove(&id);
     }
 
     /// Whether a move of the task is under way.
-    pub fn is_moving(&self, id: TaskId) -> bool {
+    pub(crate) fn is_moving(&self, id: TaskId) -> bool {
         self.moving.active().contains(&id)
     }
 
     /// Takes no new tasks from now on, or takes them again.
-    pub fn set_draining(&self, draining: bool) {
+    pub(crate) fn set_draining(&self, draining: bool) {
         self.moving.set_draining(draining);
     }
 
@@ -50,7 +50,7 @@ impl Daemon {
     ///
     /// # Errors
     /// Where there is no such task, it is over, or it has no directory of one of the names.
-    pub async fn inquire(
+    pub(crate) async fn inquire(
         &self,
         id: TaskId,
         dirs: &[(String, String)],
@@ -78,12 +78,12 @@ impl Daemon {
         .await
     }
 
-    /// Stores the state of a task in memory while it continues, so that only what changes afterwards
-    /// is sent while the task is stopped. Returns the base of the stored snapshot.
+    /// Stores the state of a task in memory while it continues, so that only what changes
+    /// afterwards is sent while the task is stopped. Returns the base of the stored snapshot.
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub async fn checkpoint_for_move(&self, id: TaskId) -> Result<Option<Digest>, Error> {
+    pub(crate) async fn checkpoint_for_move(&self, id: TaskId) -> Result<Option<Digest>, Error> {
         let info = self.task(id).await?;
         if matches!(
             info.state,
@@ -105,7 +105,7 @@ impl Daemon {
     ///
     /// # Errors
     /// Where it is not there.
-    pub async fn blob(&self, digest: Digest) -> Result<Vec<u8>, Error> {
+    pub(crate) async fn blob(&self, digest: Digest) -> Result<Vec<u8>, Error> {
         let store = self.shared.store.clone();
         blocking(move || {
             let missing = || Refused::Damaged(format!("blob {} is missing", digest.short()));
@@ -118,7 +118,7 @@ impl Daemon {
     ///
     /// # Errors
     /// Where it is over, cannot be suspended, or computes for too long.
-    pub async fn stop_for_move(
+    pub(crate) async fn stop_for_move(
         self: &Arc<Self>,
         id: TaskId,
         move_id: MoveId,
@@ -138,10 +138,13 @@ impl Daemon {
                 // The task may stop later: then it continues here.
                 let daemon = self.clone();
                 tokio::spawn(async move {
-                    if matches!(asked.await, Ok(Ok(()))) {
-                        daemon.abort_move(move_id).await
-                    } else {
-                        Ok(())
+                    if matches!(asked.await, Ok(Ok(())))
+                        && let Err(error) = daemon.abort_move(move_id).await
+                    {
+                        log::warn!(
+                            "task {id} has stopped for move {move_id} after it was given up, and is not \
+                             started again yet: {error}"
+                        );
                     }
                 });
                 let text = format!(
@@ -156,7 +159,7 @@ impl Daemon {
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub async fn offer(&self, move_id: MoveId, spec: Vec<u8>) -> Result<TaskOffer, Error> {
+    pub(crate) async fn offer(&self, move_id: MoveId, spec: Vec<u8>) -> Result<TaskOffer, Error> {
         let (shared, bases) = (self.shared.clone(), self.bases.clone());
         blocking(move || {
             let record = shared.store.move_record(move_id)?;
@@ -205,12 +208,12 @@ impl Daemon {
     }
 
     /// Takes the connections of a stopped task, which are to be carried to the target.
-    pub fn take_streams(&self, id: TaskId) -> Vec<HeldSocket> {
+    pub(crate) fn take_streams(&self, id: TaskId) -> Vec<HeldSocket> {
         self.shared.sockets.take_streams(id)
     }
 
     /// Keeps connections for a task that does not run.
-    pub fn put_streams(&self, id: TaskId, sockets: Vec<HeldSocket>) {
+    pub(crate) fn put_streams(&self, id: TaskId, sockets: Vec<HeldSocket>) {
         self.shared.sockets.adopt(TaskSockets {
             id,
             listeners: Vec::new(),
@@ -227,7 +230,7 @@ impl Daemon {
     ///
     /// # Errors
     /// Where it cannot be stored.
-    pub async fn abort_move(&self, move_id: MoveId) -> Result<(), Error> {
+    pub(crate) async fn abort_move(&self, move_id: MoveId) -> Result<(), Error> {
         self.step_of(move_id, MoveStep::Abort, MovePhase::Preparing, None)
             .await
     }
@@ -236,7 +239,7 @@ impl Daemon {
     ///
     /// # Errors
     /// Where it cannot be stored; the task is still here then.
-    pub async fn commit_move(&self, move_id: MoveId, peer_task: u64) -> Result<(), Error> {
+    pub(crate) async fn commit_move(&self, move_id: MoveId, peer_task: u64) -> Result<(), Error> {
         self.step_of(
             move_id,
             MoveStep::Commit,
@@ -250,7 +253,7 @@ impl Daemon {
     ///
     /// # Errors
     /// Where it cannot be stored.
-    pub async fn confirm_move(&self, move_id: MoveId) -> Result<(), Error> {
+    pub(crate) async fn confirm_move(&self, move_id: MoveId) -> Result<(), Error> {
         self.step_of(move_id, MoveStep::Confirm, MovePhase::Committed, None)
             .await
     }
@@ -259,7 +262,7 @@ impl Daemon {
     ///
     /// # Errors
     /// Where it cannot be stored.
-    pub async fn reclaim_move(&self, move_id: MoveId) -> Result<(), Error> {
+    pub(crate) async fn reclaim_move(&self, move_id: MoveId) -> Result<(), Error> {
         self.step_of(move_id, MoveStep::Reclaim, MovePhase::Committed, None)
             .await
     }
@@ -268,7 +271,7 @@ impl Daemon {
     ///
     /// # Errors
     /// Where it cannot be stored.
-    pub async fn forget_move(&self, move_id: MoveId) -> Result<(), Error> {
+    pub(crate) async fn forget_move(&self, move_id: MoveId) -> Result<(), Error> {
         let change = MoveChange {
             change: None,
             output: Vec::new(),
@@ -282,7 +285,7 @@ impl Daemon {
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub async fn open_moves(&self) -> Result<Vec<MoveRecord>, Error> {
+    pub(crate) async fn open_moves(&self) -> Result<Vec<MoveRecord>, Error> {
         let store = self.shared.store.clone();
         blocking(move || Ok(store.open_moves()?)).await
     }
@@ -291,7 +294,7 @@ impl Daemon {
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub async fn open_moves_of(&self, id: TaskId) -> Result<Vec<MoveRecord>, Error> {
+    pub(crate) async fn open_moves_of(&self, id: TaskId) -> Result<Vec<MoveRecord>, Error> {
         let store = self.shared.store.clone();
         blocking(move || Ok(store.open_moves_of(id)?)).await
     }
@@ -300,7 +303,10 @@ impl Daemon {
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub async fn open_move(&self, id: MoveId) -> Result<Option<(MoveRecord, MoveDetails)>, Error> {
+    pub(crate) async fn open_move(
+        &self,
+        id: MoveId,
+    ) -> Result<Option<(MoveRecord, MoveDetails)>, Error> {
         let record = self.move_record(id).await?;
         let open = record.filter(|record| record.phase != MovePhase::Accepted);
         open.map(|record| Ok((record.clone(), from_bytes(&record.details)?)))

@@ -7,24 +7,24 @@ use std::sync::atomic::Ordering;
 use serde::{Deserialize, Serialize};
 
 use crate::blobs::programs::blob;
-use crate::daemon::options::Options;
 use crate::daemon::submit::check_name;
 use crate::daemon::{Daemon, blocking};
+use crate::driver::move_step::MoveStep;
 use crate::error::Error as Refused;
 use crate::model::TaskSpec;
 use crate::model::error::Error;
 use crate::model::spec::{Mount, Reach};
 use crate::model::{Digest, MonotonicTime, MoveId, TaskId, TaskState, When};
 use crate::model::{Limit, Limits, Timestamp};
-use crate::moving::details::MoveDetails;
 use crate::moving::offer::{MoveInquiry, OfferedPiece, TaskOffer};
-use crate::moving::step::MoveStep;
+use crate::options::Options;
 use crate::spec::Submitted as _;
 use crate::store::{
     Change, Insert, MoveChange, MovePhase, MoveRecord, OutputPiece, RecordChange, StoredSnapshot,
     Stream, TaskRow, Verdict,
 };
 use crate::stored::encoding::{from_bytes, to_bytes};
+use crate::stored::move_details::MoveDetails;
 use crate::stored::status::Status;
 use crate::task::{EngineKind, Runtime, TaskHandle, unpack};
 use crate::workers::guest::NotRevived;
@@ -33,27 +33,27 @@ use crate::workers::output::Tail;
 /// What tasks of another daemon may use here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct PeerGrants {
+pub(crate) struct PeerGrants {
     /// These directories, and what is below them.
-    pub dirs: Vec<PathBuf>,
+    pub(crate) dirs: Vec<PathBuf>,
     /// Addresses to listen on, `HOST:PORT`; the port may be `*`, and so may both.
-    pub listen: Vec<String>,
+    pub(crate) listen: Vec<String>,
     /// Peers to connect to, likewise.
-    pub connect: Vec<String>,
+    pub(crate) connect: Vec<String>,
 }
 
 /// The answer to an inquiry.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InquiryAnswer {
+pub(crate) struct InquiryAnswer {
     /// Why the task cannot come, if it cannot.
-    pub refused: Vec<String>,
+    pub(crate) refused: Vec<String>,
     /// Blobs that have to be sent first.
-    pub lacks: Vec<Digest>,
+    pub(crate) lacks: Vec<Digest>,
 }
 
 /// What a blob is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum BlobKind {
+pub(crate) enum BlobKind {
     /// A resumable module, compressed.
     Module,
     /// A snapshot's flat form, compressed by itself.
@@ -65,7 +65,7 @@ impl Daemon {
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub async fn consider(
+    pub(crate) async fn consider(
         &self,
         inquiry: MoveInquiry,
         grants: &PeerGrants,
@@ -121,7 +121,7 @@ impl Daemon {
     ///
     /// # Errors
     /// Says what is wrong with it.
-    pub async fn put_blob(
+    pub(crate) async fn put_blob(
         &self,
         kind: BlobKind,
         digest: Digest,
@@ -165,7 +165,7 @@ impl Daemon {
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub async fn has_blob(&self, digest: Digest) -> Result<bool, Error> {
+    pub(crate) async fn has_blob(&self, digest: Digest) -> Result<bool, Error> {
         let store = self.shared.store.clone();
         blocking(move || Ok(store.has_blob(&digest)?)).await
     }
@@ -175,7 +175,7 @@ impl Daemon {
     ///
     /// # Errors
     /// Says why it cannot be accepted.
-    pub async fn prepare_task(
+    pub(crate) async fn prepare_task(
         self: &Arc<Self>,
         offer: TaskOffer,
         peer: Digest,
@@ -262,7 +262,8 @@ impl Daemon {
             damage: None,
         };
         let limit = shared.options.output_limit;
-        let tail = Tail::new(id, limit, shared.time.clone(), shared.following.clone());
+        let (time, following) = (shared.time.clone(), shared.following.clone());
+        let tail = Tail::new(id, row.version, limit, time, following);
         let worker = &self.moving.worker;
         let revived = worker.revive(&row, &spec, frozen.clone(), &tail, TaskHandle::default());
         if let Err(why) = revived {
@@ -304,7 +305,7 @@ impl Daemon {
     ///
     /// # Errors
     /// Where it cannot be stored.
-    pub async fn accept_prepared(
+    pub(crate) async fn accept_prepared(
         &self,
         move_id: MoveId,
         peer: Digest,
@@ -325,7 +326,7 @@ impl Daemon {
     ///
     /// # Errors
     /// Where it cannot be stored.
-    pub async fn discard_prepared(
+    pub(crate) async fn discard_prepared(
         &self,
         move_id: MoveId,
         peer: Digest,
@@ -344,7 +345,7 @@ impl Daemon {
     ///
     /// # Errors
     /// Where it cannot be stored.
-    pub async fn forget_accepted(&self, move_id: MoveId, peer: Digest) -> Result<(), Error> {
+    pub(crate) async fn forget_accepted(&self, move_id: MoveId, peer: Digest) -> Result<(), Error> {
         match self.prepared_or_accepted(move_id, peer).await? {
             Some(record) if record.phase == MovePhase::Accepted => self.forget_move(move_id).await,
             _ => Ok(()),

@@ -13,6 +13,7 @@ use crate::peers::error::PeerError;
 use crate::peers::message::{Answer, Hello, Request, receive, send};
 use crate::peers::network::Peers;
 use crate::peers::tls::{self, Pinned};
+use crate::tcp::{PEER_KEEPALIVE_IDLE, set_tcp_options};
 
 /// How long a connection may take. A daemon on the same network accepts at once.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -53,7 +54,8 @@ impl Link {
         let stream = connected
             .map_err(|_| unreachable(format!("no answer within {CONNECT_TIMEOUT:?}")))?
             .map_err(|error| unreachable(error.to_string()))?;
-        set_tcp_options(&stream).map_err(|error| unreachable(error.to_string()))?;
+        set_tcp_options(&stream, PEER_KEEPALIVE_IDLE)
+            .map_err(|error| unreachable(error.to_string()))?;
         let known: Vec<Digest> = match expected {
             Some(only) => vec![only],
             None => {
@@ -69,13 +71,15 @@ impl Link {
         let stream = tokio::time::timeout(CONNECT_TIMEOUT, shaken)
             .await
             .map_err(|_| unreachable("it does not speak TLS".into()))?
-            .map_err(|error| match (is_stranger(&error), pinned.seen()) {
-                (true, Some(seen)) => PeerError::Stranger {
-                    address: address.clone(),
-                    fingerprint: seen.to_string(),
+            .map_err(
+                |error| match (is_unknown_certificate(&error), pinned.seen()) {
+                    (true, Some(seen)) => PeerError::Stranger {
+                        address: address.clone(),
+                        fingerprint: seen.to_string(),
+                    },
+                    _ => unreachable(format!("TLS: {error}")),
                 },
-                _ => unreachable(format!("TLS: {error}")),
-            })?;
+            )?;
         let broken = || unreachable("it showed no certificate".into());
         let fingerprint = pinned.seen().ok_or_else(broken)?;
         let own = peers.own_address().clone();
@@ -188,8 +192,10 @@ fn locate(
 
 /// Whether the handshake failed because this daemon rejected the other daemon's certificate, as it
 /// does where it does not know the certificate's fingerprint.
-fn is_stranger(error: &std::io::Error) -> bool {
-    matches!(tls_error(error), Some(TlsError::InvalidCertificate(_)))
+fn is_unknown_certificate(error: &std::io::Error) -> bool {
+    // A known certificate whose key the other end does not have is another error of certificates.
+    let unknown = TlsError::InvalidCertificate(tls::UNKNOWN_FINGERPRINT);
+    tls_error(error) == Some(&unknown)
 }
 
 /// Whether the other daemon has refused the connection because it does not know this one.
@@ -202,10 +208,65 @@ fn tls_error(error: &std::io::Error) -> Option<&TlsError> {
     error.get_ref()?.downcast_ref()
 }
 
-/// After this long without a byte the system probes whether the network was cut.
-const KEEPALIVE_AFTER: Duration = Duration::from_secs(5);
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
 
-/// Small messages go at once, and a network that is cut is noticed.
-pub(crate) fn set_tcp_options(stream: &TcpStream) -> std::io::Result<()> {
-    crate::http::admission::set_tcp_options(stream, KEEPALIVE_AFTER)
+    use tokio_rustls::TlsAcceptor;
+    use tokio_rustls::rustls::crypto::ring::sign::any_ecdsa_type;
+    use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
+    use tokio_rustls::rustls::sign::CertifiedKey;
+    use tokio_rustls::rustls::{ServerConfig, version::TLS13};
+
+    use super::*;
+    use crate::peers::identity::Identity;
+
+    /// Shows a certificate, and signs with a key.
+    #[derive(Debug)]
+    struct Shown(Arc<CertifiedKey>);
+
+    impl ResolvesServerCert for Shown {
+        fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+            Some(self.0.clone())
+        }
+    }
+
+    fn identity() -> Identity {
+        let folder = tempfile::tempdir().expect("a folder");
+        Identity::open(folder.path()).expect("it is made")
+    }
+
+    /// How a connection fails to a daemon that shows the certificate of `shown` and has the key of
+    /// `has`. The certificate of `known` is known.
+    async fn failure(shown: &Identity, has: &Identity, known: &Identity) -> std::io::Error {
+        let key = any_ecdsa_type(&has.key()).expect("a key");
+        let shown = Shown(Arc::new(CertifiedKey::new(shown.chain(), key)));
+        let mut server = ServerConfig::builder_with_protocol_versions(&[&TLS13])
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(shown));
+        let known = known.fingerprint();
+        let pinned = Pinned::new(move |digest| *digest == known);
+        let client = tls::client(&identity(), pinned).expect("a configuration");
+        server.alpn_protocols.clone_from(&client.alpn_protocols);
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let accepted = tokio::spawn(TlsAcceptor::from(Arc::new(server)).accept(far));
+        let name = ServerName::try_from("dormouse").expect("a name");
+        let connected = TlsConnector::from(client).connect(name, near).await;
+        // It fails as well, because the client sends an alert.
+        drop(accepted.await);
+        connected.expect_err("it is refused")
+    }
+
+    /// Such a daemon was called unknown, with the advice to add the fingerprint that is known.
+    #[tokio::test]
+    async fn a_known_certificate_with_another_key_is_not_called_unknown() {
+        let (peer, other) = (identity(), identity());
+        let error = failure(&peer, &other, &peer).await;
+        assert!(
+            tls_error(&error).is_some() && !is_unknown_certificate(&error),
+            "{error}"
+        );
+        let error = failure(&other, &other, &peer).await;
+        assert!(is_unknown_certificate(&error), "{error}");
+    }
 }

@@ -1,8 +1,9 @@
 //! Moves all tasks to other daemons.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::model::error::Error;
@@ -62,12 +63,7 @@ impl Peers {
             let (peers, tasks, targets) = (self.clone(), tasks.clone(), targets.clone());
             let (options, told) = (options.clone(), told.clone());
             tokio::spawn(async move {
-                let next = || {
-                    tasks
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .pop_back()
-                };
+                let next = || tasks.lock().pop_back();
                 let mut links: Vec<Option<Link>> = targets.iter().map(|_| None).collect();
                 let mut turn = number;
                 while let Some(id) = next() {
@@ -92,17 +88,17 @@ impl Peers {
         options: &MoveOptions,
     ) -> Result<MovedTask, Error> {
         let mut failed: Option<Error> = None;
-        for place in (0..targets.len()).map(|step| (turn + step) % targets.len()) {
-            if links[place].is_none() {
-                match Link::open(self, &targets[place], None).await {
-                    Ok(link) => links[place] = Some(link),
+        for index in (0..targets.len()).map(|step| (turn + step) % targets.len()) {
+            if links[index].is_none() {
+                match Link::open(self, &targets[index], None).await {
+                    Ok(link) => links[index] = Some(link),
                     Err(error) => {
                         failed = Some(error.into());
                         continue;
                     }
                 }
             }
-            let Some(link) = &mut links[place] else {
+            let Some(link) = &mut links[index] else {
                 continue;
             };
             match self.move_task(link, id, options).await {
@@ -110,7 +106,7 @@ impl Peers {
                 Err(error) => {
                     // An answer that is still on its way after a failure belongs to no request, so
                     // that the link is not used again.
-                    links[place] = None;
+                    links[index] = None;
                     failed = Some(error);
                 }
             }

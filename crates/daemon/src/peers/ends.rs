@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use rustix::net::sockopt;
 
 use crate::model::{Digest, MoveId};
@@ -59,7 +60,7 @@ impl Ends {
     }
 
     fn open(&self) -> MutexGuard<'_, HashMap<(MoveId, u64), (Digest, TcpStream)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

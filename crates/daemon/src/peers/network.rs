@@ -1,8 +1,9 @@
 //! What a daemon knows of other daemons, and by what they know it.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
@@ -45,7 +46,7 @@ impl Peers {
     }
 
     pub(crate) fn own_address(&self) -> MutexGuard<'_, String> {
-        self.address.lock().unwrap_or_else(PoisonError::into_inner)
+        self.address.lock()
     }
 }
 

@@ -12,9 +12,9 @@ use super::network::Peers;
 use crate::model::error::{Error, ErrorKind};
 use crate::model::{TaskId, Timestamp};
 use crate::moving::decision::TaskLocation;
-use crate::moving::details::MoveDetails;
 use crate::peers::resolve::Resolution;
 use crate::store::{MovePhase, MoveRecord};
+use crate::stored::move_details::MoveDetails;
 
 /// A move that has not ended for both daemons.
 pub(crate) struct OpenMove {
@@ -39,10 +39,23 @@ pub(crate) struct DecisionOutcome {
 }
 
 impl Peers {
-    /// All moves that have not ended for both daemons.
-    pub(crate) async fn still_open(&self) -> Result<Vec<OpenMove>, Error> {
-        let mut found = Vec::new();
-        for listed in self.daemon.open_moves().await? {
+    /// Moves that have not ended for both daemons, of tasks with higher IDs than `after`: about
+    /// `limit` of them, by the ID of their task.
+    pub(crate) async fn still_open(
+        &self,
+        after: Option<TaskId>,
+        limit: usize,
+    ) -> Result<Vec<OpenMove>, Error> {
+        let mut open = self.daemon.open_moves().await?;
+        open.retain(|record| after.is_none_or(|after| record.task > after));
+        open.sort_by_key(|record| record.task);
+        let mut found: Vec<OpenMove> = Vec::new();
+        for listed in open {
+            // A page has all moves of its last task, so that the next page begins behind that task.
+            let last = found.last().map(|open| open.record.task);
+            if found.len() >= limit && last != Some(listed.task) {
+                break;
+            }
             // The move may have ended, and its task been removed, since the list was made.
             let (record, details, unreadable) = match self.daemon.open_move(listed.id).await {
                 Ok(Some((record, details))) => (record, details, None),
@@ -68,7 +81,6 @@ impl Peers {
                 why,
             });
         }
-        found.sort_by_key(|open| open.record.task);
         Ok(found)
     }
 
@@ -86,8 +98,8 @@ impl Peers {
         Err(PeerError::NoOpenMove(id.0).into())
     }
 
-    /// Decides where the task is, for an operator. The other daemon is asked once more before. If it
-    /// answers, its word counts; if it does not, the decision needs `force`.
+    /// Decides where the task is, for an operator. The other daemon is asked once more before. If
+    /// it answers, its word counts; if it does not, the decision needs `force`.
     ///
     /// # Errors
     /// Where there is nothing to decide, or the other daemon does not answer and `force` is not
@@ -181,5 +193,55 @@ fn risk(record: &MoveRecord, decision: TaskLocation) -> &'static str {
             "if that daemon has taken the task, both run it until they have spoken"
         }
         (_, TaskLocation::There) => "if that daemon does not have the task, it is lost",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::Daemon;
+    use crate::model::{Digest, MoveId, TaskState};
+    use crate::options::Options;
+    use crate::store::{Change, MoveChange, RecordChange};
+    use crate::stored::encoding::to_bytes;
+    use crate::tests::stores::{paused, store_after};
+
+    fn open_move(task: TaskId, number: u8) -> Change {
+        Change::Move(MoveChange {
+            change: None,
+            output: Vec::new(),
+            clear_output: false,
+            record: RecordChange::Put(MoveRecord {
+                id: MoveId([number; 16]),
+                task,
+                phase: MovePhase::Committed,
+                peer: Digest::of(b"an unknown peer"),
+                details: to_bytes(&MoveDetails::default()).expect("it is encoded"),
+            }),
+        })
+    }
+
+    /// A request for the open moves read and sent all of them, however many.
+    #[tokio::test]
+    async fn open_moves_come_in_pages() {
+        let ids = [1, 2, 3].map(TaskId);
+        let mut changes: Vec<Change> = ids.map(paused).into();
+        let moves = [(3, 1), (2, 2), (1, 3), (2, 4)];
+        changes.extend(moves.map(|(task, number)| open_move(TaskId(task), number)));
+        let (store, folder) = store_after(changes);
+        let daemon = Daemon::start(Arc::new(store), Options::default()).expect("it starts");
+        let peers = Peers::open(folder.path(), daemon.clone()).expect("they are read");
+        let page = async |after: Option<u64>| {
+            let page = peers.still_open(after.map(TaskId), 2).await;
+            let tasks = page.expect("the store is read").into_iter();
+            tasks.map(|open| open.record.task.0).collect::<Vec<u64>>()
+        };
+        // Task 2 has two moves, which are not torn apart.
+        assert_eq!(page(None).await, [1, 2, 2]);
+        assert_eq!(page(Some(2)).await, [3]);
+        assert_eq!(page(Some(3)).await, Vec::<u64>::new());
+        let state = daemon.task(TaskId(1)).await.expect("it is there").state;
+        assert_eq!(state, TaskState::Paused);
+        daemon.close().await;
     }
 }

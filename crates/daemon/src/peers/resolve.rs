@@ -1,5 +1,5 @@
-//! Resolves moves that a crash or a cut network has left open: both daemons ask until each knows the
-//! outcome of a move.
+//! Resolves moves that a crash or a cut network has left open: both daemons ask until each knows
+//! the outcome of a move.
 //!
 //! ```text
 //!   phase      what the daemon does                         what its record becomes
@@ -23,12 +23,12 @@ use std::time::Duration;
 use crate::model::MoveId;
 use crate::model::error::Error;
 use crate::moving::decision::MoveState;
-use crate::moving::details::MoveDetails;
 use crate::peers::client::{ANSWER_TIMEOUT, Link};
 use crate::peers::error::PeerError;
 use crate::peers::message::{Answer, Request};
 use crate::peers::network::Peers;
 use crate::store::{MovePhase, MoveRecord};
+use crate::stored::move_details::MoveDetails;
 
 /// How long after a failure open moves are tried again: the first pause, and the longest. Each
 /// pause is twice as long as the one before.

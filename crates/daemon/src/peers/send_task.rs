@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use crate::model::error::Error;
 use crate::model::{Digest, MoveId, TaskId};
-use crate::moving::details::MoveDetails;
 use crate::moving::offer::MoveInquiry;
 use crate::moving::target::BlobKind;
 use crate::peers::client::{ANSWER_TIMEOUT, COMPILE_TIMEOUT, Link};
@@ -14,6 +13,7 @@ use crate::peers::message::{Answer, Request};
 use crate::peers::network::Peers;
 use crate::peers::resolve::Resolution;
 use crate::store::MovePhase;
+use crate::stored::move_details::MoveDetails;
 use crate::task::EngineKind;
 
 /// The options of a move.

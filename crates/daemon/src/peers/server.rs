@@ -8,19 +8,19 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::http::admission::{Admission, ConnectionSlot};
+use crate::admission::{Admission, ConnectionSlot};
 use crate::model::error::Error;
 use crate::model::{Digest, MoveId};
-use crate::moving::details::MoveDetails;
 use crate::moving::offer::TaskOffer;
-use crate::peers::client::set_tcp_options;
 use crate::peers::identity::fingerprint;
 use crate::peers::message::{Answer, Hello, Request, receive, send};
 use crate::peers::network::Peers;
 use crate::peers::relay::carry;
 use crate::peers::tls::{self, Pinned};
 use crate::peers::trust::Peer;
+use crate::stored::move_details::MoveDetails;
 use crate::task::{HeldSocket, Role};
+use crate::tcp::{PEER_KEEPALIVE_IDLE, set_tcp_options};
 
 /// A daemon that connects must say who it is within this long.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -62,7 +62,7 @@ pub(super) async fn run(peers: Weak<Peers>, listener: TcpListener) {
 /// One connection.
 async fn link(peers: &Arc<Peers>, stream: TcpStream, slot: &ConnectionSlot) -> std::io::Result<()> {
     let from = stream.peer_addr()?;
-    set_tcp_options(&stream)?;
+    set_tcp_options(&stream, PEER_KEEPALIVE_IDLE)?;
     let trusted = Arc::downgrade(peers);
     let pinned = Pinned::new(move |digest| {
         let peers = trusted.upgrade();
@@ -205,7 +205,8 @@ impl PeerSession {
         })
     }
 
-    /// Stores an offered task as prepared, and makes ends for the connections that are carried to it.
+    /// Stores an offered task as prepared, and makes ends for the connections that are carried to
+    /// it.
     async fn prepare(&mut self, offer: TaskOffer) -> Result<Answer, Error> {
         let daemon = &self.peers.daemon;
         let move_id = offer.move_id;

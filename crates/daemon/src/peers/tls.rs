@@ -1,8 +1,9 @@
 //! TLS 1.3 in which both ends show a certificate and are known by its fingerprint alone. No
 //! authority, no name and no date counts.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio_rustls::rustls::client::danger::{
     HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
 };
@@ -20,6 +21,10 @@ use crate::peers::identity::{Identity, fingerprint};
 
 /// The protocol inside TLS, with its version.
 const ALPN_PROTOCOL: &[u8] = b"dormouse-peer/1";
+
+/// How a certificate is refused whose fingerprint is not known.
+pub(super) const UNKNOWN_FINGERPRINT: CertificateError =
+    CertificateError::ApplicationVerificationFailure;
 
 /// Says whether a fingerprint is known.
 type Known = Box<dyn Fn(&Digest) -> bool + Send + Sync>;
@@ -42,32 +47,17 @@ impl Pinned {
 
     /// The fingerprint that was shown last, known or not.
     pub(super) fn seen(&self) -> Option<Digest> {
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.seen.lock()
     }
 
     fn check(&self, certificate: &CertificateDer<'_>) -> Result<(), Error> {
         let shown = fingerprint(certificate);
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown);
+        *self.seen.lock() = Some(shown);
         match (self.known)(&shown) {
             true => Ok(()),
             // The other end is sent the alert "access denied".
-            false => Err(CertificateError::ApplicationVerificationFailure.into()),
+            false => Err(UNKNOWN_FINGERPRINT.into()),
         }
-    }
-
-    fn signed(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let schemes = &self.provider.signature_verification_algorithms;
-        crypto::verify_tls13_signature(message, certificate, signature, schemes)
-    }
-
-    fn schemes(&self) -> Vec<SignatureScheme> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        algorithms.supported_schemes()
     }
 }
 
@@ -77,9 +67,34 @@ impl std::fmt::Debug for Pinned {
     }
 }
 
-/// Only TLS 1.3 is spoken.
-fn too_old() -> Error {
-    Error::General("TLS 1.2 is not spoken here".into())
+/// What clients and servers check alike: whether the other end has the key of its certificate. Only
+/// TLS 1.3 is spoken.
+macro_rules! verify_signatures {
+    () => {
+        fn verify_tls12_signature(
+            &self,
+            _: &[u8],
+            _: &CertificateDer<'_>,
+            _: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            Err(Error::General("TLS 1.2 is not spoken here".into()))
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            let algorithms = &self.provider.signature_verification_algorithms;
+            crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            let algorithms = &self.provider.signature_verification_algorithms;
+            algorithms.supported_schemes()
+        }
+    };
 }
 
 impl ServerCertVerifier for Pinned {
@@ -95,27 +110,7 @@ impl ServerCertVerifier for Pinned {
             .map(|()| ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(too_old())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.signed(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.schemes()
-    }
+    verify_signatures!();
 }
 
 impl ClientCertVerifier for Pinned {
@@ -133,27 +128,7 @@ impl ClientCertVerifier for Pinned {
             .map(|()| ClientCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(too_old())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.signed(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.schemes()
-    }
+    verify_signatures!();
 }
 
 /// For the end that connects.

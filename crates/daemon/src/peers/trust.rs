@@ -1,8 +1,8 @@
 //! Which other daemons are known, and what their tasks may use here.
 
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
 
+use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
 use crate::bounds::check_host;
@@ -83,8 +83,7 @@ impl Trust {
     }
 
     pub(crate) fn list(&self) -> Vec<Peer> {
-        let known = self.known.read();
-        known.unwrap_or_else(PoisonError::into_inner).clone()
+        self.known.read().clone()
     }
 
     /// The peer of a fingerprint.
@@ -118,7 +117,7 @@ impl Trust {
             let text = "a fingerprint has 64 hexadecimal digits; `dormouse peers` prints it there";
             return Err(PeerError::Request(text.into()).into());
         };
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.write();
         let mut next = known.clone();
         next.retain(|other| other.name != peer.name);
         if let Some(other) = next.iter().find(|other| other.digest() == Some(digest)) {
@@ -136,7 +135,7 @@ impl Trust {
     }
 
     pub(crate) fn remove(&self, name: &str) -> Result<(), Error> {
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.write();
         let mut next = known.clone();
         next.retain(|peer| peer.name != name);
         if next.len() == known.len() {

@@ -1,7 +1,8 @@
 //! Why moves are still open.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::model::MoveId;
 
@@ -11,7 +12,7 @@ pub(super) struct WhyOpen(Mutex<HashMap<MoveId, String>>);
 
 impl WhyOpen {
     fn all(&self) -> MutexGuard<'_, HashMap<MoveId, String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Notes why a move is still open.

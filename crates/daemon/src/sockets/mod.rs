@@ -18,9 +18,10 @@ mod handover;
 use std::collections::{HashMap, HashSet};
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use crate::error::Error;
@@ -76,7 +77,7 @@ pub struct TaskSockets {
 
 impl Sockets {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// The listeners that a task was submitted with. They are bound the first time.

@@ -1,5 +1,5 @@
-//! Tasks whose row in the store cannot be read. All others go on. A damaged task stays as it is in the
-//! store, is shown with what is wrong with it and what to do, and can be removed.
+//! Tasks whose row in the store cannot be read. All others go on. A damaged task stays as it is in
+//! the store, is shown with what is wrong with it and what to do, and can be removed.
 
 use super::encoding::decode;
 use super::status::Status;

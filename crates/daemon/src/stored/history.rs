@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::Timestamp;
 
-/// At most this many runs are kept; the oldest are dropped first. All of them are stored at each sleep of the
-/// task.
+/// At most this many runs are kept; the oldest are dropped first. All of them are stored at each
+/// sleep of the task.
 const KEPT_RUNS: usize = 30;
 
 /// How many bytes of its error are kept of each run.

@@ -6,10 +6,12 @@
 //! | `history` | a task's last runs |
 //! | `damaged` | tasks whose row cannot be read |
 //! | `encoding` | values as bytes |
+//! | `move_details` | what is known of a move |
 //! | `fields` | structs as MessagePack maps whose keys are numbers |
 
 pub(crate) mod damaged;
 pub(crate) mod encoding;
 mod fields;
 pub(crate) mod history;
+pub(crate) mod move_details;
 pub(crate) mod status;

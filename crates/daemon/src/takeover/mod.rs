@@ -78,8 +78,8 @@ pub struct HandedOverSockets {
 impl HandedOverSockets {
     /// Takes the listener of this name.
     pub fn listener(&mut self, name: &str) -> Option<OwnedFd> {
-        let place = self.listeners.iter().position(|(known, _)| known == name)?;
-        Some(self.listeners.swap_remove(place).1)
+        let index = self.listeners.iter().position(|(known, _)| known == name)?;
+        Some(self.listeners.swap_remove(index).1)
     }
 
     /// The tasks' sockets, for `Daemon::start_with`.

@@ -20,7 +20,7 @@ use crate::store::Stamp;
 const SMALLEST_STEP: Duration = Duration::from_millis(20);
 
 /// For so long after a step, what was computed before it may still be stored.
-const UNSETTLED_FOR: Duration = Duration::from_secs(60);
+const SET_LATELY: Duration = Duration::from_secs(60);
 
 /// Both clocks.
 #[derive(Debug)]
@@ -119,10 +119,10 @@ impl Time {
     }
 
     /// Whether what is being stored may have been computed before the wall clock was set.
-    pub(crate) fn is_unsettled(&self) -> bool {
+    pub(crate) fn was_set_lately(&self) -> bool {
         let stepped = self.stepped.load(Ordering::Relaxed);
         let since = MonotonicTime::from_nanos(stepped);
-        stepped != u64::MAX && self.now().saturating_duration_since(since) < UNSETTLED_FOR
+        stepped != u64::MAX && self.now().saturating_duration_since(since) < SET_LATELY
     }
 
     /// Both clocks at one moment. A thread may be held up between the two reads, so that the
@@ -197,9 +197,9 @@ mod tests {
             let due = time.due(appointment).expect("it has a time");
             assert_eq!(due.saturating_duration_since(time.now()), left);
         }
-        assert!(time.is_unsettled());
-        clock.advance(2 * UNSETTLED_FOR);
-        assert!(!time.is_unsettled());
+        assert!(time.was_set_lately());
+        clock.advance(2 * SET_LATELY);
+        assert!(!time.was_set_lately());
         // A correction that is too small to matter.
         clock.set_realtime(clock.realtime().saturating_add(SMALLEST_STEP / 2));
         assert_eq!(time.look(), None);

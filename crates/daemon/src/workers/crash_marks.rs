@@ -12,7 +12,8 @@ use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::journal::tenure::Tenure;
 use crate::model::error::Error;
@@ -133,13 +134,13 @@ impl CrashMarks {
     }
 
     fn free(&self) -> MutexGuard<'_, Vec<usize>> {
-        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+        self.free.lock()
     }
 
     /// Notes that a worker has the task, until the mark is dropped.
     pub(crate) fn mark(&self, id: TaskId) -> CrashMark<'_> {
-        let place = self.file.as_ref().and_then(|_| self.free().pop());
-        let mark = CrashMark { marks: self, place };
+        let index = self.file.as_ref().and_then(|_| self.free().pop());
+        let mark = CrashMark { marks: self, index };
         mark.write(id.0);
         mark
     }
@@ -246,16 +247,16 @@ impl CrashMarks {
 /// The mark of a task that a worker has.
 pub(crate) struct CrashMark<'a> {
     marks: &'a CrashMarks,
-    place: Option<usize>,
+    index: Option<usize>,
 }
 
 impl CrashMark<'_> {
     fn write(&self, number: u64) {
-        if let (Some(place), Some(file)) = (self.place, &self.marks.file)
+        if let (Some(index), Some(file)) = (self.index, &self.marks.file)
             && !self.marks.ended.load(Ordering::SeqCst)
         {
             // The place exists already, so that a full disk cannot make this fail.
-            let _ = file.write_all_at(&number.to_le_bytes(), 8 * place as u64);
+            let _ = file.write_all_at(&number.to_le_bytes(), 8 * index as u64);
         }
     }
 }
@@ -263,8 +264,8 @@ impl CrashMark<'_> {
 impl Drop for CrashMark<'_> {
     fn drop(&mut self) {
         self.write(0);
-        if let Some(place) = self.place {
-            self.marks.free().push(place);
+        if let Some(index) = self.index {
+            self.marks.free().push(index);
         }
     }
 }

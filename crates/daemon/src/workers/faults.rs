@@ -2,8 +2,8 @@
 //! of them.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use rustix::io::Errno;
 
 use crate::model::error::{Error, ErrorKind};
@@ -36,7 +36,7 @@ static FAULTS: Mutex<Option<Faults>> = Mutex::new(None);
 
 /// Fails where a test wants that.
 pub(crate) fn hit(identity: &str, stage: Stage) -> Result<(), Error> {
-    let mut faults = FAULTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut faults = FAULTS.lock();
     let fault = faults
         .get_or_insert_default()
         .get_mut(&(identity.into(), stage));
@@ -54,7 +54,7 @@ pub(crate) fn hit(identity: &str, stage: Stage) -> Result<(), Error> {
 }
 
 pub(super) fn put(identity: &str, stage: Stage, errno: Errno) {
-    let mut faults = FAULTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut faults = FAULTS.lock();
     faults
         .get_or_insert_default()
         .insert((identity.into(), stage), (errno, 0));
@@ -62,7 +62,7 @@ pub(super) fn put(identity: &str, stage: Stage, errno: Errno) {
 
 /// Removes the fault; returns how often it occurred.
 pub(super) fn mend(identity: &str, stage: Stage) -> u64 {
-    let mut faults = FAULTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut faults = FAULTS.lock();
     let fault = faults
         .get_or_insert_default()
         .remove(&(identity.into(), stage));

@@ -5,10 +5,11 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::broadcast;
 
 use crate::model::TaskId;
@@ -32,13 +33,17 @@ pub struct FreshOutput {
     pub id: TaskId,
     /// What was written.
     pub entry: OutputPiece,
-    /// A number that rises each time that a task is loaded.
-    pub tail: u64,
+    /// Identifies the time in memory of the task: each load of a task has another number.
+    pub load_number: u64,
     /// Bytes that were written since the task was loaded, including these.
     pub written: u64,
+    /// The task's version in the store at that time. When the task has a higher one there, the
+    /// piece has been stored, or dropped.
+    pub version: u64,
 }
 
-static NUMBER: AtomicU64 = AtomicU64::new(1);
+/// How many times tasks were loaded. No load has the number 0.
+static LOADS: AtomicU64 = AtomicU64::new(1);
 
 /// A copy of the output of a task that may not be stored yet.
 #[derive(Debug, Default)]
@@ -48,8 +53,8 @@ pub(crate) struct Fleeting {
     pieces: Vec<OutputPiece>,
     /// Bytes that were ever written to it.
     pub(crate) written: u64,
-    /// Tells one tail from another.
-    pub(crate) number: u64,
+    /// That of [`FreshOutput`].
+    pub(crate) load_number: u64,
 }
 
 impl Fleeting {
@@ -71,7 +76,7 @@ pub(crate) struct Tail(Arc<TailShared>);
 #[derive(Debug)]
 struct TailShared {
     id: TaskId,
-    number: u64,
+    load_number: u64,
     limit: usize,
     clock: Arc<dyn Clock>,
     following: Following,
@@ -88,18 +93,31 @@ struct Pending {
     size: usize,
     /// Bytes that were ever written to it.
     written: u64,
+    /// The task's version in the store.
+    version: u64,
 }
 
 impl Tail {
-    /// Keeps at most about `limit` bytes; the oldest are dropped first.
-    pub(crate) fn new(id: TaskId, limit: u64, clock: Arc<dyn Clock>, following: Following) -> Self {
+    /// The output of a task that has this version in the store. Keeps at most about `limit` bytes;
+    /// the oldest are dropped first.
+    pub(crate) fn new(
+        id: TaskId,
+        version: u64,
+        limit: u64,
+        clock: Arc<dyn Clock>,
+        following: Following,
+    ) -> Self {
+        let pending = Pending {
+            version,
+            ..Pending::default()
+        };
         Self(Arc::new(TailShared {
             id,
-            number: NUMBER.fetch_add(1, Ordering::Relaxed),
+            load_number: LOADS.fetch_add(1, Ordering::Relaxed),
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
             clock,
             following,
-            pending: Mutex::default(),
+            pending: Mutex::new(pending),
         }))
     }
 
@@ -122,9 +140,11 @@ impl Tail {
         entries
     }
 
-    /// The pieces that were taken are in the store now.
-    pub(crate) fn stored(&self) {
-        self.0.pending().taken.clear();
+    /// The pieces that were taken are in the store now, in which the task has this version.
+    pub(crate) fn stored(&self, version: u64) {
+        let mut pending = self.0.pending();
+        pending.taken.clear();
+        pending.version = version;
     }
 
     /// A copy of what is not stored, with how many bytes were ever written.
@@ -135,14 +155,14 @@ impl Tail {
             taken_at: pending.taken_at,
             pieces: pending.pieces.iter().cloned().collect(),
             written: pending.written,
-            number: self.0.number,
+            load_number: self.0.load_number,
         }
     }
 }
 
 impl TailShared {
     fn pending(&self) -> MutexGuard<'_, Pending> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pending.lock()
     }
 }
 
@@ -174,8 +194,9 @@ impl Sink for OneStream {
                     time,
                     bytes: bytes.clone(),
                 },
-                tail: self.shared.number,
+                load_number: self.shared.load_number,
                 written: pending.written,
+                version: pending.version,
             });
         }
         for chunk in bytes.chunks(LARGEST_PIECE_BYTES) {
@@ -209,7 +230,7 @@ mod tests {
 
     fn tail(limit: u64) -> (Tail, Arc<SimClock>) {
         let clock = Arc::new(SimClock::at(Timestamp::from_nanos(1)));
-        let tail = Tail::new(TaskId(1), limit, clock.clone(), broadcast::channel(1).0);
+        let tail = Tail::new(TaskId(1), 4, limit, clock.clone(), broadcast::channel(1).0);
         (tail, clock)
     }
 
@@ -237,7 +258,7 @@ mod tests {
             tail.peek().beyond(5).is_empty(),
             "it is stored, and nobody has said so yet"
         );
-        tail.stored();
+        tail.stored(5);
         assert!(tail.peek().beyond(4).is_empty());
         assert_eq!(tail.peek().written, 5);
     }

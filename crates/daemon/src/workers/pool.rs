@@ -10,9 +10,11 @@
 //! queue.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::model::TaskId;
 use crate::task::{STACK, TaskHandle};
@@ -158,7 +160,7 @@ impl Drop for Pool {
 
 impl PoolShared {
     fn state(&self) -> MutexGuard<'_, PoolState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     fn spawn(self: &Arc<Self>) -> std::io::Result<()> {
@@ -208,16 +210,14 @@ impl PoolShared {
             }
             state.idle += 1;
             let extra = state.threads > self.regular;
-            let timed_out;
-            (state, timed_out) = match extra {
+            let timed_out = match extra {
                 true => {
-                    let waited = self.changed.wait_timeout(state, EXTRA_THREAD_LINGERS);
-                    let (state, result) = waited.unwrap_or_else(PoisonError::into_inner);
-                    (state, result.timed_out())
+                    let waited = self.changed.wait_for(&mut state, EXTRA_THREAD_LINGERS);
+                    waited.timed_out()
                 }
                 false => {
-                    let waited = self.changed.wait(state);
-                    (waited.unwrap_or_else(PoisonError::into_inner), false)
+                    self.changed.wait(&mut state);
+                    false
                 }
             };
             state.idle -= 1;

@@ -10,7 +10,7 @@ use crate::model::spec::Module;
 use crate::model::{TaskState, When};
 use crate::spec::Submitted as _;
 use crate::store::{SnapshotChange, StoredSnapshot, Stream, TaskRow};
-use crate::task::{Bindings, EngineKind, Input, RestoreOptions, Task, TaskHandle};
+use crate::task::{Bindings, EngineKind, Input, Task, TaskHandle};
 use crate::workers::guest::{LoadedTask, NotRevived};
 use crate::workers::messages::WorkerReport;
 use crate::workers::output::Tail;
@@ -71,17 +71,14 @@ impl Worker {
             Some(pages) => Box::new(pages),
             None => Box::new(std::io::Cursor::new(std::mem::take(&mut snapshot.pages))),
         };
-        let options = RestoreOptions {
-            accept_changed_files: spec.accept_changed_files,
-        };
-        let task = task.restore_options(options);
+        let task = task.restore_options(spec.into());
         Ok((task.resume_from(&snapshot, &mut *pages)?, share))
     }
 
     /// The report on a guest that was evicted, because there was no memory for it to grow. What it
     /// has done since its last snapshot is lost, as if its process had died. The task waits in the
     /// store for memory, or is paused where the daemon can never give it as much as it wanted.
-    pub(super) fn evicted(&self, mut guest: Box<LoadedTask>) -> WorkerReport {
+    pub(super) fn report_evicted(&self, mut guest: Box<LoadedTask>) -> WorkerReport {
         let id = guest.id;
         let Some(too_large) = guest.share.too_large() else {
             return WorkerReport::Crowded { id, loaded: true };

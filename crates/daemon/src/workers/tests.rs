@@ -12,10 +12,10 @@ use rustix::io::Errno;
 use super::faults::{Stage, mend, put};
 use crate::daemon::Daemon;
 use crate::daemon::info::TaskInfo;
-use crate::daemon::options::Options;
 use crate::model::TaskSpec;
 use crate::model::error::{Error, ErrorKind};
 use crate::model::{Digest, TaskId, TaskState, Timestamp};
+use crate::options::Options;
 use crate::store::Sqlite;
 
 /// A daemon with a task that sleeps twice, at each fault.

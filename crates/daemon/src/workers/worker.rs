@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 
 use crate::blobs::programs::Programs;
 use crate::blobs::snapshot_bases::{LARGEST_SMALL_BYTES, SnapshotBases};
-use crate::daemon::options::Options;
 use crate::memory::MemoryBudget;
 use crate::metrics::Metrics;
 use crate::model::error::{Error, ErrorKind};
 use crate::model::{MonotonicTime, TaskId, TaskSpec, TaskState, Wait, When};
+use crate::options::Options;
 use crate::sockets::Sockets;
 use crate::store::{OutputPiece, SnapshotChange, Store, TaskRow, Update};
 use crate::stored::damaged;
@@ -128,7 +128,8 @@ impl Worker {
     fn begin_run(&self, spec: &TaskSpec, status: &mut Status) {
         status.runs += 1;
         schedule::begin_run(status, &self.time);
-        // For a task that is started once, the snapshot has the start; the status need not carry it.
+        // For a task that is started once, the snapshot has the start; the status need not carry
+        // it.
         let again = spec.schedule.every.is_some() || spec.restart.is_some();
         status.history.started = again.then(|| self.time.wall());
     }
@@ -160,7 +161,8 @@ impl Worker {
             }
         };
         let limit = self.options.output_limit;
-        let tail = Tail::new(id, limit, self.time.clone(), self.following.clone());
+        let (time, following) = (self.time.clone(), self.following.clone());
+        let tail = Tail::new(id, row.version, limit, time, following);
         let base = frozen.as_ref().and_then(|frozen| frozen.base);
         let is_new = frozen.is_none();
         if is_new {
@@ -251,7 +253,7 @@ impl Worker {
                 Err(error) => {
                     let handle = guest.task.handle();
                     return match handle.is_evicted() && !handle.is_killed() {
-                        true => self.evicted(guest),
+                        true => self.report_evicted(guest),
                         false => self.ended(guest, Err(error)),
                     };
                 }

@@ -16,10 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::http::connections::admission::set_tcp_options;
-
-/// After this long without a byte the system probes whether a client is still there.
-const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
+use crate::tcp::{CLIENT_KEEPALIVE_IDLE, set_tcp_options};
 
 /// How often it is checked whether requests have arrived on all connections.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
@@ -102,7 +99,7 @@ impl Accepting {
             return std::future::pending().await;
         };
         let (stream, address) = accepted?;
-        set_tcp_options(&stream, KEEPALIVE_AFTER)?;
+        set_tcp_options(&stream, CLIENT_KEEPALIVE_IDLE)?;
         self.silent.fetch_add(1, Ordering::Relaxed);
         let silent = Some(Silent(self.silent.clone()));
         Ok((Connection { stream, silent }, address))

@@ -14,8 +14,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use crate::admission::ConnectionSlot;
 use crate::http::answers::problem;
-use crate::http::connections::admission::ConnectionSlot;
 
 /// The token, and further names by which the daemon may be asked.
 #[derive(Debug)]

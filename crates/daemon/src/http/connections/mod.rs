@@ -3,13 +3,11 @@
 //! | file | what stands there |
 //! | --- | --- |
 //! | `accept` | accepts connections until that is stopped |
-//! | `admission` | how many connections there may be, and which is closed when there are too many |
 //! | `serving` | answers the requests of each connection |
 //! | `auth` | who may ask |
 //! | `bodies` | how large a request's body may be, and how slowly it may come |
 
 pub mod accept;
-pub(crate) mod admission;
 pub(crate) mod auth;
 pub(crate) mod bodies;
 pub(crate) mod serving;

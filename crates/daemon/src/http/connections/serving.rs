@@ -15,8 +15,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 
+use crate::admission::{Admission, ConnectionSlot};
 use crate::http::connections::accept::Accepting;
-use crate::http::connections::admission::{Admission, ConnectionSlot};
 
 /// How long the headers of a request may take. A connection without a request is closed after so
 /// long, too.

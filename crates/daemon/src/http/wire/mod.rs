@@ -80,8 +80,8 @@ pub struct Task {
     /// Where it has gone.
     #[serde(default)]
     pub moved_to: Option<MovedTo>,
-    /// Bytes of its snapshot in the store. That of a guest with more than 8 MiB of changed memory is counted with what it
-    /// shares with other tasks of its program, all others without.
+    /// Bytes of its snapshot in the store. That of a guest with more than 8 MiB of changed memory
+    /// is counted with what it shares with other tasks of its program, all others without.
     pub snapshot_bytes: u64,
     /// Bytes of its stored output.
     pub output_bytes: u64,
@@ -97,8 +97,8 @@ pub struct Task {
     /// Bytes of memory that it waits for, because others have them.
     #[serde(default)]
     pub memory_wanted: Option<u64>,
-    /// What of it cannot be read from the store, and what to do; left out where nothing is wrong. The task does not run, and
-    /// what cannot be read is empty or zero here.
+    /// What of it cannot be read from the store, and what to do; left out where nothing is wrong.
+    /// The task does not run, and what cannot be read is empty or zero here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub damaged: Option<String>,
     /// In a list: arguments or names of variables are left out, because they are long. The task

@@ -1,4 +1,4 @@
-//! How a daemon is set up, and what is submitted to it.
+//! How a daemon is set up.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,8 @@ pub struct Options {
     pub workers: Option<usize>,
     /// The most threads for guests, while all of them compute.
     pub max_workers: usize,
-    /// A guest that is known to wait this long hibernates in the store instead of waiting in memory.
+    /// A guest that is known to wait this long hibernates in the store instead of waiting in
+    /// memory.
     pub hibernate_after: Duration,
     /// The most bytes of memory of parked instances together; beyond that they are put to sleep.
     pub max_warm_memory: u64,

@@ -1,18 +1,18 @@
 //! How many connections a listener holds at once, and which one is closed when there are too many.
 //!
-//! A connection is unauthenticated until it has shown the token or a known certificate. There are few
-//! slots for unauthenticated connections, and a new one takes the slot of the oldest, so that they
-//! cannot keep out a client that shows the token at once. Authenticated connections have slots of
-//! their own. Both numbers follow from how many descriptors the process may have open; most of
+//! A connection is unauthenticated until it has shown the token or a known certificate. There are
+//! few slots for unauthenticated connections, and a new one takes the slot of the oldest, so that
+//! they cannot keep out a client that shows the token at once. Authenticated connections have slots
+//! of their own. Both numbers follow from how many descriptors the process may have open; most of
 //! these are left to the tasks.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use rustix::process::{Resource, getrlimit};
-use tokio::net::TcpStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// A connection that has not authenticated itself after this time is closed.
@@ -23,8 +23,8 @@ pub struct Admission {
     authenticated: Arc<Semaphore>,
     /// The most unauthenticated connections in each of the two queues.
     most: usize,
-    /// Unauthenticated connections from other machines, and from this one. Neither can take the slots
-    /// of the others.
+    /// Unauthenticated connections from other machines, and from this one. Neither can take the
+    /// slots of the others.
     unauthenticated: [Mutex<VecDeque<Arc<Notify>>>; 2],
 }
 
@@ -56,7 +56,8 @@ impl Admission {
         Self::new(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX))
     }
 
-    /// Takes a slot for a new, unauthenticated connection. If none is free, the oldest loses its slot.
+    /// Takes a slot for a new, unauthenticated connection. If none is free, the oldest loses its
+    /// slot.
     pub fn enter(self: &Arc<Self>, from: IpAddr) -> ConnectionSlot {
         let queue = usize::from(from.to_canonical().is_loopback());
         let evicted = Arc::new(Notify::new());
@@ -85,9 +86,7 @@ impl Admission {
     }
 
     fn queue(&self, queue: usize) -> MutexGuard<'_, VecDeque<Arc<Notify>>> {
-        self.unauthenticated[queue]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.unauthenticated[queue].lock()
     }
 }
 
@@ -142,24 +141,6 @@ impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.leave();
     }
-}
-
-/// The time between two keepalive probes to a peer that does not answer.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
-
-/// After this many probes without an answer the connection is reset.
-const KEEPALIVE_PROBES: u32 = 3;
-
-/// Sets `TCP_NODELAY`, and keepalive probes after `keepalive_idle` without a byte, so that a peer
-/// that vanished is noticed. For accepted and for outgoing connections.
-pub(crate) fn set_tcp_options(stream: &TcpStream, keepalive_idle: Duration) -> std::io::Result<()> {
-    use rustix::net::sockopt;
-    stream.set_nodelay(true)?;
-    sockopt::set_socket_keepalive(stream, true)?;
-    sockopt::set_tcp_keepidle(stream, keepalive_idle)?;
-    sockopt::set_tcp_keepintvl(stream, KEEPALIVE_INTERVAL)?;
-    sockopt::set_tcp_keepcnt(stream, KEEPALIVE_PROBES)?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -4,11 +4,11 @@ use crate::driver::planned::PlannedChange;
 use crate::error::Error as Refused;
 use crate::model::error::Error;
 use crate::model::{Digest, Event, MoveId, TaskId, TaskState, When};
-use crate::moving::details::MoveDetails;
 use crate::store::{
     Change, MoveChange, MovePhase, MoveRecord, RecordChange, SnapshotChange, TaskRow, Update,
 };
 use crate::stored::encoding::{from_bytes, to_bytes};
+use crate::stored::move_details::MoveDetails;
 use crate::stored::status::MovedTo;
 use crate::stored::status::Status;
 use crate::time::clocks::Time;
@@ -40,9 +40,9 @@ pub(crate) enum MoveStep {
 #[derive(Clone, Debug)]
 pub(crate) struct TaskMove {
     pub(crate) step: MoveStep,
-    pub(super) move_id: MoveId,
-    pub(super) peer: Digest,
-    pub(super) details: MoveDetails,
+    pub(crate) move_id: MoveId,
+    pub(crate) peer: Digest,
+    pub(crate) details: MoveDetails,
 }
 
 impl TaskMove {
