@@ -17,11 +17,11 @@ pub(crate) struct WrongField {
 }
 
 impl WrongField {
-    /// Of the component at this place in the file, or of a part of it.
-    fn new(place: usize, part: &[&str], failure: Failure) -> Self {
+    /// Of the component at this index in the file, or of a part of it.
+    fn new(index: usize, part: &[&str], failure: Failure) -> Self {
         let part = part.iter().map(|part| (*part).to_owned());
         Self {
-            field: ["components".into(), place.to_string()]
+            field: ["components".into(), index.to_string()]
                 .into_iter()
                 .chain(part)
                 .collect(),
@@ -38,21 +38,21 @@ fn names(spec: &TaskSpec) -> Vec<String> {
 
 /// Refuses components that no composition can be made of.
 pub(crate) fn check(spec: &TaskSpec) -> Result<(), WrongField> {
-    let wrong = |place: usize, part: &[&str], message: String| {
-        Err(WrongField::new(place, part, Failure::new(USAGE, message)))
+    let wrong = |index: usize, part: &[&str], message: String| {
+        Err(WrongField::new(index, part, Failure::new(USAGE, message)))
     };
     if !spec.components.is_empty() && spec.module.is_some() {
         let text = "a task has a `module` or components, and not both: leave one of them out";
         return wrong(0, &[], text.into());
     }
     let names = names(spec);
-    for (place, (component, name)) in spec.components.iter().zip(&names).enumerate() {
+    for (index, (component, name)) in spec.components.iter().zip(&names).enumerate() {
         if let Err(error) = check_component_name(name) {
-            return wrong(place, &[], error);
+            return wrong(index, &[], error);
         }
-        if names[..place].contains(name) {
+        if names[..index].contains(name) {
             let text = format!("two components are called {name}: give one of them another `name`");
-            return wrong(place, &[], text);
+            return wrong(index, &[], text);
         }
         for (import, target) in &component.links {
             if !names.contains(&target.component) {
@@ -61,7 +61,7 @@ pub(crate) fn check(spec: &TaskSpec) -> Result<(), WrongField> {
                     target.component,
                     names.join(", ")
                 );
-                return wrong(place, &["links", import], text);
+                return wrong(index, &["links", import], text);
             }
         }
     }
@@ -72,8 +72,8 @@ pub(crate) fn check(spec: &TaskSpec) -> Result<(), WrongField> {
 pub(crate) fn compose(spec: &TaskSpec) -> Result<Vec<u8>, WrongField> {
     let names = names(spec);
     let mut sources = Vec::new();
-    for (place, component) in spec.components.iter().enumerate() {
-        let at = |failure| WrongField::new(place, &["path"], failure);
+    for (index, component) in spec.components.iter().enumerate() {
+        let at = |failure| WrongField::new(index, &["path"], failure);
         let bytes = module_file::read(Path::new(&component.path)).map_err(at)?;
         let found = Digest::of(&bytes);
         if let Some(wanted) = component.digest.filter(|wanted| *wanted != found) {
@@ -111,18 +111,18 @@ fn link(spec: &TaskSpec, names: &[String], sources: &[Vec<u8>]) -> Result<Vec<u8
         }
     }
     instrument::link(&components, &links).map_err(|error| {
-        let (place, import) = match error.place() {
+        let (index, import) = match error.place() {
             Some((component, import)) => {
-                let place = names.iter().position(|name| name == component);
-                (place.unwrap_or_default(), import.map(str::to_owned))
+                let index = names.iter().position(|name| name == component);
+                (index.unwrap_or_default(), import.map(str::to_owned))
             }
             None => (0, None),
         };
         // An import that is not linked in the file has no line of its own.
-        let linked = |import: &String| spec.components[place].links.contains_key(import);
+        let linked = |import: &String| spec.components[index].links.contains_key(import);
         let import = import.filter(linked);
         let part: Vec<&str> = import.iter().flat_map(|name| ["links", name]).collect();
-        WrongField::new(place, &part, Error::from(error).into())
+        WrongField::new(index, &part, Error::from(error).into())
     })
 }
 

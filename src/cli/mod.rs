@@ -18,6 +18,7 @@ mod module_file;
 mod output;
 mod parse;
 mod process;
+mod progress;
 mod signals;
 mod snapshot_file;
 mod task_file;

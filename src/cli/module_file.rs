@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use crate::cli::exit::{Failure, MISMATCH, MODULE, NO_INPUT, USAGE};
+use crate::cli::exit::{Failure, MISMATCH, MODULE, NO_INPUT, USAGE, WRITE};
 use crate::instrument::Transform;
 use crate::model::Digest;
 use crate::model::spec::Module;
+use crate::task::write_file;
 
 /// No engine takes a module of more bytes.
 const MAX_MODULE_BYTES: u64 = 1 << 30;
@@ -93,6 +94,14 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
         }
         false => Ok(bytes),
     }
+}
+
+/// Writes a module or a component: all of it or nothing, also where a signal ends the process.
+pub(crate) fn write(path: &Path, wasm: &[u8]) -> Result<(), Failure> {
+    write_file(path, wasm).map_err(|error| {
+        let path = path.display();
+        Failure::new(WRITE, format!("cannot write {path}: {error}"))
+    })
 }
 
 /// A module's name for its guest and for people: that of its file.

@@ -103,24 +103,24 @@ impl LoadedTaskFile {
         let spec = &self.spec;
         components::check(spec).map_err(|wrong| self.wrong_field(wrong))?;
         if let Some(name) = &spec.name {
-            check_name(name).map_err(|error| self.wrong(&["name"], error))?;
+            check_name(name).map_err(|error| self.usage_failure(&["name"], error))?;
         }
-        for (place, mount) in spec.mounts.iter().enumerate() {
+        for (index, mount) in spec.mounts.iter().enumerate() {
             if mount.host.is_empty() || mount.guest.is_empty() {
                 let text = "a mount needs a `host` and a `guest`";
-                return Err(self.wrong(&["mounts", &place.to_string()], text));
+                return Err(self.usage_failure(&["mounts", &index.to_string()], text));
             }
         }
         for name in spec.env.keys() {
             if name.is_empty() || name.contains('=') {
                 let text = format!("{name:?} is no name of a variable");
-                return Err(self.wrong(&["env", name], text));
+                return Err(self.usage_failure(&["env", name], text));
             }
         }
-        for (place, name) in spec.env_from.iter().enumerate() {
+        for (index, name) in spec.env_from.iter().enumerate() {
             if name.contains('=') {
                 let text = "this takes names alone; values go to [env]";
-                return Err(self.wrong(&["env_from", &place.to_string()], text));
+                return Err(self.usage_failure(&["env_from", &index.to_string()], text));
             }
         }
         Ok(())
@@ -128,13 +128,13 @@ impl LoadedTaskFile {
 
     /// Takes the variables that are named without a value from here.
     fn take_variables(&mut self) -> Result<(), Failure> {
-        for (place, name) in std::mem::take(&mut self.spec.env_from)
+        for (index, name) in std::mem::take(&mut self.spec.env_from)
             .into_iter()
             .enumerate()
         {
             let value = variable(&name);
-            let value =
-                value.map_err(|error| self.wrong(&["env_from", &place.to_string()], error))?;
+            let value = value
+                .map_err(|error| self.usage_failure(&["env_from", &index.to_string()], error))?;
             self.spec.env.insert(name, value);
         }
         Ok(())
@@ -145,11 +145,11 @@ impl LoadedTaskFile {
         if let Some(Module::Path(path)) = &self.spec.module {
             self.spec.module = Some(Module::Path(self.utf8(path)?));
         }
-        for place in 0..self.spec.components.len() {
-            self.spec.components[place].path = self.utf8(&self.spec.components[place].path)?;
+        for index in 0..self.spec.components.len() {
+            self.spec.components[index].path = self.utf8(&self.spec.components[index].path)?;
         }
-        for place in 0..self.spec.mounts.len() {
-            self.spec.mounts[place].host = self.utf8(&self.spec.mounts[place].host)?;
+        for index in 0..self.spec.mounts.len() {
+            self.spec.mounts[index].host = self.utf8(&self.spec.mounts[index].host)?;
         }
         Ok(())
     }
@@ -173,7 +173,7 @@ impl LoadedTaskFile {
     }
 
     /// A failure at a place in the file.
-    fn wrong(&self, field: &[&str], message: impl AsRef<str>) -> Failure {
+    fn usage_failure(&self, field: &[&str], message: impl AsRef<str>) -> Failure {
         self.failure_at(USAGE, field, message.as_ref())
     }
 
@@ -184,7 +184,7 @@ impl LoadedTaskFile {
 
     fn failure_at(&self, code: Code, field: &[&str], message: &str) -> Failure {
         let span = self.span(field).unwrap_or_default();
-        let (line, column) = place(&self.text, span.start);
+        let (line, column) = line_and_column(&self.text, span.start);
         Failure::new(
             code,
             format!("{}:{line}:{column}: {message}", self.path.display()),
@@ -194,7 +194,7 @@ impl LoadedTaskFile {
     /// The line of a field of the file; 0 where it is not there.
     pub(crate) fn line(&self, field: &[&str]) -> usize {
         self.span(field)
-            .map_or(0, |span| place(&self.text, span.start).0)
+            .map_or(0, |span| line_and_column(&self.text, span.start).0)
     }
 
     /// The byte range of a field's value in the file. `field` is the path to it: keys of tables,
@@ -206,14 +206,15 @@ impl LoadedTaskFile {
         for part in rest {
             found = match (found.get_ref(), part.parse::<usize>()) {
                 (DeValue::Table(table), _) => entry(table, part)?.1,
-                (value, Ok(place)) => value.get(place)?,
+                (value, Ok(index)) => value.get(index)?,
                 _ => return None,
             };
         }
         Some(found.span())
     }
 
-    /// `run` starts a task once, now: whoever tries a file out so must not think that it is scheduled.
+    /// `run` starts a task once, now: whoever tries a file out so must not think that it is
+    /// scheduled.
     pub(crate) fn tell_what_run_leaves_out(&self) {
         let schedule = &self.spec.schedule;
         let given = [
@@ -251,7 +252,7 @@ fn entry<'a, 'i>(table: &'a DeTable<'i>, name: &str) -> Option<Entry<'a, 'i>> {
 fn parse(path: &Path, text: &str) -> Result<TaskSpec, Failure> {
     toml::from_str(text).map_err(|error| {
         let span = error.span().unwrap_or_default();
-        let (line, column) = place(text, span.start);
+        let (line, column) = line_and_column(text, span.start);
         let message = error.message();
         let hint = match unknown(message) {
             Some((word, known)) => suggestion(word, known.into_iter()),
@@ -295,7 +296,7 @@ fn suggestion<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// Line and column, from 1 on.
-fn place(text: &str, at: usize) -> (usize, usize) {
+fn line_and_column(text: &str, at: usize) -> (usize, usize) {
     let before = text.get(..at).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let column = before
@@ -349,8 +350,8 @@ mod tests {
 
     #[test]
     fn places_count_from_one() {
-        assert_eq!(place("ab\ncd", 0), (1, 1));
-        assert_eq!(place("ab\ncd", 4), (2, 2));
-        assert_eq!(place("", 0), (1, 1));
+        assert_eq!(line_and_column("ab\ncd", 0), (1, 1));
+        assert_eq!(line_and_column("ab\ncd", 4), (2, 2));
+        assert_eq!(line_and_column("", 0), (1, 1));
     }
 }

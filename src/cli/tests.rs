@@ -129,8 +129,9 @@ fn flags_a_task_file_json_and_the_store_say_the_same() {
         rmp_serde::from_slice::<TaskSpec>(&stored).expect("a task"),
         file
     );
-    // Every field is said by a flag, but for `program`, which is the module's file name where there is
-    // one, and for `components`, which only a task file links. A new field does not compile here until it is named.
+    // Every field is said by a flag, but for `program`, which is the module's file name where there
+    // is one, and for `components`, which only a task file links. A new field does not compile here
+    // until it is named.
     let TaskSpec {
         module,
         components,

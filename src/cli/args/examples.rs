@@ -1,8 +1,8 @@
 //! Examples for each command: `--help` and the manual show them, and tests run them.
 //!
 //! They have their files in common, as the tests make them: a module `job.wasm`, components
-//! `app.wasm` and `greeter.wasm`, a directory `mail`, a task file `task.toml`, keys `mine` and `box`,
-//! and the tasks `nap` and `nightly`.
+//! `app.wasm` and `greeter.wasm`, a directory `mail`, a task file `task.toml`, keys `mine` and
+//! `box`, and the tasks `nap` and `nightly`.
 
 use crate::cli::exit;
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::cli::parse::guest::{Variable, mount, tmpfs};
 use crate::cli::parse::time::{Span, period};
+use crate::engine::EngineKind;
 use crate::instrument::Transform;
 use crate::model::spec::{Clocks, ListenAddress, Module, Mount, Policy, Randomness, Rule, Tmpfs};
 use crate::model::{Digest, TaskSpec};
@@ -44,7 +45,16 @@ impl Program {
     /// # Errors
     /// Where the module is none.
     pub(crate) fn say(&self, spec: &mut TaskSpec) -> Result<(), String> {
-        for variable in &self.env {
+        // Each flag is named, so that none is forgotten.
+        let Self {
+            env,
+            tmpfs,
+            preempt,
+            config: _,
+            digest,
+            command,
+        } = self;
+        for variable in env {
             match variable {
                 Variable::Value(name, value) => {
                     spec.env.insert(name.clone(), value.clone());
@@ -52,10 +62,10 @@ impl Program {
                 Variable::Here(name) => spec.env_from.push(name.clone()),
             }
         }
-        spec.tmpfs.clone_from(&self.tmpfs);
-        spec.suspend.preempt = self.preempt;
-        spec.digest = self.digest;
-        if let Some((module, args)) = self.command.split_first() {
+        spec.tmpfs.clone_from(tmpfs);
+        spec.suspend.preempt = *preempt;
+        spec.digest = *digest;
+        if let Some((module, args)) = command.split_first() {
             spec.module = Some(module.parse::<Module>()?);
             spec.args = args.to_vec();
         }
@@ -74,19 +84,47 @@ pub(crate) struct HostGrants {
     pub network: Network,
     #[command(flatten)]
     pub determinism: Determinism,
+    /// The engine: wasmtime or wasmedge.
+    #[arg(long)]
+    pub engine: Option<EngineKind>,
 }
 
 impl HostGrants {
     pub(crate) fn say(&self, spec: &mut TaskSpec) {
-        let (network, determinism) = (&self.network, &self.determinism);
-        spec.mounts.clone_from(&self.dirs);
-        spec.network.listen.clone_from(&network.tcplisten);
-        spec.network
-            .allow_connect
-            .clone_from(&network.allow_connect);
-        spec.network.allow_listen.clone_from(&network.allow_listen);
-        spec.clocks = determinism.clocks;
-        spec.random = determinism.random;
+        let Self {
+            dirs,
+            network:
+                Network {
+                    tcplisten,
+                    allow_connect,
+                    allow_listen,
+                },
+            determinism: Determinism { clocks, random },
+            engine,
+        } = self;
+        spec.mounts.clone_from(dirs);
+        spec.network.listen.clone_from(tcplisten);
+        spec.network.allow_connect.clone_from(allow_connect);
+        spec.network.allow_listen.clone_from(allow_listen);
+        (spec.clocks, spec.random) = (*clocks, *random);
+        spec.engine = *engine;
+    }
+}
+
+/// How what a guest had open at a suspend is opened again.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Reopening {
+    /// Go on even if files that the task has open were changed in the meantime.
+    #[arg(long)]
+    pub accept_changed_files: bool,
+}
+
+impl Reopening {
+    pub(crate) fn say(&self, spec: &mut TaskSpec) {
+        let Self {
+            accept_changed_files,
+        } = self;
+        spec.accept_changed_files = *accept_changed_files;
     }
 }
 
@@ -143,7 +181,15 @@ pub(crate) struct Suspension {
 
 impl Suspension {
     pub(crate) fn say(&self, spec: &mut TaskSpec) {
-        spec.suspend.policy = self.suspend;
-        spec.suspend.slim = self.slim;
+        // Checkpoints and the transform are no part of what a task is: the command reads them
+        // itself.
+        let Self {
+            suspend,
+            checkpoint: _,
+            transform: _,
+            slim,
+        } = self;
+        spec.suspend.policy = *suspend;
+        spec.suspend.slim = *slim;
     }
 }

@@ -33,8 +33,8 @@ pub(crate) struct Opening {
     /// Say so: an error without --verify-key.
     #[arg(long, requires = "verify_key")]
     pub require_signature: bool,
-    /// Refuse unencrypted snapshots, and decrypt with the age identity (secret key) in this file; may be
-    /// repeated.
+    /// Refuse unencrypted snapshots, and decrypt with the age identity (secret key) in this file;
+    /// may be repeated.
     #[arg(long, value_name = "FILE")]
     pub decrypt_key: Vec<PathBuf>,
 }

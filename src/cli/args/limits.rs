@@ -18,8 +18,9 @@ pub(crate) struct LimitFlags {
 
 impl LimitFlags {
     pub(crate) fn say(&self, spec: &mut TaskSpec) {
-        spec.limits = self.limits.iter().copied().collect();
-        spec.on_limit = self.on_limit;
+        let Self { limits, on_limit } = self;
+        spec.limits = limits.iter().copied().collect();
+        spec.on_limit = *on_limit;
     }
 
     /// The limits by default, with what was given.

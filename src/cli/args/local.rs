@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::guest::{HostGrants, Program, Suspension};
+use super::guest::{HostGrants, Program, Reopening, Suspension};
 use super::keys::{Opening, Sealing};
 use super::limits::LimitFlags;
 use crate::engine::EngineKind;
@@ -18,9 +18,6 @@ pub(crate) struct Run {
     pub grants: HostGrants,
     #[command(flatten)]
     pub limits: LimitFlags,
-    /// The engine: wasmtime or wasmedge.
-    #[arg(long)]
-    pub engine: Option<EngineKind>,
     #[command(flatten)]
     pub suspension: Suspension,
     /// Where to write the snapshot; ./snapshot if left out.
@@ -40,10 +37,7 @@ impl Run {
     /// # Errors
     /// Where the module is none.
     pub(crate) fn spec(&self) -> Result<TaskSpec, String> {
-        let mut spec = TaskSpec {
-            engine: self.engine,
-            ..TaskSpec::default()
-        };
+        let mut spec = TaskSpec::default();
         self.grants.say(&mut spec);
         self.limits.say(&mut spec);
         self.suspension.say(&mut spec);
@@ -63,9 +57,6 @@ pub(crate) struct Resume {
     pub grants: HostGrants,
     #[command(flatten)]
     pub limits: LimitFlags,
-    /// The engine: wasmtime or wasmedge.
-    #[arg(long)]
-    pub engine: Option<EngineKind>,
     #[command(flatten)]
     pub suspension: Suspension,
     #[cfg(feature = "server")]
@@ -93,20 +84,16 @@ pub(crate) struct Resume {
     /// Write the next snapshot here instead.
     #[arg(long, value_name = "PATH")]
     pub output: Option<PathBuf>,
-    /// Go on even if files that the task has open were changed in the meantime.
-    #[arg(long)]
-    pub accept_changed_files: bool,
+    #[command(flatten)]
+    pub reopening: Reopening,
 }
 
 impl Resume {
     /// What the flags say.
     pub(crate) fn spec(&self) -> TaskSpec {
-        let mut spec = TaskSpec {
-            engine: self.engine,
-            accept_changed_files: self.accept_changed_files,
-            ..TaskSpec::default()
-        };
+        let mut spec = TaskSpec::default();
         self.grants.say(&mut spec);
+        self.reopening.say(&mut spec);
         self.limits.say(&mut spec);
         self.suspension.say(&mut spec);
         spec

@@ -63,12 +63,12 @@ fn print_json(file: &Path, found: &[Finding]) {
 
 fn print(file: &Path, found: &[Finding]) {
     for finding in found {
-        let place = match finding.line {
+        let location = match finding.line {
             0 => file.display().to_string(),
             line => format!("{}:{line}", file.display()),
         };
         let (severity, rule) = (name(finding.severity), finding.rule);
-        out!("{severity:<6}  {place}: {} [{rule}]", finding.text);
+        out!("{severity:<6}  {location}: {} [{rule}]", finding.text);
     }
     if found.is_empty() {
         out!("nothing found");
@@ -146,13 +146,13 @@ fn findings(file: &LoadedTaskFile) -> Vec<Finding> {
 
 fn module(file: &LoadedTaskFile, found: &mut Findings) {
     let digest = file.spec.digest.is_some();
-    for (place, component) in file.spec.components.iter().enumerate() {
+    for (index, component) in file.spec.components.iter().enumerate() {
         if !digest && component.digest.is_none() {
             let text = format!(
                 "the component {} has no digest: whoever can change the file changes what runs",
                 component.path
             );
-            let line = file.line(&["components", &place.to_string()]);
+            let line = file.line(&["components", &index.to_string()]);
             found.add(Severity::Medium, "module-without-digest", line, text);
         }
     }
@@ -170,8 +170,8 @@ fn module(file: &LoadedTaskFile, found: &mut Findings) {
 }
 
 fn mounts(file: &LoadedTaskFile, found: &mut Findings) {
-    for (place, mount) in file.spec.mounts.iter().enumerate() {
-        let line = file.line(&["mounts", &place.to_string()]);
+    for (index, mount) in file.spec.mounts.iter().enumerate() {
+        let line = file.line(&["mounts", &index.to_string()]);
         let host = file.host(&mount.host);
         let host = host.canonicalize().unwrap_or(host);
         let read_only = mount.access == Access::ReadOnly;
@@ -205,10 +205,10 @@ fn variables(file: &LoadedTaskFile, found: &mut Findings) {
             found.add(Severity::High, "secret-in-file", line, text);
         }
     }
-    for (place, name) in file.spec.env_from.iter().enumerate() {
+    for (index, name) in file.spec.env_from.iter().enumerate() {
         if is_secret_name(name) {
             let text = format!("{name} will be in the task's snapshots");
-            let line = file.line(&["env_from", &place.to_string()]);
+            let line = file.line(&["env_from", &index.to_string()]);
             found.add(Severity::Medium, "secret-in-snapshot", line, text);
         }
     }
@@ -223,15 +223,15 @@ fn variables(file: &LoadedTaskFile, found: &mut Findings) {
 fn network(file: &LoadedTaskFile, found: &mut Findings) {
     let network = &file.spec.network;
     let given = network.listen.iter().map(ListenAddress::as_str).enumerate();
-    let given = given.map(|(place, address)| ("listen", place, address));
+    let given = given.map(|(index, address)| ("listen", index, address));
     let rules = network.rules().into_iter().flat_map(|(field, _, rules)| {
         let field = field.trim_start_matches("network.");
         let rules = rules.iter().map(Rule::as_str).enumerate();
-        rules.map(move |(place, rule)| (field, place, rule))
+        rules.map(move |(index, rule)| (field, index, rule))
     });
     let all = given.chain(rules);
-    for (field, place, address) in all.filter(|(.., address)| is_any_host(address)) {
-        let line = file.line(&["network", field, &place.to_string()]);
+    for (field, index, address) in all.filter(|(.., address)| is_any_host(address)) {
+        let line = file.line(&["network", field, &index.to_string()]);
         match field.ends_with("listen") {
             true => {
                 let text = format!("{address} listens on every interface");

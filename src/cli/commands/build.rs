@@ -1,18 +1,16 @@
 //! `dormouse build`: the instrumentation alone, with a report.
 
-use std::path::Path;
-
 use crate::cli::args::Build;
-use crate::cli::exit::{Done, Failure, MODULE, OK, WRITE};
+use crate::cli::exit::{Done, Failure, MODULE, OK};
 use crate::cli::module_file::{self, file_name, preempt};
 use crate::cli::output::format::bytes;
-use crate::cli::output::progress::Bar;
 use crate::cli::output::{self, out, timings};
+use crate::cli::progress::Bar;
 use crate::engine::EngineKind;
 use crate::error::Error;
 use crate::instrument;
+use crate::task::Runtime;
 use crate::task::progress::Timings;
-use crate::task::{Runtime, write_file};
 
 pub(crate) fn build(command: &Build) -> Result<Done, Failure> {
     let source = module_file::read(&command.module)?;
@@ -44,7 +42,7 @@ pub(crate) fn build(command: &Build) -> Result<Done, Failure> {
     };
     // It listens to signals until the end of this function.
     let _preparation = bar.finish();
-    write(&command.output, program.wasm()?)?;
+    module_file::write(&command.output, program.wasm()?)?;
     if output::as_json() {
         let functions = report.instrumented.iter();
         let functions = functions
@@ -92,7 +90,7 @@ fn flatten(command: &Build, component: &[u8]) -> Result<Done, Failure> {
     let name = command.module.display().to_string();
     let about = |error| Failure::from(Error::from(error)).about(MODULE, &name);
     let module = instrument::flatten(component).map_err(about)?;
-    write(&command.output, &module)?;
+    module_file::write(&command.output, &module)?;
     if output::as_json() {
         output::result(&serde_json::json!({
             "output": command.output.to_string_lossy(),
@@ -115,12 +113,4 @@ fn engines(given: &[EngineKind]) -> Vec<EngineKind> {
         true => EngineKind::available().collect(),
         false => given.to_vec(),
     }
-}
-
-/// Writes the resumable module: all of it or nothing, also where a signal ends this.
-fn write(path: &Path, wasm: &[u8]) -> Result<(), Failure> {
-    write_file(path, wasm).map_err(|error| {
-        let path = path.display();
-        Failure::new(WRITE, format!("cannot write {path}: {error}"))
-    })
 }

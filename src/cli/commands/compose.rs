@@ -5,24 +5,20 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use crate::cli::args::Compose;
-use crate::cli::exit::{Done, Failure, OK, WRITE};
+use crate::cli::exit::{Done, Failure, OK};
 use crate::cli::module_file::{self, file_name};
 use crate::cli::output::format::bytes;
 use crate::cli::output::{self, out};
 use crate::cli::task_file;
 use crate::error::Error;
 use crate::instrument::{self, Named};
-use crate::task::write_file;
 
 pub(crate) fn compose(command: &Compose) -> Result<Done, Failure> {
     let (composed, count) = match &command.config {
         Some(file) => task_file::linked(file)?,
         None => (by_name(&command.components)?, command.components.len()),
     };
-    write_file(&command.output, &composed).map_err(|error| {
-        let path = command.output.display();
-        Failure::new(WRITE, format!("cannot write {path}: {error}"))
-    })?;
+    module_file::write(&command.output, &composed)?;
     if output::as_json() {
         output::result(&json!({
             "output": command.output.to_string_lossy(),

@@ -154,8 +154,8 @@ fn page(command: &clap::Command) -> io::Result<Vec<u8>> {
     Ok(ascii(&String::from_utf8_lossy(&page)))
 }
 
-/// The page with other characters than ASCII as roff names them: what reads it may take any encoding
-/// for granted.
+/// The page with other characters than ASCII as roff names them: what reads it may take any
+/// encoding for granted.
 fn ascii(page: &str) -> Vec<u8> {
     let mut ascii = String::with_capacity(page.len());
     for c in page.chars() {

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use crate::cli::exit::{Done, Failure};
 use crate::cli::guest::grants::GuestGrants;
-use crate::cli::output::progress::Bar;
 use crate::cli::output::{format, say};
 use crate::cli::process;
+use crate::cli::progress::Bar;
 use crate::engine::EngineKind;
 use crate::task;
 use crate::task::{Program, Runtime, Snapshot, Step, Task};

@@ -7,16 +7,15 @@ use crate::cli::guest::grants::GuestGrants;
 use crate::cli::guest::grants::flags;
 use crate::cli::guest::session::{self, Session};
 use crate::cli::module_file;
-use crate::cli::output::progress::Bar;
 use crate::cli::output::say;
 use crate::cli::parse::guest::engine;
+use crate::cli::progress::Bar;
 use crate::cli::snapshot_file::{self, Destination};
 use crate::model::Limits;
 #[cfg(feature = "server")]
 use crate::model::spec::Policy;
 use crate::snapshot::{Error as Unread, InFile, Opened, Seal, Unseal};
 use crate::task::{Runtime, Snapshot, Task};
-use crate::wasi::RestoreOptions;
 
 /// A flag that was given and has no meaning for a daemon's task.
 #[cfg(feature = "server")]
@@ -115,7 +114,7 @@ fn resume_file(command: Resume) -> Result<Done, Failure> {
     if opened.encrypted {
         seal = seal.or_for(&keys);
     }
-    tell(&opened, &saved, &keys, &seal);
+    tell_origin_and_signatures(&opened, &saved, &keys, &seal);
     let at_file = |error| snapshot_file::at(&snapshot, error);
     let runtime = Runtime::builder()
         .transform(command.suspension.transform)
@@ -129,9 +128,6 @@ fn resume_file(command: Resume) -> Result<Done, Failure> {
     .map_err(at_file)?;
     let grants = GuestGrants::open(spec.clone())?;
     let (_, bindings) = grants.bindings()?;
-    let options = RestoreOptions {
-        accept_changed_files: spec.accept_changed_files,
-    };
     let engine = engine(spec.engine)?;
     let mut pages: Box<dyn std::io::Read> = match &in_file {
         Some(found) => Box::new(
@@ -144,7 +140,7 @@ fn resume_file(command: Resume) -> Result<Done, Failure> {
     let task = Task::builder(&runtime, &program)
         .engine(engine)
         .bindings(bindings)
-        .restore_options(options)
+        .restore_options((&spec).into())
         .progress(&bar)
         .resume_from(&saved, &mut pages)
         .map_err(at_file)?;
@@ -166,7 +162,7 @@ fn resume_file(command: Resume) -> Result<Done, Failure> {
 
 /// Tells the user what may surprise about the resumed snapshot: that its signature was not
 /// verified, that the next snapshot will not be signed, that a daemon may run the same task.
-fn tell(opened: &Opened, saved: &Snapshot, keys: &Unseal, next: &Seal) {
+fn tell_origin_and_signatures(opened: &Opened, saved: &Snapshot, keys: &Unseal, next: &Seal) {
     if let Some(signer) = &opened.signer {
         if !keys.verifies() {
             say!("signed by {signer}, by its own word; --verify-key checks whose it is");

@@ -41,7 +41,8 @@ impl GuestGrants {
         flags(&spec).into_iter().map(shown).collect()
     }
 
-    /// What one instance starts with, and its bindings: it shares listening sockets with those that follow it.
+    /// What one instance starts with, and its bindings: it shares listening sockets with those that
+    /// follow it.
     pub(crate) fn bindings(&self) -> Result<(Config, Bindings), Failure> {
         let shared = self.listeners.iter().map(|listener| {
             let socket = listener.socket.try_clone().map_err(|error| {

@@ -94,7 +94,8 @@ pub(crate) fn drive(mut session: Session) -> Result<Done, Failure> {
             .name("guest".into())
             .stack_size(crate::engine::GUEST_STACK * 2)
             .spawn(move || {
-                // Fails only if the main thread no longer waits: it returned at a signal or a limit.
+                // Fails only if the main thread no longer waits: it returned at a signal or a
+                // limit.
                 let _ = finished.send(run(session, &theirs));
             })
             .map_err(|e| Failure::new(INTERNAL, format!("cannot start a thread: {e}")))?;
@@ -277,8 +278,8 @@ fn sleeping(wait: &Wait, wakes: Option<Timestamp>) -> String {
     }
 }
 
-/// The path as an argument of `dormouse resume`: with a `/` in it, so that it is taken neither for a
-/// flag nor for a task.
+/// The path as an argument of `dormouse resume`: with a `/` in it, so that it is taken neither for
+/// a flag nor for a task.
 fn resume_argument(path: &Path) -> String {
     let path = path.display().to_string();
     match path.contains('/') {

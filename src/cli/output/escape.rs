@@ -6,7 +6,8 @@ pub(crate) fn plain(text: &str) -> String {
     shown(text, |c| c == '\n' || is_shown(c))
 }
 
-/// The same with line feeds escaped too. In a log, a part of a text must not look like another line.
+/// The same with line feeds escaped too. In a log, a part of a text must not look like another
+/// line.
 pub(crate) fn in_one_line(text: &str) -> String {
     shown(text.trim_end_matches('\n'), is_shown)
 }

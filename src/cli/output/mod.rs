@@ -2,7 +2,6 @@
 
 pub(crate) mod escape;
 pub(crate) mod format;
-pub(crate) mod progress;
 pub(crate) mod streams;
 pub(crate) mod timings;
 

@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 
 use super::remote::Remote;
-use crate::cli::args::guest::{HostGrants, Program};
+use crate::cli::args::guest::{HostGrants, Program, Reopening};
 use crate::cli::args::keys::{Opening, Sealing};
 use crate::cli::args::limits::LimitFlags;
 use crate::cli::parse::daemon::{copies, task_name};
-use crate::engine::EngineKind;
 use crate::model::TaskSpec;
 use crate::model::spec::{CronExpression, Moment, Restart};
 
@@ -70,9 +69,10 @@ pub(crate) struct Schedule {
 
 impl Schedule {
     fn say(&self, spec: &mut TaskSpec) {
-        spec.schedule.at = self.at;
-        spec.schedule.every.clone_from(&self.every);
-        spec.restart = self.restart;
+        let Self { at, every, restart } = self;
+        spec.schedule.at = *at;
+        spec.schedule.every.clone_from(every);
+        spec.restart = *restart;
     }
 }
 
@@ -87,21 +87,21 @@ pub(crate) struct DaemonTask {
     /// '_' and '-', has at most 100 bytes, and is more than digits.
     #[arg(long, value_parser = task_name)]
     pub name: Option<String>,
-    /// The engine: wasmtime or wasmedge.
-    #[arg(long)]
-    pub engine: Option<EngineKind>,
-    /// Go on even if files that the task has open were changed in the meantime.
-    #[arg(long)]
-    pub accept_changed_files: bool,
+    #[command(flatten)]
+    pub reopening: Reopening,
 }
 
 impl DaemonTask {
     fn say(&self, spec: &mut TaskSpec) {
+        let Self {
+            streams,
+            name,
+            reopening,
+        } = self;
         let proxy = |streams| streams == Connections::Proxy;
-        spec.network.proxy_streams = self.streams.map(proxy);
-        spec.name.clone_from(&self.name);
-        spec.engine = self.engine;
-        spec.accept_changed_files = self.accept_changed_files;
+        spec.network.proxy_streams = streams.map(proxy);
+        spec.name.clone_from(name);
+        reopening.say(spec);
     }
 }
 

@@ -58,7 +58,7 @@ fn fields(task: &wire::Task) -> Vec<(&'static str, Option<String>)> {
         ),
         ("copy of", task.forked_from.clone()),
         ("came from", task.came_from.clone()),
-        ("moved to", task.moved_to.as_ref().map(wire_task::place)),
+        ("moved to", task.moved_to.as_ref().map(wire_task::location)),
         ("engine", shown(spec.engine)),
         (
             "limits",

@@ -53,7 +53,7 @@ pub(super) fn logs(command: &Logs) -> Result<Done, Failure> {
         say!(
             "task {} has moved, with its output: it is {} now",
             task.id,
-            wire_task::place(to)
+            wire_task::location(to)
         );
     }
     OK

@@ -8,7 +8,7 @@ use crate::daemon::http::peers as wire;
 
 pub(super) fn moves(command: &Moves) -> Result<Done, Failure> {
     let client = Client::new(command.remote.url.as_deref())?;
-    let open: Vec<wire::Open> = client.get("/v1/moves")?;
+    let open = open_moves(&client)?;
     if output::as_json() {
         output::result(&open);
         return OK;
@@ -38,6 +38,20 @@ pub(super) fn moves(command: &Moves) -> Result<Done, Failure> {
         );
     }
     OK
+}
+
+/// All open moves, page after page.
+fn open_moves(client: &Client) -> Result<Vec<wire::Open>, Failure> {
+    let mut open: Vec<wire::Open> = client.get("/v1/moves")?;
+    let mut page = open.len();
+    while page >= wire::MAX_MOVES
+        && let Some(last) = open.last()
+    {
+        let more: Vec<wire::Open> = client.get(&format!("/v1/moves?after={}", last.task))?;
+        page = more.len();
+        open.extend(more);
+    }
+    Ok(open)
 }
 
 fn meaning(phase: &str) -> &str {

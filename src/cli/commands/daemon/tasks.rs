@@ -21,7 +21,8 @@ use crate::cli::exit::{Done, Failure, NOT_YET, OK};
 use crate::cli::output::{self, say};
 use crate::daemon::http::wire;
 
-/// At most this many requests are under way at once: the daemon stores their changes in one transaction.
+/// At most this many requests are under way at once: the daemon stores their changes in one
+/// transaction.
 const CONCURRENT_REQUESTS: usize = 16;
 
 /// Does something to the tasks that a command names.
@@ -130,18 +131,18 @@ fn each(client: &Client, ids: Vec<String>, action: &Action, mut report: impl FnM
             let (done, next, ids) = (done.clone(), &next, &ids);
             scope.spawn(move || {
                 loop {
-                    let place = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(id) = ids.get(place) else { return };
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(id) = ids.get(index) else { return };
                     // The receiver is below, and stays until all are done.
-                    let _ = done.send((place, action.apply(client, id)));
+                    let _ = done.send((index, action.apply(client, id)));
                 }
             });
         }
         drop(done);
         let mut early = BTreeMap::new();
         let mut reported = 0;
-        for (place, outcome) in outcomes {
-            early.insert(place, outcome);
+        for (index, outcome) in outcomes {
+            early.insert(index, outcome);
             while let Some(outcome) = early.remove(&reported) {
                 report(&ids[reported], outcome);
                 reported += 1;

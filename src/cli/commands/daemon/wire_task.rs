@@ -36,7 +36,7 @@ pub(super) fn state(task: &wire::Task) -> &str {
 }
 
 /// Where a task is that has moved.
-pub(super) fn place(to: &wire::MovedTo) -> String {
+pub(super) fn location(to: &wire::MovedTo) -> String {
     format!("task {} of daemon {} at {}", to.task, to.daemon, to.address)
 }
 

@@ -56,8 +56,8 @@ impl Inherited {
         let failed = |error: std::io::Error| {
             Failure::new(DAEMON, format!("cannot listen on {address}: {error}"))
         };
-        let place = usize::from(name == PEERS);
-        let passed = self.passed.take_tcp_listener(place).unwrap_or_default();
+        let index = usize::from(name == PEERS);
+        let passed = self.passed.take_tcp_listener(index).unwrap_or_default();
         let taken = self.taken.listener(name).map(std::net::TcpListener::from);
         let listener = match passed.or(taken.filter(|taken| is_at(taken, address))) {
             Some(listener) => {
