@@ -9,5 +9,7 @@
     reason = "a test may fail"
 )]
 
-mod help;
+mod examples;
+mod pages;
 mod task_file;
+mod user;

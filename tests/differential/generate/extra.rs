@@ -8,7 +8,8 @@ use wasm_encoder::{
     TableType, TypeSection, ValType,
 };
 
-use super::{Body, EXCEPTION, FIRST, LOG, LOOPS, Plan, SLOTS, TYPES, TypeIndex, YIELD};
+use super::body::{Body, EXCEPTION, LOOPS};
+use super::{FIRST, LOG, Plan, SLOTS, TYPES, TypeIndex, YIELD};
 use crate::harness;
 
 /// The table of functions that never suspend, where there is one.
