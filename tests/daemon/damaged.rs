@@ -224,7 +224,7 @@ fn a_damaged_task_stays_as_it_is_in_the_store() {
     assert_eq!(daemon.task(ids[0])["state"], "failed");
 }
 
-/// A move whose record cannot be read hides no other, and keeps none from being settled.
+/// A move whose record cannot be read hides no other, and keeps none from being resolved.
 #[test]
 fn a_damaged_record_of_a_move_is_listed() {
     let data = folder();

@@ -402,12 +402,12 @@ impl Walk {
             (true, Fault::KillTarget) => self.sides[target].restart(),
         }
         let what = format!("{fault:?} at record {at} of {count}, delivered: {deliver}, {pause:?}");
-        self.settle(status, &what);
+        self.until_resolved(status, &what);
         (count, met)
     }
 
     /// Waits until both sides agree, and checks that one of them has the task, all the time.
-    fn settle(&mut self, status: Option<u16>, what: &str) {
+    fn until_resolved(&mut self, status: Option<u16>, what: &str) {
         let (source, target) = (self.at, 1 - self.at);
         let started = Instant::now();
         loop {

@@ -42,7 +42,7 @@ fn set_back(data: &Path, copied: &Path) {
 }
 
 /// Right after its link was cut, a task could not be moved: the target still held it, and refused its name. Nothing but
-/// the new move can tell the target here: neither daemon gets through to the other to settle the open move.
+/// the new move can tell the target here: neither daemon gets through to the other to resolve the open move.
 #[test]
 fn a_move_after_a_cut_link_drops_what_the_target_holds() {
     let [a, b] = pair(&QUICK);
@@ -51,15 +51,15 @@ fn a_move_after_a_cut_link_drops_what_the_target_holds() {
     let asking = a.gate.stall(u64::MAX);
     let asks = || (a.gate.connections() >= asking).then_some(());
     b.daemon().until_that("the target asks", asks);
-    let settling = b.gate.stall(1);
+    let resolving = b.gate.stall(1);
     let (id, status) = halted.end_with(&b);
     assert_eq!(status, Some(502));
-    let tells = || (b.gate.connections() == settling).then_some(());
+    let tells = || (b.gate.connections() == resolving).then_some(());
     a.daemon().until_that("the source tells", tells);
     assert_eq!(b.states(), ["arriving"]);
     let (status, gone) = a.migrate(id, "other");
     assert_eq!(status, 200, "{gone}");
-    assert_eq!(b.gate.connections(), settling + 1, "the move has one link");
+    assert_eq!(b.gate.connections(), resolving + 1, "the move has one link");
     b.goes_on(b.only());
 }
 
@@ -85,12 +85,12 @@ fn a_target_that_has_lost_what_it_held_gives_it_back() {
         b.gate.open();
         moving.join().expect("it ends");
         b.kill();
-        let unsettled = a.moves();
-        if a.daemon().task(id)["state"] == "moved" && unsettled.is_empty() {
+        let open = a.moves();
+        if a.daemon().task(id)["state"] == "moved" && open.is_empty() {
             // It has confirmed that it has the task: what is lost then is lost.
             break;
         }
-        reclaimed += usize::from(unsettled.iter().any(|open| open["phase"] == "committed"));
+        reclaimed += usize::from(open.iter().any(|one| one["phase"] == "committed"));
         match &older {
             Some(older) => set_back(b.data.path(), older.path()),
             None => forget(b.data.path()),

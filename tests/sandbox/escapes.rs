@@ -60,6 +60,30 @@ impl Host {
         assert_eq!(names, ["a", "b", "outside"]);
     }
 
+    /// Runs steps until the guest sleeps.
+    fn suspend(&self, script: &str) -> Output {
+        let mut command = dormouse();
+        command.args(["run", "--suspend", "always", "--snapshot"]);
+        command
+            .arg(self.path("snapshot"))
+            .args(self.dirs())
+            .arg(guest("bug_sandbox"))
+            .arg(script);
+        let output = finish(&mut command, Stdio::null());
+        ended(&output, 75).expect("it sleeps");
+        output
+    }
+
+    /// Runs the steps behind the sleep.
+    fn resume(&self) -> Output {
+        let mut command = dormouse();
+        command
+            .arg("resume")
+            .args(self.dirs())
+            .arg(self.path("snapshot"));
+        finish(&mut command, Stdio::null())
+    }
+
     /// Runs steps; none may show the secret.
     fn try_out(&self, script: &str) -> Vec<String> {
         let output = run(&self.dirs(), script);
@@ -323,17 +347,7 @@ fn names_that_are_no_utf8_do_no_harm() {
         "list 3",
         "open 3 file",
     ]);
-    let snapshot = host.path("snapshot");
-    let mut command = dormouse();
-    command.args(["run", "--suspend", "always", "--snapshot"]);
-    command
-        .arg(&snapshot)
-        .args(host.dirs())
-        .arg(guest("bug_sandbox"))
-        .arg(&script);
-    let slept = finish(&mut command, Stdio::null());
-    ended(&slept, 75).expect("it sleeps");
-    let text = lines(&slept);
+    let text = lines(&host.suspend(&script));
     // 25: no valid name.
     assert!(
         text[..5].iter().all(|line| line.ends_with(": 25")),
@@ -343,9 +357,7 @@ fn names_that_are_no_utf8_do_no_harm() {
         text[5].contains(" file") && text[5].contains(" sub"),
         "{text:#?}"
     );
-    let mut command = dormouse();
-    command.arg("resume").args(host.dirs()).arg(&snapshot);
-    let woken = finish(&mut command, Stdio::null());
+    let woken = host.resume();
     ended(&woken, 0).expect("it goes on");
     let text = lines(&woken);
     assert!(
@@ -390,20 +402,10 @@ fn a_directory_moved_out_is_no_way_up() {
         "open 5 ../secret",
         "open 5 ../../outside/secret",
     ]);
-    let snapshot = host.path("snapshot");
-    let mut command = dormouse();
-    command.args(["run", "--suspend", "always", "--snapshot"]);
-    command
-        .arg(&snapshot)
-        .args(host.dirs())
-        .arg(guest("bug_sandbox"))
-        .arg(&script);
-    ended(&finish(&mut command, Stdio::null()), 75).expect("it sleeps");
+    host.suspend(&script);
     fs::rename(host.path("a/sub"), host.path("outside/sub")).expect("it moves");
     symlink(host.path("outside/sub"), host.path("a/sub")).expect("a link");
-    let mut command = dormouse();
-    command.arg("resume").args(host.dirs()).arg(&snapshot);
-    let output = finish(&mut command, Stdio::null());
+    let output = host.resume();
     // The name is a link out now, and a resume opens by name.
     ended(&output, 71).expect("it is refused");
     assert!(lines(&output).is_empty());
