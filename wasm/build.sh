@@ -133,37 +133,35 @@ build_rust() {
   done
 }
 
-### WASI 0.2: core modules that say which component they are to become. Tests make them components, as
-### linkers for this target do; Debian has no such linker.
+### Crates of Rust programs
 
-build_p2() {
-  local source name target=$tools/cargo-target
-  tools_p2
-  (cd "$here/src/p2" && env RUSTC="$tools/rust/bin/rustc" CARGO_TARGET_DIR="$target" \
-    CARGO_TARGET_WASM32_WASIP2_LINKER="$tools/rust/bin/wasm-ld" \
-    CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS="-C linker-flavor=wasm-ld --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo" \
-    cargo build --quiet --locked --release --target wasm32-wasip2)
-  for source in $(sources p2/src/bin rs); do
+# build_crate FOLDER TARGET FLAG...: the flags are rustc's.
+build_crate() {
+  local folder=$1 target=$2 variable source name
+  shift 2
+  variable=CARGO_TARGET_$(tr a-z- A-Z_ <<<"$target")
+  (cd "$here/src/$folder" && env RUSTC="$tools/rust/bin/rustc" CARGO_TARGET_DIR="$tools/cargo-target" \
+    "${variable}_LINKER=$tools/rust/bin/wasm-ld" \
+    "${variable}_RUSTFLAGS=$* --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo" \
+    cargo build --quiet --locked --release --target "$target")
+  for source in $(sources "$folder/src/bin" rs); do
     name=${source%.rs}
-    cp "$target/wasm32-wasip2/release/$name.wasm" "$out/$name.wasm"
+    cp "$tools/cargo-target/$target/release/$name.wasm" "$out/$name.wasm"
     keep "$name"
   done
 }
 
-### WasmEdge's sockets: a crate of their own, with the crate `wasmedge_wasi_socket` as it is
+# WASI 0.2: core modules that say which component they are to become. Tests make them components, as linkers for this
+# target do; Debian has no such linker.
+build_p2() {
+  tools_p2
+  build_crate p2 wasm32-wasip2 -C linker-flavor=wasm-ld
+}
 
+# WasmEdge's sockets: a crate of their own, with the crate `wasmedge_wasi_socket` as it is.
 build_wasmedge() {
-  local source name target=$tools/cargo-target
   tools_wasmedge
-  (cd "$here/src/wasmedge" && env RUSTC="$tools/rust/bin/rustc" CARGO_TARGET_DIR="$target" \
-    CARGO_TARGET_WASM32_WASIP1_LINKER="$tools/rust/bin/wasm-ld" \
-    CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo" \
-    cargo build --quiet --locked --release --target wasm32-wasip1)
-  for source in $(sources wasmedge/src/bin rs); do
-    name=${source%.rs}
-    cp "$target/wasm32-wasip1/release/$name.wasm" "$out/$name.wasm"
-    keep "$name"
-  done
+  build_crate wasmedge wasm32-wasip1
 }
 
 ### Zig
