@@ -23,8 +23,8 @@ mod tokens;
 
 use tokens::{is_colons, tokens};
 
-/// Folders with the sources of a crate, or with a part of them, in which no two files may use each
-/// other, neither directly nor through others.
+/// Folders with the sources of a crate, or with a part of them, in which no two files and no two folders
+/// may use each other, neither directly nor through others.
 const ROOMS: [&str; 9] = [
     "crates/daemon/src",
     "crates/engine/src",
@@ -100,7 +100,7 @@ fn crates_depend_only_on_what_they_may() {
 }
 
 #[test]
-fn files_do_not_use_each_other_in_circles() {
+fn neither_files_nor_folders_use_each_other_in_circles() {
     let mut found = Vec::new();
     for room in ROOMS {
         // All files of the room's crate: names lead through any of them.
