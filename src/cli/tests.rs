@@ -116,6 +116,12 @@ fn flags_a_task_file_json_and_the_store_say_the_same() {
     assert_eq!(json["digest"], DIGEST);
     assert_eq!(json["network"]["listen"][0], "127.0.0.1:0");
     assert_eq!(json["schedule"]["every"], "@daily");
+    // A new setting is on the page about task files.
+    let page = include_str!("../../docs/task-files.md");
+    for key in json.as_object().expect("an object").keys() {
+        let is_there = page.contains(key) || page.contains(&key.replace('_', "-"));
+        assert!(is_there, "docs/task-files.md lacks {key}");
+    }
     let stored = rmp_serde::to_vec_named(&flags).expect("MessagePack");
     assert_eq!(
         rmp_serde::from_slice::<serde_json::Value>(&stored).expect("the same as in JSON"),

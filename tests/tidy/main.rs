@@ -129,37 +129,18 @@ fn foreign_code_stands_in_one_file_each() {
 
 #[test]
 fn sources_are_short() {
-    nothing(each_source(length));
+    nothing(each_rust_file(length));
 }
 
 #[test]
 fn every_file_says_what_it_is() {
-    nothing(
-        rust_files(&[
-            "src",
-            "crates",
-            "tests",
-            "examples",
-            "benches",
-            "fuzz/targets",
-            "fuzz/fuzz_targets",
-        ])
-        .iter()
-        .flat_map(|path| header(path, &read(path)))
-        .collect(),
-    );
+    nothing(each_rust_file(header));
 }
 
 /// A module is found where Rust looks for it by its name. What several tests need is a crate.
 #[test]
 fn no_module_says_where_its_file_is() {
-    let sources = rust_files(&["src", "crates", "tests", "examples", "benches", "fuzz"]);
-    nothing(
-        sources
-            .iter()
-            .flat_map(|path| placed(path, &read(path)))
-            .collect(),
-    );
+    nothing(each_rust_file(placed));
 }
 
 /// `wasm/build.sh` makes files that nobody executes. A guest that was tracked as executable changed
@@ -346,6 +327,16 @@ fn each_source(rule: fn(&str, &str) -> Vec<String>) -> Vec<String> {
     let sources = rust_files(&["src", "crates"]);
     assert!(sources.len() > 100, "there are hardly any sources");
     sources
+        .iter()
+        .flat_map(|path| rule(path, &read(path)))
+        .collect()
+}
+
+/// What a rule finds in sources, tests, examples and the like.
+fn each_rust_file(rule: fn(&str, &str) -> Vec<String>) -> Vec<String> {
+    let folders = ["src", "crates", "tests", "examples", "benches", "fuzz"];
+    let files = rust_files(&folders);
+    files
         .iter()
         .flat_map(|path| rule(path, &read(path)))
         .collect()

@@ -264,21 +264,18 @@ mod tests {
     use std::io::IoSlice;
 
     use super::*;
+    use crate::daemon::Daemon;
     use crate::model::TaskState;
     use crate::store::Stream;
     use crate::task::Output as GuestOutput;
     use crate::tests::stores::{daemon_with_output, update};
     use crate::workers::output::Tail;
 
-    /// While a client still read what was there before, the task ran, wrote, and was stored. The
-    /// client read that output in the store, and then got it once more as new output.
-    #[tokio::test]
-    async fn output_that_is_stored_while_a_backlog_is_sent_is_sent_once() {
-        let page = "x".repeat(OUTPUT_PAGE_BYTES as usize);
-        let (daemon, id, _directory) = daemon_with_output(&[page.as_str(); 4]);
-        let (body, mut answer) = mpsc::channel(1);
+    /// A writer for a task of this daemon, and what it sends.
+    fn writer(daemon: Arc<Daemon>, id: TaskId, last_lines: Option<usize>) -> (Writer, Answer) {
+        let (body, answer) = mpsc::channel(1);
         let served = Arc::new(Served {
-            daemon: daemon.clone(),
+            daemon,
             peers: None,
             started: std::time::Instant::now(),
         });
@@ -288,10 +285,42 @@ mod tests {
             raw: true,
             body,
             since: Timestamp::default(),
-            last_lines: None,
+            last_lines,
         };
+        (writer, answer)
+    }
+
+    type Answer = mpsc::Receiver<Result<Vec<u8>, Infallible>>;
+
+    async fn rest(mut answer: Answer) -> String {
+        let mut got = Vec::new();
+        while let Some(bytes) = answer.recv().await {
+            got.extend(bytes.expect("bytes"));
+        }
+        String::from_utf8(got).expect("text")
+    }
+
+    /// All pieces in which the last lines stand were kept in memory until the end was read.
+    #[tokio::test]
+    async fn the_last_lines_are_sent_from_the_store() {
+        let (daemon, id, _directory) = daemon_with_output(&["a\nb\n", "c\nd", "e\n", "f"]);
+        for (most, expected) in [(0, ""), (1, "f"), (2, "de\nf"), (9, "a\nb\nc\nde\nf")] {
+            let (writer, answer) = writer(daemon.clone(), id, Some(most));
+            tokio::spawn(writer.write(0, false));
+            assert_eq!(rest(answer).await, expected, "{most}");
+        }
+        daemon.close().await;
+    }
+
+    /// While a client still read what was there before, the task ran, wrote, and was stored. The
+    /// client read that output in the store, and then got it once more as new output.
+    #[tokio::test]
+    async fn output_that_is_stored_while_a_backlog_is_sent_is_sent_once() {
+        let page = "x".repeat(OUTPUT_PAGE_BYTES as usize);
+        let (daemon, id, _directory) = daemon_with_output(&[page.as_str(); 4]);
+        let (writer, mut answer) = writer(daemon.clone(), id, None);
         tokio::spawn(writer.write(0, true));
-        let mut got = answer.recv().await.expect("the first page").expect("bytes");
+        let first = answer.recv().await.expect("the first page").expect("bytes");
         // The second page is on its way and the third waits for room, so that the last is not read
         // yet. The task is loaded, writes, and is over.
         let shared = &daemon.shared;
@@ -302,12 +331,9 @@ mod tests {
         output.write(&[IoSlice::new(b"once")]);
         let stored = update(id, 2, TaskState::Exited, tail.take(2));
         daemon.commit(vec![stored]).await.expect("it is stored");
-        while let Some(bytes) = answer.recv().await {
-            got.extend(bytes.expect("bytes"));
-        }
-        let text = String::from_utf8(got).expect("text");
+        let text = rest(answer).await;
         assert_eq!(text.matches("once").count(), 1);
-        assert_eq!(text.len(), 4 * page.len() + "once".len());
+        assert_eq!(first.len() + text.len(), 4 * page.len() + "once".len());
         daemon.close().await;
     }
 }
