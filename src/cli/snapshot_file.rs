@@ -21,7 +21,7 @@ pub(crate) fn read(path: &Path, keys: &Unseal, limits: &Limits) -> Result<Opened
 /// The snapshot in a file that was read.
 ///
 /// # Errors
-/// Where it is encrypted and no key opens it, and where it is damaged.
+/// If it is encrypted and no key opens it, or if it is damaged.
 pub(crate) fn decode(path: &Path, opened: &Opened, limits: &Limits) -> Result<Snapshot, Failure> {
     let file = opened.snapshot.as_ref().ok_or(snapshot::Error::Encrypted);
     file.map_err(Error::from)

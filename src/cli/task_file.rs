@@ -274,7 +274,7 @@ fn unknown(message: &str) -> Option<(&str, Vec<&str>)> {
     Some((word, known))
 }
 
-/// The limit that was meant, where one of this name stands here and is none.
+/// The limit that was probably meant, if an unknown name of a limit stands here.
 fn limit_at(text: &str, span: &Range<usize>) -> Option<String> {
     let table = DeTable::parse(text).ok()?;
     let limits = entry(table.get_ref(), "limits")?.1.get_ref().as_table()?;

@@ -84,7 +84,7 @@ pub fn saved_stack(guest: &mut dyn Guest) -> Result<&[u8], Error> {
 /// Puts a saved stack into a fresh instance.
 ///
 /// # Errors
-/// [`Error::Trap`] where the stack does not fit.
+/// [`Error::Trap`] if the stack does not fit.
 pub fn restore_stack(guest: &mut dyn Guest, stack: &[u8]) -> Result<(), Error> {
     let memory = guest.asyncify_memory();
     let end = STACK_START as usize + stack.len();

@@ -10,7 +10,7 @@
 //! A guest that was killed never continues, so it does not matter where it stood. Leaving it is the
 //! engine's own way out of a trap: for Wasmtime the thread continues at an instruction that traps,
 //! for WasmEdge in its handler of faults. Both throw the guest's frames away and no others, since
-//! the program counter is in the guest's code, below which are none.
+//! the program counter is in the guest's code: no frame of the host's lies above the guest's.
 //!
 //! SIGURG, because nothing happens where a stray one arrives, and no program waits for it.
 

@@ -19,7 +19,7 @@ pub fn stack(limits: &Limits) -> usize {
 /// engine can do that; `limits` says how deep a guest's calls may get.
 ///
 /// # Errors
-/// [`Error::NotBuilt`] where this build does not contain it.
+/// [`Error::NotBuilt`] if this build does not contain it.
 pub fn engine(
     kind: EngineKind,
     pool: Option<u32>,

@@ -102,8 +102,8 @@ pub trait Instance: Guest + Send {
     /// Calls an export without parameters and results.
     ///
     /// # Errors
-    /// [`Error::Trap`] where the guest trapped, [`Error::Exhausted`] where it used up its stack,
-    /// [`Error::Aborted`] where it was evicted or killed while it asked for memory.
+    /// [`Error::Trap`] if the guest trapped, [`Error::Exhausted`] if it used up its stack,
+    /// [`Error::Aborted`] if it was evicted or killed while it asked for memory.
     fn call(&mut self, export: &str) -> Result<Ending, Error>;
 
     /// Whether the guest has unwound, or was about to when it trapped.

@@ -98,8 +98,8 @@ impl Manifest {
     /// Reads the manifest of a resumable module.
     ///
     /// # Errors
-    /// [`Error::NotResumable`] where the module has none, [`Error::UnreadableManifest`] where it
-    /// was written by another version, and [`Error::Invalid`] where the module cannot be read.
+    /// [`Error::NotResumable`] if the module has none, [`Error::UnreadableManifest`] if it
+    /// was written by another version, and [`Error::Invalid`] if the module cannot be read.
     pub fn of(wasm: &[u8]) -> Result<Self, Error> {
         // The modules within a component say nothing of the component.
         if Parser::is_component(wasm) {

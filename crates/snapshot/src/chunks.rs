@@ -86,7 +86,7 @@ impl Index {
     /// The index as bytes.
     ///
     /// # Errors
-    /// Where zstd fails, which means that memory is short.
+    /// If zstd fails, which means that memory is short.
     pub fn pack(&self) -> Result<Vec<u8>, Public> {
         let bytes = to_bytes(self)?;
         let frame = zstd::bulk::compress(&bytes, zstd::DEFAULT_COMPRESSION_LEVEL);
@@ -151,7 +151,7 @@ impl Known {
     /// What can be said of a base without reading its chunks. A base stands alone.
     ///
     /// # Errors
-    /// Where it does not.
+    /// If it does not.
     pub fn of(index: &Index) -> Result<Self, Public> {
         if index.chunks.iter().any(|chunk| chunk.how != How::Alone) {
             let text = "a base of stored snapshots does not stand alone";
@@ -184,7 +184,7 @@ impl Known {
 /// left to about 1. A few of its chunks are tried.
 ///
 /// # Errors
-/// Where they cannot be read.
+/// If they cannot be read.
 pub fn estimate(
     head: &Snapshot,
     digests: &[(ChunkPosition, Digest)],
@@ -277,7 +277,7 @@ impl<F: FnMut(ChunkPosition, &[u8]) -> io::Result<()>> Write for Cutter<F> {
 /// The digests of a snapshot's chunks.
 ///
 /// # Errors
-/// Where the pages cannot be read.
+/// If the pages cannot be read.
 pub fn digests(
     head: &Snapshot,
     pages: &mut WritePages<'_>,
@@ -305,7 +305,7 @@ impl<'a> Packer<'a> {
     /// A chunk as it is to be stored: the way, and the bytes if there are any.
     ///
     /// # Errors
-    /// Where the base cannot be read.
+    /// If the base cannot be read.
     pub fn pack(
         &self,
         position: ChunkPosition,
@@ -377,7 +377,7 @@ fn unpack(packed: &[u8], old: Option<&[u8]>, most: usize) -> io::Result<Vec<u8>>
 /// bytes of each. Gives the index's entries.
 ///
 /// # Errors
-/// Where they cannot be read or stored.
+/// If they cannot be read or stored.
 pub fn write(
     head: &Snapshot,
     digests: &[(ChunkPosition, Digest)],

@@ -165,7 +165,7 @@ impl<'a> Content<'a> {
 /// Puts sections together to a file.
 ///
 /// # Errors
-/// Where a section is larger than a reader would take.
+/// If a section is larger than a reader would take.
 pub(super) fn join(sections: &[(Section, Content<'_>)]) -> Result<Vec<u8>, Error> {
     for (section, content) in sections {
         section.check(content.length, &Limits::default())?;
@@ -327,7 +327,7 @@ pub(super) const MAX_SECTIONS: usize = Section::ALL.len();
 /// The rows of a section table of so many rows, in a file of `total` bytes.
 ///
 /// # Errors
-/// Where a section is not known, is there twice or is too large, or does not lie where it should.
+/// If a section is not known, is there twice or is too large, or does not lie where it should.
 pub(super) fn rows(
     count: u32,
     table: &[u8],

@@ -80,7 +80,7 @@ impl Snapshot {
 /// memory: zstd ignores a prefix that overlaps its input.
 ///
 /// # Errors
-/// Where zstd fails, which means that memory is short.
+/// If zstd fails, which means that memory is short.
 pub fn pack(flat: &[u8], base: &[u8]) -> Result<Vec<u8>, Public> {
     let mut context = CCtx::create();
     let mut packed = Vec::with_capacity(1 + zstd_safe::compress_bound(flat.len()));
@@ -110,7 +110,7 @@ pub fn pack(flat: &[u8], base: &[u8]) -> Result<Vec<u8>, Public> {
 /// Undoes [`pack`] with the same base. `limit` is the largest flat form to accept, in bytes.
 ///
 /// # Errors
-/// Where the bytes are damaged, or the base is another one.
+/// If the bytes are damaged, or the base is another one.
 pub fn unpack(packed: &[u8], base: &[u8], limit: u64) -> Result<Vec<u8>, Public> {
     let damaged = |text: &str| Error::Malformed(format!("a stored snapshot {text}"));
     let frame = match packed.split_first() {

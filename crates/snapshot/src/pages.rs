@@ -107,7 +107,7 @@ fn is_zero(page: &[u8]) -> bool {
 /// How many bytes the runs of a memory of `size` bytes store.
 ///
 /// # Errors
-/// Where they do not rise, or lie outside: in a malformed snapshot, many runs could fill one memory
+/// If they do not rise, or lie outside: in a malformed snapshot, many runs could fill one memory
 /// for hours.
 pub(super) fn stored_bytes(runs: &[Run], size: u64) -> Result<u64, Error> {
     let (mut next, mut stored) = (0, 0);
@@ -131,7 +131,7 @@ pub(super) fn stored_bytes(runs: &[Run], size: u64) -> Result<u64, Error> {
 /// Writes pages into the memory of a fresh instance; takes as many bytes as the runs store.
 ///
 /// # Errors
-/// Where a run lies outside the memory, or bytes are missing.
+/// If a run lies outside the memory, or bytes are missing.
 pub fn fill(runs: &[Run], bytes: &mut dyn Read, memory: &mut [u8]) -> Result<(), Error> {
     let outside = || Error::Malformed("a page lies outside the guest's memory".into());
     for run in runs {

@@ -59,7 +59,7 @@ impl Seal {
     /// age's or a file of them.
     ///
     /// # Errors
-    /// Where a file cannot be read or holds no key.
+    /// If a file cannot be read or holds no key.
     pub fn load(sign_key: Option<&Path>, encrypt_to: &[String]) -> Result<Self, Public> {
         let mut seal = Self {
             signer: sign_key.map(secret_key).transpose()?,
@@ -102,7 +102,7 @@ impl Seal {
     /// Puts a snapshot into an envelope.
     ///
     /// # Errors
-    /// Where the system has no random numbers, or no memory.
+    /// If the system has no random numbers, or no memory.
     pub fn close(&self, snapshot: Vec<u8>) -> Result<Vec<u8>, Public> {
         if self.is_empty() {
             return Ok(snapshot);
@@ -160,7 +160,7 @@ impl Unseal {
     /// identities.
     ///
     /// # Errors
-    /// Where a file cannot be read or holds no key.
+    /// If a file cannot be read or holds no key.
     pub fn load(verify: &[String], decrypt: &[impl AsRef<Path>]) -> Result<Self, Public> {
         let mut keys = Self::default();
         for given in verify {
@@ -193,7 +193,7 @@ impl Unseal {
     /// encrypted to one.
     ///
     /// # Errors
-    /// Where it is not what was asked for. No bytes of a snapshot have been looked at then.
+    /// If it is not what was asked for. No bytes of a snapshot have been looked at then.
     pub fn open(&self, file: Vec<u8>, limits: &Limits) -> Result<Opened, Public> {
         if !file.starts_with(MAGIC) {
             if self.verifies() {
@@ -371,7 +371,7 @@ fn decrypt(sealed: &[u8], identities: &[Identity], most: u64) -> Option<Vec<u8>>
 /// A new key pair: what goes into the secret file, and what into the public one.
 ///
 /// # Errors
-/// Where the system has no random numbers.
+/// If the system has no random numbers.
 pub fn new_keys(kind: KeyKind) -> Result<(String, String), Public> {
     match kind {
         KeyKind::Sign => {

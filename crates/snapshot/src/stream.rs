@@ -28,7 +28,7 @@ const BUFFER_BYTES: usize = 256 << 10;
 /// `check` may refuse its size. Gives the size in bytes.
 ///
 /// # Errors
-/// Where it cannot be written. A file that was there before is still there.
+/// If it cannot be written. A file that was there before is still there.
 pub fn write_streamed(
     path: &Path,
     head: &Snapshot,
@@ -222,7 +222,7 @@ impl InFile {
     /// Its pages, in order. An error at the end says that they are not those that were checked.
     ///
     /// # Errors
-    /// Where there is no memory.
+    /// If there is no memory.
     pub fn pages(&self) -> io::Result<impl Read + use<>> {
         let bytes = Checked {
             inner: At::new(self.file.clone(), self.pages.offset).take(self.pages.stored),

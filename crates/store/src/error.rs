@@ -40,7 +40,7 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// The database is none of this build's.
+    /// This build does not read the database's format.
     #[error("{}", format_refused(path, *found, *is_store, *known))]
     Format {
         /// The data directory.

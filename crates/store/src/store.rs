@@ -73,7 +73,7 @@ pub trait Store: Send + Sync {
     /// Takes the lease, where nobody else holds it.
     ///
     /// # Errors
-    /// [`Error::Leased`] where somebody does.
+    /// [`Error::Leased`] if somebody does.
     fn claim(&self, holder: &str, now: &Stamp, lasts: Duration) -> Result<Lease, Error>;
 
     /// A number that no other store has.
@@ -86,7 +86,7 @@ pub trait Store: Send + Sync {
     /// where the batch is empty.
     ///
     /// # Errors
-    /// [`Error::Lost`] where the lease has another holder; [`Error::Full`] where the disk is full.
+    /// [`Error::Lost`] if the lease has another holder; [`Error::Full`] if the disk is full.
     /// With any error nothing was changed.
     fn commit(&self, lease: &Lease, now: &Stamp, changes: &[Change])
     -> Result<Vec<Verdict>, Error>;

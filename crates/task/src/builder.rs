@@ -204,7 +204,7 @@ impl<'a> TaskBuilder<'a> {
     /// A task that has not run yet.
     ///
     /// # Errors
-    /// Where the engine is not built in, or a directory cannot be opened.
+    /// If the engine is not built in, or a directory cannot be opened.
     pub fn start(self) -> Result<Task, Error> {
         let limits = self.bindings.limits;
         let context = Context::new(self.clock, limits, self.handle, None, self.governor);

@@ -17,7 +17,7 @@ impl Program {
     /// was compiled now, here or by another process that was waited for.
     ///
     /// # Errors
-    /// Where the engine is not built in or cannot compile the module.
+    /// If the engine is not built in or cannot compile the module.
     pub fn compile(
         &self,
         runtime: &Runtime,
@@ -32,7 +32,7 @@ impl Program {
     /// cache.
     ///
     /// # Errors
-    /// Where the engine is not built in or cannot compile the module.
+    /// If the engine is not built in or cannot compile the module.
     pub fn compile_anew(
         &self,
         runtime: &Runtime,

@@ -12,7 +12,7 @@ impl Parked<'_> {
     /// The task as a snapshot. The task itself stays as it is and can go on.
     ///
     /// # Errors
-    /// Where a file that the guest has open cannot be serialized.
+    /// If a file that the guest has open cannot be serialized.
     pub fn freeze(&mut self) -> Result<Snapshot, Error> {
         let mut snapshot = self.freeze_head()?;
         self.fill_pages(&mut snapshot)?;
@@ -22,7 +22,7 @@ impl Parked<'_> {
     /// Puts the bytes of the pages into a snapshot that only names them.
     ///
     /// # Errors
-    /// Where the guest's memory cannot be read.
+    /// If the guest's memory cannot be read.
     pub fn fill_pages(&mut self, snapshot: &mut Snapshot) -> Result<(), Error> {
         let mut pages = Vec::with_capacity(snapshot.stored_bytes());
         self.write_pages(snapshot, &mut pages)
@@ -34,7 +34,7 @@ impl Parked<'_> {
     /// Writes the pages that a snapshot of this task names, straight from the guest's memory.
     ///
     /// # Errors
-    /// Where they cannot be written.
+    /// If they cannot be written.
     pub fn write_pages(&mut self, head: &Snapshot, into: &mut dyn Write) -> std::io::Result<()> {
         for (index, memory) in head.instance.memories.iter().enumerate() {
             let bytes = self.task.instance.guest_memory(index);
@@ -50,7 +50,7 @@ impl Parked<'_> {
     /// so that this takes little memory however large the guest is.
     ///
     /// # Errors
-    /// Where a file that the guest has open cannot be serialized.
+    /// If a file that the guest has open cannot be serialized.
     pub fn freeze_head(&mut self) -> Result<Snapshot, Error> {
         let wakes = self.task.wakes_at();
         let instance = self.instance()?;

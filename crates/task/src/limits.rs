@@ -65,7 +65,7 @@ impl Task {
     /// Looks at the limit of time while the guest waits.
     ///
     /// # Errors
-    /// Where the task is over.
+    /// If the task is over.
     pub fn check_time(&self) -> Result<(), Error> {
         self.meter.check_time_limit();
         Ok(self.may_go_on()?)

@@ -194,7 +194,7 @@ impl Runtime {
     /// The module of a snapshot: from the snapshot itself, else from the cache.
     ///
     /// # Errors
-    /// `TaskError::ModuleMissing` where neither has it.
+    /// `TaskError::ModuleMissing` if neither has it.
     pub fn load_snapshot(&self, snapshot: &Snapshot) -> Result<Arc<Program>, Error> {
         let wanted = snapshot.meta.module;
         let ModuleRef::Embedded { packed, length } = &snapshot.module else {
@@ -235,7 +235,7 @@ impl Runtime {
     /// The module of this digest: from the cache, else from the bytes that `packed` gives.
     ///
     /// # Errors
-    /// `TaskError::ModuleMissing` where neither has it.
+    /// `TaskError::ModuleMissing` if neither has it.
     pub fn load_stored(
         &self,
         wanted: &Digest,

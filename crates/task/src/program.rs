@@ -81,7 +81,7 @@ impl Program {
     /// The resumable module.
     ///
     /// # Errors
-    /// Where the compressed module is damaged.
+    /// If the compressed module is damaged.
     pub fn wasm(&self) -> Result<&[u8], Error> {
         if let Some(wasm) = self.wasm.get() {
             return Ok(wasm);

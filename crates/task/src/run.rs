@@ -52,7 +52,7 @@ impl Task {
     /// free. Runs within a tokio runtime.
     ///
     /// # Errors
-    /// Where the guest traps, or a host function fails.
+    /// If the guest traps, or a host function fails.
     pub async fn run(&mut self, policy: Policy) -> Result<Ended<'_>, Error> {
         match self.run_to_end(policy).await? {
             Some(code) => Ok(Ended::Exited(code)),

@@ -68,7 +68,7 @@ impl RuntimeBuilder {
     /// Opens the cache. Engines are started at their first use.
     ///
     /// # Errors
-    /// Where the cache's directory cannot be made, or belongs to somebody else, and where
+    /// If the cache's directory cannot be made, or belongs to somebody else, or if
     /// `DORMOUSE_CACHE_SIZE` is no size.
     pub fn build(self) -> Result<Runtime, Error> {
         Ok(Runtime {
@@ -99,7 +99,7 @@ impl Runtime {
     /// A runtime with all defaults.
     ///
     /// # Errors
-    /// Where the cache's directory cannot be made, or belongs to somebody else.
+    /// If the cache's directory cannot be made, or belongs to somebody else.
     pub fn new() -> Result<Self, Error> {
         Self::builder().build()
     }

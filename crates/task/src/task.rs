@@ -132,7 +132,7 @@ impl Task {
     /// Runs the guest until it exits or blocks. Where the wait is not over, it blocks again.
     ///
     /// # Errors
-    /// Where the guest trapped, was killed or reached a limit; the task is then of no more use.
+    /// If the guest trapped, was killed or reached a limit; the task is then of no more use.
     pub fn step(&mut self) -> Result<Step<'_>, Error> {
         Ok(match self.advance()? {
             Some(code) => Step::Exited(code),
@@ -252,7 +252,7 @@ impl Task {
     /// The task as one that can be serialized.
     ///
     /// # Errors
-    /// Where the guest does not wait: it has not run yet, or it has exited.
+    /// If the guest does not wait: it has not run yet, or it has exited.
     pub fn parked(&mut self) -> Result<Parked<'_>, TaskError> {
         if self.exited.is_some() {
             let text = "the guest has exited; there is nothing to suspend";

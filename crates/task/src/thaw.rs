@@ -19,7 +19,7 @@ impl TaskBuilder<'_> {
     /// A task that continues where the snapshot was taken, in a fresh instance. It is parked.
     ///
     /// # Errors
-    /// Where the host lacks what the task needs, or the snapshot does not fit its module.
+    /// If the host lacks what the task needs, or the snapshot does not fit its module.
     pub fn resume(self, snapshot: &Snapshot) -> Result<Task, Error> {
         self.resume_from(snapshot, &mut snapshot.pages.as_slice())
     }
@@ -28,7 +28,7 @@ impl TaskBuilder<'_> {
     /// names them. They go straight into the guest's memory.
     ///
     /// # Errors
-    /// Where the host lacks what the task needs, or the snapshot does not fit its module.
+    /// If the host lacks what the task needs, or the snapshot does not fit its module.
     pub fn resume_from(self, head: &Snapshot, pages: &mut dyn Read) -> Result<Task, Error> {
         let limits = self.bindings.limits;
         if self.program.digest() != head.meta.module {
@@ -119,19 +119,19 @@ pub trait SnapshotExt {
     /// When the guest's wait ends by itself.
     ///
     /// # Errors
-    /// Where the state is not valid.
+    /// If the state is not valid.
     fn ends(&self, clock: Arc<dyn Clock>) -> Result<Ends, Error>;
 
     /// The guest's arguments.
     ///
     /// # Errors
-    /// Where the state is not valid.
+    /// If the state is not valid.
     fn arguments(&self) -> Result<Vec<String>, Error>;
 
     /// Guest names of the directories that the guest may only read.
     ///
     /// # Errors
-    /// Where the state is not valid.
+    /// If the state is not valid.
     fn read_only(&self) -> Result<Vec<String>, Error>;
 }
 

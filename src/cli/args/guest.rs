@@ -43,7 +43,7 @@ pub(crate) struct Program {
 
 impl Program {
     /// # Errors
-    /// Where the module is none.
+    /// If the text of the module is neither a path nor a digest.
     pub(crate) fn say(&self, spec: &mut TaskSpec) -> Result<(), String> {
         // Each flag is named, so that none is forgotten.
         let Self {

@@ -35,7 +35,7 @@ impl Run {
     /// What the flags say.
     ///
     /// # Errors
-    /// Where the module is none.
+    /// If the text of the module is neither a path nor a digest.
     pub(crate) fn spec(&self) -> Result<TaskSpec, String> {
         let mut spec = TaskSpec::default();
         self.grants.say(&mut spec);

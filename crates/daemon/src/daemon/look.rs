@@ -195,7 +195,7 @@ impl Daemon {
     /// The ID of a task that is given by ID or by name.
     ///
     /// # Errors
-    /// Where there is none.
+    /// If there is none.
     pub async fn find(&self, text: &str) -> Result<TaskId, Error> {
         let store = self.shared.store.clone();
         let name = text.to_string();
@@ -209,7 +209,7 @@ impl Daemon {
     /// What is known of a task.
     ///
     /// # Errors
-    /// Where there is none.
+    /// If there is none.
     pub async fn task(&self, id: TaskId) -> Result<TaskInfo, Error> {
         let shared = self.shared.clone();
         blocking(move || {
@@ -225,7 +225,7 @@ impl Daemon {
     /// does not have for tasks in memory.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     pub async fn list(&self, filter: Filter) -> Result<(Vec<TaskInfo>, Option<TaskId>), Error> {
         let shared = self.shared.clone();
         blocking(move || list(&shared, filter)).await
@@ -237,7 +237,7 @@ impl Daemon {
     /// snapshot, writes them again.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     pub async fn output(
         &self,
         id: TaskId,
@@ -261,7 +261,7 @@ impl Daemon {
     /// How many tasks are due in each of `count` spans, one after another, from `from` on.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     pub async fn timeline(
         &self,
         from: Timestamp,
@@ -276,7 +276,7 @@ impl Daemon {
     /// How much the store holds.
     ///
     /// # Errors
-    /// Where it cannot be read.
+    /// If it cannot be read.
     pub async fn sizes(&self) -> Result<Sizes, Error> {
         let store = self.shared.store.clone();
         blocking(move || Ok(store.sizes()?)).await

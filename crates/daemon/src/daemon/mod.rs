@@ -61,7 +61,7 @@ impl Daemon {
     /// Stops a task at its next call that may block, and keeps it until told otherwise.
     ///
     /// # Errors
-    /// Where there is no such task, or it is over.
+    /// If there is no such task, or it is over.
     pub async fn pause(&self, id: TaskId) -> Result<(), Error> {
         self.ask(id, Ask::Pause).await
     }
@@ -69,7 +69,7 @@ impl Daemon {
     /// Lets a paused task go on.
     ///
     /// # Errors
-    /// Where there is no such task, or it is not paused.
+    /// If there is no such task, or it is not paused.
     pub async fn resume(&self, id: TaskId) -> Result<(), Error> {
         self.resume_with(id, LimitChanges::default()).await
     }
@@ -77,7 +77,7 @@ impl Daemon {
     /// Lets a paused task go on with other limits, which it has from then on.
     ///
     /// # Errors
-    /// Where there is no such task, it is not paused, or a limit is none of a task's.
+    /// If there is no such task, it is not paused, or a limit is not one of a task's.
     pub async fn resume_with(&self, id: TaskId, more: LimitChanges) -> Result<(), Error> {
         check_limits(&more.limits)?;
         self.ask(id, Ask::Resume(more)).await
@@ -87,7 +87,7 @@ impl Daemon {
     /// which keeps its times, or a restart.
     ///
     /// # Errors
-    /// Where there is no such task, a run of it is under way, or it is over or paused.
+    /// If there is no such task, a run of it is under way, or it is over or paused.
     pub async fn start_now(&self, id: TaskId) -> Result<(), Error> {
         self.ask(id, Ask::Start).await
     }
@@ -95,7 +95,7 @@ impl Daemon {
     /// Ends a task.
     ///
     /// # Errors
-    /// Where there is no such task, or it is over.
+    /// If there is no such task, or it is over.
     pub async fn kill(&self, id: TaskId) -> Result<(), Error> {
         self.ask(id, Ask::Kill).await
     }
@@ -103,7 +103,7 @@ impl Daemon {
     /// Takes a task that is over or paused out of the list, with its output.
     ///
     /// # Errors
-    /// Where there is no such task, or it is not over.
+    /// If there is no such task, or it is not over.
     pub async fn remove(&self, id: TaskId) -> Result<(), Error> {
         self.ask(id, Ask::Remove).await
     }

@@ -38,7 +38,7 @@ impl Daemon {
     /// Takes a store over and starts to work. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// Where the store cannot be read, or threads cannot be started.
+    /// If the store cannot be read, or threads cannot be started.
     pub fn start(store: Arc<dyn Store>, options: Options) -> Result<Arc<Self>, Error> {
         Self::start_with(store, options, Vec::new())
     }

@@ -49,7 +49,7 @@ impl Daemon {
     /// returns the digest by which tasks name it.
     ///
     /// # Errors
-    /// Where there is none.
+    /// If there is none.
     pub async fn find_module(&self, digest: Digest, preempt: bool) -> Result<Digest, Error> {
         let (programs, engine) = (self.programs.clone(), self.shared.options.engine);
         let find = move || {
@@ -76,7 +76,7 @@ impl Daemon {
     /// was refused.
     ///
     /// # Errors
-    /// Where none could be stored.
+    /// If none could be stored.
     pub async fn submit(&self, specs: Vec<TaskSpec>) -> Result<Vec<Result<TaskId, Error>>, Error> {
         self.check_open()?;
         let wanted = u32::try_from(specs.len().min(MOST_SUBMITTING)).unwrap_or(u32::MAX);
@@ -309,7 +309,7 @@ impl Daemon {
     /// copy of it.
     ///
     /// # Errors
-    /// Where the task has not been asleep yet.
+    /// If the task has not been asleep yet.
     pub async fn export(&self, id: TaskId) -> Result<Vec<u8>, Error> {
         self.ask(id, Ask::Checkpoint).await?;
         let (shared, programs, bases) = (

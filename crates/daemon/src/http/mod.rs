@@ -84,7 +84,7 @@ pub struct ServerOptions {
 /// Answers requests until `stop` completes.
 ///
 /// # Errors
-/// Where the listener fails.
+/// If the listener fails.
 pub async fn serve(
     listener: tokio::net::TcpListener,
     daemon: Arc<Daemon>,

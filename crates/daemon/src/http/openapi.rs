@@ -168,7 +168,7 @@ fn whole() -> serde_json::Value {
 }
 
 /// Gives numbers that are not negative the formats of the registry that say so: without them the
-/// largest are none.
+/// largest ones would not be allowed.
 fn unsigned(value: &mut serde_json::Value) {
     if value["minimum"] == 0 {
         let format = match value["format"].as_str() {

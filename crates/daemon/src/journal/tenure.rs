@@ -20,7 +20,7 @@ impl Tenure {
     /// Takes the store over.
     ///
     /// # Errors
-    /// Where somebody else has it, or it cannot be used, and not only for now.
+    /// If somebody else has it, or it cannot be used, and not only for now.
     pub(crate) fn claim(
         store: Arc<dyn Store>,
         holder: String,

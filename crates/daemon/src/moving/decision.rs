@@ -66,7 +66,7 @@ impl Daemon {
     /// status says it.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     pub(crate) async fn move_state(
         &self,
         claim: MoveQuestion,
@@ -110,7 +110,7 @@ impl Daemon {
     /// The question to the source of a task that is prepared here.
     ///
     /// # Errors
-    /// Where the store cannot be read, or it is not there.
+    /// If the store cannot be read, or it is not there.
     pub(crate) async fn move_question(&self, prepared: &MoveRecord) -> Result<MoveQuestion, Error> {
         let (id, move_id) = (prepared.task, prepared.id);
         let row = self.row(id).await?;
@@ -125,7 +125,7 @@ impl Daemon {
     /// When the task of a move last changed, and its name.
     ///
     /// # Errors
-    /// Where the store cannot be read, or it is not there.
+    /// If the store cannot be read, or it is not there.
     pub(crate) async fn moved_since(
         &self,
         id: TaskId,
@@ -144,7 +144,7 @@ impl Daemon {
     /// is removed. A task whose move was committed becomes ours again, or is the target's for good.
     ///
     /// # Errors
-    /// Where it cannot be stored.
+    /// If it cannot be stored.
     pub(crate) async fn decide(
         &self,
         open: &MoveRecord,
@@ -170,7 +170,7 @@ impl Daemon {
     /// was removed, only forgets the move.
     ///
     /// # Errors
-    /// Where it cannot be stored.
+    /// If it cannot be stored.
     pub(crate) async fn pause_duplicate(
         &self,
         open: &MoveRecord,

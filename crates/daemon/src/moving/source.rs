@@ -49,7 +49,7 @@ impl Daemon {
     /// target for names of the guest; other directories keep their paths.
     ///
     /// # Errors
-    /// Where there is no such task, it is over, or it has no directory of one of the names.
+    /// If there is no such task, it is over, or it has no directory of one of the names.
     pub(crate) async fn inquire(
         &self,
         id: TaskId,
@@ -82,7 +82,7 @@ impl Daemon {
     /// afterwards is sent while the task is stopped. Returns the base of the stored snapshot.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     pub(crate) async fn checkpoint_for_move(&self, id: TaskId) -> Result<Option<Digest>, Error> {
         let info = self.task(id).await?;
         if matches!(
@@ -104,7 +104,7 @@ impl Daemon {
     /// A blob of the store.
     ///
     /// # Errors
-    /// Where it is not there.
+    /// If it is not there.
     pub(crate) async fn blob(&self, digest: Digest) -> Result<Vec<u8>, Error> {
         let store = self.shared.store.clone();
         blocking(move || {
@@ -117,7 +117,7 @@ impl Daemon {
     /// Stops a task, to move it. Where it cannot be stopped within `patience`, it continues.
     ///
     /// # Errors
-    /// Where it is over, cannot be suspended, or computes for too long.
+    /// If it is over, cannot be suspended, or computes for too long.
     pub(crate) async fn stop_for_move(
         self: &Arc<Self>,
         id: TaskId,
@@ -158,7 +158,7 @@ impl Daemon {
     /// A stopped task as it is offered.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     pub(crate) async fn offer(&self, move_id: MoveId, spec: Vec<u8>) -> Result<TaskOffer, Error> {
         let (shared, bases) = (self.shared.clone(), self.bases.clone());
         blocking(move || {
@@ -229,7 +229,7 @@ impl Daemon {
     /// is in another phase than `Preparing`.
     ///
     /// # Errors
-    /// Where it cannot be stored.
+    /// If it cannot be stored.
     pub(crate) async fn abort_move(&self, move_id: MoveId) -> Result<(), Error> {
         self.step_of(move_id, MoveStep::Abort, MovePhase::Preparing, None)
             .await
@@ -238,7 +238,7 @@ impl Daemon {
     /// Makes the task, which the target has prepared as its task `peer_task`, the target's.
     ///
     /// # Errors
-    /// Where it cannot be stored; the task is still here then.
+    /// If it cannot be stored; the task is still here then.
     pub(crate) async fn commit_move(&self, move_id: MoveId, peer_task: u64) -> Result<(), Error> {
         self.step_of(
             move_id,
@@ -252,7 +252,7 @@ impl Daemon {
     /// Stores that the target has accepted the task, and deletes what is left of it here.
     ///
     /// # Errors
-    /// Where it cannot be stored.
+    /// If it cannot be stored.
     pub(crate) async fn confirm_move(&self, move_id: MoveId) -> Result<(), Error> {
         self.step_of(move_id, MoveStep::Confirm, MovePhase::Committed, None)
             .await
@@ -261,7 +261,7 @@ impl Daemon {
     /// Makes the task ours again, because the target has lost it.
     ///
     /// # Errors
-    /// Where it cannot be stored.
+    /// If it cannot be stored.
     pub(crate) async fn reclaim_move(&self, move_id: MoveId) -> Result<(), Error> {
         self.step_of(move_id, MoveStep::Reclaim, MovePhase::Committed, None)
             .await
@@ -270,7 +270,7 @@ impl Daemon {
     /// Forgets a move: the other daemon knows how it has ended.
     ///
     /// # Errors
-    /// Where it cannot be stored.
+    /// If it cannot be stored.
     pub(crate) async fn forget_move(&self, move_id: MoveId) -> Result<(), Error> {
         let change = MoveChange {
             change: None,
@@ -284,7 +284,7 @@ impl Daemon {
     /// Moves that have not ended for both daemons.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     pub(crate) async fn open_moves(&self) -> Result<Vec<MoveRecord>, Error> {
         let store = self.shared.store.clone();
         blocking(move || Ok(store.open_moves()?)).await
@@ -293,7 +293,7 @@ impl Daemon {
     /// The moves of a task that have not ended for both daemons.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     pub(crate) async fn open_moves_of(&self, id: TaskId) -> Result<Vec<MoveRecord>, Error> {
         let store = self.shared.store.clone();
         blocking(move || Ok(store.open_moves_of(id)?)).await
@@ -302,7 +302,7 @@ impl Daemon {
     /// A move as it is remembered now, if it has not ended.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     pub(crate) async fn open_move(
         &self,
         id: MoveId,

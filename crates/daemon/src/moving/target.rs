@@ -64,7 +64,7 @@ impl Daemon {
     /// Whether a task can come here. The task continues meanwhile.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     pub(crate) async fn consider(
         &self,
         inquiry: MoveInquiry,
@@ -164,7 +164,7 @@ impl Daemon {
     /// Whether a blob is here.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     pub(crate) async fn has_blob(&self, digest: Digest) -> Result<bool, Error> {
         let store = self.shared.store.clone();
         blocking(move || Ok(store.has_blob(&digest)?)).await
@@ -304,7 +304,7 @@ impl Daemon {
     /// cannot bring it any longer.
     ///
     /// # Errors
-    /// Where it cannot be stored.
+    /// If it cannot be stored.
     pub(crate) async fn accept_prepared(
         &self,
         move_id: MoveId,
@@ -325,7 +325,7 @@ impl Daemon {
     /// move.
     ///
     /// # Errors
-    /// Where it cannot be stored.
+    /// If it cannot be stored.
     pub(crate) async fn discard_prepared(
         &self,
         move_id: MoveId,
@@ -344,7 +344,7 @@ impl Daemon {
     /// Forgets a move by which a task became ours: the source knows it.
     ///
     /// # Errors
-    /// Where it cannot be stored.
+    /// If it cannot be stored.
     pub(crate) async fn forget_accepted(&self, move_id: MoveId, peer: Digest) -> Result<(), Error> {
         match self.prepared_or_accepted(move_id, peer).await? {
             Some(record) if record.phase == MovePhase::Accepted => self.forget_move(move_id).await,

@@ -27,7 +27,7 @@ impl Identity {
     /// Reads it from a directory, or makes it.
     ///
     /// # Errors
-    /// Where the file cannot be read, is damaged, or cannot be written.
+    /// If the file cannot be read, is damaged, or cannot be written.
     pub fn open(directory: &Path) -> Result<Self, Error> {
         let path = directory.join(FILE_NAME);
         let failed = |why: String| PeerError::File {

@@ -102,7 +102,7 @@ impl Peers {
     /// it answers, its word counts; if it does not, the decision needs `force`.
     ///
     /// # Errors
-    /// Where there is nothing to decide, or the other daemon does not answer and `force` is not
+    /// If there is nothing to decide, or the other daemon does not answer and `force` is not
     /// given.
     pub(crate) async fn decide(
         self: &Arc<Self>,

@@ -21,7 +21,7 @@ impl Peers {
     /// first time.
     ///
     /// # Errors
-    /// Where the files cannot be read or written.
+    /// If the files cannot be read or written.
     pub fn open(directory: &Path, daemon: Arc<Daemon>) -> Result<Arc<Self>, Error> {
         let peers = Arc::new(Self {
             daemon,

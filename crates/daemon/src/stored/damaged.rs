@@ -41,7 +41,7 @@ impl Stored {
 /// Reads a row.
 ///
 /// # Errors
-/// Where it is damaged.
+/// If it is damaged.
 pub(crate) fn read(row: &TaskRow) -> Result<(TaskSpec, Status), Error> {
     let stored = Stored::of(row);
     match stored.damage {

@@ -99,7 +99,7 @@ impl TakeoverListener {
     /// Opens the socket. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// Where the directory cannot hold a socket.
+    /// If the directory cannot hold a socket.
     pub fn open(directory: &Path) -> io::Result<Self> {
         let path = directory.join(SOCKET_NAME);
         match fs::remove_file(&path) {
@@ -118,7 +118,7 @@ impl TakeoverListener {
     /// Completes when a new daemon wants to take over.
     ///
     /// # Errors
-    /// Where the socket fails.
+    /// If the socket fails.
     pub async fn asked(&self) -> io::Result<TakeoverConnection> {
         loop {
             let (stream, _) = self.listener.accept().await?;
@@ -170,7 +170,7 @@ impl TakeoverConnection {
     /// the connection is dropped.
     ///
     /// # Errors
-    /// Where the other side has gone.
+    /// If the other side has gone.
     pub fn give(mut self, sockets: HandedOverSockets) -> io::Result<Self> {
         for (name, socket) in sockets.listeners {
             self.send(&Message::Listener(name), &[Arc::new(socket)])?;
@@ -238,7 +238,7 @@ impl TakeoverConnection {
 /// Blocks.
 ///
 /// # Errors
-/// Where it refuses, or ends in between.
+/// If it refuses, or ends in between.
 pub fn take(directory: &Path, patience: Duration) -> io::Result<Option<HandedOverSockets>> {
     let (_open, short) = short(directory)?;
     let stream = match UnixStream::connect(short) {

@@ -25,7 +25,7 @@ pub(super) fn load() -> Result<(), String> {
 /// process, so this is called in a child; LLVM ends the process on an option that it does not know.
 ///
 /// # Errors
-/// Where LLVM is part of libwasmedge, or cannot be reached.
+/// If LLVM is part of libwasmedge, or cannot be reached.
 pub(super) fn set_llvm_options(options: &[String]) -> Result<(), String> {
     slots::set_llvm_options(options)
 }

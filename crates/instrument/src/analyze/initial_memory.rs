@@ -19,7 +19,7 @@ pub struct Segment {
 /// The active data segments of a module, in the order in which they are written.
 ///
 /// # Errors
-/// [`Error::Invalid`] where the module cannot be read, and [`Error::Unsupported`] where an offset
+/// [`Error::Invalid`] if the module cannot be read, and [`Error::Unsupported`] if an offset
 /// is computed from an import; [`instrument`](crate::instrument) refuses imported globals.
 pub fn initial_memory(wasm: &[u8]) -> Result<Vec<Segment>, Error> {
     let mut globals = Vec::new();

@@ -101,8 +101,8 @@ impl std::str::FromStr for ErrorKind {
 }
 
 impl Error {
-    /// An error of this kind. It passes if the system's answer that lies below it does; where there
-    /// is none, it lasts.
+    /// An error of this kind. It passes if it was caused by an answer of the system's that passes;
+    /// any other error lasts.
     pub fn new(
         kind: ErrorKind,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,

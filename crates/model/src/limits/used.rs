@@ -36,8 +36,8 @@ impl Used {
         }
     }
 
-    /// How much counts at this time, if it is `total` by now: in the period, or in all where there
-    /// is none.
+    /// How much counts at this time, if it is `total` by now: what was used in the period, or in all
+    /// for a limit without a period.
     pub fn counts(
         &mut self,
         total: u64,

@@ -108,7 +108,7 @@ impl fmt::Display for StringEncoding {
 
 impl LoweredImport {
     /// Reads the two names of a core import. `None` where they are no names of a flattened
-    /// component: each import has exactly one pair of names, and what differs from it is none.
+    /// component: each import has exactly one pair of names, and anything else is refused.
     pub fn parse(module: &str, name: &str) -> Option<Self> {
         if module == BUILTINS {
             return Builtin::parse(name).map(Self::Builtin);

@@ -103,7 +103,7 @@ impl fmt::Display for Rule {
     }
 }
 
-/// A host name. What looks like an address and is none is not.
+/// Whether a text is a host name. A malformed address is not taken for one.
 fn is_name(text: &str) -> bool {
     let label = |label: &str| {
         !label.is_empty()

@@ -34,7 +34,7 @@ impl Sqlite {
     /// Opens the store in a directory to read it as it is now, also beside a daemon that has it.
     ///
     /// # Errors
-    /// Where there is none, or it cannot be read.
+    /// If there is none, or it cannot be read.
     pub fn look(directory: &Path) -> Result<Self, Error> {
         let path = directory.join(FILE_NAME);
         present(directory, &path)?;
@@ -59,7 +59,7 @@ impl Sqlite {
     /// What SQLite finds wrong in the file; nothing where it is whole.
     ///
     /// # Errors
-    /// Where it cannot be read at all.
+    /// If it cannot be read at all.
     pub fn check(&self) -> Result<Vec<String>, Error> {
         let found = self.read(|reader| {
             let query = format!("PRAGMA integrity_check({MOST_FINDINGS})");
@@ -90,7 +90,7 @@ impl Sqlite {
     /// copy is on the disk when this returns.
     ///
     /// # Errors
-    /// Where the store is damaged, or the copy cannot be written; nothing is left of it then.
+    /// If the store is damaged, or the copy cannot be written; nothing is left of it then.
     pub fn copy_to(&self, directory: &Path) -> Result<(), Error> {
         let failed = |source| Error::Directory {
             path: directory.to_path_buf(),
@@ -128,7 +128,7 @@ impl Sqlite {
     /// file anew, for which the disk must have room.
     ///
     /// # Errors
-    /// Where the store is damaged, or there is no room.
+    /// If the store is damaged, or there is no room.
     pub fn compact(directory: &Path) -> Result<Compacted, Error> {
         let path = directory.join(FILE_NAME);
         present(directory, &path)?;

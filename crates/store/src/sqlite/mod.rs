@@ -62,7 +62,7 @@ impl Sqlite {
     /// Opens the store in a directory, making both where they are not there.
     ///
     /// # Errors
-    /// Where another process has it, the directory cannot be used, or the store has another format.
+    /// If another process has it, the directory cannot be used, or the store has another format.
     pub fn open(directory: &Path) -> Result<Self, Error> {
         let mut lock = Self::lock(directory)?;
         let path = directory.join(FILE_NAME);

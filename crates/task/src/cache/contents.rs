@@ -214,7 +214,7 @@ impl Cache {
     /// The modules that the cache holds, those that were used last in front.
     ///
     /// # Errors
-    /// Where the cache cannot be read.
+    /// If the cache cannot be read.
     pub fn modules(&self) -> Result<Vec<ModuleEntry>, Error> {
         Ok(self.group(&self.files()?))
     }

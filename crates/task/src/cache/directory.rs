@@ -31,7 +31,7 @@ impl Cache {
     /// cache. Its limit is `DORMOUSE_CACHE_SIZE`, such as `2G` or `none`, else 10 GiB.
     ///
     /// # Errors
-    /// Where the directory cannot be made or belongs to somebody else, or the limit cannot be read.
+    /// If the directory cannot be made or belongs to somebody else, or the limit cannot be read.
     pub fn open(root: impl Into<Option<PathBuf>>) -> Result<Self, Error> {
         let root = root.into().unwrap_or_else(Self::default_root);
         let limit = limit()?;
@@ -161,7 +161,7 @@ fn limit() -> Result<Option<u64>, Error> {
 /// The bytes of a file, or `None` where there is none or it cannot be read.
 ///
 /// # Errors
-/// `TaskError::Cache` where it may be there, and can be read later.
+/// `TaskError::Cache` if it may be there, and can be read later.
 pub(crate) fn get(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),

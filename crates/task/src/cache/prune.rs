@@ -75,7 +75,7 @@ impl Cache {
     /// Makes room.
     ///
     /// # Errors
-    /// Where the cache cannot be read, or something cannot be removed.
+    /// If the cache cannot be read, or something cannot be removed.
     pub fn prune(&self, prune: &Prune) -> Result<Pruned, Error> {
         let files = self.files()?;
         let mut pruned = Pruned {

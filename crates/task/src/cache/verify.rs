@@ -52,7 +52,7 @@ impl Cache {
     /// needed.
     ///
     /// # Errors
-    /// Where something cannot be read or removed.
+    /// If something cannot be read or removed.
     pub fn verify(&self, repair: bool) -> Result<Verified, Error> {
         let files = self.files()?;
         let mut verified = Verified::default();

@@ -14,7 +14,7 @@ pub(crate) const RULE: &str = "what has a '/' in it or begins with '.' is a file
 /// The task that a word means; `None` for a file.
 ///
 /// # Errors
-/// Where it can be neither.
+/// If it is neither a file nor a task.
 pub(crate) fn parse<'a>(given: &'a Path, remote: &Remote) -> Result<Option<&'a str>, Failure> {
     let Some(text) = given.to_str().filter(|text| !text.is_empty()) else {
         return Ok(None);

@@ -81,7 +81,7 @@ impl Accepting {
     /// The next connection.
     ///
     /// # Errors
-    /// Where the system has no more descriptors, or the connection has gone already.
+    /// If the system has no more descriptors, or the connection has gone already.
     pub(crate) async fn accept(&mut self) -> io::Result<(Connection, SocketAddr)> {
         let stopped = &mut self.stopped;
         let stop = async {

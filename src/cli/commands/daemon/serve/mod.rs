@@ -353,7 +353,8 @@ fn prepare(data: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The text of a file in the data directory. If there is none, it is made of so many random bytes.
+/// The text of a file in the data directory. A file that is not there is made, of `bytes` random
+/// bytes.
 fn secret_file(data: &Path, name: &str, bytes: usize) -> Result<String, Failure> {
     let path = data.join(name);
     if let Ok(text) = fs::read_to_string(&path)
