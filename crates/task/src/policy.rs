@@ -13,7 +13,7 @@ pub(super) fn suspends_at_once(policy: Policy, task: &Task) -> bool {
     match policy {
         Policy::Never => false,
         Policy::Always => true,
-        Policy::After(limit) => task.remaining().is_some_and(|left| left > limit),
+        Policy::After(limit) => task.known_length().is_some_and(|left| left > limit),
     }
 }
 

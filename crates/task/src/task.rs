@@ -277,6 +277,13 @@ impl Task {
         host.wasi.remaining(&host.pending.as_ref()?.wait)
     }
 
+    /// How long the wait is going to last, as far as that is known: the time until its deadline,
+    /// unless that is only the timeout of a request over the network.
+    pub fn known_length(&self) -> Option<Duration> {
+        let host = self.host.lock();
+        host.wasi.known_length(&host.pending.as_ref()?.wait)
+    }
+
     /// How long the wait may be left alone, where no descriptor tells that it is over.
     pub fn look_again(&self) -> Option<Duration> {
         let host = self.host.lock();

@@ -48,6 +48,7 @@
 //! | `p2` | WASI 0.2 for components: the calls, the canonical ABI, handles and resources |
 //! | `fs` | directories of the host's, and files in them |
 //! | `tmpfs` | directories in memory |
+//! | `http` | HTTP/1.1: requests with their responses, as data |
 //! | `sock` | sockets, and what a guest may reach by them |
 //! | `clocks` | the guest's clocks, and the deadlines of its waits |
 //! | `random` | the guest's random numbers |
@@ -92,8 +93,9 @@
 //!
 //! A component's files and sockets are such descriptors as well. Everything else that it has comes back
 //! as it was: handles, with their numbers; streams, each at its place in its file; pollables; what is
-//! left of a listing or of a name's addresses; loans of calls that are under way; a result that waits
-//! for memory; and what was written to a connection and is still to be sent.
+//! left of a listing or of a name's addresses; requests and responses, each at its byte; loans of
+//! calls that are under way; a result that waits for memory; and what was written to a connection
+//! and is still to be sent.
 
 #![deny(missing_docs)]
 
@@ -103,6 +105,7 @@ mod errno;
 mod error;
 mod fs;
 mod guest;
+mod http;
 mod io;
 mod nanoseconds;
 mod p1;

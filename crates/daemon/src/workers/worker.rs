@@ -273,7 +273,7 @@ impl Worker {
             }
             let far = guest
                 .task
-                .remaining()
+                .known_length()
                 .is_some_and(|left| left >= self.options.hibernate_after);
             if !far && !old {
                 match started.elapsed() < TIME_SLICE && reactor::linger(&guest.task, &self.waiting)

@@ -105,6 +105,14 @@ impl Ctx {
         left.min()
     }
 
+    /// The time that the wait is going to last, as far as that is known: until its first deadline,
+    /// unless it is a wait for the peer of an exchange, whose deadline is only a timeout.
+    pub fn known_length(&self, wait: &Wait) -> Option<Duration> {
+        let http = &self.component.http;
+        let is_timeout = interests(wait).iter().any(|wanted| http.uses(wanted.fd));
+        self.remaining(wait).filter(|_| !is_timeout)
+    }
+
     /// The time by the wall clock at which the wait ends by its first deadline.
     pub fn wakes_at(&self, wait: &Wait) -> Option<Timestamp> {
         let times = self

@@ -10,6 +10,7 @@ use super::abi::Pending;
 use super::handles::Handles;
 use super::resource_table::ResourceTable;
 use crate::error::Error;
+use crate::http::Exchanges;
 
 /// What a component has beyond descriptors. A snapshot holds it as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +28,9 @@ pub struct ComponentV1 {
     /// What is still to be sent by sockets that the guest has dropped: descriptors and bytes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) lingering: Vec<(u32, ByteBuf)>,
+    /// Requests under way, with their responses.
+    #[serde(default, skip_serializing_if = "Exchanges::is_unused")]
+    pub(crate) http: Exchanges,
     /// What `insecure-seed` gives, once it has been asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) insecure_seed: Option<(u64, u64)>,

@@ -12,7 +12,7 @@ use super::resource::{Reading, TcpSocket, Writing};
 use super::stop::{Called, trap};
 use crate::errno::{Errno, Result};
 use crate::guest::Ctx;
-use crate::guest::table::Kind;
+use crate::guest::table::{Kind, Table};
 use crate::sock::Socket;
 
 /// How many bytes one read gives, and one write takes, at most, as with Wasmtime.
@@ -31,7 +31,12 @@ pub(crate) fn socket(ctx: &Ctx, fd: u32) -> Result<&Socket> {
 
 /// The socket behind a descriptor, to change it.
 pub(crate) fn socket_mut(ctx: &mut Ctx, fd: u32) -> Result<&mut Socket> {
-    match ctx.table.get_mut(fd).map(|open| &mut open.kind) {
+    socket_of(&mut ctx.table, fd)
+}
+
+/// The socket behind one of these descriptors, to change it.
+pub(crate) fn socket_of(table: &mut Table, fd: u32) -> Result<&mut Socket> {
+    match table.get_mut(fd).map(|open| &mut open.kind) {
         Ok(Kind::Socket(socket)) => Ok(socket),
         _ => Err(Errno::NOTSOCK),
     }

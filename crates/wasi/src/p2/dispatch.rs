@@ -4,10 +4,10 @@ use dormouse_model::Wait;
 use dormouse_model::lowered::Builtin;
 
 use super::call::Call;
-use super::connection::send_all_rests;
 use super::handles::Dropped;
 use super::host_type::ResourceType;
 use super::import::{Import, Operation, Target};
+use super::io::go_on;
 use super::release::release;
 use super::stop::{Called, Stop, trap};
 use crate::guest::Ctx;
@@ -40,8 +40,8 @@ impl Ctx {
         woken: Option<&Wait>,
     ) -> Outcome {
         if woken.is_some() {
-            // The wait may have ended because there is room for these.
-            send_all_rests(self);
+            // The wait may have ended by what others than this call wait for.
+            go_on(self);
         }
         let called = match &import.0 {
             Target::Function {

@@ -7,6 +7,7 @@ use dormouse_model::ValType;
 
 use super::call::{Call, Signature, invoke, signature};
 use super::filesystem::{descriptor, directory, path};
+use super::http::{body, fields, handler, options, request, response, server};
 use super::io::{error, input, output, poll};
 use super::sockets::{lookup, network, tcp, tcp_options, udp};
 use super::stop::Called;
@@ -208,6 +209,62 @@ functions! {
         "[method]outgoing-datagram-stream.check-send" udp::check_send;
         "[method]outgoing-datagram-stream.send" udp::send;
         "[method]outgoing-datagram-stream.subscribe" udp::subscribe_outgoing;
+    }
+    "wasi:http/types" {
+        "[constructor]fields" fields::new;
+        "[static]fields.from-list" fields::from_list;
+        "[method]fields.get" fields::get;
+        "[method]fields.has" fields::has;
+        "[method]fields.set" fields::set;
+        "[method]fields.delete" fields::delete;
+        "[method]fields.append" fields::append;
+        "[method]fields.entries" fields::entries;
+        "[method]fields.clone" fields::clone;
+        "[method]incoming-request.method" server::method;
+        "[method]incoming-request.path-with-query" server::path_with_query;
+        "[method]incoming-request.scheme" server::scheme;
+        "[method]incoming-request.authority" server::authority;
+        "[method]incoming-request.headers" server::request_headers;
+        "[method]incoming-request.consume" server::consume;
+        "[constructor]outgoing-request" request::new;
+        "[method]outgoing-request.body" request::body;
+        "[method]outgoing-request.method" request::method;
+        "[method]outgoing-request.set-method" request::set_method;
+        "[method]outgoing-request.path-with-query" request::path_with_query;
+        "[method]outgoing-request.set-path-with-query" request::set_path_with_query;
+        "[method]outgoing-request.scheme" request::scheme;
+        "[method]outgoing-request.set-scheme" request::set_scheme;
+        "[method]outgoing-request.authority" request::authority;
+        "[method]outgoing-request.set-authority" request::set_authority;
+        "[method]outgoing-request.headers" request::headers;
+        "[constructor]request-options" options::new;
+        "[method]request-options.connect-timeout" options::connect_timeout;
+        "[method]request-options.set-connect-timeout" options::set_connect_timeout;
+        "[method]request-options.first-byte-timeout" options::first_byte_timeout;
+        "[method]request-options.set-first-byte-timeout" options::set_first_byte_timeout;
+        "[method]request-options.between-bytes-timeout" options::between_bytes_timeout;
+        "[method]request-options.set-between-bytes-timeout" options::set_between_bytes_timeout;
+        "[static]response-outparam.set" server::set;
+        "[method]incoming-response.status" response::status;
+        "[method]incoming-response.headers" response::headers;
+        "[method]incoming-response.consume" response::consume;
+        "[method]incoming-body.stream" body::stream;
+        "[static]incoming-body.finish" body::finish_incoming;
+        "[method]future-trailers.subscribe" body::subscribe_trailers;
+        "[method]future-trailers.get" body::get_trailers;
+        "[constructor]outgoing-response" server::new_response;
+        "[method]outgoing-response.status-code" server::status_code;
+        "[method]outgoing-response.set-status-code" server::set_status_code;
+        "[method]outgoing-response.headers" server::response_headers;
+        "[method]outgoing-response.body" server::response_body;
+        "[method]outgoing-body.write" body::write;
+        "[static]outgoing-body.finish" body::finish_outgoing;
+        "[method]future-incoming-response.subscribe" handler::subscribe;
+        "[method]future-incoming-response.get" handler::get;
+        "http-error-code" response::http_error_code;
+    }
+    "wasi:http/outgoing-handler" {
+        "handle" handler::handle;
     }
 }
 

@@ -39,6 +39,17 @@ host_types! {
     IncomingDatagramStream "wasi:sockets/udp" "incoming-datagram-stream";
     OutgoingDatagramStream "wasi:sockets/udp" "outgoing-datagram-stream";
     ResolveAddressStream "wasi:sockets/ip-name-lookup" "resolve-address-stream";
+    Fields "wasi:http/types" "fields";
+    IncomingRequest "wasi:http/types" "incoming-request";
+    OutgoingRequest "wasi:http/types" "outgoing-request";
+    RequestOptions "wasi:http/types" "request-options";
+    ResponseOutparam "wasi:http/types" "response-outparam";
+    IncomingResponse "wasi:http/types" "incoming-response";
+    IncomingBody "wasi:http/types" "incoming-body";
+    FutureTrailers "wasi:http/types" "future-trailers";
+    OutgoingResponse "wasi:http/types" "outgoing-response";
+    OutgoingBody "wasi:http/types" "outgoing-body";
+    FutureIncomingResponse "wasi:http/types" "future-incoming-response";
 }
 
 impl HostType {

@@ -30,6 +30,8 @@ mod filesystem;
 mod function;
 mod handles;
 mod host_type;
+mod http;
+mod http_resource;
 mod import;
 mod io;
 mod random;

@@ -1,5 +1,6 @@
 //! What becomes of a resource of the host's that its guest drops.
 
+use super::http::drive;
 use super::resource::{Resource, TcpSocket, Writing};
 use super::stop::Called;
 use crate::guest::Ctx;
@@ -20,12 +21,38 @@ pub(crate) fn release(ctx: &mut Ctx, rep: u32) -> Called<()> {
     if let Some(timer) = timer {
         resources.delete(timer)?;
     }
+    end_exchange(ctx, &dropped);
     if let Some(fd) = dropped.fd()
         && !lingers(ctx, rep, dropped)
     {
         close(ctx, fd);
     }
     Ok(())
+}
+
+/// Ends the exchange that nobody can read any more, or the message that nobody writes any more.
+fn end_exchange(ctx: &mut Ctx, dropped: &Resource) {
+    let exchange = match dropped {
+        Resource::FutureIncomingResponse(future) => future.exchange,
+        Resource::IncomingResponse(response) => response.exchange,
+        Resource::IncomingBody(body) => Some(body.exchange),
+        Resource::FutureTrailers(future) => future.exchange,
+        _ => None,
+    };
+    let unsent = match dropped {
+        Resource::OutgoingRequest(request) => request.message,
+        Resource::OutgoingResponse(response) => response.message,
+        _ => None,
+    };
+    if let Some(exchange) = exchange {
+        drive::close(ctx, exchange);
+    }
+    if let Some(message) = unsent {
+        drive::close_message(ctx, message);
+    }
+    if let Resource::OutgoingBody(body) = dropped {
+        drive::abort(ctx, body.message);
+    }
 }
 
 /// Whether a socket still has bytes to send. It stays open until they are sent.

@@ -7,7 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::abi::HostResource;
 use super::host_type::HostType;
+use super::http_resource::{
+    FutureIncomingResponse, FutureTrailers, IncomingBody, IncomingRequest, IncomingResponse,
+    OutgoingBody, OutgoingRequest, OutgoingResponse, RequestOptions, ResponseOutparam,
+};
 use crate::fs::EntryV1;
+use crate::http::{Failure, Fields};
 
 macro_rules! resources {
     ($($name:ident,)*) => {
@@ -73,6 +78,17 @@ resources! {
     IncomingDatagramStream,
     OutgoingDatagramStream,
     ResolveAddressStream,
+    Fields,
+    IncomingRequest,
+    OutgoingRequest,
+    RequestOptions,
+    ResponseOutparam,
+    IncomingResponse,
+    IncomingBody,
+    FutureTrailers,
+    OutgoingResponse,
+    OutgoingBody,
+    FutureIncomingResponse,
 }
 
 impl Resource {
@@ -96,7 +112,7 @@ pub(crate) struct Timer {
     pub(crate) due: u64,
 }
 
-/// An error of the system's.
+/// An error of the system's, or of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Error {
     /// Its number.
@@ -104,9 +120,13 @@ pub(crate) struct Error {
     /// It is an error of a socket's.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) of_socket: bool,
+    /// Why an exchange has failed, if it is an error of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) http: Option<Failure>,
 }
 
-/// Something that a guest can wait for: its parent, which is a stream, a socket or a timer.
+/// Something that a guest can wait for: its parent, which is a stream, a socket, a timer, a response
+/// or trailers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Pollable;
 
@@ -119,6 +139,8 @@ pub(crate) enum InputStream {
     File(FileInput),
     /// A connection: the TCP socket of this number.
     Tcp(u32),
+    /// The body of a message that comes: its exchange.
+    Body(u64),
 }
 
 /// A stream to write to.
@@ -132,6 +154,8 @@ pub(crate) enum OutputStream {
     File(FileOutput),
     /// A connection: the TCP socket of this number.
     Tcp(u32),
+    /// The body of the message of this number.
+    Message(u64),
 }
 
 /// That standard input is a terminal.

@@ -163,6 +163,14 @@ impl ResourceTable {
         Ok(resource)
     }
 
+    /// Removes a resource on which no other depends, and which must be of the kind that is asked
+    /// for.
+    pub(crate) fn take<T: Kind + Clone>(&mut self, rep: u32) -> Called<T> {
+        let taken = self.get::<T>(rep)?.clone();
+        self.delete(rep)?;
+        Ok(taken)
+    }
+
     /// The resources that depend on another.
     pub(crate) fn children_of(&self, rep: u32) -> impl Iterator<Item = &Resource> {
         self.entries.iter().filter_map(move |entry| match entry {

@@ -40,10 +40,42 @@ pub(crate) struct Lookup<'a> {
 pub(crate) enum LookupError {
     /// The node or the service is a name and should have been a number.
     NotNumeric,
+    /// The host's name is none.
+    NotName,
     /// No rule lets the guest look the name up.
     NotGranted,
     /// The resolver's answer.
     Resolver(LookupErrorKind),
+}
+
+/// The addresses of a host, which is named by an address or by a name.
+pub(crate) fn host_addresses(host: &str, grants: &Grants) -> Result<Vec<IpAddr>, LookupError> {
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    if let Ok(address) = bare.unwrap_or(host).parse::<IpAddr>() {
+        return Ok(vec![address]);
+    }
+    if host.is_empty() || host.contains(is_forbidden) {
+        return Err(LookupError::NotName);
+    }
+    let lookup = Lookup {
+        node: host,
+        service: "",
+        passive: false,
+        numeric_node: false,
+        numeric_service: false,
+        family: None,
+        datagram: false,
+    };
+    let found = lookup.resolve(grants)?;
+    let addresses = found.iter().map(|found| found.ip().to_canonical());
+    Ok(addresses.collect())
+}
+
+/// Whether no name of a host has this character in it.
+fn is_forbidden(letter: char) -> bool {
+    letter.is_control() || letter.is_whitespace() || "#%/:<>?@[\\]^|".contains(letter)
 }
 
 impl Lookup<'_> {

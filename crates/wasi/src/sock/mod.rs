@@ -22,7 +22,7 @@ mod state;
 pub use grants::Grants;
 pub use held::{Asleep, HeldSocket, Role, Watch, Watched};
 pub(crate) use io::Received;
-pub(crate) use lookup::{Family, Lookup, LookupError};
+pub(crate) use lookup::{Family, Lookup, LookupError, host_addresses};
 pub use socket::{Listener, PhaseV1};
 pub(crate) use socket::{Socket, check_listeners, find_listener};
 pub use state::SocketV1;

@@ -80,7 +80,7 @@ pub(in crate::p1) fn sock_getaddrinfo(ctx: &Ctx, a: &[u64], memory: &mut Memory<
 impl From<LookupError> for Errno {
     fn from(error: LookupError) -> Self {
         let kind = match error {
-            LookupError::NotNumeric => return Self::Ainoname,
+            LookupError::NotNumeric | LookupError::NotName => return Self::Ainoname,
             LookupError::NotGranted => return Self::Acces,
             LookupError::Resolver(kind) => kind,
         };

@@ -75,6 +75,21 @@ impl<T: HostResource> Lift for Borrow<T> {
     }
 }
 
+impl<T: HostResource> Lift for Own<T> {
+    fn lift(from: &mut Lifting<'_>, flat: &mut Flat<'_>) -> Called<Self> {
+        let handle = flat.next() as u32;
+        let ty = ResourceType::Host(T::TYPE);
+        from.handles
+            .take_own(from.instance, ty, handle)
+            .map(Self::new)
+    }
+
+    fn load(from: &mut Lifting<'_>, at: u32) -> Called<Self> {
+        let handle = u32::from_le_bytes(from.array(at));
+        Self::lift(from, &mut Flat(&[handle.into()]))
+    }
+}
+
 impl<T: HostResource> Lower for Own<T> {
     fn store(self, image: &mut Image<'_>, at: Place) -> Called<()> {
         let ty = ResourceType::Host(T::TYPE);

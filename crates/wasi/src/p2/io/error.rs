@@ -1,6 +1,7 @@
 //! `wasi:io/error`, and what a stream's operation comes to.
 
 use crate::errno::Errno;
+use crate::http::Failure;
 use crate::p2::abi::{Borrow, Own, variant};
 use crate::p2::call::Call;
 use crate::p2::resource::Error;
@@ -20,7 +21,10 @@ pub(crate) type Streamed<T> = Result<T, StreamError>;
 
 pub(crate) fn to_debug_string(call: &mut Call<'_>, (error,): (Borrow<Error>,)) -> Called<String> {
     let error: &Error = call.component().resources.get(error.rep)?;
-    Ok(std::io::Error::from_raw_os_error(error.errno).to_string())
+    Ok(match error.http {
+        Some(failure) => failure.to_string(),
+        None => std::io::Error::from_raw_os_error(error.errno).to_string(),
+    })
 }
 
 /// What a guest is told of an error of the system's.
@@ -28,6 +32,7 @@ pub(crate) fn failed(call: &mut Call<'_>, errno: Errno) -> Called<StreamError> {
     let error = Error {
         errno: errno.raw_os_error(),
         of_socket: false,
+        http: None,
     };
     let error = call.component().resources.push(error)?;
     Ok(StreamError::LastOperationFailed(Own::new(error)))
@@ -41,6 +46,21 @@ pub(crate) fn ended(call: &mut Call<'_>, errno: Option<i32>) -> Called<StreamErr
     let error = Error {
         errno,
         of_socket: true,
+        http: None,
+    };
+    let error = call.component().resources.push(error)?;
+    Ok(StreamError::LastOperationFailed(Own::new(error)))
+}
+
+/// What a guest is told of the end of a body, which a failure has caused if there is one.
+pub(crate) fn body_ended(call: &mut Call<'_>, failure: Option<Failure>) -> Called<StreamError> {
+    let Some(failure) = failure else {
+        return Ok(StreamError::Closed(()));
+    };
+    let error = Error {
+        errno: Errno::IO.raw_os_error(),
+        of_socket: true,
+        http: Some(failure),
     };
     let error = call.component().resources.push(error)?;
     Ok(StreamError::LastOperationFailed(Own::new(error)))

@@ -2,13 +2,14 @@
 
 use dormouse_model::Interest;
 
-use super::error::{StreamError, Streamed, ended, failed, stdio_failed};
+use super::error::{StreamError, Streamed, body_ended, ended, failed, stdio_failed};
 use super::watch::{self, is_ready};
 use crate::errno::Errno;
 use crate::p2::abi::{Borrow, Own};
 use crate::p2::call::Call;
 use crate::p2::connection::{self, Ended};
 use crate::p2::file;
+use crate::p2::http::drive;
 use crate::p2::resource::{FileInput, InputStream, Pollable, Progress};
 use crate::p2::stop::Called;
 
@@ -60,7 +61,7 @@ pub(super) fn read_or_wait(
     stream: u32,
     length: u64,
 ) -> Called<Streamed<Vec<u8>>> {
-    connection::send_all_rests(call.ctx);
+    watch::go_on(call.ctx);
     let watched = watch::of_input(call, stream)?;
     if is_ready(call, watched) {
         match read_now(call, stream, length)? {
@@ -87,6 +88,22 @@ pub(super) fn read_now(call: &mut Call<'_>, stream: u32, length: u64) -> Called<
                 Err(Ended(errno)) => Ok(Err(ended(call, errno)?)),
             }
         }
+        InputStream::Body(exchange) => {
+            let exchange = *exchange;
+            read_body(call, exchange, length)
+        }
+    }
+}
+
+fn read_body(call: &mut Call<'_>, exchange: u64, length: u64) -> Called<Streamed<Vec<u8>>> {
+    drive::fill(call.ctx, exchange);
+    let read = match call.component().http.get_mut(exchange) {
+        Some(exchange) => exchange.read(length.min(MAX_READ)),
+        None => Err(None),
+    };
+    match read {
+        Ok(bytes) => Ok(Ok(bytes)),
+        Err(failure) => Ok(Err(body_ended(call, failure)?)),
     }
 }
 

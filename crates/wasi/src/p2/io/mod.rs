@@ -6,3 +6,5 @@ pub(crate) mod output;
 pub(crate) mod poll;
 mod watch;
 mod write;
+
+pub(crate) use watch::go_on;

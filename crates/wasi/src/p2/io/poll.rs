@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use dormouse_model::{ClockId, Deadline, FdInterest, MonotonicTime, Wait};
+use dormouse_model::{ClockId, Deadline, MonotonicTime};
 
 use super::watch::{self, Watched, is_ready, watched};
 use crate::p2::abi::Borrow;
 use crate::p2::call::Call;
-use crate::p2::connection;
 use crate::p2::resource::Pollable;
 use crate::p2::stop::{Called, Stop, trap};
 
@@ -17,8 +16,9 @@ const MAX_POLLABLES: usize = 1 << 16;
 /// Whether a wait for the pollable would be over at once. Asking is reading a clock, so that a guest
 /// with virtual time which asks again and again comes to an end.
 pub(crate) fn ready(call: &mut Call<'_>, (pollable,): (Borrow<Pollable>,)) -> Called<bool> {
-    connection::send_all_rests(call.ctx);
-    let watched = watched(call, parent(call, &pollable)?)?;
+    watch::go_on(call.ctx);
+    let parent = parent(call, &pollable)?;
+    let watched = watched(call, parent)?;
     if let Watched::Timer(_) = watched {
         call.ctx.resources.clock.read_nanos(ClockId::Monotonic);
     }
@@ -41,7 +41,7 @@ pub(crate) fn poll(
     if pollables.len() > MAX_POLLABLES {
         return trap(format!("a poll of more than {MAX_POLLABLES} pollables"));
     }
-    connection::send_all_rests(call.ctx);
+    watch::go_on(call.ctx);
     let parents = pollables.iter().map(|pollable| parent(call, pollable));
     let parents: Vec<u32> = parents.collect::<Called<_>>()?;
     let all = parents.iter().map(|rep| watched(call, *rep));
@@ -62,7 +62,7 @@ pub(crate) fn poll(
         }
     }
     if found.is_empty() {
-        return Err(Stop::Block(wait(call, &all, deadlines)));
+        return Err(wait(call, &all, deadlines));
     }
     if let Some(last) = last {
         call.ctx.resources.clock.end_wait(last);
@@ -88,7 +88,7 @@ fn deadlines(call: &mut Call<'_>, all: &[Watched]) -> Vec<Option<Deadline>> {
     all.iter()
         .map(|watched| match watched {
             Watched::Timer(due) => Some(clock.deadline(ClockId::Monotonic, *due)),
-            Watched::Ready | Watched::Fd(_) => None,
+            _ => None,
         })
         .collect()
 }
@@ -102,17 +102,12 @@ fn counts(deadline: Deadline, last: Option<MonotonicTime>) -> bool {
 }
 
 /// Keeps the deadlines for when the call is made again, and gives the wait.
-fn wait(call: &mut Call<'_>, all: &[Watched], deadlines: Vec<Option<Deadline>>) -> Wait {
+fn wait(call: &mut Call<'_>, all: &[Watched], deadlines: Vec<Option<Deadline>>) -> Stop {
     let clock = &call.ctx.resources.clock;
     let given = deadlines.iter().flatten();
     let deadline = given
         .min_by_key(|deadline| clock.until(**deadline))
         .copied();
-    let fds = all.iter().filter_map(|watched| match watched {
-        Watched::Fd(wanted) => Some(*wanted),
-        Watched::Ready | Watched::Timer(_) => None,
-    });
-    let fds: Vec<FdInterest> = fds.collect();
     call.ctx.poll = Some(deadlines);
-    watch::wait(call, deadline, fds)
+    watch::wait(call, deadline, all)
 }

@@ -1,9 +1,12 @@
-//! What a pollable waits for, and blocking on it.
+//! What a pollable waits for, blocking on it, and what goes on meanwhile.
 
-use dormouse_model::{Deadline, FdInterest, Interest, Wait};
+use dormouse_model::{Deadline, FdInterest, Interest, MonotonicTime, Wait};
 
+use crate::guest::Ctx;
+use crate::http::Exchange;
 use crate::p2::call::Call;
 use crate::p2::connection;
+use crate::p2::http::drive;
 use crate::p2::resource::{
     InputStream, OutputStream, Reading, Resource, TcpOperation, TcpSocket, UdpSocket, Writing,
 };
@@ -21,6 +24,10 @@ pub(super) enum Watched {
     Timer(u64),
     /// A descriptor.
     Fd(FdInterest),
+    /// Bytes of a body: a descriptor, and the time by which they must have come.
+    Body(FdInterest, Option<MonotonicTime>),
+    /// Something that exchanges wait for by themselves, which every wait waits for.
+    Exchanges,
 }
 
 impl Watched {
@@ -36,7 +43,7 @@ impl Watched {
 }
 
 /// What a wait for a resource waits for.
-pub(super) fn watched(call: &Call<'_>, rep: u32) -> Called<Watched> {
+pub(super) fn watched(call: &mut Call<'_>, rep: u32) -> Called<Watched> {
     let resources = &call.ctx.component.resources;
     let udp = |socket| resources.get::<UdpSocket>(socket).map(|socket| socket.fd);
     match resources.any(rep)? {
@@ -46,6 +53,14 @@ pub(super) fn watched(call: &Call<'_>, rep: u32) -> Called<Watched> {
         Resource::TcpSocket(socket) => Ok(of_socket(call, socket)),
         Resource::IncomingDatagramStream(stream) => udp(stream.socket).map(Watched::read),
         Resource::OutgoingDatagramStream(stream) => udp(stream.socket).map(Watched::write),
+        Resource::FutureIncomingResponse(future) => Ok(match future.exchange {
+            Some(exchange) => of_response(call, exchange),
+            None => Watched::Ready,
+        }),
+        Resource::FutureTrailers(future) => Ok(match future.exchange {
+            Some(exchange) => of_trailers(call, exchange),
+            None => Watched::Ready,
+        }),
         // A name is looked up at once.
         Resource::UdpSocket(_) | Resource::ResolveAddressStream(_) => Ok(Watched::Ready),
         _ => trap("resource is of another type"),
@@ -67,7 +82,7 @@ fn of_socket(call: &Call<'_>, tcp: &TcpSocket) -> Watched {
 }
 
 /// What a read from a stream waits for.
-pub(super) fn of_input(call: &Call<'_>, stream: u32) -> Called<Watched> {
+pub(super) fn of_input(call: &mut Call<'_>, stream: u32) -> Called<Watched> {
     let resources = &call.ctx.component.resources;
     Ok(match resources.get::<InputStream>(stream)? {
         InputStream::Stdin => Watched::read(STDIN),
@@ -77,6 +92,13 @@ pub(super) fn of_input(call: &Call<'_>, stream: u32) -> Called<Watched> {
             match socket.reading {
                 Reading::Open => Watched::read(socket.fd),
                 Reading::None | Reading::Ended => Watched::Ready,
+            }
+        }
+        InputStream::Body(exchange) => {
+            let exchange = *exchange;
+            match drive::fill(call.ctx, exchange) {
+                true => Watched::Ready,
+                false => of_body(call, exchange),
             }
         }
     })
@@ -94,7 +116,46 @@ pub(super) fn of_output(call: &Call<'_>, stream: u32) -> Called<Watched> {
                 Writing::None | Writing::Ended(_) => Watched::Ready,
             }
         }
+        OutputStream::Message(message) => match call.ctx.component.http.room(*message) {
+            Some(0) => Watched::Exchanges,
+            Some(_) | None => Watched::Ready,
+        },
     })
+}
+
+/// What a response waits for.
+fn of_response(call: &Call<'_>, exchange: u64) -> Watched {
+    let exchange = call.ctx.component.http.get(exchange);
+    match exchange.is_none_or(Exchange::is_answered) {
+        true => Watched::Ready,
+        false => Watched::Exchanges,
+    }
+}
+
+/// What trailers wait for. The rest of the body is thrown away.
+fn of_trailers(call: &mut Call<'_>, exchange: u64) -> Watched {
+    match drive::fill_to_end(call.ctx, exchange) {
+        true => Watched::Ready,
+        false => of_body(call, exchange),
+    }
+}
+
+/// What more bytes of a body wait for.
+fn of_body(call: &Call<'_>, exchange: u64) -> Watched {
+    match drive::awaited_by_reader(call.ctx, exchange) {
+        Some((fd, due)) => {
+            let interest = Interest::Read;
+            Watched::Body(FdInterest { fd, interest }, due)
+        }
+        None => Watched::Exchanges,
+    }
+}
+
+/// Lets go on what goes on whenever the guest waits: bytes are sent that were written, and
+/// exchanges come as far as they can.
+pub(crate) fn go_on(ctx: &mut Ctx) {
+    connection::send_all_rests(ctx);
+    drive::drive_all(ctx);
 }
 
 /// Whether what is waited for has happened.
@@ -103,29 +164,45 @@ pub(super) fn is_ready(call: &Call<'_>, watched: Watched) -> bool {
         Watched::Ready => true,
         Watched::Timer(due) => call.ctx.resources.clock.shown_monotonic().as_nanos() >= due,
         Watched::Fd(wanted) => call.ctx.readiness(wanted.fd, wanted.interest).ready,
+        // They have been looked at.
+        Watched::Body(..) | Watched::Exchanges => false,
     }
 }
 
 /// Blocks until something has happened that is no timer.
 pub(super) fn block(call: &Call<'_>, watched: Watched) -> Stop {
-    let fds = match watched {
-        Watched::Fd(wanted) => vec![wanted],
-        Watched::Ready | Watched::Timer(_) => Vec::new(),
-    };
-    match fds.is_empty() {
+    match watched {
         // It has happened already: the call is only to be made again.
-        true => Stop::Block(Wait::Yield),
-        false => Stop::Block(wait(call, None, fds)),
+        Watched::Ready | Watched::Timer(_) => Stop::Block(Wait::Yield),
+        Watched::Fd(_) | Watched::Body(..) | Watched::Exchanges => wait(call, None, &[watched]),
     }
 }
 
-/// A wait for a deadline or for descriptors. It also ends when there is room for what is still to be
-/// sent.
-pub(super) fn wait(call: &Call<'_>, deadline: Option<Deadline>, mut fds: Vec<FdInterest>) -> Wait {
-    for unsent in connection::unsent(call.ctx) {
-        if !fds.contains(&unsent) {
-            fds.push(unsent);
+/// A wait for a deadline or for what is watched. It also ends when there is room for what is still
+/// to be sent, and by what exchanges wait for. A wait that nothing can end is the guest's end.
+pub(super) fn wait(call: &Call<'_>, deadline: Option<Deadline>, all: &[Watched]) -> Stop {
+    let (exchanges, first) = drive::awaited(call.ctx);
+    let wanted = all.iter().filter_map(|watched| match watched {
+        Watched::Fd(wanted) | Watched::Body(wanted, _) => Some(*wanted),
+        Watched::Ready | Watched::Timer(_) | Watched::Exchanges => None,
+    });
+    let mut fds: Vec<FdInterest> = wanted.collect();
+    for more in connection::unsent(call.ctx).chain(exchanges) {
+        if !fds.contains(&more) {
+            fds.push(more);
         }
     }
-    Wait::Poll { deadline, fds }
+    let due = all.iter().filter_map(|watched| match watched {
+        Watched::Body(_, due) => *due,
+        _ => None,
+    });
+    let due = due.chain(first).map(Deadline::Monotonic);
+    let clock = &call.ctx.resources.clock;
+    let deadline = due
+        .chain(deadline)
+        .min_by_key(|deadline| clock.until(*deadline));
+    match deadline.is_none() && fds.is_empty() {
+        true => Stop::Trap("a wait that nothing can end".into()),
+        false => Stop::Block(Wait::Poll { deadline, fds }),
+    }
 }

@@ -2,13 +2,15 @@
 
 use std::io::IoSlice;
 
-use super::error::{StreamError, Streamed, ended, failed, stdio_failed};
+use super::error::{StreamError, Streamed, body_ended, ended, failed, stdio_failed};
 use crate::errno::Errno;
 use crate::guest::Ctx;
+use crate::http::{Failure, WriteError};
 use crate::p2::abi::ByteList;
 use crate::p2::call::Call;
 use crate::p2::connection::{self, Ended};
 use crate::p2::file;
+use crate::p2::http::drive;
 use crate::p2::resource::{FileOutput, OutputStream, Progress};
 use crate::p2::stop::{Called, trap};
 use crate::stdio::Stream;
@@ -23,6 +25,8 @@ enum Written {
     Failed(Errno),
     /// A stream is at its end.
     Ended(Option<i32>),
+    /// The body of a message has failed.
+    BodyFailed(Failure),
 }
 
 /// How many bytes a stream takes now. It is told of the last write, if that has failed.
@@ -33,6 +37,12 @@ pub(super) fn permit(call: &mut Call<'_>, stream: u32) -> Called<Streamed<u64>> 
             Ok(permit) => Ok(Ok(permit)),
             Err(Ended(errno)) => Ok(Err(ended(call, errno)?)),
         };
+    }
+    if let OutputStream::Message(message) = call.ctx.component.resources.get(stream)? {
+        let message = *message;
+        drive::drive_message(call.ctx, message);
+        let room = call.component().http.room(message);
+        return Ok(room.ok_or(StreamError::Closed(())));
     }
     let last = flush(call, stream)?;
     Ok(last.map(|()| PERMIT))
@@ -51,6 +61,11 @@ pub(super) fn flush(call: &mut Call<'_>, stream: u32) -> Called<Streamed<()>> {
                 Ok(()) => Ok(Ok(())),
                 Err(Ended(errno)) => Ok(Err(ended(call, errno)?)),
             };
+        }
+        OutputStream::Message(message) => {
+            let message = *message;
+            let room = call.component().http.room(message);
+            return Ok(room.map(drop).ok_or(StreamError::Closed(())));
         }
     };
     match *progress {
@@ -82,6 +97,7 @@ fn told(call: &mut Call<'_>, written: Written) -> Called<Streamed<()>> {
         Written::Done => Ok(Ok(())),
         Written::Failed(errno) => Ok(Err(stdio_failed(call, errno)?)),
         Written::Ended(errno) => Ok(Err(ended(call, errno)?)),
+        Written::BodyFailed(failure) => Ok(Err(body_ended(call, Some(failure))?)),
     }
 }
 
@@ -100,6 +116,10 @@ fn write_bytes(ctx: &mut Ctx, stream: u32, bytes: &[u8]) -> Called<Written> {
                 Err(Ended(errno)) => Written::Ended(errno),
             });
         }
+        OutputStream::Message(message) => {
+            let message = *message;
+            return write_body(ctx, message, bytes);
+        }
     };
     let counted = ctx.resources.quota.charge_output(bytes.len() as u64);
     let written = counted.and_then(|()| {
@@ -109,6 +129,27 @@ fn write_bytes(ctx: &mut Ctx, stream: u32, bytes: &[u8]) -> Called<Written> {
     Ok(match written {
         Ok(_) => Written::Done,
         Err(errno) => Written::Failed(errno),
+    })
+}
+
+/// Writes to the body of a message.
+fn write_body(ctx: &mut Ctx, message: u64, bytes: &[u8]) -> Called<Written> {
+    let http = &mut ctx.component.http;
+    let Some(room) = http.room(message) else {
+        return Ok(Written::Ended(None));
+    };
+    if bytes.len() as u64 > room {
+        return trap("write exceeded budget");
+    }
+    let written = match http.message_mut(message) {
+        Some(message) => message.write(bytes),
+        None => Err(WriteError::Closed),
+    };
+    drive::drive_message(ctx, message);
+    Ok(match written {
+        Ok(()) => Written::Done,
+        Err(WriteError::Closed) => Written::Ended(None),
+        Err(WriteError::Failed(failure)) => Written::BodyFailed(failure),
     })
 }
 

@@ -9,7 +9,7 @@ use crate::p2::abi::{Borrow, Own};
 use crate::p2::call::Call;
 use crate::p2::resource::{Network, Pollable, ResolveAddressStream};
 use crate::p2::stop::Called;
-use crate::sock::{Lookup, LookupError};
+use crate::sock::{LookupError, host_addresses};
 
 pub(crate) fn resolve_addresses(
     call: &mut Call<'_>,
@@ -26,39 +26,12 @@ pub(crate) fn resolve_addresses(
 }
 
 fn resolve(call: &Call<'_>, name: &str) -> Result<Vec<IpAddr>, ErrorCode> {
-    let bare = name
-        .strip_prefix('[')
-        .and_then(|name| name.strip_suffix(']'));
-    if let Ok(address) = bare.unwrap_or(name).parse::<IpAddr>() {
-        return Ok(vec![address]);
-    }
-    let is_name = !name.is_empty() && !name.contains(is_forbidden);
-    if !is_name {
-        return Err(ErrorCode::InvalidArgument);
-    }
-    let lookup = Lookup {
-        node: name,
-        service: "",
-        passive: false,
-        numeric_node: false,
-        numeric_service: false,
-        family: None,
-        datagram: false,
-    };
-    match lookup.resolve(&call.ctx.resources.grants) {
-        Ok(found) => Ok(found
-            .iter()
-            .map(|found| found.ip().to_canonical())
-            .collect()),
+    host_addresses(name, &call.ctx.resources.grants).map_err(|error| match error {
+        LookupError::NotName => ErrorCode::InvalidArgument,
         // As with Wasmtime where a guest may look nothing up.
-        Err(LookupError::NotGranted) => Err(ErrorCode::PermanentResolverFailure),
-        Err(LookupError::NotNumeric | LookupError::Resolver(_)) => Err(ErrorCode::NameUnresolvable),
-    }
-}
-
-/// Whether no name of a host has this character in it.
-fn is_forbidden(letter: char) -> bool {
-    letter.is_control() || letter.is_whitespace() || "#%/:<>?@[\\]^|".contains(letter)
+        LookupError::NotGranted => ErrorCode::PermanentResolverFailure,
+        LookupError::NotNumeric | LookupError::Resolver(_) => ErrorCode::NameUnresolvable,
+    })
 }
 
 pub(crate) fn resolve_next_address(

@@ -5,6 +5,7 @@ mod abi;
 mod files;
 mod garbage;
 mod handles;
+mod http;
 mod poll;
 mod sockets;
 mod streams;

@@ -13,28 +13,49 @@ use crate::p2::Function;
 use crate::p2::host_type::HostType;
 use dormouse_model::ValType;
 
-/// The interfaces that a command imports.
+/// The interfaces that a command or a proxy imports.
 struct World {
     resolve: Resolve,
     interfaces: Vec<wit_parser::InterfaceId>,
 }
 
 impl World {
-    fn command() -> Self {
+    /// The interfaces of these worlds: package and name of each.
+    fn of(worlds: &[(&str, &str)]) -> Self {
         let mut resolve = Resolve::new();
         let text = Path::new(env!("CARGO_MANIFEST_DIR")).join("wit");
-        let (package, _) = resolve.push_dir(text).expect("the text of the interfaces");
-        let world = resolve.select_world(&[package], Some("command"));
-        let world = &resolve.worlds[world.expect("the world of commands")];
-        let imports = world.imports.values().map(|item| match item {
-            WorldItem::Interface { id, .. } => *id,
-            other => panic!("a command imports {other:?}"),
-        });
-        let interfaces = imports.collect();
+        resolve.push_dir(text).expect("the text of the interfaces");
+        let mut interfaces = Vec::new();
+        for (package, name) in worlds {
+            let mut packages = resolve.packages.iter();
+            let package = packages.find(|(_, found)| found.name.name == *package);
+            let (package, _) = package.expect("a package");
+            let world = resolve.select_world(&[package], Some(name));
+            let world = &resolve.worlds[world.expect("a world of the package")];
+            for item in world.imports.values() {
+                match item {
+                    WorldItem::Interface { id, .. } if interfaces.contains(id) => {}
+                    WorldItem::Interface { id, .. } => interfaces.push(*id),
+                    other => panic!("{name} imports {other:?}"),
+                }
+            }
+        }
         Self {
             resolve,
             interfaces,
         }
+    }
+
+    fn command() -> Self {
+        Self::of(&[("cli", "command")])
+    }
+
+    fn proxy() -> Self {
+        Self::of(&[("http", "proxy")])
+    }
+
+    fn all() -> Self {
+        Self::of(&[("cli", "command"), ("http", "proxy")])
     }
 
     /// All functions, by interface without version and name.
@@ -118,8 +139,8 @@ impl World {
             TypeDefKind::Resource => format!("own<{}>", self.resource(id)),
             TypeDefKind::Record(record) => {
                 let fields = record.fields.iter();
-                let fields =
-                    fields.map(|field| format!("{}: {}", field.name, self.describe(&field.ty)));
+                let fields = fields
+                    .map(|field| format!("{}: {}", lower(&field.name), self.describe(&field.ty)));
                 format!("record{{{}}}", fields.collect::<Vec<_>>().join(", "))
             }
             TypeDefKind::Flags(flags) => {
@@ -132,8 +153,8 @@ impl World {
             }
             TypeDefKind::Variant(variant) => {
                 let cases = variant.cases.iter().map(|case| match &case.ty {
-                    None => case.name.clone(),
-                    Some(ty) => format!("{}({})", case.name, self.describe(ty)),
+                    None => lower(&case.name),
+                    Some(ty) => format!("{}({})", lower(&case.name), self.describe(ty)),
                 });
                 format!("variant{{{}}}", cases.collect::<Vec<_>>().join(", "))
             }
@@ -150,6 +171,12 @@ impl World {
     }
 }
 
+/// A name without its capitals, such as those of `HTTP-protocol-error`. No two names of one type
+/// differ in nothing else: the component model refuses that.
+fn lower(name: &str) -> String {
+    name.to_ascii_lowercase()
+}
+
 fn core_types(types: &[WasmType]) -> Vec<ValType> {
     let types = types.iter().map(|ty| match ty {
         WasmType::I64 | WasmType::PointerOrI64 => ValType::I64,
@@ -162,7 +189,7 @@ fn core_types(types: &[WasmType]) -> Vec<ValType> {
 
 #[test]
 fn every_function_of_the_interfaces_is_offered_with_its_type_and_nothing_else() {
-    let world = World::command();
+    let world = World::all();
     let functions = world.functions();
     for ((interface, name), wit) in &functions {
         let versioned = format!("{interface}@0.2.12");
@@ -197,13 +224,18 @@ fn every_function_of_the_interfaces_is_offered_with_its_type_and_nothing_else() 
 fn every_resource_of_the_interfaces_has_a_type_and_nothing_else() {
     let mut types: Vec<String> = HostType::ALL.iter().map(HostType::to_string).collect();
     types.sort();
-    assert_eq!(types, World::command().resources());
+    assert_eq!(types, World::all().resources());
 }
 
 #[test]
-fn the_world_is_the_one_that_is_meant() {
-    let world = World::command();
-    assert_eq!(world.interfaces.len(), 27);
-    assert_eq!(world.functions().len(), 123);
-    assert_eq!(world.resources().len(), 14);
+fn the_worlds_are_those_that_are_meant() {
+    for (world, interfaces, functions, resources) in [
+        (World::command(), 27, 123, 14),
+        (World::proxy(), 11, 82, 15),
+        (World::all(), 29, 175, 25),
+    ] {
+        assert_eq!(world.interfaces.len(), interfaces);
+        assert_eq!(world.functions().len(), functions);
+        assert_eq!(world.resources().len(), resources);
+    }
 }

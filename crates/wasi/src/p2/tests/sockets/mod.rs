@@ -27,12 +27,12 @@ const NAME_UNRESOLVABLE: u8 = 18;
 const PERMANENT_RESOLVER_FAILURE: u8 = 20;
 
 /// What a guest of these tests may reach.
-fn grants() -> Grants {
+pub(super) fn grants() -> Grants {
     let rules = || ["127.0.0.1:*", "[::1]:*"].map(|rule| rule.parse().expect("a rule"));
     Grants::new(rules().into(), rules().into())
 }
 
-fn guest() -> Guest {
+pub(super) fn guest() -> Guest {
     Guest::with(|_, bindings| bindings.grants = grants())
 }
 
@@ -139,7 +139,7 @@ impl Guest {
     }
 
     /// Makes a call again until it is done.
-    fn until_done(&mut self, interface: &str, name: &str, arguments: &[u64]) {
+    pub(super) fn until_done(&mut self, interface: &str, name: &str, arguments: &[u64]) {
         let mut outcome = self.call(interface, name, arguments);
         while let Outcome::Block(wait) = outcome {
             self.ctx.wait_briefly(&wait);
@@ -148,12 +148,17 @@ impl Guest {
         assert_eq!(outcome, Outcome::Done(None), "{interface}#{name}");
     }
 
-    fn block(&mut self, pollable: u64) {
+    pub(super) fn block(&mut self, pollable: u64) {
         self.until_done(POLL, "[method]pollable.block", &[pollable]);
     }
 
     /// What a read from a stream gives: bytes, or the number of a stream's error.
-    fn receive_bytes(&mut self, name: &str, stream: u64, length: u64) -> Result<Vec<u8>, u8> {
+    pub(super) fn receive_bytes(
+        &mut self,
+        name: &str,
+        stream: u64,
+        length: u64,
+    ) -> Result<Vec<u8>, u8> {
         let arguments = [stream, length, RESULT.into()];
         self.until_done(STREAMS, &format!("[method]input-stream.{name}"), &arguments);
         self.failure(4)?;
@@ -161,14 +166,14 @@ impl Guest {
     }
 
     /// What a stream may write now.
-    fn permit(&mut self, stream: u64) -> Result<u64, u8> {
+    pub(super) fn permit(&mut self, stream: u64) -> Result<u64, u8> {
         let arguments = [stream, RESULT.into()];
         self.done(STREAMS, "[method]output-stream.check-write", &arguments);
         self.failure(8)?;
         Ok(self.u64_at(RESULT + 8))
     }
 
-    fn send_bytes(&mut self, name: &str, stream: u64, bytes: &[u8]) -> Result<(), u8> {
+    pub(super) fn send_bytes(&mut self, name: &str, stream: u64, bytes: &[u8]) -> Result<(), u8> {
         self.put(DATA, bytes);
         let arguments = [stream, DATA.into(), bytes.len() as u64, RESULT.into()];
         self.until_done(

@@ -8,13 +8,13 @@ use crate::HeldSocket;
 
 impl Guest {
     /// Sleeps, with the same grants and without its sockets.
-    pub(super) fn sleep_with_grants(&mut self) {
+    pub(in crate::p2::tests) fn sleep_with_grants(&mut self) {
         let state = self.state().expect("a state");
         self.wake(state, Vec::new());
     }
 
     /// Sleeps, while somebody keeps the sockets.
-    fn sleep_with_sockets(&mut self, wait: &Wait) {
+    pub(in crate::p2::tests) fn sleep_with_sockets(&mut self, wait: &Wait) {
         let state = self.state().expect("a state");
         let asleep = self.ctx.asleep(wait);
         assert!(!asleep.watches.is_empty(), "the wait is for sockets alone");
