@@ -27,6 +27,7 @@ mod flags;
 mod full;
 mod gate;
 mod halted;
+mod http;
 mod json;
 mod large;
 mod limits;

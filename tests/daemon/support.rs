@@ -241,8 +241,13 @@ impl Daemon {
     /// With checks or without.
     pub fn upload_as(&self, name: &str, preempt: bool) -> String {
         let wasm = std::fs::read(guest(name)).expect("a guest");
+        self.upload_bytes(&wasm, preempt)
+    }
+
+    /// Uploads a module or a component.
+    pub fn upload_bytes(&self, wasm: &[u8], preempt: bool) -> String {
         let path = format!("/v1/modules?preempt={preempt}");
-        let (status, answer) = self.ask(Method::PUT, &path, &wasm);
+        let (status, answer) = self.ask(Method::PUT, &path, wasm);
         let text = String::from_utf8_lossy(&answer).into_owned();
         assert_eq!(status, 200, "{text}");
         let answer: Value = serde_json::from_str(&text).expect("JSON");

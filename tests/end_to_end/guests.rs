@@ -23,6 +23,8 @@ struct Guest {
     directory: bool,
     /// It has both ends of connections on loopback. These are kept in a process, and reset beyond it.
     network: bool,
+    /// It uses `wasi:http`, and makes no request.
+    http: bool,
     exit: i32,
     refused: bool,
     /// The engines that can run it without any rewriting; all where none are named.
@@ -190,6 +192,7 @@ fn guests(table: &str) -> Vec<Guest> {
                 stdin: row["stdin"].as_str().unwrap_or_default().into(),
                 directory: row["dir"].as_bool().unwrap_or(false),
                 network: row["network"].as_bool().unwrap_or(false),
+                http: row["http"].as_bool().unwrap_or(false),
                 exit: row["exit"].as_i64().unwrap_or_default() as i32,
                 refused: row["refused"].is_string(),
                 as_is: strings("as_is"),
@@ -236,6 +239,9 @@ impl Guest {
                 command.arg("run").args(self.options(&scratch));
                 if self.network {
                     command.args(["-S", "inherit-network"]);
+                }
+                if self.http {
+                    command.args(["-S", "http"]);
                 }
                 command.arg(self.program(&scratch));
             } else {

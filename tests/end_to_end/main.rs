@@ -14,6 +14,7 @@
 
 mod broken;
 mod guests;
+mod http;
 mod programs;
 mod signals;
 mod traps;
@@ -28,6 +29,7 @@ fn main() {
         broken::trials(),
         signals::trials(),
         programs::trials(),
+        http::trials(),
         traps::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
