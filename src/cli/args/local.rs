@@ -49,6 +49,9 @@ impl Run {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Resume {
+    #[cfg(feature = "server")]
+    #[command(flatten)]
+    pub given: super::given::GivenFlags,
     #[command(flatten)]
     pub opening: Opening,
     #[command(flatten)]

@@ -7,6 +7,8 @@ pub(crate) mod cache;
 #[cfg(feature = "server")]
 pub(crate) mod daemon;
 pub(crate) mod examples;
+#[cfg(feature = "server")]
+pub(crate) mod given;
 pub(crate) mod guest;
 pub(crate) mod keys;
 pub(crate) mod limits;

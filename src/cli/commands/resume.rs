@@ -1,10 +1,17 @@
 //! `dormouse resume`: of a snapshot file in this process, or of a daemon's tasks.
 
+#[cfg(feature = "server")]
+use clap::Arg;
+
 use crate::cli::args::Resume;
+#[cfg(feature = "server")]
+use crate::cli::args::daemon::{Filter, Remote};
+#[cfg(feature = "server")]
+use crate::cli::args::given::flags_of;
+#[cfg(feature = "server")]
+use crate::cli::args::limits::LimitFlags;
 use crate::cli::exit::{Done, Failure, USAGE};
 use crate::cli::guest::grants::GuestGrants;
-#[cfg(feature = "server")]
-use crate::cli::guest::grants::flags;
 use crate::cli::guest::session::{self, Session};
 use crate::cli::module_file;
 use crate::cli::output::say;
@@ -17,31 +24,27 @@ use crate::model::spec::Policy;
 use crate::snapshot::{Error as Unread, InFile, Opened, Seal, Unseal};
 use crate::task::{Runtime, Snapshot, Task};
 
-/// A flag that was given and has no meaning for a daemon's task.
+/// A flag that was given and has no meaning for a daemon's task: any but those that say which tasks,
+/// and those that give them more.
 #[cfg(feature = "server")]
-fn only_for_files(command: &Resume) -> Option<&'static str> {
-    let spec = command.spec();
-    let suspends = |policy| policy != Policy::Never;
-    let more = ["--limit", "--on-limit"];
-    let of_guest = flags(&spec).into_iter().map(|(flag, _)| flag);
-    let mut of_guest = of_guest.filter(|flag| !more.contains(flag));
-    let given = [
-        ("--clocks", spec.clocks.is_some()),
-        ("--random", spec.random.is_some()),
-        ("--engine", spec.engine.is_some()),
-        ("--suspend", spec.suspend.policy.is_some_and(suspends)),
-        ("--checkpoint", command.suspension.checkpoint.is_some()),
-        ("--slim", spec.suspend.slim),
-        ("--sign-key", command.sealing.sign_key.is_some()),
-        ("--encrypt-to", !command.sealing.encrypt_to.is_empty()),
-        ("--verify-key", !command.opening.verify_key.is_empty()),
-        ("--decrypt-key", !command.opening.decrypt_key.is_empty()),
-        ("--module", command.module.is_some()),
-        ("--output", command.output.is_some()),
-        ("--accept-changed-files", spec.accept_changed_files),
-    ];
-    let given = given.into_iter().find(|(_, given)| *given);
-    of_guest.next().or_else(|| given.map(|(flag, _)| flag))
+fn only_for_files(command: &Resume) -> Option<String> {
+    let for_tasks = [
+        flags_of::<Remote>(),
+        flags_of::<Filter>(),
+        flags_of::<LimitFlags>(),
+    ]
+    .concat();
+    let is_for_tasks = |flag: &Arg| {
+        for_tasks
+            .iter()
+            .any(|known| known.get_id() == flag.get_id())
+    };
+    // That is what a daemon does with the policy: nothing.
+    let waits = command.suspension.suspend == Some(Policy::Never);
+    let allowed = |flag: &Arg| is_for_tasks(flag) || (waits && flag.get_id() == "suspend");
+    let mut flags = flags_of::<Resume>().into_iter();
+    let found = flags.find(|flag| command.given.has(flag) && !allowed(flag))?;
+    found.get_long().map(|name| format!("--{name}"))
 }
 
 pub(crate) fn resume(command: Resume) -> Result<Done, Failure> {
@@ -173,5 +176,61 @@ fn tell_origin_and_signatures(opened: &Opened, saved: &Snapshot, keys: &Unseal, 
     }
     if let Some(origin) = &saved.meta.origin {
         say!("this is a copy of task {origin}, which may go on in its daemon as well");
+    }
+}
+
+#[cfg(test)]
+#[cfg(feature = "server")]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::args::{Args, Command};
+
+    fn refused(words: &[&str]) -> Option<String> {
+        let words = ["dormouse", "resume"].iter().chain(words).chain(&["7"]);
+        match Args::try_parse_from(words).expect("flags").command {
+            Command::Resume(resume) => only_for_files(&resume),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// `--transform` was taken for a daemon's task, and did nothing.
+    #[test]
+    fn every_flag_of_a_snapshot_file_is_refused_for_a_task() {
+        let values = [
+            ("--tcplisten", "127.0.0.1:0"),
+            ("--allow-connect", "*:53"),
+            ("--allow-listen", "*:53"),
+            ("--clocks", "virtual"),
+            ("--random", "seed=7"),
+            ("--engine", "wasmtime"),
+            ("--suspend", "always"),
+            ("--checkpoint", "5s"),
+            ("--transform", "plain"),
+        ];
+        let for_tasks = ["--url", "--limit", "--on-limit", "--state", "--name"];
+        let mut tried = 0;
+        for flag in flags_of::<Resume>() {
+            let name = format!("--{}", flag.get_long().expect("a flag"));
+            if for_tasks.contains(&name.as_str()) {
+                continue;
+            }
+            let value = values.iter().find(|(known, _)| *known == name);
+            let value = value.map_or("/x", |(_, value)| value);
+            let words = match flag.get_action().takes_values() {
+                true => vec![name.as_str(), value],
+                // It needs the other one.
+                false if name == "--require-signature" => vec![&name, "--verify-key", "/x"],
+                false => vec![name.as_str()],
+            };
+            let found = refused(&words);
+            let is_named = found.as_deref().is_some_and(|flag| words.contains(&flag));
+            assert!(is_named, "{words:?}: {found:?}");
+            tried += 1;
+        }
+        assert!(tried > 15, "{tried}");
+        assert_eq!(refused(&["--limit=cpu=5s", "--on-limit=end"]), None);
+        assert_eq!(refused(&["--suspend=never", "--url=http://x"]), None);
     }
 }
