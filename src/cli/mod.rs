@@ -1,8 +1,7 @@
 //! The command line.
 //!
-//! [`args`] are the flags, [`parse`] makes values of their texts, [`commands`] has a file for each
-//! command, and [`output`] prints. Files use each other in one direction only; `tests/tidy`
-//! holds it.
+//! `args` are the flags, `parse` makes values of their texts, `commands` has a file for each
+//! command, and `output` prints. Files use each other in one direction only; `tests/tidy` holds it.
 
 mod args;
 #[cfg(feature = "server")]

@@ -238,8 +238,8 @@ type Entry<'a, 'i> = (
     &'a Spanned<DeValue<'i>>,
 );
 
-/// A key of a table and its value. The key may be written with hyphens; a mount is `[[mount]]`, too,
-/// and a component `[[component]]`.
+/// A key of a table and its value. The key may be written with hyphens; a mount is `[[mount]]`,
+/// too, and a component `[[component]]`.
 fn entry<'a, 'i>(table: &'a DeTable<'i>, name: &str) -> Option<Entry<'a, 'i>> {
     let is = |key: &str| {
         let written = key == name || key.replace('-', "_") == name;

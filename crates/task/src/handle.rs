@@ -35,7 +35,8 @@ impl TaskHandle {
     }
 
     /// Ends the guest's turn: if it computes and its module has checks, the step that is under way
-    /// ends at the next one, with [`Wait::Yield`]. Otherwise nothing happens.
+    /// ends at the next one, with [`Wait::Yield`](crate::model::Wait::Yield). Otherwise nothing
+    /// happens.
     pub fn preempt(&self) {
         if let Some(interrupt) = &*self.interrupt() {
             interrupt.request_suspend(true);

@@ -66,7 +66,8 @@ impl TaskBuilder<'_> {
 fn check_memories(saved: &InstanceV1, limits: &Limits) -> Result<(), Error> {
     let largest = saved.memories.iter().map(|memory| memory.size).max();
     let largest = largest.unwrap_or(0);
-    // No 32-bit memory has more than 65,536 pages of 64 KiB: such a snapshot is wrong, whatever the limits are.
+    // No 32-bit memory has more than 65,536 pages of 64 KiB: such a snapshot is wrong, whatever the
+    // limits are.
     if largest > 1 << 32 {
         let text = "a memory has another size than it can have";
         return Err(TaskError::Mismatch(text.into()).into());

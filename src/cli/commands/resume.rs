@@ -24,8 +24,8 @@ use crate::model::spec::Policy;
 use crate::snapshot::{Error as Unread, InFile, Opened, Seal, Unseal};
 use crate::task::{Runtime, Snapshot, Task};
 
-/// A flag that was given and has no meaning for a daemon's task: any but those that say which tasks,
-/// and those that give them more.
+/// A flag that was given and has no meaning for a daemon's task: any but those that say which
+/// tasks, and those that give them more.
 #[cfg(feature = "server")]
 fn only_for_files(command: &Resume) -> Option<String> {
     let for_tasks = [

@@ -1,6 +1,6 @@
 //! The bodies of adapters. They call a few functions of the host with constants as arguments, which
-//! say what is moved from where to where. Each such call is replaced by a call of a function in whose
-//! name these constants stand.
+//! say what is moved from where to where. Each such call is replaced by a call of a function in
+//! whose name these constants stand.
 
 use dormouse_model::lowered::Builtin;
 use wasmparser::{FunctionBody, Operator};

@@ -88,7 +88,8 @@ pub fn flatten(component: &[u8]) -> Result<Vec<u8>, Error> {
     Err(refused)
 }
 
-/// Flattens a component in this process, also one that has nothing to run. Limits do not hold.
+/// Flattens a component in this process, also one that has nothing to run, and without any
+/// limits.
 #[doc(hidden)]
 pub fn flatten_any(component: &[u8]) -> Result<Vec<u8>, ComponentError> {
     flattened(component, &translate::translate(component)?)

@@ -1,8 +1,8 @@
 //! Strings on their way from one memory into another, as WebAssembly.
 //!
 //! An adapter has checked that both strings lie within their memories and are aligned, and has
-//! allocated enough. Lengths count code units of the string that they are of. What is no string
-//! traps.
+//! allocated enough. Lengths count code units of the string that they are of. A string
+//! that is not valid traps.
 
 use wasm_encoder::{Function, ValType};
 

@@ -236,7 +236,8 @@ impl<'a> Walk<'a, '_> {
         local
     }
 
-    /// Makes sure that an operand can be had behind a call: one that is only on the stack gets a local.
+    /// Makes sure that an operand can be had behind a call: one that is only on the stack gets a
+    /// local.
     fn give_home(&mut self, height: usize) -> Operand {
         if self.operands[height].home != Home::Stack {
             return self.operands[height].clone();

@@ -67,7 +67,8 @@ impl Work {
 }
 
 impl fmt::Display for Work {
-    /// What is being done, for `VERB NAME FORM`: see [`begins`] and [`ended`].
+    /// What is being done, for `VERB NAME FORM`: see [`begins`](super::begins) and
+    /// [`ended`](super::ended).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rewriting => f.write_str("resumable"),

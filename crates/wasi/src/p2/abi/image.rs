@@ -87,9 +87,9 @@ impl Block {
 pub(crate) struct Pending {
     /// The first one is where the guest wants the result.
     blocks: Vec<Block>,
-    /// The addresses of the blocks that have one. The next block's has been asked for if
-    /// `requested` says so.
+    /// The addresses of the blocks that have one.
     addresses: Vec<u32>,
+    /// Whether the address of the next block has been asked for.
     requested: bool,
 }
 

@@ -36,7 +36,8 @@ macro_rules! integers {
     )*};
 }
 
-/// Numbers that are stored one after another in a list. Lists of bytes are stored in one piece.
+/// [`Lower`] for numbers whose lists are stored number by number. A list of bytes is stored in one
+/// piece.
 macro_rules! stored {
     ($($ty:ident)*) => {$(
         impl Lower for $ty {

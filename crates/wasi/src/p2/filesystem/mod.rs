@@ -4,7 +4,7 @@
 //! Each call looks at what the descriptor stands for, a directory or a file of the host's or one in
 //! memory, and lets that room do the work. Error codes are those of the system's error numbers.
 //! Wasmtime has fewer: where something is read-only, lies on another file system or is an executable
-//! that runs, it tells of no permission or an I/O error.
+//! that runs, it answers with `not-permitted` or `io`.
 
 pub(crate) mod descriptor;
 pub(crate) mod directory;
