@@ -13,7 +13,7 @@ use crate::peers::error::PeerError;
 use crate::peers::message::{Answer, Hello, Request, receive, send};
 use crate::peers::network::Peers;
 use crate::peers::tls::{self, Pinned};
-use crate::tcp::{PEER_KEEPALIVE_IDLE, set_tcp_options};
+use crate::tcp::{set_carrier_options, set_peer_options};
 
 /// How long a connection may take. A daemon on the same network accepts at once.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -54,8 +54,7 @@ impl Link {
         let stream = connected
             .map_err(|_| unreachable(format!("no answer within {CONNECT_TIMEOUT:?}")))?
             .map_err(|error| unreachable(error.to_string()))?;
-        set_tcp_options(&stream, PEER_KEEPALIVE_IDLE)
-            .map_err(|error| unreachable(error.to_string()))?;
+        set_peer_options(&stream).map_err(|error| unreachable(error.to_string()))?;
         let known: Vec<Digest> = match expected {
             Some(only) => vec![only],
             None => {
@@ -115,8 +114,9 @@ impl Link {
     }
 
     /// Gives the stream away, to carry a connection.
-    pub(crate) fn into_stream(self) -> TlsStream<TcpStream> {
-        self.stream
+    pub(crate) fn into_carrier(self) -> std::io::Result<TlsStream<TcpStream>> {
+        set_carrier_options(self.stream.get_ref().0)?;
+        Ok(self.stream)
     }
 
     /// Asks, and waits for the answer.

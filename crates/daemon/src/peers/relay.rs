@@ -13,6 +13,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
+use tokio_rustls::client::TlsStream;
 
 use crate::model::{Digest, MoveId};
 use crate::peers::client::{ANSWER_TIMEOUT, Link};
@@ -50,7 +51,7 @@ impl Peers {
                 };
                 drop(socket);
                 match peers.carrier(&address, peer, move_id, key).await {
-                    Ok(link) => carry(link.into_stream(), end).await,
+                    Ok(link) => carry(link, end).await,
                     Err(error) => {
                         log::warn!("a connection cannot be carried to {address}: {error}");
                         reset(&end);
@@ -66,11 +67,18 @@ impl Peers {
         peer: Digest,
         move_id: MoveId,
         key: u64,
-    ) -> Result<Link, PeerError> {
+    ) -> Result<TlsStream<tokio::net::TcpStream>, PeerError> {
         let mut link = Link::open(self, address, Some(peer)).await?;
         let request = Request::Carry { move_id, key };
         match link.ask(&request, &[], ANSWER_TIMEOUT).await? {
-            Answer::Done => Ok(link),
+            Answer::Done => {
+                let address = link.address.clone();
+                let broken = |error: std::io::Error| PeerError::Broken {
+                    address,
+                    why: error.to_string(),
+                };
+                link.into_carrier().map_err(broken)
+            }
             answer => Err(link.unexpected(answer)),
         }
     }

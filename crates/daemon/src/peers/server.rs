@@ -20,7 +20,7 @@ use crate::peers::tls::{self, Pinned};
 use crate::peers::trust::Peer;
 use crate::stored::move_details::MoveDetails;
 use crate::task::{HeldSocket, Role};
-use crate::tcp::{PEER_KEEPALIVE_IDLE, set_tcp_options};
+use crate::tcp::{set_carrier_options, set_peer_options};
 
 /// A daemon that connects must say who it is within this long.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -62,7 +62,7 @@ pub(super) async fn run(peers: Weak<Peers>, listener: TcpListener) {
 /// One connection.
 async fn link(peers: &Arc<Peers>, stream: TcpStream, slot: &ConnectionSlot) -> std::io::Result<()> {
     let from = stream.peer_addr()?;
-    set_tcp_options(&stream, PEER_KEEPALIVE_IDLE)?;
+    set_peer_options(&stream)?;
     let trusted = Arc::downgrade(peers);
     let pinned = Pinned::new(move |digest| {
         let peers = trusted.upgrade();
@@ -137,6 +137,7 @@ impl PeerSession {
             };
             send(stream, &answer, &[]).await?;
             if let Some(end) = self.carries.take() {
+                set_carrier_options(stream.get_ref().0)?;
                 carry(stream, end).await;
                 return Ok(());
             }

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::tcp::{CLIENT_KEEPALIVE_IDLE, set_tcp_options};
+use crate::tcp::set_client_options;
 
 /// How often it is checked whether requests have arrived on all connections.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
@@ -99,7 +99,7 @@ impl Accepting {
             return std::future::pending().await;
         };
         let (stream, address) = accepted?;
-        set_tcp_options(&stream, CLIENT_KEEPALIVE_IDLE)?;
+        set_client_options(&stream)?;
         self.silent.fetch_add(1, Ordering::Relaxed);
         let silent = Some(Silent(self.silent.clone()));
         Ok((Connection { stream, silent }, address))
