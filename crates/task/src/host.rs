@@ -115,31 +115,35 @@ impl Host {
 
     /// Answers one host call of the guest's.
     fn call(&mut self, guest: &mut dyn Guest, import: usize, arguments: &[u64]) -> Flow {
-        if !self.may_go_on(guest) {
-            return Flow::Stop;
-        }
-        let resumed = self.take_pending(guest, import);
-        if self.error.is_some() {
-            return Flow::Stop;
-        }
         let imports = self.imports.clone();
         let Some(target) = imports.get(import) else {
             let text = format!("the module calls import {import}, which it does not have");
             self.error = Some(TaskError::Mismatch(text));
             return Flow::Stop;
         };
+        let may_go_on = match target.is_of_abi() {
+            true => !self.is_stopped(),
+            false => self.may_go_on(guest),
+        };
+        if !may_go_on {
+            return Flow::Stop;
+        }
+        let resumed = self.take_pending(guest, import);
+        if self.error.is_some() {
+            return Flow::Stop;
+        }
         // Arguments do not survive the rewinding: the guest passes anything, those kept are right.
         let arguments = match &resumed {
-            Some(pending) => pending.arguments.clone(),
-            None => arguments.to_vec(),
+            Some(pending) => pending.arguments.as_slice(),
+            None => arguments,
         };
-        match self.answer(target, guest, &arguments, resumed.as_ref()) {
+        match self.answer(target, guest, arguments, resumed.as_ref()) {
             Outcome::Return(bits) => Flow::Return(bits),
             Outcome::Stop => Flow::Stop,
             Outcome::Unwind { wait, blocked } => {
                 self.pending = Some(Pending {
                     import,
-                    arguments,
+                    arguments: arguments.to_vec(),
                     wait,
                     blocked,
                 });

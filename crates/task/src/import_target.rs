@@ -14,6 +14,14 @@ pub(super) enum ImportTarget {
     Registered(Import),
 }
 
+impl ImportTarget {
+    /// Whether it is a small step of a component's call, of which there may be many to one call: what
+    /// the guest has taken is counted at the call.
+    pub(super) fn is_of_abi(&self) -> bool {
+        matches!(self, Self::Wasi(WasiImport::Component { import, .. }, _) if import.is_of_abi())
+    }
+}
+
 /// The targets of a module's imports, in their order. Their names are read once for each program,
 /// and not again when one of its tasks wakes up.
 pub(super) fn import_targets(shape: &Shape) -> Arc<[ImportTarget]> {

@@ -23,8 +23,7 @@ use std::sync::Arc;
 use wasmtime::{Config, Linker};
 
 use self::error::{KIND, text};
-use self::host::{HostData, host_function};
-use self::values::func_type;
+use self::host::{HostData, define};
 use super::{Engine, EngineKind, Error, HostCallback, Instance, MemoryGovernor, Module};
 use crate::model::Limits;
 use crate::model::shape::Shape;
@@ -82,15 +81,7 @@ impl Engine for Wasmtime {
         // Go imports some functions twice.
         linker.allow_shadowing(true);
         for (index, import) in shape.imports.iter().enumerate() {
-            let ty = func_type(&self.engine, import);
-            linker
-                .func_new(
-                    &import.module,
-                    &import.name,
-                    ty,
-                    host_function(import, index),
-                )
-                .map_err(|e| Error::Load(KIND, text(&e)))?;
+            define(&mut linker, import, index).map_err(|e| Error::Load(KIND, text(&e)))?;
         }
         let pre = linker
             .instantiate_pre(&module)

@@ -1,6 +1,6 @@
 //! Values and types: Wasmtime's as the model's, and back.
 
-use wasmtime::{AsContextMut, Func, FuncType, RefType, Val};
+use wasmtime::{AsContextMut, Func, FuncType, RefType, Val, ValRaw};
 
 use super::error::KIND;
 use crate::Error;
@@ -56,23 +56,25 @@ pub(super) fn to_wasmtime(functions: &[Func], value: Value) -> Result<Val, Error
 }
 
 /// The raw bits of an argument; those of references are nothing that a host call is given.
-pub(super) fn raw_bits(value: &Val) -> u64 {
-    match value {
-        Val::I32(bits) => u64::from(*bits as u32),
-        Val::I64(bits) => *bits as u64,
-        Val::F32(bits) => u64::from(*bits),
-        Val::F64(bits) => *bits,
-        _ => 0,
+pub(super) fn raw_bits(ty: ValType, value: &ValRaw) -> u64 {
+    match ty {
+        ValType::I32 => u64::from(value.get_u32()),
+        ValType::I64 => value.get_u64(),
+        ValType::F32 => u64::from(value.get_f32()),
+        ValType::F64 => value.get_f64(),
+        ValType::V128 | ValType::FuncRef | ValType::ExternRef => 0,
     }
 }
 
-/// A result from its raw bits.
-pub(super) fn from_raw_bits(ty: ValType, bits: u64) -> Val {
+/// A result from its raw bits; a reference is null.
+pub(super) fn from_raw_bits(ty: ValType, bits: u64) -> ValRaw {
     match ty {
-        ValType::I64 => Val::I64(bits as i64),
-        ValType::F32 => Val::F32(bits as u32),
-        ValType::F64 => Val::F64(bits),
-        _ => Val::I32(bits as i32),
+        ValType::I32 => ValRaw::u32(bits as u32),
+        ValType::I64 => ValRaw::u64(bits),
+        ValType::F32 => ValRaw::f32(bits as u32),
+        ValType::F64 => ValRaw::f64(bits),
+        ValType::V128 => ValRaw::v128(bits.into()),
+        ValType::FuncRef | ValType::ExternRef => ValRaw::null(),
     }
 }
 

@@ -111,6 +111,11 @@ impl Import {
         }
     }
 
+    /// Whether it is what the canonical ABI asks for, and no function of an interface.
+    pub fn is_of_abi(&self) -> bool {
+        !matches!(self.0, Target::Function { .. })
+    }
+
     /// Whether a call changes nothing, so that it may be made again.
     pub fn only_looks(&self) -> bool {
         match &self.0 {

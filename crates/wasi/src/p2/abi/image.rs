@@ -7,8 +7,10 @@
 //! what lies between the values and behind them, such as room for a larger case, stays as it was.
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use super::lifting::check;
+use super::parts::{self, Parts};
 use crate::p2::handles::Handles;
 use crate::p2::stop::{Called, trap};
 use dormouse_model::lowered::StringEncoding;
@@ -19,8 +21,17 @@ pub(crate) struct Image<'a> {
     pub(crate) handles: &'a mut Handles,
     /// The component instance that gets the result.
     pub(crate) instance: u32,
+    /// The value itself. Most are small, so that they need no memory of the host's.
+    root: SmallVec<[u8; INLINE_BYTES]>,
+    /// The parts of it that are written.
+    root_parts: Parts,
+    /// What the guest has to allocate: the blocks from number 1 on. Number 0 is empty until the image
+    /// is written, and there are none if nothing is to be allocated.
     blocks: Vec<Block>,
 }
+
+/// How large a value may be in bytes that lies in the image itself.
+const INLINE_BYTES: usize = 32;
 
 /// A place in an image.
 #[derive(Clone, Copy, Debug)]
@@ -42,42 +53,41 @@ impl Place {
 }
 
 /// Memory in one piece.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Block {
     /// What its address must be a multiple of.
     align: u32,
     #[serde(with = "serde_bytes")]
     bytes: Vec<u8>,
-    /// The parts of it that are written, each from an offset to another.
-    parts: Vec<(usize, usize)>,
+    /// The parts of it that are written.
+    #[serde(with = "parts")]
+    parts: Parts,
     /// The block, and the offset in it, where this one's address belongs.
     pointer: (usize, usize),
 }
 
-impl Block {
-    /// Puts bytes to an offset, where there is room for them.
-    fn put(&mut self, offset: usize, bytes: &[u8]) {
-        let end = offset.saturating_add(bytes.len());
-        let Some(slot) = self.bytes.get_mut(offset..end) else {
-            return;
-        };
-        slot.copy_from_slice(bytes);
-        match self.parts.last_mut() {
-            Some((_, last)) if *last == offset => *last = end,
-            _ => self.parts.push((offset, end)),
-        }
+/// Puts bytes to an offset in a block, where there is room for them.
+fn put(block: &mut [u8], parts: &mut Parts, offset: usize, bytes: &[u8]) {
+    let end = offset.saturating_add(bytes.len());
+    let Some(place) = block.get_mut(offset..end) else {
+        return;
+    };
+    place.copy_from_slice(bytes);
+    match parts.last_mut() {
+        Some((_, last)) if *last == offset => *last = end,
+        _ => parts.push((offset, end)),
     }
+}
 
-    /// Writes its parts to an address in memory, which was checked.
-    fn write(&self, memory: &mut [u8], at: u32) {
-        for (start, end) in &self.parts {
-            let bytes = self.bytes.get(*start..*end).unwrap_or_default();
-            let slot = memory
-                .get_mut((at as usize).saturating_add(*start)..)
-                .unwrap_or_default();
-            if let Some(slot) = slot.get_mut(..bytes.len()) {
-                slot.copy_from_slice(bytes);
-            }
+/// Writes the parts of a block to an address in memory, which was checked.
+fn write(block: &[u8], parts: &Parts, memory: &mut [u8], at: u32) {
+    for (start, end) in parts {
+        let bytes = block.get(*start..*end).unwrap_or_default();
+        let place = memory
+            .get_mut((at as usize).saturating_add(*start)..)
+            .unwrap_or_default();
+        if let Some(place) = place.get_mut(..bytes.len()) {
+            place.copy_from_slice(bytes);
         }
     }
 }
@@ -101,17 +111,13 @@ impl<'a> Image<'a> {
         encoding: StringEncoding,
         size: u32,
     ) -> Self {
-        let root = Block {
-            align: 1,
-            bytes: vec![0; size as usize],
-            parts: Vec::new(),
-            pointer: (0, 0),
-        };
         Self {
             encoding,
             handles,
             instance,
-            blocks: vec![root],
+            root: SmallVec::from_elem(0, size as usize),
+            root_parts: Parts::new(),
+            blocks: Vec::new(),
         }
     }
 
@@ -123,31 +129,30 @@ impl<'a> Image<'a> {
 
     /// Puts bytes to a place, where there is room for them.
     pub(crate) fn put(&mut self, at: Place, bytes: &[u8]) {
-        if let Some(block) = self.blocks.get_mut(at.block) {
-            block.put(at.offset, bytes);
+        if at.block == Self::ROOT.block {
+            put(&mut self.root, &mut self.root_parts, at.offset, bytes);
+        } else if let Some(block) = self.blocks.get_mut(at.block) {
+            put(&mut block.bytes, &mut block.parts, at.offset, bytes);
         }
     }
 
     /// Adds a block with room for values, whose address belongs to the place, and gives its number.
     pub(crate) fn allocate(&mut self, pointer: Place, align: u32, size: usize) -> usize {
-        self.add(pointer, align, vec![0; size], Vec::new())
+        self.add(pointer, align, vec![0; size], Parts::new())
     }
 
     /// Adds a block of bytes, whose address belongs to the place.
     pub(crate) fn allocate_bytes(&mut self, pointer: Place, align: u32, bytes: Vec<u8>) {
-        let all = (0, bytes.len());
-        self.add(pointer, align, bytes, vec![all]);
+        let all = Parts::from_slice(&[(0, bytes.len())]);
+        self.add(pointer, align, bytes, all);
     }
 
-    fn add(
-        &mut self,
-        pointer: Place,
-        align: u32,
-        bytes: Vec<u8>,
-        parts: Vec<(usize, usize)>,
-    ) -> usize {
+    fn add(&mut self, pointer: Place, align: u32, bytes: Vec<u8>, parts: Parts) -> usize {
         // The address is put there when it is known.
         self.put(pointer, &[0; 4]);
+        if self.blocks.is_empty() {
+            self.blocks.push(Block::default());
+        }
         self.blocks.push(Block {
             align,
             bytes,
@@ -160,26 +165,32 @@ impl<'a> Image<'a> {
     /// The value as a core value, where it passes as one.
     pub(crate) fn core_value(&self) -> u64 {
         let mut bytes = [0; 8];
-        for (slot, byte) in bytes.iter_mut().zip(&self.blocks[0].bytes) {
-            *slot = *byte;
+        for (place, byte) in bytes.iter_mut().zip(&self.root) {
+            *place = *byte;
         }
         u64::from_le_bytes(bytes)
     }
 
     /// Writes the value to an address in memory, which was checked. Where the guest has to allocate
     /// memory for it, this gives what waits for that.
-    pub(crate) fn write(self, memory: &mut [u8], at: u32) -> Option<Pending> {
-        match self.blocks.as_slice() {
-            [root] => {
-                root.write(memory, at);
-                None
-            }
-            _ => Some(Pending {
-                blocks: self.blocks,
-                addresses: vec![at],
-                requested: false,
-            }),
-        }
+    pub(crate) fn write(mut self, memory: &mut [u8], at: u32) -> Option<Pending> {
+        let Some(root) = self.blocks.first_mut() else {
+            write(&self.root, &self.root_parts, memory, at);
+            return None;
+        };
+        *root = Block {
+            align: 1,
+            bytes: self.root.into_vec(),
+            parts: self.root_parts,
+            pointer: (0, 0),
+        };
+        let mut addresses = Vec::with_capacity(self.blocks.len());
+        addresses.push(at);
+        Some(Pending {
+            blocks: self.blocks,
+            addresses,
+            requested: false,
+        })
     }
 }
 
@@ -207,7 +218,7 @@ impl Pending {
         }
         for (block, at) in self.blocks.iter().zip(&self.addresses) {
             check(memory, *at, block.bytes.len() as u64, 1)?;
-            block.write(memory, *at);
+            write(&block.bytes, &block.parts, memory, *at);
         }
         Ok(None)
     }

@@ -14,6 +14,7 @@ mod handle;
 mod image;
 mod lifting;
 mod list;
+mod parts;
 mod record;
 mod scalar;
 mod text;
