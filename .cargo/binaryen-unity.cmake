@@ -1,4 +1,6 @@
 # Unity builds for Binaryen's object libraries; read by binaryen.cmake beside this file.
+include(${CMAKE_CURRENT_LIST_DIR}/binaryen-asyncify.cmake)
+
 function(dormouse_unity)
   dormouse_without(passes Outlining hash-stringify-walker)
   dormouse_without(support suffix_tree suffix_tree_node)
@@ -36,5 +38,6 @@ endfunction()
 
 # Targets exist only once every folder has been read. Older cmake builds the slow way.
 if(NOT CMAKE_VERSION VERSION_LESS 3.19)
+  cmake_language(DEFER CALL dormouse_asyncify)
   cmake_language(DEFER CALL dormouse_unity)
 endif()

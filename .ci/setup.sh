@@ -60,7 +60,7 @@ build() {
   # cargo does not notice where cmake's settings come from, but cmake does: one fixed place, so
   # that another checkout does not build Binaryen again.
   mkdir -p "$cache/cmake"
-  for file in binaryen.cmake binaryen-unity.cmake; do
+  for file in binaryen.cmake binaryen-asyncify.cmake binaryen-unity.cmake; do
     cmp -s "$here/.cargo/$file" "$cache/cmake/$file" || cp "$here/.cargo/$file" "$cache/cmake/$file"
   done
   command -v cmake >/dev/null || venv "$cache/build-tools" cmake 4.4.4

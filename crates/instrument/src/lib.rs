@@ -53,22 +53,23 @@
 //!     ▼
 //!   lower                     plain code for exceptions, blocks with parameters, segments; names
 //!     │         ╲
-//!     │          bodies that Binaryen cannot read ────────────────────────╮
-//!     ├───────────────────────────╮                                       │
-//!     ▼                           │                                       │
-//!   binaryen: asyncify            │                                       │
-//!     │                           │                                       │
-//!     ▼                           │                                       │
-//!   two_version                 native     a fast and a slow version of   │
-//!     │         ╲                 │        each function                  │
-//!     │          slow versions ───│─────────────────╮                     │
-//!     ▼                           │                 ▼                     ▼
-//!   binaryen: optimize ───────────│────────▶ put back ────────────▶ put back
-//!                                 │                                       │
-//!                                 ╰──────────────────────▶ expose ◀───────╯
-//!                                                            │   exports, names, hints, manifest
-//!                                                            ▼
-//!                                                     resumable module
+//!     │     bodies of functions that are never on the stack ────╮
+//!     ├───────────────────────────╮                             │
+//!     ▼                           │                             │
+//!   binaryen: asyncify            │                             │
+//!     │                           │                             │
+//!     ▼                           │                             │
+//!   put back ◀────────────────────│─────────────────────────────╯
+//!     │                           │
+//!     ▼                           ▼
+//!   two_version                 native     a fast and a slow version of each function
+//!     │                           │
+//!     ├───────────────────────────╯
+//!     ▼
+//!   expose                                 exports, names, hints, manifest
+//!     │
+//!     ▼
+//!   resumable module
 //! ```
 //!
 //! `pipeline.rs` is this picture in code. The header of each directory's `mod.rs` says what stands

@@ -14,10 +14,11 @@ use crate::binaryen::{asyncify, optimize, reference};
 use crate::component::flatten;
 use crate::error::Error;
 use crate::expose::{branch_hints, function_names, state, table_maximum, unused_state};
-use crate::lower::hidden_bodies::{self, Hidden};
-use crate::lower::{asyncify_input, block_parameters, exceptions, segments, tail_calls};
+use crate::lower::{
+    asyncify_input, block_parameters, exceptions, hidden_bodies, segments, tail_calls,
+};
 use crate::manifest::{Manifest, Transform};
-use crate::module::names::{OSR, SLOW, working_name};
+use crate::module::names::working_name;
 use crate::module::sections::Sections;
 use crate::options::Options;
 use crate::report::{Instrumented, InstrumentedFunction, Report};
@@ -152,9 +153,9 @@ impl<'a> Analyzed<'a> {
         if transform != Transform::None {
             suspendable::check(&wasm, &scan, &graph)?;
             changed_tables::check(&scan, &graph)?;
-            if transform != Transform::Native {
-                hidden = hidden_bodies::unreadable(&scan, &graph);
-            }
+        }
+        if matches!(transform, Transform::TwoVersion | Transform::Plain) {
+            hidden = hidden_bodies::off_the_stack(&scan, &graph);
         }
         Ok(Self {
             functions: scan.bodies.len(),
@@ -187,8 +188,7 @@ impl<'a> Analyzed<'a> {
             self.wasm = Cow::Owned(plain);
             is_lowered = true;
         }
-        if is_rewritten && let Some(plain) = segments::lower(&self.wasm, &self.scan, &self.hidden)?
-        {
+        if is_rewritten && let Some(plain) = segments::lower(&self.wasm, &self.scan)? {
             self.scan = Scan::of(&plain)?;
             self.wasm = Cow::Owned(plain);
             is_lowered = true;
@@ -223,57 +223,41 @@ impl<'a> Analyzed<'a> {
             return Ok(rewritten);
         }
         let prepared = tail_calls::lower(prepared, &self.scan, &self.graph)?;
-        let prepared = hidden_bodies::take_out(&prepared, &self.hidden, Hidden::Unreadable)?;
-        // A stub with a single caller would be inlined there.
-        let not_inlined: Vec<String> = self.hidden.iter().map(|f| working_name(*f)).collect();
+        let asyncified = || {
+            steps(Step::Asyncify);
+            let functions: Vec<String> = instrumented.iter().map(|f| working_name(*f)).collect();
+            let without_hidden = hidden_bodies::take_out(&prepared, &self.hidden)?;
+            asyncify(&without_hidden, &functions, &self.blocking())
+        };
+        let put_back = |made: &[u8]| hidden_bodies::put_back(made, &prepared, &self.hidden);
         let rewritten = match self.transform {
             // The native one has been made by now, and `taken` gives no `Auto`.
             Transform::None | Transform::Native | Transform::Auto => unused_state::add(&prepared)?,
             Transform::Reference => {
                 steps(Step::Asyncify);
-                reference(&prepared, &self.blocking(), &not_inlined)?
+                reference(&prepared, &self.blocking())?
             }
             Transform::Plain => {
-                steps(Step::Asyncify);
-                let asyncified = self.asyncify(&prepared, instrumented)?;
+                let asyncified = two_version::cheapen_checks(&asyncified()?)?;
                 steps(Step::Optimizing);
-                optimize(&two_version::cheapen_checks(&asyncified)?, &not_inlined)?
+                put_back(&optimize(&asyncified)?)?
             }
             Transform::TwoVersion => {
-                steps(Step::Asyncify);
-                let asyncified = self.asyncify(&prepared, instrumented)?;
-                self.split(&asyncified, not_inlined, steps)?
+                let asyncified = put_back(&asyncified()?)?;
+                steps(Step::Splitting);
+                self.split(&asyncified)?
             }
         };
         steps(Step::Writing);
-        hidden_bodies::put_back(&rewritten, &self.wasm, &self.hidden, Hidden::Unreadable)
+        Ok(rewritten)
     }
 
-    fn asyncify(&self, prepared: &[u8], instrumented: &[u32]) -> Result<Vec<u8>, Error> {
-        let functions: Vec<String> = instrumented.iter().map(|f| working_name(*f)).collect();
-        asyncify(prepared, &functions, &self.blocking())
-    }
-
-    /// Makes two versions of each function, and optimizes all but the slow ones, which asyncify has
-    /// optimized already.
-    fn split(
-        &self,
-        asyncified: &[u8],
-        mut not_inlined: Vec<String>,
-        steps: &dyn Fn(Step),
-    ) -> Result<Vec<u8>, Error> {
-        steps(Step::Splitting);
-        let split = two_version::split(asyncified, |module, name| {
+    /// Makes two versions of each function that asyncify has instrumented.
+    fn split(&self, asyncified: &[u8]) -> Result<Vec<u8>, Error> {
+        two_version::split(asyncified, |module, name| {
             let mut blocking = self.imports.iter().filter(|import| import.blocks);
             blocking.any(|import| import.module == module && import.name == name)
-        })?;
-        not_inlined.push(format!("*{SLOW}"));
-        not_inlined.push(format!("*{OSR}*"));
-        let slow = hidden_bodies::slow(&split)?;
-        let without_slow = hidden_bodies::take_out(&split, &slow, Hidden::Slow)?;
-        steps(Step::Optimizing);
-        let optimized = optimize(&without_slow, &not_inlined)?;
-        hidden_bodies::put_back(&optimized, &split, &slow, Hidden::Slow)
+        })
     }
 
     fn report(&self, instrumented: &[u32], source_bytes: usize, resumable_bytes: usize) -> Report {

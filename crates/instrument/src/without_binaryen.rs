@@ -16,11 +16,11 @@ pub(crate) fn asyncify(_: &[u8], _: &[String], _: &[String]) -> Result<Vec<u8>, 
 }
 
 /// Refuses to run asyncify as its users run it.
-pub(crate) fn reference(_: &[u8], _: &[String], _: &[String]) -> Result<Vec<u8>, Error> {
+pub(crate) fn reference(_: &[u8], _: &[String]) -> Result<Vec<u8>, Error> {
     Err(Error::WithoutBinaryen)
 }
 
 /// Refuses to optimize.
-pub(crate) fn optimize(_: &[u8], _: &[String]) -> Result<Vec<u8>, Error> {
+pub(crate) fn optimize(_: &[u8]) -> Result<Vec<u8>, Error> {
     Err(Error::WithoutBinaryen)
 }

@@ -41,9 +41,6 @@ pub(crate) struct Scan {
     pub data_segments: u32,
     /// Functions whose reference is taken outside element segments.
     pub referenced: Vec<u32>,
-    /// Tables that may be changed by bodies that are taken out of this module for now
-    /// (`lower/hidden_bodies.rs`).
-    pub changed_by_hidden: Vec<u32>,
     /// What each defined function does, in order.
     pub bodies: Vec<Body>,
     /// Names of functions from the name section.
@@ -177,7 +174,6 @@ impl Scan {
             .bodies
             .iter()
             .flat_map(|body| body.changed_tables.iter().copied())
-            .chain(self.changed_by_hidden.iter().copied())
             .collect();
         tables.sort_unstable();
         tables.dedup();

@@ -25,12 +25,24 @@ const OPTIMIZE_LEVEL: i32 = 2;
 /// The optimization level with which asyncify's users run it, as in `-O3`.
 const REFERENCE_OPTIMIZE_LEVEL: i32 = 3;
 
-/// The passes of `-O2` without `dae-optimizing`. That one optimizes functions again and again while
-/// it finds unused arguments. It takes a third of all the time, and compilers have done its work.
-const OPTIMIZING_PASSES: [&str; 37] = [
-    "duplicate-function-elimination",
-    "memory-packing",
-    "once-reduction",
+/// What asyncify runs on a function before it saves locals, where its lists can be chosen
+/// (`.cargo/binaryen-asyncify.cmake`). With the full list the rewriting takes twice the time; a
+/// frame is as large with these. Only this form of `simplify-locals` is safe here: the others move
+/// code over the places at which asyncify goes on, and large programs hide that they do.
+const PASSES_BEFORE_LOCALS: &str =
+    "simplify-locals-nostructure,vacuum,coalesce-locals,reorder-locals";
+
+/// What asyncify runs on a function after it has saved locals.
+const PASSES_AFTER_LOCALS: &str = "remove-unused-brs,remove-unused-names,vacuum";
+
+/// The arguments of asyncify that have the two lists. A Binaryen that was built without our
+/// settings does not know them, and runs its full lists.
+const ARGUMENT_BEFORE_LOCALS: &str = "asyncify-passes-before-locals";
+const ARGUMENT_AFTER_LOCALS: &str = "asyncify-passes-after-locals";
+
+/// Passes of `-O2` that work on a function alone. Those for whole modules would give other indices
+/// to functions and globals, by which hidden bodies name them.
+const OPTIMIZING_PASSES: [&str; 28] = [
     "dce",
     "remove-unused-names",
     "remove-unused-brs",
@@ -59,12 +71,6 @@ const OPTIMIZING_PASSES: [&str; 37] = [
     "optimize-instructions",
     "rse",
     "vacuum",
-    "inlining-optimizing",
-    "duplicate-function-elimination",
-    "simplify-globals",
-    "remove-unused-module-elements",
-    "reorder-globals",
-    "directize",
 ];
 
 /// Runs asyncify, and no other pass. It instruments the functions with these names; `imports` has
@@ -84,6 +90,8 @@ fn run_asyncify(
 ) -> Result<Vec<u8>, PassFailure> {
     let (module, raw) = read(wasm)?;
     set_asyncify_arguments(imports);
+    set_argument(ARGUMENT_BEFORE_LOCALS, PASSES_BEFORE_LOCALS);
+    set_argument(ARGUMENT_AFTER_LOCALS, PASSES_AFTER_LOCALS);
     if functions.is_empty() {
         // An empty list would mean "all of them" to the pass.
         set_argument("asyncify-ignore-indirect", "1");
@@ -97,23 +105,13 @@ fn run_asyncify(
 }
 
 /// Asyncify as its users run it, to compare with: the pass itself finds the functions that may
-/// suspend, and the module is optimized before it and after it. `not_inlined` is that of
-/// [`optimize`].
-pub(crate) fn reference(
-    wasm: &[u8],
-    imports: &[String],
-    not_inlined: &[String],
-) -> Result<Vec<u8>, Error> {
-    process::run(wasm.len(), &|| run_reference(wasm, imports, not_inlined))
+/// suspend, and the module is optimized before it and after it.
+pub(crate) fn reference(wasm: &[u8], imports: &[String]) -> Result<Vec<u8>, Error> {
+    process::run(wasm.len(), &|| run_reference(wasm, imports))
 }
 
-fn run_reference(
-    wasm: &[u8],
-    imports: &[String],
-    not_inlined: &[String],
-) -> Result<Vec<u8>, PassFailure> {
+fn run_reference(wasm: &[u8], imports: &[String]) -> Result<Vec<u8>, PassFailure> {
     let (module, raw) = read(wasm)?;
-    forbid_inlining(raw, not_inlined);
     // SAFETY: `raw` is a live module.
     unsafe { ffi::BinaryenModuleOptimize(raw) };
     set_asyncify_arguments(imports);
@@ -158,26 +156,15 @@ fn expose_state(raw: ffi::BinaryenModuleRef) {
     unsafe { ffi::BinaryenAddMemoryExport(raw, memory.as_ptr(), export.as_ptr()) };
 }
 
-/// Optimizes a module. A function whose name matches one of the patterns in `not_inlined` is never
-/// inlined; `*` stands for any characters.
-pub(crate) fn optimize(wasm: &[u8], not_inlined: &[String]) -> Result<Vec<u8>, Error> {
-    process::run(wasm.len(), &|| run_optimize(wasm, not_inlined))
+/// Optimizes each function of a module by itself.
+pub(crate) fn optimize(wasm: &[u8]) -> Result<Vec<u8>, Error> {
+    process::run(wasm.len(), &|| run_optimize(wasm))
 }
 
-fn run_optimize(wasm: &[u8], not_inlined: &[String]) -> Result<Vec<u8>, PassFailure> {
+fn run_optimize(wasm: &[u8]) -> Result<Vec<u8>, PassFailure> {
     let (module, raw) = read(wasm)?;
-    forbid_inlining(raw, not_inlined);
     run_passes(raw, &OPTIMIZING_PASSES);
     Ok(module.write())
-}
-
-/// Keeps functions whose names match a pattern out of their callers.
-fn forbid_inlining(raw: ffi::BinaryenModuleRef, not_inlined: &[String]) {
-    for pattern in not_inlined {
-        set_argument("no-inline", pattern);
-        run_pass(raw, "no-inline");
-        clear_arguments();
-    }
 }
 
 /// Reads a module, and tells Binaryen which proposals it may use.
@@ -253,4 +240,37 @@ fn export_global(raw: ffi::BinaryenModuleRef, global: &str, export: &str) {
 /// one, and the analysis accepts known imports alone, which have none.
 fn c_string(text: &str) -> CString {
     CString::new(text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Asyncify on a small module, with a list of passes; whether it ended well.
+    fn runs_with(argument: &str, passes: &str) -> bool {
+        let source = r#"(module
+            (import "m" "wait" (func $wait))
+            (func $f (export "_start") (call $wait)))"#;
+        let wasm = wat::parse_str(source).expect("it is a module");
+        let made = process::run(wasm.len(), &|| {
+            let (module, raw) = read(&wasm)?;
+            set_asyncify_arguments(&["m.wait".to_owned()]);
+            set_argument(argument, passes);
+            run_pass(raw, "asyncify");
+            Ok(module.write())
+        });
+        made.is_ok()
+    }
+
+    #[test]
+    fn asyncify_takes_lists_of_passes() {
+        for (argument, passes) in [
+            (ARGUMENT_BEFORE_LOCALS, PASSES_BEFORE_LOCALS),
+            (ARGUMENT_AFTER_LOCALS, PASSES_AFTER_LOCALS),
+        ] {
+            assert!(runs_with(argument, passes));
+            // Binaryen ends its process at a name that it does not know, so it has read the list.
+            assert!(!runs_with(argument, "no-such-pass"));
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Segments that are used by number, without instructions that Binaryen 117 does not read.
+//! Element segments that are used by number, without instructions that Binaryen 117 does not read.
 //!
 //! It knows neither `table.init` nor `elem.drop`. So each passive element segment becomes the
 //! content of a table of its own, which nothing changes:
@@ -7,17 +7,13 @@
 //!   table.init t s     ->   table.copy t (the table of s, or an empty one if s was dropped)
 //!   elem.drop s        ->   dropped_s := 1
 //! ```
-//!
-//! And it renumbers data segments. Bodies that are hidden from it (`hidden_bodies.rs`) would keep
-//! the old numbers. So in those, `memory.init` and `data.drop` become calls of functions that it
-//! sees.
 
 use std::collections::BTreeMap;
 
 use wasm_encoder::reencode::{Reencode, RoundtripReencoder};
 use wasm_encoder::{
-    BlockType, CodeSection, ConstExpr, ElementSection, Encode, Function, FunctionSection,
-    Instruction, RefType, TableSection, TableType, TypeSection, ValType,
+    BlockType, CodeSection, ConstExpr, ElementSection, Encode, Instruction, RefType, TableSection,
+    TableType, ValType,
 };
 use wasmparser::{ElementItems, ElementKind, FunctionBody, Operator, Parser, Payload};
 
@@ -27,18 +23,14 @@ use crate::module::bodies::{Edit, bodies, edit_instructions, range};
 use crate::module::encode::flags;
 use crate::module::sections::Sections;
 
-/// How many operands `table.init`, `table.copy` and `memory.init` take, each an `i32`.
+/// How many operands `table.init` and `table.copy` take, each an `i32`.
 const OPERANDS: u32 = 3;
 
-/// The module in other words; `None` where there is nothing to do. `hidden` has the functions that
-/// Binaryen is not going to see, in rising order.
-pub(crate) fn lower(wasm: &[u8], scan: &Scan, hidden: &[u32]) -> Result<Option<Vec<u8>>, Error> {
-    let is_hidden = |function: u32| hidden.binary_search(&function).is_ok();
+/// The module in other words; `None` where there is nothing to do.
+pub(crate) fn lower(wasm: &[u8], scan: &Scan) -> Result<Option<Vec<u8>>, Error> {
     let is_lowered = |function: u32| {
         let body = scan.body(function);
-        body.is_some_and(|body| {
-            body.element_segments || (body.data_segments && is_hidden(function))
-        })
+        body.is_some_and(|body| body.element_segments)
     };
     if !scan.defined().any(is_lowered) {
         return Ok(None);
@@ -50,23 +42,14 @@ pub(crate) fn lower(wasm: &[u8], scan: &Scan, hidden: &[u32]) -> Result<Option<V
         if is_lowered(function) {
             let ty = scan.type_of(function);
             let params = ty.map_or(0, |ty| ty.params().len() as u32);
-            code.raw(&lowering.body(&body, params, is_hidden(function))?);
+            code.raw(&lowering.body(&body, params)?);
         } else {
             code.raw(&wasm[range(&body)]);
         }
     }
     let mut sections = Sections::split(wasm)?;
-    lowering.write(&mut sections, code)?;
+    lowering.write(&mut sections, &code)?;
     Ok(Some(sections.join()))
-}
-
-/// A function that Binaryen sees, and that a hidden body calls.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Helper {
-    /// `memory.init`.
-    Init { memory: u32, segment: u32 },
-    /// `data.drop`.
-    Drop { segment: u32 },
 }
 
 /// A passive element segment.
@@ -89,8 +72,6 @@ struct Lowering<'a> {
     tables: Vec<(RefType, u64)>,
     /// An empty table for each type of elements.
     empty: Vec<(RefType, u32)>,
-    /// The added functions, by what they do.
-    helpers: BTreeMap<Helper, u32>,
 }
 
 impl<'a> Lowering<'a> {
@@ -102,15 +83,11 @@ impl<'a> Lowering<'a> {
             segments: BTreeMap::new(),
             tables: Vec::new(),
             empty: Vec::new(),
-            helpers: BTreeMap::new(),
         };
-        // Most modules use no element segments, and keep their section.
-        if scan.bodies.iter().any(|body| body.element_segments) {
-            for payload in Parser::new(0).parse_all(wasm) {
-                if let Payload::ElementSection(section) = payload.map_err(Error::malformed)? {
-                    for (index, element) in (0..).zip(section) {
-                        lowering.element(index, element.map_err(Error::malformed)?)?;
-                    }
+        for payload in Parser::new(0).parse_all(wasm) {
+            if let Payload::ElementSection(section) = payload.map_err(Error::malformed)? {
+                for (index, element) in (0..).zip(section) {
+                    lowering.element(index, element.map_err(Error::malformed)?)?;
                 }
             }
         }
@@ -160,19 +137,8 @@ impl<'a> Lowering<'a> {
         Ok(table)
     }
 
-    /// The index of a helper, which is added where it is new.
-    fn helper(&mut self, helper: Helper) -> u32 {
-        let next = (self.scan.functions.len() + self.helpers.len()) as u32;
-        *self.helpers.entry(helper).or_insert(next)
-    }
-
     /// The body with other instructions, and three more locals for operands.
-    fn body(
-        &mut self,
-        body: &FunctionBody<'_>,
-        params: u32,
-        hidden: bool,
-    ) -> Result<Vec<u8>, Error> {
+    fn body(&mut self, body: &FunctionBody<'_>, params: u32) -> Result<Vec<u8>, Error> {
         let mut locals = Vec::new();
         for local in body.get_locals_reader().map_err(Error::malformed)? {
             let (count, ty) = local.map_err(Error::malformed)?;
@@ -189,27 +155,19 @@ impl<'a> Lowering<'a> {
             ty.encode(&mut out);
         }
         let wasm = self.wasm;
-        let edit = |_, operator: &Operator<'_>| self.edit(operator, scratch, hidden);
+        let edit = |_, operator: &Operator<'_>| self.edit(operator, scratch);
         edit_instructions(wasm, body, edit, &mut out)?;
         Ok(out)
     }
 
-    fn edit(&mut self, operator: &Operator<'_>, scratch: u32, hidden: bool) -> Result<Edit, Error> {
-        let helper = match *operator {
+    fn edit(&mut self, operator: &Operator<'_>, scratch: u32) -> Result<Edit, Error> {
+        Ok(match *operator {
             Operator::TableInit { elem_index, table } => {
-                return Ok(Edit::Replace(self.init(elem_index, table, scratch)?));
+                Edit::Replace(self.init(elem_index, table, scratch)?)
             }
-            Operator::ElemDrop { elem_index } => return Ok(Edit::Replace(self.drop(elem_index))),
-            Operator::MemoryInit { data_index, mem } if hidden => Helper::Init {
-                memory: mem,
-                segment: data_index,
-            },
-            Operator::DataDrop { data_index } if hidden => Helper::Drop {
-                segment: data_index,
-            },
-            _ => return Ok(Edit::Keep),
-        };
-        Ok(Edit::Replace(vec![Instruction::Call(self.helper(helper))]))
+            Operator::ElemDrop { elem_index } => Edit::Replace(self.drop(elem_index)),
+            _ => Edit::Keep,
+        })
     }
 
     /// The instructions in place of `table.init`.
@@ -253,7 +211,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// Writes everything that is new; `code` has the bodies of the module's own functions.
-    fn write(self, sections: &mut Sections, mut code: CodeSection) -> Result<(), Error> {
+    fn write(self, sections: &mut Sections, code: &CodeSection) -> Result<(), Error> {
         if !self.elements.is_empty() {
             sections.replace(&self.elements);
         }
@@ -269,40 +227,7 @@ impl<'a> Lowering<'a> {
         }
         sections.append(&tables)?;
         sections.append(&flags(self.segments.len()))?;
-
-        let mut types = TypeSection::new();
-        let init_type = self.scan.types.len() as u32;
-        types.ty().function([ValType::I32; OPERANDS as usize], []);
-        let drop_type = init_type + 1;
-        types.ty().function([], []);
-        sections.append(&types)?;
-
-        let mut helpers: Vec<(u32, Helper)> = self.helpers.iter().map(|(h, f)| (*f, *h)).collect();
-        helpers.sort_unstable();
-        let mut functions = FunctionSection::new();
-        for (_, helper) in &helpers {
-            let mut body = Function::new([]);
-            match *helper {
-                Helper::Init { memory, segment } => {
-                    functions.function(init_type);
-                    for param in 0..OPERANDS {
-                        body.instruction(&Instruction::LocalGet(param));
-                    }
-                    body.instruction(&Instruction::MemoryInit {
-                        mem: memory,
-                        data_index: segment,
-                    });
-                }
-                Helper::Drop { segment } => {
-                    functions.function(drop_type);
-                    body.instruction(&Instruction::DataDrop(segment));
-                }
-            }
-            body.instruction(&Instruction::End);
-            code.function(&body);
-        }
-        sections.append(&functions)?;
-        sections.replace(&code);
+        sections.replace(code);
         Ok(())
     }
 }

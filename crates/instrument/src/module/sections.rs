@@ -82,6 +82,25 @@ impl Sections {
         Ok(())
     }
 
+    /// Puts the entries of a section of another module, which is given as its raw content, in front
+    /// of the module's own of that kind.
+    pub(crate) fn prepend(&mut self, id: SectionId, content: &[u8]) -> Result<(), Error> {
+        let entries = |content: &[u8]| -> Result<(u32, usize), Error> {
+            let mut reader = BinaryReader::new(content, 0);
+            let count = reader.read_var_u32().map_err(Error::malformed)?;
+            Ok((count, content.len() - reader.bytes_remaining()))
+        };
+        let own = self.content(id).unwrap_or(&[0]);
+        let (count, start) = entries(content)?;
+        let (own_count, own_start) = entries(own)?;
+        let mut joined = Vec::with_capacity(content.len() + own.len() + MAX_LEB128);
+        (count + own_count).encode(&mut joined);
+        joined.extend_from_slice(&content[start..]);
+        joined.extend_from_slice(&own[own_start..]);
+        self.replace_content(id as u8, joined);
+        Ok(())
+    }
+
     /// Adds a custom section at the end.
     pub(crate) fn add_custom(&mut self, name: &str, data: &[u8]) {
         let mut content = Vec::with_capacity(name.len() + data.len() + MAX_LEB128);

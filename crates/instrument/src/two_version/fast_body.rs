@@ -9,6 +9,7 @@ use wasmparser::{Operator, ValType};
 use super::asyncified::{Body, Op};
 use super::check::Check;
 use super::liveness;
+use super::folding;
 use super::normal_state::NormalState;
 use super::unwind_test::{UnwindTest, reads_state, tests};
 use crate::analyze::call_graph::CallGraph;
@@ -27,6 +28,8 @@ pub(super) struct FastBody<'a> {
     pub types: Vec<ValType>,
     /// The positions where the tests behind calls that may suspend read the state, in rising order.
     pub tests: Vec<usize>,
+    /// What is known of its instructions in the normal state.
+    pub known: NormalState,
     /// The locals that are saved and do not matter, by the position of a test's branch.
     dead: HashMap<usize, Vec<u32>>,
     /// The global with asyncify's state.
@@ -70,6 +73,7 @@ impl<'a> FastBody<'a> {
             ops,
             types,
             tests,
+            known,
             dead,
             state,
             check,
@@ -136,12 +140,9 @@ impl<'a> FastBody<'a> {
         position + 1
     }
 
-    /// Writes all instructions.
-    pub(super) fn write_all(&self, out: &mut Vec<u8>) {
-        let mut position = 0;
-        while position < self.ops.len() {
-            position = self.write(position, |depth| depth, out);
-        }
+    /// Writes all instructions but those that are not reached in the normal state.
+    pub(super) fn write_all(&self, out: &mut Vec<u8>) -> Result<(), Error> {
+        folding::write(self, out)
     }
 
     /// Whether the instruction at a position reads the state for a test behind a call.

@@ -25,13 +25,15 @@
 //!
 //! - [`asyncified`] reads asyncify's output.
 //! - [`unwind_test`] recognizes and writes the tests behind calls.
-//! - [`normal_state`] folds constants, and [`liveness`] finds locals that need not be kept.
-//! - [`fast_body`] writes the body of a fast version.
+//! - [`normal_state`] finds constants, and [`liveness`] locals that need not be kept.
+//! - [`fast_body`] writes the body of a fast version, and [`folding`] leaves out what it never
+//!   reaches.
 //! - [`versions`] makes all versions of a function, and [`write`] puts them into the module.
 
 mod asyncified;
 mod check;
 mod fast_body;
+mod folding;
 mod liveness;
 mod normal_state;
 mod osr;
@@ -47,13 +49,11 @@ use self::write::Asyncified;
 use crate::analyze::call_graph::CallGraph;
 use crate::analyze::scan::Scan;
 use crate::error::Error;
-use crate::lower::hidden_bodies;
 
 /// Makes two versions of every function that asyncify has instrumented. `blocks` says of an import,
 /// by module and name, whether it may suspend.
 pub(crate) fn split(wasm: &[u8], blocks: impl Fn(&str, &str) -> bool) -> Result<Vec<u8>, Error> {
-    let mut scan = Scan::of(wasm)?;
-    hidden_bodies::note_effects(&mut scan);
+    let scan = Scan::of(wasm)?;
     let state = state(&scan)?;
     let bodies = bodies(wasm)?;
     let check = Check::of(&scan);
@@ -80,9 +80,7 @@ pub(crate) fn split(wasm: &[u8], blocks: impl Fn(&str, &str) -> bool) -> Result<
         let Some(fast) = FastBody::of(wasm, &bodies[position], state, &graph, check)? else {
             continue;
         };
-        // Slow versions that use data segments go through Binaryen once more
-        // (`hidden_bodies::slow`), which takes no tail calls.
-        let entries = match check.is_some() && !scan.bodies[position].data_segments {
+        let entries = match check.is_some() {
             true => osr::entries(&fast),
             false => Vec::new(),
         };

@@ -68,6 +68,8 @@ pub(super) struct NormalState {
     /// again: those of the operands that lie below the arguments, and of an indirect call those
     /// that say which function it means. The call itself where there are none.
     pub needed_again: Vec<usize>,
+    /// For every `if` and `br_if` the first of the instructions that make its condition.
+    pub conditions: Vec<usize>,
 }
 
 impl NormalState {
@@ -82,6 +84,7 @@ impl NormalState {
             known: Self {
                 facts: vec![Fact::Unknown; ops.len()],
                 needed_again: (0..ops.len()).collect(),
+                conditions: (0..ops.len()).collect(),
             },
         };
         for (position, op) in ops.iter().enumerate() {
@@ -142,6 +145,7 @@ impl Pass<'_> {
     /// The condition of an `if` or a `br_if`.
     fn condition(&mut self, position: usize) {
         let condition = self.stack.pop(position);
+        self.known.conditions[position] = condition.first;
         let read = position.checked_sub(UnwindTest::BRANCH_BEHIND_READ);
         let is_test = read.is_some_and(|read| self.tests.binary_search(&read).is_ok());
         self.known.facts[position] = match condition.known.holds() {
