@@ -10,7 +10,7 @@ use crate::module::sections::Sections;
 
 /// Gives functions their own names back. `scan` is that of the module, and `source` that of the one
 /// that has these names.
-pub(crate) fn restore(sections: &mut Sections, scan: &Scan, source: &Scan) {
+pub(crate) fn restore(sections: &mut Sections<'_>, scan: &Scan, source: &Scan) {
     let mut working_names: Vec<(u32, &str)> = scan
         .names
         .iter()

@@ -14,7 +14,7 @@ use crate::module::sections::Sections;
 /// Puts the exports of a resumable module in place of those in `sections`, and describes them.
 /// `scan` is that of the module, and `imports` has the functions that the source imports.
 pub(crate) fn expose(
-    sections: &mut Sections,
+    sections: &mut Sections<'_>,
     scan: &Scan,
     imports: &[Import],
 ) -> Result<Shape, Error> {

@@ -11,7 +11,7 @@ use crate::module::sections::Sections;
 const MAX_ELEMENTS: u64 = 1 << 20;
 
 /// Lowers the maximum of every table to [`MAX_ELEMENTS`]. A table that starts larger may not grow.
-pub(crate) fn limit(sections: &mut Sections) -> Result<(), Error> {
+pub(crate) fn limit(sections: &mut Sections<'_>) -> Result<(), Error> {
     let Some(content) = sections.content(SectionId::Table) else {
         return Ok(());
     };

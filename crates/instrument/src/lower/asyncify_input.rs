@@ -63,7 +63,7 @@ pub(crate) fn for_asyncify(wasm: &[u8], scan: &Scan) -> Result<Vec<u8>, Error> {
 
 /// Adds a global for each data segment, which says whether the segment was dropped, and a function
 /// that drops those again.
-fn note_drops(sections: &mut Sections, wasm: &[u8], scan: &Scan) -> Result<(), Error> {
+fn note_drops(sections: &mut Sections<'_>, wasm: &[u8], scan: &Scan) -> Result<(), Error> {
     let flag_of = |segment: u32| scan.globals.len() as u32 + segment;
     sections.append(&flags(scan.data_segments as usize))?;
 

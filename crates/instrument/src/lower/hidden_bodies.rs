@@ -18,8 +18,7 @@ use std::collections::BTreeSet;
 
 use wasm_encoder::reencode::{self, Reencode};
 use wasm_encoder::{
-    CodeSection, ElementSection, Elements, Function, FunctionSection, ImportSection, Instruction,
-    SectionId,
+    CodeSection, ElementSection, Elements, Function, FunctionSection, ImportSection, SectionId,
 };
 use wasmparser::{Operator, Parser, Payload};
 
@@ -56,7 +55,9 @@ pub(crate) fn take_out(wasm: &[u8], functions: &[u32]) -> Result<Vec<u8>, Error>
 pub(crate) fn put_back(made: &[u8], source: &[u8], functions: &[u32]) -> Result<Vec<u8>, Error> {
     let (before, after) = (Scan::of(source)?, Scan::of(made)?);
     if !keeps_order(&before, &after) {
-        return Err(Error::Internal("Binaryen has changed the order of functions or globals"));
+        return Err(Error::Internal(
+            "Binaryen has changed the order of functions or globals",
+        ));
     }
     let mut behind = BehindTypes(before.types.len() as u32);
     let mut sections = Sections::split(made)?;
@@ -70,7 +71,9 @@ pub(crate) fn put_back(made: &[u8], source: &[u8], functions: &[u32]) -> Result<
         match (functions.binary_search(&function), original) {
             (Ok(_), Some((_, original))) => {
                 for operator in original.get_operators_reader().map_err(Error::malformed)? {
-                    if let Operator::RefFunc { function_index } = operator.map_err(Error::malformed)? {
+                    if let Operator::RefFunc { function_index } =
+                        operator.map_err(Error::malformed)?
+                    {
                         referenced.insert(function_index);
                     }
                 }
@@ -115,7 +118,11 @@ struct BehindTypes(u32);
 
 impl BehindTypes {
     /// The two sections with indices of types, apart from the code.
-    fn imports_and_functions(&mut self, made: &[u8], sections: &mut Sections) -> Result<(), Error> {
+    fn imports_and_functions(
+        &mut self,
+        made: &[u8],
+        sections: &mut Sections<'_>,
+    ) -> Result<(), Error> {
         for payload in Parser::new(0).parse_all(made) {
             match payload.map_err(Error::malformed)? {
                 Payload::ImportSection(section) => {

@@ -211,7 +211,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// Writes everything that is new; `code` has the bodies of the module's own functions.
-    fn write(self, sections: &mut Sections, code: &CodeSection) -> Result<(), Error> {
+    fn write(self, sections: &mut Sections<'_>, code: &CodeSection) -> Result<(), Error> {
         if !self.elements.is_empty() {
             sections.replace(&self.elements);
         }

@@ -1,5 +1,7 @@
 //! A module as its list of sections, so that entries can be appended without decoding the rest.
 
+use std::borrow::Cow;
+
 use wasm_encoder::{Encode, NameMap, NameSection, Section, SectionId};
 use wasmparser::BinaryReader;
 
@@ -12,14 +14,15 @@ const HEADER: &[u8; 8] = b"\0asm\x01\0\0\0";
 /// The longest encoding of a `u32`, in bytes.
 const MAX_LEB128: usize = 5;
 
-/// The sections of a core module, in file order, each with its raw content.
-pub(crate) struct Sections {
-    list: Vec<(u8, Vec<u8>)>,
+/// The sections of a core module, in file order, each with its raw content. What is not changed is
+/// not copied: a large module is most of the memory that its rewriting takes.
+pub(crate) struct Sections<'a> {
+    list: Vec<(u8, Cow<'a, [u8]>)>,
 }
 
-impl Sections {
+impl<'a> Sections<'a> {
     /// Splits a module that has passed validation.
-    pub(crate) fn split(wasm: &[u8]) -> Result<Self, Error> {
+    pub(crate) fn split(wasm: &'a [u8]) -> Result<Self, Error> {
         let mut reader = BinaryReader::new(wasm, 0);
         reader.read_bytes(HEADER.len()).map_err(Error::malformed)?;
         let mut list = Vec::new();
@@ -27,7 +30,7 @@ impl Sections {
             let id = reader.read_u8().map_err(Error::malformed)?;
             let size = reader.read_var_u32().map_err(Error::malformed)?;
             let content = reader.read_bytes(size as usize).map_err(Error::malformed)?;
-            list.push((id, content.to_vec()));
+            list.push((id, Cow::Borrowed(content)));
         }
         Ok(Self { list })
     }
@@ -50,7 +53,7 @@ impl Sections {
 
     fn replace_content(&mut self, wanted: u8, content: Vec<u8>) {
         if let Some((_, old)) = self.list.iter_mut().find(|(section, _)| *section == wanted) {
-            *old = content;
+            *old = content.into();
             return;
         }
         let position = self
@@ -58,7 +61,7 @@ impl Sections {
             .iter()
             .position(|(section, _)| *section != 0 && order(*section) > order(wanted))
             .unwrap_or(self.list.len());
-        self.list.insert(position, (wanted, content));
+        self.list.insert(position, (wanted, content.into()));
     }
 
     /// Appends the entries of a section to the module's own of that kind.
@@ -106,7 +109,7 @@ impl Sections {
         let mut content = Vec::with_capacity(name.len() + data.len() + MAX_LEB128);
         name.encode(&mut content);
         content.extend_from_slice(data);
-        self.list.push((SectionId::Custom as u8, content));
+        self.list.push((SectionId::Custom as u8, content.into()));
     }
 
     /// Puts names of functions in place of all custom sections.
@@ -119,10 +122,10 @@ impl Sections {
 
     /// Adds a custom section in front of the code.
     pub(crate) fn add_before_code(&mut self, section: &impl Section) {
-        let code = |(section, _): &(u8, Vec<u8>)| *section == SectionId::Code as u8;
+        let code = |(section, _): &(u8, Cow<'_, [u8]>)| *section == SectionId::Code as u8;
         let position = self.list.iter().position(code).unwrap_or(self.list.len());
         self.list
-            .insert(position, (SectionId::Custom as u8, content(section)));
+            .insert(position, (SectionId::Custom as u8, content(section).into()));
     }
 
     /// The raw content of a section.
@@ -132,11 +135,11 @@ impl Sections {
 
     fn raw(&self, id: u8) -> Option<&[u8]> {
         let found = self.list.iter().find(|(section, _)| *section == id);
-        found.map(|(_, content)| content.as_slice())
+        found.map(|(_, content)| &content[..])
     }
 
     /// The module as bytes.
-    pub(crate) fn join(&self) -> Vec<u8> {
+    pub(crate) fn join(self) -> Vec<u8> {
         let size: usize = self
             .list
             .iter()
@@ -144,8 +147,8 @@ impl Sections {
             .sum();
         let mut wasm = Vec::with_capacity(HEADER.len() + size);
         wasm.extend_from_slice(HEADER);
-        for (id, content) in &self.list {
-            wasm.push(*id);
+        for (id, content) in self.list {
+            wasm.push(id);
             content.encode(&mut wasm);
         }
         wasm
