@@ -14,6 +14,7 @@
 # make bench-scale      a million sleeping tasks: benches/scale/README.md
 # make bench-sockets    requests to a guest, and wake-ups of one that sleeps: benches/sockets/README.md
 # make bench-overhead   what being resumable costs real programs: benches/overhead/README.md
+# make bench-first-run  what rewriting costs, over compiling: benches/first-run/README.md
 #
 # ROUNDS=3 makes bench-overhead shorter, PROGRAMS=lua,go as well (named as in its overhead.py).
 # ENGINES=wasmtime leaves WasmEdge out, which needs system packages and therefore root.
@@ -23,7 +24,7 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/dormouse
 ENGINES ?= wasmtime wasmedge
 comma := ,
 space := $(subst ,, )
-FEATURES := rewrite,cli,server,$(subst $(space),$(comma),$(strip $(ENGINES)))
+FEATURES := binaryen,components,cli,server,$(subst $(space),$(comma),$(strip $(ENGINES)))
 
 # Binaryen builds for minutes: its output is kept outside the checkout.
 export CARGO_TARGET_DIR ?= $(CACHE)/target
@@ -36,17 +37,16 @@ export LIBCLANG_PATH ?= /usr/lib/llvm-16/lib
 endif
 DORMOUSE := $(CARGO_TARGET_DIR)/debug/dormouse
 
-.PHONY: demo test test-dashboard test-kill test-moves fuzz fuzz-hour soak test-aarch64 check bench bench-api bench-migrate bench-scale bench-sockets bench-overhead build setup clean
+.PHONY: demo test test-dashboard test-kill test-moves fuzz fuzz-hour soak test-aarch64 check bench bench-api bench-migrate bench-scale bench-sockets bench-overhead bench-first-run build setup clean
 
 build:
 	@.ci/setup.sh build
-	cargo build --no-default-features --features rewrite,cli,server,wasmtime
+	cargo build --no-default-features --features binaryen,components,cli,server,wasmtime
 
 # In a profile of its own: a newcomer waits for compilers, and the guest sleeps most of its time.
 demo: DORMOUSE := $(CARGO_TARGET_DIR)/demo/dormouse
 demo:
-	@.ci/setup.sh build
-	cargo build --profile demo --no-default-features --features rewrite,cli,wasmtime
+	cargo build --profile demo --no-default-features --features cli,wasmtime
 	@set -e; scratch=$$(mktemp -d); trap 'rm -rf $$scratch' EXIT; \
 	cp wasm/bin/ex_nap.wasm $$scratch/nap.wasm; cd $$scratch; \
 	dormouse() { printf '\n$$ dormouse %s\n' "$$*"; $(DORMOUSE) "$$@"; }; \
@@ -114,6 +114,11 @@ bench: setup
 bench-api: setup
 	cargo build --release --no-default-features --features $(FEATURES)
 	python3 benches/api/api.py $(CARGO_TARGET_DIR)/release/dormouse
+
+bench-first-run: setup
+	benches/first-run/setup.sh
+	cargo build --release --no-default-features --features $(FEATURES)
+	python3 benches/first-run/first_run.py $(CARGO_TARGET_DIR)/release/dormouse --rounds $(or $(ROUNDS),3)
 
 bench-migrate: setup
 	cargo build --release --no-default-features --features $(FEATURES)

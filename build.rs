@@ -2,7 +2,7 @@
 //! would look up some 1,500 of its symbols at every start, and a resume is a start. The linker takes an
 //! archive where it finds no shared library of the name first, so it is shown a folder that holds
 //! nothing but the archive. Where there is none, all stays as usual. A program without the feature
-//! `rewrite` needs no C++ at all.
+//! `binaryen` needs no C++ at all.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +10,7 @@ use std::process::Command;
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=CXX");
-    if std::env::var_os("CARGO_FEATURE_REWRITE").is_none() {
+    if std::env::var_os("CARGO_FEATURE_BINARYEN").is_none() {
         return;
     }
     let is = |variable: &str, value: &str| std::env::var(variable).as_deref() == Ok(value);

@@ -7,8 +7,6 @@
 #
 # cmake reads a toolchain file several times, also for its own small test programs, so the work is
 # deferred to a hook that runs for the project named `binaryen` only.
-# cargo's opt-level "s" is cmake's MinSizeRel: profile `demo` takes it, to have the library soon.
-set(CMAKE_CXX_FLAGS_MINSIZEREL "-O1 -DNDEBUG" CACHE STRING "" FORCE)
 # Modules reach Binaryen without debug information, so that its copy of LLVM has nothing to do. The
 # one pass that borrows from LLVM otherwise, Outlining, is left out with it.
 set(BUILD_LLVM_DWARF OFF CACHE BOOL "" FORCE)

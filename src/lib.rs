@@ -56,13 +56,14 @@
 //! | feature | what it brings |
 //! | --- | --- |
 //! | `wasmtime`, `wasmedge` | the engines |
-//! | `rewrite` | makes modules resumable; needs a C++ compiler for Binaryen |
+//! | `binaryen` | the transforms that run Binaryen's asyncify; needs a C++ compiler |
+//! | `components` | runs components, and links them to each other |
 //! | `server` | `store` and `daemon` |
 //! | `cli` | the command `dormouse` |
 //!
 //! A program that embeds the library takes `default-features = false` and
-//! `features = ["rewrite", "wasmtime"]`. Without `rewrite` it runs and resumes what has been made
-//! resumable elsewhere.
+//! `features = ["binaryen", "components", "wasmtime"]`. Without `binaryen` it makes modules
+//! resumable by [`Transform::Native`](instrument::Transform::Native).
 
 #![deny(missing_docs)]
 

@@ -23,7 +23,10 @@ impl From<Code> for ExitCode {
 
 macro_rules! codes {
     ($($name:ident = $number:literal, $meaning:literal;)*) => {
-        $(pub(crate) const $name: Code = Code($number);)*
+        $(
+            #[cfg_attr(not(feature = "server"), allow(dead_code, reason = "some are a daemon's"))]
+            pub(crate) const $name: Code = Code($number);
+        )*
 
         /// Every exit code of our own with its meaning, in the order of their numbers.
         pub(crate) const CODES: &[(u8, &str)] = &[$(($number, $meaning)),*];
@@ -49,7 +52,7 @@ codes! {
     NO_TASK = 78, "there is no such task, or its state does not allow what was asked";
     NOT_MOVED = 79, "a task could not be moved and stays where it was, or the other daemon of a move does not answer";
     LIMIT = 80, "a limit was reached, which the message names";
-    UNTRUSTED = 81, "the snapshot is not signed or encrypted as was asked, or no key opens it";
+    UNTRUSTED = 81, "the snapshot or the module is not signed or encrypted as was asked, or no key opens it";
     AUDIT = 82, "`audit` has found something";
     NOT_YET = 83, "asked of a task that computes, and not done yet: if the daemon dies before, it is forgotten";
     DAMAGED = 84, "`cache verify` has found damage, and did not remove it";

@@ -13,8 +13,11 @@
 //!
 //! # Example
 //!
-#![cfg_attr(all(feature = "rewrite", feature = "wasmtime"), doc = "```")]
-#![cfg_attr(not(all(feature = "rewrite", feature = "wasmtime")), doc = "```no_run")]
+#![cfg_attr(all(feature = "binaryen", feature = "wasmtime"), doc = "```")]
+#![cfg_attr(
+    not(all(feature = "binaryen", feature = "wasmtime")),
+    doc = "```no_run"
+)]
 //! use std::sync::Arc;
 //!
 //! use dormouse_daemon::{Daemon, Options};

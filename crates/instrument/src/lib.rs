@@ -9,8 +9,7 @@
 //!
 //! # Example
 //!
-#![cfg_attr(feature = "rewrite", doc = "```")]
-#![cfg_attr(not(feature = "rewrite"), doc = "```no_run")]
+//! ```
 //! use dormouse_instrument::{HostFunction, Manifest, Options, check_resumable, instrument};
 //! use dormouse_model::ValType;
 //!
@@ -88,22 +87,25 @@
 //!
 //! # Features
 //!
-//! `rewrite`, which is on by default, brings Binaryen, and needs a C++ compiler. Without it,
-//! [`instrument`] takes only [`Transform::Native`] and [`Transform::None`], and answers
-//! [`Error::WithoutBinaryen`] for the others. Everything that a host needs for modules that are
-//! resumable already stays:
-//! [`Manifest::of`], [`check_resumable`], [`check_size`] and [`initial_memory`].
+//! Both are on by default.
+//!
+//! `binaryen` brings Binaryen, and needs a C++ compiler. Without it, [`Transform::Auto`] is always
+//! [`Transform::Native`], and [`instrument`] answers [`Error::WithoutBinaryen`] for the transforms
+//! that are Binaryen's.
+//!
+//! `components` brings Wasmtime's translator of components. Without it, a component is refused with
+//! [`ComponentError::LeftOut`].
 
 #![deny(missing_docs)]
 // What is written must not depend on the order in which a hash table is walked.
 #![deny(clippy::iter_over_hash_type)]
 
 mod analyze;
-#[cfg(feature = "rewrite")]
+#[cfg(feature = "binaryen")]
 mod binaryen;
-#[cfg(feature = "rewrite")]
+#[cfg(feature = "components")]
 mod component;
-#[cfg(feature = "rewrite")]
+#[cfg(feature = "components")]
 mod compose;
 mod error;
 mod expose;
@@ -117,19 +119,21 @@ mod preempt;
 mod report;
 mod step;
 mod two_version;
-#[cfg(not(feature = "rewrite"))]
+#[cfg(not(feature = "binaryen"))]
 mod without_binaryen;
+#[cfg(not(feature = "components"))]
+mod without_components;
 
-#[cfg(not(feature = "rewrite"))]
+#[cfg(not(feature = "binaryen"))]
 use without_binaryen as binaryen;
-#[cfg(not(feature = "rewrite"))]
-pub use without_binaryen::flatten;
+#[cfg(not(feature = "components"))]
+pub use without_components::flatten;
 
 pub use analyze::initial_memory::{Segment, initial_memory};
 pub use analyze::size::check_size;
-#[cfg(feature = "rewrite")]
+#[cfg(feature = "components")]
 pub use component::{flatten, flatten_any};
-#[cfg(feature = "rewrite")]
+#[cfg(feature = "components")]
 pub use compose::{Link, Named, compose, link};
 pub use error::{ComponentError, ComposeError, Error, ImportKind, List, PassFailure};
 pub use manifest::{Manifest, Transform, UnknownTransform};

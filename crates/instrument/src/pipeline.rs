@@ -10,7 +10,7 @@ use crate::analyze::call_graph::CallGraph;
 use crate::analyze::scan::Scan;
 use crate::analyze::{changed_tables, interface, size, suspendable, well_formed};
 use crate::binaryen::{asyncify, optimize, reference};
-#[cfg(feature = "rewrite")]
+#[cfg(feature = "components")]
 use crate::component::flatten;
 use crate::error::Error;
 use crate::expose::{branch_hints, function_names, state, table_maximum, unused_state};
@@ -23,8 +23,8 @@ use crate::module::sections::Sections;
 use crate::options::Options;
 use crate::report::{Instrumented, InstrumentedFunction, Report};
 use crate::step::Step;
-#[cfg(not(feature = "rewrite"))]
-use crate::without_binaryen::flatten;
+#[cfg(not(feature = "components"))]
+use crate::without_components::flatten;
 use crate::{native, preempt, two_version};
 
 /// [`Transform::Auto`] takes the native transform where more bytes of code than these may be on the
@@ -287,7 +287,9 @@ fn taken(asked: Transform, wasm: &[u8], scan: &Scan, graph: &CallGraph) -> Trans
         return asked;
     }
     let instrumented = instrumented(scan, graph);
-    match size::code_bytes(wasm, scan.imported_functions, &instrumented) > NATIVE_FROM_BYTES {
+    let is_large =
+        size::code_bytes(wasm, scan.imported_functions, &instrumented) > NATIVE_FROM_BYTES;
+    match is_large || !cfg!(feature = "binaryen") {
         true => Transform::Native,
         false => Transform::TwoVersion,
     }

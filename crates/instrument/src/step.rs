@@ -105,10 +105,12 @@ mod tests {
             steps(Transform::Native, false),
             [Reading, Analysis, Lowering, Splitting, Writing]
         );
-        if cfg!(feature = "rewrite") {
+        if cfg!(feature = "binaryen") {
             assert_eq!(
                 steps(Transform::TwoVersion, true),
-                [Reading, Checks, Analysis, Lowering, Asyncify, Splitting, Writing]
+                [
+                    Reading, Checks, Analysis, Lowering, Asyncify, Splitting, Writing
+                ]
             );
             assert_eq!(
                 steps(Transform::Plain, false),

@@ -1,14 +1,6 @@
-//! The interface of `binaryen` in a build that lacks it: everything is refused.
+//! The interface of `binaryen` in a build that lacks it: its transforms are refused.
 
-use crate::error::{ComponentError, Error};
-
-/// Refuses to flatten a component.
-///
-/// # Errors
-/// [`ComponentError::LeftOut`].
-pub fn flatten(_: &[u8]) -> Result<Vec<u8>, Error> {
-    Err(ComponentError::LeftOut.into())
-}
+use crate::error::Error;
 
 /// Refuses to run asyncify.
 pub(crate) fn asyncify(_: &[u8], _: &[String], _: &[String]) -> Result<Vec<u8>, Error> {

@@ -1,5 +1,5 @@
 //! Which transform `Transform::Auto` takes.
-#![cfg(feature = "rewrite")]
+#![cfg(feature = "binaryen")]
 #![allow(clippy::expect_used, reason = "a test may fail")]
 
 use dormouse_instrument::{HostFunction, Instrumented, Manifest, Options, Transform, instrument};

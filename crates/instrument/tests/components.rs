@@ -1,5 +1,5 @@
 //! Components become core modules; each reason to refuse one is an error of its own.
-#![cfg(feature = "rewrite")]
+#![cfg(feature = "components")]
 #![allow(clippy::expect_used, clippy::panic, reason = "a test may fail")]
 
 use dormouse_instrument::{

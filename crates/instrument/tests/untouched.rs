@@ -1,5 +1,6 @@
 //! Functions that are never on the stack at a suspend keep their bodies, byte for byte.
-#![cfg(feature = "rewrite")]
+#![cfg(feature = "binaryen")]
+#![allow(clippy::expect_used, reason = "a test may fail")]
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -38,7 +39,9 @@ fn bodies(wasm: &[u8]) -> BTreeMap<String, Vec<u8>> {
     for payload in Parser::new(0).parse_all(wasm) {
         match payload.expect("it is a module") {
             Payload::ImportSection(imports) => {
-                let imports = imports.into_imports().map(|import| import.expect("an import"));
+                let imports = imports
+                    .into_imports()
+                    .map(|import| import.expect("an import"));
                 imported = imports.filter(|i| matches!(i.ty, TypeRef::Func(_))).count() as u32;
             }
             Payload::CodeSectionEntry(body) => {
@@ -48,7 +51,9 @@ fn bodies(wasm: &[u8]) -> BTreeMap<String, Vec<u8>> {
             Payload::CustomSection(custom) => {
                 if let KnownCustom::Name(parts) = custom.as_known() {
                     for part in parts {
-                        let Ok(Name::Function(functions)) = part else { continue };
+                        let Ok(Name::Function(functions)) = part else {
+                            continue;
+                        };
                         for name in functions {
                             let name = name.expect("a name");
                             names.insert(name.index, name.name.to_owned());
@@ -81,7 +86,10 @@ fn functions_off_the_stack_keep_their_bytes() {
     assert_eq!(instrumented, HashSet::from(["sleep", "_start"]));
 
     let (before, after) = (bodies(&source), bodies(&made.wasm));
-    let untouched: Vec<&String> = before.keys().filter(|n| !instrumented.contains(n.as_str())).collect();
+    let untouched: Vec<&String> = before
+        .keys()
+        .filter(|n| !instrumented.contains(n.as_str()))
+        .collect();
     assert_eq!(untouched.len(), 6);
     for name in untouched {
         assert_eq!(after.get(name), before.get(name), "{name}");

@@ -1,6 +1,6 @@
-//! A build without Binaryen refuses to rewrite, and does all that a host needs that only resumes.
+//! A build without Binaryen and without components rewrites modules by the native transform.
 //! `cargo test -p dormouse-instrument --no-default-features` runs it.
-#![cfg(not(feature = "rewrite"))]
+#![cfg(not(any(feature = "binaryen", feature = "components")))]
 
 use dormouse_instrument::{
     ComponentError, Error, HostFunction, Manifest, Options, Transform, check_resumable,
@@ -27,6 +27,14 @@ fn a_transform_that_needs_binaryen_is_refused() {
         let made = instrument(&source, &options);
         assert!(matches!(made, Err(Error::WithoutBinaryen)), "{transform}");
     }
+}
+
+/// So small a module is left to Binaryen where it is there.
+#[test]
+fn auto_takes_the_native_transform() {
+    let source = wat::parse_str(r#"(module (func (export "_start")))"#).expect("the text is right");
+    let made = instrument(&source, &Options::new(&host)).expect("it can be made resumable");
+    assert_eq!(made.manifest.transform, Transform::Native);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The flags that say how much a guest may take.
 
-use crate::model::{Limits, OnLimit, Setting, TaskSpec};
+#[cfg(feature = "server")]
+use crate::model::Limits;
+use crate::model::{OnLimit, Setting, TaskSpec};
 
 /// How much a guest may take.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -24,6 +26,7 @@ impl LimitFlags {
     }
 
     /// The limits by default, with what was given.
+    #[cfg(feature = "server")]
     pub(crate) fn limits(&self) -> Limits {
         self.over(Limits::default())
     }
@@ -34,6 +37,7 @@ impl LimitFlags {
         self.over(Limits::daemon())
     }
 
+    #[cfg(feature = "server")]
     fn over(&self, limits: Limits) -> Limits {
         let mut limits = limits.with(self.limits.iter().copied());
         limits.on_limit = self.on_limit;

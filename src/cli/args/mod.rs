@@ -51,7 +51,7 @@ pub(crate) enum Command {
     /// Make a module resumable, and report what was done.
     #[command(after_help = after_help("build"))]
     Build(Build),
-    #[cfg(feature = "rewrite")]
+    #[cfg(feature = "components")]
     /// Link components, so that they become one: what one imports, another exports.
     #[command(after_help = after_help("compose"))]
     Compose(Compose),

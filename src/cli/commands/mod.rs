@@ -5,7 +5,7 @@ mod build;
 mod cache;
 mod compile;
 mod completions;
-#[cfg(feature = "rewrite")]
+#[cfg(feature = "components")]
 mod compose;
 #[cfg(feature = "server")]
 mod daemon;
@@ -26,7 +26,7 @@ pub(crate) fn run(command: Command) -> Result<Done, Failure> {
         Command::Resume(command) => resume::resume(command),
         Command::Inspect(command) => inspect::inspect(&command),
         Command::Build(command) => build::build(&command),
-        #[cfg(feature = "rewrite")]
+        #[cfg(feature = "components")]
         Command::Compose(command) => compose::compose(&command),
         Command::Compile(command) => compile::compile(&command),
         Command::Cache(command) => cache::run(&command),

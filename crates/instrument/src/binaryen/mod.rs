@@ -5,7 +5,7 @@
 //! the analysis has let through may come here, because Binaryen names neither function nor
 //! instruction.
 //!
-//! Without the feature `rewrite` the module `without_binaryen` stands in its place.
+//! Without the feature `binaryen` the module `without_binaryen` stands in its place.
 
 #![expect(unsafe_code, reason = "Binaryen's C API")]
 

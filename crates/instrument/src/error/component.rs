@@ -54,7 +54,7 @@ pub enum ComponentError {
     /// This crate was built without what flattens components.
     #[error(
         "this is a WebAssembly component, and this build of dormouse cannot flatten components (the \
-         feature `rewrite`); make it resumable with a build that can, and run the result here"
+         feature `components`); make it resumable with a build that can, and run the result here"
     )]
     LeftOut,
     /// It uses a part of the component model or of WebAssembly that cannot be suspended.

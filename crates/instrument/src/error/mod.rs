@@ -82,9 +82,9 @@ pub enum Error {
     Binaryen(#[from] PassFailure),
     /// This crate was built without Binaryen, and the transform needs it.
     #[error(
-        "this build of dormouse lacks Binaryen (the feature `rewrite`), which makes modules \
-         resumable; do it with a build that has it, and run the result here, or take the transform \
-         `native`, which needs none"
+        "this build of dormouse lacks Binaryen (the feature `binaryen`), which this transform needs; \
+         take the transform `native`, which needs none, or a build that has it, and run the result \
+         here"
     )]
     WithoutBinaryen,
     /// A step of the rewriting found something that the steps before it exclude.

@@ -8,8 +8,8 @@ use wasmparser::{Operator, ValType};
 
 use super::asyncified::{Body, Op};
 use super::check::Check;
-use super::liveness;
 use super::folding;
+use super::liveness;
 use super::normal_state::NormalState;
 use super::unwind_test::{UnwindTest, reads_state, tests};
 use crate::analyze::call_graph::CallGraph;

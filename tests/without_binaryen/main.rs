@@ -1,5 +1,5 @@
-//! A host that only resumes: the command without Binaryen, built where there is no C++ compiler and no
-//! cmake, goes on with a snapshot.
+//! The command without Binaryen and without components, built where there is no C++ compiler and no
+//! cmake: it goes on with a snapshot, and makes modules resumable.
 
 #![allow(
     clippy::expect_used,
@@ -52,7 +52,7 @@ fn build(scratch: &Path) -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .parent()
         .expect("it lies in the folder of the builds")
-        .join("resume-only");
+        .join("without-binaryen");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
@@ -82,7 +82,7 @@ fn build(scratch: &Path) -> PathBuf {
 }
 
 #[test]
-fn a_host_without_a_cpp_compiler_resumes() {
+fn a_host_without_a_cpp_compiler_runs_and_resumes() {
     let scratch = tempfile::tempdir().expect("a folder");
     let program = build(scratch.path());
     let golden = root().join("snapshots/golden/v1");
@@ -107,10 +107,24 @@ fn a_host_without_a_cpp_compiler_resumes() {
     let printed = String::from_utf8_lossy(&resumed.stdout);
     assert_eq!(Some(&*printed), expected["stdout"].as_str());
 
-    // What is not resumable yet it cannot make so, and says what to do.
-    let module = root().join("wasm/bin/c_hello_sleep.wasm");
-    let refused = run(&["run", &module.display().to_string()]);
-    let errors = String::from_utf8_lossy(&refused.stderr);
-    assert!(!refused.status.success());
-    assert!(errors.contains("rewrite"), "{errors}");
+    // The same program from its start, with a snapshot at each of its waits.
+    let module = root()
+        .join("wasm/bin/c_hello_sleep.wasm")
+        .display()
+        .to_string();
+    let rehearsed = run(&["run", "--rehearse", &module]);
+    let errors = String::from_utf8_lossy(&rehearsed.stderr);
+    assert!(rehearsed.status.success(), "{errors}");
+
+    // What it lacks it names.
+    let component = root().join("wasm/bin/p2_clocks.wasm").display().to_string();
+    for (arguments, feature) in [
+        (["run", "--transform=two-version", &module], "`binaryen`"),
+        (["run", "--transform=auto", &component], "`components`"),
+    ] {
+        let refused = run(&arguments);
+        let errors = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(65), "{errors}");
+        assert!(errors.contains(feature), "{errors}");
+    }
 }
