@@ -88,7 +88,7 @@ pub(crate) fn compose(spec: &TaskSpec) -> Result<Vec<u8>, WrongField> {
     link(spec, &names, &sources)
 }
 
-#[cfg(feature = "rewrite")]
+#[cfg(feature = "components")]
 fn link(spec: &TaskSpec, names: &[String], sources: &[Vec<u8>]) -> Result<Vec<u8>, WrongField> {
     use crate::instrument::{self, Link, Named};
 
@@ -126,7 +126,7 @@ fn link(spec: &TaskSpec, names: &[String], sources: &[Vec<u8>]) -> Result<Vec<u8
     })
 }
 
-#[cfg(not(feature = "rewrite"))]
+#[cfg(not(feature = "components"))]
 fn link(_: &TaskSpec, _: &[String], _: &[Vec<u8>]) -> Result<Vec<u8>, WrongField> {
     use crate::instrument::{self, ComponentError};
 

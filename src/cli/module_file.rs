@@ -5,10 +5,14 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::cli::exit::{Failure, MISMATCH, MODULE, NO_INPUT, USAGE, WRITE};
+use crate::cli::output::say;
+use crate::cli::snapshot_file::at;
+use crate::error::Error;
 use crate::instrument::Transform;
-use crate::model::Digest;
 use crate::model::spec::Module;
-use crate::task::write_file;
+use crate::model::{Digest, Limits};
+use crate::snapshot::{self, Unseal};
+use crate::task::{Runtime, has_machine_code, write_file};
 
 /// No engine takes a module of more bytes.
 const MAX_MODULE_BYTES: u64 = 1 << 30;
@@ -24,20 +28,28 @@ pub(crate) struct Source {
     pub(crate) bytes: Vec<u8>,
     /// Its digest, where it is named by that.
     pub(crate) digest: Option<Digest>,
+    /// Whether a key that was named has signed it.
+    is_trusted: bool,
 }
 
 impl Source {
-    /// Reads a module, unless it is named by its digest.
-    pub(crate) fn load(module: &Module) -> Result<Self, Failure> {
+    /// Reads a module, unless it is named by its digest. Where keys to verify with are given, one of
+    /// them must have signed it.
+    pub(crate) fn load(module: &Module, keys: &Unseal) -> Result<Self, Failure> {
         let (bytes, digest) = match module {
+            Module::Path(path) => (read_signed(Path::new(path), keys)?, None),
+            Module::Digest(_) if keys.verifies() => {
+                let text =
+                    "--verify-key is for a module's file, and this one is named by its digest";
+                return Err(Failure::new(USAGE, text));
+            }
             Module::Digest(digest) => (Vec::new(), Some(*digest)),
-            Module::Path(path) => (read(Path::new(path))?, None),
         };
-        let name = module.to_string();
         Ok(Self {
-            name,
+            name: module.to_string(),
             bytes,
             digest,
+            is_trusted: keys.verifies(),
         })
     }
 
@@ -47,7 +59,23 @@ impl Source {
             name: name.to_owned(),
             bytes,
             digest: None,
+            is_trusted: false,
         }
+    }
+
+    /// Puts machine code that comes with the module into the cache, if a key that was named has
+    /// signed it.
+    pub(crate) fn keep_machine_code(&self, runtime: &Runtime) -> Result<(), Error> {
+        match (has_machine_code(&self.bytes), self.is_trusted) {
+            (false, _) => {}
+            (true, true) => {
+                runtime.keep_machine_code(&self.bytes)?;
+            }
+            (true, false) => {
+                say!("the module's machine code is not taken: --verify-key says whose is");
+            }
+        }
+        Ok(())
     }
 
     /// Compares it with the digest that `--digest` or a task file wants.
@@ -68,8 +96,27 @@ impl Source {
     }
 }
 
-/// The bytes of a module's file; of a file that is no module, only its start.
+/// The bytes of a module's file, whoever has signed it; of a file that is no module, only its start.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    read_signed(path, &Unseal::default())
+}
+
+fn read_signed(path: &Path, keys: &Unseal) -> Result<Vec<u8>, Failure> {
+    let file = read_file(path)?;
+    let opened = keys.open(file, &Limits::default());
+    let content = opened.and_then(|opened| Ok(opened.content.ok_or(snapshot::Error::Encrypted)?));
+    content.map_err(|error| at(path, error))
+}
+
+/// Writes a module: all of it or nothing, also where a signal ends this.
+pub(crate) fn write(path: &Path, wasm: &[u8]) -> Result<(), Failure> {
+    write_file(path, wasm).map_err(|error| {
+        let path = path.display();
+        Failure::new(WRITE, format!("cannot write {path}: {error}"))
+    })
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
     let failed = |error: std::io::Error| {
         Failure::new(NO_INPUT, format!("cannot read {}: {error}", path.display()))
     };
@@ -79,7 +126,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
         .take(HEADER_BYTES)
         .read_to_end(&mut bytes)
         .map_err(failed)?;
-    if bytes.starts_with(b"\0asm") {
+    if bytes.starts_with(b"\0asm") || snapshot::is_sealed(&bytes) {
         file.take(MAX_MODULE_BYTES)
             .read_to_end(&mut bytes)
             .map_err(failed)?;
@@ -94,14 +141,6 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
         }
         false => Ok(bytes),
     }
-}
-
-/// Writes a module or a component: all of it or nothing, also where a signal ends the process.
-pub(crate) fn write(path: &Path, wasm: &[u8]) -> Result<(), Failure> {
-    write_file(path, wasm).map_err(|error| {
-        let path = path.display();
-        Failure::new(WRITE, format!("cannot write {path}: {error}"))
-    })
 }
 
 /// A module's name for its guest and for people: that of its file.

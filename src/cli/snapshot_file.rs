@@ -23,7 +23,7 @@ pub(crate) fn read(path: &Path, keys: &Unseal, limits: &Limits) -> Result<Opened
 /// # Errors
 /// If it is encrypted and no key opens it, or if it is damaged.
 pub(crate) fn decode(path: &Path, opened: &Opened, limits: &Limits) -> Result<Snapshot, Failure> {
-    let file = opened.snapshot.as_ref().ok_or(snapshot::Error::Encrypted);
+    let file = opened.content.as_ref().ok_or(snapshot::Error::Encrypted);
     file.map_err(Error::from)
         .and_then(|file| Snapshot::decode(file, limits))
         .map_err(|error| at(path, error))

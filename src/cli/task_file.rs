@@ -15,6 +15,7 @@ use super::module_file::Source;
 use super::output::say;
 use crate::model::spec::Module;
 use crate::model::{Limit, TaskSpec, check_name};
+use crate::snapshot::Unseal;
 
 /// A task file that was read.
 #[derive(Debug)]
@@ -46,8 +47,17 @@ pub(crate) fn with_flags(
 }
 
 /// The module to run: the one that is named, or what the file's components become.
-pub(crate) fn source(spec: &TaskSpec, file: Option<&LoadedTaskFile>) -> Result<Source, Failure> {
+/// Where keys to verify with are given, one of them must have signed it.
+pub(crate) fn source(
+    spec: &TaskSpec,
+    file: Option<&LoadedTaskFile>,
+    keys: &Unseal,
+) -> Result<Source, Failure> {
     if let Some(file) = file.filter(|_| !spec.components.is_empty()) {
+        if keys.verifies() {
+            let text = "--verify-key is for a module's file, and the task file links components";
+            return Err(Failure::new(USAGE, text));
+        }
         let bytes = components::compose(spec).map_err(|wrong| file.wrong_field(wrong))?;
         return Source::linked(&file.path.to_string_lossy(), bytes).checked(spec.digest);
     }
@@ -61,11 +71,11 @@ pub(crate) fn source(spec: &TaskSpec, file: Option<&LoadedTaskFile>) -> Result<S
         };
         Failure::new(USAGE, text)
     })?;
-    Source::load(&module)?.checked(spec.digest)
+    Source::load(&module, keys)?.checked(spec.digest)
 }
 
 /// What the components of a task file become, and how many they are.
-#[cfg(feature = "rewrite")]
+#[cfg(feature = "components")]
 pub(crate) fn linked(path: &Path) -> Result<(Vec<u8>, usize), Failure> {
     let mut file = LoadedTaskFile::read(path)?;
     file.take_paths()?;

@@ -12,6 +12,7 @@
 mod ahead;
 mod ended;
 mod kept;
+mod prepared;
 mod shared;
 mod support;
 mod timings;

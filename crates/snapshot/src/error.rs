@@ -54,10 +54,10 @@ pub enum Error {
         known: u32,
     },
     /// No signature by a key that is trusted, for whatever reason.
-    #[error("the snapshot is not signed by a key given with --verify-key, or was changed since")]
+    #[error("it is not signed by a key given with --verify-key, or was changed since")]
     Untrusted,
     /// A signature that is not right, where any would have done.
-    #[error("the snapshot was changed after it was signed")]
+    #[error("it was changed after it was signed")]
     BadSignature,
     /// Not encrypted to a key that is here, or changed.
     #[error(

@@ -117,7 +117,7 @@ pub use file::{read, write};
 pub use pages::PAGE;
 pub use pages::{Run, changed, fill, stored};
 #[cfg(feature = "seal")]
-pub use seal::{KeyKind, Opened, Seal, Unseal, new_keys};
+pub use seal::{KeyKind, Opened, Seal, Unseal, is_sealed, new_keys};
 #[cfg(feature = "seal")]
 pub use stream::InFile;
 #[cfg(feature = "seal")]

@@ -1,4 +1,5 @@
-//! Snapshots that are signed, encrypted, or both: an envelope around the file of `container`.
+//! Files that are signed, encrypted, or both: an envelope around the file of `container`, or around
+//! a resumable module with machine code.
 //!
 //! ```text
 //! offset  size  content (all numbers little-endian)
@@ -8,7 +9,7 @@
 //!     16     8  length of the payload in bytes
 //!     24    42  if signed: the signer's public key, as minisign has it
 //!     66    74  if signed: the signature, as minisign has it
-//!           ..  the payload: the snapshot, or its encryption by age
+//!           ..  the payload: the file, or its encryption by age
 //! ```
 //!
 //! A signature is over the words `dormouse seal` with a line feed, bytes 0 to 66, and the payload
@@ -46,6 +47,11 @@ const DOMAIN: &[u8] = b"dormouse seal\n";
 
 /// How large a file of keys may be.
 const MAX_KEY_FILE_BYTES: u64 = 1 << 20;
+
+/// Whether a file that begins so is in an envelope.
+pub fn is_sealed(start: &[u8]) -> bool {
+    start.starts_with(MAGIC)
+}
 
 /// By whom a snapshot is signed, and who can read it.
 #[derive(Default)]
@@ -143,11 +149,11 @@ pub struct Unseal {
     identities: Vec<Identity>,
 }
 
-/// A snapshot out of its envelope.
+/// A file out of its envelope.
 #[derive(Default)]
 pub struct Opened {
-    /// The snapshot; `None` where it is encrypted and no key was given.
-    pub snapshot: Option<Vec<u8>>,
+    /// What was in the envelope; `None` where it is encrypted and no key was given.
+    pub content: Option<Vec<u8>>,
     /// Who has signed it. The signature is right; whether that key is one to trust, only a trusted
     /// key tells.
     pub signer: Option<String>,
@@ -195,7 +201,7 @@ impl Unseal {
     /// # Errors
     /// If it is not what was asked for. No bytes of a snapshot have been looked at then.
     pub fn open(&self, file: Vec<u8>, limits: &Limits) -> Result<Opened, Public> {
-        if !file.starts_with(MAGIC) {
+        if !is_sealed(&file) {
             if self.verifies() {
                 return Err(Error::Untrusted.into());
             }
@@ -203,7 +209,7 @@ impl Unseal {
                 return Err(Error::NotEncrypted.into());
             }
             return Ok(Opened {
-                snapshot: Some(file),
+                content: Some(file),
                 signer: None,
                 encrypted: false,
             });
@@ -211,11 +217,11 @@ impl Unseal {
         let envelope = Envelope::of(&file, limits)?;
         let signer = self.verify(&envelope)?;
         let mut opened = Opened {
-            snapshot: None,
+            content: None,
             signer: signer.map(|key| key_name(&key)),
             encrypted: envelope.encrypted,
         };
-        opened.snapshot = match (envelope.encrypted, self.identities.is_empty()) {
+        opened.content = match (envelope.encrypted, self.identities.is_empty()) {
             (false, false) => return Err(Error::NotEncrypted.into()),
             (false, true) => Some(envelope.payload.to_vec()),
             (true, true) => None,

@@ -1,9 +1,11 @@
 //! A resumable module into the machine code of an engine, once, through the cache.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::cache::{self, Cache, Lock};
+use super::error::TaskError;
 use super::module_bytes::code_bytes;
 use super::program::Program;
 use super::progress::{Progress, Reporter, Step, Waiting, Work};
@@ -43,6 +45,30 @@ impl Program {
         let waiting = Waiting::new(progress, Work::Compiling(kind));
         let lock = runtime.cache.lock(&code.path, &|found| waiting.look(found));
         code.make(progress, &lock).map(drop)
+    }
+
+    /// The machine code for an engine, behind the name of the engine with its version, settings and
+    /// processor.
+    pub(super) fn machine_code(
+        &self,
+        runtime: &Runtime,
+        kind: EngineKind,
+        progress: Progress<'_>,
+    ) -> Result<(String, Vec<u8>), Error> {
+        self.compile(runtime, kind, progress)?;
+        let code = Code::of(self, runtime, kind)?;
+        let found = match cache::get(&code.path)? {
+            // Somebody has removed it since.
+            None => {
+                self.compile_anew(runtime, kind, progress)?;
+                cache::get(&code.path)?.ok_or_else(|| TaskError::Cache {
+                    path: code.path.clone(),
+                    source: io::ErrorKind::NotFound.into(),
+                })?
+            }
+            Some(found) => found,
+        };
+        Ok((code.engine.code_key(), found))
     }
 
     pub(super) fn module(

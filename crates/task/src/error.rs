@@ -39,6 +39,24 @@ pub enum TaskError {
         "the module in the snapshot or the store is not one that dormouse has made resumable: {0}"
     )]
     ForgedModule(#[source] instrument::Error),
+    /// A file with a resumable module is not what it was.
+    #[error("the resumable module is damaged: {0}")]
+    DamagedPrepared(String),
+    /// A file says that it has a resumable module, and it is none.
+    #[error("the module is not one that dormouse has made resumable, although it says so: {0}")]
+    ForgedPrepared(#[source] instrument::Error),
+    /// A resumable module was made in another way than is asked for.
+    #[error(
+        "the module has been made resumable before, by transform {transform} and {} checks; \
+         leave out --transform and --preempt, or give the module as your compiler wrote it",
+        if *preempt { "with" } else { "without" }
+    )]
+    PreparedOtherwise {
+        /// How it was made resumable.
+        transform: instrument::Transform,
+        /// Whether it has checks, at which a guest that computes can be suspended.
+        preempt: bool,
+    },
     /// The WASI state cannot be serialized.
     #[error("cannot write down the guest's WASI state: {0}")]
     WasiState(#[source] rmp_serde::encode::Error),
@@ -131,6 +149,8 @@ impl From<TaskError> for Error {
             | TaskError::InvalidState(_)
             | TaskError::DamagedModule(_)
             | TaskError::ForgedModule(_) => ErrorKind::Snapshot,
+            TaskError::DamagedPrepared(_) | TaskError::ForgedPrepared(_) => ErrorKind::Module,
+            TaskError::PreparedOtherwise { .. } => ErrorKind::Mismatch,
             TaskError::WasiState(_) | TaskError::Memory(_) => ErrorKind::Suspend,
             // The compressor fails where it gets no memory.
             TaskError::Compress(_) => return Self::passing(ErrorKind::Internal, error),

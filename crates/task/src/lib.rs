@@ -14,8 +14,11 @@
 //!
 //! # Example
 //!
-#![cfg_attr(all(feature = "rewrite", feature = "wasmtime"), doc = "```")]
-#![cfg_attr(not(all(feature = "rewrite", feature = "wasmtime")), doc = "```no_run")]
+#![cfg_attr(all(feature = "binaryen", feature = "wasmtime"), doc = "```")]
+#![cfg_attr(
+    not(all(feature = "binaryen", feature = "wasmtime")),
+    doc = "```no_run"
+)]
 //! use std::sync::{Arc, Mutex};
 //!
 //! use dormouse_task::{Output, Runtime, Step, Task};
@@ -112,6 +115,7 @@
 //! | `handle.rs` | reaches a task from elsewhere: suspend, kill, preempt |
 //! | `runtime.rs`, `load.rs` | modules on their way into a program |
 //! | `sources.rs`, `cache/` | the cache on disk |
+//! | `prepared.rs` | resumable modules as files, with machine code |
 //! | `program.rs`, `compile.rs`, `module_bytes.rs` | a resumable module, and its machine code |
 //! | `limits.rs`, `meter.rs`, `watchdog.rs` | what a task has used of its limits |
 
@@ -138,6 +142,7 @@ mod load;
 mod meter;
 mod module_bytes;
 mod policy;
+mod prepared;
 mod program;
 pub mod progress;
 pub mod reactor;
@@ -157,6 +162,7 @@ pub use dormouse_model::spec::Policy;
 pub use functions::{HostCall, HostFunctions, HostFuture, HostReply};
 pub use handle::TaskHandle;
 pub use module_bytes::check_packed;
+pub use prepared::{has_machine_code, without_machine_code};
 pub use program::Program;
 pub use progress::{LogObserver, Observer, Progress, UnderWay, Work, quiet};
 pub use run::{Ended, time_ends};

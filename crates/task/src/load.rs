@@ -71,6 +71,9 @@ impl Runtime {
         preempt: bool,
         progress: Progress<'_>,
     ) -> Result<(Arc<Program>, bool), Error> {
+        if let Some(program) = self.load_prepared(source, preempt)? {
+            return Ok((program, false));
+        }
         instrument::check_size(source, &self.limits, 1).map_err(TaskError::Limit)?;
         let entry = self.cache.source(&self.source_key(source, preempt));
         let cached = || self.cached_source(&entry);
@@ -232,6 +235,22 @@ impl Runtime {
         Ok(Arc::new(program))
     }
 
+    /// The same of one that comes in no snapshot.
+    pub(super) fn keep_untrusted(
+        &self,
+        digest: Digest,
+        manifest: Manifest,
+        wasm: &[u8],
+    ) -> Result<Arc<Program>, Error> {
+        instrument::check_size(wasm, &self.limits, 8).map_err(TaskError::Limit)?;
+        instrument::check_resumable(wasm, &manifest).map_err(TaskError::ForgedPrepared)?;
+        let packed = zstd::bulk::compress(wasm, zstd::DEFAULT_COMPRESSION_LEVEL)
+            .map_err(TaskError::Compress)?;
+        let program = Program::of_wasm(digest, manifest, packed.into(), wasm.to_vec());
+        self.keep(&program)?;
+        Ok(Arc::new(program))
+    }
+
     /// The module of this digest: from the cache, else from the bytes that `packed` gives.
     ///
     /// # Errors
@@ -259,13 +278,20 @@ impl Runtime {
         snapshot: &Snapshot,
         progress: Progress<'_>,
     ) -> Result<Arc<Program>, Error> {
-        let found = Digest::of(source);
+        let prepared = self.load_prepared(source, false)?;
+        let found = match &prepared {
+            Some(program) => program.manifest().source,
+            None => Digest::of(source),
+        };
         if found != snapshot.meta.source {
             let wanted = snapshot.meta.source;
             return Err(TaskError::OtherModule { wanted, found }.into());
         }
         let preempt = snapshot.meta.transform.ends_with(PREEMPTIBLE);
-        let program = self.load_as(source, preempt, progress)?;
+        let program = match prepared {
+            Some(program) => program,
+            None => self.load_as(source, preempt, progress)?,
+        };
         match program.digest() == snapshot.meta.module {
             true => Ok(program),
             false => Err(TaskError::OtherTransform {

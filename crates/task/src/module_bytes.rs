@@ -66,17 +66,22 @@ pub(super) fn stated_length(packed: &[u8]) -> Option<u64> {
 
 /// Unpacks a compressed module of exactly the length that is stated.
 pub(super) fn unpack(packed: &[u8], length: u64) -> Result<Vec<u8>, Error> {
-    let damaged = |e: String| TaskError::DamagedModule(format!("it cannot be decompressed: {e}"));
+    unpack_exactly(packed, length).map_err(|what| TaskError::DamagedModule(what).into())
+}
+
+/// Unpacks bytes of exactly the length that is stated, or says what is wrong with them.
+pub(super) fn unpack_exactly(packed: &[u8], length: u64) -> Result<Vec<u8>, String> {
+    let damaged = |e: String| format!("it cannot be decompressed: {e}");
     // Checked before memory is asked for.
     if stated_length(packed) != Some(length) {
-        return Err(damaged("it has another length than stated".into()).into());
+        return Err(damaged("it has another length than stated".into()));
     }
     // What follows the frame would travel on with it.
     if zstd::zstd_safe::find_frame_compressed_size(packed).ok() != Some(packed.len()) {
-        return Err(damaged("it is followed by something else".into()).into());
+        return Err(damaged("it is followed by something else".into()));
     }
     let length = usize::try_from(length).map_err(|e| damaged(e.to_string()))?;
-    Ok(zstd::bulk::decompress(packed, length).map_err(|e| damaged(e.to_string()))?)
+    zstd::bulk::decompress(packed, length).map_err(|e| damaged(e.to_string()))
 }
 
 /// Whether a module that a store keeps is whole.

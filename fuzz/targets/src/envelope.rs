@@ -86,7 +86,7 @@ pub fn run(data: &[u8]) {
     let same = file == *honest;
     match open.open(file, &LIMITS) {
         Ok(opened) => {
-            assert_eq!(opened.snapshot.as_deref(), Some(INSIDE));
+            assert_eq!(opened.content.as_deref(), Some(INSIDE));
             assert!(same, "a changed file was opened");
         }
         Err(error) => assert!(!same, "it does not open: {error}"),

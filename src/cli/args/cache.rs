@@ -28,6 +28,14 @@ pub(crate) struct Compile {
     /// Put a check into loops and calls, so that guests can be suspended while they compute.
     #[arg(long)]
     pub preempt: bool,
+    /// Write the module with its machine code into this file as well, which `run` and `submit` take
+    /// in its place.
+    #[arg(short, long, value_name = "OUT.dormouse")]
+    pub output: Option<PathBuf>,
+    /// Sign that file with this secret key, a file of `dormouse keygen sign` or of minisign: its
+    /// machine code is taken with --verify-key only.
+    #[arg(long, value_name = "FILE", requires = "output")]
+    pub sign_key: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -75,6 +75,8 @@ examples! {
             "Make a module ready ahead of its first run.",
         "dormouse compile --engine wasmtime --preempt job.wasm" =>
             "For this engine, and for guests that can be suspended while they compute.",
+        "dormouse compile --output job.dormouse --sign-key mine job.wasm" =>
+            "Into a file, which `dormouse run --verify-key mine.pub job.dormouse` starts elsewhere.",
     }
     "cache" {
         "dormouse cache ls" =>

@@ -1,6 +1,6 @@
 //! The flags that name keys.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cli::exit::Failure;
 use crate::snapshot::{Seal, Unseal};
@@ -20,6 +20,23 @@ impl Sealing {
     /// Reads the keys.
     pub(crate) fn load(&self) -> Result<Seal, Failure> {
         Ok(Seal::load(self.sign_key.as_deref(), &self.encrypt_to)?)
+    }
+}
+
+/// Whose machine code is run.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Trust {
+    /// Take only a module that is signed with this key, and the machine code that comes with it: a
+    /// file of `dormouse compile --output --sign-key`. The key is minisign's public one (RW…), or a
+    /// file of it.
+    #[arg(long, value_name = "FILE|KEY")]
+    pub verify_key: Vec<String>,
+}
+
+impl Trust {
+    /// Reads the keys.
+    pub(crate) fn load(&self) -> Result<Unseal, Failure> {
+        Ok(Unseal::load(&self.verify_key, &[] as &[&Path])?)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::guest::{HostGrants, Program, Reopening, Suspension};
-use super::keys::{Opening, Sealing};
+use super::keys::{Opening, Sealing, Trust};
 use super::limits::LimitFlags;
 use crate::engine::EngineKind;
 use crate::instrument::Transform;
@@ -12,6 +12,8 @@ use crate::snapshot::KeyKind;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Run {
+    #[command(flatten)]
+    pub trust: Trust,
     #[command(flatten)]
     pub sealing: Sealing,
     #[command(flatten)]

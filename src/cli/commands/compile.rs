@@ -6,16 +6,28 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use crate::cli::args::Compile;
-use crate::cli::exit::{Done, Failure, MODULE, OK};
+use crate::cli::exit::{Done, Failure, MODULE, OK, USAGE};
 use crate::cli::module_file::{self, file_name, preempt};
 use crate::cli::output::{self, out};
 use crate::cli::parse::guest::engine;
 use crate::cli::progress::Bar;
 use crate::engine::EngineKind;
 use crate::error::Error;
+use crate::snapshot::Seal;
 use crate::task::Runtime;
 
 pub(crate) fn compile(command: &Compile) -> Result<Done, Failure> {
+    if command.output.is_some() && command.modules.len() > 1 {
+        return Err(Failure::new(
+            USAGE,
+            "--output takes one module, and several are given",
+        ));
+    }
+    let seal = Seal::load(command.sign_key.as_deref(), &[])?;
+    let output = command
+        .output
+        .as_deref()
+        .map(|path| Output { path, seal: &seal });
     let runtime = Runtime::builder()
         .transform(command.transform)
         .preempt(preempt(command.preempt, command.transform)?)
@@ -26,7 +38,7 @@ pub(crate) fn compile(command: &Compile) -> Result<Done, Failure> {
     };
     let (mut told, mut failed) = (Vec::new(), None);
     for module in &command.modules {
-        match one(&runtime, module, &engines) {
+        match one(&runtime, module, &engines, output.as_ref()) {
             Ok(made) => told.push(made),
             Err(failure) => {
                 // All modules are tried; the exit code is that of the first failure.
@@ -48,8 +60,19 @@ pub(crate) fn compile(command: &Compile) -> Result<Done, Failure> {
     failed.map_or(OK, |code| Ok(Done::Own(code)))
 }
 
+/// Where the module goes with its machine code.
+struct Output<'a> {
+    path: &'a Path,
+    seal: &'a Seal,
+}
+
 /// Makes a module ready for the engines, and says so.
-fn one(runtime: &Runtime, module: &Path, engines: &[EngineKind]) -> Result<Value, Failure> {
+fn one(
+    runtime: &Runtime,
+    module: &Path,
+    engines: &[EngineKind],
+    output: Option<&Output<'_>>,
+) -> Result<Value, Failure> {
     let source = module_file::read(module)?;
     let path = module.display().to_string();
     let about = |error: Error| Failure::from(error).about(MODULE, &path);
@@ -62,6 +85,13 @@ fn one(runtime: &Runtime, module: &Path, engines: &[EngineKind]) -> Result<Value
             .compile(runtime, *engine, &bar)
             .map_err(|error| Failure::from(error).about(MODULE, &path))?;
         made.push((*engine, was_compiled));
+    }
+    if let Some(Output { path, seal }) = output {
+        let file = runtime
+            .with_machine_code(&program, engines, &bar)
+            .and_then(|file| seal.close(file))
+            .map_err(about)?;
+        module_file::write(path, &file)?;
     }
     // It listens to signals until here.
     drop(bar.finish());
@@ -85,5 +115,6 @@ fn one(runtime: &Runtime, module: &Path, engines: &[EngineKind]) -> Result<Value
         "rewritten": was_made,
         "engines": engines.collect::<Vec<_>>(),
         "seconds": seconds,
+        "output": output.map(|output| output.path.to_string_lossy()),
     }))
 }

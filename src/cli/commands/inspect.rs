@@ -23,7 +23,7 @@ pub(crate) fn inspect(command: &Inspect) -> Result<Done, Failure> {
         signer: opened.signer.clone(),
         encrypted: opened.encrypted,
     };
-    let Some(size) = opened.snapshot.as_ref().map(Vec::len) else {
+    let Some(size) = opened.content.as_ref().map(Vec::len) else {
         // Without a key to open it, only the signature can be told.
         match output::as_json() {
             true => output::result(&envelope.json()),

@@ -25,7 +25,7 @@ fn run_module(command: Run) -> Result<Done, Failure> {
     if let Some(file) = &file {
         file.tell_what_run_leaves_out();
     }
-    let source = task_file::source(&spec, file.as_ref())?;
+    let source = task_file::source(&spec, file.as_ref(), &command.trust.load()?)?;
     let transform = command.suspension.transform;
     let runtime = Runtime::builder()
         .transform(transform)
@@ -38,11 +38,13 @@ fn run_module(command: Run) -> Result<Done, Failure> {
     let grants = GuestGrants::open(spec)?;
     let seal = command.sealing.load()?;
     let bar = Bar::new(&file_name(&source.name));
+    let about = |error| Failure::from(error).about(MODULE, &source.name);
+    source.keep_machine_code(&runtime).map_err(about)?;
     let program = match &source.digest {
         Some(digest) => runtime.load_known(digest)?,
         None => runtime
             .load_with_progress(&source.bytes, &bar)
-            .map_err(|error| Failure::from(error).about(MODULE, &source.name))?,
+            .map_err(about)?,
     };
     let (config, bindings) = grants.bindings()?;
     let task = Task::builder(&runtime, &program)

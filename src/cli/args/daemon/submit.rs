@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::remote::Remote;
 use crate::cli::args::guest::{HostGrants, Program, Reopening};
-use crate::cli::args::keys::{Opening, Sealing};
+use crate::cli::args::keys::{Opening, Sealing, Trust};
 use crate::cli::args::limits::LimitFlags;
 use crate::cli::parse::daemon::{copies, task_name};
 use crate::model::TaskSpec;
@@ -22,6 +22,8 @@ pub(crate) struct Submit {
     pub schedule: Schedule,
     #[command(flatten)]
     pub limits: LimitFlags,
+    #[command(flatten)]
+    pub trust: Trust,
     /// Submit it so many times.
     #[arg(
         long,

@@ -17,7 +17,7 @@ pub(super) fn import(command: &Import) -> Result<Done, Failure> {
     let opened = snapshot_file::read(&command.snapshot, &keys, &command.limits.limits())?;
     let encrypted = || snapshot::Error::Encrypted.into();
     let bytes = opened
-        .snapshot
+        .content
         .ok_or_else(encrypted)
         .map_err(|error| snapshot_file::at(&command.snapshot, error))?;
     let client = Client::new(command.remote.url.as_deref())?;

@@ -16,10 +16,11 @@ use crate::cli::output::{self, out};
 use crate::cli::progress::Bar;
 use crate::cli::task_file;
 use crate::daemon::http::wire;
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
 use crate::model::spec::Module;
 use crate::model::{Digest, Limit, Limits, TaskSpec};
 use crate::task::progress::{UnderWay, Work};
+use crate::task::{Runtime, has_machine_code, without_machine_code};
 
 /// A batch has at most this many tasks.
 const MAX_BATCH_TASKS: u32 = 10_000;
@@ -31,7 +32,9 @@ pub(super) fn submit(command: &Submit) -> Result<Done, Failure> {
     let config = command.program.config.as_deref();
     let (mut spec, file) = task_file::with_flags(config, command.spec())?;
     check(&spec, command.count)?;
-    let source = task_file::source(&spec, file.as_ref())?;
+    let mut source = task_file::source(&spec, file.as_ref(), &command.trust.load()?)?;
+    leave_machine_code(&mut source)
+        .map_err(|error| Failure::from(error).about(MODULE, &source.name))?;
     let client = Client::new(command.remote.url.as_deref())?;
     wire_task::whole_paths(&mut spec)?;
     spec.program = spec.program.take().or_else(|| spec.program_name());
@@ -49,6 +52,16 @@ pub(super) fn submit(command: &Submit) -> Result<Done, Failure> {
         }
         count => copies(&client, spec, count),
     }
+}
+
+/// Machine code is not sent: no daemon would take it. It goes into this user's cache, where a daemon
+/// of this user on this machine finds it.
+fn leave_machine_code(source: &mut Source) -> Result<(), Error> {
+    if has_machine_code(&source.bytes) {
+        source.keep_machine_code(&Runtime::new()?)?;
+        source.bytes = without_machine_code(&source.bytes)?.to_vec();
+    }
+    Ok(())
 }
 
 /// Refuses what no daemon would take, before anything is sent.
