@@ -1,7 +1,7 @@
 //! Progress of the work on a module that takes longer than a second: a bar on a terminal, else a
 //! line at its beginning and one at its end.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -13,7 +13,10 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::cli::output::say;
 use crate::cli::signals::preparation::Preparation;
-use crate::task::progress::{Observer, UnderWay, WORTH_TELLING, Work, awaited, begins, ended};
+use crate::engine::{EngineKind, Optimized};
+use crate::task::progress::{
+    Observer, UnderWay, WORTH_TELLING, Work, awaited, begins, ended, not_optimized,
+};
 
 /// How often a bar is drawn.
 const BETWEEN_DRAWINGS: Duration = Duration::from_millis(200);
@@ -32,6 +35,8 @@ pub(crate) struct Bar {
     drawing: OnceCell<Drawing>,
     /// From the first step on, a signal ends the work.
     preparation: OnceCell<Option<Preparation>>,
+    /// What is said once nothing is drawn any more.
+    notes: RefCell<Vec<String>>,
 }
 
 /// What is shown, for the thread that draws as well.
@@ -68,6 +73,7 @@ impl Bar {
             shown: Arc::new(shown),
             drawing: OnceCell::new(),
             preparation: OnceCell::new(),
+            notes: RefCell::default(),
         }
     }
 
@@ -94,6 +100,10 @@ impl Bar {
     /// The work is over. The caller gets what has listened to signals until now, and drops it as
     /// soon as something else listens.
     pub(crate) fn finish(mut self) -> Option<Preparation> {
+        drop(self.drawing.take());
+        for note in self.notes.take() {
+            say!("{note}");
+        }
         self.preparation.take().flatten()
     }
 }
@@ -210,6 +220,11 @@ impl Observer for Bar {
             line(&ended(&self.name, work, took));
         }
         *now = Now::default();
+    }
+
+    fn compiled(&self, engine: EngineKind, optimized: Optimized) {
+        let note = not_optimized(&self.name, engine, optimized);
+        self.notes.borrow_mut().extend(note);
     }
 
     fn name(&self) -> Option<&str> {

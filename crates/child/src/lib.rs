@@ -27,6 +27,10 @@
 #![deny(missing_docs)]
 #![expect(unsafe_code, reason = "fork(2) and what a child may call after it")]
 
+mod machine;
+
+pub use machine::available_memory;
+
 use std::ffi::c_int;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::mem::MaybeUninit;

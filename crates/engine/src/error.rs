@@ -20,7 +20,9 @@ pub enum Error {
     Compile(EngineKind, String),
     /// The process in which the engine compiles was ended, which the system does where memory is
     /// short.
-    #[error("{0} could not compile the module: signal {1} ended the compiler")]
+    #[error(
+        "{0} could not compile the module: signal {1} ended the compiler, which the system does where memory is short"
+    )]
     Ended(EngineKind, i32),
     /// The engine does not know a proposal that the module uses.
     #[error("{0} cannot run this module: it does not know {1}")]

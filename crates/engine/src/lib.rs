@@ -60,7 +60,9 @@ pub use dormouse_model::spec::EngineKind;
 pub use error::{Aborted, Error};
 pub use interrupt::Interrupt;
 pub use start::{engine, stack};
-pub use traits::{Ending, Engine, Flow, Guest, HostCallback, Instance, MemoryGovernor, Module};
+pub use traits::{
+    Ending, Engine, Flow, Guest, HostCallback, Instance, MemoryGovernor, Module, Optimized,
+};
 
 /// Bytes of native stack that a guest may use: what `main` has on Linux by default.
 pub const GUEST_STACK: usize = 8 << 20;

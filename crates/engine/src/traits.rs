@@ -15,8 +15,8 @@ pub trait Engine: Send + Sync {
     /// CPU and the settings.
     fn code_key(&self) -> String;
 
-    /// Compiles a module to a file of machine code.
-    fn compile(&self, wasm: &[u8], code: &Path) -> Result<(), Error>;
+    /// Compiles a module to a file of machine code, and says how much of it is optimized.
+    fn compile(&self, wasm: &[u8], code: &Path) -> Result<Optimized, Error>;
 
     /// Loads a file of machine code.
     ///
@@ -25,6 +25,18 @@ pub trait Engine: Send + Sync {
     /// not change while the module lives: it is machine code that is going to be run.
     #[expect(unsafe_code, reason = "machine code cannot be checked")]
     unsafe fn load(&self, code: &Path, shape: &Arc<Shape>) -> Result<Arc<dyn Module>, Error>;
+}
+
+/// How much of a module's machine code is optimized. An engine whose compiler takes long for a large
+/// module, or much memory, leaves some of it as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Optimized {
+    /// All of it.
+    All,
+    /// All but most of what runs after a resume alone.
+    ButSlowVersions,
+    /// None of it.
+    Nothing,
 }
 
 /// A compiled module.

@@ -170,7 +170,8 @@ impl<'a> Code<'a> {
         reporter.step(Step::Compiling);
         reporter.begins(bytes);
         let temporary = cache.temporary()?;
-        self.engine.compile(wasm, &temporary)?;
+        let optimized = self.engine.compile(wasm, &temporary)?;
+        progress.compiled(self.engine.kind(), optimized);
         let made = cache::get(&temporary)?.unwrap_or_default();
         // In front of the code: what has a digest can be checked.
         let digest = Digest::of(&made);

@@ -121,6 +121,7 @@
 
 #![deny(missing_docs)]
 
+use dormouse_child as child;
 use dormouse_engine as engine;
 use dormouse_instrument as instrument;
 use dormouse_model as model;
@@ -173,6 +174,7 @@ pub use thaw::SnapshotExt;
 pub use crate::snapshot::Snapshot;
 // The daemon's, which knows tasks alone.
 pub use crate::{
+    child::available_memory,
     engine::{Aborted, EngineKind, GUEST_STACK as STACK, MemoryGovernor},
     snapshot::{ModuleRef, VERSION as SNAPSHOT_VERSION, chunks, pack, unpack},
     wasi::{

@@ -16,6 +16,7 @@ use super::library;
 use crate::Error;
 use crate::child::{self, Limits, Outcome};
 use crate::model::shape;
+use crate::traits::Optimized;
 
 /// LLVM's time grows faster than the code. Above these sizes in bytes it is asked for less: of all
 /// bodies, and of those that run without a resume.
@@ -25,6 +26,10 @@ pub(super) const MAX_PARTLY_OPTIMIZED_BYTES: usize = 2 << 20;
 /// Of functions that go on from a loop, so many bytes are optimized in any case, the longest first,
 /// and that one however long: an interpreter's loop is long, and the program stays in it.
 const OPTIMIZED_LOOP_BYTES: usize = 512 << 10;
+
+/// Of the memory that is available, the compiler gets so many quarters. Where it wants more, it is
+/// asked for less.
+const MEMORY_QUARTERS: u64 = 3;
 
 /// One way to compile a module.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +41,16 @@ enum Attempt {
 }
 
 use Attempt::{ButSlow, Whole};
+
+impl Attempt {
+    fn optimizes(self) -> Optimized {
+        match self {
+            Whole(Level::O0) => Optimized::Nothing,
+            Whole(_) => Optimized::All,
+            ButSlow(_) => Optimized::ButSlowVersions,
+        }
+    }
+}
 
 /// What to try for a module.
 fn attempts(code: &Code) -> &'static [Attempt] {
@@ -69,20 +84,25 @@ pub(super) fn check(wasm: &[u8]) -> Result<(), Error> {
 }
 
 /// Writes a shared library with the code of `wasm` to `code`.
-pub(super) fn compile(wasm: &[u8], code: &Path) -> Result<(), Error> {
+pub(super) fn compile(wasm: &[u8], code: &Path) -> Result<Optimized, Error> {
     let failed = |e: String| Error::Compile(KIND, e);
     let mut crashed = None;
     let bodies = Code::of(wasm);
+    let memory = child::available_memory() / 4 * MEMORY_QUARTERS;
+    let limits = Limits {
+        memory: Some(memory),
+        ..Limits::default()
+    };
     for attempt in attempts(&bodies) {
         let work = || compile_here(wasm, &bodies, code, *attempt).map(|()| Vec::new());
-        match child::run(&Limits::default(), &work) {
-            Ok(Outcome::Done(_)) => return Ok(()),
+        match child::run(&limits, &work) {
+            Ok(Outcome::Done(_)) => return Ok(attempt.optimizes()),
             // LLVM cannot be told: it is out of reach, or does not know the option and ends the
             // process.
             Ok(Outcome::Failed(_) | Outcome::Left) if matches!(attempt, ButSlow(_)) => {}
             Ok(Outcome::Failed(reason)) => return Err(failed(reason)),
             Ok(Outcome::Left) => return Err(failed("the compiler ended itself".into())),
-            // A fault of its own raised it.
+            // A fault of its own raised it, or it got no memory.
             Ok(Outcome::Killed(
                 signal @ (libc::SIGSEGV
                 | libc::SIGBUS
@@ -100,8 +120,10 @@ pub(super) fn compile(wasm: &[u8], code: &Path) -> Result<(), Error> {
         }
     }
     Err(failed(format!(
-        "its compiler crashes on this module at every level (signal {}); use the other engine",
-        crashed.unwrap_or_default()
+        "its compiler crashes on this module at every level (signal {}), or needs more than the \
+         {} MiB of memory that it may have; use the other engine",
+        crashed.unwrap_or_default(),
+        memory >> 20
     )))
 }
 

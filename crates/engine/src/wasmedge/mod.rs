@@ -30,7 +30,7 @@ use wasmedge_sdk::{CompilerOptimizationLevel, LogManager};
 
 use self::config::{KIND, MAX_PAGES, check_room, config};
 use self::instance::WasmEdgeInstance;
-use super::{Engine, EngineKind, Error, HostCallback, Instance, MemoryGovernor, Module};
+use super::{Engine, EngineKind, Error, HostCallback, Instance, MemoryGovernor, Module, Optimized};
 use crate::model::shape::Shape;
 use crate::model::{Limit, Limits};
 
@@ -70,7 +70,7 @@ impl Engine for WasmEdge {
         format!("wasmedge-{version}-{:016x}.so", hasher.finish())
     }
 
-    fn compile(&self, wasm: &[u8], code: &Path) -> Result<(), Error> {
+    fn compile(&self, wasm: &[u8], code: &Path) -> Result<Optimized, Error> {
         compile::check(wasm)?;
         if let Some(folder) = code.parent() {
             check_room(folder, wasm.len())?;

@@ -24,7 +24,7 @@ use wasmtime::{Config, Linker};
 
 use self::error::{KIND, text};
 use self::host::{HostData, define};
-use super::{Engine, EngineKind, Error, HostCallback, Instance, MemoryGovernor, Module};
+use super::{Engine, EngineKind, Error, HostCallback, Instance, MemoryGovernor, Module, Optimized};
 use crate::model::Limits;
 use crate::model::shape::Shape;
 
@@ -67,10 +67,11 @@ impl Engine for Wasmtime {
         format!("wasmtime-{:016x}", hasher.finish())
     }
 
-    fn compile(&self, wasm: &[u8], code: &Path) -> Result<(), Error> {
+    fn compile(&self, wasm: &[u8], code: &Path) -> Result<Optimized, Error> {
         let bytes = self.engine.precompile_module(wasm);
         let bytes = bytes.map_err(|e| Error::Compile(KIND, text(&e)))?;
-        std::fs::write(code, bytes).map_err(|e| Error::Write(code.into(), e))
+        std::fs::write(code, bytes).map_err(|e| Error::Write(code.into(), e))?;
+        Ok(Optimized::All)
     }
 
     unsafe fn load(&self, code: &Path, shape: &Arc<Shape>) -> Result<Arc<dyn Module>, Error> {

@@ -6,7 +6,9 @@ mod timings;
 mod under_way;
 mod work;
 
-pub use observer::{LogObserver, Observer, Progress, WORTH_TELLING, awaited, begins, ended, quiet};
+pub use observer::{
+    LogObserver, Observer, Progress, WORTH_TELLING, awaited, begins, ended, not_optimized, quiet,
+};
 pub(super) use reporter::{Reporter, Step, Waiting};
 pub use timings::{Timing, Timings};
 pub use under_way::UnderWay;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::under_way::UnderWay;
 use super::work::Work;
+use crate::engine::{EngineKind, Optimized};
 
 /// Work that takes less is not spoken of.
 pub const WORTH_TELLING: Duration = Duration::from_secs(1);
@@ -28,8 +29,18 @@ pub fn awaited(name: &str, work: Work, left: Duration) -> String {
     format!("another process makes {name} {work}: about {seconds:.0} s more")
 }
 
-/// Told what is being done with a module. A function of an [`UnderWay`] is an observer that hears
-/// of the steps alone.
+/// The line for machine code of which not all is optimized.
+pub fn not_optimized(name: &str, engine: EngineKind, optimized: Optimized) -> Option<String> {
+    let how = match optimized {
+        Optimized::All => return None,
+        Optimized::ButSlowVersions => "optimizes all but what runs after a resume alone",
+        Optimized::Nothing => "optimizes nothing, so that it runs slower",
+    };
+    Some(format!("{name} is large: {engine} {how}"))
+}
+
+/// Told what is being done with a module. A function of an [`UnderWay`] is an observer that hears of
+/// the steps alone.
 pub trait Observer {
     /// A step of the work begins, or it is known better how long it takes. Of work elsewhere this
     /// tells again and again, until it is over.
@@ -40,6 +51,9 @@ pub trait Observer {
 
     /// That work has been done, here or elsewhere.
     fn ended(&self, _work: Work, _took: Duration) {}
+
+    /// An engine has compiled a module, and so much of the machine code is optimized.
+    fn compiled(&self, _engine: EngineKind, _optimized: Optimized) {}
 
     /// The module's name for people. The cache keeps it beside the module.
     fn name(&self) -> Option<&str> {
@@ -80,12 +94,17 @@ impl Observer for LogObserver {
             log::info!("{}", ended(&self.0, work, took));
         }
     }
+
+    fn compiled(&self, engine: EngineKind, optimized: Optimized) {
+        if let Some(line) = not_optimized(&self.0, engine, optimized) {
+            log::info!("{line}");
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::EngineKind;
 
     #[test]
     fn the_lines_say_what_and_how_long() {
@@ -106,6 +125,16 @@ mod tests {
         assert_eq!(
             awaited("x.wasm", wasmtime, about),
             "another process makes x.wasm ready for wasmtime: about 2 s more"
+        );
+        let large = |optimized| not_optimized("x.wasm", EngineKind::WasmEdge, optimized);
+        assert_eq!(large(Optimized::All), None);
+        assert_eq!(
+            large(Optimized::ButSlowVersions).as_deref(),
+            Some("x.wasm is large: wasmedge optimizes all but what runs after a resume alone")
+        );
+        assert_eq!(
+            large(Optimized::Nothing).as_deref(),
+            Some("x.wasm is large: wasmedge optimizes nothing, so that it runs slower")
         );
     }
 }

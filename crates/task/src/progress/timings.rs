@@ -9,6 +9,7 @@ use rustix::time::{ClockId, clock_gettime};
 use super::observer::{Observer, Progress};
 use super::under_way::UnderWay;
 use super::work::Work;
+use crate::engine::{EngineKind, Optimized};
 
 /// What a step has taken.
 #[derive(Clone, Debug)]
@@ -99,6 +100,10 @@ impl Observer for Timings<'_> {
     fn ended(&self, work: Work, took: Duration) {
         self.close();
         self.told.ended(work, took);
+    }
+
+    fn compiled(&self, engine: EngineKind, optimized: Optimized) {
+        self.told.compiled(engine, optimized);
     }
 
     fn name(&self) -> Option<&str> {
