@@ -10,6 +10,7 @@
 )]
 
 mod ahead;
+mod deterministic;
 mod ended;
 mod kept;
 mod prepared;
