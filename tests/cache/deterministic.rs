@@ -4,14 +4,13 @@ use dormouse_test_support::{assert_ended, guest, said};
 
 use crate::support::Place;
 
-/// In different languages, with exceptions, tables and a component among them.
-const GUESTS: [&str; 6] = [
+/// In different languages, with exceptions and tables among them.
+const GUESTS: [&str; 5] = [
     "c_hello_sleep",
     "eh_setjmp",
     "eh_throw",
     "rs_vec",
     "wat_loops",
-    "p2_files",
 ];
 
 /// What `dormouse build` writes with an empty cache and so many threads.

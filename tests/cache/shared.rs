@@ -45,7 +45,7 @@ fn a_build_takes_what_a_run_makes() {
     let module = guest("go_chan").display().to_string();
     let out = place.output("out.wasm").display().to_string();
     let mut first = place.start(&["-v", "run", BINARYEN, &module]);
-    first.until("resumable optimizing");
+    first.until("resumable asyncify");
     let mut second = place.start(&["-v", "build", BINARYEN, &module, "-o", &out]);
     second.until("another process makes go_chan.wasm resumable");
     let (code, report, said) = second.end();

@@ -7,13 +7,12 @@ use serde_json::Value;
 
 use crate::support::Place;
 
-const STEPS: [&str; 8] = [
+const STEPS: [&str; 7] = [
     "reading",
     "analysis",
     "lowering",
     "asyncify",
     "splitting",
-    "optimizing",
     "writing",
     "keeping",
 ];
@@ -51,7 +50,7 @@ fn every_step_has_a_row_with_what_it_took() {
     let wall: f64 = rows.iter().map(|row| number(row, "seconds")).sum();
     assert!(wall > 0.0 && wall <= took, "{wall} of {took}");
     // Asyncify runs in a child process, and takes processor time and memory there.
-    for step in ["asyncify", "optimizing", "compiling"] {
+    for step in ["asyncify", "compiling"] {
         let row = rows.iter().find(|row| row["step"] == step);
         let row = row.expect("it is there");
         assert!(number(row, "cpu_seconds") > 0.0, "{row}");

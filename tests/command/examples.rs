@@ -129,6 +129,10 @@ const ALONE: [(&str, &[i32]); 35] = [
         "dormouse compile --engine wasmtime --preempt job.wasm",
         &[0],
     ),
+    (
+        "dormouse compile --output job.dormouse --sign-key mine job.wasm",
+        &[0],
+    ),
     ("dormouse cache ls", &[0]),
     ("dormouse cache ls --json", &[0]),
     ("dormouse cache prune --max-size 1G", &[0]),

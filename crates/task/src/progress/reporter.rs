@@ -35,9 +35,8 @@ impl Step {
     fn weight(self) -> f64 {
         use instrument::Step as I;
         match self {
-            Self::Instrument(I::Asyncify) => 0.55,
-            Self::Instrument(I::Splitting) => 0.05,
-            Self::Instrument(I::Optimizing) => 0.30,
+            Self::Instrument(I::Asyncify) => 0.80,
+            Self::Instrument(I::Splitting) => 0.10,
             Self::Compiling => 0.98,
             _ => 0.02,
         }
