@@ -8,7 +8,6 @@ use wasmparser::{Operator, ValType};
 
 use super::asyncified::{Body, Op};
 use super::check::Check;
-use super::folding;
 use super::liveness;
 use super::normal_state::NormalState;
 use super::unwind_test::{UnwindTest, reads_state, tests};
@@ -138,11 +137,6 @@ impl<'a> FastBody<'a> {
             _ => out.extend_from_slice(&self.wasm[op.start..op.end]),
         }
         position + 1
-    }
-
-    /// Writes all instructions but those that are not reached in the normal state.
-    pub(super) fn write_all(&self, out: &mut Vec<u8>) -> Result<(), Error> {
-        folding::write(self, out)
     }
 
     /// Whether the instruction at a position reads the state for a test behind a call.

@@ -6,6 +6,7 @@ use wasm_encoder::{BlockType, Encode, Instruction, TypeSection};
 
 use super::asyncified::{REWINDING, arguments};
 use super::fast_body::FastBody;
+use super::folding;
 use super::osr;
 use crate::analyze::scan::Scan;
 use crate::error::Error;
@@ -71,7 +72,7 @@ impl Versions {
         if entered_indirectly.contains(&function) {
             StartTest::of(scan, function, slow).encode(fast.state, &mut bytes);
         }
-        fast.write_all(&mut bytes)?;
+        folding::write(&fast, &mut bytes)?;
         self.fast.insert(function, bytes);
         let loops = entries.iter().map(|entry| entry.position);
         self.added.push(Added {
