@@ -86,7 +86,7 @@ fn every_command_has_examples_which_are_command_lines() {
 }
 
 /// What each example ends with, in an order in which they can be run.
-const ALONE: [(&str, &[i32]); 35] = [
+const ALONE: [(&str, &[i32]); 36] = [
     ("dormouse keygen sign mine", &[0]),
     ("dormouse keygen encrypt box", &[0]),
     ("dormouse run --suspend after=10s job.wasm", &[0]),
