@@ -72,7 +72,7 @@ impl Versions {
         if entered_indirectly.contains(&function) {
             StartTest::of(scan, function, slow).encode(fast.state, &mut bytes);
         }
-        folding::write(&fast, &mut bytes)?;
+        folding::write(fast, &mut bytes)?;
         self.fast.insert(function, bytes);
         let loops = entries.iter().map(|entry| entry.position);
         self.added.push(Added {
