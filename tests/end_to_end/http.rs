@@ -17,7 +17,7 @@ use dormouse_test_support::{
 };
 
 /// Requests whose responses are there soon, as the guest takes them.
-const REQUESTS: [&str; 25] = [
+pub const REQUESTS: [&str; 24] = [
     "GET /plain",
     "GET /chunked",
     "GET /close",
@@ -39,10 +39,9 @@ const REQUESTS: [&str; 25] = [
     "POST /short short:missing",
     "POST /short dropped:part",
     "PUT /echo long:toolong",
-    "GET /echo chunks:no body",
     "X-OWN /plain",
     "GET /silent timeout:50",
-    "GET /stops timeout:50",
+    "GET /stops timeout:2000",
 ];
 
 const BODY: &str = "a body of some length";
@@ -92,13 +91,21 @@ fn cuts() -> Vec<&'static str> {
 }
 
 /// A peer with a script, and what it has been sent.
-struct Peer {
-    authority: String,
+pub struct Peer {
+    pub authority: String,
     seen: Arc<Mutex<Vec<String>>>,
 }
 
 impl Peer {
     fn new() -> Self {
+        Self::with(Ok)
+    }
+
+    /// A peer that makes something of each connection before it talks.
+    pub fn with<S: Read + Write>(
+        prepare: impl Fn(TcpStream) -> std::io::Result<S> + Send + Sync + 'static,
+    ) -> Self {
+        let prepare = Arc::new(prepare);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
         let authority = listener.local_addr().expect("an address").to_string();
         let seen: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -110,23 +117,29 @@ impl Peer {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (seen, authority) = (seen.clone(), authority.clone());
+                let prepare = prepare.clone();
                 thread::spawn(move || {
+                    stream.set_nodelay(true)?;
                     // A guest that has what it wants ends the connection.
-                    let _ = serve(stream, &seen, &authority);
+                    serve(prepare(stream)?, &seen, &authority)
                 });
             }
         });
         peer
     }
 
-    fn seen(&self) -> Vec<String> {
+    pub fn seen(&self) -> Vec<String> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.clone()
     }
 }
 
 /// Reads one request, and answers it as its path says.
-fn serve(mut stream: TcpStream, seen: &Mutex<Vec<String>>, authority: &str) -> std::io::Result<()> {
+fn serve(
+    mut stream: impl Read + Write,
+    seen: &Mutex<Vec<String>>,
+    authority: &str,
+) -> std::io::Result<()> {
     let mut request = Vec::new();
     // How much of another one is seen depends on the time.
     if !read_request(&mut stream, &mut request)? {
@@ -198,8 +211,7 @@ fn cut<'a>(text: &'a str, at: &str) -> &'a str {
 }
 
 /// Sends a text byte by byte, as far as that shows.
-fn in_pieces(stream: &mut TcpStream, text: &str) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
+fn in_pieces(stream: &mut impl Write, text: &str) -> std::io::Result<()> {
     for piece in text.as_bytes().chunks(7) {
         stream.write_all(piece)?;
         thread::sleep(Duration::from_millis(2));
@@ -208,7 +220,7 @@ fn in_pieces(stream: &mut TcpStream, text: &str) -> std::io::Result<()> {
 }
 
 /// Reads a request with its body. Gives whether it was whole.
-fn read_request(stream: &mut TcpStream, request: &mut Vec<u8>) -> std::io::Result<bool> {
+fn read_request(stream: &mut impl Read, request: &mut Vec<u8>) -> std::io::Result<bool> {
     let mut buffer = [0; 4096];
     loop {
         if let Some(at) = request.windows(4).position(|part| part == b"\r\n\r\n") {
@@ -243,35 +255,46 @@ fn has_last_chunk(body: &[u8]) -> bool {
 }
 
 /// The guest as a component, in a scratch directory.
-struct Program {
-    folder: TempDir,
+pub struct Program {
+    /// Where the certificates are that dormouse trusts; then the requests go by HTTPS.
+    pub trusted: Option<PathBuf>,
+    pub folder: TempDir,
     path: PathBuf,
 }
 
 impl Program {
-    fn new() -> Result<Self, String> {
+    pub fn new() -> Result<Self, String> {
         let module = std::fs::read(guest("p2_http")).map_err(|error| error.to_string())?;
         let folder = tempfile::tempdir().expect("a scratch directory");
         let path = folder.path().join("p2_http.wasm");
         std::fs::write(&path, component(&module)?).expect("a scratch file can be written");
-        Ok(Self { folder, path })
+        Ok(Self {
+            trusted: None,
+            folder,
+            path,
+        })
     }
 
-    fn run(&self, peer: &Peer, options: &[&str], requests: &[&str]) -> Output {
+    pub fn run(&self, peer: &Peer, options: &[&str], requests: &[&str]) -> Output {
         let mut command = dormouse();
         command.arg("run").args(options);
         command.args(["--allow-connect", &peer.authority]);
+        if let Some(trusted) = &self.trusted {
+            command
+                .env("SSL_CERT_FILE", trusted)
+                .args(["--env", "SECURE=1"]);
+        }
         self.finish(command, peer, requests)
     }
 
-    fn finish(&self, mut command: Command, peer: &Peer, requests: &[&str]) -> Output {
+    pub fn finish(&self, mut command: Command, peer: &Peer, requests: &[&str]) -> Output {
         command.arg(&self.path).arg(&peer.authority).args(requests);
         finish(&mut command, Stdio::null())
     }
 }
 
 /// What the oracle's guest prints, and what its peer sees.
-fn expected(program: &Program, requests: &[&str]) -> Result<(String, Vec<String>), String> {
+pub fn expected(program: &Program, requests: &[&str]) -> Result<(String, Vec<String>), String> {
     let peer = Peer::new();
     let mut command = wasmtime();
     command.args(["run", "-S", "http"]);
@@ -300,7 +323,7 @@ fn same(engine: &str, way: &str, requests: &[&str]) -> Result<(), String> {
 }
 
 /// The first line in which two texts differ.
-fn compare(what: &str, found: &str, expected: &str) -> Result<(), String> {
+pub fn compare(what: &str, found: &str, expected: &str) -> Result<(), String> {
     let mut lines = (1..).zip(found.lines().zip(expected.lines()));
     let differs = lines.find(|(_, (found, expected))| found != expected);
     match differs {
@@ -314,7 +337,7 @@ fn compare(what: &str, found: &str, expected: &str) -> Result<(), String> {
 }
 
 /// Runs until the guest waits for its peer, and goes on in another process.
-fn suspended(
+pub fn suspended(
     engine: &str,
     program: &Program,
     peer: &Peer,
@@ -335,7 +358,11 @@ fn suspended(
     let first = program.run(peer, &options, requests);
     ended(&first, 75)?;
     let options = ["--engine", engine, "--allow-connect", &peer.authority];
-    let second = finish(&mut resume(&snapshot, &options), Stdio::null());
+    let mut second = resume(&snapshot, &options);
+    if let Some(trusted) = &program.trusted {
+        second.env("SSL_CERT_FILE", trusted);
+    }
+    let second = finish(&mut second, Stdio::null());
     ended(&second, 0)?;
     let stdout = [first.stdout, second.stdout].concat();
     Ok(String::from_utf8_lossy(&stdout).into_owned())

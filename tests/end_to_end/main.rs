@@ -15,6 +15,7 @@
 mod broken;
 mod guests;
 mod http;
+mod https;
 mod programs;
 mod signals;
 mod traps;
@@ -30,6 +31,7 @@ fn main() {
         signals::trials(),
         programs::trials(),
         http::trials(),
+        https::trials(),
         traps::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();

@@ -157,9 +157,17 @@ impl Ctx {
         let _ = poll(&mut fds, Some(&timeout));
     }
 
-    /// The sockets that the wait is for, if it is for sockets only and another process can watch
-    /// them.
+    /// The sockets that the wait is for, if it is for sockets only, another process can watch them,
+    /// and the guest loses nothing when it is put to sleep: a session of TLS would be lost.
     pub fn watches(&self, wait: &Wait) -> Option<Vec<Watch>> {
+        match self.component.http.has_session() {
+            true => None,
+            false => self.watched_sockets(wait),
+        }
+    }
+
+    /// The sockets that the wait is for, if it is for sockets only.
+    fn watched_sockets(&self, wait: &Wait) -> Option<Vec<Watch>> {
         let watch = |wanted: &FdInterest| {
             let Kind::Socket(socket) = &self.table.get(wanted.fd).ok()?.kind else {
                 return None;
@@ -182,7 +190,7 @@ impl Ctx {
         });
         Asleep {
             sockets: sockets.collect(),
-            watches: self.watches(wait).unwrap_or_default(),
+            watches: self.watched_sockets(wait).unwrap_or_default(),
         }
     }
 

@@ -11,7 +11,7 @@
 //! lends it.
 
 use std::collections::VecDeque;
-use std::io::IoSlice;
+use std::io::{ErrorKind, Result as IoResult};
 use std::net::SocketAddr;
 
 use dormouse_model::MonotonicTime;
@@ -23,7 +23,7 @@ use super::head::{Asks, Origin, RequestHead, ResponseHead, take_response};
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
 use super::timeouts::Timeouts;
-use crate::errno::{Errno, Result as OsResult};
+use super::tls::{Session, stream_failure};
 use crate::sock::Socket;
 
 /// How far an exchange has come.
@@ -53,6 +53,9 @@ pub(crate) struct Exchange {
     /// The message that is sent, by its number.
     pub(crate) outgoing: u64,
     incoming: Incoming,
+    /// TLS over the connection.
+    #[serde(skip)]
+    session: Session,
     /// When the next byte must have come.
     due: Option<MonotonicTime>,
 }
@@ -84,6 +87,7 @@ impl Exchange {
             fd: None,
             outgoing: number,
             incoming: Incoming::default(),
+            session: Session::default(),
             due: None,
         }
     }
@@ -103,9 +107,35 @@ impl Exchange {
     }
 
     /// It has a connection.
-    pub(crate) fn connected(&mut self, now: MonotonicTime) {
+    pub(crate) fn connected(&mut self, outgoing: &mut Outgoing, now: MonotonicTime) {
+        if self.origin.is_secure {
+            match Session::begin(&self.origin.host) {
+                Ok(session) => self.session = session,
+                Err(failure) => return self.fail(failure, outgoing),
+            }
+        }
         self.stage = Stage::Head;
-        self.due = Some(self.timeouts.first_byte(now));
+        // The time for the connection is also that for the session.
+        if !self.session.is_handshaking() {
+            self.due = Some(self.timeouts.first_byte(now));
+        }
+    }
+
+    /// Whether it has a session over its connection.
+    pub(crate) fn has_session(&self) -> bool {
+        self.session.is_open()
+    }
+
+    /// It has no connection any more. Gives the guest's descriptor of it.
+    pub(crate) fn disconnect(&mut self) -> Option<u32> {
+        self.session = Session::default();
+        self.fd.take()
+    }
+
+    /// Whether its connection is of no use, since the session over it was lost in a suspend.
+    pub(crate) fn lacks_session(&self) -> bool {
+        let needs = matches!(self.stage, Stage::Head | Stage::Body(_));
+        needs && self.origin.is_secure && !self.session.is_open()
     }
 
     /// It fails.
@@ -158,21 +188,44 @@ impl Exchange {
             return self.fail(Failure::Protocol, outgoing);
         }
         // A peer that takes no more may have answered before.
-        if send(socket, outgoing).is_err() {
-            outgoing.close();
+        match self.send(socket, outgoing) {
+            Err(error) if error.kind() != ErrorKind::WouldBlock => outgoing.close(),
+            Ok(()) | Err(_) => {}
         }
         while self.stage == Stage::Head {
             let mut buffer = Incoming::buffer();
-            match receive(socket, &mut buffer) {
+            let was_handshaking = self.session.is_handshaking();
+            let received = self.session.receive(socket, &mut buffer);
+            if was_handshaking && !self.session.is_handshaking() {
+                self.due = Some(self.timeouts.first_byte(now));
+            }
+            match received {
                 Ok(0) => return self.fail(Failure::Protocol, outgoing),
                 Ok(count) => self.receive_head(&buffer[..count], outgoing, now),
-                Err(Errno::AGAIN) if self.is_late(now) => {
-                    return self.fail(Failure::ReadTimeout, outgoing);
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if self.is_late(now) {
+                        let late = match self.session.is_handshaking() {
+                            true => Failure::ConnectTimeout,
+                            false => Failure::ReadTimeout,
+                        };
+                        self.fail(late, outgoing);
+                    }
+                    return;
                 }
-                Err(Errno::AGAIN) => return,
-                Err(_) => return self.fail(Failure::Protocol, outgoing),
+                Err(error) => return self.fail(stream_failure(&error), outgoing),
             }
         }
+    }
+
+    /// Sends what there is room for.
+    fn send(&mut self, socket: &mut Socket, outgoing: &mut Outgoing) -> IoResult<()> {
+        while !outgoing.unsent().is_empty() {
+            match self.session.send(socket, outgoing.unsent())? {
+                0 => break,
+                count => outgoing.advance(count),
+            }
+        }
+        self.session.flush(socket)
     }
 
     fn receive_head(&mut self, bytes: &[u8], outgoing: &mut Outgoing, now: MonotonicTime) {
@@ -203,7 +256,7 @@ impl Exchange {
                 return;
             }
             let mut buffer = Incoming::buffer();
-            match receive(socket, &mut buffer) {
+            match self.session.receive(socket, &mut buffer) {
                 Ok(0) => {
                     self.incoming.close();
                     outgoing.close();
@@ -212,18 +265,20 @@ impl Exchange {
                     self.incoming.received.extend(&buffer[..count]);
                     self.due = Some(self.timeouts.between_bytes(now));
                 }
-                Err(Errno::AGAIN) if self.is_late(now) => {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if !self.is_late(now) {
+                        return;
+                    }
                     self.fail(Failure::ReadTimeout, outgoing);
                 }
-                Err(Errno::AGAIN) => return,
-                Err(_) => self.fail(Failure::Protocol, outgoing),
+                Err(error) => self.fail(stream_failure(&error), outgoing),
             }
         }
     }
 
     /// What it waits for by itself, whatever the guest waits for.
     pub(crate) fn awaited(&self, outgoing: &Outgoing) -> Awaited {
-        let sends = !outgoing.unsent().is_empty();
+        let sends = !outgoing.unsent().is_empty() || self.session.wants_to_send();
         let (read, write, due) = match self.stage {
             Stage::Connecting(_) => (false, true, self.due),
             Stage::Head => (true, sends, self.due),
@@ -295,21 +350,4 @@ impl Exchange {
     pub(crate) fn is_at_end(&self) -> bool {
         self.incoming.is_at_end()
     }
-}
-
-/// Sends what there is room for.
-fn send(socket: &Socket, outgoing: &mut Outgoing) -> OsResult<()> {
-    while !outgoing.unsent().is_empty() {
-        match socket.send(&[IoSlice::new(outgoing.unsent())], None) {
-            Ok(0) | Err(Errno::AGAIN) => break,
-            Ok(count) => outgoing.advance(count),
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(())
-}
-
-/// Receives what there is. No bytes are the end of the connection.
-fn receive(socket: &mut Socket, buffer: &mut [u8]) -> OsResult<usize> {
-    socket.receive(buffer, false).map(|received| received.count)
 }

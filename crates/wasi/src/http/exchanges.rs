@@ -63,6 +63,11 @@ impl Exchanges {
         all.any(|exchange| exchange.fd == Some(fd))
     }
 
+    /// Whether an exchange has a session of TLS.
+    pub(crate) fn has_session(&self) -> bool {
+        self.exchanges.values().any(Exchange::has_session)
+    }
+
     /// An exchange, to change it.
     pub(crate) fn get_mut(&mut self, number: u64) -> Option<&mut Exchange> {
         self.exchanges.get_mut(&number)

@@ -25,6 +25,12 @@ pub(crate) enum Failure {
     ConnectionLost,
     /// The connection was lost in a suspend, in the middle of a response.
     ResponseLost,
+    /// The peer has broken a rule of TLS.
+    Tls,
+    /// The peer's certificate is none that the host trusts.
+    Certificate,
+    /// The peer has refused the session, for a reason that TLS has this number for.
+    TlsAlert(u8),
     /// The peer or the guest has broken a rule of HTTP, or the connection has ended too early.
     Protocol,
     /// The body of a request has not as many bytes as its head says, but this many.
@@ -45,6 +51,9 @@ impl fmt::Display for Failure {
             Self::ReadTimeout => f.write_str("no byte came in time"),
             Self::ConnectionLost => f.write_str("the connection was lost in a suspend"),
             Self::ResponseLost => f.write_str("the rest of the response was lost in a suspend"),
+            Self::Tls => f.write_str("TLS protocol error"),
+            Self::Certificate => f.write_str("the host's certificate is not trusted"),
+            Self::TlsAlert(number) => write!(f, "the host refuses TLS, with alert {number}"),
             Self::Protocol => f.write_str("HTTP protocol error"),
             Self::RequestBodySize(size) => write!(f, "the request's body has {size} bytes"),
             Self::ResponseBodySize(size) => write!(f, "the response's body has {size} bytes"),

@@ -21,6 +21,7 @@ mod outgoing;
 #[cfg(test)]
 mod tests;
 mod timeouts;
+mod tls;
 
 pub(crate) use exchange::{Awaited, Exchange, Stage};
 pub(crate) use exchanges::Exchanges;

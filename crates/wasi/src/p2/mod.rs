@@ -1,5 +1,5 @@
-//! WASI 0.2: the interfaces of `wasi:cli/command` for components that were flattened to one core
-//! module.
+//! WASI 0.2: the interfaces of `wasi:cli/command` and `wasi:http/proxy` for components that were
+//! flattened to one core module.
 //!
 //! ```text
 //!   call --import--> function.rs --lift--> cli, clocks, io, … --lower--> result --> guest's memory

@@ -132,6 +132,9 @@ pub(crate) fn awaited(ctx: &Ctx) -> (Vec<FdInterest>, Option<MonotonicTime>) {
 impl Driver<'_> {
     /// The connection, unless there is none or it was lost in a suspend.
     fn socket(&mut self) -> Option<&mut Socket> {
+        if self.exchange.lacks_session() {
+            return None;
+        }
         let socket = socket_of(self.table, self.exchange.fd?).ok()?;
         socket.fd().is_some().then_some(socket)
     }
@@ -232,7 +235,7 @@ impl Driver<'_> {
             _ => Ok(()),
         };
         match connected {
-            Ok(()) => self.exchange.connected(now),
+            Ok(()) => self.exchange.connected(self.message, now),
             Err(Errno::INPROGRESS) if is_late => {
                 self.exchange.fail(Failure::ConnectTimeout, self.message);
             }
@@ -248,7 +251,7 @@ impl Driver<'_> {
     }
 
     fn disconnect(&mut self) {
-        if let Some(fd) = self.exchange.fd.take() {
+        if let Some(fd) = self.exchange.disconnect() {
             // A snapshot may have named any number.
             let _ = self.table.close(fd);
         }

@@ -104,6 +104,12 @@ impl From<Failure> for ErrorCode {
             Failure::ReadTimeout => Self::ConnectionReadTimeout(()),
             Failure::ConnectionLost => Self::ConnectionTerminated(()),
             Failure::ResponseLost => Self::HttpResponseIncomplete(()),
+            Failure::Tls => Self::TlsProtocolError(()),
+            Failure::Certificate => Self::TlsCertificateError(()),
+            Failure::TlsAlert(number) => Self::TlsAlertReceived(TlsAlertReceivedPayload {
+                alert_id: Some(number),
+                alert_message: None,
+            }),
             Failure::Protocol => Self::HttpProtocolError(()),
             Failure::RequestBodySize(size) => Self::HttpRequestBodySize(Some(size)),
             Failure::ResponseBodySize(size) => Self::HttpResponseBodySize(Some(size)),

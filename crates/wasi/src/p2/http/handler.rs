@@ -96,16 +96,15 @@ fn method(method: Method) -> Result<http::Method, ErrorCode> {
     })
 }
 
-/// A request that does not say goes by HTTPS, as with Wasmtime. That is not offered yet.
+/// A request that does not say goes by HTTPS, as with Wasmtime.
 fn scheme(scheme: Option<Scheme>) -> Result<http::uri::Scheme, ErrorCode> {
     let scheme = match scheme {
         None | Some(Scheme::Https(())) => Ok(http::uri::Scheme::HTTPS),
         Some(Scheme::Http(())) => Ok(http::uri::Scheme::HTTP),
         Some(Scheme::Other(name)) => http::uri::Scheme::try_from(name.as_str()),
     };
-    let scheme = scheme
-        .ok()
-        .filter(|scheme| *scheme == http::uri::Scheme::HTTP);
+    let known = [http::uri::Scheme::HTTP, http::uri::Scheme::HTTPS];
+    let scheme = scheme.ok().filter(|scheme| known.contains(scheme));
     scheme.ok_or(ErrorCode::HttpProtocolError(()))
 }
 

@@ -86,7 +86,11 @@ fn exchange(
     }
     let request = OutgoingRequest::new(headers);
     request.set_method(&method_of(method)).expect("a method");
-    request.set_scheme(Some(&Scheme::Http)).expect("a scheme");
+    let scheme = match std::env::var_os("SECURE") {
+        Some(_) => Scheme::Https,
+        None => Scheme::Http,
+    };
+    request.set_scheme(Some(&scheme)).expect("a scheme");
     request.set_authority(Some(peer)).expect("an authority");
     request.set_path_with_query(Some(path)).expect("a path");
     let has_body = !matches!(kind, "" | "timeout");
