@@ -29,6 +29,7 @@ mod gate;
 mod halted;
 mod http;
 mod json;
+mod languages;
 mod large;
 mod limits;
 mod making;

@@ -1,11 +1,15 @@
-"""Runs the script that the tests give CPython for preview1, as a component."""
+"""Runs a script of the tests as a component: the one that they give CPython for preview1, or another."""
 
-# What the script imports has to be there when the component is made.
+# What a script imports has to be there when the component is made.
+import encodings.idna
 import hashlib
+import http.client
 import json
 import random
 import re
+import socket
 import time
+import urllib.request
 
 from wit_world import exports
 
