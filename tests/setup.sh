@@ -45,10 +45,12 @@ wit=$here/../crates/wasi/wit
 made_of() { cat "$@" | sha256sum | cut -c1-16; }
 
 COMPONENTIZE=0.25.1
-script=$here/end_to_end/programs/component/app.py
-mark=$programs/.python.component-$COMPONENTIZE-$(made_of "$script" "$wit"/*.wit "$wit"/deps/*.wit)
-if [ ! -e "$mark" ] || [ ! -e "$programs/python.component.wasm" ]; then
-  say "CPython as a component"
+# python_component NAME SCRIPT: CPython with an app.py, as a component.
+python_component() {
+  local name=$1 script=$2 mark
+  mark=$programs/.$name.component-$COMPONENTIZE-$(made_of "$script" "$wit"/*.wit "$wit"/deps/*.wit)
+  if [ -e "$mark" ] && [ -e "$programs/$name.component.wasm" ]; then return; fi
+  say "CPython as a component: $name"
   [ -e "$programs/componentize/.complete-$COMPONENTIZE" ] || {
     rm -rf "$programs/componentize"
     python3 -m venv "$programs/componentize"
@@ -56,11 +58,14 @@ if [ ! -e "$mark" ] || [ ! -e "$programs/python.component.wasm" ]; then
     touch "$programs/componentize/.complete-$COMPONENTIZE"
   }
   (cd "$(dirname "$script")" && "$programs/componentize/bin/componentize-py" --quiet -d "$wit" -w wasi:cli/command \
-    componentize app -o "$programs/python.component.new.wasm")
+    componentize app -o "$programs/$name.component.new.wasm")
   rm -rf "$(dirname "$script")/__pycache__"
-  mv "$programs/python.component.new.wasm" "$programs/python.component.wasm"
+  mv "$programs/$name.component.new.wasm" "$programs/$name.component.wasm"
+  rm -f "$programs/.$name.component-"*
   touch "$mark"
-fi
+}
+python_component python "$here/end_to_end/programs/component/app.py"
+python_component example-python "$here/../examples/components/python/app.py"
 
 JCO=1.35.0
 script=$here/../examples/components/javascript/app.js
@@ -71,5 +76,21 @@ if [ ! -e "$mark" ] || [ ! -e "$programs/javascript.component.wasm" ]; then
   (cd "$(dirname "$script")" && "$programs/npm/node_modules/.bin/jco" componentize app.js --wit "$wit" -n wasi:cli/command \
     --backend qjs --backend-qjs-disable-async -o "$programs/javascript.component.new.wasm" >&2)
   mv "$programs/javascript.component.new.wasm" "$programs/javascript.component.wasm"
+  touch "$mark"
+fi
+
+# The example in Rust, as it stands. Debian's Rust has no linker for components: that of core modules, and jco.
+script=$here/../examples/components/rust/main.rs
+mark=$programs/.example-rust.component-$JCO-$(made_of "$script")
+if [ ! -e "$mark" ] || [ ! -e "$programs/example-rust.component.wasm" ]; then
+  say "Rust as a component"
+  "$here/../wasm/build.sh" --tools p2
+  rust=${XDG_CACHE_HOME:-$HOME/.cache}/dormouse/toolchains/rust/bin
+  "$rust/rustc" --target wasm32-wasip2 -O -C linker="$rust/wasm-ld" -C linker-flavor=wasm-ld \
+    "$script" -o "$programs/example-rust.core.wasm"
+  "$programs/npm/node_modules/.bin/jco" new "$programs/example-rust.core.wasm" --wasi-command \
+    -o "$programs/example-rust.component.new.wasm" >&2
+  mv "$programs/example-rust.component.new.wasm" "$programs/example-rust.component.wasm"
+  rm "$programs/example-rust.core.wasm"
   touch "$mark"
 fi

@@ -1,5 +1,5 @@
 //! Programs that nobody here wrote: CPython, as a module and as a component, QuickJS as a component,
-//! and SQLite with a database in a file.
+//! and SQLite with a database in a file; and the components of `examples/`, as they stand there.
 //!
 //! WasmEdge's compiler needs many minutes for CPython; that pair runs with `DORMOUSE_TEST_ALL=1`.
 
@@ -50,7 +50,7 @@ impl Program {
 
 const WAYS: &[&str] = &["rehearse", "chain", "tmpfs::rehearse", "tmpfs::chain"];
 
-const PROGRAMS: [Program; 5] = [
+const PROGRAMS: [Program; 7] = [
     Program {
         name: "sqlite",
         module: "sqlite.wasm",
@@ -87,6 +87,20 @@ const PROGRAMS: [Program; 5] = [
         stdin: "",
         ways: &["rehearse", "chain"],
     },
+    Program {
+        name: "example-python",
+        module: "example-python.component.wasm",
+        arguments: &["Dolly", "and Shaun"],
+        stdin: "",
+        ways: &["rehearse"],
+    },
+    Program {
+        name: "example-rust",
+        module: "example-rust.component.wasm",
+        arguments: &["Dolly", "and Shaun"],
+        stdin: "",
+        ways: &["rehearse", "chain"],
+    },
 ];
 
 pub fn trials() -> Vec<Trial> {
@@ -101,7 +115,8 @@ pub fn trials() -> Vec<Trial> {
                     true => rehearse(program, engine, memory).map_err(Failed::from),
                     false => chain(program, engine, memory).map_err(Failed::from),
                 });
-                let slow = program.module.starts_with("python.") && engine == "wasmedge";
+                let large = ["python.wasm", "example-python.component.wasm"];
+                let slow = large.contains(&program.module) && engine == "wasmedge";
                 trials.push(trial.with_ignored_flag(slow && !all));
             }
         }
