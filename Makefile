@@ -15,8 +15,10 @@
 # make bench-sockets    requests to a guest, and wake-ups of one that sleeps: benches/sockets/README.md
 # make bench-overhead   what being resumable costs real programs: benches/overhead/README.md
 # make bench-first-run  what rewriting costs, over compiling: benches/first-run/README.md
+# make bench-components what components cost against plain Wasmtime: benches/components/README.md
 #
-# ROUNDS=3 makes bench-overhead shorter, PROGRAMS=lua,go as well (named as in its overhead.py).
+# ROUNDS=3 makes bench-overhead and bench-components shorter, PROGRAMS=lua,go as well (named as in
+# their overhead.py and components.py).
 # ENGINES=wasmtime leaves WasmEdge out, which needs system packages and therefore root.
 
 SHELL := /bin/bash
@@ -37,7 +39,7 @@ export LIBCLANG_PATH ?= /usr/lib/llvm-16/lib
 endif
 DORMOUSE := $(CARGO_TARGET_DIR)/debug/dormouse
 
-.PHONY: demo test test-dashboard test-kill test-moves fuzz fuzz-hour soak test-aarch64 check bench bench-api bench-migrate bench-scale bench-sockets bench-overhead bench-first-run build setup clean
+.PHONY: demo test test-dashboard test-kill test-moves fuzz fuzz-hour soak test-aarch64 check bench bench-api bench-migrate bench-scale bench-sockets bench-overhead bench-first-run bench-components build setup clean
 
 build:
 	@.ci/setup.sh build
@@ -147,6 +149,12 @@ bench-overhead: setup
 	  --message-format json | sed -n 's,.*"executable":"\([^"]*/overhead-[^"]*\)".*,\1,p'); \
 	python3 benches/overhead/overhead.py $$runner --rounds $(ROUNDS) --engines $(subst $(space),$(comma),$(strip $(ENGINES))) \
 	  --programs '$(PROGRAMS)'
+
+bench-components: setup
+	benches/components/setup.sh
+	cargo build --release --no-default-features --features $(FEATURES)
+	python3 benches/components/components.py $(CARGO_TARGET_DIR)/release/dormouse --rounds $(ROUNDS) \
+	  --engines $(subst $(space),$(comma),$(strip $(ENGINES))) --programs '$(PROGRAMS)'
 
 clean:
 	rm -rf $(CARGO_TARGET_DIR)
