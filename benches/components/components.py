@@ -250,22 +250,26 @@ def main():
         return not parts or part in parts
 
     results = {"facts": facts(options)}
+    chosen = [program for program in PROGRAMS if not programs or program[1] in programs]
     with tempfile.TemporaryDirectory() as scratch:
         bench = Bench(options, scratch)
-        if wanted("snapshots"):
-            sizes = [(label, bench.snapshot(name, os.path.join(scratch, "snapshot"))) for label, name in SLEEPERS]
-            results["snapshots"] = sizes
-        if wanted("resume"):
-            results["resume"] = bench.resume(RESUMES)
-        if wanted("calls"):
-            results["calls"] = [bench.calls(kind, count, options.call_rounds) for kind, count in CALLS]
-        if wanted("programs"):
-            chosen = [program for program in PROGRAMS if not programs or program[1] in programs]
-            results["programs"] = [bench.program(*program, options.rounds) for program in chosen]
-        if wanted("rewriting"):
-            results["rewriting"] = bench.rewriting()
-    with open(os.path.join(CACHE, "results.json"), "w") as file:
-        json.dump(results, file, indent=1)
+
+        def sizes():
+            return [(label, bench.snapshot(name, os.path.join(scratch, "snapshot"))) for label, name in SLEEPERS]
+
+        work = {
+            "snapshots": sizes,
+            "resume": lambda: bench.resume(RESUMES),
+            "programs": lambda: [bench.program(*program, options.rounds) for program in chosen],
+            "calls": lambda: [bench.calls(kind, count, options.call_rounds) for kind, count in CALLS],
+            "rewriting": bench.rewriting,
+        }
+        for part, measure in work.items():
+            if wanted(part):
+                results[part] = measure()
+                # What has been measured is kept, whatever becomes of the rest.
+                with open(os.path.join(CACHE, "results.json"), "w") as file:
+                    json.dump(results, file, indent=1)
     # Some of it is no table to publish.
     folder = CACHE if parts or programs else HERE
     report.write(results, folder)
