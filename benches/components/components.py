@@ -30,7 +30,6 @@ PROGRAMS = [
     ("Lua", "lua", ["24"]),
     ("CPython", "cpython", []),
     ("QuickJS", "quickjs", ["20"]),
-    ("Go", "go", ["50"]),
     ("Rust, serde", "rust", ["60"]),
     ("integer C", "core", ["4000"]),
     ("virtual C++", "graph", ["600"]),
