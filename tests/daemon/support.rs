@@ -350,7 +350,7 @@ pub fn text(bytes: &[u8]) -> String {
 }
 
 /// Writes a module that takes seconds to be made resumable: Binaryen rewrites it, since it has less
-/// than 1 MiB of code that may be on the stack at a suspend.
+/// than 512 KiB of code that may be on the stack at a suspend.
 pub fn slow_to_make(folder: &Path) -> PathBuf {
     let steps = "(local.set 0 (i32.add (local.get 0) (call $yield)))".repeat(40);
     let functions = "(func (param i32) (result i32) STEPS (local.get 0))".repeat(1500);

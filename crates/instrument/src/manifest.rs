@@ -13,7 +13,7 @@ const SECTION: &str = "dormouse.manifest";
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Transform {
     /// [`TwoVersion`](Self::TwoVersion), or [`Native`](Self::Native) for a module of which more
-    /// than 1 MiB of code may be on the stack at a suspend: Binaryen would take long for it. Which
+    /// than 512 KiB of code may be on the stack at a suspend: Binaryen would take long for it. Which
     /// one is taken depends on the module, its checks and the host's functions only. A manifest
     /// names that one, and never this.
     #[default]

@@ -28,9 +28,8 @@ use crate::without_components::flatten;
 use crate::{native, preempt, two_version};
 
 /// [`Transform::Auto`] takes the native transform where more bytes of code than these may be on the
-/// stack at a suspend. Binaryen takes about seven seconds for so many, and the time grows with
-/// them.
-const NATIVE_FROM_BYTES: u64 = 1 << 20;
+/// stack at a suspend. Binaryen takes about two seconds for so many, and the time grows with them.
+const NATIVE_FROM_BYTES: u64 = 512 << 10;
 
 /// Makes a module or a component resumable.
 ///

@@ -36,10 +36,10 @@ fn with_code(bytes: usize, called: &str) -> Vec<u8> {
     wat::parse_str(text).expect("the text is right")
 }
 
-const MUCH: usize = (1 << 20) + 4096;
-const LITTLE: usize = (1 << 20) - 4096;
+const MUCH: usize = (512 << 10) + 4096;
+const LITTLE: usize = (512 << 10) - 4096;
 
-/// More than 1 MiB of code that may be on the stack at a suspend, and the native one is taken.
+/// More than 512 KiB of code that may be on the stack at a suspend, and the native one is taken.
 #[test]
 fn the_native_transform_is_taken_for_much_code() {
     let source = with_code(MUCH, "$wait");

@@ -20,7 +20,7 @@ pub(crate) struct Compile {
     #[arg(long, value_name = "ENGINE")]
     pub engine: Vec<EngineKind>,
     /// How to make the modules resumable: two-version (by Binaryen), native (without Binaryen, in
-    /// much less time), auto (native where more than 1 MiB of code may be on the stack at a
+    /// much less time), auto (native where more than 512 KiB of code may be on the stack at a
     /// suspend, else two-version), plain (Binaryen's own
     /// output), or none (leaves them as they are, so that they cannot be suspended).
     #[arg(long, value_name = "NAME", default_value_t)]

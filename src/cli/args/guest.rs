@@ -169,7 +169,7 @@ pub(crate) struct Suspension {
     #[arg(long, value_name = "DURATION", value_parser = period)]
     pub checkpoint: Option<Span>,
     /// How to make the module resumable: two-version (by Binaryen), native (without Binaryen, in
-    /// much less time), auto (native where more than 1 MiB of code may be on the stack at a
+    /// much less time), auto (native where more than 512 KiB of code may be on the stack at a
     /// suspend, else two-version), plain (Binaryen's own
     /// output), or none (leaves it as it is, so that it cannot be suspended).
     #[arg(long, value_name = "NAME", default_value_t)]
