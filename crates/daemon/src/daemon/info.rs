@@ -1,5 +1,6 @@
 //! A task as it is shown.
 
+use crate::driver::retries::Retry;
 use crate::driver::state::DaemonState;
 use crate::model::TaskSpec;
 use crate::model::{Digest, TaskId, TaskState, Timestamp};
@@ -47,7 +48,9 @@ pub struct TaskInfo {
 }
 
 impl TaskInfo {
-    pub(crate) fn of(row: TaskRow, shared: &DaemonState) -> Self {
+    /// What a row of the store says, with what the daemon knows beside it. `retry` is from before
+    /// the row was read: a task that is in no trouble any more is shown as it was stored then.
+    pub(crate) fn of(row: TaskRow, retry: Option<Retry>, shared: &DaemonState) -> Self {
         let view = shared.view(row.id);
         let late = row.due.is_some_and(|due| due <= shared.time.now());
         let Stored {
@@ -78,7 +81,7 @@ impl TaskInfo {
             snapshot_bytes: row.snapshot_bytes,
             output_bytes: row.log_bytes,
             memory,
-            trouble: shared.retries.of(row.id).map(|retry| Trouble {
+            trouble: retry.map(|retry| Trouble {
                 since: shared.time.to_wall(retry.since),
                 tries: retry.tries,
                 next: shared.time.to_wall(retry.next),

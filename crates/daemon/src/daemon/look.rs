@@ -58,6 +58,7 @@ fn list(shared: &DaemonState, filter: Filter) -> Result<(Vec<TaskInfo>, Option<T
             limit: filter.limit,
             spec_bytes: Some(PAGE_BYTES),
         };
+        let retries = shared.retries.now();
         let rows = shared.store.list(&page)?;
         read += rows.len();
         let spec_bytes: usize = rows.iter().map(|row| row.spec.len()).sum();
@@ -65,7 +66,8 @@ fn list(shared: &DaemonState, filter: Filter) -> Result<(Vec<TaskInfo>, Option<T
         for row in rows {
             before = Some(row.id);
             let size = row.spec.len();
-            let info = TaskInfo::of(row, shared);
+            let retry = retries.get(&row.id).cloned();
+            let info = TaskInfo::of(row, retry, shared);
             if wanted(&info) {
                 found.push(info);
                 bytes += size;
@@ -129,9 +131,10 @@ fn live(shared: &DaemonState, filter: &Filter) -> Result<(Vec<TaskInfo>, Option<
     let oldest = ids.last().copied();
     let (mut found, mut bytes) = (Vec::new(), 0);
     for id in ids {
+        let retry = shared.retries.of(id);
         if let Some(row) = shared.store.task(id)? {
             let size = row.spec.len();
-            let info = TaskInfo::of(row, shared);
+            let info = TaskInfo::of(row, retry, shared);
             if filter.states.contains(&info.state) {
                 found.push(info);
                 bytes += size;
@@ -213,9 +216,10 @@ impl Daemon {
     pub async fn task(&self, id: TaskId) -> Result<TaskInfo, Error> {
         let shared = self.shared.clone();
         blocking(move || {
+            let retry = shared.retries.of(id);
             let row = shared.store.task(id)?;
             let row = row.ok_or_else(|| Refused::NoTask(id.to_string()))?;
-            Ok(TaskInfo::of(row, &shared))
+            Ok(TaskInfo::of(row, retry, &shared))
         })
         .await
     }

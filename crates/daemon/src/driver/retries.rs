@@ -60,6 +60,11 @@ impl Retries {
         }
     }
 
+    /// All of them at this moment.
+    pub(crate) fn now(&self) -> HashMap<TaskId, Retry> {
+        self.all().clone()
+    }
+
     /// Why a task cannot go on.
     pub(crate) fn of(&self, id: TaskId) -> Option<Retry> {
         self.all().get(&id).cloned()
