@@ -15,7 +15,7 @@
 # make bench-sockets    requests to a guest, and wake-ups of one that sleeps: benches/sockets/README.md
 # make bench-overhead   what being resumable costs real programs: benches/overhead/README.md
 # make bench-first-run  what rewriting costs, over compiling: benches/first-run/README.md
-# make bench-components what components cost against plain Wasmtime: benches/components/README.md
+# make bench-components what components cost against plain Wasmtime: benches/components
 #
 # ROUNDS=3 makes bench-overhead and bench-components shorter, PROGRAMS=lua,go as well (named as in
 # their overhead.py and components.py).
