@@ -142,6 +142,45 @@ async fn host_functions_wake_their_guest() -> Result<(), Error> {
     Ok(())
 }
 
+/// Wasmtime's host calls kept room for 17 arguments, and gave a function with more the first 17.
+#[tokio::test]
+async fn host_functions_get_all_their_arguments() -> Result<(), Error> {
+    const COUNT: u32 = 20;
+    let mut functions = HostFunctions::default();
+    let params = [ValType::I32; COUNT as usize];
+    functions.add("host", "sum", &params, &[ValType::I32], |call| {
+        let arguments = call.arguments.into_iter();
+        let sum = arguments.map(|value| match value {
+            Value::I32(value) => value,
+            other => panic!("{other:?}"),
+        });
+        let sum: u32 = sum.sum();
+        async move { Ok(HostReply::value(Value::I32(sum))) }
+    });
+    let arguments: String = (1..=COUNT).map(|n| format!("(i32.const {n})")).collect();
+    let source = wat::parse_str(format!(
+        r#"(module
+             (import "host" "sum" (func $sum (param {params}) (result i32)))
+             (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+             (memory (export "memory") 1)
+             (func (export "_start") (call $exit (call $sum {arguments}))))"#,
+        params = "i32 ".repeat(COUNT as usize),
+    ))
+    .expect("the text is right");
+    let cache = tempfile::tempdir().expect("a scratch directory");
+    let runtime = Runtime::builder()
+        .cache(cache.path().join("modules"))
+        .functions(functions)
+        .build()?;
+    let program = runtime.load(&source)?;
+    for engine in dormouse::EngineKind::available() {
+        let mut task = Task::builder(&runtime, &program).engine(engine).start()?;
+        let ended = task.run(Policy::Never).await?;
+        assert_eq!(ended.exit_code(), Some(210), "{engine}");
+    }
+    Ok(())
+}
+
 /// A frozen task goes on in its process, and its snapshot goes on elsewhere: two equal ends.
 #[tokio::test]
 async fn a_frozen_task_can_go_on() -> Result<(), Error> {

@@ -93,9 +93,9 @@ pub(super) fn set_asyncify(
     let _ = handles.data.set(&mut store, Val::I32(data as i32));
 }
 
-/// No host function has more parameters: the canonical ABI passes up to 16, and where to put a
-/// result.
-const MAX_PARAMS: usize = 17;
+/// For so many parameters there is room on the stack: the canonical ABI passes up to 16, and where
+/// to put a result. Only a function of the embedding program can have more.
+const PARAMS_ON_STACK: usize = 17;
 
 /// Defines the host function for one import, which hands the call to the instance's callback.
 pub(super) fn define(
@@ -107,13 +107,20 @@ pub(super) fn define(
     let (params, result) = (import.params.clone(), import.results.first().copied());
     let function = move |caller: wasmtime::Caller<'_, HostData>,
                          values: &mut [MaybeUninit<ValRaw>]| {
-        let mut arguments = [0; MAX_PARAMS];
+        let (mut few, mut many) = ([0; PARAMS_ON_STACK], Vec::new());
+        let arguments = match few.get_mut(..params.len()) {
+            Some(few) => few,
+            None => {
+                many.resize(params.len(), 0);
+                &mut many[..]
+            }
+        };
         for ((raw, value), ty) in arguments.iter_mut().zip(&*values).zip(&params) {
             // SAFETY: Wasmtime has put a value there for each parameter of the function's type,
             // which was made of `params`.
             *raw = raw_bits(*ty, unsafe { value.assume_init_ref() });
         }
-        let bits = call(caller, index, &arguments[..params.len().min(MAX_PARAMS)])?;
+        let bits = call(caller, index, arguments)?;
         if let (Some(ty), Some(slot)) = (result, values.first_mut()) {
             slot.write(from_raw_bits(ty, bits));
         }
