@@ -1,7 +1,9 @@
 //! The parts of a memory budget.
 
-/// The smallest and the largest size of the daemon's own part, in bytes.
-const OWN_BYTES: (u64, u64) = (48 << 20, 512 << 20);
+/// The smallest and the largest size of the daemon's own part, in bytes. With 48 MiB a daemon of
+/// 200 MiB had 203 at times: what the allocator keeps for a second, while snapshots are made, counts
+/// too.
+const OWN_BYTES: (u64, u64) = (56 << 20, 512 << 20);
 
 /// How large each part is, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
