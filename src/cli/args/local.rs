@@ -150,6 +150,7 @@ pub(crate) struct Build {
     pub flatten_only: bool,
 }
 
+#[cfg(feature = "components")]
 #[derive(Debug, clap::Args)]
 pub(crate) struct Compose {
     /// The components. The first is the program; the others export what it and they import.

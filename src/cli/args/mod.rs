@@ -18,8 +18,10 @@ use clap::{Parser, Subcommand};
 
 pub(crate) use self::cache::Compile;
 use self::examples::after_help;
+#[cfg(feature = "components")]
+pub(crate) use self::local::Compose;
 pub(crate) use self::local::{
-    Audit, Build, Completions, Compose, Inspect, Keygen, Manual, Resume, Run, Severity,
+    Audit, Build, Completions, Inspect, Keygen, Manual, Resume, Run, Severity,
 };
 
 /// Puts unmodified WASI programs to sleep: suspend to a file, resume anywhere.
