@@ -82,6 +82,9 @@ pub struct Insert {
     pub status: Vec<u8>,
     /// Its snapshot, if it comes with one.
     pub snapshot: Option<StoredSnapshot>,
+    /// Whether the task is the committing node's from now on, or nobody's (see
+    /// [`Nodes`](crate::Nodes)). A daemon that has the store for itself needs to own nothing.
+    pub held: bool,
 }
 
 /// A task's next version.
@@ -105,6 +108,8 @@ pub struct Update {
     pub output: Vec<OutputPiece>,
     /// How many bytes of output to keep; the oldest are dropped first.
     pub output_limit: u64,
+    /// Whether the task is the committing node's from now on, or nobody's.
+    pub held: bool,
 }
 
 impl Update {
@@ -120,6 +125,7 @@ impl Update {
             snapshot: SnapshotChange::Keep,
             output: Vec::new(),
             output_limit: u64::MAX,
+            held: false,
         }
     }
 }
@@ -141,8 +147,9 @@ pub enum SnapshotChange {
 pub enum Verdict {
     /// It is done, durably.
     Done,
-    /// The task has another version, or is not there: nothing was changed.
+    /// The task has another version, is not there, or is another node's; or the module of a new one
+    /// is not there: nothing was changed.
     Conflict,
-    /// Another task has this name: nothing was changed.
+    /// Another task has this name, or this ID: nothing was changed.
     NameTaken,
 }

@@ -29,6 +29,12 @@ pub enum Error {
     /// Something else is in the way, which may pass.
     #[error("the store cannot be used for now: {0}")]
     Unusable(String),
+    /// The server of the store does not answer.
+    #[error("the server of the store cannot be reached: {0}")]
+    Unreachable(String),
+    /// The server has taken the change back for the sake of another one.
+    #[error("the server of the store has taken a change back: {0}")]
+    Retry(String),
     /// What is on the disk is no store any more, or not a whole one.
     #[error(
         "the store in {} is damaged: {reason}. Stop the daemon, and restore a backup (`dormouse store backup` \
@@ -52,6 +58,19 @@ pub enum Error {
         /// The format that this build reads and writes.
         known: u32,
     },
+    /// Only later builds can use the database.
+    #[error(
+        "the store in {server} has schema {found}, and this build knows schema {known}: use the \
+         dormouse that made it, or a later one"
+    )]
+    Schema {
+        /// Host and database.
+        server: String,
+        /// The schema that the database names.
+        found: i32,
+        /// The schema that this build knows.
+        known: i32,
+    },
     /// The directory cannot be used.
     #[error("cannot use the data directory {}: {source}", path.display())]
     Directory {
@@ -68,7 +87,20 @@ pub enum Error {
 impl Error {
     /// Whether the same may work later without anybody mending anything.
     pub fn passes(&self) -> bool {
-        matches!(self, Self::Full | Self::Disk(_) | Self::Unusable(_))
+        match self {
+            Self::Full
+            | Self::Disk(_)
+            | Self::Unusable(_)
+            | Self::Unreachable(_)
+            | Self::Retry(_) => true,
+            Self::Leased { .. }
+            | Self::Lost
+            | Self::Damaged { .. }
+            | Self::Format { .. }
+            | Self::Schema { .. }
+            | Self::Directory { .. }
+            | Self::Database(_) => false,
+        }
     }
 
     /// A copy of the error, for another change that waited for the same commit.
@@ -78,14 +110,17 @@ impl Error {
             Self::Full => Self::Full,
             Self::Disk(text) => Self::Disk(text.clone()),
             Self::Unusable(text) => Self::Unusable(text.clone()),
+            Self::Unreachable(text) => Self::Unreachable(text.clone()),
+            Self::Retry(text) => Self::Retry(text.clone()),
             Self::Database(text) => Self::Database(text.clone()),
             Self::Damaged { path, reason } => Self::Damaged {
                 path: path.clone(),
                 reason: reason.clone(),
             },
-            Self::Leased { .. } | Self::Format { .. } | Self::Directory { .. } => {
-                Self::Database(self.to_string())
-            }
+            Self::Leased { .. }
+            | Self::Format { .. }
+            | Self::Schema { .. }
+            | Self::Directory { .. } => Self::Database(self.to_string()),
         }
     }
 }
@@ -114,8 +149,12 @@ impl From<Error> for Public {
     fn from(error: Error) -> Self {
         let kind = match error {
             Error::Leased { .. } | Error::Lost => ErrorKind::Busy,
-            Error::Full | Error::Disk(_) | Error::Unusable(_) => ErrorKind::Write,
-            Error::Format { .. } => ErrorKind::Version,
+            Error::Full
+            | Error::Disk(_)
+            | Error::Unusable(_)
+            | Error::Unreachable(_)
+            | Error::Retry(_) => ErrorKind::Write,
+            Error::Format { .. } | Error::Schema { .. } => ErrorKind::Version,
             Error::Directory { .. } | Error::Database(_) | Error::Damaged { .. } => {
                 ErrorKind::Store
             }

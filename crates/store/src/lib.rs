@@ -47,6 +47,7 @@
 //!         spec: b"what was submitted".to_vec(),
 //!         status: b"what is known".to_vec(),
 //!         snapshot: None,
+//!         held: false,
 //!     }),
 //! ];
 //! assert_eq!(store.commit(&lease, &now, &batch)?, [Verdict::Done; 2]);
@@ -65,20 +66,28 @@
 //! | `task` | a task as it is stored: row, snapshot, output |
 //! | `change` | the changes of a batch |
 //! | `moves` | what is remembered of moves between stores |
-//! | `sqlite` | the store in one SQLite database |
+//! | `nodes` | the trait [`Nodes`]: several daemons on one store |
+//! | `numbers` | values as a database's numbers |
+//! | `sqlite` | the store in one SQLite database, for one daemon |
 
 use dormouse_model as model;
 
 mod change;
 mod error;
 mod moves;
+mod nodes;
+mod numbers;
 mod sqlite;
 mod store;
 mod task;
 
+#[cfg(test)]
+mod tests;
+
 pub use change::{Change, Insert, MoveChange, SnapshotChange, Update, Verdict};
 pub use error::Error;
 pub use moves::{MovePhase, MoveRecord, RecordChange};
+pub use nodes::{Claimed, Nodes, Wish};
 pub use sqlite::{Compacted, Sqlite};
 pub use store::{Due, Filter, Lease, Sizes, Stamp, Store};
 pub use task::{OutputPiece, StoredPiece, StoredSnapshot, Stream, TaskRow};

@@ -70,7 +70,7 @@ pub struct Sizes {
 
 /// A transactional store. Calls block; callers keep them off tokio's threads.
 pub trait Store: Send + Sync {
-    /// Takes the lease, where nobody else holds it.
+    /// Takes the lease for this daemon alone, where nobody else holds it.
     ///
     /// # Errors
     /// [`Error::Leased`] if somebody does.
@@ -103,7 +103,8 @@ pub trait Store: Send + Sync {
     /// Tasks, the newest first.
     fn list(&self, filter: &Filter) -> Result<Vec<TaskRow>, Error>;
 
-    /// The tasks that are due after `after` and not later than `until`, the earliest first.
+    /// The tasks that are due after `after` and not later than `until`, the earliest first. Tasks that
+    /// a node has (see [`Nodes`](crate::Nodes)) may be left out.
     fn due(
         &self,
         after: Option<Due>,
@@ -115,7 +116,8 @@ pub trait Store: Send + Sync {
     /// `after`.
     fn walled(&self, after: TaskId, limit: usize) -> Result<Vec<TaskId>, Error>;
 
-    /// How many tasks are due in each of `count` spans, one after another, from `from` on.
+    /// How many tasks are due in each of `count` spans, one after another, from `from` on. Tasks that
+    /// a node has may be left out.
     fn due_counts(
         &self,
         from: MonotonicTime,

@@ -340,6 +340,7 @@ mod tests {
                 spec: Vec::new(),
                 status: Vec::new(),
                 snapshot: None,
+                held: false,
             })
         });
         let (store, _directory) = store_after(changes.collect());

@@ -168,6 +168,7 @@ impl Daemon {
             spec: to_named_bytes(&spec)?,
             status: to_bytes(&status)?,
             snapshot: None,
+            held: false,
         })
     }
 
@@ -293,6 +294,7 @@ impl Daemon {
             spec: to_named_bytes(&spec)?,
             status: to_bytes(&status)?,
             snapshot: Some(frozen),
+            held: false,
         };
         let verdicts = self.commit(vec![module, Change::Insert(insert)]).await?;
         match verdicts.last() {

@@ -284,6 +284,7 @@ impl Daemon {
             spec: row.spec,
             status: row.status,
             snapshot: frozen,
+            held: false,
         };
         let record = MoveRecord {
             id: offer.move_id,

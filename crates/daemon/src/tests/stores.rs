@@ -57,6 +57,7 @@ pub(crate) fn update(
         snapshot: SnapshotChange::Keep,
         output,
         output_limit: u64::MAX,
+        held: false,
     })
 }
 
@@ -71,6 +72,7 @@ pub(crate) fn paused(id: TaskId) -> Change {
         spec: to_bytes(&TaskSpec::default()).expect("it is encoded"),
         status: to_bytes(&Status::default()).expect("it is encoded"),
         snapshot: None,
+        held: false,
     })
 }
 

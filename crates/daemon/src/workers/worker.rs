@@ -466,6 +466,7 @@ impl Worker {
             snapshot,
             output,
             output_limit: self.options.output_limit,
+            held: false,
         })
     }
 }

@@ -51,6 +51,7 @@ impl Sqlite {
             writer: writer.into(),
             readers: vec![first].into(),
             blobs: Default::default(),
+            held: Default::default(),
             to_shorten: false.into(),
             at_one_moment: true,
         })

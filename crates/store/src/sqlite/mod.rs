@@ -6,7 +6,10 @@
 //! holder dies, so that nobody has to wait for a lease to expire.
 
 mod encoding;
+mod held;
+mod lease;
 mod maintenance;
+mod nodes;
 mod open;
 mod read;
 mod shrink;
@@ -22,6 +25,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, ErrorCode};
 
+use self::held::Held;
 use self::open::{FILE_NAME, create_or_check, reader};
 use crate::change::{Change, Verdict};
 use crate::error::Error;
@@ -52,6 +56,8 @@ pub struct Sqlite {
     readers: Mutex<Vec<Connection>>,
     /// Row numbers of blobs, by digest.
     blobs: Mutex<HashMap<Digest, i64>>,
+    /// The tasks that the node has.
+    held: Mutex<Held>,
     /// Room was given back, and the file itself has not been shortened yet.
     to_shorten: Mutex<bool>,
     /// All reads see the store as it was at one moment.
@@ -94,6 +100,7 @@ impl Sqlite {
             writer: Mutex::new(writer),
             readers: Mutex::default(),
             blobs: Mutex::default(),
+            held: Mutex::default(),
             to_shorten: Mutex::new(false),
             at_one_moment: false,
         })
@@ -178,7 +185,9 @@ impl Store for Sqlite {
                 log::warn!("cannot note who has the store: {error}");
             }
         }
-        self.change(|writer| write::claim(writer, holder, now, lasts))
+        let lease = self.change(|writer| lease::claim(writer, holder, now, lasts))?;
+        self.held.lock().clear();
+        Ok(lease)
     }
 
     fn number(&self) -> Result<u64, Error> {
@@ -196,7 +205,10 @@ impl Store for Sqlite {
         changes: &[Change],
     ) -> Result<Vec<Verdict>, Error> {
         let mut blobs = self.blobs.lock();
-        self.change(|writer| write::commit(writer, &mut blobs, lease, now, changes))
+        let verdicts =
+            self.change(|writer| write::commit(writer, &mut blobs, lease, now, changes))?;
+        self.held.lock().note(changes, &verdicts);
+        Ok(verdicts)
     }
 
     fn task(&self, id: TaskId) -> Result<Option<TaskRow>, Error> {

@@ -5,13 +5,13 @@ use std::time::Duration;
 use rusqlite::types::{FromSql, Value};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::encoding::{
-    chunk_id, known_state, phase_number, phase_of, signed, state_number, stream_of, time_number,
-    time_of, unsigned,
-};
+use super::encoding::{chunk_id, phase_of, stream_of};
 use crate::model::clock::Mark;
 use crate::model::{Digest, MonotonicTime, MoveId, TaskId, TaskState, Timestamp};
 use crate::moves::{MovePhase, MoveRecord};
+use crate::numbers::{
+    known_state, phase_number, signed, state_number, time_number, time_of, unsigned,
+};
 use crate::store::{Due, Filter, Stamp};
 use crate::task::{OutputPiece, StoredPiece, StoredSnapshot, TaskRow};
 
@@ -203,6 +203,12 @@ pub(super) fn number(reader: &Connection) -> rusqlite::Result<u64> {
     reader
         .prepare_cached("SELECT number FROM lease")?
         .query_row([], |sql| Ok(sql.get::<_, i64>(0)?.cast_unsigned()))
+}
+
+pub(super) fn epoch(reader: &Connection) -> rusqlite::Result<u64> {
+    reader
+        .prepare_cached("SELECT epoch FROM lease")?
+        .query_row([], |sql| Ok(unsigned(sql.get(0)?)))
 }
 
 pub(super) fn stamp(reader: &Connection) -> rusqlite::Result<Option<Stamp>> {

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::write::begin;
+use super::lease::begin;
 use crate::error::Error;
 use crate::store::{Lease, Stamp};
 

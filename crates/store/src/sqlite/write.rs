@@ -1,72 +1,21 @@
 //! What changes the database. Each function is one transaction.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
-use rusqlite::types::Value;
-use rusqlite::{
-    Connection, OptionalExtension, Params, ToSql, Transaction, TransactionBehavior, params,
-    params_from_iter,
-};
+use rusqlite::{Connection, OptionalExtension, ToSql, Transaction, params};
 
-use super::encoding::{
-    chunk_id, phase_number, signed, state_number, stream_number, time_number, unsigned,
-};
+use super::encoding::chunk_id;
+use super::lease::begin;
 use crate::change::{Change, Insert, MoveChange, SnapshotChange, Update, Verdict};
 use crate::error::Error;
 use crate::model::{Digest, MonotonicTime, TaskId, TaskState, When};
 use crate::moves::RecordChange;
+use crate::numbers::{phase_number, signed, state_number, stream_number, time_number, unsigned};
 use crate::store::{Lease, Stamp};
 use crate::task::{OutputPiece, StoredSnapshot};
 
 /// Row numbers of blobs, by digest.
 type Blobs = HashMap<Digest, i64>;
-
-/// The columns of the lease that say when it was renewed.
-const STAMP: &str = "expires = ?1, now = ?2, ahead = ?3, realtime = ?4, boot = ?5, booted = ?6";
-
-/// The values of the six parameters in [`STAMP`], and of a seventh, `last`.
-fn stamped(now: &Stamp, lasts: Duration, last: Value) -> impl Params {
-    let boot = now.machine.map(|mark| mark.of.cast_signed());
-    params_from_iter([
-        Value::from(time_number(now.now.saturating_add(lasts))),
-        time_number(now.now).into(),
-        now.ahead.into(),
-        signed(now.realtime.as_nanos()).into(),
-        boot.into(),
-        now.machine.map(|mark| time_number(mark.at)).into(),
-        last,
-    ])
-}
-
-pub(super) fn claim(
-    connection: &mut Connection,
-    holder: &str,
-    now: &Stamp,
-    lasts: Duration,
-) -> Result<Lease, Error> {
-    // Without a transaction the statement would return its row before its change is stored.
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let epoch: i64 = transaction
-        .prepare_cached(&format!(
-            "UPDATE lease SET epoch = epoch + 1, holder = ?7, {STAMP} RETURNING epoch"
-        ))?
-        .query_row(stamped(now, lasts, holder.to_string().into()), |row| {
-            row.get(0)
-        })?;
-    // The last holder may have died before anything named the chunks of a snapshot that it stored.
-    transaction.execute(
-        "INSERT OR IGNORE INTO dead SELECT DISTINCT id >> 20 FROM chunks WHERE id >> 20 NOT IN
-           (SELECT pack FROM tasks WHERE pack IS NOT NULL UNION
-            SELECT pack FROM blobs WHERE pack IS NOT NULL)",
-        [],
-    )?;
-    transaction.commit()?;
-    Ok(Lease {
-        epoch: unsigned(epoch),
-        lasts,
-    })
-}
 
 pub(super) fn commit(
     connection: &mut Connection,
@@ -114,22 +63,6 @@ pub(super) fn prune(
     )?;
     transaction.commit()?;
     Ok(removed as u64)
-}
-
-/// A transaction under the lease; it also renews it.
-pub(super) fn begin<'a>(
-    connection: &'a mut Connection,
-    lease: &Lease,
-    now: &Stamp,
-) -> Result<Transaction<'a>, Error> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let held = transaction
-        .prepare_cached(&format!("UPDATE lease SET {STAMP} WHERE epoch = ?7"))?
-        .execute(stamped(now, lease.lasts, signed(lease.epoch).into()))?;
-    match held {
-        0 => Err(Error::Lost),
-        _ => Ok(transaction),
-    }
 }
 
 fn pack_of(snapshot: Option<&StoredSnapshot>) -> Option<i64> {
@@ -264,35 +197,51 @@ impl Writer<'_> {
             return Ok(Verdict::Conflict);
         };
         let base = self.base(insert.snapshot.as_ref())?;
-        if let Some(name) = &insert.name {
-            self.transaction
-                .prepare_cached("UPDATE tasks SET name = NULL WHERE name = ?1 AND state = ?2")?
-                .execute(params![name, state_number(TaskState::Moved)])?;
+        let add = || -> Result<bool, Error> {
+            let added = self
+                .transaction
+                .prepare_cached(
+                    "INSERT INTO tasks
+                     VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?7, ?8, ?9, ?10, ?11)
+                     ON CONFLICT DO NOTHING",
+                )?
+                .execute(params![
+                    signed(insert.id.0),
+                    state_number(insert.state),
+                    insert.due.at(self.now.ahead).map(time_number),
+                    module,
+                    base,
+                    insert.name,
+                    self.ended(insert.state),
+                    insert.spec,
+                    insert.status,
+                    insert.snapshot.as_ref().map(|snapshot| &snapshot.bytes),
+                    pack_of(insert.snapshot.as_ref()),
+                ])?;
+            Ok(added > 0)
+        };
+        let mut added = add()?;
+        if !added && let Some(name) = &insert.name {
+            added = self.take_name_of_moved(name, insert.id)? && add()?;
         }
-        let added = self
-            .transaction
-            .prepare_cached(
-                "INSERT INTO tasks VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?7, ?8, ?9, ?10, ?11)
-                 ON CONFLICT DO NOTHING",
-            )?
-            .execute(params![
-                signed(insert.id.0),
-                state_number(insert.state),
-                insert.due.at(self.now.ahead).map(time_number),
-                module,
-                base,
-                insert.name,
-                self.ended(insert.state),
-                insert.spec,
-                insert.status,
-                insert.snapshot.as_ref().map(|snapshot| &snapshot.bytes),
-                pack_of(insert.snapshot.as_ref()),
-            ])?;
-        if added == 0 {
+        if !added {
             return Ok(Verdict::NameTaken);
         }
         self.note_wall(signed(insert.id.0), &insert.due)?;
         Ok(Verdict::Done)
+    }
+
+    /// A task that has moved away loses its name to a new one, whose ID is free; says whether there
+    /// was such a task.
+    fn take_name_of_moved(&self, name: &str, new: TaskId) -> Result<bool, Error> {
+        let taken = self
+            .transaction
+            .prepare_cached(
+                "UPDATE tasks SET name = NULL WHERE name = ?1 AND state = ?2
+                 AND NOT EXISTS (SELECT 1 FROM tasks WHERE id = ?3)",
+            )?
+            .execute(params![name, state_number(TaskState::Moved), signed(new.0)])?;
+        Ok(taken > 0)
     }
 
     /// Remembers what the due time of a task is computed from, where that is the wall clock.

@@ -1,0 +1,80 @@
+//! Several daemons on one store. Each is a node with a lease of its own, and a task belongs to one of
+//! them at a time, or to nobody.
+//!
+//! ```text
+//!   asleep (nobody's) --claim_due--> a node's --commit, held--> a node's --commit--> nobody's
+//!                                        |
+//!                                        `- its node is dead: free_dead ------------> nobody's
+//! ```
+//!
+//! The daemon of today uses [`Store`] alone, as the only node: [`Store::claim`] fences all others, and
+//! it finds its work by [`Store::due`]. What is here is for daemons that share a store.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::model::{MonotonicTime, TaskId};
+use crate::store::{Lease, Stamp, Store};
+use crate::task::{StoredSnapshot, TaskRow};
+
+/// Which due tasks a node would like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// Tasks that this node had last, and that are due no later than this. Its caches have what they
+    /// need.
+    pub own_until: MonotonicTime,
+    /// Tasks that another node had last, and that are due no later than this.
+    pub any_until: MonotonicTime,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// A task that a node has now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// Its row.
+    pub row: TaskRow,
+    /// Its snapshot.
+    pub snapshot: Option<StoredSnapshot>,
+}
+
+/// A store that several daemons can share.
+///
+/// A node is fenced once its row is gone: [`Error::Lost`] is the answer to all that it asks then.
+/// A commit changes tasks that are this node's or nobody's; a task that another one has is a
+/// [`Verdict::Conflict`](crate::Verdict::Conflict).
+pub trait Nodes: Store {
+    /// Becomes a node beside the others. Nodes of one name are the same one, one after another.
+    ///
+    /// # Errors
+    /// [`Error::Leased`] if a daemon has the store for itself.
+    fn join(&self, name: &str, now: &Stamp, lasts: Duration) -> Result<Lease, Error>;
+
+    /// Renews the lease. It is renewed by nothing else.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] if the node is fenced.
+    fn beat(&self, node: &Lease) -> Result<(), Error>;
+
+    /// Gives back all tasks of the node, which is none afterwards. One that is fenced has done so.
+    fn leave(&self, node: &Lease) -> Result<(), Error>;
+
+    /// Takes tasks that are due and nobody's, the earliest first. No task is given to two nodes.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] if no answer came: tasks may have been taken all the same, which
+    /// [`owned`](Self::owned) tells.
+    fn claim_due(&self, node: &Lease, wish: &Wish) -> Result<Vec<Claimed>, Error>;
+
+    /// The tasks that a node has.
+    fn owned(&self, node: &Lease) -> Result<Vec<TaskId>, Error>;
+
+    /// Fences the nodes whose leases are over, and makes their tasks nobody's; returns how many
+    /// tasks. A node that has been a node for less than its lease fences nobody, and neither does one
+    /// that could not renew its own lease in time: then it was the store that nobody could reach.
+    fn free_dead(&self, node: &Lease) -> Result<u64, Error>;
+
+    /// Numbers for new tasks, which no other node gets.
+    fn take_ids(&self, node: &Lease, count: u64) -> Result<Range<u64>, Error>;
+}

@@ -1,0 +1,83 @@
+//! SQLite has one daemon, and so one node. Which tasks that has need not be stored: nobody else asks,
+//! and after its death all are nobody's.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use super::{Sqlite, lease, read};
+use crate::error::Error;
+use crate::model::TaskId;
+use crate::nodes::{Claimed, Nodes, Wish};
+use crate::store::{Due, Lease, Stamp, Store};
+
+/// How many entries of the index of due times are read at once, at least.
+const DUES_AT_ONCE: usize = 256;
+
+impl Sqlite {
+    /// Refuses whoever has the lease no more.
+    fn check_lease(&self, node: &Lease) -> Result<(), Error> {
+        match self.read(read::epoch)? == node.epoch {
+            true => Ok(()),
+            false => Err(Error::Lost),
+        }
+    }
+}
+
+impl Nodes for Sqlite {
+    /// Takes the store over: there is one node.
+    fn join(&self, name: &str, now: &Stamp, lasts: Duration) -> Result<Lease, Error> {
+        self.claim(name, now, lasts)
+    }
+
+    fn beat(&self, node: &Lease) -> Result<(), Error> {
+        self.check_lease(node)
+    }
+
+    fn leave(&self, node: &Lease) -> Result<(), Error> {
+        if self.change(|writer| lease::leave(writer, node))? {
+            self.held.lock().clear();
+        }
+        Ok(())
+    }
+
+    fn claim_due(&self, node: &Lease, wish: &Wish) -> Result<Vec<Claimed>, Error> {
+        self.check_lease(node)?;
+        let mut held = self.held.lock();
+        let (mut claimed, mut after): (Vec<Claimed>, Option<Due>) = (Vec::new(), None);
+        while claimed.len() < wish.limit {
+            let most = wish.limit.max(DUES_AT_ONCE);
+            let page = self.due(after, wish.own_until, most)?;
+            for due in &page {
+                if claimed.len() < wish.limit
+                    && !held.contains(due.id)
+                    && let Some((row, snapshot)) = self.load(due.id)?
+                {
+                    claimed.push(Claimed { row, snapshot });
+                }
+            }
+            match page.last() {
+                Some(last) if page.len() == most => after = Some(*last),
+                _ => break,
+            }
+        }
+        held.extend(claimed.iter().map(|claimed| claimed.row.id));
+        Ok(claimed)
+    }
+
+    fn owned(&self, node: &Lease) -> Result<Vec<TaskId>, Error> {
+        match self.check_lease(node) {
+            Ok(()) => Ok(self.held.lock().all()),
+            Err(Error::Lost) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn free_dead(&self, node: &Lease) -> Result<u64, Error> {
+        self.check_lease(node).map(|()| 0)
+    }
+
+    fn take_ids(&self, node: &Lease, count: u64) -> Result<Range<u64>, Error> {
+        let end = self.change(|writer| lease::take_ids(writer, node, count))? + 1;
+        Ok(end - count..end)
+    }
+}

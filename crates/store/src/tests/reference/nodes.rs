@@ -1,0 +1,129 @@
+//! Nodes in the maps.
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use super::{Node, Reference, State};
+use crate::error::Error;
+use crate::model::TaskId;
+use crate::nodes::{Claimed, Nodes, Wish};
+use crate::store::{Lease, Stamp};
+
+impl State {
+    pub(super) fn join(&mut self, name: &str, now: &Stamp, lasts: Duration) -> Lease {
+        self.epoch += 1;
+        self.stamp = Some(*now);
+        let since = Instant::now();
+        let node = Node {
+            name: name.into(),
+            lasts,
+            expires: since + lasts,
+            since,
+        };
+        self.nodes.insert(self.epoch, node);
+        Lease {
+            epoch: self.epoch,
+            lasts,
+        }
+    }
+
+    /// Makes the tasks of nodes that are none any more nobody's; returns how many.
+    pub(super) fn free_dead(&mut self) -> u64 {
+        let mut freed = 0;
+        for task in self.tasks.values_mut() {
+            if task.owner != 0 && !self.nodes.contains_key(&task.owner) {
+                task.owner = 0;
+                freed += 1;
+            }
+        }
+        freed
+    }
+}
+
+impl Reference {
+    /// Works on the store as a node.
+    fn as_node<T>(&self, node: &Lease, work: impl FnOnce(&mut State) -> T) -> Result<T, Error> {
+        let mut state = self.0.lock();
+        match state.nodes.contains_key(&node.epoch) {
+            true => Ok(work(&mut state)),
+            false => Err(Error::Lost),
+        }
+    }
+}
+
+impl Nodes for Reference {
+    fn join(&self, name: &str, now: &Stamp, lasts: Duration) -> Result<Lease, Error> {
+        Ok(self.0.lock().join(name, now, lasts))
+    }
+
+    fn beat(&self, node: &Lease) -> Result<(), Error> {
+        self.as_node(node, |state| {
+            let now = Instant::now();
+            if let Some(node) = state.nodes.get_mut(&node.epoch) {
+                if node.expires < now {
+                    node.since = now;
+                }
+                node.expires = now + node.lasts;
+            }
+        })
+    }
+
+    fn leave(&self, node: &Lease) -> Result<(), Error> {
+        let mut state = self.0.lock();
+        state.nodes.remove(&node.epoch);
+        state.free_dead();
+        Ok(())
+    }
+
+    fn claim_due(&self, node: &Lease, wish: &Wish) -> Result<Vec<Claimed>, Error> {
+        self.as_node(node, |state| {
+            let name = state.nodes.get(&node.epoch).map(|node| node.name.clone());
+            let mut claimed = Vec::new();
+            for due in state.dues() {
+                let task = state.tasks.get_mut(&due.id).expect("it is due");
+                let until = match Some(&task.home) == name.as_ref() {
+                    true => wish.own_until,
+                    false => wish.any_until.min(wish.own_until),
+                };
+                if claimed.len() < wish.limit && task.owner == 0 && due.at <= until {
+                    task.owner = node.epoch;
+                    let snapshot = task.snapshot.clone();
+                    let row = state.row(due.id).expect("it is due");
+                    claimed.push(Claimed { row, snapshot });
+                }
+            }
+            claimed
+        })
+    }
+
+    fn owned(&self, node: &Lease) -> Result<Vec<TaskId>, Error> {
+        let state = self.0.lock();
+        let owned = state
+            .tasks
+            .iter()
+            .filter(|(_, task)| task.owner == node.epoch);
+        Ok(owned.map(|(id, _)| *id).collect())
+    }
+
+    fn free_dead(&self, node: &Lease) -> Result<u64, Error> {
+        self.as_node(node, |state| {
+            let now = Instant::now();
+            let may = state
+                .nodes
+                .get(&node.epoch)
+                .is_some_and(|node| node.since + node.lasts < now && node.expires >= now);
+            if may {
+                state.nodes.retain(|_, node| node.expires >= now);
+            }
+            state.free_dead()
+        })
+    }
+
+    fn take_ids(&self, node: &Lease, count: u64) -> Result<Range<u64>, Error> {
+        self.as_node(node, |state| {
+            let first = state.last_task + 1;
+            state.last_task += count;
+            first..first + count
+        })
+    }
+}
