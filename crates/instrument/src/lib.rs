@@ -137,6 +137,7 @@ pub use component::{flatten, flatten_any};
 pub use compose::{Link, Named, compose, link};
 pub use error::{ComponentError, ComposeError, Error, ImportKind, List, PassFailure};
 pub use manifest::{Manifest, Transform, UnknownTransform};
+pub use module::sections::{RawSection, sections};
 pub use options::{HostFunction, Offer, Options};
 pub use pipeline::{check_resumable, instrument};
 pub use report::{Instrumented, InstrumentedFunction, Report};

@@ -2,9 +2,10 @@
 
 use dormouse_model::{Digest, Shape};
 use serde::{Deserialize, Serialize};
-use wasmparser::{Parser, Payload};
+use wasmparser::Parser;
 
 use crate::error::Error;
+use crate::module::sections::sections;
 
 /// Name of the custom section. Its content is a MessagePack map.
 const SECTION: &str = "dormouse.manifest";
@@ -105,11 +106,9 @@ impl Manifest {
         if Parser::is_component(wasm) {
             return Err(Error::NotResumable);
         }
-        for payload in Parser::new(0).parse_all(wasm) {
-            if let Payload::CustomSection(section) = payload.map_err(Error::malformed)?
-                && section.name() == SECTION
-            {
-                return Ok(rmp_serde::from_slice(section.data())?);
+        for section in sections(wasm)? {
+            if let Some((SECTION, content)) = section?.custom() {
+                return Ok(rmp_serde::from_slice(content)?);
             }
         }
         Err(Error::NotResumable)

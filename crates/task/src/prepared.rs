@@ -17,7 +17,6 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use wasm_encoder::{CustomSection, Section as _};
-use wasmparser::{Parser, Payload};
 
 use super::cache::Cache;
 use super::error::TaskError;
@@ -57,21 +56,18 @@ impl<'a> Parts<'a> {
     fn of(file: &'a [u8]) -> Result<Self, Error> {
         let damaged = |text: String| Error::from(TaskError::DamagedPrepared(text));
         let (mut end, mut code) = (None, Vec::new());
-        let mut last = 0;
-        for payload in Parser::new(0).parse_all(file) {
-            let payload = payload.map_err(|error| damaged(error.to_string()))?;
-            match &payload {
-                Payload::CustomSection(custom) if custom.name() == SECTION => {
-                    end.get_or_insert(last);
-                    code.push(custom.data());
+        let sections = instrument::sections(file).map_err(|error| damaged(error.to_string()))?;
+        for section in sections {
+            let section = section.map_err(|error| damaged(error.to_string()))?;
+            match section.custom() {
+                Some((SECTION, content)) => {
+                    end.get_or_insert(section.start);
+                    code.push(content);
                 }
-                payload if payload.as_section().is_some() && end.is_some() => {
+                _ if end.is_some() => {
                     return Err(damaged("something follows its machine code".into()));
                 }
                 _ => {}
-            }
-            if let Some((_, range)) = payload.as_section() {
-                last = range.end as usize;
             }
         }
         let module = &file[..end.unwrap_or(file.len())];

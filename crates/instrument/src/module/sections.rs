@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use wasm_encoder::{Encode, NameMap, NameSection, Section, SectionId};
-use wasmparser::BinaryReader;
+use wasmparser::{BinaryReader, CustomSectionReader, Parser};
 
 use super::encode::content;
 use crate::error::Error;
@@ -14,6 +14,60 @@ const HEADER: &[u8; 8] = b"\0asm\x01\0\0\0";
 /// The longest encoding of a `u32`, in bytes.
 const MAX_LEB128: usize = 5;
 
+/// A section of a module or a component as it stands in the file.
+pub struct RawSection<'a> {
+    /// The number of its kind.
+    id: u8,
+    /// Where it begins, with its number and its size, in bytes from the beginning of the module.
+    pub start: usize,
+    content: &'a [u8],
+}
+
+impl<'a> RawSection<'a> {
+    /// The name and the content of a custom section.
+    pub fn custom(&self) -> Option<(&'a str, &'a [u8])> {
+        if self.id != SectionId::Custom as u8 {
+            return None;
+        }
+        let reader = BinaryReader::new(self.content, 0);
+        let section = CustomSectionReader::new(reader).ok()?;
+        Some((section.name(), section.data()))
+    }
+}
+
+/// The sections of a core module, or the outermost ones of a component, in file order. No section is
+/// looked into, so that this takes as long for a large module as for a small one.
+///
+/// # Errors
+/// [`Error::Invalid`] if the bytes begin as neither. A section that reaches beyond the end of the
+/// bytes is an error too, and the last that is given.
+pub fn sections(wasm: &[u8]) -> Result<impl Iterator<Item = Result<RawSection<'_>, Error>>, Error> {
+    // The parser says what is wrong with the header.
+    Parser::new(0).parse(wasm, true).map_err(Error::malformed)?;
+    let mut reader = BinaryReader::new(wasm, 0);
+    reader.read_bytes(HEADER.len()).map_err(Error::malformed)?;
+    let mut failed = false;
+    Ok(std::iter::from_fn(move || {
+        if failed || reader.eof() {
+            return None;
+        }
+        let section = read_section(&mut reader, wasm.len());
+        failed = section.is_err();
+        Some(section.map_err(Error::malformed))
+    }))
+}
+
+fn read_section<'a>(
+    reader: &mut BinaryReader<'a>,
+    wasm_bytes: usize,
+) -> Result<RawSection<'a>, wasmparser::BinaryReaderError> {
+    let start = wasm_bytes - reader.bytes_remaining();
+    let id = reader.read_u8()?;
+    let size = reader.read_var_u32()?;
+    let content = reader.read_bytes(size as usize)?;
+    Ok(RawSection { id, start, content })
+}
+
 /// The sections of a core module, in file order, each with its raw content. What is not changed is
 /// not copied: a large module is most of the memory that its rewriting takes.
 pub(crate) struct Sections<'a> {
@@ -23,15 +77,9 @@ pub(crate) struct Sections<'a> {
 impl<'a> Sections<'a> {
     /// Splits a module that has passed validation.
     pub(crate) fn split(wasm: &'a [u8]) -> Result<Self, Error> {
-        let mut reader = BinaryReader::new(wasm, 0);
-        reader.read_bytes(HEADER.len()).map_err(Error::malformed)?;
-        let mut list = Vec::new();
-        while !reader.eof() {
-            let id = reader.read_u8().map_err(Error::malformed)?;
-            let size = reader.read_var_u32().map_err(Error::malformed)?;
-            let content = reader.read_bytes(size as usize).map_err(Error::malformed)?;
-            list.push((id, Cow::Borrowed(content)));
-        }
+        let list = sections(wasm)?
+            .map(|section| section.map(|section| (section.id, Cow::Borrowed(section.content))))
+            .collect::<Result<_, _>>()?;
         Ok(Self { list })
     }
 
