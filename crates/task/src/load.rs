@@ -225,14 +225,10 @@ impl Runtime {
         length: u64,
     ) -> Result<Arc<Program>, Error> {
         let wasm = unpack(packed, length)?;
-        instrument::check_size(&wasm, &self.limits, 8).map_err(TaskError::Limit)?;
         check_digest(&wasm, wanted)?;
         let manifest = Manifest::of(&wasm)?;
-        // Machine code made of it is going to be cached, so that it must be what it claims.
-        instrument::check_resumable(&wasm, &manifest).map_err(TaskError::ForgedModule)?;
-        let program = Program::of_wasm(*wanted, manifest, packed.clone(), wasm);
-        self.keep(&program)?;
-        Ok(Arc::new(program))
+        self.check_untrusted(&wasm, &manifest, TaskError::ForgedModule)?;
+        self.keep_checked(Program::of_wasm(*wanted, manifest, packed.clone(), wasm))
     }
 
     /// The same of one that comes in no snapshot.
@@ -242,11 +238,26 @@ impl Runtime {
         manifest: Manifest,
         wasm: &[u8],
     ) -> Result<Arc<Program>, Error> {
-        instrument::check_size(wasm, &self.limits, 8).map_err(TaskError::Limit)?;
-        instrument::check_resumable(wasm, &manifest).map_err(TaskError::ForgedPrepared)?;
+        self.check_untrusted(wasm, &manifest, TaskError::ForgedPrepared)?;
         let packed = zstd::bulk::compress(wasm, zstd::DEFAULT_COMPRESSION_LEVEL)
             .map_err(TaskError::Compress)?;
-        let program = Program::of_wasm(digest, manifest, packed.into(), wasm.to_vec());
+        let wasm = wasm.to_vec();
+        self.keep_checked(Program::of_wasm(digest, manifest, packed.into(), wasm))
+    }
+
+    /// Machine code made of an untrusted module is going to be cached, so that the module must be
+    /// what it claims.
+    fn check_untrusted(
+        &self,
+        wasm: &[u8],
+        manifest: &Manifest,
+        forged: fn(instrument::Error) -> TaskError,
+    ) -> Result<(), Error> {
+        instrument::check_size(wasm, &self.limits, 8).map_err(TaskError::Limit)?;
+        Ok(instrument::check_resumable(wasm, manifest).map_err(forged)?)
+    }
+
+    fn keep_checked(&self, program: Program) -> Result<Arc<Program>, Error> {
         self.keep(&program)?;
         Ok(Arc::new(program))
     }
