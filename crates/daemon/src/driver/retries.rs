@@ -2,6 +2,7 @@
 //! that starts tries all tasks.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -28,19 +29,20 @@ pub(crate) struct Retry {
     pub(crate) error: String,
 }
 
-/// All tasks that cannot go on for now.
+/// All tasks that cannot go on for now. A list of tasks reads them as they are at one moment; they
+/// are copied only if one changes while a list is being read.
 #[derive(Debug, Default)]
-pub(crate) struct Retries(Mutex<HashMap<TaskId, Retry>>);
+pub(crate) struct Retries(Mutex<Arc<HashMap<TaskId, Retry>>>);
 
 impl Retries {
-    fn all(&self) -> MutexGuard<'_, HashMap<TaskId, Retry>> {
+    fn all(&self) -> MutexGuard<'_, Arc<HashMap<TaskId, Retry>>> {
         self.0.lock()
     }
 
     /// A try has failed; returns when the next one is to be made.
     pub(crate) fn failed(&self, id: TaskId, now: MonotonicTime, error: &str) -> MonotonicTime {
         let mut all = self.all();
-        let trouble = all.entry(id).or_insert_with(|| Retry {
+        let trouble = Arc::make_mut(&mut all).entry(id).or_insert_with(|| Retry {
             since: now,
             tries: 0,
             next: now,
@@ -55,13 +57,13 @@ impl Retries {
     /// The task continues, is paused, or was removed.
     pub(crate) fn over(&self, id: TaskId) {
         let mut all = self.all();
-        if !all.is_empty() {
-            all.remove(&id);
+        if all.contains_key(&id) {
+            Arc::make_mut(&mut all).remove(&id);
         }
     }
 
     /// All of them at this moment.
-    pub(crate) fn now(&self) -> HashMap<TaskId, Retry> {
+    pub(crate) fn now(&self) -> Arc<HashMap<TaskId, Retry>> {
         self.all().clone()
     }
 
@@ -95,8 +97,10 @@ mod tests {
         let trouble = retries.of(id).expect("it is in trouble");
         assert_eq!((trouble.since, trouble.tries), (begun, 11));
         assert_eq!(trouble.error, "other");
+        let read = retries.now();
         retries.over(id);
         assert_eq!(retries.of(id), None);
+        assert_eq!(read.get(&id), Some(&trouble), "as it was when it was read");
         assert_eq!(RETRY.after(u32::MAX), RETRY.longest);
     }
 }
