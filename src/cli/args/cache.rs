@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use super::examples::after_help;
+use super::transform::TransformFlag;
 use crate::cli::parse::time::Span;
 use crate::engine::EngineKind;
-use crate::instrument::Transform;
 use crate::model::spec::ByteSize;
 
 #[derive(Debug, clap::Args)]
@@ -19,12 +19,8 @@ pub(crate) struct Compile {
     /// for the one that `run` takes by itself.
     #[arg(long, value_name = "ENGINE")]
     pub engine: Vec<EngineKind>,
-    /// How to make the modules resumable: two-version (by Binaryen), native (without Binaryen, in
-    /// much less time), auto (native where more than 512 KiB of code may be on the stack at a
-    /// suspend, else two-version), plain (Binaryen's own
-    /// output), or none (leaves them as they are, so that they cannot be suspended).
-    #[arg(long, value_name = "NAME", default_value_t)]
-    pub transform: Transform,
+    #[command(flatten)]
+    pub transform: TransformFlag,
     /// Put a check into loops and calls, so that guests can be suspended while they compute.
     #[arg(long)]
     pub preempt: bool,

@@ -3,10 +3,10 @@
 
 use std::path::PathBuf;
 
+use super::transform::TransformFlag;
 use crate::cli::parse::guest::{Variable, mount, tmpfs};
 use crate::cli::parse::time::{Span, period};
 use crate::engine::EngineKind;
-use crate::instrument::Transform;
 use crate::model::spec::{Clocks, ListenAddress, Module, Mount, Policy, Randomness, Rule, Tmpfs};
 use crate::model::{Digest, TaskSpec};
 
@@ -168,12 +168,8 @@ pub(crate) struct Suspension {
     /// was started with --preempt wherever it computes.
     #[arg(long, value_name = "DURATION", value_parser = period)]
     pub checkpoint: Option<Span>,
-    /// How to make the module resumable: two-version (by Binaryen), native (without Binaryen, in
-    /// much less time), auto (native where more than 512 KiB of code may be on the stack at a
-    /// suspend, else two-version), plain (Binaryen's own
-    /// output), or none (leaves it as it is, so that it cannot be suspended).
-    #[arg(long, value_name = "NAME", default_value_t)]
-    pub transform: Transform,
+    #[command(flatten)]
+    pub transform: TransformFlag,
     /// Leave the module out of the snapshot; the cache or --module must have it at resume.
     #[arg(long)]
     pub slim: bool,

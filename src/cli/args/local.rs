@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use super::guest::{HostGrants, Program, Reopening, Suspension};
 use super::keys::{Opening, Sealing, Trust};
 use super::limits::LimitFlags;
+use super::transform::TransformFlag;
 use crate::engine::EngineKind;
-use crate::instrument::Transform;
 use crate::model::TaskSpec;
 use crate::snapshot::KeyKind;
 
@@ -126,12 +126,8 @@ pub(crate) struct Build {
     /// Where to write the resumable module.
     #[arg(short, long, value_name = "OUT.wasm")]
     pub output: PathBuf,
-    /// How to make the module resumable: two-version (by Binaryen), native (without Binaryen, in
-    /// much less time), auto (native where more than 512 KiB of code may be on the stack at a
-    /// suspend, else two-version), plain (Binaryen's own
-    /// output), or none (leaves it as it is, so that it cannot be suspended).
-    #[arg(long, value_name = "NAME", default_value_t)]
-    pub transform: Transform,
+    #[command(flatten)]
+    pub transform: TransformFlag,
     /// Put a check into loops and calls, so that the guest can be suspended while it computes.
     #[arg(long)]
     pub preempt: bool,

@@ -13,6 +13,7 @@ pub(crate) mod guest;
 pub(crate) mod keys;
 pub(crate) mod limits;
 mod local;
+mod transform;
 
 use clap::{Parser, Subcommand};
 

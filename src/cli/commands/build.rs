@@ -18,8 +18,8 @@ pub(crate) fn build(command: &Build) -> Result<Done, Failure> {
         return flatten(command, &source);
     }
     let runtime = Runtime::builder()
-        .transform(command.transform)
-        .preempt(preempt(command.preempt, command.transform)?)
+        .transform(command.transform.name)
+        .preempt(preempt(command.preempt, command.transform.name)?)
         .build()?;
     let name = command.module.display().to_string();
     let bar = Bar::new(&file_name(&name));

@@ -29,8 +29,8 @@ pub(crate) fn compile(command: &Compile) -> Result<Done, Failure> {
         .as_deref()
         .map(|path| Output { path, seal: &seal });
     let runtime = Runtime::builder()
-        .transform(command.transform)
-        .preempt(preempt(command.preempt, command.transform)?)
+        .transform(command.transform.name)
+        .preempt(preempt(command.preempt, command.transform.name)?)
         .build()?;
     let engines = match command.engine.is_empty() {
         true => vec![engine(None)?],

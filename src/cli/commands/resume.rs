@@ -120,7 +120,7 @@ fn resume_file(command: Resume) -> Result<Done, Failure> {
     tell_origin_and_signatures(&opened, &saved, &keys, &seal);
     let at_file = |error| snapshot_file::at(&snapshot, error);
     let runtime = Runtime::builder()
-        .transform(command.suspension.transform)
+        .transform(command.suspension.transform.name)
         .limits(limits)
         .build()?;
     let bar = Bar::new(&snapshot.display().to_string());

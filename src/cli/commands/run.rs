@@ -26,7 +26,7 @@ fn run_module(command: Run) -> Result<Done, Failure> {
         file.tell_what_run_leaves_out();
     }
     let source = task_file::source(&spec, file.as_ref(), &command.trust.load()?)?;
-    let transform = command.suspension.transform;
+    let transform = command.suspension.transform.name;
     let runtime = Runtime::builder()
         .transform(transform)
         .preempt(preempt(spec.suspend.preempt, transform)?)
