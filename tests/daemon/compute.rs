@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use ureq::http::Method;
 
+use super::side::pair;
 use super::support::{Daemon, folder};
 
 /// What `ex_spin` prints: a line for each round, which is a hundred million steps of a generator. Many steps
@@ -118,4 +119,56 @@ fn computations_take_turns() {
         let path = format!("/v1/tasks/{id}");
         assert_eq!(daemon.json(Method::DELETE, &path, &Value::Null).0, 204);
     }
+}
+
+/// Computes until the file `go` is there, sleeps for 50 ms, and says so.
+const UNTIL_GO: &str = r#"(module
+  (import "wasi_snapshot_preview1" "path_filestat_get"
+    (func $stat (param i32 i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "poll_oneoff"
+    (func $poll (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write"
+    (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "go")
+  (data (i32.const 16) "slept\n")
+  ;; A subscription to the monotonic clock (1), for 50 ms from now.
+  (data (i32.const 80) "\01\00\00\00\00\00\00\00\80\f0\fa\02\00\00\00\00")
+  (data (i32.const 128) "\10\00\00\00\06\00\00\00")
+  (func (export "_start")
+    (loop $again
+      (br_if $again
+        (call $stat (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 2) (i32.const 256))))
+    (drop (call $poll (i32.const 64) (i32.const 192) (i32.const 1) (i32.const 248)))
+    (drop (call $write (i32.const 1) (i32.const 128) (i32.const 1) (i32.const 248)))))"#;
+
+/// A move that a task was too late for is over: the task stops, is not moved, and goes on here.
+#[test]
+fn what_stops_too_late_for_its_move_goes_on_here() {
+    let [a, b] = pair(&["--hibernate-after", "0s"]);
+    let shared = folder();
+    let dir = shared.path().to_str().expect("UTF-8");
+    b.trusts("other", &a, json!({"dirs": [dir]}));
+    let wasm = wat::parse_str(UNTIL_GO).expect("the text is right");
+    let module = a.daemon().upload_bytes(&wasm, false);
+    let task = json!({"module": module, "mounts": [{"host": dir, "guest": "/"}]});
+    let (status, task) = a.daemon().json(Method::POST, "/v1/tasks", &task);
+    assert_eq!(status, 201, "{task}");
+    let id = task["id"].as_u64().expect("a number");
+    a.daemon().until(id, "running");
+    let path = format!("/v1/tasks/{id}/migrate");
+    let asked = json!({"to": "other", "patience": 0.1});
+    let (status, refused) = a.daemon().json(Method::POST, &path, &asked);
+    assert_eq!(status, 409, "{refused}");
+    let text = refused["error"].as_str().expect("a message");
+    assert!(
+        text.contains("did not stop within 100ms; it stays here"),
+        "{text}"
+    );
+    std::fs::write(shared.path().join("go"), "").expect("a file");
+    a.daemon().until(id, "exited");
+    assert_eq!(a.daemon().output(id), "slept\n");
+    a.daemon()
+        .until_that("the move is over", || a.moves().is_empty().then_some(()));
+    assert_eq!(b.states(), Vec::<String>::new());
 }

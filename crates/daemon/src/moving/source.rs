@@ -147,10 +147,9 @@ impl Daemon {
                         );
                     }
                 });
-                let text = format!(
-                    "task {id} computes, and did not stop within {patience:?}; it stays here"
-                );
-                Err(Refused::Request(text).into())
+                let error =
+                    format!("it computes, and did not stop within {patience:?}; it stays here");
+                Err(Refused::Unable { id, error }.into())
             }
         }
     }
