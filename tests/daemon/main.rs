@@ -49,6 +49,7 @@ mod sockets;
 mod states;
 mod store;
 mod storm;
+mod submitted;
 mod support;
 mod takeover;
 mod undecided;
