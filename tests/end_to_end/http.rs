@@ -73,9 +73,12 @@ pub fn trials() -> Vec<Trial> {
         );
         add(
             format!("{engine}::made_again"),
-            Box::new(move || made_again(engine)),
+            Box::new(move || made_again(engine, pair)),
         );
-        add(format!("{engine}::lost"), Box::new(move || lost(engine)));
+        add(
+            format!("{engine}::lost"),
+            Box::new(move || lost(engine, pair)),
+        );
     }
     trials
 }
@@ -368,12 +371,18 @@ pub fn suspended(
     Ok(String::from_utf8_lossy(&stdout).into_owned())
 }
 
+/// A guest, and a peer that it may ask.
+type Pair = Result<(Program, Peer), String>;
+
+fn pair() -> Pair {
+    Ok((Program::new()?, Peer::new()))
+}
+
 /// Nothing of a response was read: the request is made again, and nobody can tell.
-fn made_again(engine: &str) -> Result<(), String> {
-    let program = Program::new()?;
+pub fn made_again(engine: &str, pair: impl Fn() -> Pair) -> Result<(), String> {
+    let (program, peer) = pair()?;
     let uninterrupted = ["GET /plain", "PUT /again chunks:one,two", "GET /plain"];
     let (stdout, _) = expected(&program, &uninterrupted)?;
-    let peer = Peer::new();
     let requests = ["GET /plain", "PUT /once chunks:one,two", "GET /plain"];
     let found = suspended(engine, &program, &peer, &requests)?;
     compare("output", &found.replace("/once", "/again"), &stdout)?;
@@ -384,23 +393,16 @@ fn made_again(engine: &str) -> Result<(), String> {
 }
 
 /// A request that may not be made again fails, and so does a response that has begun.
-fn lost(engine: &str) -> Result<(), String> {
-    let program = Program::new()?;
-    let peer = Peer::new();
-    let found = suspended(
-        engine,
-        &program,
-        &peer,
-        &["POST /once chunks:one", "GET /plain"],
-    )?;
-    check(
-        found.contains("\n  ErrorCode::ConnectionTerminated\n"),
-        || found.clone(),
-    )?;
+pub fn lost(engine: &str, pair: impl Fn() -> Pair) -> Result<(), String> {
+    let (program, peer) = pair()?;
+    let requests = ["POST /once chunks:one", "GET /plain"];
+    let found = suspended(engine, &program, &peer, &requests)?;
+    let terminated = "\n  ErrorCode::ConnectionTerminated\n";
+    check(found.contains(terminated), || found.clone())?;
     check(found.ends_with(&format!("{BODY:?} closed\n")), || {
         found.clone()
     })?;
-    let peer = Peer::new();
+    let (program, peer) = pair()?;
     let found = suspended(engine, &program, &peer, &["GET /half", "GET /plain"])?;
     let incomplete = "\n  \"half\" ErrorCode::HttpResponseIncomplete\n";
     check(found.contains(incomplete), || found.clone())?;

@@ -11,7 +11,7 @@ use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use dormouse_test_support::{check, engines, stderr};
 
-use crate::http::{Peer, Program, REQUESTS, compare, expected, suspended};
+use crate::http::{self, Peer, Program, REQUESTS, compare, expected};
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
@@ -22,8 +22,8 @@ pub fn trials() -> Vec<Trial> {
         };
         add("requests", requests);
         add("untrusted", untrusted);
-        add("made_again", made_again);
-        add("lost", lost);
+        add("made_again", |engine| http::made_again(engine, secure));
+        add("lost", |engine| http::lost(engine, secure));
     }
     trials
 }
@@ -97,30 +97,4 @@ fn untrusted(engine: &str) -> Result<(), String> {
     let refused = "GET /plain \n  ErrorCode::TlsCertificateError\n";
     check(stdout == refused, || stdout.clone())?;
     check(peer.seen().is_empty(), || peer.seen().join("\n---\n"))
-}
-
-fn made_again(engine: &str) -> Result<(), String> {
-    let (program, peer) = secure()?;
-    let uninterrupted = ["GET /plain", "PUT /again chunks:one,two", "GET /plain"];
-    let (stdout, _) = expected(&program, &uninterrupted)?;
-    let requests = ["GET /plain", "PUT /once chunks:one,two", "GET /plain"];
-    let found = suspended(engine, &program, &peer, &requests)?;
-    compare("output", &found.replace("/once", "/again"), &stdout)?;
-    let seen = peer.seen();
-    check(seen.len() == 4 && seen[1] == seen[2], || {
-        seen.join("\n---\n")
-    })
-}
-
-fn lost(engine: &str) -> Result<(), String> {
-    let (program, peer) = secure()?;
-    let requests = ["POST /once chunks:one", "GET /plain"];
-    let found = suspended(engine, &program, &peer, &requests)?;
-    let terminated = "\n  ErrorCode::ConnectionTerminated\n";
-    check(found.contains(terminated), || found.clone())?;
-    let (program, peer) = secure()?;
-    let found = suspended(engine, &program, &peer, &["GET /half", "GET /plain"])?;
-    let incomplete = "\n  \"half\" ErrorCode::HttpResponseIncomplete\n";
-    check(found.contains(incomplete), || found.clone())?;
-    check(peer.seen().len() == 2, || peer.seen().join("\n---\n"))
 }
