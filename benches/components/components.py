@@ -21,6 +21,8 @@ import time
 import report
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.dirname(HERE))
+import machine  # noqa: E402: it lies beside this folder
 HOME = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "dormouse")
 CACHE = os.path.join(HOME, "components")
 WASMTIME = os.path.join(HOME, "wasmtime", "wasmtime")
@@ -207,25 +209,9 @@ class Bench:
 
 
 def facts(options):
-    def read(path):
-        try:
-            with open(path) as file:
-                return file.read()
-        except OSError:
-            return ""
-
-    def run(*command):
-        return subprocess.run(command, capture_output=True, text=True, cwd=HERE).stdout.strip()
-
-    models = [line.split(":")[1].strip() for line in read("/proc/cpuinfo").splitlines() if line.startswith("model name")]
     return {
-        "cpu": models[0] if models else os.uname().machine,
-        "cores": os.cpu_count(),
-        "system": f"{os.uname().sysname} {os.uname().release}",
-        "load": round(os.getloadavg()[0], 1),
-        "wasmtime": run(WASMTIME, "--version"),
-        "revision": run("git", "describe", "--always", "--dirty", "--exclude", "*"),
-        "date": time.strftime("%Y-%m-%d"),
+        **machine.facts(),
+        "wasmtime": machine.run(WASMTIME, "--version"),
         "rounds": options.rounds,
         "call_rounds": options.call_rounds,
         "variables": VARIABLES,
