@@ -7,6 +7,8 @@
 //! overhead compile VARIANT ENGINE CACHE MODULE      seconds, as JSON
 //! overhead measure VARIANTS ENGINE ROUNDS CACHE MODULE ARG…
 //!                                                   one JSON line for each run, variants in turn
+//! overhead whole VARIANTS ENGINE ROUNDS CACHE FOLDER MODULE ARG…
+//!                                                   the same of a program that knows nothing of this
 //! overhead pause ENGINE COUNT CACHE MODULE ARG…     how soon a computation stops when it is asked
 //! ```
 //!
@@ -15,6 +17,9 @@
 //! is in the pipe already, so that nothing suspends; for the resumed run it is not, and the program
 //! goes on in a fresh instance, from the bytes of a snapshot. Its clock counts the processor's time
 //! of the thread that runs it, so that whatever else the machine does costs nothing.
+//!
+//! `whole` is for large programs as they are: FOLDER is their root directory, the time is that of the
+//! whole run by the same clock, and the checksum is the digest of what they print.
 
 #![allow(
     clippy::expect_used,
@@ -35,9 +40,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use dormouse::model::clock::Clock;
-use dormouse::model::{MonotonicTime, Timestamp, Wait};
+use dormouse::model::spec::Access;
+use dormouse::model::{Digest, MonotonicTime, Timestamp, Wait};
 use dormouse::task::quiet;
-use dormouse::wasi::{Bindings, Input, Output};
+use dormouse::wasi::{Bindings, HostDir, Input, Output};
 use dormouse::{
     EngineKind, Limits, Parked, Program, Runtime, Snapshot, Step, Task, TaskHandle, Transform,
 };
@@ -80,34 +86,24 @@ const fn variant(name: &'static str, transform: Transform, preempt: bool) -> Var
     }
 }
 
-/// What is compared, in the order of the runs.
-const VARIANTS: [Variant; 10] = [
+/// What is compared, in the order of the runs; the last two only if they are asked for.
+const VARIANTS: [Variant; 8] = [
     variant("none", Transform::None, false),
     variant("reference", Transform::Reference, false),
-    variant("two-version", Transform::TwoVersion, false),
+    variant("ours", Transform::Auto, false),
     Variant {
         name: "resumed",
         way: Way::Resumed,
-        ..variant("two-version", Transform::TwoVersion, false)
+        ..variant("ours", Transform::Auto, false)
     },
-    variant("preempt", Transform::TwoVersion, true),
+    variant("preempt", Transform::Auto, true),
     Variant {
         name: "sliced",
         way: Way::Sliced,
-        ..variant("preempt", Transform::TwoVersion, true)
+        ..variant("preempt", Transform::Auto, true)
     },
+    variant("two-version", Transform::TwoVersion, false),
     variant("native", Transform::Native, false),
-    Variant {
-        name: "native-resumed",
-        way: Way::Resumed,
-        ..variant("native", Transform::Native, false)
-    },
-    variant("native-preempt", Transform::Native, true),
-    Variant {
-        name: "native-sliced",
-        way: Way::Sliced,
-        ..variant("native-preempt", Transform::Native, true)
-    },
 ];
 
 fn main() -> Outcome<()> {
@@ -126,7 +122,29 @@ fn main() -> Outcome<()> {
             ref arguments @ ..,
         ] => {
             let variants: Vec<&str> = variants.split(',').collect();
-            measure(&variants, engine, rounds.parse()?, cache, module, arguments)
+            measure(
+                &variants,
+                engine,
+                rounds.parse()?,
+                cache,
+                None,
+                module,
+                arguments,
+            )
+        }
+        [
+            "whole",
+            variants,
+            engine,
+            rounds,
+            cache,
+            folder,
+            module,
+            ref arguments @ ..,
+        ] => {
+            let variants: Vec<&str> = variants.split(',').collect();
+            let (rounds, folder) = (rounds.parse()?, Some(folder));
+            measure(&variants, engine, rounds, cache, folder, module, arguments)
         }
         ["pause", engine, count, cache, module, ref arguments @ ..] => {
             pause(engine, count.parse()?, cache, module, arguments)
@@ -194,6 +212,7 @@ fn measure(
     engine: &str,
     rounds: usize,
     cache: &str,
+    folder: Option<&str>,
     module: &str,
     arguments: &[&str],
 ) -> Outcome<()> {
@@ -218,8 +237,21 @@ fn measure(
                 program,
                 engine,
                 args: &args,
+                folder,
             };
+            let began = processor_time();
             let text = run.run(*way)?;
+            if folder.is_some() {
+                let line = json!({
+                    "round": round,
+                    "variant": variant,
+                    "checksum": Digest::of(text.as_bytes()).to_string(),
+                    "first": 0,
+                    "second": processor_time() - began,
+                });
+                println!("{line}");
+                continue;
+            }
             let field = |name: &str| -> Outcome<String> {
                 let found = text.lines().find_map(|line| line.strip_prefix(name));
                 let found = found.ok_or_else(|| format!("{variant} printed no {name}: {text}"))?;
@@ -318,6 +350,8 @@ struct Run<'a> {
     program: &'a Arc<Program>,
     engine: EngineKind,
     args: &'a [String],
+    /// Its root directory.
+    folder: Option<&'a str>,
 }
 
 impl Run<'_> {
@@ -332,7 +366,7 @@ impl Run<'_> {
         let mut task = Task::builder(self.runtime, self.program)
             .engine(self.engine)
             .args(self.args.iter().cloned())
-            .bindings(bindings(reader.into(), &printed))
+            .bindings(self.bindings(reader.into(), &printed))
             .clock(Arc::new(ThreadClock))
             .start()?;
         let slicer = (way == Way::Sliced).then(|| Slicer::start(task.handle()));
@@ -371,9 +405,21 @@ impl Run<'_> {
         writer.write_all(b"go\n")?;
         Ok(Task::builder(self.runtime, self.program)
             .engine(self.engine)
-            .bindings(bindings(reader.into(), printed))
+            .bindings(self.bindings(reader.into(), printed))
             .clock(Arc::new(ThreadClock))
             .resume(&snapshot)?)
+    }
+
+    fn bindings(&self, stdin: OwnedFd, printed: &Arc<Mutex<Vec<u8>>>) -> Bindings {
+        let root = |folder: &str| HostDir {
+            host: folder.into(),
+            guest: "/".into(),
+            access: Access::ReadWrite,
+        };
+        Bindings {
+            dirs: self.folder.map(root).into_iter().collect(),
+            ..bindings(stdin, printed)
+        }
     }
 }
 

