@@ -26,7 +26,7 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/dormouse
 ENGINES ?= wasmtime wasmedge
 comma := ,
 space := $(subst ,, )
-FEATURES := binaryen,components,cli,server,$(subst $(space),$(comma),$(strip $(ENGINES)))
+FEATURES := binaryen,components,cli,server,postgres,$(subst $(space),$(comma),$(strip $(ENGINES)))
 
 # Binaryen builds for minutes: its output is kept outside the checkout.
 export CARGO_TARGET_DIR ?= $(CACHE)/target

@@ -9,6 +9,20 @@ mkdir -p "$programs"
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
+# The server that the store's tests start themselves. No cluster is made and no service started: what
+# makes one is told so before the server itself is installed.
+if ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    say "PostgreSQL"
+    apt() { DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null; }
+    apt postgresql-common || { apt-get update -qq && apt postgresql-common; }
+    sed -i 's/^#* *create_main_cluster *=.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
+    apt postgresql
+  else
+    say "no PostgreSQL: its store is not tested"
+  fi
+fi
+
 PYTHON=3.12.0
 if [ ! -e "$programs/python-$PYTHON.wasm" ]; then
   say "CPython for WASI"

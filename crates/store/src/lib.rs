@@ -69,6 +69,7 @@
 //! | `nodes` | the trait [`Nodes`]: several daemons on one store |
 //! | `numbers` | values as a database's numbers |
 //! | `sqlite` | the store in one SQLite database, for one daemon |
+//! | `postgres` | the store in a PostgreSQL database, for many (feature `postgres`) |
 
 use dormouse_model as model;
 
@@ -77,6 +78,8 @@ mod error;
 mod moves;
 mod nodes;
 mod numbers;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod sqlite;
 mod store;
 mod task;
@@ -88,6 +91,8 @@ pub use change::{Change, Insert, MoveChange, SnapshotChange, Update, Verdict};
 pub use error::Error;
 pub use moves::{MovePhase, MoveRecord, RecordChange};
 pub use nodes::{Claimed, Nodes, Wish};
+#[cfg(feature = "postgres")]
+pub use postgres::Postgres;
 pub use sqlite::{Compacted, Sqlite};
 pub use store::{Due, Filter, Lease, Sizes, Stamp, Store};
 pub use task::{OutputPiece, StoredPiece, StoredSnapshot, Stream, TaskRow};

@@ -3,6 +3,8 @@
 
 mod behaviour;
 mod fixtures;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod random;
 mod reference;
 mod sharing;
@@ -65,6 +67,10 @@ macro_rules! suite {
 suite!(sqlite, Some(fixtures::Directory::new()));
 suite!(in_maps, Some(reference::Reference::default()));
 suite!(shared in_maps_shared, Some(reference::Reference::default()));
+#[cfg(feature = "postgres")]
+suite!(in_postgres, postgres::Database::new());
+#[cfg(feature = "postgres")]
+suite!(shared in_postgres_shared, postgres::Database::new());
 
 mod same_answers {
     use super::*;
@@ -72,5 +78,11 @@ mod same_answers {
     #[test]
     fn sqlite_answers_as_the_reference() {
         random::same_answers(96, || Some(fixtures::Directory::new()));
+    }
+
+    #[cfg(feature = "postgres")]
+    #[test]
+    fn postgres_answers_as_the_reference() {
+        random::same_answers(24, postgres::Database::new);
     }
 }

@@ -1,0 +1,83 @@
+//! Connections, and what becomes of a call whose connection breaks.
+
+use std::time::Duration;
+
+use deadpool_postgres::{
+    Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
+};
+use tokio_postgres::{Config, NoTls};
+
+use super::error::unreachable;
+use crate::error::Error;
+
+/// At most this many connections.
+const MOST_CONNECTIONS: usize = 16;
+
+/// A server that does not answer within this is not reached.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection whose data is not acknowledged for this long is broken.
+const TCP_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// An idle connection is asked for a sign of life after this.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(2);
+
+/// Where the tables are, and how long the server waits for a client that has stopped in the middle
+/// of a transaction.
+const SESSION: &str = "-c search_path=dormouse -c idle_in_transaction_session_timeout=2s -c client_min_messages=error";
+
+/// The settings of all connections to the server that a URL names.
+///
+/// # Errors
+/// If it is no URL of a PostgreSQL database.
+pub(super) fn config(url: &str) -> Result<Config, Error> {
+    let mut config: Config = url.parse().map_err(|error| {
+        Error::Database(format!("`{url}` names no PostgreSQL database: {error}"))
+    })?;
+    let options = match config.get_options() {
+        Some(own) => format!("{SESSION} {own}"),
+        None => SESSION.into(),
+    };
+    config
+        .options(options)
+        .application_name("dormouse")
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_user_timeout(TCP_TIMEOUT)
+        .keepalives_idle(KEEPALIVE_AFTER)
+        .keepalives_interval(KEEPALIVE_AFTER)
+        .keepalives_retries(1);
+    Ok(config)
+}
+
+/// A pool of connections; none is made before one is needed.
+pub(super) fn pool(config: &Config) -> Result<Pool, Error> {
+    let recycled = ManagerConfig {
+        recycling_method: RecyclingMethod::Fast,
+    };
+    let manager = Manager::from_config(config.clone(), NoTls, recycled);
+    Pool::builder(manager)
+        .max_size(MOST_CONNECTIONS)
+        .runtime(Runtime::Tokio1)
+        .create_timeout(Some(CONNECT_TIMEOUT))
+        .recycle_timeout(Some(CONNECT_TIMEOUT))
+        .build()
+        .map_err(|error| Error::Database(error.to_string()))
+}
+
+/// A connection of the pool.
+pub(super) async fn connection(pool: &Pool) -> Result<Object, Error> {
+    pool.get().await.map_err(|error| match error {
+        PoolError::Backend(error) => Error::from(error),
+        error => unreachable(&error.to_string()),
+    })
+}
+
+/// A runtime for the connections, whose callers block.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("postgres")
+        .enable_all()
+        .build()
+        .map_err(|error| Error::Unusable(format!("cannot start a thread: {error}")))
+}

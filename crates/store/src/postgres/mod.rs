@@ -1,0 +1,21 @@
+//! The store in a PostgreSQL database, which many daemons can share.
+//!
+//! Whatever changes the store is a call of one function (`functions.sql`), and so one transaction and
+//! one round trip; a daemon that is stopped in the middle holds no lock. Each call locks the row of its
+//! node against deletion: a node whose row is gone changes nothing any more. A call whose answer is
+//! lost is sent again until somebody answers, and is not done twice; until then `commit` does not
+//! return.
+//!
+//! Calls block on a runtime of the store's own.
+
+mod commit;
+mod connect;
+mod database;
+mod error;
+mod migrate;
+mod nodes;
+mod read;
+mod steps;
+mod store;
+
+pub use database::Postgres;

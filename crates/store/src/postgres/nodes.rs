@@ -1,0 +1,80 @@
+//! Nodes that share the database.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use super::database::Postgres;
+use super::read::{COLUMNS, loaded};
+use crate::error::Error;
+use crate::model::TaskId;
+use crate::nodes::{Claimed, Nodes, Wish};
+use crate::numbers::{signed, time_number, unsigned};
+use crate::store::{Lease, Stamp};
+
+impl Nodes for Postgres {
+    fn join(&self, name: &str, now: &Stamp, lasts: Duration) -> Result<Lease, Error> {
+        self.block_on(async {
+            self.lock(true).await?;
+            self.enter(
+                "SELECT join_1($1, $2, make_interval(secs => $3), $4)",
+                name,
+                now,
+                lasts,
+            )
+            .await
+        })
+    }
+
+    fn beat(&self, node: &Lease) -> Result<(), Error> {
+        self.block_on(self.rows("SELECT beat_1($1)", &[&signed(node.epoch)]))
+            .map(drop)
+    }
+
+    fn leave(&self, node: &Lease) -> Result<(), Error> {
+        self.block_on(async {
+            self.rows("SELECT leave_1($1)", &[&signed(node.epoch)])
+                .await?;
+            self.unlock().await;
+            Ok(())
+        })
+    }
+
+    fn claim_due(&self, node: &Lease, wish: &Wish) -> Result<Vec<Claimed>, Error> {
+        let query = format!(
+            "SELECT {COLUMNS}, t.snapshot, t.base, t.pack
+             FROM claim_1($1, $2, $3, $4, $5) t ORDER BY t.due, t.id"
+        );
+        let (me, home) = (signed(node.epoch), self.home());
+        let (own, any) = (time_number(wish.own_until), time_number(wish.any_until));
+        let room = signed(wish.limit as u64);
+        let rows = self.block_on(self.rows(&query, &[&me, &home, &own, &any, &room]))?;
+        let claimed = rows.iter().map(|row| {
+            let (row, snapshot) = loaded(row);
+            Claimed { row, snapshot }
+        });
+        Ok(claimed.collect())
+    }
+
+    fn owned(&self, node: &Lease) -> Result<Vec<TaskId>, Error> {
+        let query = "SELECT id FROM tasks WHERE owner = $1 AND owner <> 0 ORDER BY id";
+        let rows = self.block_on(self.rows(query, &[&signed(node.epoch)]))?;
+        Ok(rows
+            .iter()
+            .map(|row| TaskId(unsigned(row.get(0))))
+            .collect())
+    }
+
+    fn free_dead(&self, node: &Lease) -> Result<u64, Error> {
+        let query = "SELECT free_dead_1($1)";
+        let freed = self.block_on(self.number_of(query, &[&signed(node.epoch)]))?;
+        Ok(unsigned(freed))
+    }
+
+    fn take_ids(&self, node: &Lease, count: u64) -> Result<Range<u64>, Error> {
+        let query = "SELECT take_ids_1($1, $2)";
+        let parameters = [signed(node.epoch), signed(count)];
+        let last = self.block_on(self.number_of(query, &[&parameters[0], &parameters[1]]))?;
+        let end = unsigned(last) + 1;
+        Ok(end - count..end)
+    }
+}

@@ -1,0 +1,75 @@
+//! A proxy before a server's socket, which loses what passes it.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What is lost next; with it the connection is cut.
+#[derive(Default)]
+pub(crate) struct Losses {
+    /// The next request does not reach the server.
+    pub(crate) request: AtomicBool,
+    /// The next answer does not reach the client.
+    pub(crate) answer: AtomicBool,
+    /// Nobody gets a connection, and what there is breaks at the next use.
+    pub(crate) all: AtomicBool,
+}
+
+/// Starts a proxy before a socket; returns its port.
+pub(crate) fn proxy(socket: PathBuf) -> (u16, Arc<Losses>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
+    let port = listener.local_addr().expect("it has a port").port();
+    let losses = Arc::new(Losses::default());
+    let shared = losses.clone();
+    // It ends with the process.
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            if shared.all.load(Ordering::SeqCst) {
+                continue;
+            }
+            let Ok(server) = UnixStream::connect(&socket) else {
+                continue;
+            };
+            relay(client, server, &shared);
+        }
+    });
+    (port, losses)
+}
+
+fn relay(client: TcpStream, server: UnixStream, losses: &Arc<Losses>) {
+    let from_client = client.try_clone().expect("it is open");
+    let to_server = server.try_clone().expect("it is open");
+    let ends = (
+        client.try_clone().expect("it is open"),
+        server.try_clone().expect("it is open"),
+    );
+    let cut = Arc::new(move || {
+        let _ = ends.0.shutdown(Shutdown::Both);
+        let _ = ends.1.shutdown(Shutdown::Both);
+    });
+    let (shared, other) = (losses.clone(), cut.clone());
+    std::thread::spawn(move || {
+        let lost = || shared.request.swap(false, Ordering::SeqCst);
+        pass(from_client, to_server, &shared.all, lost);
+        other();
+    });
+    let shared = losses.clone();
+    std::thread::spawn(move || {
+        let lost = || shared.answer.swap(false, Ordering::SeqCst);
+        pass(server, client, &shared.all, lost);
+        cut();
+    });
+}
+
+/// Passes on what comes, until something is lost.
+fn pass(mut from: impl Read, mut to: impl Write, all: &AtomicBool, lost: impl Fn() -> bool) {
+    let mut buffer = vec![0; 64 << 10];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        if all.load(Ordering::SeqCst) || lost() || to.write_all(&buffer[..count]).is_err() {
+            return;
+        }
+    }
+}

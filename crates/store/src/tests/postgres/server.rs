@@ -1,0 +1,187 @@
+//! PostgreSQL servers that tests start themselves.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use parking_lot::Mutex;
+
+use super::super::fixtures::Place;
+use crate::nodes::Nodes;
+use crate::postgres::Postgres;
+
+/// A server; it ends with the process, or when it is dropped.
+pub(crate) struct Server {
+    bin: PathBuf,
+    directory: String,
+    /// `None` only while it is dropped.
+    stdin: Mutex<Option<ChildStdin>>,
+    stdout: Mutex<BufReader<ChildStdout>>,
+    shell: Mutex<Child>,
+    databases: AtomicU32,
+}
+
+impl Server {
+    /// The server that most tests share. `None` where there is none on this machine, and only root
+    /// could install it.
+    pub(crate) fn shared() -> Option<&'static Self> {
+        static SHARED: OnceLock<Option<Server>> = OnceLock::new();
+        SHARED.get_or_init(|| Self::start(&["fsync=off"])).as_ref()
+    }
+
+    /// A server of these settings.
+    pub(crate) fn start(settings: &[&str]) -> Option<Self> {
+        let is_root = rustix::process::geteuid().is_root();
+        let Some(bin) = programs() else {
+            assert!(
+                !is_root,
+                "PostgreSQL is missing: tests/setup.sh installs it"
+            );
+            eprintln!("skipped: there is no PostgreSQL, and only root can install it");
+            return None;
+        };
+        let mut command = match is_root {
+            // The server refuses to run as root.
+            true => {
+                let mut command = Command::new("setpriv");
+                command.args([
+                    "--reuid=postgres",
+                    "--regid=postgres",
+                    "--init-groups",
+                    "sh",
+                ]);
+                command
+            }
+            false => Command::new("sh"),
+        };
+        command.args(["-c", include_str!("server.sh"), "sh"]);
+        command.arg(&bin);
+        let common = ["shared_buffers=32MB", "max_connections=90"];
+        for setting in common.iter().chain(settings) {
+            command.args(["-c", setting]);
+        }
+        let mut shell = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .current_dir("/")
+            .spawn()
+            .expect("a shell starts");
+        let stdin = shell.stdin.take().expect("it is a pipe");
+        let stdout = shell.stdout.take().expect("it is a pipe");
+        let mut server = Self {
+            bin,
+            directory: String::new(),
+            stdin: Mutex::new(Some(stdin)),
+            stdout: Mutex::new(BufReader::new(stdout)),
+            shell: Mutex::new(shell),
+            databases: AtomicU32::new(0),
+        };
+        server.directory = server.tell("start");
+        Some(server)
+    }
+
+    /// Sends a command, and returns the answer.
+    fn tell(&self, command: &str) -> String {
+        if let Some(stdin) = &mut *self.stdin.lock() {
+            writeln!(stdin, "{command}").expect("the shell reads");
+        }
+        let mut answer = String::new();
+        let mut stdout = self.stdout.lock();
+        stdout.read_line(&mut answer).expect("the shell answers");
+        assert!(!answer.is_empty(), "the server did not {command}");
+        answer.trim_end().into()
+    }
+
+    /// Kills all processes of the server.
+    pub(crate) fn kill(&self) {
+        self.tell("kill");
+    }
+
+    /// Starts it again.
+    pub(crate) fn start_again(&self) {
+        self.tell("start");
+    }
+
+    /// Where the server's socket is.
+    pub(crate) fn socket(&self) -> PathBuf {
+        Path::new(&self.directory).join(".s.PGSQL.5432")
+    }
+
+    /// Runs SQL, and returns the rows.
+    pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
+        let output = Command::new(self.bin.join("psql"))
+            .args(["-h", &self.directory, "-U", "postgres", "-d", database])
+            .args(["-v", "ON_ERROR_STOP=1", "-qAtc", sql])
+            .output()
+            .expect("psql runs");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{sql}: {told}");
+        String::from_utf8_lossy(&output.stdout).trim_end().into()
+    }
+
+    /// A new database.
+    pub(crate) fn database(&self) -> Database<'_> {
+        let name = format!("test{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        self.sql("postgres", &format!("CREATE DATABASE {name}"));
+        Database { server: self, name }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Without its pipe the shell ends, and the server with it.
+        drop(self.stdin.lock().take());
+        let _ = self.shell.lock().wait();
+    }
+}
+
+/// The newest PostgreSQL of this machine.
+fn programs() -> Option<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?.flatten();
+    let all = versions.map(|version| version.path().join("bin"));
+    let mut all: Vec<PathBuf> = all.filter(|bin| bin.join("initdb").exists()).collect();
+    all.sort();
+    all.pop()
+}
+
+/// A database, which is dropped in the end.
+pub(crate) struct Database<'a> {
+    pub(crate) server: &'a Server,
+    pub(crate) name: String,
+}
+
+impl Database<'static> {
+    /// One on the server that tests share.
+    pub(crate) fn new() -> Option<Self> {
+        Server::shared().map(Server::database)
+    }
+}
+
+impl Database<'_> {
+    pub(crate) fn url(&self) -> String {
+        let host = self.server.directory.replace('/', "%2F");
+        format!("postgres://postgres@{host}/{}", self.name)
+    }
+}
+
+impl Place for Database<'_> {
+    fn open(&self) -> Box<dyn Nodes> {
+        Box::new(Postgres::open(&self.url()).expect("it opens"))
+    }
+
+    fn number_elsewhere(&self) -> u64 {
+        self.server.database().open().number().expect("reads")
+    }
+}
+
+impl Drop for Database<'_> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let name = &self.name;
+            self.server
+                .sql("postgres", &format!("DROP DATABASE {name} WITH (FORCE)"));
+        }
+    }
+}
