@@ -313,7 +313,7 @@ fn submit_ends_as_run_does_with_the_same_fault() {
     let text_file = file("text.wasm", b"no module");
     let empty = file("empty.wasm", b"");
     let good = guest("c_exit").display().to_string();
-    let import = guest("bug_slot").display().to_string();
+    let import = guest("wat_reference_types").display().to_string();
     let unknown = format!("blake3:{}", "0".repeat(64));
     let other = "1".repeat(64);
     let cases: [(&[&str], i32); 9] = [

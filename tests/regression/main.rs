@@ -244,13 +244,17 @@ fn a_call_that_is_never_made_takes_no_memory_away() {
     assert_eq!(output.stdout, b"still here\n");
 }
 
-/// A slot that changes while a call through it is suspended led the way back into another function.
+/// A slot that changes while a call through it is suspended led the way back into another function,
+/// which ends in a trap. Every transform took it for the one that was called.
 #[test]
-fn a_slot_that_changes_under_its_call_is_refused() {
-    let output = dormouse(&["run", &guest("bug_slot").display().to_string()]);
-    assert_eq!(output.status.code(), Some(65));
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(errors.contains("changes table 0"), "{errors}");
+fn a_slot_that_changes_under_its_call_leads_back_to_the_callee() {
+    let module = guest("bug_slot").display().to_string();
+    for transform in ["two-version", "plain", "native"] {
+        let output = dormouse(&["run", "--rehearse", "--transform", transform, &module]);
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{transform}: {errors}");
+        assert!(errors.contains("rehearsed: suspended"), "{errors}");
+    }
 }
 
 /// A value on the operand stack below a call is computed again on the way back, from a local that

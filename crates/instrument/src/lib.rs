@@ -50,8 +50,8 @@
 //!   analyze                   valid? offered? what may suspend, and can it be saved?
 //!     │
 //!     ▼
-//!   lower                     plain code for exceptions, blocks with parameters, segments; names
-//!     │         ╲
+//!   lower                     plain code for exceptions, blocks with parameters, segments,
+//!     │         ╲             references; names
 //!     │     bodies of functions that are never on the stack ────╮
 //!     ├───────────────────────────╮                             │
 //!     ▼                           │                             │

@@ -15,7 +15,7 @@ use crate::component::flatten;
 use crate::error::Error;
 use crate::expose::{branch_hints, function_names, state, table_maximum, unused_state};
 use crate::lower::{
-    asyncify_input, block_parameters, exceptions, hidden_bodies, segments, tail_calls,
+    asyncify_input, block_parameters, exceptions, hidden_bodies, references, segments, tail_calls,
 };
 use crate::manifest::{Manifest, Transform};
 use crate::module::names::working_name;
@@ -132,6 +132,8 @@ struct Analyzed<'a> {
     imports: Vec<Import>,
     /// The transform that is taken; not [`Transform::Auto`].
     transform: Transform,
+    /// Whether references have to become numbers.
+    needs_numbers: bool,
     /// The functions whose bodies Binaryen does not see, in rising order.
     hidden: Vec<u32>,
     /// How many functions the source defines.
@@ -148,27 +150,22 @@ impl<'a> Analyzed<'a> {
     ) -> Result<Self, Error> {
         let graph = CallGraph::new(&scan, |function| blocks(&imports, function));
         let transform = taken(transform, &wasm, &scan, &graph);
-        let mut hidden = Vec::new();
-        if transform != Transform::None {
-            suspendable::check(&wasm, &scan, &graph)?;
-            changed_tables::check(&scan, &graph)?;
-        }
-        if matches!(transform, Transform::TwoVersion | Transform::Plain) {
-            hidden = hidden_bodies::off_the_stack(&scan, &graph);
-        }
+        let needs_numbers = transform != Transform::None && needs_numbers(&wasm, &scan, &graph)?;
         Ok(Self {
             functions: scan.bodies.len(),
+            hidden: hidden(transform, &scan, &graph),
             wasm,
             scan,
             graph,
             imports,
             transform,
-            hidden,
+            needs_numbers,
         })
     }
 
-    /// Puts plain code in place of exceptions and of segments that Binaryen does not know. From
-    /// here on it is another module, and no refusal may name places in it.
+    /// Puts plain code in place of exceptions, of segments that Binaryen does not know, and of
+    /// references that may be held across a suspend. From here on it is another module, and no
+    /// refusal may name places in it.
     fn lower(&mut self) -> Result<(), Error> {
         let is_rewritten = self.transform != Transform::None;
         let mut is_lowered = false;
@@ -192,9 +189,19 @@ impl<'a> Analyzed<'a> {
             self.wasm = Cow::Owned(plain);
             is_lowered = true;
         }
+        if self.needs_numbers {
+            let plain = references::lower(&self.wasm, &self.scan)?;
+            self.scan = Scan::of(&plain)?;
+            self.wasm = Cow::Owned(plain);
+            is_lowered = true;
+        }
         if is_lowered {
             let imports = &self.imports;
             self.graph = CallGraph::new(&self.scan, |function| blocks(imports, function));
+        }
+        if self.needs_numbers {
+            // There are more functions, and fewer that an indirect call may reach.
+            self.hidden = hidden(self.transform, &self.scan, &self.graph);
         }
         Ok(())
     }
@@ -271,6 +278,28 @@ impl<'a> Analyzed<'a> {
             source_bytes,
             resumable_bytes,
         }
+    }
+}
+
+/// Whether references have to become numbers, so that a frame can hold them. Refuses a module where
+/// they cannot.
+fn needs_numbers(wasm: &[u8], scan: &Scan, graph: &CallGraph) -> Result<bool, Error> {
+    let checked = suspendable::check(wasm, scan, graph);
+    match checked.and_then(|()| changed_tables::check(scan, graph)) {
+        Ok(()) => Ok(false),
+        Err(Error::Unsupported { what, .. }) => match references::check::obstacle(wasm, scan)? {
+            Some(why) => Err(Error::Unsupported { what, why }),
+            None => Ok(true),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+/// The functions whose bodies Binaryen does not see, in rising order.
+fn hidden(transform: Transform, scan: &Scan, graph: &CallGraph) -> Vec<u32> {
+    match transform {
+        Transform::TwoVersion | Transform::Plain => hidden_bodies::off_the_stack(scan, graph),
+        _ => Vec::new(),
     }
 }
 

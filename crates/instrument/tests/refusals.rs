@@ -151,6 +151,87 @@ fn a_segment_at_an_imported_offset_is_the_modules_fault() {
     assert!(error.to_string().contains("data segment 0"), "{error}");
 }
 
+/// Why a module is refused that would have to be rewritten, in whole.
+fn refusal_to_rewrite(text: &str) -> String {
+    let host = |module: &str, name: &str, params: &[ValType]| match (module, name) {
+        ("host", "object") => Some(HostFunction {
+            params: vec![],
+            results: vec![ValType::FuncRef],
+            blocks: false,
+        }),
+        _ => host(module, name, params),
+    };
+    let options = Options {
+        transform: Transform::Native,
+        ..Options::new(&host)
+    };
+    let wasm = wat::parse_str(text).expect("the text is right");
+    match instrument(&wasm, &options) {
+        Ok(_) => panic!("the module was not refused"),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// A module in which `_start` keeps a reference over a suspend, and with these items.
+fn keeps_a_reference(items: &str) -> String {
+    format!(
+        r#"(module
+             (import "host" "wait" (func $wait (param i32)))
+             {items}
+             (func $start (export "_start") (local $kept funcref)
+               (call $wait (i32.const 1))
+               (drop (ref.is_null (local.get $kept)))))"#
+    )
+}
+
+#[test]
+fn a_reference_that_cannot_become_a_number_is_refused_with_its_place() {
+    let numbers = "a reference held across a suspend has to become a number, and";
+    let cases = [
+        (
+            r#"(import "host" "object" (func (result funcref)))"#.to_owned(),
+            "a reference held across a suspend cannot be serialized, which the host may have made \
+             here"
+                .to_owned(),
+        ),
+        (
+            "(type $reference (func (param funcref)))
+             (type $number (func (param i32)))
+             (table 1 funcref)
+             (elem (i32.const 0) $takes)
+             (func $takes (type $reference))
+             (func (call_indirect (type $number) (i32.const 1) (i32.const 0)))"
+                .to_owned(),
+            format!(
+                "{numbers} a call through a table would then take functions of another type for \
+                 its own"
+            ),
+        ),
+        (
+            "(table 1 funcref) (elem (i32.const 1) $f) (func $f)".to_owned(),
+            format!("{numbers} an element segment does not fit into its table"),
+        ),
+        (
+            "(table 1 funcref) (func (table.set (i32.const 0) (ref.null func)))".to_owned(),
+            format!("{numbers} the module has no memory"),
+        ),
+    ];
+    for (items, why) in cases {
+        let text = keeps_a_reference(&items);
+        let message = refusal_to_rewrite(&text);
+        let (what, found) = message
+            .split_once(" cannot be suspended: ")
+            .expect("a reason");
+        assert_eq!(found, why);
+        let place = what.strip_prefix("`start`, with a local of type funcref at byte ");
+        let place = place.and_then(|place| place.strip_suffix(','));
+        assert!(
+            place.is_some_and(|place| place.parse::<u32>().is_ok()),
+            "{what}"
+        );
+    }
+}
+
 #[test]
 fn the_kind_of_an_error_says_whose_fault_it_is() {
     let kind = |error: Error| dormouse_model::error::Error::from(error).kind();

@@ -91,8 +91,10 @@ impl<'a> Body<'a> {
         let declared = self.locals[self.params..]
             .iter()
             .chain(&counters)
-            .chain(&kept);
-        let mut function = Function::new_with_locals_types(declared.copied());
+            .chain(&kept)
+            .copied()
+            .chain(self.plan.held_locals());
+        let mut function = Function::new_with_locals_types(declared);
         for instruction in &self.code {
             function.instruction(instruction);
         }
@@ -145,7 +147,7 @@ impl<'a> Body<'a> {
             self.pause();
             return;
         }
-        match self.random.u8(..40) {
+        match self.random.u8(..42) {
             0..6 => {
                 let ty = TYPES[self.random.usize(..5)];
                 if let Some(local) = self.local(ty) {

@@ -146,6 +146,7 @@ impl Body<'_> {
             37 if self.quiet => self.takes(depth),
             38 => self.segment_use(),
             39 if self.quiet => self.refill(),
+            40.. if !self.quiet && self.reference(depth) => {}
             _ => {
                 let signature = self.random.usize(..self.plan.signatures.len());
                 if self.call_quiet(signature, depth) {
@@ -155,7 +156,7 @@ impl Body<'_> {
         }
     }
 
-    fn put_away(&mut self, signature: usize) {
+    pub(super) fn put_away(&mut self, signature: usize) {
         for ty in self.plan.signatures[signature].1.iter().rev() {
             let instruction = self.local(*ty).map_or(I::Drop, I::LocalSet);
             self.push(instruction);
@@ -204,7 +205,7 @@ impl Body<'_> {
         self.labels.push(true);
     }
 
-    fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         self.labels.pop();
         self.push(I::End);
     }

@@ -1,9 +1,11 @@
 //! Structured programs around calls that may block: recursion, indirect calls, tail calls, loops,
 //! branches with values, several results, exceptions, tables that change, functions that never
-//! suspend and hold what Binaryen does not read, and values of all types alive across all of it.
+//! suspend and hold what Binaryen does not read, references to functions, and values of all types alive
+//! across all of it.
 
 mod body;
 mod extra;
+mod references;
 mod values;
 
 use std::borrow::Cow;
@@ -58,6 +60,8 @@ struct Plan {
     quiet: Vec<usize>,
     /// Results of blocks that give several values.
     several: Vec<Vec<ValType>>,
+    /// The signature of the functions to which references are kept in locals, if any are.
+    held: Option<usize>,
 }
 
 /// Numbers of types.
@@ -113,8 +117,9 @@ pub fn program(random: &mut Rng) -> (Vec<u8>, Option<Vec<u8>>) {
         references: false,
         quiet: Vec::new(),
         several: Vec::new(),
+        held: None,
     };
-    let plan = plan.with_extras(random);
+    let plan = plan.with_extras(random).with_references(random);
     let wasm = plan.module(random);
     let older = (!plan.tags.is_empty() && !plan.references && random.bool())
         .then(|| super::older::form(&wasm, plan.packable(), random));
@@ -182,6 +187,7 @@ impl Plan {
             }
         }
         self.quiet_table(&mut table, &mut elements);
+        self.held_table(&mut table);
         let mut memory = MemorySection::new();
         memory.memory(MemoryType {
             minimum: 1,

@@ -65,7 +65,7 @@ fn unknown_offset(segment: usize) -> Error {
 
 /// The value of a constant expression of type `i32`; `None` where it depends on more than the
 /// globals given.
-fn evaluate(expression: &ConstExpr<'_>, globals: &[Option<u32>]) -> Option<u32> {
+pub(crate) fn evaluate(expression: &ConstExpr<'_>, globals: &[Option<u32>]) -> Option<u32> {
     let mut stack: Vec<u32> = Vec::new();
     for operator in expression.get_operators_reader() {
         match operator.ok()? {

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::module::sections::Sections;
 
 /// How many elements a table may grow to.
-const MAX_ELEMENTS: u64 = 1 << 20;
+pub(crate) const MAX_ELEMENTS: u64 = 1 << 20;
 
 /// Lowers the maximum of every table to [`MAX_ELEMENTS`]. A table that starts larger may not grow.
 pub(crate) fn limit(sections: &mut Sections<'_>) -> Result<(), Error> {

@@ -3,6 +3,7 @@
 //! - [`exceptions`]: exceptions become ordinary results.
 //! - [`block_parameters`]: parameters of blocks go through locals.
 //! - [`segments`]: element segments become tables.
+//! - [`references`]: references to functions become numbers.
 //! - [`asyncify_input`]: what must not happen again on a resume becomes an export that the host
 //!   calls; functions get names that follow them through Binaryen.
 //! - [`tail_calls`]: tail calls that may be on the stack at a suspend become calls.
@@ -12,5 +13,6 @@ pub(crate) mod asyncify_input;
 pub(crate) mod block_parameters;
 pub(crate) mod exceptions;
 pub(crate) mod hidden_bodies;
+pub(crate) mod references;
 pub(crate) mod segments;
 pub(crate) mod tail_calls;
