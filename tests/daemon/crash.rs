@@ -98,6 +98,21 @@ fn account(daemon: &Daemon, told: &BTreeSet<u64>) {
 
 #[test]
 fn killed_daemons_lose_no_task_and_no_line() {
+    kill_again_and_again(&OPTIONS);
+}
+
+/// The same with a store in PostgreSQL.
+#[cfg(feature = "postgres")]
+#[test]
+fn killed_daemons_lose_nothing_in_postgres() {
+    let Some(server) = dormouse_test_support::postgres::Server::start(&["fsync=on"]) else {
+        return;
+    };
+    let url = server.url(&server.create_database());
+    kill_again_and_again(&[&OPTIONS[..], &["--store", &url]].concat());
+}
+
+fn kill_again_and_again(options: &[&str]) {
     let kills: usize = match std::env::var("DORMOUSE_KILLS") {
         Ok(kills) => kills.parse().expect("DORMOUSE_KILLS is a number"),
         Err(_) => 20,
@@ -106,10 +121,10 @@ fn killed_daemons_lose_no_task_and_no_line() {
     println!("seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let data = folder();
-    let module = Daemon::start(data.path(), &OPTIONS).upload("ex_sleeper");
+    let module = Daemon::start(data.path(), options).upload("ex_sleeper");
     let mut told = BTreeSet::new();
     for _ in 0..kills {
-        let daemon = Daemon::start(data.path(), &OPTIONS);
+        let daemon = Daemon::start(data.path(), options);
         std::thread::scope(|scope| {
             let submitting = scope.spawn(|| submit_until_gone(&daemon, &module));
             std::thread::sleep(Duration::from_micros(random.u64(1_000..400_000)));
@@ -118,7 +133,7 @@ fn killed_daemons_lose_no_task_and_no_line() {
         });
         daemon.kill();
     }
-    let daemon = Daemon::start(data.path(), &OPTIONS);
+    let daemon = Daemon::start(data.path(), options);
     account(&daemon, &told);
     println!("{kills} kills, {} tasks", told.len());
 }

@@ -40,6 +40,8 @@ mod neighbour;
 mod netns;
 mod network;
 mod openapi;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod preparing;
 mod run;
 mod several;

@@ -44,7 +44,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("child", &[]),
     ("snapshot", &["model"]),
     ("wasi", &["model"]),
-    ("store", &["model"]),
+    // The server that its tests start, which those of the daemon start as well.
+    ("store", &["model", "test-support"]),
     ("instrument", &["child", "model"]),
     ("engine", &["child", "model"]),
     (

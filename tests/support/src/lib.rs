@@ -6,6 +6,7 @@
 //! | `command.rs` | the binary and the oracle are run, and what they came to is looked at |
 //! | `component.rs` | components of WASI 0.2 are made and run by their oracle |
 //! | `wait.rs` | something that another process does is waited for |
+//! | `postgres.rs` | PostgreSQL servers that tests start themselves |
 //! | `ports.rs` | ports that nobody uses |
 //! | `forge.rs` | snapshot files are taken apart, changed and put together |
 //!
@@ -24,6 +25,7 @@ mod component;
 pub mod forge;
 mod place;
 pub mod ports;
+pub mod postgres;
 mod wait;
 
 pub use command::{

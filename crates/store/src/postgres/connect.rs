@@ -23,8 +23,10 @@ const TCP_TIMEOUT: Duration = Duration::from_secs(3);
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(2);
 
 /// Where the tables are, and how long the server waits for a client that has stopped in the middle
-/// of a transaction.
-const SESSION: &str = "-c search_path=dormouse -c idle_in_transaction_session_timeout=2s -c client_min_messages=error";
+/// of a transaction, and for the machine of one that has gone without a word.
+const SESSION: &str = "-c search_path=dormouse -c client_min_messages=error \
+    -c idle_in_transaction_session_timeout=2s \
+    -c tcp_keepalives_idle=2 -c tcp_keepalives_interval=1 -c tcp_keepalives_count=2";
 
 /// The settings of all connections to the server that a URL names.
 ///

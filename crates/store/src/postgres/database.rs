@@ -22,7 +22,7 @@ use crate::store::{Lease, Stamp};
 const LOCK: i64 = 0x6e6f_6465;
 
 /// A daemon that has just died may hold the lock for so long.
-const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// A store in a PostgreSQL database.

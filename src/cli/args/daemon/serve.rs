@@ -12,6 +12,10 @@ pub(crate) struct Serve {
     /// Where everything is kept. If left out, `dormouse` in the user's data directory.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// Keep the tasks in a PostgreSQL database (postgres://user@host/database) and not in the
+    /// directory. If left out, in that of DORMOUSE_STORE, if that is set.
+    #[arg(long, value_name = "URL")]
+    pub store: Option<String>,
     /// Where to listen.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7433")]
     pub listen: String,

@@ -1,13 +1,15 @@
 //! What only a store in PostgreSQL has: answers that are lost, a server that dies, and schemas.
 
+mod database;
 mod proxy;
-mod server;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use dormouse_test_support::postgres::Server;
+
+pub(crate) use self::database::Database;
 use self::proxy::proxy;
-pub(crate) use self::server::{Database, Server};
 use super::fixtures::{Place, SECOND, at, blob, digest, insert, line, store, update};
 use crate::change::{Change, Update, Verdict};
 use crate::error::Error;
@@ -152,7 +154,7 @@ fn nothing_acknowledged_is_lost_with_the_server() {
         return;
     };
     {
-        let database = server.database();
+        let database = Database::on(&server);
         let (store, lease) = store(&database);
         store
             .commit(&lease, &at(2), &[insert(1, None, None)])

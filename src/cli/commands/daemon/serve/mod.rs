@@ -24,7 +24,7 @@ use crate::daemon::http::accept::Accepting;
 use crate::daemon::http::{self as server, Peers, ServerOptions};
 use crate::daemon::takeover::{HandedOverSockets, TakeoverListener};
 use crate::daemon::{Daemon, NotStored, Options};
-use crate::store::{Error as StoreError, Sqlite};
+use crate::store::{Error as StoreError, Sqlite, Store};
 
 /// While another daemon takes over, clients whose connections this one has accepted have this long
 /// to send a request, and this long again to get the answer. The other daemon waits for it.
@@ -38,7 +38,13 @@ pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
     raise_descriptors();
     let grace = command.grace.0;
     let mut inherited = Inherited::new(&data, command.takeover, grace)?;
-    let store = Arc::new(open_store(&data, command.takeover)?);
+    let named = command.store.clone();
+    // Other users see a command's arguments.
+    let named = named.or_else(|| std::env::var("DORMOUSE_STORE").ok());
+    let store: Arc<dyn Store> = match named {
+        Some(url) => open_database(&url)?,
+        None => Arc::new(open_file(&data, command.takeover)?),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -188,8 +194,23 @@ fn raise_descriptors() {
     }
 }
 
-/// Opens the store. After a takeover the other daemon may hold it for another moment.
-fn open_store(data: &Path, takeover: bool) -> Result<Sqlite, Failure> {
+/// Opens the store in a database.
+#[cfg(feature = "postgres")]
+fn open_database(url: &str) -> Result<Arc<dyn Store>, Failure> {
+    let store = crate::store::Postgres::open(url).map_err(crate::error::Error::from)?;
+    Ok(Arc::new(store))
+}
+
+#[cfg(not(feature = "postgres"))]
+fn open_database(_url: &str) -> Result<Arc<dyn Store>, Failure> {
+    let text =
+        "--store: this dormouse was built without PostgreSQL; build it with --features postgres";
+    Err(Failure::new(USAGE, text))
+}
+
+/// Opens the store in the data directory. After a takeover the other daemon may hold it for another
+/// moment.
+fn open_file(data: &Path, takeover: bool) -> Result<Sqlite, Failure> {
     let mut tries = 0;
     loop {
         match Sqlite::open(data) {

@@ -1,19 +1,14 @@
 //! PostgreSQL servers that tests start themselves.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use parking_lot::Mutex;
-
-use super::super::fixtures::Place;
-use crate::nodes::Nodes;
-use crate::postgres::Postgres;
-
 /// A server; it ends with the process, or when it is dropped.
-pub(crate) struct Server {
+pub struct Server {
     bin: PathBuf,
     directory: String,
     /// `None` only while it is dropped.
@@ -24,16 +19,11 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// The server that most tests share. `None` where there is none on this machine, and only root
-    /// could install it.
-    pub(crate) fn shared() -> Option<&'static Self> {
-        static SHARED: OnceLock<Option<Server>> = OnceLock::new();
-        SHARED.get_or_init(|| Self::start(&["fsync=off"])).as_ref()
-    }
-
-    /// A server of these settings.
-    pub(crate) fn start(settings: &[&str]) -> Option<Self> {
-        let is_root = rustix::process::geteuid().is_root();
+    /// A server of these settings. `None` where there is none on this machine, and only root could
+    /// install it.
+    pub fn start(settings: &[&str]) -> Option<Self> {
+        let me = std::fs::metadata("/proc/self").expect("Linux");
+        let is_root = me.uid() == 0;
         let Some(bin) = programs() else {
             assert!(
                 !is_root,
@@ -56,7 +46,7 @@ impl Server {
             }
             false => Command::new("sh"),
         };
-        command.args(["-c", include_str!("server.sh"), "sh"]);
+        command.args(["-c", include_str!("postgres.sh"), "sh"]);
         command.arg(&bin);
         let common = ["shared_buffers=32MB", "max_connections=90"];
         for setting in common.iter().chain(settings) {
@@ -84,33 +74,33 @@ impl Server {
 
     /// Sends a command, and returns the answer.
     fn tell(&self, command: &str) -> String {
-        if let Some(stdin) = &mut *self.stdin.lock() {
+        if let Some(stdin) = &mut *self.stdin.lock().expect("nobody has panicked") {
             writeln!(stdin, "{command}").expect("the shell reads");
         }
         let mut answer = String::new();
-        let mut stdout = self.stdout.lock();
+        let mut stdout = self.stdout.lock().expect("nobody has panicked");
         stdout.read_line(&mut answer).expect("the shell answers");
         assert!(!answer.is_empty(), "the server did not {command}");
         answer.trim_end().into()
     }
 
     /// Kills all processes of the server.
-    pub(crate) fn kill(&self) {
+    pub fn kill(&self) {
         self.tell("kill");
     }
 
     /// Starts it again.
-    pub(crate) fn start_again(&self) {
+    pub fn start_again(&self) {
         self.tell("start");
     }
 
     /// Where the server's socket is.
-    pub(crate) fn socket(&self) -> PathBuf {
+    pub fn socket(&self) -> PathBuf {
         Path::new(&self.directory).join(".s.PGSQL.5432")
     }
 
     /// Runs SQL, and returns the rows.
-    pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
+    pub fn sql(&self, database: &str, sql: &str) -> String {
         let output = Command::new(self.bin.join("psql"))
             .args(["-h", &self.directory, "-U", "postgres", "-d", database])
             .args(["-v", "ON_ERROR_STOP=1", "-qAtc", sql])
@@ -121,19 +111,25 @@ impl Server {
         String::from_utf8_lossy(&output.stdout).trim_end().into()
     }
 
-    /// A new database.
-    pub(crate) fn database(&self) -> Database<'_> {
+    /// Makes a database; returns its name.
+    pub fn create_database(&self) -> String {
         let name = format!("test{}", self.databases.fetch_add(1, Ordering::Relaxed));
         self.sql("postgres", &format!("CREATE DATABASE {name}"));
-        Database { server: self, name }
+        name
+    }
+
+    /// The URL of a database.
+    pub fn url(&self, database: &str) -> String {
+        let host = self.directory.replace('/', "%2F");
+        format!("postgres://postgres@{host}/{database}")
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         // Without its pipe the shell ends, and the server with it.
-        drop(self.stdin.lock().take());
-        let _ = self.shell.lock().wait();
+        drop(self.stdin.lock().expect("nobody has panicked").take());
+        let _ = self.shell.lock().expect("nobody has panicked").wait();
     }
 }
 
@@ -144,44 +140,4 @@ fn programs() -> Option<PathBuf> {
     let mut all: Vec<PathBuf> = all.filter(|bin| bin.join("initdb").exists()).collect();
     all.sort();
     all.pop()
-}
-
-/// A database, which is dropped in the end.
-pub(crate) struct Database<'a> {
-    pub(crate) server: &'a Server,
-    pub(crate) name: String,
-}
-
-impl Database<'static> {
-    /// One on the server that tests share.
-    pub(crate) fn new() -> Option<Self> {
-        Server::shared().map(Server::database)
-    }
-}
-
-impl Database<'_> {
-    pub(crate) fn url(&self) -> String {
-        let host = self.server.directory.replace('/', "%2F");
-        format!("postgres://postgres@{host}/{}", self.name)
-    }
-}
-
-impl Place for Database<'_> {
-    fn open(&self) -> Box<dyn Nodes> {
-        Box::new(Postgres::open(&self.url()).expect("it opens"))
-    }
-
-    fn number_elsewhere(&self) -> u64 {
-        self.server.database().open().number().expect("reads")
-    }
-}
-
-impl Drop for Database<'_> {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            let name = &self.name;
-            self.server
-                .sql("postgres", &format!("DROP DATABASE {name} WITH (FORCE)"));
-        }
-    }
 }

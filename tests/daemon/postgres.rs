@@ -1,0 +1,110 @@
+//! A daemon whose store is a PostgreSQL database.
+
+use std::time::Duration;
+
+use dormouse_test_support::postgres::Server;
+use serde_json::{Value, json};
+use ureq::http::Method;
+
+use crate::support::{Daemon, folder, text};
+
+/// What a task that sleeps has written when it is over.
+const ROUNDS: &str = "round 0\nround 1\nround 2\n";
+
+/// A server without a care for power failures, and the URL of a database on it.
+fn database() -> Option<(Server, String)> {
+    let server = Server::start(&["fsync=off"])?;
+    let url = server.url(&server.create_database());
+    Some((server, url))
+}
+
+/// A task that sleeps three times for so many seconds.
+fn sleeper(daemon: &Daemon, seconds: &str) -> u64 {
+    daemon.submit("ex_sleeper", &[seconds, seconds, "3"], json!({}))
+}
+
+/// What a task has written, without how late it was.
+fn rounds(daemon: &Daemon, id: u64) -> String {
+    let output = daemon.output(id);
+    let lines = output.lines().map(|line| {
+        let round = line.split(" late").next().unwrap_or_default();
+        format!("{round}\n")
+    });
+    lines.collect()
+}
+
+/// Submit, sleep, wake; all is in the database, and another directory finds it there.
+#[test]
+fn tasks_sleep_in_the_database() {
+    let Some((server, url)) = database() else {
+        return;
+    };
+    let options = ["--store", &url, "--hibernate-after", "100ms"];
+    let (first, second) = (folder(), folder());
+    let daemon = Daemon::start(first.path(), &options);
+    let id = sleeper(&daemon, "0.3");
+    daemon.until(id, "exited");
+    assert_eq!(rounds(&daemon, id), ROUNDS);
+    let long = sleeper(&daemon, "2");
+    daemon.until_asleep(long, Duration::from_millis(200));
+    let refused = Daemon::try_start(second.path(), &options);
+    let told = refused.err().expect("the database is in use");
+    assert!(
+        told.contains("is in use by process") && told.contains("exit code"),
+        "{told}"
+    );
+    assert_eq!(daemon.stop(), Some(0));
+    assert!(!first.path().join("store.sqlite").exists());
+    let name = url.rsplit('/').next().expect("a name");
+    let stored = server.sql(name, "SELECT count(*) FROM dormouse.tasks");
+    assert_eq!(stored, "2");
+    let named = [("DORMOUSE_STORE", url.as_str())];
+    let daemon = Daemon::try_start_in(&named, second.path(), &[]).expect("it starts");
+    daemon.until(long, "exited");
+    assert_eq!(rounds(&daemon, long), ROUNDS);
+    assert_eq!(rounds(&daemon, id), ROUNDS);
+    // An ID is not given again.
+    assert!(sleeper(&daemon, "0.1") > long);
+}
+
+/// The server is killed and comes back: no task is lost and no line is there twice.
+#[test]
+fn a_daemon_waits_for_its_database() {
+    let Some((server, url)) = database() else {
+        return;
+    };
+    let folder = folder();
+    let options = ["--store", &url, "--hibernate-after", "100ms"];
+    let daemon = Daemon::start(folder.path(), &options);
+    let tasks: Vec<u64> = (0..20).map(|_| sleeper(&daemon, "0.5")).collect();
+    std::thread::sleep(Duration::from_millis(300));
+    server.kill();
+    // Some of them are due now.
+    std::thread::sleep(Duration::from_secs(2));
+    server.start_again();
+    for id in &tasks {
+        daemon.until(*id, "exited");
+        assert_eq!(rounds(&daemon, *id), ROUNDS, "task {id}");
+    }
+    let (status, _) = daemon.json(Method::GET, "/v1/stats", &Value::Null);
+    assert_eq!(status, 200);
+}
+
+/// Who names no database, or one that is not there, is told.
+#[test]
+fn a_database_that_is_not_there_is_told() {
+    let folder = folder();
+    for (url, part) in [
+        ("nonsense", "names no PostgreSQL database"),
+        ("postgres://nobody@127.0.0.1:1/nothing", "cannot be reached"),
+    ] {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_dormouse"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--store", url, "--data"])
+            .arg(folder.path())
+            .output()
+            .expect("the binary runs");
+        assert!(!output.status.success());
+        let told = text(&output.stderr);
+        assert!(told.contains(part), "{told}");
+    }
+}
