@@ -4,7 +4,8 @@
 use dormouse::instrument::{self, HostFunction, Options, Transform};
 use dormouse::model::ValType;
 use dormouse::model::lowered::{
-    Builtin, Handle, LoweredFunction, LoweredImport, Resource, StringEncoding, memory_export,
+    Builtin, Handle, LoweredFunction, LoweredImport, Resource, StringEncoding, allocations,
+    memory_export,
 };
 use dormouse::model::shape;
 use serde_json::{Value, json};
@@ -86,7 +87,7 @@ pub fn resumable(component: &[u8], transform: Transform) -> Result<Vec<u8>, inst
             }
             LoweredImport::Function(_) => vec![],
             LoweredImport::Builtin(builtin) => match builtin {
-                Builtin::ResourceDrop(_) | Builtin::NextAllocation { .. } => vec![ValType::I64],
+                Builtin::ResourceDrop(_) | Builtin::NextAllocations { .. } => vec![ValType::I64],
                 Builtin::EnterCall | Builtin::ExitCall | Builtin::Exit | Builtin::Trap(_) => vec![],
                 _ => vec![ValType::I32],
             },
@@ -294,7 +295,9 @@ fn builtin_call(caller: &mut Caller<'_, State>, builtin: &Builtin, params: &[u32
             Ok(None)
         }
         (Builtin::ExitCall, []) => state.exit_call().map(|()| None),
-        (Builtin::NextAllocation { memory }, [block]) => next_allocation(caller, *memory, *block),
+        (Builtin::NextAllocations { memory }, [block, ..]) => {
+            next_allocation(caller, *memory, *block)
+        }
         (Builtin::Exit, [1]) => Err(wasmtime::Error::new(Exit)),
         (Builtin::Trap(reason), []) => Err(trap(reason)),
         _ => panic!("{builtin} with {params:?}"),
@@ -316,7 +319,11 @@ fn next_allocation(caller: &mut Caller<'_, State>, index: u32, block: u32) -> An
         .pending
         .take()
         .expect("a result is pending");
-    let wanted = |align: u32, size: usize| Ok(Some(Val::I64(i64::from(align) << 32 | size as i64)));
+    // One at a time, to see that a host may ask for fewer than it could.
+    let wanted = |align: u32, size: usize| {
+        let (request, _) = allocations::request([(align, size as u32)]);
+        Ok(Some(Val::I64(request as i64)))
+    };
     match block {
         // The first request has no block before it, and no block lies at zero.
         0 => {

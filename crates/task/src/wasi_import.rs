@@ -41,7 +41,7 @@ impl WasiImport {
         let lowered = LoweredImport::parse(module, name)?;
         let memory = match &lowered {
             LoweredImport::Function(function) => function.memory,
-            LoweredImport::Builtin(Builtin::NextAllocation { memory }) => Some(*memory),
+            LoweredImport::Builtin(Builtin::NextAllocations { memory }) => Some(*memory),
             LoweredImport::Builtin(_) => None,
         };
         Some(Self::Component {

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use dormouse_model::lowered::allocations::MAX_BLOCKS;
 use dormouse_model::lowered::{Builtin, LoweredFunction, LoweredImport, Trap};
 use wasm_encoder::ValType;
 
@@ -192,7 +193,7 @@ impl<'p> Callees<'p> {
                 if let Some(realloc) = lower.realloc {
                     let memory = lower.memory.and_then(|memory| self.memory(memory).ok());
                     if let Some(memory) = memory {
-                        self.add_builtin(Builtin::NextAllocation { memory });
+                        self.add_builtin(Builtin::NextAllocations { memory });
                     }
                     self.add(realloc);
                 }
@@ -265,7 +266,8 @@ fn signature(builtin: &Builtin) -> Signature {
         | Builtin::TransferOwn { .. }
         | Builtin::TransferBorrow { .. }
         | Builtin::Lend(_) => (vec![I32], vec![I32]),
-        Builtin::ResourceDrop(_) | Builtin::NextAllocation { .. } => (vec![I32], vec![I64]),
+        Builtin::ResourceDrop(_) => (vec![I32], vec![I64]),
+        Builtin::NextAllocations { .. } => (vec![I32; MAX_BLOCKS], vec![I64]),
         Builtin::EnterCall | Builtin::ExitCall | Builtin::Trap(_) => (vec![], vec![]),
         Builtin::Exit => (vec![I32], vec![]),
     }

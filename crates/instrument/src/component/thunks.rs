@@ -2,9 +2,13 @@
 //! allocate memory for results, and run destructors.
 //!
 //! The host never calls the guest. A call whose result needs memory writes nothing yet, and the
-//! host keeps the result. Then the thunk asks the host, allocation for allocation, what the result
+//! host keeps the result. Then the thunk asks the host, some blocks at a time, what the result
 //! needs, and allocates it in the guest. All waiting is done before the first allocation.
 
+use dormouse_model::lowered::allocations::{
+    ALIGN_MASK, ALIGN_SHIFT, BLOCK_BITS, IS_BLOCK, MAX_BLOCKS, NO_BLOCKS, ONE_ALIGN_SHIFT,
+    SIZE_MASK,
+};
 use dormouse_model::lowered::{Builtin, Handle, Resource, Trap};
 use wasm_encoder::{BlockType, Function, InstructionSink, ValType};
 
@@ -99,9 +103,8 @@ pub(super) fn of_shim(is_filled: u32, params: u32, called: u32) -> Function {
 
 fn lowered(callees: &Callees<'_>, lower: &Lower) -> Result<Function> {
     let params = lower.params.len() as u32;
-    let (block, request) = (params, params + 1);
     let locals: &[_] = match lower.realloc {
-        Some(_) => &[(1, ValType::I32), (1, ValType::I64)],
+        Some(_) => &[(MAX_BLOCKS as u32 + 1, ValType::I32), (1, ValType::I64)],
         None => &[],
     };
     let mut function = Function::new(locals.iter().copied());
@@ -116,25 +119,54 @@ fn lowered(callees: &Callees<'_>, lower: &Lower) -> Result<Function> {
             ComponentError::Internal("a result is written where there is no memory".into())
         })?;
         let memory = callees.memory(memory)?;
-        let next = callees.builtin(Builtin::NextAllocation { memory })?;
+        let next = callees.builtin(Builtin::NextAllocations { memory })?;
         let may_leave = callees.spaces.may_leave(lower.instance);
         set(&mut code, may_leave, 0);
-        code.loop_(BlockType::Empty);
-        code.local_get(block).call(next).local_tee(request);
-        code.i64_const(-1).i64_ne().if_(BlockType::Empty);
-        // The old block, its size, the alignment, the new size.
-        code.i32_const(0).i32_const(0);
-        code.local_get(request)
-            .i64_const(32)
-            .i64_shr_u()
-            .i32_wrap_i64();
-        code.local_get(request).i32_wrap_i64();
-        code.call(callees.function(realloc)?).local_set(block);
-        code.br(1).end().end();
+        allocate(&mut code, next, callees.function(realloc)?, params);
         set(&mut code, may_leave, 1);
     }
     code.end();
     Ok(function)
+}
+
+/// Allocates what the host asks for, until it asks for nothing more. The locals from `first` on are
+/// the blocks, one number of 32 bits, and the request.
+fn allocate(code: &mut InstructionSink<'_>, next: u32, realloc: u32, first: u32) {
+    let blocks = first..first + MAX_BLOCKS as u32;
+    let (small, request) = (blocks.end, blocks.end + 1);
+    code.block(BlockType::Empty).loop_(BlockType::Empty);
+    for block in blocks.clone() {
+        code.local_get(block);
+    }
+    code.call(next).local_tee(request);
+    code.i64_const(NO_BLOCKS as i64).i64_eq().br_if(1);
+    code.local_get(request).i64_const(0).i64_lt_s();
+    code.if_(BlockType::Empty);
+    // The old block, its size, the alignment, the new size.
+    code.i32_const(0).i32_const(0);
+    code.i32_const(1).local_get(request);
+    code.i64_const(ONE_ALIGN_SHIFT.into())
+        .i64_shr_u()
+        .i32_wrap_i64();
+    code.i32_const(ALIGN_MASK as i32).i32_and().i32_shl();
+    code.local_get(request).i32_wrap_i64();
+    code.call(realloc).local_set(first);
+    code.else_();
+    for (place, block) in blocks.enumerate() {
+        code.local_get(request);
+        code.i64_const(i64::from(BLOCK_BITS) * place as i64)
+            .i64_shr_u();
+        code.i32_wrap_i64().local_tee(small);
+        // Where there is no block the next request is asked for.
+        code.i32_const(IS_BLOCK as i32).i32_and().i32_eqz().br_if(1);
+        code.i32_const(0).i32_const(0);
+        code.i32_const(1).local_get(small);
+        code.i32_const(ALIGN_SHIFT as i32).i32_shr_u();
+        code.i32_const(ALIGN_MASK as i32).i32_and().i32_shl();
+        code.local_get(small).i32_const(SIZE_MASK as i32).i32_and();
+        code.call(realloc).local_set(block);
+    }
+    code.end().br(0).end().end();
 }
 
 fn resource_new(callees: &Callees<'_>, handle: &Handle) -> Result<Function> {

@@ -37,11 +37,10 @@ pub enum Builtin {
     EnterCall,
     /// `()`: that call ends. It traps where a borrowed handle was not dropped.
     ExitCall,
-    /// `(block: i32) -> i64`: the next allocation that the result of the last call needs. The
-    /// argument is the block that was allocated for the request before it, and zero at first. The
-    /// result is the alignment in its upper half, and the size in its lower one; or -1, where the
-    /// result is written.
-    NextAllocation {
+    /// `(block: i32, block: i32, block: i32, block: i32) -> i64`: the next blocks that the result of
+    /// the last call needs, as [`allocations`](super::allocations) has it. The arguments are the
+    /// blocks that were allocated for the request before it, as many as it asked for.
+    NextAllocations {
         /// The memory that the result is written to.
         memory: u32,
     },
@@ -211,7 +210,7 @@ impl fmt::Display for Builtin {
             Self::Lend(from) => handle(f, LEND, from),
             Self::EnterCall => f.write_str(ENTER_CALL),
             Self::ExitCall => f.write_str(EXIT_CALL),
-            Self::NextAllocation { memory } => write!(f, "{NEXT_ALLOCATION} memory={memory}"),
+            Self::NextAllocations { memory } => write!(f, "{NEXT_ALLOCATIONS} memory={memory}"),
             Self::Exit => f.write_str(EXIT),
             Self::Trap(reason) => write!(f, "{TRAP} {}", reason.code()),
         }
@@ -226,7 +225,7 @@ const TRANSFER_BORROW: &str = "resource.transfer-borrow";
 const LEND: &str = "resource.lend";
 const ENTER_CALL: &str = "resource.enter-call";
 const EXIT_CALL: &str = "resource.exit-call";
-const NEXT_ALLOCATION: &str = "result.next";
+const NEXT_ALLOCATIONS: &str = "result.next";
 const EXIT: &str = "exit";
 const TRAP: &str = "trap";
 
@@ -264,9 +263,9 @@ impl Builtin {
             TRANSFER_OWN => transfer().map(|(from, to)| Self::TransferOwn { from, to }),
             TRANSFER_BORROW => transfer().map(|(from, to)| Self::TransferBorrow { from, to }),
             LEND => handle().map(Self::Lend),
-            NEXT_ALLOCATION => {
+            NEXT_ALLOCATIONS => {
                 let memory = text::number(text::only_option(options, "memory")?)?;
-                Some(Self::NextAllocation { memory })
+                Some(Self::NextAllocations { memory })
             }
             TRAP => {
                 let reason = Trap::ALL.into_iter().find(|trap| trap.code() == options);

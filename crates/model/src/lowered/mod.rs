@@ -23,6 +23,7 @@
 //! functions of its interfaces a component needs a few that the canonical ABI asks for: they are
 //! [`Builtin`]s of the module [`BUILTINS`].
 
+pub mod allocations;
 mod builtin;
 mod text;
 

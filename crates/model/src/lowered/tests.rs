@@ -86,7 +86,7 @@ fn builtins() -> Vec<(LoweredImport, &'static str)> {
         (Builtin::EnterCall.into(), "resource.enter-call"),
         (Builtin::ExitCall.into(), "resource.exit-call"),
         (
-            Builtin::NextAllocation { memory: 2 }.into(),
+            Builtin::NextAllocations { memory: 2 }.into(),
             "result.next memory=2",
         ),
         (Builtin::Exit.into(), "exit"),

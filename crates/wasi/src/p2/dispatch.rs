@@ -2,6 +2,7 @@
 
 use dormouse_model::Wait;
 use dormouse_model::lowered::Builtin;
+use dormouse_model::lowered::allocations::NO_BLOCKS;
 
 use super::call::Call;
 use super::handles::Dropped;
@@ -63,7 +64,10 @@ impl Ctx {
                 instance,
                 ty,
             } => self.handle(*operation, *instance, *ty, argument(arguments)),
-            Target::Builtin(builtin) => self.builtin(builtin, argument(arguments), memory),
+            Target::Builtin(Builtin::NextAllocations { .. }) => {
+                self.next_allocations(arguments, memory)
+            }
+            Target::Builtin(builtin) => self.builtin(builtin, argument(arguments)),
         };
         match called {
             Ok(value) => Outcome::Done(value),
@@ -103,36 +107,28 @@ impl Ctx {
         Ok(Some(value.into()))
     }
 
-    fn builtin(
-        &mut self,
-        builtin: &Builtin,
-        argument: u32,
-        memory: &mut [u8],
-    ) -> Called<Option<u64>> {
+    fn builtin(&mut self, builtin: &Builtin, argument: u32) -> Called<Option<u64>> {
         match builtin {
             Builtin::EnterCall => self.component.handles.enter_call()?,
             Builtin::ExitCall => self.component.handles.exit_call()?,
             Builtin::Exit => return Err(Stop::Exit(argument)),
             Builtin::Trap(reason) => return trap(reason.to_string()),
-            Builtin::NextAllocation { .. } => return self.next_allocation(argument, memory),
             // Each of the others is about a handle.
             _ => return trap("not a function of the host's"),
         }
         Ok(None)
     }
 
-    /// `result.next`: takes the block that the guest has allocated, and asks for the next one.
-    fn next_allocation(&mut self, block: u32, memory: &mut [u8]) -> Called<Option<u64>> {
+    /// `result.next`: takes the blocks that the guest has allocated, and asks for the next ones.
+    fn next_allocations(&mut self, blocks: &[u64], memory: &mut [u8]) -> Called<Option<u64>> {
         let Some(mut pending) = self.component.pending.take() else {
-            return Ok(Some(NOTHING));
+            return Ok(Some(NO_BLOCKS));
         };
-        match pending.next(memory, block)? {
-            None => Ok(Some(NOTHING)),
-            Some((align, size)) => {
-                self.component.pending = Some(pending);
-                Ok(Some(u64::from(align) << 32 | u64::from(size)))
-            }
+        let request = pending.next(memory, blocks)?;
+        if request != NO_BLOCKS {
+            self.component.pending = Some(pending);
         }
+        Ok(Some(request))
     }
 }
 

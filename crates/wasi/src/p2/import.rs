@@ -1,6 +1,7 @@
 //! The imports of a flattened component, looked up once and called often.
 
 use dormouse_model::ValType::{self, I32, I64};
+use dormouse_model::lowered::allocations::MAX_BLOCKS;
 use dormouse_model::lowered::{Builtin, Handle, LoweredImport, Resource, StringEncoding};
 
 use super::function::Function;
@@ -91,7 +92,8 @@ impl Import {
             Target::Function { function, .. } => function.params(),
             Target::Handle { .. } => vec![I32],
             Target::Builtin(builtin) => match builtin {
-                Builtin::NextAllocation { .. } | Builtin::Exit => vec![I32],
+                Builtin::NextAllocations { .. } => vec![I32; MAX_BLOCKS],
+                Builtin::Exit => vec![I32],
                 _ => Vec::new(),
             },
         }
@@ -106,7 +108,7 @@ impl Import {
                 ..
             } => vec![I64],
             Target::Handle { .. } => vec![I32],
-            Target::Builtin(Builtin::NextAllocation { .. }) => vec![I64],
+            Target::Builtin(Builtin::NextAllocations { .. }) => vec![I64],
             Target::Builtin(_) => Vec::new(),
         }
     }
@@ -146,7 +148,7 @@ fn handle(builtin: &Builtin) -> Option<(Operation, &Handle)> {
         Builtin::TransferBorrow { from, to } => (Operation::TransferBorrow(*to), from),
         Builtin::EnterCall
         | Builtin::ExitCall
-        | Builtin::NextAllocation { .. }
+        | Builtin::NextAllocations { .. }
         | Builtin::Exit
         | Builtin::Trap(_) => return None,
     })

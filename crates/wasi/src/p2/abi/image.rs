@@ -1,7 +1,7 @@
 //! What a call gives, as it is going to lie in the guest's memory.
 //!
 //! Only the guest can allocate memory, and the host never calls the guest. So a result with lists
-//! or strings waits here as data. A thunk of the guest's asks for one block after another
+//! or strings waits here as data. A thunk of the guest's asks for some blocks after others
 //! (`result.next`), in the order in which the canonical ABI allocates them: a list before its
 //! elements. When all blocks have addresses, everything is written. As the specification has it,
 //! what lies between the values and behind them, such as room for a larger case, stays as it was.
@@ -13,7 +13,7 @@ use super::lifting::check;
 use super::parts::{self, Parts};
 use crate::p2::handles::Handles;
 use crate::p2::stop::{Called, trap};
-use dormouse_model::lowered::StringEncoding;
+use dormouse_model::lowered::{StringEncoding, allocations};
 
 /// A result that is being put together.
 pub(crate) struct Image<'a> {
@@ -99,8 +99,8 @@ pub(crate) struct Pending {
     blocks: Vec<Block>,
     /// The addresses of the blocks that have one.
     addresses: Vec<u32>,
-    /// Whether the address of the next block has been asked for.
-    requested: bool,
+    /// Of how many blocks the addresses have been asked for.
+    requested: usize,
 }
 
 impl<'a> Image<'a> {
@@ -189,16 +189,18 @@ impl<'a> Image<'a> {
         Some(Pending {
             blocks: self.blocks,
             addresses,
-            requested: false,
+            requested: 0,
         })
     }
 }
 
 impl Pending {
-    /// Takes the address of the block that was asked for, and asks for the next: alignment and
-    /// size, or nothing if all has been written.
-    pub(crate) fn next(&mut self, memory: &mut [u8], at: u32) -> Called<Option<(u32, u32)>> {
-        if std::mem::take(&mut self.requested) {
+    /// Takes the addresses of the blocks that were asked for, and asks for the next ones, or for
+    /// none if all has been written.
+    pub(crate) fn next(&mut self, memory: &mut [u8], addresses: &[u64]) -> Called<u64> {
+        let asked = std::mem::take(&mut self.requested);
+        for at in addresses.iter().take(asked) {
+            let at = *at as u32;
             let Some(block) = self.blocks.get(self.addresses.len()) else {
                 return trap("a result has no such block");
             };
@@ -211,15 +213,20 @@ impl Pending {
                 *slot = at.to_le_bytes();
             }
         }
-        if let Some(block) = self.blocks.get(self.addresses.len()) {
-            self.requested = true;
-            // A list or a string that is longer was refused.
-            return Ok(Some((block.align, block.bytes.len() as u32)));
+        let rest = self.blocks.get(self.addresses.len()..).unwrap_or_default();
+        // A list or a string that is longer was refused.
+        let sizes = rest
+            .iter()
+            .map(|block| (block.align, block.bytes.len() as u32));
+        let (request, count) = allocations::request(sizes);
+        if count > 0 {
+            self.requested = count;
+            return Ok(request);
         }
         for (block, at) in self.blocks.iter().zip(&self.addresses) {
             check(memory, *at, block.bytes.len() as u64, 1)?;
             write(&block.bytes, &block.parts, memory, *at);
         }
-        Ok(None)
+        Ok(request)
     }
 }

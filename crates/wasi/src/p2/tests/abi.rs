@@ -119,11 +119,18 @@ fn store<T: Lower>(value: T, encoding: StringEncoding) -> (Vec<u8>, Vec<(u32, u3
     value.store(&mut image, Image::ROOT).expect("no trap");
     let mut allocations = Vec::new();
     if let Some(mut pending) = image.write(&mut memory, 0) {
-        let (mut block, mut heap) = (0, 1024u32);
-        while let Some((align, size)) = pending.next(&mut memory, block).expect("no trap") {
-            allocations.push((align, size));
-            block = heap.next_multiple_of(align);
-            heap = block + size;
+        let (mut blocks, mut heap) = ([0; MAX_BLOCKS], 1024u32);
+        loop {
+            let request = pending.next(&mut memory, &blocks).expect("no trap");
+            if request == NO_BLOCKS {
+                break;
+            }
+            for (block, (align, size)) in blocks.iter_mut().zip(requested(request)) {
+                allocations.push((align, size));
+                let at = heap.next_multiple_of(align);
+                *block = at.into();
+                heap = at + size;
+            }
         }
     }
     (memory, allocations)
@@ -272,14 +279,16 @@ fn a_result_waits_in_a_snapshot() {
         .call_component(&import, &[RESULT.into()], &mut guest.memory, None);
     assert_eq!(outcome, Outcome::Done(None));
     let mut requests = Vec::new();
-    let mut block = 0u32;
+    let mut blocks = [0; MAX_BLOCKS];
     loop {
         guest.sleep();
-        match guest.builtin(Builtin::NextAllocation { memory: 0 }, block.into()) {
-            Outcome::Done(Some(u64::MAX)) => break,
+        match guest.builtin(Builtin::NextAllocations { memory: 0 }, &blocks) {
+            Outcome::Done(Some(NO_BLOCKS)) => break,
             Outcome::Done(Some(request)) => {
-                requests.push((request >> 32, request as u32));
-                block = HEAP + 100 * requests.len() as u32;
+                for (block, wanted) in blocks.iter_mut().zip(requested(request)) {
+                    requests.push(wanted);
+                    *block = u64::from(HEAP) + 100 * requests.len() as u64;
+                }
             }
             other => panic!("{other:?}"),
         }
@@ -293,13 +302,13 @@ fn a_result_waits_in_a_snapshot() {
     guest
         .ctx
         .call_component(&import, &[RESULT.into()], &mut guest.memory, None);
-    let next = Builtin::NextAllocation { memory: 0 };
+    let next = Builtin::NextAllocations { memory: 0 };
     assert!(matches!(
-        guest.builtin(next.clone(), 0),
+        guest.builtin(next.clone(), &[0; MAX_BLOCKS]),
         Outcome::Done(Some(_))
     ));
     assert!(matches!(
-        guest.builtin(next, MEMORY as u64),
+        guest.builtin(next, &[MEMORY as u64, 0, 0, 0]),
         Outcome::Trap(_)
     ));
 }

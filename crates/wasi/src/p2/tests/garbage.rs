@@ -64,7 +64,7 @@ fn any_import(numbers: &mut Numbers, functions: &[Function]) -> Import {
             1 => Builtin::ExitCall,
             2 => Builtin::Exit,
             3 => Builtin::Trap(Trap::CannotEnter),
-            _ => Builtin::NextAllocation { memory: 0 },
+            _ => Builtin::NextAllocations { memory: 0 },
         }
         .into(),
         _ => {
@@ -154,7 +154,7 @@ fn no_state_makes_a_call_panic() {
         guest.value("wasi:cli/stdin", "get-stdin", &[]);
         guest.value("wasi:clocks/monotonic-clock", "subscribe-duration", &[5]);
     }
-    guest.builtin(Builtin::EnterCall, 0);
+    guest.builtin(Builtin::EnterCall, &[0]);
     let import = guest.import("wasi:cli/environment", "get-environment");
     guest
         .ctx

@@ -108,34 +108,34 @@ fn builtins_do_what_they_say() {
         resource: Resource::Own(3),
     };
     assert_eq!(
-        guest.builtin(Builtin::ResourceNew(of(0)), 77),
+        guest.builtin(Builtin::ResourceNew(of(0)), &[77]),
         Outcome::Done(Some(1))
     );
     assert_eq!(
-        guest.builtin(Builtin::ResourceRep(of(0)), 1),
+        guest.builtin(Builtin::ResourceRep(of(0)), &[1]),
         Outcome::Done(Some(77))
     );
-    assert_eq!(guest.builtin(Builtin::EnterCall, 0), Outcome::Done(None));
+    assert_eq!(guest.builtin(Builtin::EnterCall, &[0]), Outcome::Done(None));
     let lend = Builtin::TransferBorrow { from: of(0), to: 1 };
-    assert_eq!(guest.builtin(lend, 1), Outcome::Done(Some(1)));
+    assert_eq!(guest.builtin(lend, &[1]), Outcome::Done(Some(1)));
     guest.sleep();
     // A loan has no destructor to run.
     assert_eq!(
-        guest.builtin(Builtin::ResourceDrop(of(1)), 1),
+        guest.builtin(Builtin::ResourceDrop(of(1)), &[1]),
         Outcome::Done(Some(u64::MAX))
     );
-    assert_eq!(guest.builtin(Builtin::ExitCall, 0), Outcome::Done(None));
+    assert_eq!(guest.builtin(Builtin::ExitCall, &[0]), Outcome::Done(None));
     let give = Builtin::TransferOwn { from: of(0), to: 1 };
-    assert_eq!(guest.builtin(give, 1), Outcome::Done(Some(1)));
+    assert_eq!(guest.builtin(give, &[1]), Outcome::Done(Some(1)));
     assert_eq!(
-        guest.builtin(Builtin::ResourceDrop(of(1)), 1),
+        guest.builtin(Builtin::ResourceDrop(of(1)), &[1]),
         Outcome::Done(Some(77))
     );
-    assert_eq!(guest.builtin(Builtin::Exit, 9), Outcome::Exit(9));
+    assert_eq!(guest.builtin(Builtin::Exit, &[9]), Outcome::Exit(9));
     let trap = dormouse_model::lowered::Trap::CannotLeave;
     let message = "cannot leave component instance".into();
     assert_eq!(
-        guest.builtin(Builtin::Trap(trap), 0),
+        guest.builtin(Builtin::Trap(trap), &[0]),
         Outcome::Trap(message)
     );
 }

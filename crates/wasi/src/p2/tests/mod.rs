@@ -14,6 +14,7 @@ mod wit;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dormouse_model::clock::SimClock;
+use dormouse_model::lowered::allocations::{MAX_BLOCKS, NO_BLOCKS, requested};
 use dormouse_model::lowered::{
     Builtin, Handle, LoweredFunction, LoweredImport, Resource, StringEncoding,
 };
@@ -113,24 +114,26 @@ impl Guest {
         outcome
     }
 
-    fn builtin(&mut self, builtin: Builtin, argument: u64) -> Outcome {
+    fn builtin(&mut self, builtin: Builtin, arguments: &[u64]) -> Outcome {
         let import = Import::find(&builtin.into()).expect("a builtin");
         self.ctx
-            .call_component(&import, &[argument], &mut self.memory, None)
+            .call_component(&import, arguments, &mut self.memory, None)
     }
 
     /// What the thunk around a lowered function does.
     fn allocate_for_result(&mut self) {
-        let mut block = 0;
+        let mut blocks = [0; MAX_BLOCKS];
         loop {
-            let next = Builtin::NextAllocation { memory: 0 };
-            match self.builtin(next, block.into()) {
-                Outcome::Done(Some(u64::MAX)) => return,
+            let next = Builtin::NextAllocations { memory: 0 };
+            match self.builtin(next, &blocks) {
+                Outcome::Done(Some(NO_BLOCKS)) => return,
                 Outcome::Done(Some(request)) => {
-                    let (align, size) = ((request >> 32) as u32, request as u32);
-                    self.allocations.push((align, size));
-                    block = self.heap.next_multiple_of(align);
-                    self.heap = block + size;
+                    for (block, (align, size)) in blocks.iter_mut().zip(requested(request)) {
+                        self.allocations.push((align, size));
+                        let at = self.heap.next_multiple_of(align);
+                        *block = at.into();
+                        self.heap = at + size;
+                    }
                 }
                 other => panic!("result.next gave {other:?}"),
             }
@@ -177,7 +180,7 @@ impl Guest {
                 name: name.into(),
             },
         };
-        self.builtin(Builtin::ResourceDrop(handle_of), handle)
+        self.builtin(Builtin::ResourceDrop(handle_of), &[handle])
     }
 
     fn put(&mut self, address: u32, bytes: &[u8]) {
