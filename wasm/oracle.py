@@ -55,6 +55,8 @@ def engine():
     config.wasm_multi_value = True
     config.wasm_multi_memory = True
     config.wasm_tail_call = True
+    config.wasm_function_references = True
+    config.wasm_gc = True
     return wasmtime.Engine(config)
 
 

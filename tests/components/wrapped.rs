@@ -60,6 +60,11 @@ fn guests_of_preview1_become_modules_again() {
             continue;
         };
         let name = path.display();
+        if path.ends_with("wat_objects.wasm") {
+            let error = instrument::flatten(&component).expect_err("components have no objects");
+            assert!(error.to_string().contains("garbage collector"), "{error}");
+            continue;
+        }
         let flat =
             instrument::flatten(&component).unwrap_or_else(|error| panic!("{name}: {error}"));
         let again = instrument::flatten(&component).expect("it was flattened before");

@@ -8,7 +8,7 @@ use wasm_encoder::{
     Instruction as I, Module, TypeSection, ValType,
 };
 use wasm_smith::{Config, Module as Smith};
-use wasmparser::{Operator, Parser, Payload};
+use wasmparser::{CompositeInnerType, Operator, Parser, Payload, RecGroup};
 
 use super::harness;
 
@@ -17,12 +17,13 @@ const AVAILABLE: [usize; 2] = [0, 2];
 /// It takes any of these, so that not every module is of use.
 const ATTEMPTS: usize = 50;
 
-/// A random program; `None` where none of the modules had what a program needs.
-pub fn program(random: &mut Rng) -> Option<Vec<u8>> {
+/// A random program, and whether it has objects that a garbage collector looks after; `None` where
+/// none of the modules had what a program needs.
+pub fn program(random: &mut Rng) -> Option<(Vec<u8>, bool)> {
     (0..ATTEMPTS).find_map(|_| attempt(random))
 }
 
-fn attempt(random: &mut Rng) -> Option<Vec<u8>> {
+fn attempt(random: &mut Rng) -> Option<(Vec<u8>, bool)> {
     let bytes: Vec<u8> = (0..random.usize(1000..8000))
         .map(|_| random.u8(..))
         .collect();
@@ -50,9 +51,9 @@ fn attempt(random: &mut Rng) -> Option<Vec<u8>> {
         // WasmEdge 0.14 does not know it.
         extended_const_enabled: false,
         multi_value_enabled: newer == 0,
-        reference_types_enabled: newer == 1 || newer == 2,
+        reference_types_enabled: (1..=3).contains(&newer),
         exceptions_enabled: newer == 2,
-        gc_enabled: false,
+        gc_enabled: newer == 3,
         compact_imports_enabled: false,
         relaxed_simd_enabled: false,
         tail_call_enabled: newer > 12,
@@ -64,7 +65,15 @@ fn attempt(random: &mut Rng) -> Option<Vec<u8>> {
     };
     let mut smith = Smith::new(config, &mut unstructured).ok()?;
     smith.ensure_termination(2000).ok()?;
-    Around::new(&smith.to_bytes(), random)?.module().ok()
+    let objects = newer == 3;
+    let wasm = smith.to_bytes();
+    let mut around = Around::new(&wasm, random)?;
+    if objects {
+        // With more of them, hardly any program holds none at one.
+        around.between = around.random.bool().then_some(200);
+        around.suspends_between = true;
+    }
+    Some((around.module().ok()?, objects))
 }
 
 /// A module that imports what may be imported.
@@ -85,8 +94,12 @@ fn available() -> Vec<u8> {
 struct Around<'a> {
     wasm: &'a [u8],
     random: &'a mut Rng,
-    /// Functions that take and give nothing, or nothing but numbers.
+    /// Functions to which null can be given for each reference, with their types.
     callable: Vec<(u32, Vec<ValType>, Vec<ValType>)>,
+    /// Of so many instructions, one has a call that may suspend in front of it, if any has.
+    between: Option<u8>,
+    /// Whether the entry suspends between two calls.
+    suspends_between: bool,
     globals: Vec<(u32, ValType)>,
     sched_yield: u32,
     fd_write: u32,
@@ -105,10 +118,15 @@ impl<'a> Around<'a> {
         for payload in Parser::new(0).parse_all(wasm) {
             match payload.ok()? {
                 Payload::TypeSection(section) => {
-                    for group in section.into_iter_err_on_gc_types() {
-                        let group = group.ok()?;
-                        let params: Option<Vec<_>> = group.params().iter().map(ty).collect();
-                        let results: Option<Vec<_>> = group.results().iter().map(ty).collect();
+                    let types = section.into_iter().flatten();
+                    for one in types.flat_map(RecGroup::into_types) {
+                        // No function has a type that is none of a function.
+                        let (params, results) = match &one.composite_type.inner {
+                            CompositeInnerType::Func(of) => (of.params(), of.results()),
+                            _ => (&[][..], &[][..]),
+                        };
+                        let params: Option<Vec<_>> = params.iter().map(ty).collect();
+                        let results: Option<Vec<_>> = results.iter().map(ty).collect();
                         signatures.push((params?, results?));
                     }
                 }
@@ -147,10 +165,18 @@ impl<'a> Around<'a> {
             let (params, results) = signatures[*signature as usize].clone();
             (function, params, results)
         });
+        let never_null = |ty: &ValType| matches!(ty, ValType::Ref(ty) if !ty.nullable);
+        let callable = callable.filter(|(_, params, _)| !params.iter().any(never_null));
+        let callable: Vec<_> = callable.collect();
+        if callable.is_empty() {
+            return None;
+        }
         Some(Self {
             wasm,
             random,
-            callable: callable.collect(),
+            callable,
+            between: Some(12),
+            suspends_between: false,
             globals,
             sched_yield: sched_yield as u32,
             fd_write: fd_write as u32,
@@ -192,6 +218,10 @@ impl<'a> Around<'a> {
                     body.instruction(&instruction);
                 }
                 body.instruction(&I::Call(log));
+            }
+            if self.suspends_between {
+                body.instruction(&I::Call(self.sched_yield));
+                body.instruction(&I::Drop);
             }
         }
         body.instruction(&I::Call(log + 1));
@@ -257,7 +287,8 @@ impl Reencode for Around<'_> {
         while !reader.eof() {
             let operator = reader.read()?;
             // In front of `else` and `end` too, and behind branches that are always taken.
-            if !matches!(operator, Operator::Else) && self.random.u8(..12) == 0 {
+            let mut is_chosen = || self.between.is_some_and(|of| self.random.u8(..of) == 0);
+            if !matches!(operator, Operator::Else) && is_chosen() {
                 function.instruction(&I::Call(self.sched_yield));
                 function.instruction(&I::Drop);
             }

@@ -15,8 +15,8 @@ use dormouse_test_support::{
 
 /// A row of `wasm/guests.json` or `wasm/components.json`.
 #[derive(Clone)]
-struct Guest {
-    name: String,
+pub struct Guest {
+    pub name: String,
     arguments: Vec<String>,
     environment: Vec<String>,
     stdin: String,
@@ -27,6 +27,8 @@ struct Guest {
     http: bool,
     exit: i32,
     refused: bool,
+    /// It has objects that a garbage collector looks after: neither WasmEdge nor Binaryen know them.
+    pub objects: bool,
     /// The engines that can run it without any rewriting; all where none are named.
     as_is: Vec<String>,
     /// The module that the oracle runs in its place: the same program, in a form that it knows.
@@ -49,7 +51,7 @@ struct Expected {
 /// More suspends than any guest needs.
 const MAX_RESUMES: usize = 5000;
 
-type Run = Box<dyn Fn(&Guest) -> Result<(), String> + Send>;
+pub type Run = Box<dyn Fn(&Guest) -> Result<(), String> + Send>;
 
 /// Guests that the oracle for components does not run to their end.
 const MODULES_ONLY: [(&str, &str); 3] = [
@@ -67,7 +69,7 @@ pub fn component_trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     let of_modules = |guest: &Guest| MODULES_ONLY.iter().any(|(name, _)| *name == guest.name);
     for guest in guests("guests").into_iter().chain(guests("components")) {
-        if guest.refused || of_modules(&guest) {
+        if guest.refused || guest.objects || of_modules(&guest) {
             continue;
         }
         let is_on_network = guest.network;
@@ -95,7 +97,8 @@ pub fn component_trials() -> Vec<Trial> {
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
-    for guest in guests("guests") {
+    // Those with objects are in `objects.rs`.
+    for guest in guests("guests").into_iter().filter(|guest| !guest.objects) {
         let guest = Arc::new(guest);
         let mut add = |way: String, run: Run| {
             let guest = guest.clone();
@@ -117,7 +120,10 @@ pub fn trials() -> Vec<Trial> {
                 }
                 let known = guest.as_is.is_empty() || guest.as_is.iter().any(|e| e == engine);
                 if transform == "none" && !known {
-                    add(ways("refused"), Box::new(move |g| unknown_to(g, engine)));
+                    add(
+                        ways("refused"),
+                        Box::new(move |g| unknown_to(g, engine, &["--transform", "none"])),
+                    );
                     continue;
                 }
                 add(
@@ -167,7 +173,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// The guests of one of the tables in `wasm`.
-fn guests(table: &str) -> Vec<Guest> {
+pub fn guests(table: &str) -> Vec<Guest> {
     let path = checkout(&format!("wasm/{table}.json"));
     let text = std::fs::read_to_string(path).expect("the table is there");
     let table: Value = serde_json::from_str(&text).expect("the table is JSON");
@@ -195,6 +201,7 @@ fn guests(table: &str) -> Vec<Guest> {
                 http: row["http"].as_bool().unwrap_or(false),
                 exit: row["exit"].as_i64().unwrap_or_default() as i32,
                 refused: row["refused"].is_string(),
+                objects: row["objects"].as_bool().unwrap_or(false),
                 as_is: strings("as_is"),
                 oracle: row["oracle"].as_str().unwrap_or(name).into(),
                 component: false,
@@ -278,7 +285,7 @@ impl Guest {
         })
     }
 
-    fn run(&self, scratch: &Scratch, options: &[&str]) -> Command {
+    pub fn run(&self, scratch: &Scratch, options: &[&str]) -> Command {
         let mut command = dormouse();
         command.arg("run").args(options).args(self.options(scratch));
         if self.network {
@@ -309,15 +316,15 @@ impl Guest {
 }
 
 /// Directories of one run.
-struct Scratch {
-    root: tempfile::TempDir,
+pub struct Scratch {
+    pub root: tempfile::TempDir,
     work: PathBuf,
     /// The guest gets a directory in memory instead.
     memory: bool,
 }
 
 impl Scratch {
-    fn new(memory: bool) -> Self {
+    pub fn new(memory: bool) -> Self {
         let root = tempfile::tempdir().expect("a scratch directory");
         let work = root.path().join("work");
         std::fs::create_dir(&work).expect("a directory for the guest");
@@ -352,7 +359,7 @@ fn collect(folder: &Path, prefix: &str, files: &mut BTreeMap<String, Vec<u8>>) {
     }
 }
 
-fn uninterrupted(guest: &Guest, engine: &str) -> Result<(), String> {
+pub fn uninterrupted(guest: &Guest, engine: &str) -> Result<(), String> {
     let scratch = Scratch::new(false);
     let stdin = input(scratch.root.path(), &guest.stdin);
     let output = finish(
@@ -367,7 +374,7 @@ fn uninterrupted(guest: &Guest, engine: &str) -> Result<(), String> {
         .map_err(|message| format!("{message}\n{}", stderr(&output)))
 }
 
-fn rehearsed(guest: &Guest, options: &[&str], memory: bool) -> Result<(), String> {
+pub fn rehearsed(guest: &Guest, options: &[&str], memory: bool) -> Result<(), String> {
     let scratch = Scratch::new(memory);
     let stdin = input(scratch.root.path(), &guest.stdin);
     let options = [&["--rehearse"], options].concat();
@@ -386,7 +393,7 @@ fn rehearsed(guest: &Guest, options: &[&str], memory: bool) -> Result<(), String
 }
 
 /// Separate processes, one after another, each on the next of the engines.
-fn chain(guest: &Guest, engines: &[&str], memory: bool) -> Result<(), String> {
+pub fn chain(guest: &Guest, engines: &[&str], memory: bool) -> Result<(), String> {
     let scratch = Scratch::new(memory);
     let snapshot = scratch.root.path().join("snapshot");
     let stdin = input(scratch.root.path(), &guest.stdin);
@@ -421,13 +428,11 @@ fn chain(guest: &Guest, engines: &[&str], memory: bool) -> Result<(), String> {
     check(resumes > 0 || !sleeps, || "it was never suspended".into())
 }
 
-/// An engine that cannot run it as it is says so.
-fn unknown_to(guest: &Guest, engine: &str) -> Result<(), String> {
+/// An engine that cannot run it so says it.
+pub fn unknown_to(guest: &Guest, engine: &str, options: &[&str]) -> Result<(), String> {
     let scratch = Scratch::new(false);
-    let output = finish(
-        &mut guest.run(&scratch, &["--engine", engine, "--transform", "none"]),
-        Stdio::null(),
-    );
+    let options = [&["--engine", engine], options].concat();
+    let output = finish(&mut guest.run(&scratch, &options), Stdio::null());
     ended(&output, 65)?;
     says(&output, &["cannot run this module", engine, "--engine"])?;
     check(output.stdout.is_empty(), || "it printed something".into())

@@ -16,6 +16,7 @@ mod broken;
 mod guests;
 mod http;
 mod https;
+mod objects;
 mod programs;
 mod signals;
 mod traps;
@@ -27,6 +28,7 @@ fn main() {
     let trials = [
         guests::trials(),
         guests::component_trials(),
+        objects::trials(),
         broken::trials(),
         signals::trials(),
         programs::trials(),

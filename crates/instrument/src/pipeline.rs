@@ -8,7 +8,7 @@ use wasmparser::Parser;
 
 use crate::analyze::call_graph::CallGraph;
 use crate::analyze::scan::Scan;
-use crate::analyze::{changed_tables, interface, size, suspendable, well_formed};
+use crate::analyze::{changed_tables, interface, managed, size, suspendable, well_formed};
 use crate::binaryen::{asyncify, optimize, reference};
 #[cfg(feature = "components")]
 use crate::component::flatten;
@@ -20,6 +20,7 @@ use crate::lower::{
 use crate::manifest::{Manifest, Transform};
 use crate::module::names::working_name;
 use crate::module::sections::Sections;
+use crate::native::held;
 use crate::options::Options;
 use crate::report::{Instrumented, InstrumentedFunction, Report};
 use crate::step::Step;
@@ -82,6 +83,9 @@ pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, 
         component,
         shape,
     };
+    if analyzed.scan.managed {
+        sections.add_custom(shape::MANAGED, &[]);
+    }
     let (name, content) = manifest.section();
     sections.add_custom(name, &content);
     let wasm = sections.join();
@@ -150,7 +154,18 @@ impl<'a> Analyzed<'a> {
     ) -> Result<Self, Error> {
         let graph = CallGraph::new(&scan, |function| blocks(&imports, function));
         let transform = taken(transform, &wasm, &scan, &graph);
-        let needs_numbers = transform != Transform::None && needs_numbers(&wasm, &scan, &graph)?;
+        let needs_numbers = match (transform, scan.managed) {
+            (Transform::None, _) => false,
+            (Transform::Native, true) => {
+                managed::check_state(&wasm, &scan)?;
+                held::check(&wasm, &scan, &graph)?;
+                suspendable::check(&wasm, &scan, &graph)?;
+                changed_tables::check(&scan, &graph)?;
+                false
+            }
+            (_, true) => return Err(of_binaryen()),
+            _ => needs_numbers(&wasm, &scan, &graph)?,
+        };
         Ok(Self {
             functions: scan.bodies.len(),
             hidden: hidden(transform, &scan, &graph),
@@ -184,7 +199,10 @@ impl<'a> Analyzed<'a> {
             self.wasm = Cow::Owned(plain);
             is_lowered = true;
         }
-        if is_rewritten && let Some(plain) = segments::lower(&self.wasm, &self.scan)? {
+        if is_rewritten
+            && !self.scan.managed
+            && let Some(plain) = segments::lower(&self.wasm, &self.scan)?
+        {
             self.scan = Scan::of(&plain)?;
             self.wasm = Cow::Owned(plain);
             is_lowered = true;
@@ -225,6 +243,9 @@ impl<'a> Analyzed<'a> {
         if self.transform == Transform::Native {
             steps(Step::Splitting);
             let rewritten = native::rewrite(&prepared, &self.graph, instrumented)?;
+            if self.scan.managed {
+                held::check_versions(&rewritten, &self.scan)?;
+            }
             steps(Step::Writing);
             return Ok(rewritten);
         }
@@ -295,6 +316,14 @@ fn needs_numbers(wasm: &[u8], scan: &Scan, graph: &CallGraph) -> Result<bool, Er
     }
 }
 
+/// Why a module with managed references is refused for the transforms that run Binaryen.
+fn of_binaryen() -> Error {
+    Error::Unsupported {
+        what: "a module with objects or typed references".into(),
+        why: "Binaryen 117, which this transform runs, cannot read it; take the transform `native`",
+    }
+}
+
 /// The functions whose bodies Binaryen does not see, in rising order.
 fn hidden(transform: Transform, scan: &Scan, graph: &CallGraph) -> Vec<u32> {
     match transform {
@@ -317,7 +346,7 @@ fn taken(asked: Transform, wasm: &[u8], scan: &Scan, graph: &CallGraph) -> Trans
     let instrumented = instrumented(scan, graph);
     let is_large =
         size::code_bytes(wasm, scan.imported_functions, &instrumented) > NATIVE_FROM_BYTES;
-    match is_large || !cfg!(feature = "binaryen") {
+    match is_large || scan.managed || !cfg!(feature = "binaryen") {
         true => Transform::Native,
         false => Transform::TwoVersion,
     }

@@ -232,6 +232,109 @@ fn a_reference_that_cannot_become_a_number_is_refused_with_its_place() {
     }
 }
 
+/// A module with a type of objects, `$object`, whose `_start` does this; it may call `$wait`.
+fn with_objects(items: &str, start: &str) -> String {
+    format!(
+        r#"(module
+             (type $object (struct (field (mut i32))))
+             (type $fn (func (param i32)))
+             (import "host" "wait" (func $wait (param i32)))
+             (memory 1)
+             {items}
+             (func $start (export "_start") {start}))"#
+    )
+}
+
+#[test]
+fn an_object_that_is_held_is_refused_with_its_place() {
+    let held = "a reference held across a suspend cannot be serialized";
+    let lasting = "an object that outlives a suspend cannot be serialized";
+    let cases = [
+        (
+            "",
+            "(local i32 (ref null $object))
+             (local.set 1 (struct.new_default $object))
+             (call $wait (i32.const 1))
+             (local.set 0 (struct.get $object 0 (local.get 1)))",
+            "`start`, which holds a reference of type (ref null 0) in local 1 during the \
+             call at byte ",
+            held,
+        ),
+        (
+            "",
+            "(struct.new_default $object) (call $wait (i32.const 1)) (drop)",
+            "`start`, which holds a reference during the call at byte ",
+            held,
+        ),
+        (
+            "(func $takes (param (ref $object)) (call $wait (i32.const 1)))",
+            "(call $takes (struct.new_default $object))",
+            "`takes`, with a parameter of type (ref 0),",
+            "on the way back it would be null, since references cannot be serialized",
+        ),
+        (
+            "(elem declare func $wait)",
+            "(call_ref $fn (i32.const 1) (ref.func $wait))",
+            "`start`, which calls by a reference at byte ",
+            "the call is made again at a resume, and a reference cannot be serialized by then; \
+             call through a table",
+        ),
+        (
+            "(global (mut (ref null $object)) (ref.null $object))",
+            "",
+            "global 0, which holds references to objects,",
+            lasting,
+        ),
+        (
+            "(global (ref $object) (struct.new_default $object))",
+            "",
+            "global 0, which holds references to objects,",
+            lasting,
+        ),
+        (
+            "(table 1 (ref null $object))
+             (func (table.set (i32.const 0) (struct.new_default $object)))",
+            "",
+            "table 0, which holds references to objects,",
+            lasting,
+        ),
+        (
+            "(elem (ref $object) (struct.new_default $object))",
+            "",
+            "element segment 0, which holds references to objects,",
+            lasting,
+        ),
+    ];
+    for (items, start, what, why) in cases {
+        let message = refusal_to_rewrite(&with_objects(items, start));
+        assert!(message.starts_with(what), "{message}");
+        assert!(
+            message.ends_with(&format!(" cannot be suspended: {why}")),
+            "{message}"
+        );
+    }
+}
+
+/// What no call that may suspend lies between may be held, and a constant is made again.
+#[test]
+fn an_object_that_is_not_held_is_not_refused() {
+    let text = with_objects(
+        "(type $constant (struct (field i32)))
+         (global (ref $constant) (struct.new $constant (i32.const 7)))
+         (func $takes (param (ref null $object)) (result (ref null $object))
+           (local (ref null $object) i32)
+           (local.set 2 (struct.get $object 0 (local.get 0)))
+           (call $wait (local.get 2))
+           (local.tee 1 (struct.new_default $object)))",
+        "(drop (call $takes (struct.new_default $object)))
+         (call $wait (struct.get $constant 0 (global.get 0)))",
+    );
+    let wasm = wat::parse_str(text).expect("the text is right");
+    let made = instrument(&wasm, &Options::new(&host)).expect("it can be made resumable");
+    assert_eq!(made.manifest.transform, Transform::Native);
+    check_resumable(&made.wasm, &made.manifest).expect("it is valid");
+}
+
 #[test]
 fn the_kind_of_an_error_says_whose_fault_it_is() {
     let kind = |error: Error| dormouse_model::error::Error::from(error).kind();

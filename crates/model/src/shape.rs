@@ -23,6 +23,9 @@ pub const SLOW_VERSIONS: &str = "dormouse.slow";
 /// Custom section: the indices of functions that go on from a loop after a resume, in the same
 /// encoding.
 pub const OSR_VERSIONS: &str = "dormouse.osr";
+/// Custom section of a module with objects that a garbage collector looks after, or with typed
+/// references, which not every engine knows. It is empty.
+pub const MANAGED: &str = "dormouse.managed";
 
 /// Imported function, module and name: a check at which a guest that computes may be suspended.
 pub const PREEMPT: (&str, &str) = ("dormouse", "preempt");

@@ -72,15 +72,21 @@ fn attempts(code: &Code) -> &'static [Attempt] {
 
 /// Refuses what WasmEdge 0.14 would call malformed.
 pub(super) fn check(wasm: &[u8]) -> Result<(), Error> {
-    let mut sections = Parser::new(0).parse_all(wasm);
-    match sections.any(|section| matches!(section, Ok(Payload::TagSection(_)))) {
-        true => Err(Error::Proposal(
-            KIND,
-            "exceptions as they are; without `--transform none` they are rewritten, and Wasmtime runs \
-             them: `--engine wasmtime`",
-        )),
-        false => Ok(()),
+    for section in Parser::new(0).parse_all(wasm) {
+        let unknown = match section {
+            Ok(Payload::TagSection(_)) => {
+                "exceptions as they are; without `--transform none` they are rewritten, and \
+                 Wasmtime runs them: `--engine wasmtime`"
+            }
+            Ok(Payload::CustomSection(custom)) if custom.name() == shape::MANAGED => {
+                "objects that a garbage collector looks after, nor typed references; Wasmtime runs \
+                 it: `--engine wasmtime`"
+            }
+            _ => continue,
+        };
+        return Err(Error::Proposal(KIND, unknown));
     }
+    Ok(())
 }
 
 /// Writes a shared library with the code of `wasm` to `code`.

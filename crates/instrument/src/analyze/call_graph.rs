@@ -7,6 +7,10 @@
 //! type that element segments put there. Through any other table it reaches every function of its
 //! type whose reference is taken anywhere. That is sound: a reference can only come from an element
 //! segment or from `ref.func`.
+//!
+//! In a module with managed references there are calls by reference, types with subtypes, and
+//! tables that are filled in other ways. There an indirect call reaches every function with as many
+//! parameters and results whose reference is taken anywhere.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
@@ -26,6 +30,8 @@ pub(crate) struct CallGraph {
     canonical: Vec<u32>,
     /// Tables that instructions change.
     changed: Vec<u32>,
+    /// Whether all tables count as such.
+    any_changes: bool,
     /// For every function whose reference is taken, the tables that element segments put it into.
     tables: BTreeMap<u32, Vec<u32>>,
 }
@@ -62,6 +68,7 @@ impl CallGraph {
             suspending: HashSet::new(),
             canonical: canonical_types(scan),
             changed: scan.changed_tables(),
+            any_changes: scan.managed,
             tables: tables_of(scan),
         };
         let mut callers: HashMap<u32, Vec<u32>> = HashMap::new();
@@ -135,7 +142,8 @@ impl CallGraph {
     }
 
     fn indirect_call(&self, ty: u32, table: u32) -> IndirectCall {
-        let table = (!self.changed.contains(&table)).then_some(table);
+        let is_changed = self.any_changes || self.changed.contains(&table);
+        let table = (!is_changed).then_some(table);
         (self.canonical[ty as usize], table)
     }
 
@@ -166,8 +174,17 @@ impl CallGraph {
     }
 }
 
-/// For every type index the first index of an equal type, because two equal types are one type.
+/// For every type index the first index of an equal type, because two equal types are one type. In
+/// a module with managed references, for that of a type of the same length.
 fn canonical_types(scan: &Scan) -> Vec<u32> {
+    if scan.managed {
+        let length = |ty: &FuncType| (ty.params().len() << 16 | ty.results().len()) as u32;
+        let types = scan.types.iter();
+        // Limits of both are far lower.
+        return types
+            .map(|ty| ty.as_ref().map_or(u32::MAX, length))
+            .collect();
+    }
     let mut first: HashMap<&FuncType, u32> = HashMap::new();
     let mut canonical = Vec::with_capacity(scan.types.len());
     for (index, ty) in scan.types.iter().enumerate() {

@@ -12,4 +12,9 @@ pub(crate) fn features() -> WasmFeatures {
         | WasmFeatures::TAIL_CALL
         | WasmFeatures::EXCEPTIONS
         | WasmFeatures::LEGACY_EXCEPTIONS
+        | MANAGED
 }
+
+/// Objects that a garbage collector looks after, and typed references to functions. Components may
+/// not use them.
+pub(crate) const MANAGED: WasmFeatures = WasmFeatures::GC.union(WasmFeatures::FUNCTION_REFERENCES);

@@ -10,6 +10,7 @@
 //! - [`call_graph`]: which functions may be on the stack at a suspend.
 //! - [`suspendable`]: whether all that such functions hold can be saved.
 //! - [`changed_tables`]: whether an indirect call finds its callee again after a resume.
+//! - [`managed`]: whether a module with objects holds some where they outlive every function.
 //! - [`initial_memory`]: what memories hold before the first instruction runs.
 
 pub(crate) mod call_graph;
@@ -17,6 +18,7 @@ pub(crate) mod changed_tables;
 pub(crate) mod features;
 pub(crate) mod initial_memory;
 pub(crate) mod interface;
+pub(crate) mod managed;
 pub(crate) mod nesting;
 pub(crate) mod scan;
 pub(crate) mod size;

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use rayon::prelude::*;
 use wasmparser::{
     BlockType, CompositeInnerType, ElementItems, ElementKind, ExternalKind, FuncType, KnownCustom,
-    Name, Operator, Parser, Payload, RefType, TypeRef, ValType,
+    Name, Operator, Parser, Payload, RefType, TableInit, TypeRef, ValType,
 };
 
 use super::features::features;
-use super::types::{is_exception, is_exception_heap};
+use super::types::{is_exception, is_exception_heap, is_managed, is_managed_operator};
 use crate::error::Error;
 
 /// What a module declares, and what its functions do.
@@ -43,6 +43,8 @@ pub(crate) struct Scan {
     pub referenced: Vec<u32>,
     /// What each defined function does, in order.
     pub bodies: Vec<Body>,
+    /// Whether it has objects that a garbage collector looks after, or typed references.
+    pub managed: bool,
     /// Names of functions from the name section.
     pub names: HashMap<u32, String>,
 }
@@ -65,13 +67,17 @@ pub(crate) struct ElementSegment {
     pub functions: Vec<u32>,
 }
 
+/// Stands in place of a table where a function is called by a reference.
+pub(crate) const BY_REFERENCE: u32 = u32::MAX;
+
 /// What a function does that matters for suspending. Of some kinds of instruction it holds where
 /// the first one stands, in bytes from the module's start, so that a refusal can say it.
 #[derive(Default)]
 pub(crate) struct Body {
     /// Functions that it calls by name, each once, in order.
     pub calls: Vec<u32>,
-    /// Its indirect calls as (type, table), each pair once, in order.
+    /// Its indirect calls as (type, table), each pair once, in order. Those by a reference have
+    /// [`BY_REFERENCE`] for the table.
     pub indirect: Vec<(u32, u32)>,
     /// Whether it has tail calls.
     pub tail_calls: bool,
@@ -87,12 +93,16 @@ pub(crate) struct Body {
     pub block_params: Option<u64>,
     /// Whether it uses element segments by number, which Binaryen 117 cannot read.
     pub element_segments: bool,
+    /// Whether it drops an element segment.
+    pub drops_elements: bool,
     /// Whether it uses data segments by number.
     pub data_segments: bool,
     /// Whether it drops a data segment.
     pub drops_data: bool,
     /// Whether any of its instructions gives a reference.
     pub references: bool,
+    /// Whether it has instructions or locals for managed references.
+    pub managed: bool,
     /// Tables that its instructions change, each once, in order.
     pub changed_tables: Vec<u32>,
 }
@@ -114,6 +124,7 @@ impl Scan {
             .map(|body| Body::of(body, types))
             .collect();
         for (body, referenced) in scanned.map_err(Error::malformed)? {
+            scan.managed |= body.managed;
             scan.bodies.push(body);
             scan.referenced.extend(referenced);
         }
@@ -184,13 +195,17 @@ impl Scan {
         match payload {
             Payload::TypeSection(section) => {
                 for group in section {
-                    for ty in group?.into_types() {
+                    let group = group?;
+                    self.managed |= group.is_explicit_rec_group();
+                    for ty in group.into_types() {
+                        self.managed |= !ty.is_final || !ty.supertype_idxs.is_empty();
                         self.types.push(match ty.composite_type.inner {
                             CompositeInnerType::Func(ty) => Some(ty),
                             _ => None,
                         });
                     }
                 }
+                self.managed |= self.types.iter().any(is_managed_type);
             }
             Payload::ImportSection(section) => {
                 for import in section.into_imports() {
@@ -204,7 +219,7 @@ impl Scan {
             }
             Payload::TableSection(section) => {
                 for table in section {
-                    self.tables.push(table?.ty.element_type);
+                    self.table(&table?)?;
                 }
             }
             Payload::MemorySection(section) => {
@@ -220,6 +235,7 @@ impl Scan {
             Payload::GlobalSection(section) => {
                 for global in section {
                     let global = global?;
+                    self.managed |= is_managed(global.ty.content_type);
                     self.globals.push(global.ty);
                     self.referenced_by(&global.init_expr)?;
                 }
@@ -242,6 +258,16 @@ impl Scan {
                 }
             }
             _ => {}
+        }
+        Ok(())
+    }
+
+    fn table(&mut self, table: &wasmparser::Table<'_>) -> wasmparser::Result<()> {
+        self.managed |= is_managed(ValType::Ref(table.ty.element_type));
+        self.tables.push(table.ty.element_type);
+        if let TableInit::Expr(initial) = &table.init {
+            self.managed = true;
+            self.referenced_by(initial)?;
         }
         Ok(())
     }
@@ -288,8 +314,10 @@ impl Scan {
             ElementItems::Expressions(_, items) => {
                 for expression in items {
                     for operator in expression?.get_operators_reader() {
-                        if let Operator::RefFunc { function_index } = operator? {
-                            functions.push(function_index);
+                        match operator? {
+                            Operator::RefFunc { function_index } => functions.push(function_index),
+                            Operator::GlobalGet { .. } => self.managed = true,
+                            _ => {}
                         }
                     }
                 }
@@ -321,6 +349,14 @@ impl Scan {
     }
 }
 
+/// Whether a type is none of a function, or that of one with managed references.
+fn is_managed_type(ty: &Option<FuncType>) -> bool {
+    ty.as_ref().is_none_or(|ty| {
+        let mut types = ty.params().iter().chain(ty.results());
+        types.any(|ty| is_managed(*ty))
+    })
+}
+
 impl Body {
     /// Scans a body. Gives with it the functions whose reference it takes.
     fn of(
@@ -350,6 +386,7 @@ impl Body {
     }
 
     fn local(&mut self, ty: ValType, offset: u64) {
+        self.managed |= is_managed(ty);
         if is_exception(ty) {
             self.exceptions = true;
         } else if let ValType::Ref(ty) = ty {
@@ -359,6 +396,7 @@ impl Body {
 
     fn operator(&mut self, operator: &Operator<'_>, offset: u64, types: &[Option<FuncType>]) {
         self.call(operator);
+        self.managed |= is_managed_operator(operator);
         match *operator {
             Operator::RefNull { hty } if is_exception_heap(hty) => self.exceptions = true,
             Operator::RefFunc { .. } | Operator::RefNull { .. } | Operator::TableGet { .. } => {
@@ -377,7 +415,10 @@ impl Body {
                 self.changed_tables.push(table);
                 self.element_segments = true;
             }
-            Operator::ElemDrop { .. } => self.element_segments = true,
+            Operator::ElemDrop { .. } => {
+                self.drops_elements = true;
+                self.element_segments = true;
+            }
             Operator::DataDrop { .. } => {
                 self.drops_data = true;
                 self.data_segments = true;
@@ -407,7 +448,9 @@ impl Body {
     fn call(&mut self, operator: &Operator<'_>) {
         self.tail_calls |= matches!(
             operator,
-            Operator::ReturnCall { .. } | Operator::ReturnCallIndirect { .. }
+            Operator::ReturnCall { .. }
+                | Operator::ReturnCallIndirect { .. }
+                | Operator::ReturnCallRef { .. }
         );
         match *operator {
             Operator::Call { function_index } | Operator::ReturnCall { function_index } => {
@@ -421,6 +464,9 @@ impl Body {
                 type_index,
                 table_index,
             } => self.indirect.push((type_index, table_index)),
+            Operator::CallRef { type_index } | Operator::ReturnCallRef { type_index } => {
+                self.indirect.push((type_index, BY_REFERENCE));
+            }
             _ => {}
         }
     }

@@ -17,13 +17,16 @@ use crate::error::Error;
 /// Why a reference in the wrong place is refused.
 const HELD_REFERENCE: &str = "a reference held across a suspend cannot be serialized";
 
-/// Refuses a module in which a function may be on the stack at a suspend and cannot be saved.
+/// Refuses a module in which a function may be on the stack at a suspend and cannot be saved. In a
+/// module with managed references, locals may hold some between suspends (`native/held.rs`).
 pub(crate) fn check(wasm: &[u8], scan: &Scan, graph: &CallGraph) -> Result<(), Error> {
     let mut has_references = false;
     for (function, body) in scan.defined().zip(&scan.bodies) {
         if graph.may_suspend(function) {
-            check_locals(scan, function, body)?;
-            has_references |= body.references;
+            if !scan.managed {
+                check_locals(scan, function, body)?;
+            }
+            has_references |= body.references || scan.managed;
         }
     }
     match has_references {
@@ -109,8 +112,12 @@ fn suspending_call(operator: &Operator<'_>, scan: &Scan, graph: &CallGraph) -> O
         Operator::Call { function_index } if graph.may_suspend(*function_index) => {
             Some(scan.type_of(*function_index)?.params().len())
         }
-        // Asyncify takes every indirect call in an instrumented function for one that may suspend.
-        Operator::CallIndirect { type_index, .. } => {
+        // Asyncify takes every indirect call in an instrumented function for one that may suspend. It
+        // sees no module with managed references.
+        Operator::CallIndirect {
+            type_index,
+            table_index,
+        } if !scan.managed || graph.indirect_may_suspend(*type_index, *table_index) => {
             let index = 1;
             Some(scan.func_type(*type_index)?.params().len() + index)
         }

@@ -2,7 +2,7 @@
 
 use wasmparser::{Validator, WasmFeatures};
 
-use crate::analyze::features::features;
+use crate::analyze::features::{MANAGED, features};
 use crate::error::{ComponentError, Error};
 
 /// Parts of the component model and of WebAssembly that are refused by their names, each with what
@@ -27,9 +27,7 @@ const REFUSED: [(WasmFeatures, &str, &str); 4] = [
         "build it without threads",
     ),
     (
-        WasmFeatures::GC
-            .union(WasmFeatures::FUNCTION_REFERENCES)
-            .union(WasmFeatures::CM_GC),
+        MANAGED.union(WasmFeatures::CM_GC),
         "references that a garbage collector looks after",
         "build it for linear memory",
     ),
@@ -37,7 +35,7 @@ const REFUSED: [(WasmFeatures, &str, &str); 4] = [
 
 /// What components may use.
 fn component_features() -> WasmFeatures {
-    features() | WasmFeatures::COMPONENT_MODEL
+    features().difference(MANAGED) | WasmFeatures::COMPONENT_MODEL
 }
 
 /// Refuses bytes that are no valid component.

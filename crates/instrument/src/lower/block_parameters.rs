@@ -187,6 +187,17 @@ impl Lowering<'_> {
                 None => Edit::Keep,
             },
             Operator::BrTable { targets } => self.table(targets)?,
+            Operator::BrOnNull { relative_depth }
+            | Operator::BrOnNonNull { relative_depth }
+            | Operator::BrOnCast { relative_depth, .. }
+            | Operator::BrOnCastFail { relative_depth, .. }
+                if self.loop_at(*relative_depth)?.is_some() =>
+            {
+                return Err(Error::Unsupported {
+                    what: "a branch on a reference to a loop with parameters".into(),
+                    why: "it cannot be rewritten; branch out of a block, and from there",
+                });
+            }
             _ => Edit::Keep,
         })
     }

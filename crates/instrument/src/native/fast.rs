@@ -26,6 +26,7 @@ use super::context::Context;
 use super::enter;
 use super::osr::{Around, LoopEntry};
 use super::plan::{Home, Op, Operand, Plan, Role, Site};
+use super::reference_branch::reference_branch;
 use super::version::{SHARED_END_LABELS, Saving, Version};
 use crate::error::Error;
 
@@ -183,7 +184,13 @@ impl<'a, 'p> Fast<'a, 'p> {
                 let default = self.depth(targets.default())?;
                 self.write(&I::BrTable(depths.into(), default));
             }
-            _ => self.copy(op),
+            _ => match reference_branch(&op.operator)? {
+                Some(branch) => {
+                    let depth = self.depth(branch.depth)?;
+                    self.write(&branch.to(depth));
+                }
+                None => self.copy(op),
+            },
         }
         Ok(())
     }

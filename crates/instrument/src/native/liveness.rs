@@ -68,25 +68,11 @@ struct Open {
 /// Adds to what is saved at every site the body's own locals that matter there, and brings it in
 /// order.
 pub(super) fn add_live_locals(plan: &mut Plan<'_>) -> Result<(), Error> {
-    let loops = plan.ops.iter().enumerate();
-    let loops = loops.filter(|(_, op)| matches!(op.operator, Operator::Loop { .. }));
-    let mut pass = Pass {
-        at_loops: loops
-            .map(|(position, _)| (position, LocalSet::none_of(plan.own_locals)))
-            .collect(),
-        changed: true,
-        live: LocalSet::none_of(plan.own_locals),
-        open: Vec::new(),
-    };
-    while pass.changed {
-        pass.changed = false;
-        pass.over(&plan.ops, |_, _| {})?;
-    }
-    let (sites, ops) = (&mut plan.sites, &plan.ops);
-    pass.over(ops, |number, live| {
+    let sites = &mut plan.sites;
+    live_at_sites(&plan.ops, plan.own_locals, |number, local| {
         let site = &mut sites[number];
         if !site.is_tail {
-            site.saved.extend(live.iter());
+            site.saved.push(local);
         }
     })?;
     for site in &mut plan.sites {
@@ -94,6 +80,31 @@ pub(super) fn add_live_locals(plan: &mut Plan<'_>) -> Result<(), Error> {
         site.saved.dedup();
     }
     Ok(())
+}
+
+/// Gives for each site the locals that matter behind it.
+pub(super) fn live_at_sites(
+    ops: &[Op<'_>],
+    locals: usize,
+    mut at_site: impl FnMut(usize, u32),
+) -> Result<(), Error> {
+    let loops = ops.iter().enumerate();
+    let loops = loops.filter(|(_, op)| matches!(op.operator, Operator::Loop { .. }));
+    let mut pass = Pass {
+        at_loops: loops
+            .map(|(position, _)| (position, LocalSet::none_of(locals)))
+            .collect(),
+        changed: true,
+        live: LocalSet::none_of(locals),
+        open: Vec::new(),
+    };
+    while pass.changed {
+        pass.changed = false;
+        pass.over(ops, |_, _| {})?;
+    }
+    pass.over(ops, |number, live| {
+        live.iter().for_each(|local| at_site(number, local));
+    })
 }
 
 /// A pass over a body, from its end to its start.
@@ -169,12 +180,17 @@ impl Pass {
                 self.live.clear();
                 self.branch_to(*relative_depth)?;
             }
-            Operator::BrIf { relative_depth } => self.branch_to(*relative_depth)?,
+            Operator::BrIf { relative_depth }
+            | Operator::BrOnNull { relative_depth }
+            | Operator::BrOnNonNull { relative_depth }
+            | Operator::BrOnCast { relative_depth, .. }
+            | Operator::BrOnCastFail { relative_depth, .. } => self.branch_to(*relative_depth)?,
             Operator::BrTable { targets } => self.branch_table(targets)?,
             Operator::Return
             | Operator::Unreachable
             | Operator::ReturnCall { .. }
-            | Operator::ReturnCallIndirect { .. } => self.live.clear(),
+            | Operator::ReturnCallIndirect { .. }
+            | Operator::ReturnCallRef { .. } => self.live.clear(),
             Operator::LocalGet { local_index } => self.live.add(*local_index),
             Operator::LocalSet { local_index } | Operator::LocalTee { local_index } => {
                 self.live.remove(*local_index);

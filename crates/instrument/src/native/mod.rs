@@ -20,6 +20,8 @@
 //! - [`frame`] saves and restores these, by calls of [`helpers`].
 //! - [`fast`] and [`slow`] write the two versions, with what [`version`] has for both and
 //!   [`context`] for all functions; [`dispatch`] leads to a call inside of blocks and loops.
+//! - [`held`] refuses objects and typed references that are held at a site, and
+//!   [`reference_branch`] writes branches on such values.
 //! - [`osr`] chooses loops at which a slow version goes on to a fast one.
 //! - [`written`] is all that is made of a function.
 //! - [`versions`] numbers the added functions, and [`enter`] chooses between two versions.
@@ -32,10 +34,12 @@ mod dispatch;
 mod enter;
 mod fast;
 mod frame;
+pub(crate) mod held;
 mod helpers;
 mod liveness;
 mod osr;
 mod plan;
+mod reference_branch;
 mod slow;
 #[cfg(test)]
 mod tests;

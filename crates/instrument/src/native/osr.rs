@@ -17,7 +17,7 @@ use std::collections::HashMap;
 
 use wasmparser::Operator;
 
-use super::plan::{Plan, Role};
+use super::plan::{Plan, Role, has_value_unset};
 
 /// The parameters that every engine allows ([WebAssembly JavaScript Interface], limits).
 ///
@@ -96,7 +96,7 @@ struct Block {
 
 /// Chooses loops of a body, the longest first.
 pub(super) fn entries(plan: &Plan<'_>, has_checks: bool) -> Vec<LoopEntry> {
-    if plan.own_locals > MAX_PARAMS {
+    if plan.own_locals > MAX_PARAMS || !plan.locals.iter().all(|ty| has_value_unset(*ty)) {
         return Vec::new();
     }
     let rule = match has_checks {

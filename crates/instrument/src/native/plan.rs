@@ -8,11 +8,12 @@
 //! Blocks that contain sites are told from others: operands below them get their homes before they
 //! start, and the slow version dispatches inside them.
 
-use wasmparser::{Operator, ValType};
+use wasmparser::{FunctionBody, Operator, ValType};
 
 use super::frame::Frame;
 use crate::analyze::call_graph::CallGraph;
 use crate::analyze::scan::Scan;
+use crate::error::Error;
 
 /// A body with what its versions are written from.
 pub(super) struct Plan<'a> {
@@ -113,6 +114,34 @@ pub(super) struct Level {
     pub entries: Vec<(u32, u32)>,
 }
 
+/// The types of the parameters and of all locals.
+pub(super) fn locals(
+    scan: &Scan,
+    function: u32,
+    body: &FunctionBody<'_>,
+) -> Result<Vec<ValType>, Error> {
+    let ty = scan.type_of(function);
+    let mut locals = ty.map_or(&[][..], |ty| ty.params()).to_vec();
+    for group in body.get_locals_reader().map_err(Error::malformed)? {
+        let (count, ty) = group.map_err(Error::malformed)?;
+        locals.extend(std::iter::repeat_n(ty, count as usize));
+    }
+    Ok(locals)
+}
+
+/// The type with null, of a reference.
+pub(super) fn nullable(ty: ValType) -> ValType {
+    match ty {
+        ValType::Ref(ty) => ValType::Ref(ty.nullable()),
+        _ => ty,
+    }
+}
+
+/// Whether a local of this type can be read before it is set.
+pub(super) fn has_value_unset(ty: ValType) -> bool {
+    nullable(ty) == ty
+}
+
 /// What the walk has to know about the module.
 #[derive(Clone, Copy)]
 pub(super) struct Calls<'a> {
@@ -122,16 +151,18 @@ pub(super) struct Calls<'a> {
 
 /// A call that may suspend.
 #[derive(Clone, Copy)]
-pub(super) struct Call {
+pub(super) struct Call<'a> {
+    /// The types of the callee's parameters.
+    pub parameters: &'a [ValType],
     /// How many operands it takes.
     pub arguments: usize,
     pub is_indirect: bool,
     pub is_tail: bool,
 }
 
-impl Calls<'_> {
+impl<'a> Calls<'a> {
     /// What an instruction is, if it is a call that may suspend.
-    pub(super) fn site(&self, operator: &Operator<'_>) -> Option<Call> {
+    pub(super) fn site(&self, operator: &Operator<'_>) -> Option<Call<'a>> {
         let (ty, is_indirect) = match *operator {
             Operator::Call { function_index } | Operator::ReturnCall { function_index }
                 if self.graph.may_suspend(function_index) =>
@@ -151,6 +182,7 @@ impl Calls<'_> {
             _ => return None,
         };
         Some(Call {
+            parameters: ty.params(),
             arguments: ty.params().len() + usize::from(is_indirect),
             is_indirect,
             is_tail: matches!(

@@ -30,6 +30,7 @@ use super::context::Context;
 use super::helpers::Helper;
 use super::osr::LoopEntry;
 use super::plan::{Block, Op, Operand, Plan, Role};
+use super::reference_branch::reference_branch;
 use super::version::{SHARED_END_LABELS, Saving, Version};
 use crate::error::Error;
 
@@ -183,11 +184,18 @@ impl<'a, 'p> Slow<'a, 'p> {
             Operator::Return
             | Operator::Unreachable
             | Operator::ReturnCall { .. }
-            | Operator::ReturnCallIndirect { .. } => {
+            | Operator::ReturnCallIndirect { .. }
+            | Operator::ReturnCallRef { .. } => {
                 self.version.copy(op);
                 self.is_reached = false;
             }
-            _ => self.version.copy(op),
+            operator => match reference_branch(operator)? {
+                Some(branch) => {
+                    let depth = self.depth(branch.depth)?;
+                    self.push(&branch.to(depth));
+                }
+                None => self.version.copy(op),
+            },
         }
         Ok(())
     }
@@ -337,8 +345,11 @@ impl<'a, 'p> Slow<'a, 'p> {
                 self.push(&I::LocalSet(*local));
             }
             self.version.give(&block.below)?;
-            for (_, local) in &block.results {
+            for (ty, local) in &block.results {
                 self.push(&I::LocalGet(*local));
+                if matches!(ty, ValType::Ref(ty) if !ty.is_nullable()) {
+                    self.push(&I::RefAsNonNull);
+                }
             }
         }
         Ok(())

@@ -9,7 +9,10 @@ use wasmparser::{
 
 use super::frame::Frame;
 use super::liveness;
-use super::plan::{Block, Call, Calls, Home, Level, Op, Operand, Plan, Role, Site};
+use super::plan::{
+    Block, Call, Calls, Home, Level, Op, Operand, Plan, Role, Site, has_value_unset, locals,
+    nullable,
+};
 use crate::error::Error;
 
 /// The locals that a function may have, with its parameters: a limit of every engine.
@@ -22,12 +25,11 @@ pub(super) fn plan<'a>(
     calls: Calls<'_>,
 ) -> Result<Plan<'a>, Error> {
     let decoded = Decoded::of(body, calls)?;
+    let locals = locals(calls.scan, types.index, body)?;
     let mut validator = types.into_validator(FuncValidatorAllocations::default());
     validator
         .read_locals(&mut body.get_binary_reader())
         .map_err(Error::malformed)?;
-    let own = (0..validator.len_locals()).filter_map(|local| validator.get_local_type(local));
-    let locals: Vec<ValType> = own.collect();
     let mut walk = Walk {
         calls,
         validator,
@@ -226,8 +228,10 @@ impl<'a> Walk<'a, '_> {
         true
     }
 
-    /// The added local for operands of this type in this position on the stack.
+    /// The added local for operands of this type in this position on the stack. One for references
+    /// may hold null, which it does until it is set.
     fn spill(&mut self, height: usize, ty: ValType) -> u32 {
+        let ty = nullable(ty);
         let next = self.plan.locals.len() as u32;
         let local = *self.spills.entry((height, ty)).or_insert(next);
         if local == next {
@@ -393,13 +397,17 @@ impl<'a> Walk<'a, '_> {
         Ok(())
     }
 
-    fn site(&mut self, call: Call) -> Result<usize, Error> {
+    fn site(&mut self, call: Call<'_>) -> Result<usize, Error> {
         let number = self.plan.sites.len();
         self.enter((number as u32, number as u32 + 1))?;
         let bottom = self.open.last().ok_or(UNBALANCED)?.height;
         let behind = self.operands.len();
         let first = behind.checked_sub(call.arguments);
         let first = first.ok_or(Error::Internal("a call lacks arguments"))?;
+        for (height, ty) in (first..).zip(call.parameters) {
+            // A local for it may hold null, and the parameter as well.
+            self.operands[height].ty = *ty;
+        }
         let arguments: Vec<Operand> = (first..behind)
             .map(|height| self.give_home(height))
             .collect();
@@ -441,7 +449,9 @@ impl<'a> Walk<'a, '_> {
         let kept = self.operands.len().checked_sub(takes as usize);
         self.operands.truncate(kept.ok_or(UNBALANCED)?);
         let home = match op.operator {
-            Operator::LocalGet { local_index } | Operator::LocalTee { local_index } => {
+            Operator::LocalGet { local_index } | Operator::LocalTee { local_index }
+                if has_value_unset(self.plan.locals[local_index as usize]) =>
+            {
                 Home::Local(local_index)
             }
             Operator::I32Const { .. }

@@ -17,7 +17,7 @@ use petgraph::visit::EdgeRef;
 use wasmparser::Operator;
 
 use crate::analyze::call_graph::CallGraph;
-use crate::analyze::scan::Scan;
+use crate::analyze::scan::{BY_REFERENCE, Scan};
 use crate::error::Error;
 use crate::module::bodies::bodies;
 
@@ -74,11 +74,17 @@ impl Calls {
                         let next = scan.functions.len() + indirect.len();
                         *indirect.entry((type_index, table_index)).or_insert(next)
                     }
+                    Operator::CallRef { type_index } | Operator::ReturnCallRef { type_index } => {
+                        let next = scan.functions.len() + indirect.len();
+                        *indirect.entry((type_index, BY_REFERENCE)).or_insert(next)
+                    }
                     _ => continue,
                 };
                 let keeps_frame = matches!(
                     operator,
-                    Operator::Call { .. } | Operator::CallIndirect { .. }
+                    Operator::Call { .. }
+                        | Operator::CallIndirect { .. }
+                        | Operator::CallRef { .. }
                 );
                 calls.push(Call { to, keeps_frame });
             }
