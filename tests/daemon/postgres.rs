@@ -78,9 +78,13 @@ fn a_daemon_waits_for_its_database() {
     let daemon = Daemon::start(folder.path(), &options);
     let tasks: Vec<u64> = (0..20).map(|_| sleeper(&daemon, "0.5")).collect();
     std::thread::sleep(Duration::from_millis(300));
+    let module = daemon.upload("ex_sleeper");
     server.kill();
     // Some of them are due now.
     std::thread::sleep(Duration::from_secs(2));
+    let task = json!({"module": module, "program": "sleeper"});
+    let (status, told) = daemon.json(Method::POST, "/v1/tasks", &task);
+    assert!(status >= 500, "{status}: {told}");
     server.start_again();
     for id in &tasks {
         daemon.until(*id, "exited");

@@ -32,6 +32,9 @@ pub enum Error {
     /// The server of the store does not answer.
     #[error("the server of the store cannot be reached: {0}")]
     Unreachable(String),
+    /// The server's answer was lost, and it cannot be asked for what became of the change.
+    #[error("it is not known whether a change was stored: {0}")]
+    InDoubt(String),
     /// The server has taken the change back for the sake of another one.
     #[error("the server of the store has taken a change back: {0}")]
     Retry(String),
@@ -92,6 +95,7 @@ impl Error {
             | Self::Disk(_)
             | Self::Unusable(_)
             | Self::Unreachable(_)
+            | Self::InDoubt(_)
             | Self::Retry(_) => true,
             Self::Leased { .. }
             | Self::Lost
@@ -111,6 +115,7 @@ impl Error {
             Self::Disk(text) => Self::Disk(text.clone()),
             Self::Unusable(text) => Self::Unusable(text.clone()),
             Self::Unreachable(text) => Self::Unreachable(text.clone()),
+            Self::InDoubt(text) => Self::InDoubt(text.clone()),
             Self::Retry(text) => Self::Retry(text.clone()),
             Self::Database(text) => Self::Database(text.clone()),
             Self::Damaged { path, reason } => Self::Damaged {
@@ -153,6 +158,7 @@ impl From<Error> for Public {
             | Error::Disk(_)
             | Error::Unusable(_)
             | Error::Unreachable(_)
+            | Error::InDoubt(_)
             | Error::Retry(_) => ErrorKind::Write,
             Error::Format { .. } | Error::Schema { .. } => ErrorKind::Version,
             Error::Directory { .. } | Error::Database(_) | Error::Damaged { .. } => {

@@ -87,9 +87,21 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// [`Error::Lost`] if the lease has another holder; [`Error::Full`] if the disk is full.
-    /// With any error nothing was changed.
+    /// With any error but [`Error::InDoubt`] nothing was changed. After that one, [`settle`]
+    /// tells once what became of the batch, if it is asked before the next one is committed.
+    ///
+    /// [`settle`]: Self::settle
     fn commit(&self, lease: &Lease, now: &Stamp, changes: &[Change])
     -> Result<Vec<Verdict>, Error>;
+
+    /// What became of the last batch after [`Error::InDoubt`]: its verdicts, or `None` where it was
+    /// not done and never will be.
+    ///
+    /// # Errors
+    /// An error that passes if nobody knows yet.
+    fn settle(&self, _lease: &Lease) -> Result<Option<Vec<Verdict>>, Error> {
+        Ok(None)
+    }
 
     /// A task.
     fn task(&self, id: TaskId) -> Result<Option<TaskRow>, Error>;

@@ -7,6 +7,9 @@
 //!                                        `----------' what somebody asks for is refused
 //! ```
 //!
+//! The store may not know whether a commit was done: a server's answer was lost. Then nothing else is
+//! stored until that is settled.
+//!
 //! While nothing has to be stored, the journal gives the disk back the room of removed tasks, in
 //! short steps.
 
@@ -137,6 +140,7 @@ struct Writer {
 impl Writer {
     fn run(&self, queue: &Receiver<Group>) {
         let mut waiting: Vec<Group> = Vec::new();
+        let mut in_doubt: Option<Vec<Group>> = None;
         let mut patience = RENEW_LEASE_EVERY;
         let (mut renewed, mut cleaned) = (Instant::now(), Instant::now());
         loop {
@@ -146,7 +150,9 @@ impl Writer {
                     false
                 }
                 Err(RecvTimeoutError::Timeout) => true,
-                Err(RecvTimeoutError::Disconnected) if waiting.is_empty() => return,
+                Err(RecvTimeoutError::Disconnected) if waiting.is_empty() && in_doubt.is_none() => {
+                    return;
+                }
                 Err(RecvTimeoutError::Disconnected) => {
                     std::thread::sleep(RETRY_AFTER);
                     false
@@ -159,11 +165,21 @@ impl Writer {
                 size += group.changes.len();
                 waiting.push(group);
             }
-            if !waiting.is_empty() || renewed.elapsed() >= RENEW_LEASE_EVERY {
-                waiting = self.commit(waiting);
+            if let Some(groups) = in_doubt.take() {
+                match self.settle(groups) {
+                    Ok(again) => drop(waiting.splice(..0, again)),
+                    Err((groups, error)) => {
+                        waiting = put_off(waiting, &error);
+                        in_doubt = Some(groups);
+                    }
+                }
+            }
+            let renew = renewed.elapsed() >= RENEW_LEASE_EVERY;
+            if in_doubt.is_none() && (renew || !waiting.is_empty()) {
+                (waiting, in_doubt) = self.commit(waiting);
                 renewed = Instant::now();
             }
-            patience = match waiting.is_empty() {
+            patience = match waiting.is_empty() && in_doubt.is_none() {
                 false => RETRY_AFTER,
                 true if idle || cleaned.elapsed() >= CLEAN_AT_LEAST_EVERY => {
                     cleaned = Instant::now();
@@ -195,8 +211,9 @@ impl Writer {
         }
     }
 
-    /// Commits all groups together; returns those that are to be tried again.
-    fn commit(&self, mut groups: Vec<Group>) -> Vec<Group> {
+    /// Commits all groups together; returns those that are to be tried again, and those of which it
+    /// is not known whether they are stored.
+    fn commit(&self, mut groups: Vec<Group>) -> (Vec<Group>, Option<Vec<Group>>) {
         let changes: Vec<Change> = groups
             .iter()
             .flat_map(|group| group.changes.iter().cloned())
@@ -208,12 +225,8 @@ impl Writer {
         let error = match result {
             Ok(verdicts) => {
                 note_recovered(STORING_CHANGES, "changes can be stored");
-                let mut verdicts = verdicts.into_iter();
-                for group in groups {
-                    let count = group.changes.len();
-                    (group.answer)(Ok(verdicts.by_ref().take(count).collect()));
-                }
-                return Vec::new();
+                answer(groups, verdicts);
+                return (Vec::new(), None);
             }
             Err(error) => error,
         };
@@ -222,26 +235,78 @@ impl Writer {
             format!("changes cannot be stored: {reason}")
         });
         match error {
-            error if error.passes() => {
-                for group in &mut groups {
-                    if let Some(failing) = group.failing.take() {
-                        failing(reason.clone());
-                    }
-                }
-                let (again, refused) = groups.into_iter().partition(|group| group.lasting);
-                refuse(refused, &error);
-                again
+            Error::InDoubt(reason) => {
+                tell_failing(&mut groups, &reason);
+                (Vec::new(), Some(groups))
             }
+            error if error.passes() => (put_off(groups, &error), None),
             // One group may hold what the store cannot take. Each is tried alone, so that the
             // others are stored.
-            Error::Database(_) if groups.len() > 1 => groups
-                .into_iter()
-                .flat_map(|group| self.commit(vec![group]))
-                .collect(),
+            Error::Database(_) if groups.len() > 1 => {
+                let (mut again, mut in_doubt) = (Vec::new(), None);
+                for group in groups {
+                    match in_doubt {
+                        None => {
+                            let (more, doubt) = self.commit(vec![group]);
+                            again.extend(more);
+                            in_doubt = doubt;
+                        }
+                        Some(_) => again.push(group),
+                    }
+                }
+                (again, in_doubt)
+            }
             error => {
                 refuse(groups, &error);
-                Vec::new()
+                (Vec::new(), None)
             }
+        }
+    }
+
+    /// Asks what became of groups that are in doubt; returns those that are to be tried again, or all
+    /// of them where nobody knows yet.
+    fn settle(&self, groups: Vec<Group>) -> Result<Vec<Group>, (Vec<Group>, Error)> {
+        let lease = self.tenure.lease(&self.time.stamp());
+        match lease.and_then(|lease| self.store.settle(&lease)) {
+            Ok(Some(verdicts)) => {
+                note_recovered(STORING_CHANGES, "changes can be stored");
+                answer(groups, verdicts);
+                Ok(Vec::new())
+            }
+            Ok(None) => Ok(put_off(
+                groups,
+                &Error::Unreachable("a change was not stored while it was away".into()),
+            )),
+            Err(error) if error.passes() => Err((groups, error)),
+            Err(error) => {
+                refuse(groups, &error);
+                Ok(Vec::new())
+            }
+        }
+    }
+}
+
+/// Answers groups by what became of their changes.
+fn answer(groups: Vec<Group>, verdicts: Vec<Verdict>) {
+    let mut verdicts = verdicts.into_iter();
+    for group in groups {
+        let count = group.changes.len();
+        (group.answer)(Ok(verdicts.by_ref().take(count).collect()));
+    }
+}
+
+/// Refuses what somebody waits for; returns what is tried again.
+fn put_off(mut groups: Vec<Group>, error: &Error) -> Vec<Group> {
+    tell_failing(&mut groups, &error.to_string());
+    let (again, refused) = groups.into_iter().partition(|group| group.lasting);
+    refuse(refused, error);
+    again
+}
+
+fn tell_failing(groups: &mut [Group], reason: &str) {
+    for group in groups {
+        if let Some(failing) = group.failing.take() {
+            failing(reason.to_string());
         }
     }
 }

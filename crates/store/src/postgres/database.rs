@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use tokio_postgres::{Client, Config, NoTls};
 
-use super::steps::stamp_numbers;
+use super::steps::{Doubt, stamp_numbers};
 use super::{connect, migrate};
 use crate::error::Error;
 use crate::model::Digest;
@@ -35,6 +35,8 @@ pub struct Postgres {
     lock: tokio::sync::Mutex<Option<Client>>,
     /// The number of the last call that changed something, of this node.
     number: AtomicI64,
+    /// The batch whose answer was lost, until that is known.
+    pub(super) doubt: Mutex<Option<Doubt>>,
     /// Stands for the node's name in the column `home`.
     home: AtomicI32,
     /// `None` only while the store is dropped.
@@ -58,6 +60,7 @@ impl Postgres {
             pool,
             lock: tokio::sync::Mutex::new(None),
             number: AtomicI64::new(0),
+            doubt: Mutex::default(),
             home: AtomicI32::new(0),
             handle: runtime.handle().clone(),
             runtime: Mutex::new(Some(runtime)),
@@ -149,6 +152,7 @@ impl Postgres {
             .await?;
         self.home.store(home, Ordering::Relaxed);
         self.number.store(0, Ordering::Relaxed);
+        self.doubt.lock().take();
         Ok(Lease {
             epoch: unsigned(epoch),
             lasts,

@@ -70,13 +70,13 @@ BEGIN
 END $$;
 
 -- Applies the steps of a batch in their order, and returns the verdict of each: 0 is done, 1 is a
--- conflict, 2 is that the name is taken. `again` is that the same was sent before and no answer came.
+-- conflict, 2 is that the name is taken. A number that has been settled can be used no more.
 --
 -- Arrays have one element for each step; what it means depends on the kind of the step, see
 -- `steps.rs`. A step of the kinds 8 and 9 belongs to the step before it, and is not done where that
 -- was refused.
 CREATE FUNCTION commit_1(
-  me bigint, seq bigint, again boolean, my_home integer, stamp bigint[],
+  me bigint, seq bigint, my_home integer, stamp bigint[],
   kinds smallint[], ids bigint[], versions bigint[], states smallint[], dues bigint[],
   steadies bigint[], walls bigint[], names text[], digests bytea[], bases bytea[],
   packs bigint[], hows smallint[], limits bigint[], helds boolean[],
@@ -91,7 +91,6 @@ DECLARE
   moved CONSTANT smallint := 9;
   clock_now CONSTANT bigint := stamp[1];
   clock_ahead CONSTANT bigint := stamp[2];
-  given smallint[];
   verdicts smallint[] := '{}';
   verdict smallint := 0;
   highest bigint := 0;
@@ -100,17 +99,7 @@ DECLARE
   found_one boolean;
   size bigint;
 BEGIN
-  IF again THEN
-    -- Waits for the first try, if that is still running.
-    PERFORM 1 FROM nodes WHERE id = me FOR UPDATE;
-  END IF;
   PERFORM hold_1(me);
-  IF again THEN
-    SELECT c.verdicts INTO given FROM commits c WHERE c.node = me AND c.number = seq;
-    IF FOUND THEN
-      RETURN given;
-    END IF;
-  END IF;
   FOR i IN 1..coalesce(cardinality(kinds), 0) LOOP
     CASE kinds[i]
     WHEN 1 THEN -- A new task.
@@ -221,6 +210,23 @@ BEGIN
   END IF;
   PERFORM note_1(me, seq, verdicts, stamp);
   RETURN verdicts;
+END $$;
+
+-- What became of a batch whose answer was lost: its verdicts; none where it was not done, and it will
+-- not be done any more, though it may be on its way still.
+CREATE FUNCTION settle_1(me bigint, seq bigint, stamp bigint[]) RETURNS smallint[]
+LANGUAGE plpgsql AS $$
+DECLARE
+  given smallint[];
+BEGIN
+  -- Waits for what is under way.
+  PERFORM 1 FROM nodes WHERE id = me FOR UPDATE;
+  PERFORM hold_1(me);
+  SELECT c.verdicts INTO given FROM commits c WHERE c.node = me AND c.number = seq;
+  IF NOT FOUND THEN
+    PERFORM note_1(me, seq, '{}', stamp);
+  END IF;
+  RETURN given;
 END $$;
 
 -- Bytes of the pieces from the first to before the last.

@@ -2,9 +2,8 @@
 //!
 //! Whatever changes the store is a call of one function (`functions.sql`), and so one transaction and
 //! one round trip; a daemon that is stopped in the middle holds no lock. Each call locks the row of its
-//! node against deletion: a node whose row is gone changes nothing any more. A call whose answer is
-//! lost is sent again until somebody answers, and is not done twice; until then `commit` does not
-//! return.
+//! node against deletion: a node whose row is gone changes nothing any more. Of a call whose
+//! answer is lost it is asked what became of it, under the number that the call had.
 //!
 //! Calls block on a runtime of the store's own.
 

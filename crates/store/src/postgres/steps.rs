@@ -60,7 +60,7 @@ pub(super) struct Steps<'a> {
     piece_times: Vec<i64>,
     piece_texts: Vec<&'a [u8]>,
     /// The step that tells what became of a change.
-    answers: Vec<usize>,
+    pub(super) answers: Vec<usize>,
     ahead: i64,
 }
 
@@ -293,17 +293,17 @@ impl<'a> Steps<'a> {
             &self.piece_texts,
         ]
     }
+}
 
-    /// What became of each change, by what became of each step.
-    pub(super) fn verdicts(&self, of_steps: &[i16]) -> Option<Vec<Verdict>> {
-        let verdicts = self.answers.iter().map(|step| match of_steps.get(*step)? {
-            0 => Some(Verdict::Done),
-            1 => Some(Verdict::Conflict),
-            2 => Some(Verdict::NameTaken),
-            _ => None,
-        });
-        verdicts.collect()
-    }
+/// What became of each change, by what became of each step, and the steps that tell it.
+pub(super) fn verdicts(answers: &[usize], of_steps: &[i16]) -> Option<Vec<Verdict>> {
+    let verdicts = answers.iter().map(|step| match of_steps.get(*step)? {
+        0 => Some(Verdict::Done),
+        1 => Some(Verdict::Conflict),
+        2 => Some(Verdict::NameTaken),
+        _ => None,
+    });
+    verdicts.collect()
 }
 
 /// How many arrays there are.
@@ -318,4 +318,12 @@ pub(super) fn stamp_numbers(now: &Stamp) -> Vec<Option<i64>> {
         now.machine.map(|mark| mark.of.cast_signed()),
         now.machine.map(|mark| time_number(mark.at)),
     ]
+}
+
+/// A batch whose answer was lost.
+pub(super) struct Doubt {
+    pub(super) number: i64,
+    pub(super) stamp: Vec<Option<i64>>,
+    /// The step that tells what became of a change.
+    pub(super) answers: Vec<usize>,
 }

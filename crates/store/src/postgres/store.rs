@@ -40,6 +40,10 @@ impl Store for Postgres {
         self.block_on(self.commit_batch(lease, now, changes))
     }
 
+    fn settle(&self, lease: &Lease) -> Result<Option<Vec<Verdict>>, Error> {
+        self.block_on(self.settle_doubt(lease))
+    }
+
     fn task(&self, id: TaskId) -> Result<Option<TaskRow>, Error> {
         self.block_on(self.find_task(id))
     }

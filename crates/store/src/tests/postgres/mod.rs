@@ -115,7 +115,10 @@ fn a_node_that_is_fenced_in_doubt_is_told() {
         commit.join().expect("it does not panic")
     });
     // It may have been quicker to ask.
-    assert!(matches!(outcome, Err(Error::Lost) | Ok(_)), "{outcome:?}");
+    assert!(
+        matches!(outcome, Err(Error::Lost | Error::InDoubt(_)) | Ok(_)),
+        "{outcome:?}"
+    );
     let late = store.commit(&lease, &at(4), &[says(2, "b")]);
     assert!(matches!(late, Err(Error::Lost)), "{late:?}");
     assert_eq!(written(&store), (2, "a".into()));
@@ -146,6 +149,60 @@ fn a_server_that_is_not_reached_is_waited_for() {
     assert!(matches!(nobody, Err(Error::Unreachable(_))), "{nobody:?}");
 }
 
+/// What became of a batch that is in doubt; one that was not done can be done again.
+fn settled(store: &dyn Store, lease: &Lease) -> Result<Vec<Verdict>, Error> {
+    loop {
+        match store.settle(lease) {
+            Ok(Some(verdicts)) => return Ok(verdicts),
+            Ok(None) => return Err(Error::Unreachable("it was not done".into())),
+            Err(error) => assert!(error.passes(), "{error:?}"),
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The answer is lost, and nobody can be asked: that is told, and it is settled later.
+#[test]
+fn a_commit_in_doubt_is_settled_later() {
+    let Some(database) = Database::new() else {
+        return;
+    };
+    let (store, lease, losses) = behind_proxy(&database);
+    let commit_and_lose = |what: &AtomicBool, change: Change| {
+        // The first commit on a connection sends the statement ahead.
+        let first = [Change::DropPack { pack: 99 }];
+        store.commit(&lease, &at(3), &first).expect("it is reached");
+        losses.and_all.store(true, Ordering::SeqCst);
+        what.store(true, Ordering::SeqCst);
+        let refused = store.commit(&lease, &at(3), &[change]);
+        assert!(matches!(refused, Err(Error::InDoubt(_))), "{refused:?}");
+        let unknown = store.settle(&lease);
+        assert!(matches!(unknown, Err(Error::Unreachable(_))), "{unknown:?}");
+        losses.all.store(false, Ordering::SeqCst);
+    };
+    commit_and_lose(&losses.answer, says(1, "a"));
+    let told = store.settle(&lease).expect("it is settled");
+    assert_eq!(told, Some(vec![Verdict::Done]));
+    assert_eq!(written(&store), (2, "a".into()));
+    commit_and_lose(&losses.request, says(2, "b"));
+    assert_eq!(store.settle(&lease).expect("it is settled"), None);
+    // Should it arrive after all, its number is taken.
+    let void = "SELECT count(*) FROM dormouse.commits WHERE number > 0 AND verdicts = '{}'";
+    assert_eq!(database.server.sql(&database.name, void), "1");
+    store
+        .commit(&lease, &at(4), &[says(2, "c")])
+        .expect("commits");
+    assert_eq!(written(&store), (3, "ac".into()));
+    // Whoever does not ask, goes on.
+    commit_and_lose(&losses.answer, says(3, "d"));
+    let verdicts = store.commit(&lease, &at(5), &[says(3, "never"), says(4, "e")]);
+    assert_eq!(
+        verdicts.expect("commits"),
+        [Verdict::Conflict, Verdict::Done]
+    );
+    assert_eq!(written(&store), (5, "acde".into()));
+}
+
 /// The server is killed in the middle of commits, again and again: all that was acknowledged is there,
 /// each once, and what was under way is settled.
 #[test]
@@ -170,7 +227,13 @@ fn nothing_acknowledged_is_lost_with_the_server() {
                         output: vec![line(&said)],
                         ..update(1, version)
                     });
-                    match store.commit(&lease, &at(3), &[change, insert(version + 9, None, None)]) {
+                    let stored =
+                        store.commit(&lease, &at(3), &[change, insert(version + 9, None, None)]);
+                    let stored = match stored {
+                        Err(Error::InDoubt(_)) => settled(&*store, &lease),
+                        stored => stored,
+                    };
+                    match stored {
                         Ok(verdicts) => {
                             assert_eq!(verdicts, [Verdict::Done; 2], "version {version}");
                             (version, text) = (version + 1, text + &said);

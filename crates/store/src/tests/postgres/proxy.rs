@@ -14,8 +14,20 @@ pub(crate) struct Losses {
     pub(crate) request: AtomicBool,
     /// The next answer does not reach the client.
     pub(crate) answer: AtomicBool,
+    /// From then on, nobody is reached.
+    pub(crate) and_all: AtomicBool,
     /// Nobody gets a connection, and what there is breaks at the next use.
     pub(crate) all: AtomicBool,
+}
+
+impl Losses {
+    fn loses(&self, what: &AtomicBool) -> bool {
+        let lost = what.swap(false, Ordering::SeqCst);
+        if lost && self.and_all.swap(false, Ordering::SeqCst) {
+            self.all.store(true, Ordering::SeqCst);
+        }
+        lost
+    }
 }
 
 /// Starts a proxy before a socket; returns its port.
@@ -52,13 +64,13 @@ fn relay(client: TcpStream, server: UnixStream, losses: &Arc<Losses>) {
     });
     let (shared, other) = (losses.clone(), cut.clone());
     std::thread::spawn(move || {
-        let lost = || shared.request.swap(false, Ordering::SeqCst);
+        let lost = || shared.loses(&shared.request);
         pass(from_client, to_server, &shared.all, lost);
         other();
     });
     let shared = losses.clone();
     std::thread::spawn(move || {
-        let lost = || shared.answer.swap(false, Ordering::SeqCst);
+        let lost = || shared.loses(&shared.answer);
         pass(server, client, &shared.all, lost);
         cut();
     });
