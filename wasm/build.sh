@@ -143,7 +143,7 @@ build_crate() {
   (cd "$here/src/$folder" && env RUSTC="$tools/rust/bin/rustc" CARGO_TARGET_DIR="$tools/cargo-target" \
     "${variable}_LINKER=$tools/rust/bin/wasm-ld" \
     "${variable}_RUSTFLAGS=$* --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo" \
-    cargo build --quiet --locked --release --target "$target")
+    cargo build --quiet --locked --release --bins --examples --target "$target")
   for source in $(sources "$folder/src/bin" rs); do
     name=${source%.rs}
     cp "$tools/cargo-target/$target/release/$name.wasm" "$out/$name.wasm"
@@ -152,10 +152,16 @@ build_crate() {
 }
 
 # WASI 0.2: core modules that say which component they are to become. Tests make them components, as linkers for this
-# target do; Debian has no such linker.
+# target do; Debian has no such linker. What answers HTTP requests is no program, and so one of cargo's examples.
 build_p2() {
+  local source name
   tools_p2
   build_crate p2 wasm32-wasip2 -C linker-flavor=wasm-ld
+  for source in $(sources p2/src/proxy rs); do
+    name=${source%.rs}
+    cp "$tools/cargo-target/wasm32-wasip2/release/examples/$name.wasm" "$out/$name.wasm"
+    keep "$name"
+  done
 }
 
 # WasmEdge's sockets: a crate of their own, with the crate `wasmedge_wasi_socket` as it is.

@@ -48,6 +48,7 @@ fn flags_a_task_file_json_and_the_store_say_the_same() {
         "--dir=/tmp",
         "--tmpfs=/t=16M",
         "--tcplisten=127.0.0.1:0",
+        "--http=127.0.0.1:8080",
         "--allow-connect=*:53",
         "--allow-listen=[::1]:1-9",
         "--clocks=virtual",
@@ -105,6 +106,7 @@ fn flags_a_task_file_json_and_the_store_say_the_same() {
 
         [network]
         listen = ["127.0.0.1:0"]
+        http = "127.0.0.1:8080"
         allow-connect = ["*:53"]
         allow-listen = ["[::1]:1-9"]
         proxy-streams = true
@@ -152,6 +154,7 @@ fn flags_a_task_file_json_and_the_store_say_the_same() {
         network:
             Network {
                 listen,
+                http,
                 allow_connect,
                 allow_listen,
                 proxy_streams,
@@ -183,7 +186,7 @@ fn flags_a_task_file_json_and_the_store_say_the_same() {
     assert_eq!((texts, lists), ([2, 1, 1, 2], [1; 4]));
     assert_eq!(limits.len(), 2);
     assert!(module.is_some() && digest.is_some() && name.is_some());
-    assert!(proxy_streams.is_some() && clocks.is_some() && random.is_some());
+    assert!(http.is_some() && proxy_streams.is_some() && clocks.is_some() && random.is_some());
     assert!(engine.is_some() && on_limit.is_some() && restart.is_some());
     assert!(at.is_some() && every.is_some() && policy.is_some() && snapshot.is_some());
     assert!(slim && preempt && accept_changed_files);
@@ -195,6 +198,7 @@ fn flags_that_give_the_same_again_are_read_back() {
         "--dir=/srv::/data:ro",
         "--dir=/tmp",
         "--tcplisten=127.0.0.1:0",
+        "--http=[::1]:80",
         "--allow-connect=*:53",
         "--allow-listen=[::1]:1-9",
         "--limit=cpu=1h/d",

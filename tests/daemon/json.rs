@@ -82,6 +82,7 @@ fn every_command_gives_json() {
             75,
         ),
         (vec!["run", "--rehearse", &sleeper], 0),
+        (vec!["serve-http", "--listen", "127.0.0.1:0", &sleeper], 65),
         (vec!["resume", "--output", &exported, &suspended], 0),
         (vec!["inspect", &suspended], 0),
         (vec!["inspect", "1"], 0),

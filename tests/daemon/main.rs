@@ -44,6 +44,7 @@ mod openapi;
 mod postgres;
 mod preparing;
 mod run;
+mod serving;
 mod several;
 mod side;
 mod soak;

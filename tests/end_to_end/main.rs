@@ -18,6 +18,7 @@ mod http;
 mod https;
 mod objects;
 mod programs;
+mod serve;
 mod signals;
 mod traps;
 
@@ -34,6 +35,7 @@ fn main() {
         programs::trials(),
         http::trials(),
         https::trials(),
+        serve::trials(),
         traps::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();

@@ -228,15 +228,79 @@ fn segments_behind_a_start_function_are_written_in_their_turn() {
 fn what_has_nothing_to_run_is_refused_by_what_it_exports() {
     let error = refused("(component)").to_string();
     assert!(error.contains("it exports nothing"), "{error}");
-    let handler =
+    let empty =
         r#"(component (instance $i) (export "wasi:http/incoming-handler@0.2.0" (instance $i)))"#;
     assert!(matches!(
-        refused(handler),
-        Error::Component(ComponentError::HttpHandler { .. })
+        refused(empty),
+        Error::Component(ComponentError::NoRun { .. })
     ));
     let other = r#"(component (instance $i) (export "a:b/c@1.0.0" (instance $i)))"#;
     let error = refused(other).to_string();
     assert!(error.contains("`a:b/c@1.0.0`"), "{error}");
+}
+
+/// A component that handles requests, by a function of these parameters.
+fn handler(params: &str, more: &str) -> String {
+    format!(
+        r#"(component
+          (import "wasi:http/types@0.2.3" (instance $types
+            (export "incoming-request" (type (sub resource)))
+            (export "response-outparam" (type (sub resource)))))
+          (alias export $types "incoming-request" (type $request))
+          (alias export $types "response-outparam" (type $response))
+          (core module $m
+            (func (export "handle") (param i32 i32))
+            (func (export "post"))
+            (func (export "run") (result i32) i32.const 0))
+          (core instance $main (instantiate $m))
+          (func $handle {params}
+            (canon lift (core func $main "handle") (post-return (core func $main "post"))))
+          (instance $handler (export "handle" (func $handle)))
+          (export "wasi:http/incoming-handler@0.2.3" (instance $handler))
+          {more})"#
+    )
+}
+
+const REQUEST_AND_RESPONSE: &str =
+    r#"(param "request" (own $request)) (param "out" (own $response))"#;
+
+#[test]
+fn handling_requests_becomes_the_entry() {
+    let module = flattened(&handler(REQUEST_AND_RESPONSE, ""));
+    contains(
+        &module,
+        &[
+            r#"(import "dormouse:component" "http.next-request instance=0" (func"#,
+            r#"(export "_start" (func $_start))"#,
+            "i64.const -1 i64.eq br_if 1",
+            "i32.wrap_i64 call 1 i32.const 0 global.set 0 call 2 i32.const 1 global.set 0 br 0",
+        ],
+    );
+    assert!(!module.contains("is-serving"), "{module}");
+    assert!(!module.contains(r#""exit""#), "{module}");
+}
+
+#[test]
+fn a_component_that_runs_and_handles_requests_asks_which() {
+    let run = r#"(func $run (result (result)) (canon lift (core func $main "run")))
+                 (instance $command (export "run" (func $run)))
+                 (export "wasi:cli/run@0.2.3" (instance $command))"#;
+    let module = flattened(&handler(REQUEST_AND_RESPONSE, run));
+    contains(
+        &module,
+        &[
+            r#"(import "dormouse:component" "http.is-serving" (func"#,
+            r#"(import "dormouse:component" "http.next-request instance=0" (func"#,
+            r#"(import "dormouse:component" "exit" (func"#,
+        ],
+    );
+}
+
+#[test]
+fn a_handler_of_another_type_is_refused() {
+    let params = r#"(param "request" (own $response)) (param "out" (own $request))"#;
+    let error = refused(&handler(params, "")).to_string();
+    assert!(error.contains("its `handle` is not of the type"), "{error}");
 }
 
 #[test]

@@ -133,6 +133,13 @@ impl<'a> TaskBuilder<'a> {
         self
     }
 
+    /// A listening socket, whose HTTP requests a component answers by its
+    /// `wasi:http/incoming-handler`. Default: none. A resumed guest must be given it again.
+    pub fn http(mut self, listener: Listener) -> Self {
+        self.bindings.http = Some(listener);
+        self
+    }
+
     /// Rules for the addresses that the guest may connect to and listen on, and the names that it
     /// may look up. Replaces those given before. Default: none.
     pub fn grants(mut self, grants: Grants) -> Self {
@@ -204,8 +211,11 @@ impl<'a> TaskBuilder<'a> {
     /// A task that has not run yet.
     ///
     /// # Errors
-    /// If the engine is not built in, or a directory cannot be opened.
+    /// If the engine is not built in, or a directory cannot be opened; or if the guest is to answer
+    /// HTTP requests and cannot, or can do nothing else and is not to.
     pub fn start(self) -> Result<Task, Error> {
+        let serves = self.bindings.http.is_some() || self.bindings.http_connection.is_some();
+        self.program.check_serving(serves)?;
         let limits = self.bindings.limits;
         let context = Context::new(self.clock, limits, self.handle, None, self.governor);
         let wasi = crate::wasi::Ctx::new(self.config, self.bindings, context.clock.clone())?;

@@ -123,6 +123,18 @@ pub enum TaskError {
     /// A component has broken a rule of the component model or of an interface.
     #[error("the guest trapped: {0}")]
     ComponentTrap(String),
+    /// The program is to answer HTTP requests and cannot.
+    #[error(
+        "it is to answer HTTP requests, and exports no `wasi:http/incoming-handler`; give a \
+         component that does, or leave the address out"
+    )]
+    NoHttpHandler,
+    /// The program answers HTTP requests and does nothing else.
+    #[error(
+        "it exports `wasi:http/incoming-handler` and no `wasi:cli/run`: it answers HTTP requests. \
+         Give it an address: dormouse serve-http --listen ADDRESS, or dormouse submit --http ADDRESS"
+    )]
+    OnlyHttpHandler,
     /// The guest was left where it stood.
     #[error("there was no memory for the guest to go on; it can go on from its last snapshot")]
     Evicted,
@@ -149,7 +161,10 @@ impl From<TaskError> for Error {
             | TaskError::InvalidState(_)
             | TaskError::DamagedModule(_)
             | TaskError::ForgedModule(_) => ErrorKind::Snapshot,
-            TaskError::DamagedPrepared(_) | TaskError::ForgedPrepared(_) => ErrorKind::Module,
+            TaskError::DamagedPrepared(_)
+            | TaskError::ForgedPrepared(_)
+            | TaskError::NoHttpHandler
+            | TaskError::OnlyHttpHandler => ErrorKind::Module,
             TaskError::PreparedOtherwise { .. } => ErrorKind::Mismatch,
             TaskError::WasiState(_) | TaskError::Memory(_) => ErrorKind::Suspend,
             // The compressor fails where it gets no memory.

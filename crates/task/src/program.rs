@@ -5,13 +5,16 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
+use super::error::TaskError;
 use super::import_target::{ImportTarget, import_targets};
 use super::module_bytes::{check_digest, unpack};
+use super::wasi_import::WasiImport;
 use crate::engine::{self, EngineKind};
 use crate::instrument::{self, Manifest, Segment};
 use crate::model::error::Error;
 use crate::model::{Digest, Shape};
 use crate::snapshot::ModuleRef;
+use crate::wasi::p2;
 
 /// Ends the name of the transform in a snapshot whose module has checks.
 pub(super) const PREEMPTIBLE: &str = " with checks";
@@ -99,6 +102,26 @@ impl Program {
     pub(super) fn import_targets(&self) -> Arc<[ImportTarget]> {
         let targets = || import_targets(&self.shape);
         self.import_targets.get_or_init(targets).clone()
+    }
+
+    /// Fails where a guest is to answer HTTP requests and cannot, or where it is not to and can do
+    /// nothing else.
+    pub(super) fn check_serving(&self, is_to_serve: bool) -> Result<(), TaskError> {
+        let targets = self.import_targets();
+        let any = |is_it: fn(&p2::Import) -> bool| {
+            targets.iter().any(|target| {
+                matches!(target, ImportTarget::Wasi(WasiImport::Component { import, .. }, _) if {
+                    is_it(import)
+                })
+            })
+        };
+        let serves = any(p2::Import::waits_for_requests);
+        let also_runs = any(p2::Import::asks_whether_to_serve);
+        match (is_to_serve, serves) {
+            (true, false) => Err(TaskError::NoHttpHandler),
+            (false, true) if !also_runs => Err(TaskError::OnlyHttpHandler),
+            _ => Ok(()),
+        }
     }
 
     /// The resumable module, compressed with zstd.

@@ -16,7 +16,7 @@ use crate::engine::{self, Ending, EngineKind, GUEST_STACK, asyncify};
 use crate::model::clock::Clock;
 use crate::model::error::Error;
 use crate::model::{Ends, Interest, Limit, MonotonicTime, Timestamp, Wait};
-use crate::wasi;
+use crate::wasi::{self, HttpConnection};
 
 /// How a step ended.
 #[derive(Debug)]
@@ -140,8 +140,17 @@ impl Task {
         })
     }
 
-    /// The guest's exit code, or nothing where it is parked.
+    /// The guest's exit code, or nothing where it is parked. Whoever waits for an answer of a guest
+    /// that has ended is told.
     fn advance(&mut self) -> Result<Option<u32>, Error> {
+        let advanced = self.advance_on();
+        if !matches!(advanced, Ok(None)) {
+            self.host.lock().wasi.end();
+        }
+        advanced
+    }
+
+    fn advance_on(&mut self) -> Result<Option<u32>, Error> {
         if self.exited.is_some() {
             return Ok(self.exited);
         }
@@ -355,6 +364,11 @@ impl Task {
     /// Hands over what that function answered.
     pub fn finish_function(&mut self, reply: HostReply) {
         self.host.lock().reply = Some(reply);
+    }
+
+    /// The connection on which the guest has answered its one request, if it can be used again.
+    pub fn take_http_connection(&mut self) -> Option<HttpConnection> {
+        self.host.lock().wasi.take_http_connection()
     }
 
     /// The handle by which the task can be asked to suspend.

@@ -4,6 +4,7 @@ use dormouse_model::spec::{Clocks, Randomness};
 use dormouse_model::{Limit, Limits, TaskSpec};
 
 use crate::fs::{HostDir, RestoreOptions};
+use crate::http::HttpConnection;
 use crate::sock::{Grants, HeldSocket, Listener};
 use crate::stdio::{Input, Output};
 use crate::tmpfs::TmpDir;
@@ -33,6 +34,11 @@ pub struct Bindings {
     pub dirs: Vec<HostDir>,
     /// Listening sockets. A new guest finds them from descriptor 3 on, before its directories.
     pub listeners: Vec<Listener>,
+    /// The socket that a guest's HTTP requests come from, if it is to answer any.
+    pub http: Option<Listener>,
+    /// A connection on which the guest answers one request by HTTP, and no other. Only a new guest
+    /// is given one.
+    pub http_connection: Option<HttpConnection>,
     /// How much the guest may take. Only the limits on its calls are enforced here.
     pub limits: Limits,
     /// What it may connect to, and where it may listen.

@@ -127,6 +127,7 @@ pub use fs::{
     DeletedV1, DirV1, EntryV1, FileType, FileV1, HostDir, IdentityV1, OpenMode, RestoreOptions,
 };
 pub use guest::{Ctx, FdKindV1, FdV1, Source, StateV1};
+pub use http::HttpConnection;
 pub use p1::{Errno, Function, Outcome};
 pub use random::SeededV1;
 pub use sock::{Asleep, Grants, HeldSocket, Listener, PhaseV1, Role, SocketV1, Watch, Watched};

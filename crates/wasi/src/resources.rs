@@ -23,7 +23,8 @@ pub(crate) struct Resources {
     pub(crate) streams: Streams,
     /// The directories that the host gives.
     pub(crate) preopens: Vec<Preopen>,
-    /// The listening sockets that the host gives.
+    /// The listening sockets that the host gives. The guest finds as many of them among its
+    /// descriptors as it is given at its start; the one for HTTP requests is behind those.
     pub(crate) listeners: Vec<Socket>,
     pub(crate) grants: Grants,
     /// The directories in memory.
@@ -115,11 +116,8 @@ impl Resources {
                 Preopen::open(dir, before)
             })
             .collect::<Result<_, _>>()?;
-        let listeners = bindings
-            .listeners
-            .into_iter()
-            .map(Socket::given)
-            .collect::<Result<_, _>>()?;
+        let listeners = bindings.listeners.into_iter().chain(bindings.http);
+        let listeners = listeners.map(Socket::given).collect::<Result<_, _>>()?;
         Ok(Self {
             args,
             env,

@@ -1,7 +1,7 @@
 //! Examples for each command: `--help` and the manual show them, and tests run them.
 //!
 //! They have their files in common, as the tests make them: a module `job.wasm`, components
-//! `app.wasm` and `greeter.wasm`, a directory `mail`, a task file `task.toml`, keys `mine` and
+//! `app.wasm`, `greeter.wasm` and `api.wasm`, a directory `mail`, a task file `task.toml`, keys `mine` and
 //! `box`, and the tasks `nap` and `nightly`.
 
 use crate::cli::exit;
@@ -41,6 +41,10 @@ examples! {
             "Take what the guest is given from a file, but for the engine.",
         "dormouse run --rehearse job.wasm" =>
             "Suspend at every call that may block: would the program survive it?",
+    }
+    "serve-http" {
+        "dormouse serve-http --listen 127.0.0.1:0 api.wasm" =>
+            "Answer requests until Ctrl-C. One instance answers one request after another.",
     }
     "resume" {
         "dormouse resume ./snapshot" =>

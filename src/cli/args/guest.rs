@@ -96,6 +96,7 @@ impl HostGrants {
             network:
                 Network {
                     tcplisten,
+                    http,
                     allow_connect,
                     allow_listen,
                 },
@@ -104,6 +105,7 @@ impl HostGrants {
         } = self;
         spec.mounts.clone_from(dirs);
         spec.network.listen.clone_from(tcplisten);
+        spec.network.http.clone_from(http);
         spec.network.allow_connect.clone_from(allow_connect);
         spec.network.allow_listen.clone_from(allow_listen);
         (spec.clocks, spec.random) = (*clocks, *random);
@@ -135,6 +137,10 @@ pub(crate) struct Network {
     /// directories. For a daemon's task the daemon listens.
     #[arg(long, value_name = "ADDRESS")]
     pub tcplisten: Vec<ListenAddress>,
+    /// Listen on an address, and let a component answer the HTTP requests that come there, one
+    /// after another, by its `wasi:http/incoming-handler`.
+    #[arg(long, value_name = "ADDRESS")]
+    pub http: Option<ListenAddress>,
     /// Let the guest connect to these, and send datagrams: a name, an address or a range, and
     /// ports, such as example.com:443, 10.0.0.0/8:80-90 or [::1]:*.
     #[arg(long, value_name = "HOST:PORTS")]

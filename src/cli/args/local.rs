@@ -1,5 +1,6 @@
 //! The commands that need no daemon.
 
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use super::guest::{HostGrants, Program, Reopening, Suspension};
@@ -8,6 +9,7 @@ use super::limits::LimitFlags;
 use super::transform::TransformFlag;
 use crate::engine::EngineKind;
 use crate::model::TaskSpec;
+use crate::model::spec::ListenAddress;
 use crate::snapshot::KeyKind;
 
 #[derive(Debug, clap::Args)]
@@ -47,6 +49,27 @@ impl Run {
         self.program.say(&mut spec)?;
         Ok(spec)
     }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ServeHttp {
+    /// Where to listen, such as 127.0.0.1:8080; with port 0, on a free port.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: ListenAddress,
+    /// Start a fresh instance for each request, and run many of them at once. Nothing is kept from
+    /// one request to the next, and nothing is suspended.
+    #[arg(long, conflicts_with_all = ["suspend", "checkpoint", "snapshot", "slim", "rehearse"])]
+    pub per_request: bool,
+    /// With --per-request, how many instances may run at once. Further connections wait.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        requires = "per_request",
+        default_value_t = NonZeroU16::new(64).unwrap_or(NonZeroU16::MIN)
+    )]
+    pub max_instances: NonZeroU16,
+    #[command(flatten)]
+    pub run: Run,
 }
 
 #[derive(Debug, clap::Args)]

@@ -22,7 +22,7 @@ use self::examples::after_help;
 #[cfg(feature = "components")]
 pub(crate) use self::local::Compose;
 pub(crate) use self::local::{
-    Audit, Build, Completions, Inspect, Keygen, Manual, Resume, Run, Severity,
+    Audit, Build, Completions, Inspect, Keygen, Manual, Resume, Run, ServeHttp, Severity,
 };
 
 /// Puts unmodified WASI programs to sleep: suspend to a file, resume anywhere.
@@ -45,6 +45,9 @@ pub(crate) enum Command {
     /// Run a WASI module.
     #[command(after_help = after_help("run"))]
     Run(Run),
+    /// Answer HTTP requests with a component that exports `wasi:http/incoming-handler`.
+    #[command(after_help = after_help("serve-http"))]
+    ServeHttp(ServeHttp),
     /// Go on with a suspended task, or let a daemon's paused task go on.
     #[command(after_help = after_help("resume"))]
     Resume(Resume),
@@ -91,10 +94,11 @@ impl Command {
         false
     }
 
-    /// The program that `run` or `submit` is given, with the name of the command.
+    /// The program that is started, with the name of the command.
     pub(crate) fn program(&self) -> Option<(&'static str, &guest::Program)> {
         match self {
             Self::Run(run) => Some(("run", &run.program)),
+            Self::ServeHttp(serve) => Some(("serve-http", &serve.run.program)),
             #[cfg(feature = "server")]
             Self::Daemon(daemon::DaemonCommand::Submit(submit)) => {
                 Some(("submit", &submit.program))

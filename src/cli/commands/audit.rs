@@ -229,10 +229,17 @@ fn network(file: &LoadedTaskFile, found: &mut Findings) {
         let rules = rules.iter().map(Rule::as_str).enumerate();
         rules.map(move |(index, rule)| (field, index, rule))
     });
-    let all = given.chain(rules);
+    let http = network
+        .http
+        .iter()
+        .map(|address| ("http", 0, address.as_str()));
+    let all = given.chain(http).chain(rules);
     for (field, index, address) in all.filter(|(.., address)| is_any_host(address)) {
-        let line = file.line(&["network", field, &index.to_string()]);
-        match field.ends_with("listen") {
+        let line = match field {
+            "http" => file.line(&["network", field]),
+            _ => file.line(&["network", field, &index.to_string()]),
+        };
+        match field.ends_with("listen") || field == "http" {
             true => {
                 let text = format!("{address} listens on every interface");
                 found.add(Severity::Medium, "listen-everywhere", line, text);

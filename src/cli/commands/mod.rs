@@ -15,6 +15,7 @@ mod manual;
 mod rehearse;
 mod resume;
 mod run;
+mod serve_http;
 
 use super::args::Command;
 use super::exit::{Done, Failure};
@@ -23,6 +24,7 @@ use super::exit::{Done, Failure};
 pub(crate) fn run(command: Command) -> Result<Done, Failure> {
     match command {
         Command::Run(command) => run::run(command),
+        Command::ServeHttp(command) => serve_http::serve_http(command),
         Command::Resume(command) => resume::resume(command),
         Command::Inspect(command) => inspect::inspect(&command),
         Command::Build(command) => build::build(&command),

@@ -200,6 +200,7 @@ mod tests {
     fn every_flag_of_a_snapshot_file_is_refused_for_a_task() {
         let values = [
             ("--tcplisten", "127.0.0.1:0"),
+            ("--http", "127.0.0.1:0"),
             ("--allow-connect", "*:53"),
             ("--allow-listen", "*:53"),
             ("--clocks", "virtual"),

@@ -1,9 +1,12 @@
 //! `dormouse run`.
 
+use std::num::NonZeroU16;
+
 use super::rehearse;
 use crate::cli::args::Run;
 use crate::cli::exit::{Done, Failure, MODULE};
 use crate::cli::guest::grants::GuestGrants;
+use crate::cli::guest::requests::{self, Requests};
 use crate::cli::guest::session::{self, Session};
 use crate::cli::module_file::{file_name, preempt};
 use crate::cli::parse::guest::engine;
@@ -14,12 +17,18 @@ use crate::model::Limits;
 use crate::task::{Runtime, Task};
 
 pub(crate) fn run(command: Run) -> Result<Done, Failure> {
-    let done = run_module(command)?;
+    let done = run_module(command, None)?;
     session::tell_end(done);
     Ok(done)
 }
 
-fn run_module(command: Run) -> Result<Done, Failure> {
+/// Runs a component that answers HTTP requests, with an instance for each of them, and as many at
+/// once.
+pub(crate) fn run_per_request(command: Run, most: NonZeroU16) -> Result<Done, Failure> {
+    run_module(command, Some(most))
+}
+
+fn run_module(command: Run, per_request: Option<NonZeroU16>) -> Result<Done, Failure> {
     let config = command.program.config.as_deref();
     let (spec, file) = task_file::with_flags(config, command.spec())?;
     if let Some(file) = &file {
@@ -46,6 +55,19 @@ fn run_module(command: Run) -> Result<Done, Failure> {
             .load_with_progress(&source.bytes, &bar)
             .map_err(about)?,
     };
+    if let Some(most) = per_request {
+        // Compiled before the first request comes.
+        program.compile(&runtime, engine, &bar)?;
+        let preparation = bar.finish();
+        return requests::serve(Requests {
+            runtime,
+            program,
+            engine,
+            grants,
+            most,
+            preparation,
+        });
+    }
     let (config, bindings) = grants.bindings()?;
     let task = Task::builder(&runtime, &program)
         .engine(engine)

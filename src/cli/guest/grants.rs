@@ -12,6 +12,7 @@ use crate::wasi::{Bindings, Config, Listener};
 pub(crate) struct GuestGrants {
     spec: TaskSpec,
     listeners: Vec<Listener>,
+    http: Option<Listener>,
 }
 
 impl GuestGrants {
@@ -19,11 +20,21 @@ impl GuestGrants {
     pub(crate) fn open(spec: TaskSpec) -> Result<Self, Failure> {
         spec.check_directories()
             .map_err(|wrong| Failure::new(USAGE, wrong.error))?;
-        let listeners = spec.network.listen.iter().map(listen);
+        let network = &spec.network;
+        let given = |address| listen(address, false);
+        let http = network.http.as_ref();
         Ok(Self {
-            listeners: listeners.collect::<Result<_, _>>()?,
+            listeners: network.listen.iter().map(given).collect::<Result<_, _>>()?,
+            http: http.map(|address| listen(address, true)).transpose()?,
             spec,
         })
+    }
+
+    /// The socket of the address at which HTTP requests are answered: no instance is given it any
+    /// more.
+    pub(crate) fn take_http(&mut self) -> Result<TcpListener, Failure> {
+        let taken = self.http.take().map(|listener| listener.socket);
+        taken.ok_or_else(|| Failure::new(USAGE, "there is no address to answer requests at"))
     }
 
     /// The flags that give the same again, but for a limit that was reached: with the same one
@@ -44,7 +55,7 @@ impl GuestGrants {
     /// What one instance starts with, and its bindings: it shares listening sockets with those that
     /// follow it.
     pub(crate) fn bindings(&self) -> Result<(Config, Bindings), Failure> {
-        let shared = self.listeners.iter().map(|listener| {
+        let shared = |listener: &Listener| {
             let socket = listener.socket.try_clone().map_err(|error| {
                 Failure::new(
                     INTERNAL,
@@ -53,7 +64,7 @@ impl GuestGrants {
             })?;
             let address = listener.address.clone();
             Ok(Listener { address, socket })
-        });
+        };
         let stdout = streams::guest_stdout().map_err(|error| {
             Failure::new(
                 INTERNAL,
@@ -63,25 +74,36 @@ impl GuestGrants {
         let (config, given) = Bindings::from_spec(&self.spec, &Limits::default());
         let bindings = Bindings {
             stdout,
-            listeners: shared.collect::<Result<_, Failure>>()?,
+            listeners: self
+                .listeners
+                .iter()
+                .map(shared)
+                .collect::<Result<_, Failure>>()?,
+            http: self.http.as_ref().map(shared).transpose()?,
             ..given
         };
         Ok((config, bindings))
     }
 }
 
-fn listen(address: &ListenAddress) -> Result<Listener, Failure> {
+/// Listens on an address, for HTTP requests or for a guest that accepts connections itself.
+fn listen(address: &ListenAddress, is_http: bool) -> Result<Listener, Failure> {
     let address = address.as_str();
     let socket = TcpListener::bind(address).map_err(|error| {
         Failure::new(
             MISSING,
-            format!("--tcplisten {address}: cannot listen: {error}"),
+            match is_http {
+                true => format!("cannot listen on {address} for HTTP requests: {error}"),
+                false => format!("--tcplisten {address}: cannot listen: {error}"),
+            },
         )
     })?;
-    if let Ok(found) = socket.local_addr()
-        && found.to_string() != address
-    {
-        say!("--tcplisten {address}: listening on {found}");
+    match socket.local_addr() {
+        Ok(found) if is_http => say!("answering requests at http://{found}"),
+        Ok(found) if found.to_string() != address => {
+            say!("--tcplisten {address}: listening on {found}");
+        }
+        Ok(_) | Err(_) => {}
     }
     Ok(Listener {
         address: address.into(),
@@ -106,6 +128,8 @@ pub(crate) fn flags(spec: &TaskSpec) -> Vec<(&'static str, String)> {
     }
     let listen = spec.network.listen.iter();
     flags.extend(listen.map(|address| ("--tcplisten", address.to_string())));
+    let http = spec.network.http.iter();
+    flags.extend(http.map(|address| ("--http", address.to_string())));
     for (_, flag, rules) in spec.network.rules() {
         flags.extend(rules.iter().map(|rule| (flag, rule.to_string())));
     }

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
+    WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
 use wit_component::ComponentEncoder;
 
@@ -14,8 +15,16 @@ use crate::place::{cache, checkout};
 /// Wraps a command of WASI preview1 into a component, with the adapter that Wasmtime's authors
 /// make.
 pub fn component(module: &[u8]) -> Result<Vec<u8>, String> {
+    wrapped(module, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER)
+}
+
+/// Wraps a module that is no command, such as one that answers HTTP requests.
+pub fn reactor(module: &[u8]) -> Result<Vec<u8>, String> {
+    wrapped(module, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)
+}
+
+fn wrapped(module: &[u8], adapter: &[u8]) -> Result<Vec<u8>, String> {
     let mut encoder = ComponentEncoder::default();
-    let adapter = WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER;
     let encoded = encoder
         .module(module)
         .and_then(|encoder| encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, adapter))

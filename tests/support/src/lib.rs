@@ -32,6 +32,6 @@ pub use command::{
     assert_ended, check, dormouse, ended, finish, input, oracle, resume, said, says, send, stderr,
     stdout, suspend,
 };
-pub use component::{TO_COMPOSE, component, component_of_text, composed, wasmtime};
+pub use component::{TO_COMPOSE, component, component_of_text, composed, reactor, wasmtime};
 pub use place::{cache, checkout, engines, guest, program, test_modules};
 pub use wait::{TIMEOUT, end, until};

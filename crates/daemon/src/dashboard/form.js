@@ -79,6 +79,7 @@ function read(file) {
     tmpfs: rows(list("tmpfs")).map(({ guest, size }) => ({ guest, ...(size ? { size } : {}) })),
     network: {
       listen: lines(field("listen")),
+      ...(field("http") ? { http: field("http") } : {}),
       allow_connect: lines(field("allow_connect")),
       allow_listen: lines(field("allow_listen")),
       ...(form.elements.proxy_streams.checked ? { proxy_streams: true } : {}),

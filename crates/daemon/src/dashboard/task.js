@@ -63,6 +63,7 @@ function fieldsOf(task) {
     directories: listed((spec.mounts ?? []).map(mountText)),
     "in memory": listed((spec.tmpfs ?? []).map((dir) => `${dir.guest}, ${bytes(dir.size)} at most`)),
     "listens on": listed(network.listen ?? []),
+    "answers HTTP at": network.http,
     "may connect to": listed(network.allow_connect ?? []),
     "may listen on": listed(network.allow_listen ?? []),
     connections: network.proxy_streams ? "carried along when it moves" : null,

@@ -163,9 +163,7 @@ impl Command {
             Ask::Remove => return Err(refused()),
             Ask::Pause if row.state == TaskState::Paused => return Ok(None),
             Ask::Pause => {
-                status.keep_due(row.due);
-                status.listens.clear();
-                status.watched = 0;
+                status.stop(row.due);
                 (Event::Pause, When::NEVER, SnapshotChange::Keep)
             }
             Ask::Resume(more) => {

@@ -105,9 +105,7 @@ impl TaskMove {
         match self.step {
             MoveStep::Stop => {
                 details.paused = row.state == TaskState::Paused;
-                status.keep_due(row.due);
-                status.listens.clear();
-                status.watched = 0;
+                status.stop(row.due);
             }
             MoveStep::Commit => status.moved_to = Some(self.moved_to(false)),
             MoveStep::Confirm => status.moved_to = Some(self.moved_to(true)),
@@ -117,6 +115,7 @@ impl TaskMove {
         }
         let record = self.record(row.id, &details)?;
         let due = match state {
+            TaskState::Hibernated if status.watched > 0 => When::steady(time.now()),
             TaskState::Hibernated => status.when_or(time.now()),
             _ => When::NEVER,
         };

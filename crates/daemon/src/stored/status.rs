@@ -72,6 +72,17 @@ impl Status {
         }
     }
 
+    /// It is stopped, to go on elsewhere or later. If sockets would have ended its wait, nobody
+    /// watches them until it has run again, so that it goes on at once then.
+    pub(crate) fn stop(&mut self, due: Option<MonotonicTime>) {
+        match self.watched {
+            0 => self.keep_due(due),
+            _ => (self.wakes, self.wall) = (None, None),
+        }
+        self.listens.clear();
+        self.watched = 0;
+    }
+
     /// It waits for nothing any more.
     pub(crate) fn clear_wait(&mut self) {
         (self.wait, self.wakes, self.wall) = (None, None, None);

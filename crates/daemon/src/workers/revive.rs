@@ -52,6 +52,10 @@ impl Worker {
             stdout: tail.output(Stream::Stdout),
             stderr: tail.output(Stream::Stderr),
             listeners: self.sockets.lend(row.id, &spec.network.listen)?,
+            http: self
+                .sockets
+                .lend(row.id, spec.network.http.as_slice())?
+                .pop(),
             held: self.sockets.held(row.id),
             ..given
         };

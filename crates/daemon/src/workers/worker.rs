@@ -364,10 +364,10 @@ impl Worker {
             })
             .collect();
         let mut due = match (&guest.status.wait, guest.status.when()) {
-            (_, when) if !when.is_never() => when,
             // Nothing watches the sockets while no daemon runs, so that the next daemon looks at
-            // the task at once.
+            // the task at once, whether or not its wait has an end.
             (Some(Wait::Poll { .. }), _) if guest.status.watched > 0 => When::steady(now),
+            (_, when) if !when.is_never() => when,
             (Some(Wait::Poll { .. }), _) => When::steady(now.saturating_add(UNWATCHED_POLL)),
             _ => When::steady(now),
         };

@@ -9,7 +9,7 @@ use wasm_encoder::ValType;
 
 use super::adapters::{self, Piece};
 use super::link::{Fate, Linked};
-use super::plan::{Definition, Item, Kind, Lower, Trampoline, Transcode};
+use super::plan::{Definition, Entry, Item, Kind, Lower, Trampoline, Transcode};
 use super::spaces::Spaces;
 use crate::error::ComponentError;
 
@@ -58,14 +58,32 @@ impl<'p> Callees<'p> {
                 }
             }
         }
-        if let Ok(run) = &linked.plan.run {
-            callees.add(run.function);
-            run.post_return
-                .iter()
-                .for_each(|function| callees.add(*function));
-            callees.add_builtin(Builtin::Exit);
+        if let Ok(entry) = &linked.plan.entry {
+            callees.add_entry(entry);
         }
         Ok(callees)
+    }
+
+    /// Adds what the program's entry calls.
+    fn add_entry(&mut self, entry: &Entry) {
+        let (run, serve) = entry.functions();
+        for exported in run.into_iter().chain(serve) {
+            self.add(exported.function);
+            exported
+                .post_return
+                .iter()
+                .for_each(|function| self.add(*function));
+        }
+        if run.is_some() {
+            self.add_builtin(Builtin::Exit);
+        }
+        if let Some(serve) = serve {
+            let instance = serve.table;
+            self.add_builtin(Builtin::NextRequest { instance });
+            if run.is_some() {
+                self.add_builtin(Builtin::IsServing);
+            }
+        }
     }
 
     /// The body of an adapter, with calls of functions that are imported under names of their own.
@@ -270,6 +288,8 @@ fn signature(builtin: &Builtin) -> Signature {
         Builtin::NextAllocations { .. } => (vec![I32; MAX_BLOCKS], vec![I64]),
         Builtin::EnterCall | Builtin::ExitCall | Builtin::Trap(_) => (vec![], vec![]),
         Builtin::Exit => (vec![I32], vec![]),
+        Builtin::IsServing => (vec![], vec![I32]),
+        Builtin::NextRequest { .. } => (vec![], vec![I64]),
     }
 }
 

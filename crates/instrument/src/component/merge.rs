@@ -14,6 +14,7 @@ use wasmparser::TableInit;
 use super::callees::Callees;
 use super::constants::Constant;
 use super::contents::Contents;
+use super::entry;
 use super::instance::{Instance, encoded, unreadable};
 use super::link::{Fate, Linked};
 use super::plan::{Definition, Kind, Plan};
@@ -207,11 +208,11 @@ impl<'c, 'p> Merge<'c, 'p> {
         for position in &callees.thunks {
             self.thunk(&thunks::thunk(callees, &plan.trampolines[*position])?);
         }
-        if let Ok(run) = &plan.run {
+        if let Ok(entry) = &plan.entry {
             self.entry = Some(self.thunk(&Thunk {
                 name: "_start".into(),
                 signature: (vec![], vec![]),
-                function: thunks::start(callees, run)?,
+                function: entry::start(callees, entry)?,
             }));
         }
         self.start = match self.segments.start() {

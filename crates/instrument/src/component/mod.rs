@@ -15,7 +15,7 @@
 //!     ▼
 //!   spaces, callees     the indices of the flattened module, and what it imports
 //!     │  merge          instance by instance: instance, constants, segments, adapters
-//!     │  thunks         allocations for results, destructors, `_start`; strings: transcode
+//!     │  thunks         allocations for results, destructors; `_start`: entry; strings: transcode
 //!     ▼
 //!   core module
 //! ```
@@ -29,6 +29,7 @@ mod callees;
 mod check;
 mod constants;
 mod contents;
+mod entry;
 mod instance;
 mod link;
 mod merge;
@@ -116,7 +117,7 @@ fn in_child(component: &[u8]) -> Result<Vec<u8>, ComponentError> {
         memory: Some(limit_bytes),
     };
     let work = || {
-        let done = translate::translate(component).and_then(|plan| match &plan.run {
+        let done = translate::translate(component).and_then(|plan| match &plan.entry {
             Ok(_) => flattened(component, &plan),
             Err(error) => Err(error.clone()),
         });

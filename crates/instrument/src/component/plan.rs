@@ -18,8 +18,8 @@ pub(super) struct Plan<'a> {
     pub trampolines: Vec<Trampoline>,
     /// The types of the handles that adapters move, by the numbers that they have there.
     pub handles: Vec<HandleType>,
-    /// What `wasi:cli/run` exports; or why there is nothing to run.
-    pub run: Result<Run, ComponentError>,
+    /// What the program does; or why there is nothing to run.
+    pub entry: Result<Entry, ComponentError>,
 }
 
 /// A core module.
@@ -149,10 +149,34 @@ pub(super) enum HandleType {
     Abstract,
 }
 
-/// The function that `wasi:cli/run` exports.
-pub(super) struct Run {
+/// What the program does: it runs, or it handles HTTP requests. A component that can do both is told
+/// by the host which of them.
+pub(super) enum Entry {
+    /// By `wasi:cli/run`.
+    Run(Exported),
+    /// By `wasi:http/incoming-handler`.
+    Serve(Exported),
+    /// The first by `wasi:cli/run`, the second by `wasi:http/incoming-handler`.
+    Both { run: Exported, serve: Exported },
+}
+
+impl Entry {
+    /// What is called to run the program, and to handle a request.
+    pub fn functions(&self) -> (Option<&Exported>, Option<&Exported>) {
+        match self {
+            Self::Run(run) => (Some(run), None),
+            Self::Serve(serve) => (None, Some(serve)),
+            Self::Both { run, serve } => (Some(run), Some(serve)),
+        }
+    }
+}
+
+/// The function of an interface that the component exports.
+pub(super) struct Exported {
     pub function: Definition,
     pub post_return: Option<Definition>,
     /// The component instance that it is of.
     pub instance: u32,
+    /// The component instance whose table has the handles that it is given.
+    pub table: u32,
 }

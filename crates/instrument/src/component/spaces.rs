@@ -103,8 +103,11 @@ fn guarded(linked: &Linked<'_>) -> Vec<u32> {
             guarded.push(lower.instance);
         }
     }
-    if let Ok(run) = &linked.plan.run {
-        guarded.extend(run.post_return.map(|_| run.instance));
+    if let Ok(entry) = &linked.plan.entry {
+        let (run, serve) = entry.functions();
+        for exported in run.into_iter().chain(serve) {
+            guarded.extend(exported.post_return.map(|_| exported.instance));
+        }
     }
     guarded.sort_unstable();
     guarded.dedup();

@@ -13,7 +13,7 @@ use dormouse_model::lowered::{Builtin, Handle, Resource, Trap};
 use wasm_encoder::{BlockType, Function, InstructionSink, ValType};
 
 use super::callees::{Callees, Signature};
-use super::plan::{Definition, Lower, Run, Trampoline};
+use super::plan::{Definition, Lower, Trampoline};
 use super::transcode;
 use crate::error::ComponentError;
 
@@ -62,29 +62,6 @@ pub(super) fn thunk(callees: &Callees<'_>, trampoline: &Trampoline) -> Result<Th
             "a thunk where none is needed".into(),
         )),
     }
-}
-
-/// What the module exports as `_start`: it calls `run`, and ends the program where that fails.
-pub(super) fn start(callees: &Callees<'_>, run: &Run) -> Result<Function> {
-    let locals = u32::from(run.post_return.is_some());
-    let mut function = Function::new([(locals, ValType::I32)]);
-    let mut code = function.instructions();
-    code.call(callees.function(run.function)?);
-    match run.post_return {
-        None => {}
-        Some(post_return) => {
-            code.local_set(0);
-            let may_leave = callees.spaces.may_leave(run.instance);
-            set(&mut code, may_leave, 0);
-            code.local_get(0).call(callees.function(post_return)?);
-            set(&mut code, may_leave, 1);
-            code.local_get(0);
-        }
-    }
-    code.if_(BlockType::Empty);
-    code.i32_const(1).call(callees.builtin(Builtin::Exit)?);
-    code.unreachable().end().end();
-    Ok(function)
 }
 
 /// What a function of a shim becomes: it traps while the slots are empty, and hands its arguments
@@ -218,7 +195,8 @@ fn guard(callees: &Callees<'_>, instance: u32, code: &mut InstructionSink<'_>) -
     Ok(())
 }
 
-fn set(code: &mut InstructionSink<'_>, may_leave: Option<u32>, value: i32) {
+/// Says whether an instance may call others.
+pub(super) fn set(code: &mut InstructionSink<'_>, may_leave: Option<u32>, value: i32) {
     if let Some(may_leave) = may_leave {
         code.i32_const(value).global_set(may_leave);
     }

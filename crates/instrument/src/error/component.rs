@@ -13,21 +13,12 @@ pub enum ComponentError {
     NoComponent,
     /// It has nothing to run.
     #[error(
-        "the component exports no `wasi:cli/run`, so there is nothing to run (it exports {exports}); \
-         build it as a command"
+        "the component exports neither `wasi:cli/run` nor `wasi:http/incoming-handler`, so there is \
+         nothing to run (it exports {exports}); build it as a command or as an HTTP proxy"
     )]
     NoRun {
         /// What it exports instead.
         exports: List,
-    },
-    /// It handles HTTP requests, and is no command.
-    #[error(
-        "the component exports `{export}`: it handles HTTP requests and is no command. dormouse \
-         runs components that export `wasi:cli/run`"
-    )]
-    HttpHandler {
-        /// The export.
-        export: String,
     },
     /// It imports a core module.
     #[error(

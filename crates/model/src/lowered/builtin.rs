@@ -1,4 +1,5 @@
 //! What the canonical ABI itself asks of the host: handle tables, allocations for results, traps.
+//! Also what the program's entry asks, which no component imports.
 
 use std::fmt;
 
@@ -46,6 +47,15 @@ pub enum Builtin {
     },
     /// `(code: i32)`: ends the program.
     Exit,
+    /// `() -> i32`: whether the program is to answer HTTP requests.
+    IsServing,
+    /// `() -> i64`: waits for an HTTP request. The result is the handle of the request in its upper
+    /// half, and that of where the response goes in its lower one; or -1, where none comes any
+    /// more. That it is called again says that the request before has been handled.
+    NextRequest {
+        /// The instance whose table gets both handles.
+        instance: u32,
+    },
     /// `()`: traps for this reason.
     Trap(Trap),
 }
@@ -212,6 +222,8 @@ impl fmt::Display for Builtin {
             Self::ExitCall => f.write_str(EXIT_CALL),
             Self::NextAllocations { memory } => write!(f, "{NEXT_ALLOCATIONS} memory={memory}"),
             Self::Exit => f.write_str(EXIT),
+            Self::IsServing => f.write_str(IS_SERVING),
+            Self::NextRequest { instance } => write!(f, "{NEXT_REQUEST} instance={instance}"),
             Self::Trap(reason) => write!(f, "{TRAP} {}", reason.code()),
         }
     }
@@ -227,6 +239,8 @@ const ENTER_CALL: &str = "resource.enter-call";
 const EXIT_CALL: &str = "resource.exit-call";
 const NEXT_ALLOCATIONS: &str = "result.next";
 const EXIT: &str = "exit";
+const IS_SERVING: &str = "http.is-serving";
+const NEXT_REQUEST: &str = "http.next-request";
 const TRAP: &str = "trap";
 
 impl Builtin {
@@ -237,6 +251,7 @@ impl Builtin {
                 ENTER_CALL => Some(Self::EnterCall),
                 EXIT_CALL => Some(Self::ExitCall),
                 EXIT => Some(Self::Exit),
+                IS_SERVING => Some(Self::IsServing),
                 _ => None,
             };
         };
@@ -266,6 +281,10 @@ impl Builtin {
             NEXT_ALLOCATIONS => {
                 let memory = text::number(text::only_option(options, "memory")?)?;
                 Some(Self::NextAllocations { memory })
+            }
+            NEXT_REQUEST => {
+                let instance = text::number(text::only_option(options, "instance")?)?;
+                Some(Self::NextRequest { instance })
             }
             TRAP => {
                 let reason = Trap::ALL.into_iter().find(|trap| trap.code() == options);

@@ -90,6 +90,11 @@ fn builtins() -> Vec<(LoweredImport, &'static str)> {
             "result.next memory=2",
         ),
         (Builtin::Exit.into(), "exit"),
+        (Builtin::IsServing.into(), "http.is-serving"),
+        (
+            Builtin::NextRequest { instance: 3 }.into(),
+            "http.next-request instance=3",
+        ),
         (Builtin::Trap(Trap::CannotLeave).into(), "trap cannot-leave"),
         (
             Builtin::ResourceDrop(Handle {
@@ -153,6 +158,8 @@ fn other_imports_are_none_of_a_component() {
         (BUILTINS, "trap because"),
         (BUILTINS, "result.next"),
         (BUILTINS, "exit now"),
+        (BUILTINS, "http.is-serving instance=0"),
+        (BUILTINS, "http.next-request"),
     ] {
         assert_eq!(LoweredImport::parse(module, name), None, "{module} {name}");
     }
@@ -196,12 +203,14 @@ fn a_name_that_would_be_written_otherwise_is_none() {
 /// Whatever is read is written as it was, for names made of the pieces of names.
 #[test]
 fn what_is_read_is_written_as_it_was() {
-    const PIECES: [&str; 22] = [
+    const PIECES: [&str; 24] = [
         "resource.new",
         "resource.drop",
         "resource.lend",
         "resource.transfer-own",
         "result.next",
+        "http.next-request",
+        "http.is-serving",
         "trap",
         "exit",
         "poll",

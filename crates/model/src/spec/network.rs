@@ -15,6 +15,10 @@ pub struct Network {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub listen: Vec<ListenAddress>,
+    /// An address at which a component answers HTTP requests, by its `wasi:http/incoming-handler`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub http: Option<ListenAddress>,
     /// What the guest may connect to: `HOST:PORTS`, such as `example.com:443` or
     /// `10.0.0.0/8:80-90`.
     #[serde(skip_serializing_if = "Vec::is_empty", alias = "allow-connect")]
@@ -45,12 +49,14 @@ impl Network {
     pub(super) fn overlaid(self, over: Self) -> Self {
         let Self {
             listen,
+            http,
             allow_connect,
             allow_listen,
             proxy_streams,
         } = over;
         Self {
             listen: added(self.listen, listen),
+            http: http.or(self.http),
             allow_connect: added(self.allow_connect, allow_connect),
             allow_listen: added(self.allow_listen, allow_listen),
             proxy_streams: proxy_streams.or(self.proxy_streams),
@@ -75,7 +81,7 @@ impl Network {
 
     /// All that it may do.
     pub fn reaches(&self) -> impl Iterator<Item = Reach<'_>> {
-        let given = self.listen.iter().map(Reach::Given);
+        let given = self.listen.iter().chain(&self.http).map(Reach::Given);
         let listen = self.allow_listen.iter().map(Reach::Listen);
         given
             .chain(listen)

@@ -40,6 +40,7 @@ fn whole() -> TaskSpec {
         }],
         network: Network {
             listen: vec!["127.0.0.1:80".parse().expect("an address")],
+            http: Some("[::1]:8080".parse().expect("an address")),
             allow_connect: vec!["*:53".parse().expect("a rule")],
             allow_listen: vec!["[::1]:1-9".parse().expect("a rule")],
             proxy_streams: Some(true),
@@ -175,6 +176,7 @@ fn a_task_file_is_the_same() {
 
         [network]
         listen = ["127.0.0.1:80"]
+        http = "[::1]:8080"
         allow-connect = ["*:53"]
         allow-listen = ["[::1]:1-9"]
         proxy-streams = true

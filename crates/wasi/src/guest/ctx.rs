@@ -34,15 +34,21 @@ impl Ctx {
     /// # Errors
     /// A directory cannot be opened, or the guest cannot be given its arguments, its environment or a
     /// directory in memory of this size.
-    pub fn new(config: Config, bindings: Bindings, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+    pub fn new(
+        config: Config,
+        mut bindings: Bindings,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Error> {
         let max = bindings.limits.value(Limit::Files);
+        let given = bindings.listeners.len();
+        let connection = bindings.http_connection.take();
         let mut ctx = Self::without_descriptors(Resources::new(config, bindings, clock)?, max);
         let (table, resources) = (&mut ctx.table, &ctx.resources);
         for (fd, stream) in (0..).zip([Stream::Stdin, Stream::Stdout, Stream::Stderr]) {
             // The number is free. With a limit below three a guest lacks the rest of the streams.
             let _ = table.insert_at(fd, Descriptor::stream(stream));
         }
-        for listener in &resources.listeners {
+        for listener in resources.listeners.iter().take(given) {
             let descriptor = Descriptor::socket(listener.clone(), 0);
             table.insert(descriptor).map_err(|_| TOO_MANY_LISTENERS)?;
         }
@@ -53,6 +59,17 @@ impl Ctx {
         for tmpfs in &resources.tmpfs {
             let descriptor = Descriptor::memory(tmpfs.root());
             table.insert(descriptor).map_err(|_| TOO_MANY_DIRECTORIES)?;
+        }
+        for http in resources.listeners.iter().skip(given) {
+            let descriptor = Descriptor::socket(http.clone(), 0);
+            let fd = table.insert(descriptor).map_err(|_| TOO_MANY_LISTENERS)?;
+            ctx.component.server.listener = Some(fd);
+        }
+        if let Some(connection) = connection {
+            let socket = Descriptor::socket(connection.socket(), 0);
+            let fd = ctx.table.insert(socket).map_err(|_| TOO_MANY_LISTENERS)?;
+            let now = ctx.resources.clock.monotonic();
+            ctx.component.server.give(connection.given_as(fd, now));
         }
         Ok(ctx)
     }

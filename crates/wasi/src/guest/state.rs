@@ -228,6 +228,8 @@ impl Ctx {
     ) -> Result<Self, Error> {
         let kinds = state.fds.iter().map(|fd| &fd.kind);
         check_preopens_given(kinds.clone().filter_map(FdKindV1::preopen), &bindings.dirs)?;
+        // Whichever way an address is given at a resume, the guest uses it as it did before.
+        bindings.listeners.extend(bindings.http.take());
         check_listeners(kinds.filter_map(FdKindV1::listener), &bindings.listeners)?;
         let held = std::mem::take(&mut bindings.held);
         let limits = bindings.limits;

@@ -106,10 +106,12 @@ impl Ctx {
     }
 
     /// The time that the wait is going to last, as far as that is known: until its first deadline,
-    /// unless it is a wait for the peer of an exchange, whose deadline is only a timeout.
+    /// unless it is a wait for the peer of an exchange or of a request, whose deadline is only a
+    /// timeout.
     pub fn known_length(&self, wait: &Wait) -> Option<Duration> {
-        let http = &self.component.http;
-        let is_timeout = interests(wait).iter().any(|wanted| http.uses(wanted.fd));
+        let (http, server) = (&self.component.http, &self.component.server);
+        let uses = |fd: u32| http.uses(fd) || server.uses(fd);
+        let is_timeout = interests(wait).iter().any(|wanted| uses(wanted.fd));
         self.remaining(wait).filter(|_| !is_timeout)
     }
 

@@ -328,10 +328,7 @@ impl Exchange {
     /// # Errors
     /// The body is at its end, which a failure may have caused.
     pub(crate) fn read(&mut self, length: u64) -> Result<Vec<u8>, Option<Failure>> {
-        match self.incoming.is_drained() {
-            true => Err(self.incoming.take_failure()),
-            false => Ok(self.incoming.take(length)),
-        }
+        self.incoming.read(length)
     }
 
     /// Takes the trailers, behind a body whose rest nobody reads. `None` if the body is not whole

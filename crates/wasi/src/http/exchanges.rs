@@ -27,7 +27,8 @@ impl Exchanges {
         *self == Self::default()
     }
 
-    fn number(&mut self) -> u64 {
+    /// The number of the next exchange, message, or request that a server has received.
+    pub(crate) fn number(&mut self) -> u64 {
         let number = self.next;
         self.next = self.next.wrapping_add(1);
         number
@@ -113,10 +114,15 @@ impl Exchanges {
         exchange.fd
     }
 
-    /// Removes a message that nobody sends.
+    /// Removes a message that no exchange sends.
     pub(crate) fn remove_message(&mut self, number: u64) {
         if self.sender_of(number).is_none() {
             self.messages.remove(&number);
         }
+    }
+
+    /// A message.
+    pub(crate) fn message(&self, number: u64) -> Option<&Outgoing> {
+        self.messages.get(&number)
     }
 }

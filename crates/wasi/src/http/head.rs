@@ -12,7 +12,7 @@ use super::lines::{MAX_FIELDS, parse_fields, write_fields};
 use super::outgoing::Framing;
 
 /// How many bytes a head may have, as with hyper.
-const MAX_HEAD: usize = 8192 + 4096 * 100;
+pub(super) const MAX_HEAD: usize = 8192 + 4096 * 100;
 
 /// Where a request goes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -58,7 +58,7 @@ impl Incoming {
     }
 
     /// Whether the body is at its end and all of it was read.
-    pub(super) fn is_drained(&self) -> bool {
+    fn is_drained(&self) -> bool {
         self.data.is_empty() && self.is_at_end()
     }
 
@@ -67,6 +67,25 @@ impl Incoming {
         let count = length.min(self.data.len() as u64) as usize;
         let rest = self.data.split_off(count);
         std::mem::replace(&mut self.data, rest)
+    }
+
+    /// A message begins whose body is decoded so. What has been received behind its head stays.
+    pub(super) fn begin(&mut self, decoder: Decoder) {
+        self.decoder = Some(decoder);
+        self.data = Vec::new();
+        self.end = None;
+        self.decode();
+    }
+
+    /// Takes bytes of the body that are there; none, if there are none yet.
+    ///
+    /// # Errors
+    /// The body is at its end, which a failure may have caused.
+    pub(super) fn read(&mut self, length: u64) -> Result<Vec<u8>, Option<Failure>> {
+        match self.is_drained() {
+            true => Err(self.take_failure()),
+            false => Ok(self.take(length)),
+        }
     }
 
     /// How the body has ended: the trailers or a failure. A failure is told once.
@@ -83,7 +102,7 @@ impl Incoming {
     }
 
     /// The failure with which the body has ended, told once.
-    pub(super) fn take_failure(&mut self) -> Option<Failure> {
+    fn take_failure(&mut self) -> Option<Failure> {
         match self.end {
             Some(Err(_)) => self.take_end()?.err(),
             _ => None,

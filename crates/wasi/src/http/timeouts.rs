@@ -8,6 +8,19 @@ use serde::{Deserialize, Serialize};
 /// How long an exchange waits that does not say, as with Wasmtime.
 const DEFAULT: Duration = Duration::from_secs(600);
 
+/// How long a server waits for the head of a request that has begun, or of the first one.
+pub(super) const HEAD: Duration = Duration::from_secs(60);
+
+/// How long a server waits for the next request of a connection.
+pub(super) const IDLE: Duration = Duration::from_secs(75);
+
+/// How long a server waits for the next bytes of a body, or until its peer takes some.
+pub(super) const TRANSFER: Duration = DEFAULT;
+
+/// How long a server waits for its peer to read the last answer: a peer that still sends would lose
+/// it if the connection was closed at once.
+pub(super) const LINGER: Duration = Duration::from_secs(2);
+
 /// How long an exchange waits for its peer, in nanoseconds each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Timeouts {

@@ -1,13 +1,14 @@
 //! TLS over a connection. A session cannot be data: it is lost in a suspend, and with it the
 //! connection.
 
-use std::io::{Error, ErrorKind, IoSlice, Read, Result as IoResult, Write};
+use std::io::{Error, ErrorKind, Read, Result as IoResult, Write};
 use std::sync::{Arc, OnceLock};
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 use super::failure::Failure;
+use super::stream::Stream;
 use crate::sock::Socket;
 
 /// The session of a connection, if it has one.
@@ -29,26 +30,6 @@ impl PartialEq for Session {
 }
 
 impl Eq for Session {}
-
-/// A socket as a stream of the standard library.
-struct Stream<'a>(&'a mut Socket);
-
-impl Read for Stream<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> IoResult<usize> {
-        let received = self.0.receive(buffer, false)?;
-        Ok(received.count)
-    }
-}
-
-impl Write for Stream<'_> {
-    fn write(&mut self, bytes: &[u8]) -> IoResult<usize> {
-        Ok(self.0.send(&[IoSlice::new(bytes)], None)?)
-    }
-
-    fn flush(&mut self) -> IoResult<()> {
-        Ok(())
-    }
-}
 
 impl Session {
     /// A new session with a host.

@@ -10,7 +10,7 @@ use super::abi::Pending;
 use super::handles::Handles;
 use super::resource_table::ResourceTable;
 use crate::error::Error;
-use crate::http::Exchanges;
+use crate::http::{Exchanges, Server};
 
 /// What a component has beyond descriptors. A snapshot holds it as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,9 @@ pub struct ComponentV1 {
     /// Requests under way, with their responses.
     #[serde(default, skip_serializing_if = "Exchanges::is_unused")]
     pub(crate) http: Exchanges,
+    /// The connections of a guest that answers requests.
+    #[serde(default, skip_serializing_if = "Server::is_unused")]
+    pub(crate) server: Server,
     /// What `insecure-seed` gives, once it has been asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) insecure_seed: Option<(u64, u64)>,

@@ -7,8 +7,9 @@ use dormouse_model::lowered::allocations::NO_BLOCKS;
 use super::call::Call;
 use super::handles::Dropped;
 use super::host_type::ResourceType;
+use super::http::serve;
 use super::import::{Import, Operation, Target};
-use super::io::go_on;
+use super::io::{go_on, wait_for};
 use super::release::release;
 use super::stop::{Called, Stop, trap};
 use crate::guest::Ctx;
@@ -113,6 +114,18 @@ impl Ctx {
             Builtin::ExitCall => self.component.handles.exit_call()?,
             Builtin::Exit => return Err(Stop::Exit(argument)),
             Builtin::Trap(reason) => return trap(reason.to_string()),
+            Builtin::IsServing => {
+                return Ok(Some(self.component.server.is_serving().into()));
+            }
+            Builtin::NextRequest { instance } => {
+                return match serve::next_request(self, *instance)? {
+                    None => {
+                        let (listener, again) = serve::awaited_by_listener(self);
+                        Err(wait_for(self, again, listener))
+                    }
+                    handles => Ok(handles),
+                };
+            }
             // Each of the others is about a handle.
             _ => return trap("not a function of the host's"),
         }

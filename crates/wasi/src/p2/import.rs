@@ -76,6 +76,7 @@ impl Import {
     fn instances(&self) -> Vec<u32> {
         match &self.0 {
             Target::Function { instance, .. } => vec![*instance],
+            Target::Builtin(Builtin::NextRequest { instance }) => vec![*instance],
             Target::Builtin(_) => Vec::new(),
             Target::Handle {
                 operation: Operation::TransferOwn(to) | Operation::TransferBorrow(to),
@@ -108,14 +109,28 @@ impl Import {
                 ..
             } => vec![I64],
             Target::Handle { .. } => vec![I32],
-            Target::Builtin(Builtin::NextAllocations { .. }) => vec![I64],
+            Target::Builtin(Builtin::NextAllocations { .. } | Builtin::NextRequest { .. }) => {
+                vec![I64]
+            }
+            Target::Builtin(Builtin::IsServing) => vec![I32],
             Target::Builtin(_) => Vec::new(),
         }
     }
 
-    /// Whether it is what the canonical ABI asks for, and no function of an interface.
+    /// Whether it is what the canonical ABI asks for, and no call that the program makes.
     pub fn is_of_abi(&self) -> bool {
-        !matches!(self.0, Target::Function { .. })
+        !matches!(self.0, Target::Function { .. }) && !self.waits_for_requests()
+    }
+
+    /// Whether it waits for a request that the program is to answer.
+    pub fn waits_for_requests(&self) -> bool {
+        matches!(self.0, Target::Builtin(Builtin::NextRequest { .. }))
+    }
+
+    /// Whether it asks if the program is to answer requests: a program that imports it can also do
+    /// something else.
+    pub fn asks_whether_to_serve(&self) -> bool {
+        matches!(self.0, Target::Builtin(Builtin::IsServing))
     }
 
     /// Whether a call changes nothing, so that it may be made again.
@@ -132,7 +147,7 @@ impl Import {
     pub fn may_suspend(&self, sockets: bool) -> bool {
         match &self.0 {
             Target::Function { function, .. } => function.may_suspend(sockets),
-            Target::Builtin(_) | Target::Handle { .. } => false,
+            Target::Builtin(_) | Target::Handle { .. } => self.waits_for_requests(),
         }
     }
 }
@@ -150,6 +165,8 @@ fn handle(builtin: &Builtin) -> Option<(Operation, &Handle)> {
         | Builtin::ExitCall
         | Builtin::NextAllocations { .. }
         | Builtin::Exit
+        | Builtin::IsServing
+        | Builtin::NextRequest { .. }
         | Builtin::Trap(_) => return None,
     })
 }

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -128,6 +128,12 @@ impl Socket {
         })
     }
 
+    /// A connection that the host has accepted.
+    pub(crate) fn accepted(stream: TcpStream) -> Self {
+        let v6 = stream.local_addr().is_ok_and(|address| address.is_ipv6());
+        Self::new(stream.into(), v6, false, PhaseV1::Connected)
+    }
+
     /// The address under which the host gave it, if it did.
     pub(crate) fn given_address(&self) -> Option<&str> {
         self.given.as_deref()
@@ -237,6 +243,14 @@ impl Socket {
             // With `ECONNABORTED` the peer has gone again before it was accepted.
             Err(Errno::CONNABORTED | Errno::INTR) => Err(Errno::AGAIN),
             Err(errno) => Err(errno),
+        }
+    }
+
+    /// Lets the system send at once whatever is given to it.
+    pub(crate) fn send_at_once(&self) {
+        if let Some(fd) = self.fd() {
+            // Without it everything is sent a little later.
+            let _ = os::sockopt::set_tcp_nodelay(fd, true);
         }
     }
 

@@ -89,6 +89,9 @@ fn print_grants(spec: &TaskSpec) {
     for address in &spec.network.listen {
         out!("{:<10} {address}", "listens on");
     }
+    if let Some(address) = &spec.network.http {
+        out!("{:<10} http://{address}", "answers at");
+    }
     for dir in &spec.mounts {
         let read_only = match dir.access {
             Access::ReadOnly => ", to be read only",

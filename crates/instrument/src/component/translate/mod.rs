@@ -2,6 +2,7 @@
 //! Nothing else names that crate: it calls itself internal, so that its version is pinned.
 
 mod convert;
+mod entry;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -10,10 +11,10 @@ use dormouse_model::lowered::{self, Handle, Resource};
 use wasm_encoder::ValType;
 use wasmtime_environ::component::{
     CanonicalOptions, CanonicalOptionsDataModel, ComponentTranslation, ComponentTypes,
-    ComponentTypesBuilder, CoreDef, CoreExport, Export, ExportIndex, ExportItem, GlobalInitializer,
-    InstantiateModule, InterfaceType, LoweredIndex, ResourceIndex, RuntimeImportIndex,
-    RuntimeMemoryIndex, RuntimePostReturnIndex, RuntimeReallocIndex, StaticModuleIndex, Trampoline,
-    Translator, TypeFuncIndex, TypeResourceTable, TypeResourceTableIndex,
+    ComponentTypesBuilder, CoreDef, CoreExport, ExportItem, GlobalInitializer, InstantiateModule,
+    InterfaceType, LoweredIndex, ResourceIndex, RuntimeImportIndex, RuntimeMemoryIndex,
+    RuntimePostReturnIndex, RuntimeReallocIndex, StaticModuleIndex, Trampoline, Translator,
+    TypeFuncIndex, TypeResourceTable, TypeResourceTableIndex,
 };
 use wasmtime_environ::wasmparser::{Validator, WasmFeatures};
 use wasmtime_environ::{
@@ -21,17 +22,13 @@ use wasmtime_environ::{
 };
 
 use super::plan;
-use crate::error::{ComponentError, List};
+use crate::error::ComponentError;
 
 pub(super) use convert::trap;
 use convert::{core_type, encoding, transcode};
 
 type Result<T> = std::result::Result<T, ComponentError>;
 type Modules<'a> = PrimaryMap<StaticModuleIndex, ModuleTranslation<'a>>;
-
-/// The interface whose function a command runs.
-const RUN: &str = "wasi:cli/run";
-const HTTP_HANDLER: &str = "wasi:http/incoming-handler";
 
 /// Reads a valid component.
 pub(super) fn translate(component: &[u8]) -> Result<plan::Plan<'_>> {
@@ -170,7 +167,7 @@ impl<'a, 'm> Reader<'a, 'm> {
             handles: (0..handles)
                 .map(|number| self.handle_type(number))
                 .collect(),
-            run: self.run(),
+            entry: self.entry(),
         })
     }
 
@@ -182,74 +179,6 @@ impl<'a, 'm> Reader<'a, 'm> {
             wasm: within.map_or_else(|| Cow::Owned(wasm.to_vec()), Cow::Borrowed),
             is_adapter: within.is_none(),
         }
-    }
-
-    /// What `wasi:cli/run` exports.
-    fn run(&self) -> Result<plan::Run> {
-        let component = &self.translation.component;
-        let named = |wanted: &str| {
-            component
-                .exports
-                .raw_iter()
-                .find_map(|(name, (export, _))| {
-                    let interface = name
-                        .split_once('@')
-                        .map_or(&**name, |(interface, _)| interface);
-                    (interface == wanted).then(|| (name.to_string(), *export))
-                })
-        };
-        if let Some((_, export)) = named(RUN)
-            && let Some(run) = self.exported_run(export)?
-        {
-            return Ok(run);
-        }
-        if let Some((export, _)) = named(HTTP_HANDLER) {
-            return Err(ComponentError::HttpHandler { export });
-        }
-        let exports = component.exports.raw_iter();
-        let exports = List(exports.map(|(name, _)| name.to_string()).collect());
-        Err(ComponentError::NoRun { exports })
-    }
-
-    fn exported_run(&self, export: ExportIndex) -> Result<Option<plan::Run>> {
-        let items = &self.translation.component.export_items;
-        let Export::Instance { exports, .. } = &items[export] else {
-            return Ok(None);
-        };
-        let mut functions = exports.raw_iter().filter(|(name, _)| &***name == "run");
-        let Some((_, (function, _))) = functions.next() else {
-            return Ok(None);
-        };
-        let Export::LiftedFunction { ty, func, options } = &items[*function] else {
-            return Ok(None);
-        };
-        if !self.is_run(*ty) {
-            return Err(ComponentError::Untranslatable(
-                "its `run` is not of the type `func() -> result`".into(),
-            ));
-        }
-        let options = &self.translation.component.options[*options];
-        refuse_async(options)?;
-        let post_return = match options.post_return {
-            Some(post_return) => Some(self.definition(found(&self.post_returns, &post_return)?)?),
-            None => None,
-        };
-        Ok(Some(plan::Run {
-            function: self.definition(func)?,
-            post_return,
-            instance: options.instance.as_u32(),
-        }))
-    }
-
-    /// Whether a function takes nothing and gives a result without values.
-    fn is_run(&self, ty: TypeFuncIndex) -> bool {
-        let ty = &self.types[ty];
-        let results = &self.types[ty.results].types;
-        self.types[ty.params].types.is_empty()
-            && matches!(&**results, [InterfaceType::Result(result)] if {
-                let result = &self.types[*result];
-                result.ok.is_none() && result.err.is_none()
-            })
     }
 
     fn trampoline(

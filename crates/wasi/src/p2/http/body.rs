@@ -112,10 +112,8 @@ pub(crate) fn get_trailers(
     if !drive::fill_to_end(call.ctx, number) {
         return Ok(None);
     }
-    let component = call.component();
-    let exchange = component.http.get_mut(number);
-    let taken = exchange.and_then(|exchange| exchange.take_trailers());
-    let future: &mut FutureTrailers = component.resources.get_mut(this.rep)?;
+    let taken = drive::take_trailers(call.ctx, number);
+    let future: &mut FutureTrailers = call.component().resources.get_mut(this.rep)?;
     future.exchange = None;
     drive::close(call.ctx, number);
     Ok(Some(Ok(match taken {

@@ -8,10 +8,11 @@ use std::net::SocketAddr;
 
 use dormouse_model::{FdInterest, Interest, Limit, MonotonicTime};
 
+use super::serve;
 use crate::errno::Errno;
 use crate::guest::Ctx;
 use crate::guest::table::{Descriptor, Table};
-use crate::http::{Awaited, Exchange, Failure, Origin, Outgoing, Stage};
+use crate::http::{Awaited, Exchange, Failure, Fields, Origin, Outgoing, Stage};
 use crate::p2::connection::socket_of;
 use crate::resources::Resources;
 use crate::sock::{Grants, LookupError, Socket, host_addresses};
@@ -36,8 +37,9 @@ fn driver(ctx: &mut Ctx, exchange: u64) -> Option<Driver<'_>> {
     })
 }
 
-/// Lets all exchanges go on, as far as that needs no waiting.
+/// Lets all exchanges go on, and all connections of a server, as far as that needs no waiting.
 pub(crate) fn drive_all(ctx: &mut Ctx) {
+    serve::drive_all(ctx);
     for exchange in ctx.component.http.numbers() {
         drive(ctx, exchange);
     }
@@ -53,8 +55,9 @@ pub(crate) fn drive(ctx: &mut Ctx, exchange: u64) {
 
 /// Lets the exchange go on that sends this message.
 pub(crate) fn drive_message(ctx: &mut Ctx, message: u64) {
-    if let Some(exchange) = ctx.component.http.sender_of(message) {
-        drive(ctx, exchange);
+    match ctx.component.http.sender_of(message) {
+        Some(exchange) => drive(ctx, exchange),
+        None => serve::drive_message(ctx, message),
     }
 }
 
@@ -63,7 +66,7 @@ pub(crate) fn drive_message(ctx: &mut Ctx, message: u64) {
 pub(crate) fn fill(ctx: &mut Ctx, exchange: u64) -> bool {
     let Some(mut driver) = driver(ctx, exchange) else {
         // A body that nobody has is at its end.
-        return true;
+        return serve::fill(ctx, exchange).unwrap_or(true);
     };
     driver.fill();
     driver.close_if_over();
@@ -73,7 +76,7 @@ pub(crate) fn fill(ctx: &mut Ctx, exchange: u64) -> bool {
 /// Receives a body that nobody reads, as far as that needs no waiting. Gives whether it is whole.
 pub(crate) fn fill_to_end(ctx: &mut Ctx, exchange: u64) -> bool {
     let Some(mut driver) = driver(ctx, exchange) else {
-        return true;
+        return serve::fill_to_end(ctx, exchange).unwrap_or(true);
     };
     loop {
         driver.exchange.discard();
@@ -86,6 +89,25 @@ pub(crate) fn fill_to_end(ctx: &mut Ctx, exchange: u64) -> bool {
     driver.exchange.is_at_end()
 }
 
+/// Takes bytes of a body that are there.
+pub(crate) fn read(ctx: &mut Ctx, exchange: u64, length: u64) -> Result<Vec<u8>, Option<Failure>> {
+    match ctx.component.http.get_mut(exchange) {
+        Some(exchange) => exchange.read(length),
+        None => serve::read(ctx, exchange, length).unwrap_or(Err(None)),
+    }
+}
+
+/// Takes what comes behind a body, if it is there.
+pub(crate) fn take_trailers(
+    ctx: &mut Ctx,
+    exchange: u64,
+) -> Option<Result<Option<Fields>, Failure>> {
+    match ctx.component.http.get_mut(exchange) {
+        Some(exchange) => exchange.take_trailers(),
+        None => serve::take_trailers(ctx, exchange),
+    }
+}
+
 /// Ends an exchange that the guest has dropped.
 pub(crate) fn close(ctx: &mut Ctx, exchange: u64) {
     if let Some(fd) = ctx.component.http.remove(exchange) {
@@ -96,7 +118,9 @@ pub(crate) fn close(ctx: &mut Ctx, exchange: u64) {
 
 /// Drops a message that nobody sends.
 pub(crate) fn close_message(ctx: &mut Ctx, message: u64) {
-    ctx.component.http.remove_message(message);
+    if ctx.component.server.sender_of(message).is_none() {
+        ctx.component.http.remove_message(message);
+    }
 }
 
 /// The guest gives the body of a message up.
@@ -109,15 +133,16 @@ pub(crate) fn abort(ctx: &mut Ctx, message: u64) {
 
 /// What the next bytes of a body wait for; nothing if there is no connection.
 pub(crate) fn awaited_by_reader(ctx: &Ctx, exchange: u64) -> Option<(u32, Option<MonotonicTime>)> {
-    let exchange = ctx.component.http.get(exchange)?;
-    Some((exchange.fd?, exchange.due()))
+    match ctx.component.http.get(exchange) {
+        Some(exchange) => Some((exchange.fd?, exchange.due())),
+        None => serve::awaited_by_reader(ctx, exchange),
+    }
 }
 
-/// What a wait of the guest's has to end by, so that the exchanges go on: descriptors, and the time
-/// at which one of them has failed.
+/// What a wait of the guest's has to end by, so that exchanges and the connections of a server go
+/// on: descriptors, and the time at which one of them has failed.
 pub(crate) fn awaited(ctx: &Ctx) -> (Vec<FdInterest>, Option<MonotonicTime>) {
-    let mut fds = Vec::new();
-    let mut first: Option<MonotonicTime> = None;
+    let (mut fds, mut first) = serve::awaited(ctx);
     for (_, exchange, message) in ctx.component.http.pairs() {
         let Awaited { read, write, due } = exchange.awaited(message);
         let interests = [(read, Interest::Read), (write, Interest::Write)];

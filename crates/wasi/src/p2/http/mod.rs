@@ -1,7 +1,8 @@
 //! `wasi:http`: requests that a guest makes, and messages that it reads and writes.
 //!
 //! The protocol is in the room `http`, as data. Here its exchanges get their connections, which are
-//! descriptors of the guest's (`drive`), and the interface's resources stand for them.
+//! descriptors of the guest's (`drive`), and the interface's resources stand for them. A guest that
+//! answers requests is given them one after another (`serve`).
 //!
 //! An exchange goes on whenever the guest waits, whatever for, and at its own calls.
 
@@ -13,4 +14,5 @@ pub(crate) mod handler;
 pub(crate) mod options;
 pub(crate) mod request;
 pub(crate) mod response;
+pub(crate) mod serve;
 pub(crate) mod server;

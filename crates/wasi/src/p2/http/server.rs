@@ -1,7 +1,7 @@
 //! The side of a server: `incoming-request`, `outgoing-response` and `response-outparam`.
 
 use super::errors::ErrorCode;
-use super::{body, fields};
+use super::{body, fields, serve};
 use crate::http::{Fields, MessageKind};
 use crate::p2::abi::{Borrow, Own};
 use crate::p2::call::Call;
@@ -103,7 +103,7 @@ pub(crate) fn response_body(
     Ok(Ok(body))
 }
 
-/// Answers a request. Only a guest that is asked by its `incoming-handler` has somewhere to answer.
+/// Answers a request. Where the guest does not say how, its peer is told that it has failed.
 pub(crate) fn set(
     call: &mut Call<'_>,
     (param, response): (
@@ -112,9 +112,11 @@ pub(crate) fn set(
     ),
 ) -> Called<()> {
     let resources = &mut call.component().resources;
-    if let Ok(response) = response {
-        resources.take::<OutgoingResponse>(response.rep)?;
-    }
-    resources.take::<ResponseOutparam>(param.rep)?;
+    let response = match response {
+        Ok(response) => Ok(resources.take::<OutgoingResponse>(response.rep)?),
+        Err(code) => Err(code),
+    };
+    let param: ResponseOutparam = resources.take(param.rep)?;
+    serve::answer(call.ctx, param.exchange, response);
     Ok(())
 }

@@ -97,11 +97,7 @@ pub(super) fn read_now(call: &mut Call<'_>, stream: u32, length: u64) -> Called<
 
 fn read_body(call: &mut Call<'_>, exchange: u64, length: u64) -> Called<Streamed<Vec<u8>>> {
     drive::fill(call.ctx, exchange);
-    let read = match call.component().http.get_mut(exchange) {
-        Some(exchange) => exchange.read(length.min(MAX_READ)),
-        None => Err(None),
-    };
-    match read {
+    match drive::read(call.ctx, exchange, length.min(MAX_READ)) {
         Ok(bytes) => Ok(Ok(bytes)),
         Err(failure) => Ok(Err(body_ended(call, failure)?)),
     }

@@ -7,4 +7,4 @@ pub(crate) mod poll;
 mod watch;
 mod write;
 
-pub(crate) use watch::go_on;
+pub(crate) use watch::{go_on, wait_for};

@@ -181,13 +181,23 @@ pub(super) fn block(call: &Call<'_>, watched: Watched) -> Stop {
 /// A wait for a deadline or for what is watched. It also ends when there is room for what is still
 /// to be sent, and by what exchanges wait for. A wait that nothing can end is the guest's end.
 pub(super) fn wait(call: &Call<'_>, deadline: Option<Deadline>, all: &[Watched]) -> Stop {
-    let (exchanges, first) = drive::awaited(call.ctx);
+    wait_in(call.ctx, deadline, all)
+}
+
+/// A wait for a deadline or for a descriptor, which ends as any other does.
+pub(crate) fn wait_for(ctx: &Ctx, deadline: Option<Deadline>, fd: Option<FdInterest>) -> Stop {
+    let watched: Vec<Watched> = fd.into_iter().map(Watched::Fd).collect();
+    wait_in(ctx, deadline, &watched)
+}
+
+fn wait_in(ctx: &Ctx, deadline: Option<Deadline>, all: &[Watched]) -> Stop {
+    let (exchanges, first) = drive::awaited(ctx);
     let wanted = all.iter().filter_map(|watched| match watched {
         Watched::Fd(wanted) | Watched::Body(wanted, _) => Some(*wanted),
         Watched::Ready | Watched::Timer(_) | Watched::Exchanges => None,
     });
     let mut fds: Vec<FdInterest> = wanted.collect();
-    for more in connection::unsent(call.ctx).chain(exchanges) {
+    for more in connection::unsent(ctx).chain(exchanges) {
         if !fds.contains(&more) {
             fds.push(more);
         }
@@ -197,7 +207,7 @@ pub(super) fn wait(call: &Call<'_>, deadline: Option<Deadline>, all: &[Watched])
         _ => None,
     });
     let due = due.chain(first).map(Deadline::Monotonic);
-    let clock = &call.ctx.resources.clock;
+    let clock = &ctx.resources.clock;
     let deadline = due
         .chain(deadline)
         .min_by_key(|deadline| clock.until(*deadline));

@@ -220,6 +220,30 @@ fn every_function_of_the_interfaces_is_offered_with_its_type_and_nothing_else() 
     assert_eq!(Function::all().count(), functions.len());
 }
 
+/// The entry of a flattened component gives `handle` two handles, and takes nothing.
+#[test]
+fn a_handler_of_requests_takes_two_handles() {
+    let world = World::proxy();
+    let mut exports = world.resolve.interfaces.iter();
+    let handler = exports.find(|(id, _)| {
+        let name = world.resolve.id_of(*id).unwrap_or_default();
+        name.starts_with("wasi:http/incoming-handler@")
+    });
+    let (_, handler) = handler.expect("the interface");
+    assert_eq!(handler.functions.len(), 1);
+    let handle = &handler.functions["handle"];
+    assert_eq!(
+        world.tuple(handle.params.iter().map(|param| &param.ty)),
+        "tuple<own<wasi:http/types/incoming-request>, own<wasi:http/types/response-outparam>>"
+    );
+    assert!(handle.result.is_none());
+    let core = world
+        .resolve
+        .wasm_signature(AbiVariant::GuestExport, handle);
+    assert_eq!(core_types(&core.params), [ValType::I32; 2]);
+    assert!(core.results.is_empty());
+}
+
 #[test]
 fn every_resource_of_the_interfaces_has_a_type_and_nothing_else() {
     let mut types: Vec<String> = HostType::ALL.iter().map(HostType::to_string).collect();

@@ -1,6 +1,7 @@
 //! Requests, with a peer of the test's own at the other end.
 
 mod exchange;
+mod serve;
 mod sleep;
 
 use std::io::{Read, Write};
