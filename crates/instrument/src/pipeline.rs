@@ -88,7 +88,13 @@ pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, 
     }
     let (name, content) = manifest.section();
     sections.add_custom(name, &content);
-    let wasm = sections.join();
+    let wasm = match sections.code_in(&rewritten) {
+        Some(code) => {
+            let around = sections.around_code(code.len());
+            around.join(rewritten, code)
+        }
+        None => sections.join(),
+    };
     let report = analyzed.report(&instrumented, source.len(), wasm.len());
     Ok(Instrumented {
         wasm,

@@ -1,6 +1,7 @@
 //! A module as its list of sections, so that entries can be appended without decoding the rest.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use wasm_encoder::{Encode, NameMap, NameSection, Section, SectionId};
 use wasmparser::{BinaryReader, CustomSectionReader, Parser};
@@ -12,7 +13,7 @@ use crate::error::Error;
 const HEADER: &[u8; 8] = b"\0asm\x01\0\0\0";
 
 /// The longest encoding of a `u32`, in bytes.
-const MAX_LEB128: usize = 5;
+pub(crate) const MAX_LEB128: usize = 5;
 
 /// A section of a module or a component as it stands in the file.
 pub struct RawSection<'a> {
@@ -186,6 +187,36 @@ impl<'a> Sections<'a> {
         found.map(|(_, content)| &content[..])
     }
 
+    /// What stands around the content of the code section, which takes so many bytes.
+    pub(crate) fn around_code(&self, code_bytes: usize) -> AroundCode {
+        let mut around = AroundCode::default();
+        let mut is_behind = false;
+        for (id, content) in &self.list {
+            if *id == SectionId::Code as u8 {
+                around.before.push(*id);
+                code_bytes.encode(&mut around.before);
+                is_behind = true;
+                continue;
+            }
+            let part = match is_behind {
+                true => &mut around.behind,
+                false => &mut around.before,
+            };
+            part.push(*id);
+            content.encode(part);
+        }
+        around
+    }
+
+    /// Where the content of the code section stands in the module that was split, if it is that
+    /// one's.
+    pub(crate) fn code_in(&self, wasm: &[u8]) -> Option<Range<usize>> {
+        let content = self.content(SectionId::Code)?;
+        let start = (content.as_ptr() as usize).checked_sub(wasm.as_ptr() as usize)?;
+        let range = start..start.checked_add(content.len())?;
+        (range.end <= wasm.len()).then_some(range)
+    }
+
     /// The module as bytes.
     pub(crate) fn join(self) -> Vec<u8> {
         let size: usize = self
@@ -200,6 +231,26 @@ impl<'a> Sections<'a> {
             content.encode(&mut wasm);
         }
         wasm
+    }
+}
+
+/// A module without the content of its code section.
+#[derive(Default)]
+pub(crate) struct AroundCode {
+    before: Vec<u8>,
+    behind: Vec<u8>,
+}
+
+impl AroundCode {
+    /// The module as bytes. `buffer` holds the content of the code section at `code`: it is most of
+    /// a large module, and is moved within the buffer, not copied to another.
+    pub(crate) fn join(self, mut buffer: Vec<u8>, code: Range<usize>) -> Vec<u8> {
+        buffer.truncate(code.end);
+        buffer.reserve_exact(HEADER.len() + self.before.len() + self.behind.len());
+        buffer.extend_from_slice(&self.behind);
+        let before = HEADER.iter().chain(&self.before).copied();
+        buffer.splice(..code.start, before);
+        buffer
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use dormouse_model::shape;
 use wasm_encoder::{
     Encode, ExportKind, ExportSection, FunctionSection, MemorySection, MemoryType, NameMap,
-    TypeSection,
+    SectionId, TypeSection,
 };
 
 use super::code::Code;
@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::module::asyncify::STACK_PAGES;
 use crate::module::encode::{add_type, flags};
 use crate::module::names::{ENTER, OSR, SLOW};
-use crate::module::sections::Sections;
+use crate::module::sections::{MAX_LEB128, Sections};
 
 /// Asyncify's globals: its state, and where its data is.
 const GLOBALS: usize = 2;
@@ -27,11 +27,11 @@ const GLOBALS: usize = 2;
 pub(super) fn assemble(
     context: &Context<'_>,
     bodies: &[Range<usize>],
-    written: &[Written],
+    written: Vec<Written>,
 ) -> Result<Vec<u8>, Error> {
     let enter = enter::bodies(context)?;
     let mut helpers = Helpers::default();
-    for versions in written {
+    for versions in &written {
         helpers.add(versions.fast.helpers());
         helpers.add(versions.slow.helpers());
         for code in &versions.at_loops {
@@ -42,7 +42,7 @@ pub(super) fn assemble(
     let mut types = TypeSection::new();
     let added = helpers.functions(context.stack, &mut types)?;
     let first = context.versions.helpers + added.len() as u32;
-    let at_loops = AtLoops::of(context, written, first, &mut types)?;
+    let at_loops = AtLoops::of(context, &written, first, &mut types)?;
 
     let mut sections = Sections::split(context.wasm)?;
     sections.append(&types)?;
@@ -51,10 +51,15 @@ pub(super) fn assemble(
     sections.append(&flags(GLOBALS))?;
     sections.append(&exports(context))?;
     sections.set_function_names(&names(context, &at_loops));
-    sections.replace_code(code(
+    let code = code(
         context, bodies, written, &enter, &helpers, &added, &at_loops,
-    ));
-    Ok(sections.join())
+    );
+    if sections.content(SectionId::Code).is_none() {
+        sections.replace_code(code);
+        return Ok(sections.join());
+    }
+    let range = 0..code.len();
+    Ok(sections.around_code(range.len()).join(code, range))
 }
 
 /// The versions that begin at loops, which stand behind all other functions.
@@ -167,33 +172,39 @@ fn names(context: &Context<'_>, at_loops: &AtLoops) -> NameMap {
     names
 }
 
-/// The content of the code section.
+/// The content of the code section. For a large module this is most of the memory that its rewriting
+/// takes, so that each version is given back as soon as it is copied.
 fn code(
     context: &Context<'_>,
     bodies: &[Range<usize>],
-    written: &[Written],
+    written: Vec<Written>,
     enter: &[Code],
     helpers: &Helpers,
     added: &[Added],
     at_loops: &AtLoops,
 ) -> Vec<u8> {
     let count = bodies.len() + written.len() + enter.len() + added.len() + at_loops.versions.len();
-    let mut out = Vec::with_capacity(context.wasm.len());
+    let mut out = Vec::with_capacity(most_bytes(context, bodies, &written));
     count.encode(&mut out);
-    let made = || written.iter().zip(at_loops.first.iter().copied());
-    let mut fast = made();
+    let (mut fast, mut slow, mut loops) = (Vec::new(), Vec::new(), Vec::new());
+    for (versions, at_loops) in written.into_iter().zip(at_loops.first.iter().copied()) {
+        fast.push((versions.fast, at_loops));
+        slow.push((versions.slow, at_loops));
+        loops.extend(versions.at_loops.into_iter().map(|code| (code, at_loops)));
+    }
+    let mut fast = fast.into_iter();
     for (function, body) in context.calls.scan.defined().zip(bodies) {
-        let versions = match context.versions.slow.contains_key(&function) {
+        let version = match context.versions.slow.contains_key(&function) {
             true => fast.next(),
             false => None,
         };
-        match versions {
-            Some((versions, at_loops)) => versions.fast.write(helpers, at_loops, &mut out),
+        match version {
+            Some((version, at_loops)) => version.write(helpers, at_loops, &mut out),
             None => context.wasm[body.clone()].encode(&mut out),
         }
     }
-    for (versions, at_loops) in made() {
-        versions.slow.write(helpers, at_loops, &mut out);
+    for (version, at_loops) in slow {
+        version.write(helpers, at_loops, &mut out);
     }
     for code in enter {
         code.write(helpers, 0, &mut out);
@@ -201,10 +212,20 @@ fn code(
     for helper in added {
         helper.body.encode(&mut out);
     }
-    for (versions, at_loops) in made() {
-        for code in &versions.at_loops {
-            code.write(helpers, at_loops, &mut out);
-        }
+    for (version, at_loops) in loops {
+        version.write(helpers, at_loops, &mut out);
     }
     out
+}
+
+/// How many bytes the bodies take at most, but for small ones that are added.
+fn most_bytes(context: &Context<'_>, bodies: &[Range<usize>], written: &[Written]) -> usize {
+    let own = context.calls.scan.defined().zip(bodies);
+    let own = own.filter(|(function, _)| !context.versions.slow.contains_key(function));
+    let own: usize = own.map(|(_, body)| MAX_LEB128 + body.len()).sum();
+    let versions = written.iter().flat_map(|versions| {
+        let first = [&versions.fast, &versions.slow];
+        first.into_iter().chain(&versions.at_loops)
+    });
+    own + versions.map(Code::most_bytes).sum::<usize>()
 }

@@ -8,6 +8,7 @@ use wasmparser::ValType;
 use super::helpers::{Helper, Helpers};
 use crate::error::Error;
 use crate::module::encode::encoded_type;
+use crate::module::sections::MAX_LEB128;
 
 /// The body of a function: its locals and its instructions.
 #[derive(Default)]
@@ -80,6 +81,17 @@ impl Code {
             Callee::Helper(helper) => Some(*helper),
             Callee::AtLoop(_) => None,
         })
+    }
+
+    /// Gives back what has been taken to grow.
+    pub(super) fn give_back_spare_room(&mut self) {
+        self.bytes.shrink_to_fit();
+        self.calls.shrink_to_fit();
+    }
+
+    /// How many bytes it takes at most in a module.
+    pub(super) fn most_bytes(&self) -> usize {
+        MAX_LEB128 * (1 + self.calls.len()) + self.bytes.len()
     }
 
     /// Writes the body with its length in front, as it stands in a module. `at_loops` is the index

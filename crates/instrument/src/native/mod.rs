@@ -100,7 +100,7 @@ pub(crate) fn rewrite(
         })
         .collect();
     let bodies: Vec<_> = bodies.iter().map(|(_, body)| range(body)).collect();
-    assemble::assemble(&context, &bodies, &written?)
+    assemble::assemble(&context, &bodies, written?)
 }
 
 /// A body, and what is needed to follow its operands.

@@ -35,11 +35,18 @@ impl Written {
         let at_loops: Result<_, Error> = at_loops
             .map(|entry| fast::write_at_loop(context, &plan, function, entry))
             .collect();
-        Ok(Self {
+        let mut written = Self {
             fast: fast::write(context, &plan, function)?,
             slow: slow::write(context, &plan, function, &entries)?,
             at_loops: at_loops?,
             own_locals: plan.locals[..plan.own_locals].to_vec(),
-        })
+        };
+        // All of these are kept until the last is written.
+        written.fast.give_back_spare_room();
+        written.slow.give_back_spare_room();
+        for code in &mut written.at_loops {
+            code.give_back_spare_room();
+        }
+        Ok(written)
     }
 }
