@@ -1,8 +1,10 @@
 //! A daemon whose store is a PostgreSQL database.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dormouse_test_support::postgres::Server;
+use dormouse_test_support::proxy::proxy;
 use serde_json::{Value, json};
 use ureq::http::Method;
 
@@ -92,6 +94,53 @@ fn a_daemon_waits_for_its_database() {
     }
     let (status, _) = daemon.json(Method::GET, "/v1/stats", &Value::Null);
     assert_eq!(status, 200);
+}
+
+/// The answer to a commit is lost, and for two seconds nobody can be asked what became of it. Meanwhile
+/// new tasks are refused; in the end no line is missing and none is there twice.
+#[test]
+fn a_daemon_settles_what_is_in_doubt() {
+    const IN_DOUBT: &str = "the answer to a commit was lost";
+    const LINES: usize = 100;
+    let Some((server, url)) = database() else {
+        return;
+    };
+    let (port, losses) = proxy(server.socket());
+    let name = url.rsplit('/').next().expect("a name");
+    let url = format!("postgres://postgres@127.0.0.1:{port}/{name}");
+    let folder = folder();
+    let options = ["--store", &url, "--hibernate-after", "20ms"];
+    let daemon = Daemon::start(folder.path(), &options);
+    let lines = LINES.to_string();
+    let tasks: Vec<u64> = (0..4)
+        .map(|_| daemon.submit("ex_sleeper", &["0.05", "0.15", &lines], json!({})))
+        .collect();
+    let module = daemon.upload("ex_sleeper");
+    let task = json!({"module": module, "program": "sleeper", "args": ["0.1"]});
+    let was_in_doubt = || daemon.said().iter().any(|line| line.contains(IN_DOUBT));
+    // What is lost may be the answer to a read as well.
+    for _ in 0..20 {
+        // On a new connection, other answers come first.
+        std::thread::sleep(Duration::from_secs(1));
+        losses.and_all.store(true, Ordering::SeqCst);
+        losses.answer.store(true, Ordering::SeqCst);
+        daemon.until_that("an answer is lost", || {
+            losses.all.load(Ordering::SeqCst).then_some(())
+        });
+        std::thread::sleep(Duration::from_secs(2));
+        let (status, told) = daemon.json(Method::POST, "/v1/tasks", &task);
+        assert!(status >= 500, "{status}: {told}");
+        losses.all.store(false, Ordering::SeqCst);
+        if was_in_doubt() {
+            break;
+        }
+    }
+    assert!(was_in_doubt(), "{:#?}", daemon.said());
+    let expected: Vec<String> = (0..LINES).map(|line| format!("round {line}\n")).collect();
+    for id in &tasks {
+        daemon.until(*id, "exited");
+        assert_eq!(rounds(&daemon, *id), expected.concat(), "task {id}");
+    }
 }
 
 /// Who names no database, or one that is not there, is told.

@@ -7,6 +7,7 @@
 //! | `component.rs` | components of WASI 0.2 are made and run by their oracle |
 //! | `wait.rs` | something that another process does is waited for |
 //! | `postgres.rs` | PostgreSQL servers that tests start themselves |
+//! | `proxy.rs` | a proxy before a server's socket, which loses what passes it |
 //! | `ports.rs` | ports that nobody uses |
 //! | `forge.rs` | snapshot files are taken apart, changed and put together |
 //!
@@ -26,6 +27,7 @@ pub mod forge;
 mod place;
 pub mod ports;
 pub mod postgres;
+pub mod proxy;
 mod wait;
 
 pub use command::{

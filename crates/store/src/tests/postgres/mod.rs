@@ -1,15 +1,14 @@
 //! What only a store in PostgreSQL has: answers that are lost, a server that dies, and schemas.
 
 mod database;
-mod proxy;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dormouse_test_support::postgres::Server;
+use dormouse_test_support::proxy::{Losses, proxy};
 
 pub(crate) use self::database::Database;
-use self::proxy::proxy;
 use super::fixtures::{Place, SECOND, at, blob, digest, insert, line, store, update};
 use crate::change::{Change, Update, Verdict};
 use crate::error::Error;
@@ -22,7 +21,7 @@ use crate::store::{Lease, Store};
 const KILLS: u64 = 3;
 
 /// A store whose server is behind a proxy, and a task in it.
-fn behind_proxy(database: &Database<'_>) -> (Postgres, Lease, std::sync::Arc<proxy::Losses>) {
+fn behind_proxy(database: &Database<'_>) -> (Postgres, Lease, std::sync::Arc<Losses>) {
     let (port, losses) = proxy(database.server.socket());
     let url = format!("postgres://postgres@127.0.0.1:{port}/{}", database.name);
     let store = Postgres::open(&url).expect("it opens");

@@ -9,15 +9,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What is lost next; with it the connection is cut.
 #[derive(Default)]
-pub(crate) struct Losses {
+pub struct Losses {
     /// The next request does not reach the server.
-    pub(crate) request: AtomicBool,
+    pub request: AtomicBool,
     /// The next answer does not reach the client.
-    pub(crate) answer: AtomicBool,
+    pub answer: AtomicBool,
     /// From then on, nobody is reached.
-    pub(crate) and_all: AtomicBool,
+    pub and_all: AtomicBool,
     /// Nobody gets a connection, and what there is breaks at the next use.
-    pub(crate) all: AtomicBool,
+    pub all: AtomicBool,
 }
 
 impl Losses {
@@ -31,7 +31,7 @@ impl Losses {
 }
 
 /// Starts a proxy before a socket; returns its port.
-pub(crate) fn proxy(socket: PathBuf) -> (u16, Arc<Losses>) {
+pub fn proxy(socket: PathBuf) -> (u16, Arc<Losses>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
     let port = listener.local_addr().expect("it has a port").port();
     let losses = Arc::new(Losses::default());
