@@ -69,11 +69,12 @@ fn a_body_is_sent_as_it_is_written() {
 fn a_large_body_waits_for_room() {
     let peer = Peer::new();
     let mut guest = guest();
-    let request = guest.request(POST, &peer.authority(), &[]);
-    let (body, stream) = guest.body(request);
-    let under_way = guest.hand_over(request, None);
-    guest.go_on(under_way);
-    let mut connection = peer.accept();
+    let Sending {
+        body,
+        stream,
+        under_way,
+        mut connection,
+    } = Sending::new(&peer, &mut guest, POST);
     let mut count = 0;
     while let Ok(permit @ 1..) = guest.permit(stream) {
         let length = permit.min(100_000) as usize;
@@ -269,11 +270,12 @@ fn a_response_that_nobody_wants_ends_its_connection() {
 fn a_body_that_is_dropped_ends_the_connection() {
     let peer = Peer::new();
     let mut guest = guest();
-    let request = guest.request(POST, &peer.authority(), &[]);
-    let (body, stream) = guest.body(request);
-    let under_way = guest.hand_over(request, None);
-    guest.go_on(under_way);
-    let mut connection = peer.accept();
+    let Sending {
+        body,
+        stream,
+        under_way,
+        mut connection,
+    } = Sending::new(&peer, &mut guest, POST);
     assert_eq!(guest.send_bytes("write", stream, b"part"), Ok(()));
     guest.go_on(under_way);
     connection.head();

@@ -242,3 +242,37 @@ impl Guest {
 const CLOSED: u8 = 1;
 /// A stream has failed.
 const FAILED: u8 = 0;
+
+/// Lets the guest make a GET request, as far as the peer has read its head.
+fn asked(peer: &Peer, guest: &mut Guest) -> (UnderWay, Connection) {
+    let under_way = guest.get(&peer.authority());
+    guest.go_on(under_way);
+    let mut connection = peer.accept();
+    guest.go_on(under_way);
+    connection.head();
+    (under_way, connection)
+}
+
+/// A request whose body the guest is about to write.
+struct Sending {
+    body: u64,
+    /// The body's stream.
+    stream: u64,
+    under_way: UnderWay,
+    connection: Connection,
+}
+
+impl Sending {
+    fn new(peer: &Peer, guest: &mut Guest, method: u64) -> Self {
+        let request = guest.request(method, &peer.authority(), &[]);
+        let (body, stream) = guest.body(request);
+        let under_way = guest.hand_over(request, None);
+        guest.go_on(under_way);
+        Self {
+            body,
+            stream,
+            under_way,
+            connection: peer.accept(),
+        }
+    }
+}

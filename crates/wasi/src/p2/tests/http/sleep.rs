@@ -57,11 +57,12 @@ fn an_exchange_goes_on_over_a_connection_that_was_kept() {
 fn a_request_is_made_again_after_its_connection_was_lost() {
     let peer = Peer::new();
     let mut guest = guest();
-    let request = guest.request(PUT, &peer.authority(), &[]);
-    let (body, stream) = guest.body(request);
-    let under_way = guest.hand_over(request, None);
-    guest.go_on(under_way);
-    let mut first = peer.accept();
+    let Sending {
+        body,
+        stream,
+        under_way,
+        connection: mut first,
+    } = Sending::new(&peer, &mut guest, PUT);
     assert_eq!(guest.send_bytes("write", stream, b"one"), Ok(()));
     first.head();
     first.receive(b"one\r\n");
@@ -141,11 +142,7 @@ fn what_was_read_of_a_response_cannot_be_read_again() {
     let peer = Peer::new();
     let mut guest = guest();
     // In the middle of the head.
-    let under_way = guest.get(&peer.authority());
-    guest.go_on(under_way);
-    let mut connection = peer.accept();
-    guest.go_on(under_way);
-    connection.head();
+    let (under_way, mut connection) = asked(&peer, &mut guest);
     connection.send("HTTP/1.1 200");
     loop {
         assert!(!guest.go_on(under_way));
@@ -159,11 +156,7 @@ fn what_was_read_of_a_response_cannot_be_read_again() {
     assert_eq!(guest.response(under_way), Err(CONNECTION_TERMINATED));
 
     // In the middle of the body. What had come is there.
-    let under_way = guest.get(&peer.authority());
-    guest.go_on(under_way);
-    let mut connection = peer.accept();
-    guest.go_on(under_way);
-    connection.head();
+    let (under_way, mut connection) = asked(&peer, &mut guest);
     connection.send("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nsome");
     let response = guest.response(under_way).expect("a response");
     let (body, stream) = guest.incoming(response);
@@ -192,11 +185,7 @@ fn what_was_read_of_a_response_cannot_be_read_again() {
 fn a_response_that_has_come_is_read_without_its_connection() {
     let peer = Peer::new();
     let mut guest = guest();
-    let under_way = guest.get(&peer.authority());
-    guest.go_on(under_way);
-    let mut connection = peer.accept();
-    guest.go_on(under_way);
-    connection.head();
+    let (under_way, mut connection) = asked(&peer, &mut guest);
     connection.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nsome");
     let response = guest.response(under_way).expect("a response");
     guest.sleep_with_grants();
@@ -235,11 +224,7 @@ fn a_deadline_counts_the_time_asleep() {
 fn an_exchange_that_is_over_leaves_nothing_behind() {
     let peer = Peer::new();
     let mut guest = guest();
-    let under_way = guest.get(&peer.authority());
-    guest.go_on(under_way);
-    let mut connection = peer.accept();
-    guest.go_on(under_way);
-    connection.head();
+    let (under_way, mut connection) = asked(&peer, &mut guest);
     connection.send("HTTP/1.1 200 OK\r\n\r\n");
     let response = guest.response(under_way).expect("a response");
     guest.drop(POLL, "pollable", under_way.pollable);
