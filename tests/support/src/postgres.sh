@@ -30,9 +30,19 @@ while read -r command; do
     ;;
   kill)
     kill -STOP "$server"
-    kill -KILL "$server" $(ps -o pid= --ppid "$server")
+    all=$(ps -o pid= --ppid "$server")
+    kill -KILL "$server" $all 2>/dev/null
     wait "$server" 2>/dev/null
     server=
+    # No server starts while one of them has its memory still. Where nobody collects the dead, there is
+    # an end to waiting for them.
+    tries=200
+    for process in $all; do
+      while [ $tries -gt 0 ] && kill -0 "$process" 2>/dev/null; do
+        sleep 0.05
+        tries=$((tries - 1))
+      done
+    done
     echo killed
     ;;
   esac
