@@ -148,9 +148,21 @@ fn a_server_that_is_not_reached_is_waited_for() {
     assert!(matches!(nobody, Err(Error::Unreachable(_))), "{nobody:?}");
 }
 
+/// How often a server is asked what became of a commit, every 10 ms.
+const MOST_QUESTIONS: usize = 6_000;
+
+/// Stops those who look at it, also where a test fails.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// What became of a batch that is in doubt; one that was not done can be done again.
 fn settled(store: &dyn Store, lease: &Lease) -> Result<Vec<Verdict>, Error> {
-    loop {
+    for _ in 0..MOST_QUESTIONS {
         match store.settle(lease) {
             Ok(Some(verdicts)) => return Ok(verdicts),
             Ok(None) => return Err(Error::Unreachable("it was not done".into())),
@@ -158,6 +170,7 @@ fn settled(store: &dyn Store, lease: &Lease) -> Result<Vec<Verdict>, Error> {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
+    panic!("the server has answered nobody for a minute");
 }
 
 /// The answer is lost, and nobody can be asked: that is told, and it is settled later.
@@ -217,6 +230,8 @@ fn nothing_acknowledged_is_lost_with_the_server() {
             .expect("commits");
         let stop = AtomicBool::new(false);
         let (acknowledged, text) = std::thread::scope(|scope| {
+            // A server that does not start again fails the test, and must not keep it.
+            let ended = StopAtEnd(&stop);
             let writer = scope.spawn(|| {
                 let (mut version, mut text) = (1, String::new());
                 while !stop.load(Ordering::SeqCst) {
@@ -251,7 +266,7 @@ fn nothing_acknowledged_is_lost_with_the_server() {
                 server.start_again();
             }
             std::thread::sleep(Duration::from_millis(200));
-            stop.store(true, Ordering::SeqCst);
+            drop(ended);
             writer.join().expect("it does not panic")
         });
         assert!(acknowledged > KILLS, "only {acknowledged} commits");
