@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use serde_json::json;
+use ureq::http::Method;
 
 use crate::support::{Daemon, folder, text};
 use dormouse_test_support::ports::free_address;
@@ -182,4 +183,54 @@ fn a_copy_has_no_connections() {
     daemon.act(id, "resume");
     writeln!(stream.get_mut(), "x").expect("it is sent");
     assert_eq!(line(&mut stream), "2: x");
+}
+
+/// Waits for a connection or for an hour, whatever comes first, and greets who has come.
+const AN_HOUR_AT_MOST: &str = r#"(module
+  (import "wasi_snapshot_preview1" "poll_oneoff"
+    (func $poll (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "sock_accept"
+    (func $accept (param i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write"
+    (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  ;; A subscription to the monotonic clock (1), for an hour from now.
+  (data (i32.const 16) "\01\00\00\00\00\00\00\00\00\a0\b8\30\46\03\00\00")
+  ;; Another one, to the listener (3) being readable (1).
+  (data (i32.const 56) "\01\00\00\00\00\00\00\00\03")
+  (data (i32.const 208) "\e0\00\00\00\06\00\00\00")
+  (data (i32.const 224) "hello\n")
+  (func (export "_start")
+    (drop (call $poll (i32.const 0) (i32.const 512) (i32.const 2) (i32.const 200)))
+    (drop (call $accept (i32.const 3) (i32.const 0) (i32.const 204)))
+    (drop (call $write (i32.load (i32.const 204)) (i32.const 208) (i32.const 1) (i32.const 200)))))"#;
+
+/// Such a task is watched again by whatever goes on with it, long before its hour is over.
+#[test]
+fn a_wait_with_an_end_is_ended_by_its_socket_after_a_restart_and_after_a_pause() {
+    let wasm = wat::parse_str(AN_HOUR_AT_MOST).expect("the text is right");
+    for is_paused in [false, true] {
+        let data = folder();
+        let address = free_address();
+        let options = ["--hibernate-after", "100ms"];
+        let mut daemon = Daemon::start(data.path(), &options);
+        let module = daemon.upload_bytes(&wasm, false);
+        let task = json!({"module": module, "network": {"listen": [address]}});
+        let (status, task) = daemon.json(Method::POST, "/v1/tasks", &task);
+        assert_eq!(status, 201, "{task}");
+        let id = task["id"].as_u64().expect("a number");
+        daemon.until_asleep(id, Duration::ZERO);
+        if is_paused {
+            assert_eq!(daemon.act(id, "pause").0, 200);
+            assert_eq!(daemon.act(id, "resume").0, 200);
+        } else {
+            daemon.kill();
+            daemon = Daemon::start(data.path(), &options);
+        }
+        let stream = daemon.until_that("somebody listens", || TcpStream::connect(&address).ok());
+        let timeout = Some(Duration::from_secs(30));
+        stream.set_read_timeout(timeout).expect("a socket");
+        assert_eq!(line(&mut BufReader::new(stream)), "hello");
+        daemon.until(id, "exited");
+    }
 }
