@@ -223,6 +223,11 @@ fn rest(command: &str, flag: &str, module: &str, snapshot: &str) -> Option<Vec<S
     let own = |words: &[&str]| Some(words.iter().map(ToString::to_string).collect());
     match command {
         "run" => own(&["--snapshot", snapshot, module]),
+        // No component that answers requests: it is refused before anything runs.
+        "serve-http" if flag == "max-instances" => {
+            own(&["--per-request", "--listen", "127.0.0.1:0", module])
+        }
+        "serve-http" => own(&["--listen", "127.0.0.1:0", module]),
         // Nothing has to be stored ten million times: of a module that is not there, nothing is.
         "submit" if flag == "count" => own(&[&format!("blake3:{}", "0".repeat(64))]),
         "submit" if flag == "every" || flag == "at" => own(&[module]),
