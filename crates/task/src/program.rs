@@ -104,9 +104,11 @@ impl Program {
         self.import_targets.get_or_init(targets).clone()
     }
 
-    /// Fails where a guest is to answer HTTP requests and cannot, or where it is not to and can do
-    /// nothing else.
-    pub(super) fn check_serving(&self, is_to_serve: bool) -> Result<(), TaskError> {
+    /// Checks whether a guest can do what it is to do: answer HTTP requests, or run.
+    ///
+    /// # Errors
+    /// If it is to answer requests and cannot, or is not to and can do nothing else.
+    pub fn check_serving(&self, is_to_serve: bool) -> Result<(), TaskError> {
         let targets = self.import_targets();
         let any = |is_it: fn(&p2::Import) -> bool| {
             targets.iter().any(|target| {

@@ -56,6 +56,9 @@ fn run_module(command: Run, per_request: Option<NonZeroU16>) -> Result<Done, Fai
             .map_err(about)?,
     };
     if let Some(most) = per_request {
+        program
+            .check_serving(true)
+            .map_err(|error| about(error.into()))?;
         // Compiled before the first request comes.
         program.compile(&runtime, engine, &bar)?;
         let preparation = bar.finish();

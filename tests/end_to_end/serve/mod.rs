@@ -314,11 +314,18 @@ fn refused() -> Result<(), String> {
         || said.clone(),
     )?;
     let command = guest("ex_nap").display().to_string();
-    let (code, said) = run(&["serve-http", "--listen", "127.0.0.1:0", &command]);
-    check(
-        code == Some(65) && said.contains("wasi:http/incoming-handler"),
-        || said.clone(),
-    )?;
+    for more in [&[][..], &["--per-request"]] {
+        let asked = [
+            &["serve-http", "--listen", "127.0.0.1:0"],
+            more,
+            &[&*command],
+        ];
+        let (code, said) = run(&asked.concat());
+        check(
+            code == Some(65) && said.contains("wasi:http/incoming-handler"),
+            || said.clone(),
+        )?;
+    }
     let (code, said) = run(&["serve-http", "--listen", "192.0.2.1:1", &path]);
     check(
         code == Some(69) && said.contains("cannot listen on 192.0.2.1:1"),
