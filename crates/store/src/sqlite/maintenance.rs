@@ -10,6 +10,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::Sqlite;
+use super::lock::DirectoryLock;
 use super::open::{FILE_NAME, WRITER_CACHE_BYTES, check_format, configure, pragma, reader};
 use super::shrink::shrink_to;
 use crate::error::Error;
@@ -135,7 +136,7 @@ impl Sqlite {
         present(directory, &path)?;
         let size = || fs::metadata(&path).map_or(0, |metadata| metadata.len());
         let before = size();
-        let lock = match Self::lock(directory) {
+        let lock = match DirectoryLock::take(directory) {
             Ok(lock) => Some(lock),
             Err(Error::Leased { .. }) => None,
             Err(error) => return Err(error),

@@ -8,6 +8,7 @@
 mod encoding;
 mod held;
 mod lease;
+mod lock;
 mod maintenance;
 mod nodes;
 mod open;
@@ -17,7 +18,6 @@ mod sweep;
 mod write;
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -26,6 +26,7 @@ use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, ErrorCode};
 
 use self::held::Held;
+use self::lock::DirectoryLock;
 use self::open::{FILE_NAME, create_or_check, reader};
 use crate::change::{Change, Verdict};
 use crate::error::Error;
@@ -51,7 +52,7 @@ pub struct Sqlite {
     path: PathBuf,
     /// The file whose lock keeps other processes out; its text says who has the store. `None` where
     /// the store is only read.
-    lock: Mutex<Option<File>>,
+    lock: Mutex<Option<DirectoryLock>>,
     writer: Mutex<Connection>,
     readers: Mutex<Vec<Connection>>,
     /// Row numbers of blobs, by digest.
@@ -70,7 +71,7 @@ impl Sqlite {
     /// # Errors
     /// If another process has it, the directory cannot be used, or the store has another format.
     pub fn open(directory: &Path) -> Result<Self, Error> {
-        let mut lock = Self::lock(directory)?;
+        let mut lock = DirectoryLock::take(directory)?;
         let path = directory.join(FILE_NAME);
         let damaged = |reason: String| Error::Damaged {
             path: directory.to_path_buf(),
@@ -104,34 +105,6 @@ impl Sqlite {
             to_shorten: Mutex::new(false),
             at_one_moment: false,
         })
-    }
-
-    /// Takes the lock on the store in a directory, making both where they are not there.
-    fn lock(directory: &Path) -> Result<File, Error> {
-        let failed = |source| Error::Directory {
-            path: directory.to_path_buf(),
-            source,
-        };
-        let mut lock = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(directory.join("lock"))
-            .map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(lock),
-            Err(std::fs::TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                // Only to tell the user more.
-                let _ = lock.read_to_string(&mut holder);
-                Err(Error::Leased {
-                    path: directory.to_path_buf(),
-                    holder: holder.trim().to_string(),
-                })
-            }
-            Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
-        }
     }
 
     fn writer(&self) -> MutexGuard<'_, Connection> {

@@ -29,6 +29,19 @@ fn a_store_is_opened_once() {
     assert_eq!(holder, "a test");
 }
 
+/// A child process that was forked while the store was open has its files open as well.
+#[test]
+fn a_store_that_was_closed_is_free_also_while_a_child_has_its_lock_open() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    let lock = store.lock.lock();
+    let of_the_child = lock.as_ref().map(|lock| lock.try_clone());
+    drop(lock);
+    drop(store);
+    Sqlite::open(folder.path()).expect("it is free");
+    drop(of_the_child);
+}
+
 /// Whatever format a database has that this build does not know, it is refused and left as it is.
 #[test]
 fn an_unknown_format_is_refused_and_left_alone() {
