@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use ureq::http::Method;
 
 use crate::side::pair;
-use crate::support::{Daemon, folder};
+use crate::support::{Daemon, folder, text};
 use dormouse_test_support::ports::free_address;
 use dormouse_test_support::{engines, guest, reactor, until};
 
@@ -212,15 +212,34 @@ fn a_request_under_way_survives_moves() {
 fn what_is_no_server_is_told() {
     let data = folder();
     let daemon = Daemon::start(data.path(), &[]);
-    let more = json!({"network": {"http": free_address()}});
-    let id = daemon.submit("ex_nap", &[], more);
-    let task = daemon.until(id, "paused");
-    let error = task["error"].as_str().unwrap_or_default();
-    assert!(error.contains("wasi:http/incoming-handler"), "{task}");
-    let task = json!({"module": daemon.upload_bytes(&serving(), false)});
-    let (status, task) = daemon.json(Method::POST, "/v1/tasks", &task);
-    assert_eq!(status, 201, "{task}");
-    let task = daemon.until(task["id"].as_u64().expect("a number"), "paused");
-    let error = task["error"].as_str().unwrap_or_default();
-    assert!(error.contains("submit --http"), "{task}");
+    let network = json!({"http": free_address()});
+    let program = json!({"module": daemon.upload("ex_nap"), "network": network});
+    let server = json!({"module": daemon.upload_bytes(&serving(), false)});
+    for (task, said) in [
+        (&program, "wasi:http/incoming-handler"),
+        (&server, "submit --http"),
+    ] {
+        let (status, answer) = daemon.json(Method::POST, "/v1/tasks", task);
+        let error = answer["error"].as_str().unwrap_or_default();
+        assert_eq!(
+            (status, answer["kind"].as_str()),
+            (400, Some("module")),
+            "{answer}"
+        );
+        assert!(error.contains(said), "{answer}");
+    }
+    // In a batch each is judged by itself.
+    let served = json!({"module": server["module"], "network": network});
+    let batch = json!([program, served, server]);
+    let (status, answers) = daemon.json(Method::POST, "/v1/batch", &batch);
+    assert_eq!(status, 200, "{answers}");
+    let taken = answers.as_array().expect("a list").iter();
+    let taken: Vec<bool> = taken.map(|answer| answer["id"].is_u64()).collect();
+    assert_eq!(taken, [false, true, false], "{answers}");
+    let output = daemon.command(&["submit", "--http", &free_address(), &command_path()]);
+    assert_eq!(output.status.code(), Some(65), "{}", text(&output.stderr));
+}
+
+fn command_path() -> String {
+    guest("ex_nap").display().to_string()
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::wasi_import::WasiImport;
 use crate::model::shape::{self, Import, Shape};
+use crate::wasi::p2;
 
 /// What answers an import.
 pub(super) enum ImportTarget {
@@ -32,6 +33,33 @@ pub(super) fn import_targets(shape: &Shape) -> Arc<[ImportTarget]> {
             None => ImportTarget::Registered(import.clone()),
         };
     shape.imports.iter().map(target).collect()
+}
+
+/// Whether a program answers HTTP requests.
+pub(super) enum Serving {
+    Never,
+    /// It does where it is given an address, and else it runs.
+    WhereAsked,
+    /// It does nothing else.
+    Always,
+}
+
+impl Serving {
+    /// What a program does that has these imports.
+    pub(super) fn of(targets: &[ImportTarget]) -> Self {
+        let any = |is_it: fn(&p2::Import) -> bool| {
+            targets.iter().any(|target| {
+                matches!(target, ImportTarget::Wasi(WasiImport::Component { import, .. }, _) if {
+                    is_it(import)
+                })
+            })
+        };
+        match any(p2::Import::waits_for_requests) {
+            false => Self::Never,
+            true if any(p2::Import::asks_whether_to_serve) => Self::WhereAsked,
+            true => Self::Always,
+        }
+    }
 }
 
 fn is_check(import: &Import) -> bool {

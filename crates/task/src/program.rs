@@ -6,15 +6,13 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 
 use super::error::TaskError;
-use super::import_target::{ImportTarget, import_targets};
+use super::import_target::{ImportTarget, Serving, import_targets};
 use super::module_bytes::{check_digest, unpack};
-use super::wasi_import::WasiImport;
 use crate::engine::{self, EngineKind};
 use crate::instrument::{self, Manifest, Segment};
 use crate::model::error::Error;
 use crate::model::{Digest, Shape};
 use crate::snapshot::ModuleRef;
-use crate::wasi::p2;
 
 /// Ends the name of the transform in a snapshot whose module has checks.
 pub(super) const PREEMPTIBLE: &str = " with checks";
@@ -29,6 +27,7 @@ pub struct Program {
     wasm: OnceLock<Vec<u8>>,
     image: OnceLock<Vec<Segment>>,
     import_targets: OnceLock<Arc<[ImportTarget]>>,
+    serving: OnceLock<Serving>,
     /// Compiled by each engine that has been asked for.
     pub(super) modules: Mutex<Vec<(EngineKind, Arc<dyn engine::Module>)>>,
 }
@@ -44,6 +43,7 @@ impl Program {
             wasm: OnceLock::new(),
             image: OnceLock::new(),
             import_targets: OnceLock::new(),
+            serving: OnceLock::new(),
             modules: Mutex::default(),
         }
     }
@@ -109,19 +109,10 @@ impl Program {
     /// # Errors
     /// If it is to answer requests and cannot, or is not to and can do nothing else.
     pub fn check_serving(&self, is_to_serve: bool) -> Result<(), TaskError> {
-        let targets = self.import_targets();
-        let any = |is_it: fn(&p2::Import) -> bool| {
-            targets.iter().any(|target| {
-                matches!(target, ImportTarget::Wasi(WasiImport::Component { import, .. }, _) if {
-                    is_it(import)
-                })
-            })
-        };
-        let serves = any(p2::Import::waits_for_requests);
-        let also_runs = any(p2::Import::asks_whether_to_serve);
-        match (is_to_serve, serves) {
-            (true, false) => Err(TaskError::NoHttpHandler),
-            (false, true) if !also_runs => Err(TaskError::OnlyHttpHandler),
+        let serving = || Serving::of(&self.import_targets());
+        match (is_to_serve, self.serving.get_or_init(serving)) {
+            (true, Serving::Never) => Err(TaskError::NoHttpHandler),
+            (false, Serving::Always) => Err(TaskError::OnlyHttpHandler),
             _ => Ok(()),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::blobs::programs::blob;
+use crate::blobs::programs::{Programs, blob};
 use crate::bounds::check_bounds;
 use crate::daemon::{Daemon, blocking};
 use crate::driver::Message;
@@ -84,9 +84,10 @@ impl Daemon {
         let _permit = self.submitting.acquire_many(wanted).await;
         let mut inserts = Vec::with_capacity(specs.len());
         let mut results: Vec<Result<TaskId, Error>> = Vec::with_capacity(specs.len());
-        let mut checked: Option<Digest> = None;
-        for spec in specs {
-            let insert = self.plan(spec, &mut checked);
+        let specs = self.with_modules(specs).await?;
+        for (spec, refused) in specs {
+            let insert = self.plan(spec);
+            let insert = insert.and_then(|insert| refused.map_or(Ok(insert), Err));
             match insert {
                 Ok(insert) => {
                     results.push(Ok(insert.id));
@@ -133,18 +134,34 @@ impl Daemon {
         }
     }
 
-    fn plan(&self, mut spec: TaskSpec, checked: &mut Option<Digest>) -> Result<Insert, Error> {
-        let no_module = || {
-            let text =
-                "`module` is not the digest of a module; PUT /v1/modules uploads one and gives it";
-            Refused::Request(text.into()).at("module")
-        };
-        let module = spec.module.as_ref().and_then(Module::digest);
-        let module = module.ok_or_else(no_module)?;
-        if *checked != Some(module) {
-            self.programs.check(&module)?;
-            *checked = Some(module);
-        }
+    /// Each spec, with what is against its module.
+    async fn with_modules(
+        &self,
+        specs: Vec<TaskSpec>,
+    ) -> Result<Vec<(TaskSpec, Option<Error>)>, Error> {
+        let programs = self.programs.clone();
+        blocking(move || {
+            // Tasks of a batch have mostly the same one.
+            let mut passed: Option<(Digest, bool)> = None;
+            let mut check = |spec: &TaskSpec| {
+                let checked = (module_of(spec)?, spec.network.http.is_some());
+                if passed != Some(checked) {
+                    check_module(&programs, checked)?;
+                    passed = Some(checked);
+                }
+                Ok(())
+            };
+            let specs = specs.into_iter().map(|spec| {
+                let refused = check(&spec).err();
+                (spec, refused)
+            });
+            Ok(specs.collect())
+        })
+        .await
+    }
+
+    fn plan(&self, mut spec: TaskSpec) -> Result<Insert, Error> {
+        let module = module_of(&spec)?;
         let due = self.check_fields(&spec)?;
         let now = self.shared.time.wall();
         let at = spec.schedule.at.map(|at| at.resolve(now));
@@ -333,6 +350,26 @@ impl Daemon {
         })
         .await
     }
+}
+
+/// The module that a spec names.
+fn module_of(spec: &TaskSpec) -> Result<Digest, Error> {
+    let no_module = || {
+        let text =
+            "`module` is not the digest of a module; PUT /v1/modules uploads one and gives it";
+        Refused::Request(text.into()).at("module").into()
+    };
+    let module = spec.module.as_ref().and_then(Module::digest);
+    module.ok_or_else(no_module)
+}
+
+/// Refuses a module that is not here, or that cannot do what is asked of it: answer HTTP requests,
+/// or run.
+fn check_module(programs: &Programs, (module, is_to_serve): (Digest, bool)) -> Result<(), Error> {
+    programs.check(&module)?;
+    // Of one that cannot be read, the task says so when it is to start.
+    let program = programs.get(&module);
+    program.map_or(Ok(()), |program| Ok(program.check_serving(is_to_serve)?))
 }
 
 /// Refuses a text that cannot be a task's name.

@@ -1,6 +1,10 @@
 //! The head of a response, as a server sends it. It is what hyper's server sends for the same
 //! response.
 
+use std::fmt;
+use std::time::{Duration, UNIX_EPOCH};
+
+use dormouse_model::Timestamp;
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, DATE, HeaderMap, TRAILER};
 
@@ -24,8 +28,18 @@ pub(crate) struct Answer<'a> {
     pub(crate) fields: &'a Fields,
     /// The guest writes a body, which may be empty.
     pub(crate) has_body: bool,
-    /// The date, as HTTP writes it.
-    pub(crate) date: &'a str,
+    pub(crate) date: Date,
+}
+
+/// The date in a head. It is written as HTTP writes it only where a head is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Date(pub(crate) Timestamp);
+
+impl fmt::Display for Date {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = Duration::from_secs(self.0.as_nanos() / 1_000_000_000);
+        httpdate::HttpDate::from(UNIX_EPOCH + seconds).fmt(f)
+    }
 }
 
 impl Answer<'_> {
@@ -94,7 +108,7 @@ impl Answer<'_> {
 }
 
 /// An answer of the server's own, without a body. The connection is closed behind it.
-pub(super) fn refusal(status: u16, asked: Asked, date: &str) -> AnswerHead {
+pub(super) fn refusal(status: u16, asked: Asked, date: Date) -> AnswerHead {
     let status = StatusCode::from_u16(status).unwrap_or_default();
     let mut bytes = status_line(status, asked);
     if !asked.head {
@@ -118,7 +132,7 @@ fn status_line(status: StatusCode, asked: Asked) -> Vec<u8> {
 }
 
 /// Ends a head: what becomes of the connection, and the date.
-fn end(fields: &HeaderMap, asked: Asked, keeps: bool, date: &str, bytes: &mut Vec<u8>) {
+fn end(fields: &HeaderMap, asked: Asked, keeps: bool, date: Date, bytes: &mut Vec<u8>) {
     match (asked.is_1_0, keeps) {
         (true, true) => bytes.extend(b"connection: keep-alive\r\n"),
         (false, false) => bytes.extend(b"connection: close\r\n"),

@@ -32,7 +32,7 @@ mod tests;
 mod timeouts;
 mod tls;
 
-pub(crate) use answer::Answer;
+pub(crate) use answer::{Answer, Date};
 pub(crate) use connection::Connection;
 pub(crate) use exchange::{Awaited, Exchange, Stage};
 pub(crate) use exchanges::Exchanges;

@@ -18,7 +18,7 @@ use dormouse_model::MonotonicTime;
 use rustix::net::Shutdown;
 use serde::{Deserialize, Serialize};
 
-use crate::http::answer::{Answer, AnswerHead, refusal};
+use crate::http::answer::{Answer, AnswerHead, Date, refusal};
 use crate::http::failure::Failure;
 use crate::http::incoming::Incoming;
 use crate::http::outgoing::Outgoing;
@@ -170,7 +170,7 @@ impl Connection {
 
     /// Receives the head of the next request, as far as that needs no waiting. Gives whether the
     /// connection goes on.
-    pub(crate) fn receive(&mut self, socket: &mut Socket, now: MonotonicTime, date: &str) -> bool {
+    pub(crate) fn receive(&mut self, socket: &mut Socket, now: MonotonicTime, date: Date) -> bool {
         while self.stage == Stage::Receiving {
             match take_request(&mut self.incoming.received) {
                 Ok(Some(request)) => {
@@ -235,7 +235,7 @@ impl Connection {
     }
 
     /// The request is answered without the guest, which has failed.
-    pub(crate) fn fail(&mut self, date: &str) {
+    pub(crate) fn fail(&mut self, date: Date) {
         if let Stage::Handling(handling) = &mut self.stage
             && handling.answer == Progress::None
         {
@@ -247,7 +247,7 @@ impl Connection {
     }
 
     /// The guest has returned. Gives whether it had answered.
-    pub(crate) fn returned(&mut self, date: &str) -> bool {
+    pub(crate) fn returned(&mut self, date: Date) -> bool {
         let was_answered = !self.is_unanswered();
         self.fail(date);
         if let Stage::Handling(handling) = &mut self.stage {

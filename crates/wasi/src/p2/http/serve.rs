@@ -12,8 +12,8 @@ use crate::errno::Errno;
 use crate::guest::Ctx;
 use crate::guest::table::Descriptor;
 use crate::http::{
-    Answer, Connection, Failure, Fields, HttpConnection, MessageKind, Outgoing, ReceivedRequest,
-    Single,
+    Answer, Connection, Date, Failure, Fields, HttpConnection, MessageKind, Outgoing,
+    ReceivedRequest, Single,
 };
 use crate::p2::connection::{socket, socket_of};
 use crate::p2::handles::Handles;
@@ -138,7 +138,7 @@ pub(super) fn answer(ctx: &mut Ctx, request: u64, response: Result<OutgoingRespo
                 status: response.status,
                 fields: &response.headers,
                 has_body: written.is_some(),
-                date: &date,
+                date,
             };
             if let Some(found) = component.http.message_mut(message) {
                 connection.answer(&answer, (message, found));
@@ -146,7 +146,7 @@ pub(super) fn answer(ctx: &mut Ctx, request: u64, response: Result<OutgoingRespo
         }
         Err(code) => {
             log::warn!("a request is answered with 500: the guest says {code:?}");
-            connection.fail(&date);
+            connection.fail(date);
         }
     }
     drive(ctx, fd);
@@ -163,7 +163,7 @@ fn end_request(ctx: &mut Ctx) {
             continue;
         }
         let message = connection.message();
-        if !connection.returned(&date) {
+        if !connection.returned(date) {
             log::warn!("a request was not answered: the guest has returned without a response");
         }
         let message = message.and_then(|message| ctx.component.http.message_mut(message));
@@ -260,7 +260,7 @@ fn receive(ctx: &mut Ctx, fd: u32) {
     };
     let had_request = connection.has_request();
     let goes_on = match usable(&mut ctx.table, fd) {
-        Some(socket) => connection.receive(socket, now, &date),
+        Some(socket) => connection.receive(socket, now, date),
         None => false,
     };
     if !goes_on {
@@ -326,11 +326,9 @@ fn add(ctx: &mut Ctx, accepted: Socket) -> Called<()> {
     Ok(())
 }
 
-/// The date, as HTTP writes it.
-pub(crate) fn date(ctx: &Ctx) -> String {
-    let now = ctx.resources.clock.wall();
-    let seconds = now.as_nanos() / 1_000_000_000;
-    httpdate::fmt_http_date(std::time::UNIX_EPOCH + Duration::from_secs(seconds))
+/// The date of a head that is written now.
+fn date(ctx: &Ctx) -> Date {
+    Date(ctx.resources.clock.wall())
 }
 
 /// What a wait of the guest's has to end by, so that the connections go on: descriptors, and the
