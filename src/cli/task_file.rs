@@ -232,12 +232,21 @@ impl LoadedTaskFile {
             ("schedule.at", schedule.at.is_some()),
             ("schedule.every", schedule.every.is_some()),
         ];
-        for (key, _) in given.into_iter().filter(|(_, given)| *given) {
+        let left_out = |key: &str, instead: &str| {
             let field: Vec<&str> = key.split('.').collect();
             say!(
-                "{}:{}: `{key}` is for `dormouse submit`; `run` starts the task once, now",
+                "{}:{}: `{key}` is for `dormouse submit`; {instead}",
                 self.path.display(),
                 self.line(&field)
+            );
+        };
+        for (key, _) in given.into_iter().filter(|(_, given)| *given) {
+            left_out(key, "`run` starts the task once, now");
+        }
+        if self.spec.network.per_request {
+            left_out(
+                "network.per_request",
+                "here `serve-http --per-request` starts an instance for each request",
             );
         }
     }

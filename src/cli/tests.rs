@@ -66,6 +66,8 @@ fn flags_a_task_file_json_and_the_store_say_the_same() {
         "--streams=proxy",
         "--restart=on-failure",
         "--accept-changed-files",
+        "--per-request",
+        "--max-instances=7",
     ];
     let ran = run(&[FLAGS, &ran, MODULE].concat());
     let at = submit(&[FLAGS, &submitted, &["--at=2030-01-01T00:00:00Z"], MODULE].concat());
@@ -76,6 +78,8 @@ fn flags_a_task_file_json_and_the_store_say_the_same() {
         tmpfs: Vec::new(),
         env_from: Vec::new(),
         network: Network {
+            per_request: at.network.per_request,
+            max_instances: at.network.max_instances,
             proxy_streams: at.network.proxy_streams,
             ..Network::default()
         },
@@ -107,6 +111,8 @@ fn flags_a_task_file_json_and_the_store_say_the_same() {
         [network]
         listen = ["127.0.0.1:0"]
         http = "127.0.0.1:8080"
+        per-request = true
+        max-instances = 7
         allow-connect = ["*:53"]
         allow-listen = ["[::1]:1-9"]
         proxy-streams = true
@@ -155,6 +161,8 @@ fn flags_a_task_file_json_and_the_store_say_the_same() {
             Network {
                 listen,
                 http,
+                per_request,
+                max_instances,
                 allow_connect,
                 allow_listen,
                 proxy_streams,
@@ -189,7 +197,7 @@ fn flags_a_task_file_json_and_the_store_say_the_same() {
     assert!(http.is_some() && proxy_streams.is_some() && clocks.is_some() && random.is_some());
     assert!(engine.is_some() && on_limit.is_some() && restart.is_some());
     assert!(at.is_some() && every.is_some() && policy.is_some() && snapshot.is_some());
-    assert!(slim && preempt && accept_changed_files);
+    assert!(slim && preempt && accept_changed_files && per_request && max_instances.is_some());
 }
 
 #[test]

@@ -228,6 +228,10 @@ fn rest(command: &str, flag: &str, module: &str, snapshot: &str) -> Option<Vec<S
             own(&["--per-request", "--listen", "127.0.0.1:0", module])
         }
         "serve-http" => own(&["--listen", "127.0.0.1:0", module]),
+        // No component that answers requests, either.
+        "submit" if flag == "max-instances" => {
+            own(&["--per-request", "--http", "127.0.0.1:0", module])
+        }
         // Nothing has to be stored ten million times: of a module that is not there, nothing is.
         "submit" if flag == "count" => own(&[&format!("blake3:{}", "0".repeat(64))]),
         "submit" if flag == "every" || flag == "at" => own(&[module]),

@@ -43,6 +43,7 @@ mod openapi;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod preparing;
+mod requests;
 mod run;
 mod serving;
 mod several;

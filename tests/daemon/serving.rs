@@ -12,13 +12,13 @@ use crate::support::{Daemon, folder, text};
 use dormouse_test_support::ports::free_address;
 use dormouse_test_support::{engines, guest, reactor, until};
 
-fn serving() -> Vec<u8> {
+pub fn serving() -> Vec<u8> {
     let module = std::fs::read(guest("p2_serve")).expect("a guest");
     reactor(&module).expect("a component")
 }
 
 /// Submits the guest, which answers at this address. `more` is what else it is given.
-fn submit(daemon: &Daemon, address: &str, more: Value) -> u64 {
+pub fn submit(daemon: &Daemon, address: &str, more: Value) -> u64 {
     let mut task = json!({
         "module": daemon.upload_bytes(&serving(), false),
         "network": {"http": address},
@@ -38,20 +38,20 @@ fn submit(daemon: &Daemon, address: &str, more: Value) -> u64 {
     task["id"].as_u64().expect("a number")
 }
 
-fn connect(address: &str) -> BufReader<TcpStream> {
+pub fn connect(address: &str) -> BufReader<TcpStream> {
     let stream = until("a server", || TcpStream::connect(address).ok());
     let patience = Some(Duration::from_secs(60));
     stream.set_read_timeout(patience).expect("a socket");
     BufReader::new(stream)
 }
 
-fn send(stream: &mut BufReader<TcpStream>, text: &str) {
+pub fn send(stream: &mut BufReader<TcpStream>, text: &str) {
     let sent = stream.get_mut().write_all(text.as_bytes());
     sent.expect("it is sent");
 }
 
 /// Reads a response, and gives its status line and its body.
-fn receive(stream: &mut BufReader<TcpStream>) -> (String, String) {
+pub fn receive(stream: &mut BufReader<TcpStream>) -> (String, String) {
     let mut head = Vec::new();
     loop {
         let mut line = String::new();
@@ -87,7 +87,7 @@ fn receive(stream: &mut BufReader<TcpStream>) -> (String, String) {
     (status, String::from_utf8(body).expect("a text"))
 }
 
-fn get(stream: &mut BufReader<TcpStream>, path: &str) -> String {
+pub fn get(stream: &mut BufReader<TcpStream>, path: &str) -> String {
     send(stream, &format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
     let (status, body) = receive(stream);
     assert!(status.ends_with(" 200 OK"), "{status}: {body}");

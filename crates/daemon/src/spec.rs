@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use crate::bounds::check_bounds;
 use crate::error::Error;
-use crate::model::spec::Settings;
+use crate::model::spec::{Settings, Wrong};
 use crate::model::{OnLimit, TaskSpec};
 use crate::task::EngineKind;
 
@@ -29,8 +29,9 @@ impl Submitted for TaskSpec {
             return Err(Error::Request(text).at(field));
         }
         check_limits(&self.limits)?;
-        self.check_directories()
-            .map_err(|wrong| Error::Request(wrong.error).at(wrong.field))
+        let refused = |wrong: Wrong| Error::Request(wrong.error).at(wrong.field);
+        self.check_directories().map_err(refused)?;
+        self.check_requests().map_err(refused)
     }
 
     fn engine_or(&self, default: EngineKind) -> EngineKind {

@@ -178,7 +178,8 @@ pub use crate::{
     engine::{Aborted, EngineKind, GUEST_STACK as STACK, MemoryGovernor},
     snapshot::{ModuleRef, VERSION as SNAPSHOT_VERSION, chunks, pack, unpack},
     wasi::{
-        Access, Asleep, Bindings, Clocks, Config, Grants, HeldSocket, HostDir, Input, Listener,
-        Output, Randomness, RestoreOptions, Role, Rule, Sink, TmpDir, Watch, Watched,
+        Access, Asleep, Bindings, Clocks, Config, Grants, HeldSocket, HostDir, HttpConnection,
+        Input, Listener, Output, Randomness, RestoreOptions, Role, Rule, Sink, TmpDir, Watch,
+        Watched,
     },
 };

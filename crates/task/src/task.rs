@@ -371,6 +371,11 @@ impl Task {
         self.host.lock().wasi.take_http_connection()
     }
 
+    /// Whether the guest waits for its one request, of which nothing has come.
+    pub fn awaits_request(&self) -> bool {
+        self.host.lock().wasi.awaits_request()
+    }
+
     /// The handle by which the task can be asked to suspend.
     pub fn handle(&self) -> TaskHandle {
         self.handle.clone()

@@ -49,7 +49,7 @@ pub struct Daemon {
     pub(super) programs: Arc<Programs>,
     pub(super) bases: Arc<SnapshotBases>,
     inbox: mpsc::UnboundedSender<Message>,
-    pub(super) next: AtomicU64,
+    pub(super) next: Arc<AtomicU64>,
     /// Places for new tasks on their way to the disk.
     submitting: Arc<Semaphore>,
     tenure: Arc<Tenure>,

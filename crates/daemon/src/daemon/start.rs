@@ -94,7 +94,7 @@ impl Daemon {
         let most = options.max_workers;
         let options = Arc::new(options);
         let following = broadcast::channel(4096).0;
-        let next = AtomicU64::new(store.last_id()?.0 + 1);
+        let next = Arc::new(AtomicU64::new(store.last_id()?.0 + 1));
         let shared = Arc::new(DaemonState::new(
             store.clone(),
             journal,
@@ -126,7 +126,8 @@ impl Daemon {
             budget: budget.clone(),
             marks: marks.clone(),
             waiting: Arc::default(),
-            started: Box::new(report(&outbox)),
+            tell: Box::new(report(&outbox)),
+            ids: next.clone(),
         };
         let pool = Pool::start(workers, most, worker(), report(&outbox)).map_err(threads)?;
         let moving = ActiveMoves::new(worker());

@@ -256,7 +256,7 @@ impl Daemon {
     pub async fn import(&self, bytes: Vec<u8>, mut spec: TaskSpec) -> Result<TaskId, Error> {
         let name = spec.name.take();
         check_name(name.as_deref())?;
-        spec.check()?;
+        check_of_snapshot(&spec)?;
         self.check_open()?;
         let limits = spec.limits(&self.shared.options.limits);
         let (programs, bases, engine) = (
@@ -349,6 +349,16 @@ impl Daemon {
             snapshot.encode()
         })
         .await
+    }
+}
+
+/// Refuses what no task of a snapshot can be given, an instance for each request among it.
+fn check_of_snapshot(spec: &TaskSpec) -> Result<(), Refused> {
+    spec.check()?;
+    let text = "a snapshot is one instance, and answers one request after another";
+    match spec.network.per_request {
+        true => Err(Refused::Request(text.into()).at("network.per_request")),
+        false => Ok(()),
     }
 }
 

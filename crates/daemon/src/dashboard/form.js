@@ -80,6 +80,7 @@ function read(file) {
     network: {
       listen: lines(field("listen")),
       ...(field("http") ? { http: field("http") } : {}),
+      ...(form.elements.per_request.checked ? { per_request: true } : {}),
       allow_connect: lines(field("allow_connect")),
       allow_listen: lines(field("allow_listen")),
       ...(form.elements.proxy_streams.checked ? { proxy_streams: true } : {}),

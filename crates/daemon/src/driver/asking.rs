@@ -10,11 +10,13 @@ use crate::error::Error as Refused;
 use crate::model::error::Error;
 use crate::model::{Event, TaskId, TaskState, When};
 use crate::store::{Error as StoreError, TaskRow};
+use crate::stored::damaged::Stored;
 
 impl Driver {
     pub(super) fn command(&mut self, command: Command) {
         let id = command.id;
-        if self.closing.is_some() {
+        let is_own = matches!(command.ask, Ask::Collect);
+        if self.closing.is_some() && !is_own {
             return command.refuse(Refused::Closing);
         }
         let Some(live) = self.live.get_mut(&id) else {
@@ -31,6 +33,7 @@ impl Driver {
             return self.release(id, When::NEVER);
         }
         if let Some(error) = &live.unstored
+            && !is_own
             && !matches!(command.ask, Ask::Move(_))
         {
             let refused = command.stuck(error);
@@ -80,6 +83,9 @@ impl Driver {
             return;
         };
         live.waiting.extend(waiting);
+        if matches!(command.ask, Ask::Collect) {
+            return self.collect_into(command, row);
+        }
         let row = match row {
             Ok(Some(row)) => row,
             Ok(None) | Err(_) => {
@@ -93,6 +99,11 @@ impl Driver {
             }
         };
         live.state = row.state;
+        let ends = matches!(command.ask, Ask::Kill | Ask::Remove);
+        let known = Stored::of(&row).status;
+        if let Some(listener) = known.accepted_by.filter(|_| ends && !row.state.is_final()) {
+            return self.end_stored_connection(command, &row, listener);
+        }
         self.shared.enter(id, row.state);
         match command.change(&row, &self.shared.time) {
             Ok(Some(planned)) => {
@@ -106,6 +117,9 @@ impl Driver {
                     live.busy = true;
                     let was = row.due.map_or(When::NEVER, When::steady);
                     self.try_change(id, planned, was, begun);
+                }
+                if ends {
+                    self.end_connections(known.connections);
                 }
             }
             // The task is as the command wants it.
@@ -175,7 +189,7 @@ impl Command {
             Ask::Kill => Ok(Want::Kill),
             Ask::Checkpoint | Ask::Reschedule => Ok(Want::Checkpoint),
             Ask::Resume(_) | Ask::Start => Err(self.not_while(state)),
-            Ask::Remove => Err(self.not_while(state)),
+            Ask::Remove | Ask::Collect => Err(self.not_while(state)),
         }
     }
 }

@@ -37,6 +37,8 @@ pub(crate) enum Ask {
     Reschedule,
     /// Remove the task, with its output.
     Remove,
+    /// Store what connections have come to that the task has accepted.
+    Collect,
     /// Do a step of the task's move to or from another daemon.
     Move(Box<TaskMove>),
 }
@@ -64,7 +66,7 @@ impl Command {
     /// task that was removed.
     pub(crate) fn is_done(&self, state: Option<TaskState>) -> bool {
         match &self.ask {
-            Ask::Checkpoint | Ask::Reschedule => true,
+            Ask::Checkpoint | Ask::Reschedule | Ask::Collect => true,
             Ask::Pause => state == Some(TaskState::Paused),
             Ask::Resume(_) | Ask::Start => state == Some(TaskState::Hibernated),
             Ask::Kill => state == Some(TaskState::Failed),
@@ -82,6 +84,7 @@ impl Command {
             Ask::Checkpoint => "suspended",
             Ask::Reschedule => "scheduled anew",
             Ask::Remove => "removed; kill it first",
+            Ask::Collect => "told of its connections",
             Ask::Move(step) => step.words(),
         };
         Refused::State {
@@ -124,7 +127,7 @@ impl Command {
         let moves = matches!(row.state, TaskState::Moving | TaskState::Arriving);
         let unconfirmed = stored.status.moved_to.is_some_and(|to| !to.confirmed);
         match (&self.ask, stored.damage) {
-            (Ask::Checkpoint | Ask::Reschedule, _) => Ok(None),
+            (Ask::Checkpoint | Ask::Reschedule | Ask::Collect, _) => Ok(None),
             (Ask::Move(step), _) => step.change(row, time).map(Some),
             (Ask::Remove, _) if moves || unconfirmed => Err(self.not_while(row.state).into()),
             (Ask::Remove, _) => Ok(Some(removed(row))),
@@ -152,7 +155,7 @@ impl Command {
         status.changed = time.wall();
         let mut spec = None;
         let (event, due, snapshot) = match &self.ask {
-            Ask::Checkpoint | Ask::Reschedule => return Ok(None),
+            Ask::Checkpoint | Ask::Reschedule | Ask::Collect => return Ok(None),
             Ask::Move(step) => return step.change(row, time).map(Some),
             Ask::Remove if status.moved_to.as_ref().is_some_and(|to| !to.confirmed) => {
                 return Err(refused());
@@ -204,6 +207,7 @@ impl Command {
         };
         Ok(Some(PlannedChange {
             change: Change::Update(update),
+            with: Vec::new(),
             state: Some(state),
             due,
         }))
@@ -241,6 +245,7 @@ fn removed(row: &TaskRow) -> PlannedChange {
             id: row.id,
             expected: row.version,
         },
+        with: Vec::new(),
         state: None,
         due: When::NEVER,
     }
@@ -259,6 +264,7 @@ fn reschedule(
     let update = Update::of(row, row.state, due, to_bytes(&status)?);
     Ok(Some(PlannedChange {
         change: Change::Update(update),
+        with: Vec::new(),
         state: Some(row.state),
         due,
     }))

@@ -11,7 +11,9 @@
 
 mod asking;
 mod clock;
+mod collected;
 pub(crate) mod commands;
+mod connections;
 mod memory;
 pub(crate) mod move_step;
 pub(crate) mod not_stored;
@@ -30,6 +32,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 
+use crate::driver::collected::Connections;
 use crate::driver::commands::Command;
 use crate::driver::not_stored::NotStored;
 use crate::driver::queue::Queue;
@@ -186,6 +189,7 @@ pub(super) struct Driver {
     watched: HashMap<TaskId, When>,
     /// Tasks of which a socket became ready, and when.
     knocked: HashMap<TaskId, MonotonicTime>,
+    connections: Connections,
     /// The last entry of the index that was read.
     cursor: Option<Due>,
     reading: bool,
@@ -226,6 +230,7 @@ impl Driver {
             live: HashMap::new(),
             watched: HashMap::new(),
             knocked: HashMap::new(),
+            connections: Connections::default(),
             cursor: None,
             reading: false,
             steps: 0,

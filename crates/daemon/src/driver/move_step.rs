@@ -140,6 +140,7 @@ impl TaskMove {
         };
         Ok(PlannedChange {
             change: Change::Move(step),
+            with: Vec::new(),
             state,
             due,
         })

@@ -7,6 +7,8 @@ use crate::store::Change;
 pub(crate) struct PlannedChange {
     /// What is to be stored.
     pub(crate) change: Change,
+    /// What is stored in the same transaction.
+    pub(crate) with: Vec<Change>,
     /// The state that the task has then; `None` where it is removed.
     pub(crate) state: Option<TaskState>,
     /// When it is due then.

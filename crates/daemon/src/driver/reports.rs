@@ -56,6 +56,22 @@ impl Driver {
                 });
                 self.again(id, &error);
             }
+            WorkerReport::Accepted {
+                update,
+                connections,
+                again,
+            } => self.accepted(*update, connections, again),
+            WorkerReport::NeedsRoom { id, silent, due } => {
+                self.end_connections(vec![silent]);
+                self.release(id, due.map_or(When::NEVER, When::steady));
+            }
+            WorkerReport::Wrote { listener, output } => self.collect(listener, output, None),
+            WorkerReport::ConnectionOver {
+                id,
+                version,
+                listener,
+                output,
+            } => self.connection_over((id, version), listener, output),
             WorkerReport::Crowded { id, loaded } => self.crowd(id, loaded),
             WorkerReport::Lost { id } => {
                 let error = "a part of the daemon failed while the task ran";

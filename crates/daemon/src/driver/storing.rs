@@ -44,7 +44,13 @@ impl Driver {
             },
         };
         let state = Some(state);
-        self.send_change(id, PlannedChange { change, state, due }, keeps);
+        let planned = PlannedChange {
+            change,
+            with: Vec::new(),
+            state,
+            due,
+        };
+        self.send_change(id, planned, keeps);
     }
 
     /// The move for which a task was stopped.
@@ -63,12 +69,18 @@ impl Driver {
         planned: PlannedChange,
         keeps: Option<Box<LoadedTask>>,
     ) {
-        let PlannedChange { change, state, due } = planned;
+        let PlannedChange {
+            change,
+            with,
+            state,
+            due,
+        } = planned;
+        let changes = std::iter::once(change).chain(with).collect();
         let outbox = self.outbox.clone();
         // An error means that the driver has ended.
         let failing = move |error: String| drop(outbox.send(Message::Unstored { id, error }));
         let answer = self.answer(id, state, due, None, keeps);
-        self.shared.journal.keep(vec![change], failing, answer);
+        self.shared.journal.keep(changes, failing, answer);
     }
 
     /// Stores the change that a command makes to a task that is only in the store, where the task
@@ -82,11 +94,17 @@ impl Driver {
         was: When,
         begun: bool,
     ) {
-        let PlannedChange { change, state, due } = planned;
+        let PlannedChange {
+            change,
+            with,
+            state,
+            due,
+        } = planned;
+        let changes = std::iter::once(change).chain(with).collect();
         let answer = self.answer(id, state, due, Some(was), None);
         match begun {
-            true => self.shared.journal.keep(vec![change], drop, answer),
-            false => self.shared.journal.put(vec![change], answer),
+            true => self.shared.journal.keep(changes, drop, answer),
+            false => self.shared.journal.put(changes, answer),
         }
     }
 
@@ -121,8 +139,9 @@ impl Driver {
         let Some(live) = self.live.get_mut(&id) else {
             return;
         };
-        // A move waits: its two sides are agreed on what happens next.
-        let waits = |command: &Command| matches!(command.ask, Ask::Move(_));
+        // A move waits: its two sides are agreed on what happens next. So does what connections have
+        // come to.
+        let waits = |command: &Command| matches!(command.ask, Ask::Move(_) | Ask::Collect);
         let (wait, told): (Vec<_>, Vec<_>) = live.asked.drain(..).partition(waits);
         live.asked = wait;
         for command in told {
@@ -158,6 +177,7 @@ impl Driver {
             was,
             keeps,
         } = answered;
+        self.connections_answered(id, matches!(result, Ok(Verdict::Done)));
         let Some(live) = self.live.get_mut(&id) else {
             return;
         };

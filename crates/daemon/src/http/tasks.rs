@@ -229,7 +229,15 @@ pub(super) async fn resume(
         (status = 409, description = CONFLICT, body = Problem)))]
 pub(super) async fn kill(State(served): ServedState, Path(id): Path<String>) -> Answer<Response> {
     let id = find(&served, &id).await?;
-    acted(&served, id, served.daemon.kill(id)).await
+    let mut before = served.daemon.task(id).await?;
+    match acted(&served, id, served.daemon.kill(id)).await {
+        // The task of a connection leaves the list as soon as it is over.
+        Err(_) if before.status.accepted_by.is_some() && served.daemon.task(id).await.is_err() => {
+            before.state = TaskState::Failed;
+            Ok((StatusCode::OK, Json(Task::from(before))).into_response())
+        }
+        answer => answer,
+    }
 }
 
 pub(super) async fn acted(

@@ -61,6 +61,13 @@ impl Daemon {
             let state = info.state;
             return Err(Refused::State { id, state, asked }.into());
         }
+        if let Some(listener) = info.status.accepted_by {
+            let text = format!(
+                "task {id} answers the requests of a connection that task {listener} has \
+                 accepted, and ends here with it"
+            );
+            return Err(Refused::Request(text).into());
+        }
         let (shared, dirs) = (self.shared.clone(), dirs.to_vec());
         blocking(move || {
             let found = shared.store.load(id)?;

@@ -240,6 +240,8 @@ impl Daemon {
         let mut status: Status = from_bytes(&offer.status)?;
         status.came_from = Some(offer.origin);
         status.moved_to = None;
+        // They end where they are.
+        status.connections.clear();
         // The time has travelled as one of the wall clock.
         let on_wall = |at: MonotonicTime| Timestamp::from_nanos(at.as_nanos());
         status.wakes = status.wakes.map(|at| shared.time.to_steady(on_wall(at)));
@@ -265,7 +267,9 @@ impl Daemon {
         let (time, following) = (shared.time.clone(), shared.following.clone());
         let tail = Tail::new(id, row.version, limit, time, following);
         let worker = &self.moving.worker;
-        let revived = worker.revive(&row, &spec, frozen.clone(), &tail, TaskHandle::default());
+        let which = (id, row.module);
+        let handle = TaskHandle::default();
+        let revived = worker.revive(which, &spec, frozen.clone(), &tail, handle, None);
         if let Err(why) = revived {
             shared.budget.forget(id);
             return Err(not_revived(why));

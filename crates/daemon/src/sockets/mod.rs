@@ -43,6 +43,8 @@ struct State {
     listeners: HashMap<String, Open>,
     /// What belongs to tasks that sleep.
     asleep: HashMap<TaskId, Sleeper>,
+    /// Tasks that have as many connections as they may have.
+    full: HashSet<TaskId>,
 }
 
 #[derive(Debug)]
@@ -127,6 +129,20 @@ impl Sockets {
         state.asleep.insert(id, Sleeper::new(asleep, ends));
     }
 
+    /// Notes whether a task has as many connections as it may have, so that others wait.
+    pub(super) fn set_full(&self, id: TaskId, is_full: bool) {
+        let mut state = self.state();
+        match is_full {
+            true => state.full.insert(id),
+            false => state.full.remove(&id),
+        };
+    }
+
+    /// Whether connections of a task have to wait, for all that is known.
+    pub(super) fn is_full(&self, id: TaskId) -> bool {
+        self.state().full.contains(&id)
+    }
+
     /// The sockets that are kept for a task. They stay kept, because loading the task may fail.
     pub(super) fn held(&self, id: TaskId) -> Vec<HeldSocket> {
         let state = self.state();
@@ -192,6 +208,7 @@ impl Sockets {
         let mut state = self.state();
         state.listeners.retain(|_, known| known.owner != id);
         state.asleep.remove(&id);
+        state.full.remove(&id);
     }
 
     /// When a sleeping task that has sockets to watch wakes without them; `None` where it has none

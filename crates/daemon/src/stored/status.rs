@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fields::numbered_fields;
 use super::history::History;
-use crate::model::{MonotonicTime, MoveId, Timestamp, Wait, When};
+use crate::model::{MonotonicTime, MoveId, TaskId, Timestamp, Wait, When};
 
 /// What is known of a task, beside its state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,6 +45,12 @@ pub struct Status {
     pub begins: Option<Timestamp>,
     /// Its last runs.
     pub history: History,
+    /// The tasks that answer the requests of its connections, one for each.
+    pub connections: Vec<TaskId>,
+    /// The task that has accepted the connection whose requests it answers.
+    pub accepted_by: Option<TaskId>,
+    /// Nothing has come of a next request on that connection.
+    pub awaits_request: bool,
 }
 
 impl Status {
@@ -110,6 +116,9 @@ numbered_fields!(Status {
     15 => last,
     16 => begins,
     17 => history,
+    18 => connections,
+    19 => accepted_by,
+    20 => awaits_request,
 });
 
 /// Where a task has gone.
@@ -194,6 +203,9 @@ mod tests {
                 started: Some(at(NOW + 11)),
                 runs: vec![Run::default()],
             },
+            connections: vec![TaskId(12)],
+            accepted_by: Some(TaskId(13)),
+            awaits_request: true,
             ..asleep()
         };
         let bytes = to_bytes(&status).expect("it encodes");

@@ -27,6 +27,34 @@ pub(crate) struct LoadedTask {
     pub(super) status: Status,
     pub(super) program: Digest,
     pub(super) base: Option<Digest>,
+    /// What is stored is that of an instance before this one, so that it is stored at its next wait.
+    pub(super) is_outdated: bool,
+}
+
+impl LoadedTask {
+    /// A task that has come into memory, with its ID, the version that is stored, and its module.
+    pub(super) fn new(
+        (id, version, program): (TaskId, u64, Digest),
+        task: Task,
+        share: Arc<MemoryShare>,
+        tail: Tail,
+        (spec, status): (TaskSpec, Status),
+    ) -> Self {
+        Self {
+            id,
+            version,
+            task,
+            share,
+            tail,
+            memory: 0,
+            stored: Instant::now(),
+            spec,
+            status,
+            program,
+            base: None,
+            is_outdated: false,
+        }
+    }
 }
 
 /// Why a task is not in memory.

@@ -1,7 +1,7 @@
 //! What a worker is asked for, and what it answers.
 
 use crate::model::{MonotonicTime, TaskId, TaskState};
-use crate::store::Update;
+use crate::store::{Insert, OutputPiece, Update};
 use crate::task::TaskHandle;
 use crate::workers::guest::LoadedTask;
 use crate::workers::output::Tail;
@@ -71,6 +71,38 @@ pub(crate) enum WorkerReport {
     /// There is no room for the task, which waits in the store. `loaded` says that it had been in
     /// memory.
     Crowded { id: TaskId, loaded: bool },
+    /// A task whose connections have tasks of their own has accepted some, or listens from now on.
+    Accepted {
+        /// Its next version.
+        update: Box<Update>,
+        /// The tasks of the connections.
+        connections: Vec<Insert>,
+        /// When it is to try again, if connections could not be accepted.
+        again: Option<MonotonicTime>,
+    },
+    /// Somebody waits for a place among a task's connections, and one of them is silent.
+    NeedsRoom {
+        id: TaskId,
+        /// The task of that connection.
+        silent: TaskId,
+        /// When the listener looks again.
+        due: Option<MonotonicTime>,
+    },
+    /// An instance that answered a request has written this.
+    Wrote {
+        /// The task that had accepted the connection.
+        listener: TaskId,
+        output: Vec<OutputPiece>,
+    },
+    /// The connection has ended whose requests the task has answered.
+    ConnectionOver {
+        id: TaskId,
+        version: u64,
+        /// The task that had accepted the connection.
+        listener: TaskId,
+        /// What was written, and is not the listener's yet.
+        output: Vec<OutputPiece>,
+    },
     /// The worker failed; the task's row is all there is of it.
     Lost { id: TaskId },
 }

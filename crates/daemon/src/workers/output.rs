@@ -129,6 +129,15 @@ impl Tail {
         }))
     }
 
+    /// Adds a line of the daemon's own, for whoever reads what the task has written to stderr.
+    pub(crate) fn say(&self, text: &str) {
+        let stderr = OneStream {
+            shared: self.0.clone(),
+            stream: Stream::Stderr,
+        };
+        stderr.write(&[IoSlice::new(text.as_bytes())]);
+    }
+
     /// Takes all pieces, to store them in a change of the task's version `from`. They stay visible
     /// until [`stored`](Self::stored), or until a reader has seen a later version.
     pub(crate) fn take(&self, from: u64) -> Vec<OutputPiece> {

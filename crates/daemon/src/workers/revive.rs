@@ -7,41 +7,41 @@ use std::sync::Arc;
 use crate::memory::MemoryShare;
 use crate::model::TaskSpec;
 use crate::model::spec::Module;
-use crate::model::{TaskState, When};
+use crate::model::{Digest, TaskId, TaskState, When};
 use crate::spec::Submitted as _;
-use crate::store::{SnapshotChange, StoredSnapshot, Stream, TaskRow};
-use crate::task::{Bindings, EngineKind, Input, Task, TaskHandle};
+use crate::store::{SnapshotChange, StoredSnapshot, Stream};
+use crate::task::{Bindings, EngineKind, HttpConnection, Input, Task, TaskHandle};
 use crate::workers::guest::{LoadedTask, NotRevived};
 use crate::workers::messages::WorkerReport;
 use crate::workers::output::Tail;
 use crate::workers::worker::Worker;
 
 impl Worker {
-    /// Makes a task from what is stored of it.
+    /// Makes a task from what is stored of it, or one that answers a request on a connection.
     pub(crate) fn revive(
         &self,
-        row: &TaskRow,
+        (id, module): (TaskId, Digest),
         spec: &TaskSpec,
         frozen: Option<StoredSnapshot>,
         tail: &Tail,
         handle: TaskHandle,
+        http_connection: Option<HttpConnection>,
     ) -> Result<(Task, Arc<MemoryShare>), NotRevived> {
         #[cfg(test)]
         crate::workers::faults::hit(&self.options.identity, frozen.is_none().into())?;
-        let program = self.programs.get(&row.module)?;
+        let program = self.programs.get(&module)?;
         let engine = spec.engine_or(self.options.engine);
         let opened = frozen.map(|frozen| self.bases.open(&frozen)).transpose()?;
         let memory = opened.as_ref().map_or(0, |(head, _)| head.memory_size());
         // This comes before anything else is taken: the task may have to wait for memory.
         let unmetered = engine == EngineKind::WasmEdge;
-        let share = self.budget.admit(row.id, memory, &handle, unmetered)?;
+        let share = self.budget.admit(id, memory, &handle, unmetered)?;
         let (config, given) = match spec.program {
             Some(_) => Bindings::from_spec(spec, &self.options.limits),
             // It is called by its module, which has a place of its own in the store.
             None => {
-                let module = Some(Module::Digest(row.module));
                 let spec = TaskSpec {
-                    module,
+                    module: Some(Module::Digest(module)),
                     ..spec.clone()
                 };
                 Bindings::from_spec(&spec, &self.options.limits)
@@ -51,16 +51,14 @@ impl Worker {
             stdin: Input::Null,
             stdout: tail.output(Stream::Stdout),
             stderr: tail.output(Stream::Stderr),
-            listeners: self.sockets.lend(row.id, &spec.network.listen)?,
-            http: self
-                .sockets
-                .lend(row.id, spec.network.http.as_slice())?
-                .pop(),
-            held: self.sockets.held(row.id),
+            listeners: self.sockets.lend(id, &spec.network.listen)?,
+            http: self.sockets.lend(id, spec.network.http.as_slice())?.pop(),
+            http_connection,
+            held: self.sockets.held(id),
             ..given
         };
-        let told = self.programs.told(&row.module);
-        let _loading = self.programs.loading(row.id, &row.module);
+        let told = self.programs.told(&module);
+        let _loading = self.programs.loading(id, &module);
         let task = Task::builder(self.programs.runtime(), &program)
             .engine(engine)
             .bindings(bindings)
@@ -87,6 +85,10 @@ impl Worker {
         let Some(too_large) = guest.share.too_large() else {
             return WorkerReport::Crowded { id, loaded: true };
         };
+        if let Some(listener) = guest.status.accepted_by {
+            guest.tail.say(&format!("an instance ended: {too_large}\n"));
+            return self.connection_over(&guest, listener);
+        }
         guest.status.error = Some(too_large.to_string());
         guest.status.changed = self.time.wall();
         // The output since its last snapshot is taken, and dropped instead of stored.

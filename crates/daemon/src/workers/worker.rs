@@ -8,8 +8,9 @@
 //! ```
 
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::{Duration, Instant};
 
 use crate::blobs::programs::Programs;
@@ -20,15 +21,14 @@ use crate::model::error::{Error, ErrorKind};
 use crate::model::{MonotonicTime, TaskId, TaskSpec, TaskState, Wait, When};
 use crate::options::Options;
 use crate::sockets::Sockets;
-use crate::store::{OutputPiece, SnapshotChange, Store, TaskRow, Update};
+use crate::store::{SnapshotChange, Store, StoredSnapshot, TaskRow, Update};
 use crate::stored::damaged;
 use crate::stored::encoding::to_bytes;
 use crate::stored::history::Run;
 use crate::stored::status::Status;
-use crate::task::{ModuleRef, Step, Task, TaskHandle, Watched, reactor};
+use crate::task::{HttpConnection, ModuleRef, Step, Task, TaskHandle, Watched, reactor};
 use crate::throttled_log::warn_throttled;
 use crate::time::clocks::Time;
-use crate::time::restart::{self, SETTLED_RUN};
 use crate::time::schedule;
 use crate::workers::crash_marks::CrashMarks;
 use crate::workers::guest::{LoadedTask, NotRevived};
@@ -71,7 +71,10 @@ pub(crate) struct Worker {
     pub(crate) marks: Arc<CrashMarks>,
     /// How many jobs wait for a thread.
     pub(crate) waiting: Arc<AtomicUsize>,
-    pub(crate) started: Box<dyn Fn(WorkerReport) + Send + Sync>,
+    /// Tells the driver what happens within a job.
+    pub(crate) tell: Box<dyn Fn(WorkerReport) + Send + Sync>,
+    /// The next ID of a task.
+    pub(crate) ids: Arc<AtomicU64>,
 }
 
 impl Worker {
@@ -125,7 +128,7 @@ impl Worker {
     }
 
     /// Counts a run that begins.
-    fn begin_run(&self, spec: &TaskSpec, status: &mut Status) {
+    pub(super) fn begin_run(&self, spec: &TaskSpec, status: &mut Status) {
         status.runs += 1;
         schedule::begin_run(status, &self.time);
         // For a task that is started once, the snapshot has the start; the status need not carry
@@ -151,7 +154,7 @@ impl Worker {
             return Ok(WorkerReport::Stale { id, due });
         };
         let due = knocked.unwrap_or(due);
-        let (spec, mut status) = match damaged::read(&row) {
+        let (spec, status) = match damaged::read(&row) {
             Ok(read) => read,
             // The task stays in the store as it is.
             Err(error) => {
@@ -160,54 +163,35 @@ impl Worker {
                 return Ok(WorkerReport::Stale { id, due: None });
             }
         };
+        if let Some(most) = spec.network.instances() {
+            return self.accept(&row, &spec, status, most);
+        }
+        let version = row.version;
         let limit = self.options.output_limit;
         let (time, following) = (self.time.clone(), self.following.clone());
-        let tail = Tail::new(id, row.version, limit, time, following);
-        let base = frozen.as_ref().and_then(|frozen| frozen.base);
+        let tail = Tail::new(id, version, limit, time, following);
+        let connection = match status.accepted_by.filter(|_| frozen.is_none()) {
+            None => None,
+            Some(listener) => match self.accepted_connection(id)? {
+                None => return Ok(self.connection_failed(id, version, listener, (&tail, None))),
+                connection => connection,
+            },
+        };
         let is_new = frozen.is_none();
-        if is_new {
-            self.begin_run(&spec, &mut status);
-        }
-        let (task, share) = match self.revive(&row, &spec, frozen, &tail, handle.clone()) {
-            Ok(revived) => revived,
-            Err(NotRevived::Full) => return Ok(WorkerReport::Crowded { id, loaded: false }),
-            Err(NotRevived::Failed(_)) if handle.is_evicted() && !handle.is_killed() => {
-                return Ok(WorkerReport::Crowded { id, loaded: true });
-            }
-            // Nothing of the task is lost, and loading it is tried again.
-            Err(NotRevived::Failed(error)) if error.passes() => return Err(error),
-            Err(NotRevived::Failed(error)) if is_new && error.kind() == ErrorKind::Limit => {
-                return self.set_aside(&row, &status, &error, TaskState::Failed);
-            }
-            Err(NotRevived::Failed(error)) => {
-                return self.set_aside(&row, &status, &error, TaskState::Paused);
-            }
+        let stored = (&row, spec, status, frozen);
+        let guest = match self.load_guest(stored, &tail, handle, connection)? {
+            Ok(guest) => guest,
+            Err(report) => return Ok(report),
         };
         // The sockets are the guest's now.
         self.sockets.drop_kept(id);
-        (self.started)(WorkerReport::Started {
-            id,
-            tail: tail.clone(),
-        });
+        (self.tell)(WorkerReport::Started { id, tail });
         self.metrics.resume.observe(started.elapsed().as_secs_f64());
         let late = self.time.now().saturating_duration_since(due);
-        if base.is_some() || row.snapshot_bytes > 0 {
+        if guest.base.is_some() || row.snapshot_bytes > 0 {
             self.metrics.wake_latency.observe(late.as_secs_f64());
             self.metrics.wakes.inc();
         }
-        let guest = Box::new(LoadedTask {
-            id,
-            version: row.version,
-            task,
-            share,
-            tail,
-            memory: 0,
-            stored: Instant::now(),
-            spec,
-            status,
-            program: row.module,
-            base,
-        });
         // A task that has reached a limit at which it is paused would use up what is left before it
         // is ended. It is frozen again, with its sockets.
         Ok(match !is_new && guest.task.exhausted() {
@@ -216,9 +200,51 @@ impl Worker {
         })
     }
 
+    /// Brings a task into memory; or else gives what is to be said of it.
+    fn load_guest(
+        &self,
+        (row, spec, mut status, frozen): (&TaskRow, TaskSpec, Status, Option<StoredSnapshot>),
+        tail: &Tail,
+        handle: TaskHandle,
+        connection: Option<HttpConnection>,
+    ) -> Result<Result<Box<LoadedTask>, WorkerReport>, Error> {
+        let (id, version, module) = (row.id, row.version, row.module);
+        let base = frozen.as_ref().and_then(|frozen| frozen.base);
+        let is_new = frozen.is_none();
+        if is_new {
+            self.begin_run(&spec, &mut status);
+        }
+        let which = (id, module);
+        let revived = self.revive(which, &spec, frozen, tail, handle.clone(), connection);
+        Ok(Err(match revived {
+            Ok((task, share)) => {
+                let which = (id, version, module);
+                return Ok(Ok(Box::new(LoadedTask {
+                    base,
+                    ..LoadedTask::new(which, task, share, tail.clone(), (spec, status))
+                })));
+            }
+            Err(NotRevived::Full) => WorkerReport::Crowded { id, loaded: false },
+            Err(NotRevived::Failed(_)) if handle.is_evicted() && !handle.is_killed() => {
+                WorkerReport::Crowded { id, loaded: true }
+            }
+            // Nothing of the task is lost, and loading it is tried again.
+            Err(NotRevived::Failed(error)) if error.passes() => return Err(error),
+            Err(NotRevived::Failed(error)) => match status.accepted_by {
+                Some(listener) => {
+                    self.connection_failed(id, version, listener, (tail, Some(&error)))
+                }
+                None if is_new && error.kind() == ErrorKind::Limit => {
+                    self.set_aside(row, &status, &error, TaskState::Failed)?
+                }
+                None => self.set_aside(row, &status, &error, TaskState::Paused)?,
+            },
+        }))
+    }
+
     /// The host lacks what the task needs. Its snapshot is all there is of the task, and stays; the
     /// status tells the user why the task does not run.
-    fn set_aside(
+    pub(super) fn set_aside(
         &self,
         row: &TaskRow,
         status: &Status,
@@ -248,55 +274,77 @@ impl Worker {
     fn run(&self, mut guest: Box<LoadedTask>) -> WorkerReport {
         let started = Instant::now();
         loop {
-            let wait = match guest.task.step() {
-                Ok(Step::Exited(code)) => return self.ended(guest, Ok(code)),
+            let exited = match guest.task.step() {
+                Ok(Step::Exited(code)) => Ok(code),
                 Err(error) => {
                     let handle = guest.task.handle();
-                    return match handle.is_evicted() && !handle.is_killed() {
-                        true => self.report_evicted(guest),
-                        false => self.ended(guest, Err(error)),
-                    };
+                    if handle.is_evicted() && !handle.is_killed() {
+                        return self.report_evicted(guest);
+                    }
+                    Err(error)
                 }
-                Ok(Step::Parked(parked)) => parked.wait(),
+                Ok(Step::Parked(parked)) => {
+                    let wait = parked.wait();
+                    match self.parked(guest, wait, started) {
+                        ControlFlow::Continue(again) => guest = again,
+                        ControlFlow::Break(report) => return report,
+                    }
+                    continue;
+                }
             };
-            guest.memory = guest.task.memory_size();
-            if guest.task.handle().is_asked() {
-                return WorkerReport::Asked(guest);
+            match self.exited(guest, exited) {
+                ControlFlow::Continue(next) => guest = next,
+                ControlFlow::Break(report) => return report,
             }
-            let old = guest.stored.elapsed() >= self.options.checkpoint;
-            let ready = wait == Wait::Yield || guest.task.is_ready();
-            if ready && !old {
-                match started.elapsed() < TIME_SLICE {
-                    true => continue,
-                    false => return WorkerReport::Preempted(guest),
-                }
-            }
-            let far = guest
-                .task
-                .known_length()
-                .is_some_and(|left| left >= self.options.hibernate_after);
-            if !far && !old {
-                match started.elapsed() < TIME_SLICE && reactor::linger(&guest.task, &self.waiting)
-                {
-                    true => continue,
-                    false => return WorkerReport::Parked(guest),
-                }
-            }
-            return match self.freeze(&mut guest, TaskState::Hibernated) {
-                Ok(update) => {
-                    // The guest may have reached a limit just now, and be paused.
-                    let goes = far || update.state != TaskState::Hibernated;
-                    if goes {
-                        self.keep(&guest, update.state);
-                    }
-                    WorkerReport::Store {
-                        update: Box::new(update),
-                        keeps: (!goes).then_some(guest),
-                    }
-                }
-                Err(error) => unable(guest, &error),
+        }
+    }
+
+    /// A guest waits, in a turn that has begun then. Gives it back where it goes on at once.
+    fn parked(
+        &self,
+        mut guest: Box<LoadedTask>,
+        wait: Wait,
+        started: Instant,
+    ) -> ControlFlow<WorkerReport, Box<LoadedTask>> {
+        use ControlFlow::{Break, Continue};
+        guest.memory = guest.task.memory_size();
+        if guest.task.handle().is_asked() {
+            return Break(WorkerReport::Asked(guest));
+        }
+        let old = guest.is_outdated || guest.stored.elapsed() >= self.options.checkpoint;
+        let ready = wait == Wait::Yield || guest.task.is_ready();
+        if ready && !old {
+            return match started.elapsed() < TIME_SLICE {
+                true => Continue(guest),
+                false => Break(WorkerReport::Preempted(guest)),
             };
         }
+        let far = guest
+            .task
+            .known_length()
+            .is_some_and(|left| left >= self.options.hibernate_after);
+        if !far && !old {
+            return match started.elapsed() < TIME_SLICE
+                && reactor::linger(&guest.task, &self.waiting)
+            {
+                true => Continue(guest),
+                false => Break(WorkerReport::Parked(guest)),
+            };
+        }
+        Break(match self.freeze(&mut guest, TaskState::Hibernated) {
+            Ok(update) => {
+                // The guest may have reached a limit just now, and be paused.
+                let goes = far || update.state != TaskState::Hibernated;
+                if goes {
+                    self.keep(&guest, update.state);
+                }
+                WorkerReport::Store {
+                    update: Box::new(update),
+                    keeps: (!goes).then_some(guest),
+                }
+            }
+            Err(error) => unable(guest, &error),
+        })
     }
 
     /// What to store of a parked guest.
@@ -341,7 +389,7 @@ impl Worker {
             .observe(started.elapsed().as_secs_f64());
         let now = self.time.now();
         let ends = guest.task.ends();
-        guest.stored = Instant::now();
+        (guest.stored, guest.is_outdated) = (Instant::now(), false);
         guest.status.changed = self.time.wall();
         guest.status.wait = Some(snapshot.meta.wait);
         guest.status.wakes = ends.after.map(|after| now.saturating_add(after));
@@ -354,15 +402,7 @@ impl Worker {
             None => state,
         };
         guest.status.error = reached.map(|reached| reached.to_string());
-        let watches = guest.task.asleep().watches;
-        guest.status.watched = u32::try_from(watches.len()).unwrap_or(u32::MAX);
-        guest.status.listens = watches
-            .into_iter()
-            .filter_map(|watch| match watch.what {
-                Watched::Listener(address) => Some(address),
-                Watched::Socket(_) => None,
-            })
-            .collect();
+        note_sockets(guest);
         let mut due = match (&guest.status.wait, guest.status.when()) {
             // Nothing watches the sockets while no daemon runs, so that the next daemon looks at
             // the task at once, whether or not its wait has an end.
@@ -375,100 +415,20 @@ impl Worker {
         due.steady = limit.into_iter().chain(due.steady).min();
         self.update(guest, state, due, SnapshotChange::Set(frozen))
     }
+}
 
-    /// What to store of a guest that is over.
-    fn ended(&self, mut guest: Box<LoadedTask>, how: Result<u32, Error>) -> WorkerReport {
-        let killed = guest.task.handle().is_killed();
-        let now = self.time.now();
-        let failed = !matches!(how, Ok(0));
-        let mut state = TaskState::Exited;
-        guest.status.changed = self.time.wall();
-        guest.status.clear_wait();
-        match how {
-            Ok(code) => {
-                guest.status.exit_code = Some(code);
-                // What the guest was refused may be the reason.
-                let refused = guest.task.last_refused_limit().filter(|_| code != 0);
-                guest.status.error = refused.map(|limit| limit.to_string());
-            }
-            Err(error) => {
-                state = TaskState::Failed;
-                guest.status.exit_code = None;
-                guest.status.error = Some(error.to_string());
-            }
-        }
-        let wall = self.time.wall();
-        guest.status.history.add(Run {
-            number: guest.status.runs,
-            started: wall.checked_sub(guest.task.age()),
-            ended: wall,
-            exit_code: guest.status.exit_code,
-            error: guest.status.error.clone(),
-            output: Some(guest.task.output_bytes()),
-        });
-        let next = match killed {
-            true => None,
-            false => schedule::after_run(&guest.spec, &guest.status, &self.time),
-        };
-        let policy = guest.spec.restart.unwrap_or_default();
-        // Its schedule may start it before a restart would.
-        guest.status.wall = next;
-        guest.status.wakes = match policy.applies(failed) && !killed {
-            true => {
-                if guest.task.age() > SETTLED_RUN {
-                    guest.status.restarts = 0;
-                }
-                let wait = restart::wait(guest.status.restarts);
-                guest.status.restarts = guest.status.restarts.saturating_add(1);
-                Some(now.saturating_add(wait))
-            }
-            false => None,
-        };
-        let when = guest.status.when();
-        if !when.is_never() {
-            state = TaskState::Hibernated;
-        }
-        match self.update(&guest, state, when, SnapshotChange::Clear) {
-            Ok(update) => WorkerReport::Store {
-                update: Box::new(update),
-                keeps: None,
-            },
-            Err(error) => {
-                log::error!("task {}: {error}", guest.id);
-                WorkerReport::Lost { id: guest.id }
-            }
-        }
-    }
-
-    pub(super) fn update(
-        &self,
-        guest: &LoadedTask,
-        state: TaskState,
-        due: When,
-        snapshot: SnapshotChange,
-    ) -> Result<Update, Error> {
-        match state {
-            TaskState::Hibernated => {}
-            TaskState::Paused | TaskState::Moving => self.sockets.pause(guest.id),
-            _ => self.sockets.close(guest.id),
-        }
-        let output: Vec<OutputPiece> = guest.tail.take(guest.version);
-        Ok(Update {
-            id: guest.id,
-            expected: guest.version,
-            state,
-            due: match state {
-                TaskState::Hibernated => due,
-                _ => When::NEVER,
-            },
-            status: to_bytes(&guest.status)?,
-            spec: None,
-            snapshot,
-            output,
-            output_limit: self.options.output_limit,
-            held: false,
+/// Notes which sockets wake a guest that has just been frozen.
+fn note_sockets(guest: &mut LoadedTask) {
+    guest.status.awaits_request = guest.task.awaits_request();
+    let watches = guest.task.asleep().watches;
+    guest.status.watched = u32::try_from(watches.len()).unwrap_or(u32::MAX);
+    guest.status.listens = watches
+        .into_iter()
+        .filter_map(|watch| match watch.what {
+            Watched::Listener(address) => Some(address),
+            Watched::Socket(_) => None,
         })
-    }
+        .collect();
 }
 
 fn unable(guest: Box<LoadedTask>, error: &Error) -> WorkerReport {

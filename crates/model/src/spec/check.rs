@@ -56,6 +56,35 @@ impl TaskSpec {
         Ok(())
     }
 
+    /// Refuses instances for requests where no requests come.
+    ///
+    /// # Errors
+    /// Names the field.
+    pub fn check_requests(&self) -> Result<(), Wrong> {
+        let network = &self.network;
+        let (field, error) = match (&network.http, network.per_request) {
+            (None, true) => (
+                "per_request",
+                "an instance for each request needs an address at which requests come: \
+                 `network.http`, --http ADDRESS",
+            ),
+            (_, true) if !network.listen.is_empty() => (
+                "listen",
+                "many instances cannot share an address that each is to listen on",
+            ),
+            (_, false) if network.max_instances.is_some() => (
+                "max_instances",
+                "how many instances there may be is said where each request has one: \
+                 `network.per_request`, --per-request",
+            ),
+            _ => return Ok(()),
+        };
+        Err(Wrong {
+            field: format!("network.{field}"),
+            error: error.into(),
+        })
+    }
+
     /// The first field that means something only to the process that runs the guest itself, and
     /// nothing to a daemon.
     pub fn not_for_a_daemon(&self) -> Option<&'static str> {

@@ -34,7 +34,7 @@ pub use listen::ListenAddress;
 pub use module::Module;
 pub use moment::{Moment, Schedule};
 pub use mount::{Access, ByteSize, Mount, Tmpfs};
-pub use network::{Network, Reach};
+pub use network::{MAX_INSTANCES, Network, Reach};
 pub use policy::{Policy, Suspend};
 pub use restart::Restart;
 pub use rule::{Host, Rule};

@@ -1,5 +1,7 @@
 //! What a guest may reach over the network.
 
+use std::num::NonZeroU16;
+
 use serde::{Deserialize, Serialize};
 
 use super::listen::ListenAddress;
@@ -19,6 +21,14 @@ pub struct Network {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub http: Option<ListenAddress>,
+    /// A daemon starts a fresh instance for each HTTP request, and runs many of them at once: each
+    /// connection has a task of its own. Left out, one instance answers one request after another.
+    #[serde(skip_serializing_if = "std::ops::Not::not", alias = "per-request")]
+    pub per_request: bool,
+    /// How many instances may answer requests at once. Left out, 64. Further connections wait.
+    #[serde(skip_serializing_if = "Option::is_none", alias = "max-instances")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<u16>))]
+    pub max_instances: Option<NonZeroU16>,
     /// What the guest may connect to: `HOST:PORTS`, such as `example.com:443` or
     /// `10.0.0.0/8:80-90`.
     #[serde(skip_serializing_if = "Vec::is_empty", alias = "allow-connect")]
@@ -44,12 +54,27 @@ pub enum Reach<'a> {
     Connect(&'a Rule),
 }
 
+/// How many instances answer requests at once where it is not said.
+pub const MAX_INSTANCES: NonZeroU16 = match NonZeroU16::new(64) {
+    Some(number) => number,
+    None => NonZeroU16::MIN,
+};
+
 impl Network {
+    /// How many instances may answer requests at once, each on a connection of its own; `None` where
+    /// one instance answers all.
+    pub fn instances(&self) -> Option<NonZeroU16> {
+        self.per_request
+            .then_some(self.max_instances.unwrap_or(MAX_INSTANCES))
+    }
+
     /// This one with another laid over it.
     pub(super) fn overlaid(self, over: Self) -> Self {
         let Self {
             listen,
             http,
+            per_request,
+            max_instances,
             allow_connect,
             allow_listen,
             proxy_streams,
@@ -57,6 +82,8 @@ impl Network {
         Self {
             listen: added(self.listen, listen),
             http: http.or(self.http),
+            per_request: self.per_request || per_request,
+            max_instances: max_instances.or(self.max_instances),
             allow_connect: added(self.allow_connect, allow_connect),
             allow_listen: added(self.allow_listen, allow_listen),
             proxy_streams: proxy_streams.or(self.proxy_streams),

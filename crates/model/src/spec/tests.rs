@@ -1,5 +1,7 @@
 //! One value in every form.
 
+use std::num::NonZeroU16;
+
 use super::*;
 use crate::Timestamp;
 use crate::limits::{OnLimit, Setting};
@@ -41,6 +43,8 @@ fn whole() -> TaskSpec {
         network: Network {
             listen: vec!["127.0.0.1:80".parse().expect("an address")],
             http: Some("[::1]:8080".parse().expect("an address")),
+            per_request: true,
+            max_instances: Some(NonZeroU16::MAX),
             allow_connect: vec!["*:53".parse().expect("a rule")],
             allow_listen: vec!["[::1]:1-9".parse().expect("a rule")],
             proxy_streams: Some(true),
@@ -177,6 +181,8 @@ fn a_task_file_is_the_same() {
         [network]
         listen = ["127.0.0.1:80"]
         http = "[::1]:8080"
+        per-request = true
+        max-instances = 65535
         allow-connect = ["*:53"]
         allow-listen = ["[::1]:1-9"]
         proxy-streams = true
@@ -194,6 +200,8 @@ fn a_task_file_is_the_same() {
         "allow-connect",
         "allow-listen",
         "proxy-streams",
+        "per-request",
+        "max-instances",
     ];
     let snake = hyphens.iter().fold(snake, |text, key| {
         assert!(text.contains(key), "{key}");

@@ -1,5 +1,6 @@
 //! The flags of the commands that give a daemon a task, or get one from it.
 
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use super::remote::Remote;
@@ -16,6 +17,8 @@ pub(crate) struct Submit {
     pub remote: Remote,
     #[command(flatten)]
     pub grants: HostGrants,
+    #[command(flatten)]
+    pub requests: Requests,
     #[command(flatten)]
     pub task: DaemonTask,
     #[command(flatten)]
@@ -45,11 +48,36 @@ impl Submit {
     pub(crate) fn spec(&self) -> Result<TaskSpec, String> {
         let mut spec = TaskSpec::default();
         self.grants.say(&mut spec);
+        self.requests.say(&mut spec);
         self.limits.say(&mut spec);
         self.task.say(&mut spec);
         self.schedule.say(&mut spec);
         self.program.say(&mut spec)?;
         Ok(spec)
+    }
+}
+
+/// How many instances answer HTTP requests.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Requests {
+    /// With --http, start a fresh instance for each request, and run many of them at once: each
+    /// connection has a task of its own. Nothing is kept from one request to the next.
+    #[arg(long)]
+    pub per_request: bool,
+    /// With --per-request, how many instances may run at once. Further connections wait. If left
+    /// out, 64.
+    #[arg(long, value_name = "NUMBER")]
+    pub max_instances: Option<NonZeroU16>,
+}
+
+impl Requests {
+    fn say(&self, spec: &mut TaskSpec) {
+        let Self {
+            per_request,
+            max_instances,
+        } = self;
+        spec.network.per_request = *per_request;
+        spec.network.max_instances = *max_instances;
     }
 }
 

@@ -78,6 +78,14 @@ fn fields(task: &wire::Task) -> Vec<(&'static str, Option<String>)> {
             Some(format::bytes(task.memory)).filter(|_| task.memory > 0),
         ),
         (
+            "requests of",
+            task.accepted_by.map(|id| format!("task {id}")),
+        ),
+        (
+            "connections",
+            Some(numbers(&task.connections)).filter(|numbers| !numbers.is_empty()),
+        ),
+        (
             "variables",
             Some(task.variables.join(" ")).filter(|names| !names.is_empty()),
         ),
@@ -90,7 +98,11 @@ fn print_grants(spec: &TaskSpec) {
         out!("{:<10} {address}", "listens on");
     }
     if let Some(address) = &spec.network.http {
-        out!("{:<10} http://{address}", "answers at");
+        let instances = match spec.network.instances() {
+            Some(most) => format!(", by an instance for each request, {most} at most at once"),
+            None => String::new(),
+        };
+        out!("{:<10} http://{address}{instances}", "answers at");
     }
     for dir in &spec.mounts {
         let read_only = match dir.access {
@@ -112,6 +124,11 @@ fn print_grants(spec: &TaskSpec) {
             format::bytes(dir.size.map_or(0, |size| size.0))
         );
     }
+}
+
+fn numbers(tasks: &[u64]) -> String {
+    let numbers = tasks.iter().map(u64::to_string);
+    numbers.collect::<Vec<_>>().join(" ")
 }
 
 fn shown(word: Option<impl ToString>) -> Option<String> {

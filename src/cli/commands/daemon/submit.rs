@@ -67,6 +67,7 @@ fn leave_machine_code(source: &mut Source) -> Result<(), Error> {
 /// Refuses what no daemon would take, before anything is sent.
 fn check(spec: &TaskSpec, count: u32) -> Result<(), Failure> {
     spec.check_directories()
+        .and_then(|()| spec.check_requests())
         .map_err(|wrong| Failure::new(USAGE, wrong.error))?;
     let limits = spec.limits(&Limits::default());
     let most = limits.value(Limit::Tmpfs);

@@ -77,6 +77,12 @@ pub struct Task {
     /// The task that it was at another daemon before it came here: daemon, number and version.
     #[serde(default)]
     pub came_from: Option<String>,
+    /// Tasks that answer the requests of connections which it has accepted, one for each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub connections: Vec<u64>,
+    /// The task that has accepted the connection whose requests it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_by: Option<u64>,
     /// Where it has gone.
     #[serde(default)]
     pub moved_to: Option<MovedTo>,
@@ -112,6 +118,7 @@ impl From<TaskInfo> for Task {
         let TaskInfo {
             mut spec, status, ..
         } = info;
+        let accepts = spec.network.per_request;
         let variables = spec.env.drain(..).map(|(name, _)| name).collect();
         Self {
             id: info.id.0,
@@ -127,6 +134,7 @@ impl From<TaskInfo> for Task {
             waits_for: match (info.state.is_final(), info.memory_wanted) {
                 (true, _) => None,
                 (false, Some(bytes)) => Some(format!("{} MiB of memory", bytes.div_ceil(1 << 20))),
+                (false, None) if accepts => status.wait.map(|_| "a connection".into()),
                 (false, None) => status.wait.as_ref().map(wait),
             },
             wakes: info.wakes.map(time),
@@ -136,6 +144,8 @@ impl From<TaskInfo> for Task {
             error: status.error,
             forked_from: status.forked_from,
             came_from: status.came_from,
+            connections: status.connections.into_iter().map(|id| id.0).collect(),
+            accepted_by: status.accepted_by.map(|id| id.0),
             moved_to: status.moved_to.map(MovedTo::from),
             snapshot_bytes: info.snapshot_bytes,
             output_bytes: info.output_bytes,

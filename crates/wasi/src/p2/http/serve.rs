@@ -181,6 +181,13 @@ impl Ctx {
         drive_all(self);
     }
 
+    /// Whether the guest waits for the one request that it is to answer, of which nothing has come.
+    pub fn awaits_request(&self) -> bool {
+        let server = &self.component.server;
+        let mut all = server.connections().iter();
+        server.single == Some(Single::Awaited) && all.all(Connection::is_idle)
+    }
+
     /// The connection of a guest that has answered the one request that it was to answer, if it can
     /// be used again.
     pub fn take_http_connection(&mut self) -> Option<HttpConnection> {
