@@ -89,6 +89,7 @@ struct Counts {
     snapshots: AtomicUsize,
     traps: AtomicUsize,
     checked: AtomicUsize,
+    objects: AtomicUsize,
     refused: Mutex<BTreeMap<String, usize>>,
 }
 
@@ -98,6 +99,7 @@ static COUNTS: Counts = Counts {
     snapshots: AtomicUsize::new(0),
     traps: AtomicUsize::new(0),
     checked: AtomicUsize::new(0),
+    objects: AtomicUsize::new(0),
     refused: Mutex::new(BTreeMap::new()),
 };
 
@@ -119,9 +121,10 @@ fn main() {
     let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
     let (programs, all) = (count(&COUNTS.programs), refused.values().sum::<usize>());
     println!(
-        "{programs} programs, {} of them with checks, {} suspends, {} of them through a snapshot, {} traps, {all} refused: \
-         {refused:?}\n",
+        "{programs} programs, {} of them with checks, {} with objects that were taken, {} suspends, {} of them through a \
+         snapshot, {} traps, {all} refused: {refused:?}\n",
         count(&COUNTS.checked),
+        count(&COUNTS.objects),
         count(&COUNTS.suspends),
         count(&COUNTS.snapshots),
         count(&COUNTS.traps),
@@ -149,8 +152,8 @@ fn check(seed: u64) -> Result<(), Failed> {
             None => return Ok(()),
         },
         _ => {
-            let (wasm, older) = generate::program(&mut random);
-            (wasm, older, false)
+            let made = generate::program(&mut random);
+            (made.wasm, made.older, made.objects)
         }
     };
     let input: Vec<u8> = (0..64).map(|_| random.u8(..)).collect();
@@ -185,6 +188,9 @@ fn check(seed: u64) -> Result<(), Failed> {
         Ok(run) => {
             COUNTS.suspends.fetch_add(run.suspends, Ordering::Relaxed);
             COUNTS.snapshots.fetch_add(run.snapshots, Ordering::Relaxed);
+            COUNTS
+                .objects
+                .fetch_add(usize::from(objects), Ordering::Relaxed);
             if run.outcome.ending == Ending::Trapped {
                 COUNTS.traps.fetch_add(1, Ordering::Relaxed);
             }

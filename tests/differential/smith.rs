@@ -61,6 +61,9 @@ fn attempt(random: &mut Rng) -> Option<(Vec<u8>, bool)> {
         wide_arithmetic_enabled: false,
         memory64_enabled: false,
         max_memory32_bytes: 4 << 16,
+        // Otherwise it may grow to what the host allows, and hosts differ in that.
+        memory_max_size_required: true,
+        table_max_size_required: true,
         ..Config::default()
     };
     let mut smith = Smith::new(config, &mut unstructured).ok()?;

@@ -93,7 +93,8 @@ impl<'a> Body<'a> {
             .chain(&counters)
             .chain(&kept)
             .copied()
-            .chain(self.plan.held_locals());
+            .chain(self.plan.held_locals())
+            .chain(self.plan.object_locals(self.index.objects));
         let mut function = Function::new_with_locals_types(declared);
         for instruction in &self.code {
             function.instruction(instruction);

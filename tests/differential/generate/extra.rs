@@ -78,11 +78,13 @@ impl Plan {
         types
             .ty()
             .function([ValType::I32, ValType::I64], [ValType::I64]);
+        let objects = self.object_types(types);
         TypeIndex {
             signatures,
             tags,
             several,
             params,
+            objects,
         }
     }
 
@@ -147,6 +149,7 @@ impl Body<'_> {
             38 => self.segment_use(),
             39 if self.quiet => self.refill(),
             40.. if !self.quiet && self.reference(depth) => {}
+            30..34 | 40.. if self.object(depth) => {}
             _ => {
                 let signature = self.random.usize(..self.plan.signatures.len());
                 if self.call_quiet(signature, depth) {
@@ -432,7 +435,7 @@ impl Body<'_> {
     /// Fills the table again from the passive segment of elements, or drops that.
     fn refill(&mut self) {
         let elem_index = self.plan.passive();
-        if self.random.u8(..8) == 0 {
+        if !self.plan.objects && self.random.u8(..8) == 0 {
             self.push(I::ElemDrop(elem_index));
             return;
         }

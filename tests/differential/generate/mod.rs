@@ -1,10 +1,11 @@
 //! Structured programs around calls that may block: recursion, indirect calls, tail calls, loops,
 //! branches with values, several results, exceptions, tables that change, functions that never
-//! suspend and hold what Binaryen does not read, references to functions, and values of all types alive
-//! across all of it.
+//! suspend and hold what Binaryen does not read, references to functions, objects, and values of all
+//! types alive across all of it.
 
 mod body;
 mod extra;
+mod objects;
 mod references;
 mod values;
 
@@ -62,6 +63,8 @@ struct Plan {
     several: Vec<Vec<ValType>>,
     /// The signature of the functions to which references are kept in locals, if any are.
     held: Option<usize>,
+    /// Whether there are objects that a garbage collector looks after.
+    objects: bool,
 }
 
 /// Numbers of types.
@@ -75,10 +78,21 @@ struct TypeIndex {
     several: u32,
     /// `(i32, i64) -> i64`, and functions of the table of those that never suspend.
     params: u32,
+    /// The first of those of objects.
+    objects: u32,
 }
 
-/// A random program, and perhaps the same one with exceptions in their older form.
-pub fn program(random: &mut Rng) -> (Vec<u8>, Option<Vec<u8>>) {
+/// A random program.
+pub struct Program {
+    pub wasm: Vec<u8>,
+    /// The same one with exceptions in their older form, if it has any.
+    pub older: Option<Vec<u8>>,
+    /// Whether it has objects that a garbage collector looks after.
+    pub objects: bool,
+}
+
+/// A random program.
+pub fn program(random: &mut Rng) -> Program {
     let types = |random: &mut Rng, most: usize| -> Vec<ValType> {
         let count = random.usize(..=most);
         (0..count).map(|_| TYPES[random.usize(..5)]).collect()
@@ -118,12 +132,18 @@ pub fn program(random: &mut Rng) -> (Vec<u8>, Option<Vec<u8>>) {
         quiet: Vec::new(),
         several: Vec::new(),
         held: None,
+        objects: false,
     };
     let plan = plan.with_extras(random).with_references(random);
+    let plan = plan.with_objects(random);
     let wasm = plan.module(random);
     let older = (!plan.tags.is_empty() && !plan.references && random.bool())
         .then(|| super::older::form(&wasm, plan.packable(), random));
-    (wasm, older)
+    Program {
+        wasm,
+        older,
+        objects: plan.objects,
+    }
 }
 
 impl Plan {
@@ -164,6 +184,7 @@ impl Plan {
         let start = FIRST + (self.functions.len() + self.quiet.len()) as u32;
         functions.function(nothing);
         code.function(&self.start(random));
+        self.object_functions(index.objects, &mut functions, &mut code);
 
         let mut table = TableSection::new();
         let mut elements = ElementSection::new();
@@ -217,6 +238,7 @@ impl Plan {
                 &initial,
             );
         }
+        self.object_global(index.objects, &mut section);
         let mut exports = ExportSection::new();
         exports.export("_start", ExportKind::Func, start);
         exports.export("memory", ExportKind::Memory, 0);
