@@ -66,6 +66,8 @@ pub fn instrument(source: &[u8], options: &Options<'_>) -> Result<Instrumented, 
     let code_bytes = size::code_bytes(&analyzed.wasm, imported, &instrumented);
     (options.code)(code_bytes, analyzed.transform);
     let rewritten = analyzed.rewrite(&instrumented, options.steps)?;
+    // From here on there are places in the result only.
+    analyzed.wasm = Cow::Borrowed(&[]);
 
     let scan = Scan::of(&rewritten)?;
     let mut sections = Sections::split(&rewritten)?;

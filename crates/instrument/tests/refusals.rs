@@ -315,6 +315,18 @@ fn an_object_that_is_held_is_refused_with_its_place() {
     }
 }
 
+#[test]
+fn exceptions_beside_objects_are_refused_with_the_function() {
+    let items = "(tag $thrown)
+                 (func $throws (throw $thrown))";
+    let message = refusal_to_rewrite(&with_objects(items, ""));
+    assert_eq!(
+        message,
+        "`throws`, which has exceptions, cannot be suspended: exceptions cannot be rewritten in a \
+         module with objects or typed references; build it without exceptions"
+    );
+}
+
 /// What no call that may suspend lies between may be held, and a constant is made again.
 #[test]
 fn an_object_that_is_not_held_is_not_refused() {

@@ -39,9 +39,18 @@ pub(crate) fn check_state(wasm: &[u8], scan: &Scan) -> Result<(), Error> {
             why: DROPPED,
         });
     }
-    if !scan.tags.is_empty() || scan.bodies.iter().any(|body| body.exceptions) {
+    let has_exceptions = |body: &Body| body.exceptions;
+    let with_exceptions = scan.bodies.iter().position(has_exceptions);
+    if with_exceptions.is_some() || !scan.tags.is_empty() {
+        let what = match with_exceptions {
+            Some(position) => {
+                let function = scan.imported_functions + position as u32;
+                format!("`{}`, which has exceptions,", scan.function_name(function))
+            }
+            None => "a tag of exceptions".into(),
+        };
         return Err(Error::Unsupported {
-            what: "a module with exceptions and objects".into(),
+            what,
             why: EXCEPTIONS,
         });
     }

@@ -17,7 +17,8 @@ pub(crate) fn content(section: &impl Section) -> Vec<u8> {
     let rest = reader
         .read_var_u32()
         .map_or(0, |_| reader.bytes_remaining());
-    framed.split_off(framed.len() - rest)
+    framed.drain(..framed.len() - rest);
+    framed
 }
 
 /// The type as it is encoded.

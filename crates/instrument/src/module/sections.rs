@@ -166,7 +166,8 @@ impl<'a> Sections<'a> {
         self.remove(SectionId::Custom);
         let mut section = NameSection::new();
         section.functions(names);
-        self.add_custom("name", &section.as_custom().data);
+        self.list
+            .push((SectionId::Custom as u8, content(&section).into()));
     }
 
     /// Adds a custom section in front of the code.

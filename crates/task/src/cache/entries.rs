@@ -1,5 +1,7 @@
 //! What the cache's small files say.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::TaskError;
@@ -17,11 +19,11 @@ pub(crate) struct SourceEntry {
 
 /// What was done with a module, as the cache keeps it. [`Report`] has the words.
 #[derive(Serialize, Deserialize)]
-struct KeptReport {
+struct KeptReport<'a> {
     functions: usize,
-    /// Name and path of each.
-    instrumented: Vec<(String, String)>,
-    blocking: Vec<String>,
+    /// Name and path of each. A large module has tens of megabytes of them.
+    instrumented: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    blocking: Cow<'a, [String]>,
     source_bytes: usize,
     resumable_bytes: usize,
 }
@@ -39,9 +41,12 @@ pub(crate) fn unpack_report(packed: &[u8]) -> Option<Report> {
     Some(Report {
         functions: kept.functions,
         instrumented: functions
-            .map(|(name, path)| InstrumentedFunction { name, path })
+            .map(|(name, path)| InstrumentedFunction {
+                name: name.into_owned(),
+                path: path.into_owned(),
+            })
             .collect(),
-        blocking: kept.blocking,
+        blocking: kept.blocking.into_owned(),
         source_bytes: kept.source_bytes,
         resumable_bytes: kept.resumable_bytes,
     })
@@ -53,9 +58,9 @@ pub(crate) fn pack_report(report: &Report) -> Result<Vec<u8>, TaskError> {
     let report = KeptReport {
         functions: report.functions,
         instrumented: functions
-            .map(|function| (function.name.clone(), function.path.clone()))
+            .map(|function| ((&*function.name).into(), (&*function.path).into()))
             .collect(),
-        blocking: report.blocking.clone(),
+        blocking: (&report.blocking).into(),
         source_bytes: report.source_bytes,
         resumable_bytes: report.resumable_bytes,
     };

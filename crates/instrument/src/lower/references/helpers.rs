@@ -265,12 +265,7 @@ impl Code<'_> {
     fn fill(&mut self, table: &Changed) {
         let (first, number, count, behind) = (FIRST, SECOND, THIRD, FOURTH);
         self.check_range(first, count, table);
-        self.push(&[
-            I::LocalGet(first),
-            I::LocalGet(count),
-            I::I32Add,
-            I::LocalSet(behind),
-        ]);
+        self.set_behind(behind, first, count);
         self.write(first, behind, number, 0, table);
     }
 
@@ -297,17 +292,24 @@ impl Code<'_> {
         self.push(&[I::TableSize(from), I::I64ExtendI32U, I::I64GtU]);
         self.trap_if();
         self.check_range(first, count, table);
+        self.set_behind(behind, first, count);
         self.push(&[
-            I::LocalGet(first),
-            I::LocalGet(count),
-            I::I32Add,
-            I::LocalSet(behind),
             I::LocalGet(source),
             I::I32Const(start as i32),
             I::I32Add,
             I::LocalSet(source),
         ]);
         self.write(first, behind, source, 1, table);
+    }
+
+    /// Makes the local `behind` the index behind `count` elements from `first` on.
+    fn set_behind(&mut self, behind: u32, first: u32, count: u32) {
+        self.push(&[
+            I::LocalGet(first),
+            I::LocalGet(count),
+            I::I32Add,
+            I::LocalSet(behind),
+        ]);
     }
 
     /// Writes a number to the elements from `first` to `behind`, all in locals, and adds `step` to
