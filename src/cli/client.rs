@@ -3,17 +3,25 @@
 //! The daemon's URL comes from `--url`, else from `DORMOUSE_URL`, else from the file `url` in the
 //! data directory that `serve` uses by default. The token is part of the URL
 //! (`http://TOKEN@127.0.0.1:7433`), or comes from `DORMOUSE_TOKEN`.
+//!
+//! Where the URL begins `https://`, the daemon shows a certificate. That of this user's own daemon
+//! lies beside the file `url`.
 
 use std::io::Read;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Serialize, de::DeserializeOwned};
 use ureq::http::{Method, Request, Response, StatusCode, Uri};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{Connector, TcpConnector};
 use ureq::{Agent, Body};
 
-use super::data_dir::data_directory;
+use super::args::daemon::Remote;
+use super::data_dir::{TLS_FILE, data_directory};
 use super::exit::{Code, DAEMON, DENIED, Failure, LIMIT, NO_TASK, NOT_MOVED, USAGE, WRITE};
+use super::tls::{TlsConnector, Trust, reason};
 use crate::daemon::http::wire::{Problem, Task};
 use crate::error::ErrorKind;
 
@@ -32,22 +40,18 @@ pub(crate) struct Client {
     agent: Agent,
     base: String,
     token: Option<String>,
+    /// Whom an admin acts for.
+    tenant: Option<String>,
 }
 
 impl Client {
-    /// The daemon at a URL, or the one that the environment or the data directory names.
-    pub(crate) fn new(url: Option<&str>) -> Result<Self, Failure> {
-        let from_environment = || {
-            std::env::var("DORMOUSE_URL")
-                .ok()
-                .filter(|url| !url.is_empty())
-        };
+    /// The daemon that flags name, or the one that the environment or the data directory names.
+    pub(crate) fn new(remote: &Remote) -> Result<Self, Failure> {
+        let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
+        let named = remote.url.clone().or_else(|| variable("DORMOUSE_URL"));
+        let is_own = named.is_none();
         let file = data_directory().join("url");
-        let from_file = || std::fs::read_to_string(&file).ok();
-        let found = url
-            .map(String::from)
-            .or_else(from_environment)
-            .or_else(from_file);
+        let found = named.or_else(|| std::fs::read_to_string(&file).ok());
         let url = found.ok_or_else(|| {
             let text = format!(
                 "no daemon is known: there is no {}; start one with `dormouse serve`, or name one with \
@@ -58,15 +62,20 @@ impl Client {
         })?;
         let url = url.trim().trim_end_matches('/');
         let wrong = || {
-            let text = format!("{url:?} is no URL of a daemon; write http://TOKEN@HOST:PORT");
+            let text = format!(
+                "{url:?} is no URL of a daemon; write http://TOKEN@HOST:PORT or https://TOKEN@HOST:PORT"
+            );
             Failure::new(USAGE, text)
         };
-        let rest = url.strip_prefix("http://").ok_or_else(wrong)?;
+        let (scheme, rest) = url.split_once("://").ok_or_else(wrong)?;
+        if !matches!(scheme, "http" | "https") {
+            return Err(wrong());
+        }
         let (token, host) = match rest.rsplit_once('@') {
             Some((token, host)) => (Some(token.trim_start_matches(':').to_string()), host),
             None => (None, rest),
         };
-        let base = format!("http://{host}");
+        let base = format!("{scheme}://{host}");
         let uri: Uri = base.parse().map_err(|_| wrong())?;
         if uri.host().is_none() || host.contains('/') {
             return Err(wrong());
@@ -78,10 +87,27 @@ impl Client {
             .max_redirects(0)
             .proxy(None)
             .build();
+        let agent = match scheme {
+            "https" => {
+                let given = remote.tls_ca.clone();
+                let given = given.or_else(|| variable("DORMOUSE_TLS_CA").map(PathBuf::from));
+                let own = data_directory().join(TLS_FILE);
+                let trust = match &given {
+                    Some(file) => Trust::File(file),
+                    None if is_own && own.exists() => Trust::Pinned(&own),
+                    None => Trust::Machine,
+                };
+                let tls = TlsConnector::new(&trust)?;
+                let connector = ().chain(TcpConnector::default()).chain(tls);
+                Agent::with_parts(config, connector, DefaultResolver::default())
+            }
+            _ => config.into(),
+        };
         Ok(Self {
-            agent: config.into(),
+            agent,
             base,
             token,
+            tenant: remote.tenant.clone(),
         })
     }
 
@@ -137,16 +163,16 @@ impl Client {
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
+        if let Some(tenant) = &self.tenant {
+            request = request.header("dormouse-tenant", tenant);
+        }
         let request = request
             .body(body)
             .map_err(|error| Failure::new(USAGE, format!("cannot ask {}: {error}", self.base)))?;
-        let mut response = self.agent.run(request).map_err(|error| {
-            let text = format!(
-                "cannot reach the daemon at {}: {error}; is `dormouse serve` running?",
-                self.base
-            );
-            Failure::new(DAEMON, text)
-        })?;
+        let mut response = self
+            .agent
+            .run(request)
+            .map_err(|error| self.unreached(&error))?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -167,6 +193,26 @@ impl Client {
                 Failure::new(code(status), text)
             }
         })
+    }
+
+    fn unreached(&self, error: &ureq::Error) -> Failure {
+        let text = match reason(error) {
+            Some(rustls::Error::InvalidCertificate(why)) => format!(
+                "the certificate of the daemon at {} is not trusted: {why}; --tls-ca FILE names a file \
+                 with it, or with that of its authority",
+                self.base
+            ),
+            Some(error) => format!(
+                "cannot speak TLS with the daemon at {}: {error}; where it speaks plain HTTP, its URL \
+                 begins http://",
+                self.base
+            ),
+            None => format!(
+                "cannot reach the daemon at {}: {error}; is `dormouse serve` running?",
+                self.base
+            ),
+        };
+        Failure::new(DAEMON, text)
     }
 
     fn garbled(&self, error: &dyn std::fmt::Display) -> Failure {

@@ -11,3 +11,6 @@ pub(crate) fn data_directory() -> PathBuf {
     let data = BaseDirectories::new().get_data_home();
     data.unwrap_or_else(std::env::temp_dir).join("dormouse")
 }
+
+/// The certificate that this user's daemon shows, in PEM, in its data directory.
+pub(crate) const TLS_FILE: &str = "tls.pem";

@@ -23,6 +23,8 @@ mod snapshot_file;
 mod task_file;
 #[cfg(all(test, feature = "server"))]
 mod tests;
+#[cfg(feature = "server")]
+mod tls;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

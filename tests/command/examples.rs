@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::user::{commands, examples, run, shell};
 
 /// Examples that are only parsed, and why.
-const ONLY_PARSED: [(&str, &str); 8] = [
+const ONLY_PARSED: [(&str, &str); 9] = [
     (
         "dormouse serve",
         "it listens on a port that is not the test's",
@@ -28,6 +28,10 @@ const ONLY_PARSED: [(&str, &str); 8] = [
     (
         "dormouse serve --peer-listen 10.0.0.2:7434",
         "it listens on an address of another machine",
+    ),
+    (
+        "dormouse serve --listen 0.0.0.0:7433 --host box.example.com --tls-cert chain.pem --tls-key key.pem",
+        "it listens on a port that is not the test's",
     ),
     ("dormouse migrate nap b", "it needs a second machine"),
     (
@@ -187,8 +191,7 @@ struct Daemon(Child);
 
 impl Daemon {
     fn start(home: &Path) -> Self {
-        let script =
-            "exec dormouse serve --json --listen 127.0.0.1:0 --peer-listen 127.0.0.1:0 2>serve.log";
+        let script = "exec dormouse serve --json --listen 127.0.0.1:0 --peer-listen 127.0.0.1:0 --audit-log 2>serve.log";
         let mut child = shell(home, script)
             .stdout(Stdio::piped())
             .spawn()
@@ -229,7 +232,7 @@ enum Step {
     Until(&'static str, &'static str),
 }
 
-const WITH_A_DAEMON: [Step; 46] = {
+const WITH_A_DAEMON: [Step; 58] = {
     use Step::{Run, Until};
     [
         Run("dormouse submit --name nap job.wasm", &[0]),
@@ -273,6 +276,28 @@ const WITH_A_DAEMON: [Step; 46] = {
         ),
         Run("dormouse peers rm b", &[0]),
         Run("dormouse peers rm c", &[0]),
+        Run(
+            "dormouse tenant create --max-tasks 1000 --limit memory=64M --dir /srv/acme acme",
+            &[0],
+        ),
+        Run(
+            "dormouse tenant set --max-tasks 2000 --connect '10.0.0.5:*' acme",
+            &[0],
+        ),
+        Run("dormouse tenant ls", &[0]),
+        Run("dormouse token create --role submit ci", &[0]),
+        Run(
+            "dormouse token create --role operator --tenant acme pat",
+            &[0],
+        ),
+        Run("dormouse token ls", &[0]),
+        Run("dormouse audit-log", &[0]),
+        Run("dormouse audit-log -n 20 --token ci", &[0]),
+        Run("dormouse token revoke ci", &[0]),
+        // No example: a tenant with a token is not removed.
+        Run("dormouse tenant rm acme", &[64]),
+        Run("dormouse token revoke pat", &[0]),
+        Run("dormouse tenant rm acme", &[0]),
         Run("dormouse moves", &[0]),
         // No move of it is open.
         Run("dormouse decide nap --keep", &[78]),

@@ -238,7 +238,7 @@ fn rest(command: &str, flag: &str, module: &str, snapshot: &str) -> Option<Vec<S
         "submit" => own(&["--at", "+1h", module]),
         "resume" => own(&["--output", "/dev/null", snapshot]),
         "import" => own(&[snapshot]),
-        "ps" => own(&[]),
+        "ps" | "audit-log" => own(&[]),
         "logs" => own(&["1"]),
         "migrate" => own(&["1", "127.0.0.1:1"]),
         "drain" => own(&["--to", "127.0.0.1:1"]),

@@ -19,7 +19,7 @@ fn documents(bytes: &[u8]) -> Result<Vec<Value>, String> {
 fn every_command_gives_json() {
     let data = folder();
     let (here, there) = (data.path().join("here"), data.path().join("there"));
-    let daemon = Daemon::start(&here, &["--peer-listen", "127.0.0.1:0"]);
+    let daemon = Daemon::start(&here, &["--peer-listen", "127.0.0.1:0", "--audit-log"]);
     let path = |name: &str| data.path().join(name).display().to_string();
     let (nap, sleeper) = (
         guest("ex_nap").display().to_string(),
@@ -113,6 +113,14 @@ fn every_command_gives_json() {
         (vec!["peers", "ls"], 0),
         (vec!["peers", "add", "other", &fingerprint], 0),
         (vec!["peers", "rm", "other"], 0),
+        (vec!["tenant", "create", "acme"], 0),
+        (vec!["tenant", "set", "--max-tasks", "5", "acme"], 0),
+        (vec!["tenant", "ls"], 0),
+        (vec!["tenant", "rm", "acme"], 0),
+        (vec!["token", "create", "--role", "read", "ci"], 0),
+        (vec!["token", "ls"], 0),
+        (vec!["token", "revoke", "ci"], 0),
+        (vec!["audit-log"], 0),
         (vec!["moves"], 0),
         (vec!["migrate", "d", "127.0.0.1:1"], 79),
         (vec!["decide", "d", "--keep"], 78),

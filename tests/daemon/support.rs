@@ -96,7 +96,8 @@ impl Daemon {
         let found = lines.by_ref().map_while(Result::ok).find_map(|line| {
             said.push_str(&line);
             said.push('\n');
-            let (_, url) = line.split_once("dashboard  http://")?;
+            let (_, url) = line.split_once("dashboard  ")?;
+            let (_, url) = url.split_once("://")?;
             let (address, token) = url.split_once("/#token=")?;
             Some((address.to_string(), token.to_string()))
         });

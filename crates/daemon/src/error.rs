@@ -108,6 +108,32 @@ pub enum Error {
     /// It can never be in memory here.
     #[error(transparent)]
     NoMemory(#[from] crate::memory::TooLarge),
+    /// No such tenant.
+    #[error("there is no tenant {0}; `dormouse tenant ls` lists them")]
+    NoTenant(String),
+    /// A tenant has something still.
+    #[error("tenant {0} has tasks or tokens, or it is the default one; remove what it has first")]
+    TenantInUse(String),
+    /// A tenant has no room for more.
+    #[error("tenant {tenant} has {has} {what} and may have {most}: its quota is used up")]
+    Quota {
+        /// The tenant.
+        tenant: String,
+        /// Of what the quota is.
+        what: &'static str,
+        /// The quota.
+        most: u64,
+        /// How much there is.
+        has: u64,
+    },
+    /// A tenant may not give this to a task.
+    #[error("{error}")]
+    NotGranted {
+        /// Which field asks for it.
+        field: String,
+        /// Why.
+        error: String,
+    },
     /// The daemon is going down.
     #[error("the daemon is shutting down")]
     Closing,
@@ -131,7 +157,9 @@ impl Error {
     /// The field of the submission that is wrong, where it is one.
     pub fn field(&self) -> Option<&str> {
         match self {
-            Self::Field { field, .. } | Self::TooLarge { field, .. } => Some(field),
+            Self::Field { field, .. }
+            | Self::TooLarge { field, .. }
+            | Self::NotGranted { field, .. } => Some(field),
             Self::NameTaken(_) => Some("name"),
             Self::NoModule(_) => Some("module"),
             _ => None,
@@ -152,8 +180,12 @@ impl From<Error> for Public {
             | Error::NoModule(_)
             | Error::Request(_)
             | Error::Field { .. }
+            | Error::NoTenant(_)
+            | Error::TenantInUse(_)
             | Error::Listen { .. } => ErrorKind::Request,
-            Error::TooLarge { .. } => ErrorKind::Limit,
+            Error::TooLarge { .. } | Error::Quota { .. } | Error::NotGranted { .. } => {
+                ErrorKind::Limit
+            }
             Error::Unknown(_) | Error::NoMemory(_) => ErrorKind::Missing,
             Error::Damaged(_) => ErrorKind::Store,
             Error::Closing | Error::Draining => ErrorKind::Busy,

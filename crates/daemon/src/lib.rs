@@ -54,6 +54,7 @@
 //!
 //! | directory | what stands there |
 //! | --- | --- |
+//! | `access` | who may ask for what: tokens with roles, tenants with quotas |
 //! | `daemon` | the handle: submit, ask, list, and what is done now and then |
 //! | `driver` | the one owner of all transitions, with the queue and the commands |
 //! | `workers` | the threads that load, run and freeze guests |
@@ -73,6 +74,7 @@ use dormouse_model as model;
 use dormouse_store as store;
 use dormouse_task as task;
 
+mod access;
 mod admission;
 mod blobs;
 mod bounds;

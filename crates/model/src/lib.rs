@@ -21,6 +21,7 @@
 
 #![deny(missing_docs)]
 
+mod access;
 pub mod clock;
 mod digest;
 mod environment;
@@ -37,6 +38,7 @@ mod timestamp;
 mod value;
 mod wait;
 
+pub use access::{Role, TenantId};
 pub use digest::Digest;
 pub use environment::{Unfit, check_environment};
 pub use limits::{Limit, Limits, OnLimit, Reached, Setting, Used};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Digest, TaskId, TaskState, When};
+use crate::model::{Digest, TaskId, TaskState, TenantId, When};
 use crate::moves::RecordChange;
 use crate::task::{OutputPiece, StoredSnapshot, TaskRow};
 
@@ -85,6 +85,8 @@ pub struct Insert {
     /// Whether the task is the committing node's from now on, or nobody's (see
     /// [`Nodes`](crate::Nodes)). A daemon that has the store for itself needs to own nothing.
     pub held: bool,
+    /// Whose it is. Names are unique among a tenant's tasks.
+    pub tenant: TenantId,
 }
 
 /// A task's next version.
@@ -150,6 +152,6 @@ pub enum Verdict {
     /// The task has another version, is not there, or is another node's; or the module of a new one
     /// is not there: nothing was changed.
     Conflict,
-    /// Another task has this name, or this ID: nothing was changed.
+    /// Another task of the tenant has this name, or another task this ID: nothing was changed.
     NameTaken,
 }

@@ -17,7 +17,7 @@
 //! ```
 //! use std::time::Duration;
 //!
-//! use dormouse_model::{Digest, MonotonicTime, TaskId, TaskState, Timestamp, When};
+//! use dormouse_model::{Digest, MonotonicTime, TaskId, TaskState, TenantId, Timestamp, When};
 //! use dormouse_store::{Change, Insert, Sqlite, Stamp, Store, Verdict};
 //!
 //! let folder = tempfile::tempdir()?;
@@ -48,6 +48,7 @@
 //!         status: b"what is known".to_vec(),
 //!         snapshot: None,
 //!         held: false,
+//!         tenant: TenantId::DEFAULT,
 //!     }),
 //! ];
 //! assert_eq!(store.commit(&lease, &now, &batch)?, [Verdict::Done; 2]);
@@ -66,6 +67,7 @@
 //! | `task` | a task as it is stored: row, snapshot, output |
 //! | `change` | the changes of a batch |
 //! | `moves` | what is remembered of moves between stores |
+//! | `accounts` | the trait [`Accounts`]: tokens and tenants |
 //! | `nodes` | the trait [`Nodes`]: several daemons on one store |
 //! | `numbers` | values as a database's numbers |
 //! | `sqlite` | the store in one SQLite database, for one daemon |
@@ -73,6 +75,7 @@
 
 use dormouse_model as model;
 
+mod accounts;
 mod change;
 mod error;
 mod moves;
@@ -87,6 +90,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 
+pub use accounts::{AccountChange, Accounts, TenantRow, TokenDigest, TokenRow, Usage};
 pub use change::{Change, Insert, MoveChange, SnapshotChange, Update, Verdict};
 pub use error::Error;
 pub use moves::{MovePhase, MoveRecord, RecordChange};

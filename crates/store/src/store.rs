@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use crate::accounts::Accounts;
 use crate::change::{Change, Verdict};
 use crate::error::Error;
 use crate::model::clock::Mark;
-use crate::model::{Digest, MonotonicTime, MoveId, TaskId, TaskState, Timestamp};
+use crate::model::{Digest, MonotonicTime, MoveId, TaskId, TaskState, TenantId, Timestamp};
 use crate::moves::MoveRecord;
 use crate::task::{StoredPiece, StoredSnapshot, TaskRow};
 
@@ -55,6 +56,8 @@ pub struct Filter {
     /// The list ends with the task at which the specs in it have this many bytes; `None` is without
     /// this bound. A spec may have 2 MiB.
     pub spec_bytes: Option<usize>,
+    /// Only tasks of this tenant; `None` is all.
+    pub tenant: Option<TenantId>,
 }
 
 /// How much a store holds.
@@ -69,7 +72,7 @@ pub struct Sizes {
 }
 
 /// A transactional store. Calls block; callers keep them off tokio's threads.
-pub trait Store: Send + Sync {
+pub trait Store: Accounts {
     /// Takes the lease for this daemon alone, where nobody else holds it.
     ///
     /// # Errors
@@ -109,8 +112,8 @@ pub trait Store: Send + Sync {
     /// A task with its snapshot.
     fn load(&self, id: TaskId) -> Result<Option<(TaskRow, Option<StoredSnapshot>)>, Error>;
 
-    /// The task of this name.
-    fn named(&self, name: &str) -> Result<Option<TaskId>, Error>;
+    /// The task of this name among a tenant's.
+    fn named(&self, tenant: TenantId, name: &str) -> Result<Option<TaskId>, Error>;
 
     /// Tasks, the newest first.
     fn list(&self, filter: &Filter) -> Result<Vec<TaskRow>, Error>;
@@ -129,16 +132,17 @@ pub trait Store: Send + Sync {
     fn walled(&self, after: TaskId, limit: usize) -> Result<Vec<TaskId>, Error>;
 
     /// How many tasks are due in each of `count` spans, one after another, from `from` on. Tasks that
-    /// a node has may be left out.
+    /// a node has may be left out. With a tenant, only its tasks count.
     fn due_counts(
         &self,
+        tenant: Option<TenantId>,
         from: MonotonicTime,
         span: Duration,
         count: usize,
     ) -> Result<Vec<u64>, Error>;
 
-    /// How many tasks there are of each state.
-    fn counts(&self) -> Result<Vec<(TaskState, u64)>, Error>;
+    /// How many tasks there are of each state, of all tenants or of one.
+    fn counts(&self, tenant: Option<TenantId>) -> Result<Vec<(TaskState, u64)>, Error>;
 
     /// The highest ID that any task has or had.
     fn last_id(&self) -> Result<TaskId, Error>;

@@ -1,6 +1,6 @@
 //! A task as it is stored: its row, its snapshot and its output.
 
-use crate::model::{Digest, MonotonicTime, TaskId, TaskState, Timestamp};
+use crate::model::{Digest, MonotonicTime, TaskId, TaskState, TenantId, Timestamp};
 
 /// A task's row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct TaskRow {
     pub state: TaskState,
     /// When it is to go on, by the steady clock; `None` where it waits for no time.
     pub due: Option<MonotonicTime>,
-    /// A name that no other task of the store has.
+    /// A name that no other task of its tenant has.
     pub name: Option<String>,
     /// Digest of the resumable module, which is a blob.
     pub module: Digest,
@@ -25,6 +25,8 @@ pub struct TaskRow {
     pub log_bytes: u64,
     /// How many bytes its snapshot has: its own, and those of its base where that is in chunks.
     pub snapshot_bytes: u64,
+    /// Whose it is.
+    pub tenant: TenantId,
     /// What of the row cannot be read, and is a default here.
     pub damage: Option<String>,
 }

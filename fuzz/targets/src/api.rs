@@ -67,6 +67,8 @@ impl Served {
             token: "token".into(),
             hosts: Vec::new(),
             peers: None,
+            certificate: None,
+            audit: None,
         };
         let router = dormouse::fuzzing::router(daemon.clone(), options);
         Self {

@@ -123,6 +123,8 @@ examples! {
             "Take the place of the daemon that runs, with its tasks' connections.",
         "dormouse serve --peer-listen 10.0.0.2:7434" =>
             "Let other daemons send tasks here.",
+        "dormouse serve --listen 0.0.0.0:7433 --host box.example.com --tls-cert chain.pem --tls-key key.pem" =>
+            "Speak TLS, so that other machines can ask it.",
     }
     "store" {
         "dormouse store check" =>
@@ -227,6 +229,50 @@ examples! {
     "peers rm" {
         "dormouse peers rm b" =>
             "Trust a daemon no longer.",
+    }
+    "token" {
+        "dormouse token ls" =>
+            "List the tokens, with their roles and tenants.",
+    }
+    "token create" {
+        "dormouse token create --role submit ci" =>
+            "Make a token that may add tasks and look at them, and print it.",
+        "dormouse token create --role operator --tenant acme pat" =>
+            "Make one for whoever looks after the tasks of a tenant.",
+    }
+    "token ls" {
+        "dormouse token ls" =>
+            "List the tokens, with their roles and tenants.",
+    }
+    "token revoke" {
+        "dormouse token revoke ci" =>
+            "Let a token count no more.",
+    }
+    "tenant" {
+        "dormouse tenant ls" =>
+            "List the tenants, with what they have and may have.",
+    }
+    "tenant create" {
+        "dormouse tenant create --max-tasks 1000 --limit memory=64M --dir /srv/acme acme" =>
+            "Make a tenant with 1000 tasks of 64 MiB at most, which may be given a directory.",
+    }
+    "tenant set" {
+        "dormouse tenant set --max-tasks 2000 --connect '10.0.0.5:*' acme" =>
+            "Let it have more tasks, and let these connect to a host.",
+    }
+    "tenant ls" {
+        "dormouse tenant ls" =>
+            "List the tenants, with what they have and may have.",
+    }
+    "tenant rm" {
+        "dormouse tenant rm acme" =>
+            "Remove a tenant that has no tasks and no tokens any more.",
+    }
+    "audit-log" {
+        "dormouse audit-log" =>
+            "Show the last requests that changed something, or were refused.",
+        "dormouse audit-log -n 20 --token ci" =>
+            "Show the last 20 of one token's.",
     }
     "moves" {
         "dormouse moves" =>

@@ -13,7 +13,7 @@ use crate::cli::exit::{CODES, Done, Failure, OK, WRITE};
 use crate::cli::output;
 
 /// Variables that commands read, and what they are for.
-const ENVIRONMENT: [(&str, &str); 5] = [
+const ENVIRONMENT: [(&str, &str); 6] = [
     (
         "DORMOUSE_CACHE",
         "The directory of rewritten modules and machine code.",
@@ -25,6 +25,10 @@ const ENVIRONMENT: [(&str, &str); 5] = [
     (
         "DORMOUSE_TOKEN",
         "The daemon's token, where the URL has none.",
+    ),
+    (
+        "DORMOUSE_TLS_CA",
+        "Certificates in PEM that commands trust, where the URL begins https:// and --tls-ca does not say it.",
     ),
     (
         "XDG_CACHE_HOME",

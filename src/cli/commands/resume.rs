@@ -210,7 +210,15 @@ mod tests {
             ("--checkpoint", "5s"),
             ("--transform", "plain"),
         ];
-        let for_tasks = ["--url", "--limit", "--on-limit", "--state", "--name"];
+        let for_tasks = [
+            "--url",
+            "--tls-ca",
+            "--tenant",
+            "--limit",
+            "--on-limit",
+            "--state",
+            "--name",
+        ];
         let mut tried = 0;
         for flag in flags_of::<Resume>() {
             let name = format!("--{}", flag.get_long().expect("a flag"));

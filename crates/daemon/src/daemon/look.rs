@@ -1,7 +1,7 @@
 //! Lists, output, events and sizes.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
 use tokio::sync::broadcast;
@@ -11,8 +11,8 @@ use crate::daemon::{Daemon, blocking};
 use crate::driver::state::{DaemonState, Moved};
 use crate::error::Error as Refused;
 use crate::model::error::Error;
-use crate::model::{MonotonicTime, TaskId, TaskState, Timestamp};
-use crate::store::{Filter, Sizes, Store, StoredPiece};
+use crate::model::{MonotonicTime, TaskId, TaskState, TenantId, Timestamp};
+use crate::store::{Filter, Sizes, Store, StoredPiece, Usage};
 use crate::workers::output::FreshOutput;
 
 /// The states of tasks in memory.
@@ -57,6 +57,7 @@ fn list(shared: &DaemonState, filter: Filter) -> Result<(Vec<TaskInfo>, Option<T
             before,
             limit: filter.limit,
             spec_bytes: Some(PAGE_BYTES),
+            tenant: filter.tenant,
         };
         let retries = shared.retries.now();
         let rows = shared.store.list(&page)?;
@@ -132,7 +133,9 @@ fn live(shared: &DaemonState, filter: &Filter) -> Result<(Vec<TaskInfo>, Option<
     let (mut found, mut bytes) = (Vec::new(), 0);
     for id in ids {
         let retry = shared.retries.of(id);
-        if let Some(row) = shared.store.task(id)? {
+        if let Some(row) = shared.store.task(id)?
+            && filter.tenant.is_none_or(|tenant| row.tenant == tenant)
+        {
             let size = row.spec.len();
             let info = TaskInfo::of(row, retry, shared);
             if filter.states.contains(&info.state) {
@@ -195,18 +198,29 @@ fn output_page(
 }
 
 impl Daemon {
-    /// The ID of a task that is given by ID or by name.
+    /// The ID of a task that is given by ID or by name, of the default tenant.
     ///
     /// # Errors
     /// If there is none.
     pub async fn find(&self, text: &str) -> Result<TaskId, Error> {
+        self.find_for(TenantId::DEFAULT, text).await
+    }
+
+    /// The ID of a task that is given by ID, or by its name among a tenant's tasks.
+    pub(crate) async fn find_for(&self, tenant: TenantId, text: &str) -> Result<TaskId, Error> {
         let store = self.shared.store.clone();
         let name = text.to_string();
         let found = match text.parse() {
             Ok(number) => Some(TaskId(number)),
-            Err(_) => blocking(move || Ok(store.named(&name)?)).await?,
+            Err(_) => blocking(move || Ok(store.named(tenant, &name)?)).await?,
         };
         found.ok_or_else(|| Refused::NoTask(text.to_string()).into())
+    }
+
+    /// Whose a task is; `None` where there is none.
+    pub(crate) async fn tenant_of(&self, id: TaskId) -> Result<Option<TenantId>, Error> {
+        let store = self.shared.store.clone();
+        blocking(move || Ok(store.task(id)?.map(|row| row.tenant))).await
     }
 
     /// What is known of a task.
@@ -262,19 +276,46 @@ impl Daemon {
         self.shared.moves.subscribe()
     }
 
-    /// How many tasks are due in each of `count` spans, one after another, from `from` on.
+    /// How many tasks are due in each of `count` spans, one after another, from `from` on; with a
+    /// tenant, of that one's.
     ///
     /// # Errors
     /// If the store cannot be read.
     pub async fn timeline(
         &self,
+        tenant: Option<TenantId>,
         from: Timestamp,
         span: Duration,
         count: usize,
     ) -> Result<Vec<u64>, Error> {
         let store = self.shared.store.clone();
         let from = self.shared.time.to_steady(from);
-        blocking(move || Ok(store.due_counts(from, span, count)?)).await
+        blocking(move || Ok(store.due_counts(tenant, from, span, count)?)).await
+    }
+
+    /// What a tenant has in the store, and how many tasks of each state.
+    pub(crate) async fn tenant_sizes(
+        &self,
+        tenant: TenantId,
+    ) -> Result<(Usage, BTreeMap<TaskState, u64>), Error> {
+        let shared = self.shared.clone();
+        blocking(move || {
+            let usage = shared.store.usage(tenant)?;
+            let counts = shared.store.counts(Some(tenant))?;
+            let mut counts: BTreeMap<_, _> = counts.into_iter().collect();
+            for state in STATES_IN_MEMORY {
+                for id in shared.ids(&[state]) {
+                    let row = shared.store.task(id)?;
+                    if let Some(row) = row.filter(|row| row.tenant == tenant) {
+                        let stored = counts.entry(row.state).or_default();
+                        *stored = stored.saturating_sub(1);
+                        *counts.entry(state).or_default() += 1;
+                    }
+                }
+            }
+            Ok((usage, counts))
+        })
+        .await
     }
 
     /// How much the store holds.
@@ -341,6 +382,7 @@ mod tests {
                 status: Vec::new(),
                 snapshot: None,
                 held: false,
+                tenant: TenantId::DEFAULT,
             })
         });
         let (store, _directory) = store_after(changes.collect());

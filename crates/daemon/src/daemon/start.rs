@@ -79,7 +79,7 @@ impl Daemon {
         marks.set_aside(&*store, &tenure, &time, options.set_aside_after, found)?;
         let marks = Arc::new(marks);
         let metrics = Arc::new(Metrics::new());
-        for (state, count) in store.counts()? {
+        for (state, count) in store.counts(None)? {
             metrics.add(state, i64::try_from(count).unwrap_or(i64::MAX));
         }
         let threads = |error: std::io::Error| {

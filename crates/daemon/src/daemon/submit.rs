@@ -10,7 +10,7 @@ use crate::driver::commands::Ask;
 use crate::error::Error as Refused;
 use crate::model::error::Error;
 use crate::model::spec::{Access, ByteSize, Module};
-use crate::model::{Digest, Limit, TaskId, TaskSpec, TaskState, When};
+use crate::model::{Digest, Limit, TaskId, TaskSpec, TaskState, TenantId, When};
 use crate::spec::Submitted as _;
 use crate::store::{Change, Insert, Verdict};
 use crate::stored::damaged::Stored;
@@ -78,6 +78,15 @@ impl Daemon {
     /// # Errors
     /// If none could be stored.
     pub async fn submit(&self, specs: Vec<TaskSpec>) -> Result<Vec<Result<TaskId, Error>>, Error> {
+        self.submit_for(TenantId::DEFAULT, specs).await
+    }
+
+    /// The same for a tenant, whose quotas are not looked at here.
+    pub(crate) async fn submit_for(
+        &self,
+        tenant: TenantId,
+        specs: Vec<TaskSpec>,
+    ) -> Result<Vec<Result<TaskId, Error>>, Error> {
         self.check_open()?;
         let wanted = u32::try_from(specs.len().min(MOST_SUBMITTING)).unwrap_or(u32::MAX);
         // The semaphore is never closed.
@@ -86,7 +95,7 @@ impl Daemon {
         let mut results: Vec<Result<TaskId, Error>> = Vec::with_capacity(specs.len());
         let specs = self.with_modules(specs).await?;
         for (spec, refused) in specs {
-            let insert = self.plan(spec);
+            let insert = self.plan(tenant, spec);
             let insert = insert.and_then(|insert| refused.map_or(Ok(insert), Err));
             match insert {
                 Ok(insert) => {
@@ -160,7 +169,7 @@ impl Daemon {
         .await
     }
 
-    fn plan(&self, mut spec: TaskSpec) -> Result<Insert, Error> {
+    fn plan(&self, tenant: TenantId, mut spec: TaskSpec) -> Result<Insert, Error> {
         let module = module_of(&spec)?;
         let due = self.check_fields(&spec)?;
         let now = self.shared.time.wall();
@@ -186,6 +195,7 @@ impl Daemon {
             status: to_bytes(&status)?,
             snapshot: None,
             held: false,
+            tenant,
         })
     }
 
@@ -239,10 +249,15 @@ impl Daemon {
     /// # Errors
     /// Says what is wrong, and where.
     pub async fn check(&self, spec: &TaskSpec) -> Result<(), Error> {
+        self.check_for(TenantId::DEFAULT, spec).await
+    }
+
+    /// The same for a tenant.
+    pub(crate) async fn check_for(&self, tenant: TenantId, spec: &TaskSpec) -> Result<(), Error> {
         self.check_open()?;
         self.check_fields(spec)?;
         match &spec.name {
-            Some(name) if self.find(name).await.is_ok() => {
+            Some(name) if self.find_for(tenant, name).await.is_ok() => {
                 Err(Refused::NameTaken(name.clone()).into())
             }
             _ => Ok(()),
@@ -253,7 +268,17 @@ impl Daemon {
     ///
     /// # Errors
     /// Says what is wrong with the snapshot.
-    pub async fn import(&self, bytes: Vec<u8>, mut spec: TaskSpec) -> Result<TaskId, Error> {
+    pub async fn import(&self, bytes: Vec<u8>, spec: TaskSpec) -> Result<TaskId, Error> {
+        self.import_for(TenantId::DEFAULT, bytes, spec).await
+    }
+
+    /// The same for a tenant, whose quotas are not looked at here.
+    pub(crate) async fn import_for(
+        &self,
+        tenant: TenantId,
+        bytes: Vec<u8>,
+        mut spec: TaskSpec,
+    ) -> Result<TaskId, Error> {
         let name = spec.name.take();
         check_name(name.as_deref())?;
         check_of_snapshot(&spec)?;
@@ -277,12 +302,7 @@ impl Daemon {
         let (snapshot, module, frozen) = blocking(work).await?;
         let time = &self.shared.time;
         let now = time.wall();
-        if spec.program.is_none() && spec.args.is_empty() {
-            let mut arguments = snapshot.arguments()?.into_iter();
-            spec.program = arguments.next();
-            spec.args = arguments.collect();
-            check_bounds(&spec)?;
-        }
+        name_program(&mut spec, &snapshot)?;
         self.fill_sizes(&mut spec);
         (spec.module, spec.schedule.at) = (None, None);
         show_read_only(&mut spec, &snapshot)?;
@@ -312,6 +332,7 @@ impl Daemon {
             status: to_bytes(&status)?,
             snapshot: Some(frozen),
             held: false,
+            tenant,
         };
         let verdicts = self.commit(vec![module, Change::Insert(insert)]).await?;
         match verdicts.last() {
@@ -386,6 +407,17 @@ fn check_module(programs: &Programs, (module, is_to_serve): (Digest, bool)) -> R
 pub(crate) fn check_name(name: Option<&str>) -> Result<(), Refused> {
     let checked = name.map_or(Ok(()), crate::model::check_name);
     checked.map_err(|error| Refused::Request(error).at("name"))
+}
+
+/// A task whose arguments nobody says has those that it had.
+fn name_program(spec: &mut TaskSpec, snapshot: &Snapshot) -> Result<(), Error> {
+    if spec.program.is_none() && spec.args.is_empty() {
+        let mut arguments = snapshot.arguments()?.into_iter();
+        spec.program = arguments.next();
+        spec.args = arguments.collect();
+        check_bounds(spec)?;
+    }
+    Ok(())
 }
 
 /// A directory of which nothing is said stays read-only if it was, and the spec is to show that.

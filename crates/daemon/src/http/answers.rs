@@ -2,21 +2,30 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 
 use super::json::{Sort, Unread};
 use super::served::Served;
 use super::wire::Problem;
+use crate::access::caller::Caller;
 use crate::error::Error as DaemonError;
 use crate::model::TaskId;
 use crate::model::error::{Error, ErrorKind};
 use crate::peers::Peers;
 
 pub(super) type ServedState = State<Arc<Served>>;
+
+/// The numbers of tasks that a request has added, behind its answer, for the audit log.
+#[derive(Clone, Debug)]
+pub(super) struct Added(pub(super) Vec<u64>);
+
+/// Who asks, as `connections::auth` has found out.
+pub(super) type Asking = Extension<Arc<Caller>>;
+
 pub(super) type Answer<T> = Result<T, Refused>;
 
 /// A request that failed.
@@ -86,7 +95,16 @@ impl From<Error> for Refused {
     fn from(error: Error) -> Self {
         let cause = error.cause::<DaemonError>();
         let status = match error.kind() {
-            _ if matches!(cause, Some(DaemonError::NoTask(_))) => StatusCode::NOT_FOUND,
+            _ if matches!(
+                cause,
+                Some(DaemonError::NoTask(_) | DaemonError::NoTenant(_))
+            ) =>
+            {
+                StatusCode::NOT_FOUND
+            }
+            _ if matches!(cause, Some(DaemonError::Quota { .. })) => StatusCode::TOO_MANY_REQUESTS,
+            _ if matches!(cause, Some(DaemonError::NotGranted { .. })) => StatusCode::FORBIDDEN,
+            _ if matches!(cause, Some(DaemonError::TenantInUse(_))) => StatusCode::CONFLICT,
             ErrorKind::Task => StatusCode::CONFLICT,
             ErrorKind::Busy => StatusCode::SERVICE_UNAVAILABLE,
             ErrorKind::Write => StatusCode::INSUFFICIENT_STORAGE,
@@ -116,9 +134,15 @@ macro_rules! refused_from {
 }
 refused_from!(JsonRejection, PathRejection, QueryRejection, BytesRejection);
 
-/// The task that a path names, by its ID or its name.
-pub(super) async fn find(served: &Served, id: &str) -> Answer<TaskId> {
-    Ok(served.daemon.find(id).await?)
+/// The task that a path names, by its ID or its name. What the caller may not see is not there.
+pub(super) async fn find(served: &Served, caller: &Caller, id: &str) -> Answer<TaskId> {
+    let found = served.daemon.find_for(caller.tenant, id).await?;
+    if let Some(tenant) = caller.scope()
+        && served.daemon.tenant_of(found).await? != Some(tenant)
+    {
+        return Err(DaemonError::NoTask(id.into()).into());
+    }
+    Ok(found)
 }
 
 /// Other daemons, of a daemon that was started with peers.

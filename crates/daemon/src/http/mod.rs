@@ -9,9 +9,11 @@
 //! | `answers` | what requests are taken from and answered with; a status follows from an error's kind |
 //! | `tasks`, `modules`, `snapshots`, `runs`, `streams`, `limits`, `stats` | the paths of those names |
 //! | `peers`, `moves` | the paths about other daemons, and about moves that are open |
+//! | `accounts` | the paths about tokens, tenants and the audit log |
 //! | `openapi` | the document that describes all of it, with `descriptions` |
 //! | [`wire`] | what travels, as JSON |
 
+mod accounts;
 mod answers;
 mod connections;
 mod descriptions;
@@ -31,7 +33,6 @@ mod tasks;
 pub mod wire;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -47,6 +48,8 @@ use crate::dashboard;
 use crate::model::Limit;
 
 pub use self::connections::accept;
+pub use self::connections::tls::{Certificate, CertificateError};
+pub use crate::access::audit::AuditLog;
 pub use crate::peers::Peers;
 
 /// A task out of JSON, as the API reads it.
@@ -79,6 +82,10 @@ pub struct ServerOptions {
     pub hosts: Vec<String>,
     /// Other daemons that tasks can move to, if they are to.
     pub peers: Option<Arc<Peers>>,
+    /// The certificate, where the API speaks TLS.
+    pub certificate: Option<Arc<Certificate>>,
+    /// Where it is noted who did what, if it is.
+    pub audit: Option<Arc<AuditLog>>,
 }
 
 /// Answers requests until `stop` completes.
@@ -103,20 +110,20 @@ pub async fn serve_from(
     options: ServerOptions,
     stop: impl Future<Output = ()>,
 ) {
-    serving::run(accepting, router(daemon, options), stop).await;
+    let tls = options.certificate.as_ref();
+    let tls = tls.map(|certificate| certificate.acceptor());
+    serving::run(accepting, router(daemon, options), tls, stop).await;
 }
 
 /// What answers the requests.
 #[doc(hidden)]
 pub fn router(daemon: Arc<Daemon>, options: ServerOptions) -> Router {
-    let served = Arc::new(Served {
-        daemon,
-        peers: options.peers,
-        started: Instant::now(),
-    });
+    let mut served = Served::new(daemon, options.peers, &options.token);
+    served.audit = options.audit;
+    let served = Arc::new(served);
     let access = Arc::new(Access {
-        token: options.token,
         hosts: options.hosts,
+        served: served.clone(),
     });
     let limits = served.daemon.options().limits;
     let bound = |bytes, hint| from_fn_with_state(Bound::new(bytes, hint), bodies::bounded);
@@ -163,6 +170,7 @@ pub fn router(daemon: Arc<Daemon>, options: ServerOptions) -> Router {
         .route("/metrics", get(stats::metrics))
         .route("/openapi.json", get(openapi::document))
         .merge(peers::routes())
+        .merge(accounts::routes())
         .route_layer(bound(
             LARGEST_OTHER_BYTES,
             "no request of this path needs more",

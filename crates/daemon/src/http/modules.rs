@@ -1,18 +1,18 @@
 //! Modules: upload one, or find one that is there.
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::answers::{Answer, Path, QueryOf, Refused, ServedState, bad};
+use super::answers::{Answer, Asking, Path, QueryOf, Refused, ServedState, bad};
 use super::descriptions::Binary;
 use super::wire::{Module, Preparation};
-use crate::model::Digest;
 use crate::model::error::ErrorKind;
+use crate::model::{Digest, TenantId};
 
 /// How to make a module ready.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -43,8 +43,18 @@ pub(super) async fn put(
 /// code a task has to have that goes on.
 #[utoipa::path(get, path = "/v1/preparations", operation_id = "list_preparations",
     responses((status = 200, description = "How far each is", body = [Preparation])))]
-pub(super) async fn preparations(State(served): ServedState) -> Json<Vec<Preparation>> {
-    let all = served.daemon.preparations().into_iter();
+pub(super) async fn preparations(
+    State(served): ServedState,
+    Extension(caller): Asking,
+) -> Json<Vec<Preparation>> {
+    let mut all = served.daemon.preparations();
+    // Whose a module is, nobody knows: those of others are not told.
+    all.retain(|_| {
+        caller
+            .scope()
+            .is_none_or(|scope| scope == TenantId::DEFAULT)
+    });
+    let all = all.into_iter();
     let all = all.map(|(module, under_way)| Preparation {
         module: module.to_string(),
         preparing: under_way.into(),

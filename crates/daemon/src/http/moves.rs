@@ -1,11 +1,11 @@
 //! Moves that are open, and what an operator decides about them.
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::answers::{Answer, Body, Path, QueryOf, ServedState, find, known_peers};
+use super::answers::{Answer, Asking, Body, Path, QueryOf, ServedState, find, known_peers};
 use super::descriptions::{CONFLICT, TASK, UNREACHED};
 use super::wire::{Problem, time};
 use crate::model::TaskId;
@@ -127,11 +127,12 @@ pub(super) async fn moves(
         (status = 502, description = UNREACHED, body = Problem)))]
 pub(super) async fn decide(
     State(served): ServedState,
+    Extension(caller): Asking,
     Path(id): Path<String>,
     Body(wanted): Body<Decide>,
 ) -> Answer<Json<Decided>> {
     let peers = known_peers(&served)?.clone();
-    let id = find(&served, &id).await?;
+    let id = find(&served, &caller, &id).await?;
     let decision = match wanted.keep {
         true => TaskLocation::Here,
         false => TaskLocation::There,

@@ -18,13 +18,14 @@ use crate::http::{limits, modules, snapshots, stats, streams, tasks};
 use crate::model::TaskSpec;
 
 /// How requests of any path may fail: the status, its name in the document, and what it says.
-const PROBLEMS: [(&str, &str, &str); 11] = [
+const PROBLEMS: [(&str, &str, &str); 12] = [
     ("400", "BadRequest", "A part of the request is not right"),
     ("401", "Unauthorized", "The token is missing or wrong"),
     (
         "403",
         "Forbidden",
-        "The daemon was asked by a name that it does not have, or by a page of another origin",
+        "The token's role or its tenant does not allow it; or the daemon was asked by a name that it does not have, \
+         or by a page of another origin",
     ),
     ("404", "NotFound", "There is no such thing"),
     ("408", "RequestTimeout", "The body came too slowly"),
@@ -42,6 +43,11 @@ const PROBLEMS: [(&str, &str, &str); 11] = [
         "422",
         "UnprocessableContent",
         "The body is JSON, and not what is described here",
+    ),
+    (
+        "429",
+        "TooManyRequests",
+        "A quota of the tenant's is used up; nothing was changed",
     ),
     (
         "500",
@@ -138,6 +144,7 @@ fn complete_operation(operation: &mut Operation, path: &str, writes: bool) {
             "404" => path.contains('{'),
             "408" | "413" => body.is_some(),
             "415" | "422" => is_json,
+            "429" => matches!(path, "/v1/tasks" | "/v1/batch" | "/v1/snapshots") && writes,
             "507" => writes,
             _ => true,
         };
@@ -160,6 +167,7 @@ fn whole() -> serde_json::Value {
     let mut document = Api::openapi();
     document.merge(Doc::openapi());
     document.merge(crate::http::runs::Doc::openapi());
+    document.merge(crate::http::accounts::Doc::openapi());
     complete(&mut document);
     // It is plain data, of which each part has a form in JSON.
     let mut document = serde_json::to_value(document).unwrap_or_default();

@@ -4,19 +4,19 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::Router;
 use axum::body::Body as HttpBody;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use utoipa::{OpenApi, ToSchema};
 
-use super::answers::{Answer, Body, Path, ServedState, bad, find, known_peers, missing};
+use super::answers::{Answer, Asking, Body, Path, ServedState, bad, find, known_peers, missing};
 use super::descriptions::{CONFLICT, TASK, UNREACHED};
 use super::moves;
 pub use super::moves::{Decide, Decided, MAX_MOVES, Open};
@@ -204,11 +204,12 @@ async fn remove_peer(State(served): ServedState, Path(name): Path<String>) -> An
         (status = 502, description = UNREACHED, body = Problem)))]
 async fn migrate(
     State(served): ServedState,
+    Extension(caller): Asking,
     Path(id): Path<String>,
     Body(body): Body<Migrate>,
 ) -> Answer<Json<Gone>> {
     let peers = known_peers(&served)?.clone();
-    let id = find(&served, &id).await?;
+    let id = find(&served, &caller, &id).await?;
     let options = options(body.dirs, body.patience)?;
     // A move that has begun does not depend on whoever asked for it.
     let moving = tokio::spawn(async move {

@@ -1,12 +1,12 @@
 //! A task's runs: start one now, or list the last ones.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use axum::{Extension, Json};
 use utoipa::OpenApi;
 
-use super::answers::{Answer, Path, Refused, ServedState, find};
+use super::answers::{Answer, Asking, Path, Refused, ServedState, find};
 use super::descriptions::TASK;
 use super::tasks::acted;
 use super::wire::{Problem, Runs, Task};
@@ -24,8 +24,12 @@ pub(super) struct Doc;
     responses((status = 200, description = "A run has begun", body = Task),
         (status = 202, description = "It begins in a moment", body = Task),
         (status = 409, description = "A run is under way, or it is over or paused", body = Problem)))]
-pub(super) async fn start(State(served): ServedState, Path(id): Path<String>) -> Answer<Response> {
-    let id = find(&served, &id).await?;
+pub(super) async fn start(
+    State(served): ServedState,
+    Extension(caller): Asking,
+    Path(id): Path<String>,
+) -> Answer<Response> {
+    let id = find(&served, &caller, &id).await?;
     acted(&served, id, served.daemon.start_now(id)).await
 }
 
@@ -35,8 +39,12 @@ pub(super) async fn start(State(served): ServedState, Path(id): Path<String>) ->
     params(("id" = String, Path, description = TASK)),
     responses((status = 200, description = "The runs that are kept", body = Runs),
         (status = 409, description = "The task is damaged in the store", body = Problem)))]
-pub(super) async fn runs(State(served): ServedState, Path(id): Path<String>) -> Answer<Json<Runs>> {
-    let id = find(&served, &id).await?;
+pub(super) async fn runs(
+    State(served): ServedState,
+    Extension(caller): Asking,
+    Path(id): Path<String>,
+) -> Answer<Json<Runs>> {
+    let id = find(&served, &caller, &id).await?;
     let info = served.daemon.task(id).await?;
     match info.damaged {
         Some(damaged) => Err(Refused::new(StatusCode::CONFLICT, damaged).of(ErrorKind::Task)),

@@ -1,15 +1,15 @@
 //! Snapshot files: a task as a file, and a task from a file.
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::answers::{Answer, Path, QueryOf, Refused, ServedState, bad, find};
+use super::answers::{Added, Answer, Asking, Path, QueryOf, Refused, ServedState, bad, find};
 use super::descriptions::{Binary, CONFLICT, TASK};
 use super::tasks::{ANSWER_WITHIN, sent};
 use super::wire::{Problem, Task};
@@ -22,8 +22,12 @@ use crate::model::error::ErrorKind;
     params(("id" = String, Path, description = TASK)),
     responses((status = 200, description = "The snapshot file", body = Binary, content_type = "application/octet-stream"),
         (status = 409, description = CONFLICT, body = Problem)))]
-pub(super) async fn export(State(served): ServedState, Path(id): Path<String>) -> Answer<Response> {
-    let id = find(&served, &id).await?;
+pub(super) async fn export(
+    State(served): ServedState,
+    Extension(caller): Asking,
+    Path(id): Path<String>,
+) -> Answer<Response> {
+    let id = find(&served, &caller, &id).await?;
     let exported = tokio::time::timeout(ANSWER_WITHIN, served.daemon.export(id));
     let bytes = exported.await.map_err(|_| {
         let text = format!("task {id} computes, and can be exported when it blocks");
@@ -48,9 +52,10 @@ pub(super) struct ImportQuery {
     responses((status = 201, description = "The new task, which is stored", body = Task)))]
 pub(super) async fn import(
     State(served): ServedState,
+    Extension(caller): Asking,
     QueryOf(query): QueryOf<ImportQuery>,
     body: Result<Bytes, BytesRejection>,
-) -> Answer<(StatusCode, Json<Task>)> {
+) -> Answer<(StatusCode, Extension<Added>, Json<Task>)> {
     let spec = match &query.task {
         None => TaskSpec::default(),
         Some(text) => {
@@ -58,7 +63,13 @@ pub(super) async fn import(
             sent(fields)?.spec
         }
     };
-    let id = served.daemon.import(body?.into(), spec).await?;
+    let mut specs = [spec];
+    let admitted = served.tenants.admit(caller.tenant, &mut specs).await?;
+    let [spec] = specs;
+    let imported = served.daemon.import_for(caller.tenant, body?.into(), spec);
+    let id = imported.await?;
+    drop(admitted);
     let info = served.daemon.task(id).await?;
-    Ok((StatusCode::CREATED, Json(info.into())))
+    let added = Extension(Added(vec![id.0]));
+    Ok((StatusCode::CREATED, added, Json(info.into())))
 }

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -15,15 +15,22 @@ use prometheus_client::registry::{Registry, Unit};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::answers::{Answer, QueryOf, Refused, ServedState, bad};
+use super::answers::{Answer, Asking, QueryOf, Refused, ServedState, bad};
 use super::served::Served;
 use super::wire::{Stats, Timeline, read_time, time};
+use crate::model::TenantId;
 
 /// Counters and measurements for Prometheus.
 #[utoipa::path(get, path = "/metrics", operation_id = "get_metrics",
     responses((status = 200, description = "The metrics", body = String, content_type = "application/openmetrics-text")))]
-pub(super) async fn metrics(State(served): State<Arc<Served>>) -> Result<Response, Refused> {
+pub(super) async fn metrics(
+    State(served): State<Arc<Served>>,
+    Extension(caller): Asking,
+) -> Result<Response, Refused> {
     let daemon = &served.daemon;
+    if let Some(tenant) = caller.scope() {
+        return tenant_metrics(&served, tenant).await;
+    }
     let sizes = daemon.sizes().await?;
     let mut registry = Registry::with_prefix("dormouse");
     let metrics = daemon.metrics();
@@ -87,18 +94,62 @@ pub(super) async fn metrics(State(served): State<Arc<Served>>) -> Result<Respons
     ratio.set(flat as f64 / stored.max(1) as f64);
     let help = "How many times smaller snapshots are stored than they are";
     registry.register_with_unit("dedup", help, Unit::Ratios, ratio);
+    Ok(as_text(&registry))
+}
+
+/// What one tenant has. What the daemon is and does beside that is not its business.
+async fn tenant_metrics(served: &Served, tenant: TenantId) -> Result<Response, Refused> {
+    let (used, states) = served.daemon.tenant_sizes(tenant).await?;
+    let mut registry = Registry::with_prefix("dormouse");
+    let tasks = Family::<[(&str, String); 1], Gauge>::default();
+    for (state, count) in states {
+        let label = [("state", state.to_string())];
+        tasks.get_or_create(&label).set(count as i64);
+    }
+    registry.register("tasks", "Tasks by state", tasks);
+    let gauges = [
+        ("stored", "Size of what tasks are in the store", used.bytes),
+        ("output", "Size of the stored output", used.output),
+    ];
+    for (name, help, bytes) in gauges {
+        let gauge = Gauge::<i64>::default();
+        gauge.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        registry.register_with_unit(name, help, Unit::Bytes, gauge);
+    }
+    Ok(as_text(&registry))
+}
+
+fn as_text(registry: &Registry) -> Response {
     let mut text = String::new();
     // Writing to a string does not fail.
-    let _ = encode(&mut text, &registry);
+    let _ = encode(&mut text, registry);
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 
 /// What the daemon does and holds.
 #[utoipa::path(get, path = "/v1/stats", operation_id = "get_stats",
     responses((status = 200, description = "Numbers of now, and since the start", body = Stats)))]
-pub(super) async fn stats(State(served): ServedState) -> Answer<Json<Stats>> {
+pub(super) async fn stats(
+    State(served): ServedState,
+    Extension(caller): Asking,
+) -> Answer<Json<Stats>> {
     let daemon = &served.daemon;
+    if let Some(tenant) = caller.scope() {
+        let (used, states) = daemon.tenant_sizes(tenant).await?;
+        let states = states.into_iter();
+        return Ok(Json(Stats {
+            version: env!("CARGO_PKG_VERSION").into(),
+            daemon: daemon.options().identity.clone(),
+            now: time(daemon.now()),
+            uptime: served.started.elapsed().as_secs_f64(),
+            tasks: states
+                .map(|(state, count)| (state.to_string(), count))
+                .collect(),
+            disk: used.bytes + used.output,
+            ..Stats::default()
+        }));
+    }
     let metrics = daemon.metrics();
     let sizes = daemon.sizes().await?;
     let [submitted, wakes, suspends, flat, stored] = metrics.totals();
@@ -142,6 +193,7 @@ pub(super) struct TimelineQuery {
     responses((status = 200, description = "A number for each span", body = Timeline)))]
 pub(super) async fn timeline(
     State(served): ServedState,
+    Extension(caller): Asking,
     QueryOf(query): QueryOf<TimelineQuery>,
 ) -> Answer<Json<Timeline>> {
     let from = query
@@ -158,7 +210,7 @@ pub(super) async fn timeline(
     let count = query.count.unwrap_or(60).clamp(1, 1000);
     let counts = served
         .daemon
-        .timeline(from, Duration::from_secs_f64(step), count)
+        .timeline(caller.scope(), from, Duration::from_secs_f64(step), count)
         .await?;
     let from = time(from);
     Ok(Json(Timeline { from, step, counts }))

@@ -1,26 +1,33 @@
 //! Answers that go on: a task's output as it is written, and changes of state as they happen.
 
 use std::convert::Infallible;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use lru::LruCache;
 use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use utoipa::IntoParams;
 
-use super::answers::{Path, QueryOf, Refused, bad, find};
+use super::answers::{Asking, Path, QueryOf, Refused, bad, find};
 use super::descriptions::{Binary, TASK};
 use super::served::Served;
 use super::tail::{LastLines, Skip, Start};
 use super::wire::{Moved, Output, read_time};
+use crate::access::caller::Caller;
 use crate::daemon::info::{OutputPage, Piece};
-use crate::model::{TaskId, Timestamp};
+use crate::model::{TaskId, TenantId, Timestamp};
+
+/// Of so many tasks a stream of events remembers whether its reader may see them.
+const MOST_SEEN: NonZeroUsize = NonZeroUsize::new(1 << 16).expect("it is not zero");
 
 /// The most bytes of output that are read from the store at once.
 const OUTPUT_PAGE_BYTES: u64 = 1 << 20;
@@ -49,10 +56,11 @@ pub(super) struct OutputQuery {
         description = "With `format=json` a line for each piece, an `Output`; with `format=raw` the bytes")))]
 pub(super) async fn logs(
     State(served): State<Arc<Served>>,
+    Extension(caller): Asking,
     Path(id): Path<String>,
     QueryOf(query): QueryOf<OutputQuery>,
 ) -> Result<Response, Refused> {
-    let id = find(&served, &id).await?;
+    let id = find(&served, &caller, &id).await?;
     served.daemon.task(id).await?;
     let raw = match query.format.as_deref() {
         None | Some("json") => false,
@@ -228,9 +236,13 @@ impl Writer {
 #[utoipa::path(get, path = "/v1/events", operation_id = "watch_events",
     responses((status = 200, body = String, content_type = "text/event-stream",
         description = "Events without end; the data of each is a `Moved`")))]
-pub(super) async fn events(State(served): State<Arc<Served>>) -> Response {
+pub(super) async fn events(
+    State(served): State<Arc<Served>>,
+    Extension(caller): Asking,
+) -> Response {
     let (events, body) = mpsc::channel::<Result<Event, Infallible>>(64);
     let mut moves = served.daemon.watch();
+    let mut seen = Seen::new(served.clone(), &caller);
     tokio::spawn(async move {
         loop {
             let moved = tokio::select! {
@@ -242,6 +254,9 @@ pub(super) async fn events(State(served): State<Arc<Served>>) -> Response {
                 Err(RecvError::Lagged(_)) => continue,
                 Err(RecvError::Closed) => return,
             };
+            if !seen.may_see(id, state.is_none()).await {
+                continue;
+            }
             let moved = Moved {
                 id: id.0,
                 state: state.map(|state| state.to_string()),
@@ -259,6 +274,41 @@ pub(super) async fn events(State(served): State<Arc<Served>>) -> Response {
         .into_response()
 }
 
+/// Which tasks a caller may see whose own not all are. What was said of a task stays: whose it is
+/// never changes, and of one that was removed nobody can say it any more.
+struct Seen {
+    served: Arc<Served>,
+    scope: Option<TenantId>,
+    known: LruCache<TaskId, bool>,
+}
+
+impl Seen {
+    fn new(served: Arc<Served>, caller: &Caller) -> Self {
+        let (scope, known) = (caller.scope(), LruCache::new(MOST_SEEN));
+        Self {
+            served,
+            scope,
+            known,
+        }
+    }
+
+    async fn may_see(&mut self, id: TaskId, is_gone: bool) -> bool {
+        let Some(tenant) = self.scope else {
+            return true;
+        };
+        if let Some(known) = self.known.get(&id) {
+            return *known;
+        }
+        if is_gone {
+            return false;
+        }
+        let of = self.served.daemon.tenant_of(id).await;
+        let Ok(of) = of else { return false };
+        self.known.put(id, of == Some(tenant));
+        of == Some(tenant)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::IoSlice;
@@ -274,11 +324,7 @@ mod tests {
     /// A writer for a task of this daemon, and what it sends.
     fn writer(daemon: Arc<Daemon>, id: TaskId, last_lines: Option<usize>) -> (Writer, Answer) {
         let (body, answer) = mpsc::channel(1);
-        let served = Arc::new(Served {
-            daemon,
-            peers: None,
-            started: std::time::Instant::now(),
-        });
+        let served = Arc::new(Served::new(daemon, None, "token"));
         let writer = Writer {
             served,
             id,

@@ -3,18 +3,19 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::IntoParams;
 
 use super::answers::{
-    Answer, Body, Path, QueryOf, Refused, ServedState, bad, bad_field, find, shortened,
+    Added, Answer, Asking, Body, Path, QueryOf, Refused, ServedState, bad, bad_field, find,
+    shortened,
 };
 use super::descriptions::{CONFLICT, TASK};
 use super::json::{read, read_submit};
@@ -57,6 +58,7 @@ pub(super) struct ListQuery {
     responses((status = 200, description = "A page of tasks", body = Tasks)))]
 pub(super) async fn list(
     State(served): ServedState,
+    Extension(caller): Asking,
     QueryOf(query): QueryOf<ListQuery>,
 ) -> Answer<Json<Tasks>> {
     let states = query.state.iter().flat_map(|states| states.split(','));
@@ -76,6 +78,7 @@ pub(super) async fn list(
         name: query.name,
         before,
         limit,
+        tenant: caller.scope(),
         ..Filter::default()
     };
     let (infos, next) = served.daemon.list(filter).await?;
@@ -107,6 +110,7 @@ pub(super) struct SubmitQuery {
         (status = 201, description = "The task, which is stored", body = Task)))]
 pub(super) async fn submit(
     State(served): ServedState,
+    Extension(caller): Asking,
     QueryOf(query): QueryOf<SubmitQuery>,
     Body(body): Body<Map<String, Value>>,
 ) -> Answer<Response> {
@@ -114,15 +118,20 @@ pub(super) async fn submit(
     if count.is_some() {
         return Err(bad_field("count", "`count` is for POST /v1/batch"));
     }
+    let mut specs = vec![spec];
+    let admitted = served.tenants.admit(caller.tenant, &mut specs).await?;
     if query.dry_run == Some(true) {
-        served.daemon.check(&spec).await?;
+        served.daemon.check_for(caller.tenant, &specs[0]).await?;
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let mut results = served.daemon.submit(vec![spec]).await?;
+    let mut results = served.daemon.submit_for(caller.tenant, specs).await?;
+    drop(admitted);
     match results.pop() {
         Some(result) => {
-            let task: Task = served.daemon.task(result?).await?.into();
-            Ok((StatusCode::CREATED, Json(task)).into_response())
+            let id = result?;
+            let task: Task = served.daemon.task(id).await?.into();
+            let added = Extension(Added(vec![id.0]));
+            Ok((StatusCode::CREATED, added, Json(task)).into_response())
         }
         None => Err(bad("nothing was submitted")),
     }
@@ -133,8 +142,9 @@ pub(super) async fn submit(
     responses((status = 200, description = "For each task its number, or why it was refused", body = Vec<Submitted>)))]
 pub(super) async fn batch(
     State(served): ServedState,
+    Extension(caller): Asking,
     Body(Batch(body)): Body<Batch>,
-) -> Answer<Json<Vec<Submitted>>> {
+) -> Answer<(Extension<Added>, Json<Vec<Submitted>>)> {
     let items: Vec<Submit> = body.into_iter().map(sent).collect::<Result<_, _>>()?;
     let count = |item: &Submit| u64::from(item.count.unwrap_or(1));
     let total: u64 = items.iter().map(count).sum();
@@ -159,7 +169,10 @@ pub(super) async fn batch(
         let count = count(&item) as usize;
         specs.extend(std::iter::repeat_n(item.spec, count));
     }
-    let results = served.daemon.submit(specs).await?;
+    let admitted = served.tenants.admit(caller.tenant, &mut specs).await?;
+    let results = served.daemon.submit_for(caller.tenant, specs).await?;
+    drop(admitted);
+    let added = results.iter().flatten().map(|id| id.0).collect();
     let answers = results.into_iter().map(|result| match result {
         Ok(id) => Submitted {
             id: Some(id.0),
@@ -172,14 +185,18 @@ pub(super) async fn batch(
             kind: Some(error.kind().name().into()),
         },
     });
-    Ok(Json(answers.collect()))
+    Ok((Extension(Added(added)), Json(answers.collect())))
 }
 
 /// Shows a task. It is named by its ID or its name.
 #[utoipa::path(get, path = "/v1/tasks/{id}", operation_id = "get_task", params(("id" = String, Path, description = TASK)),
     responses((status = 200, description = "The task", body = Task)))]
-pub(super) async fn show(State(served): ServedState, Path(id): Path<String>) -> Answer<Json<Task>> {
-    let id = find(&served, &id).await?;
+pub(super) async fn show(
+    State(served): ServedState,
+    Extension(caller): Asking,
+    Path(id): Path<String>,
+) -> Answer<Json<Task>> {
+    let id = find(&served, &caller, &id).await?;
     Ok(Json(served.daemon.task(id).await?.into()))
 }
 
@@ -190,8 +207,12 @@ pub(super) async fn show(State(served): ServedState, Path(id): Path<String>) -> 
     responses((status = 200, description = "The task is paused", body = Task),
         (status = 202, description = "It computes, and will be paused when it blocks", body = Task),
         (status = 409, description = CONFLICT, body = Problem)))]
-pub(super) async fn pause(State(served): ServedState, Path(id): Path<String>) -> Answer<Response> {
-    let id = find(&served, &id).await?;
+pub(super) async fn pause(
+    State(served): ServedState,
+    Extension(caller): Asking,
+    Path(id): Path<String>,
+) -> Answer<Response> {
+    let id = find(&served, &caller, &id).await?;
     acted(&served, id, served.daemon.pause(id)).await
 }
 
@@ -203,6 +224,7 @@ pub(super) async fn pause(State(served): ServedState, Path(id): Path<String>) ->
         (status = 409, description = CONFLICT, body = Problem)))]
 pub(super) async fn resume(
     State(served): ServedState,
+    Extension(caller): Asking,
     Path(id): Path<String>,
     body: Result<Bytes, BytesRejection>,
 ) -> Answer<Response> {
@@ -217,7 +239,12 @@ pub(super) async fn resume(
             more.unwrap_or_default()
         }
     };
-    let id = find(&served, &id).await?;
+    let id = find(&served, &caller, &id).await?;
+    if !more.limits.is_empty()
+        && let Some(tenant) = served.daemon.tenant_of(id).await?
+    {
+        served.tenants.admit_limits(tenant, &more.limits).await?;
+    }
     acted(&served, id, served.daemon.resume_with(id, more)).await
 }
 
@@ -227,8 +254,12 @@ pub(super) async fn resume(
     responses((status = 200, description = "The task is over", body = Task),
         (status = 202, description = "A call of its host takes long, and it ends after that", body = Task),
         (status = 409, description = CONFLICT, body = Problem)))]
-pub(super) async fn kill(State(served): ServedState, Path(id): Path<String>) -> Answer<Response> {
-    let id = find(&served, &id).await?;
+pub(super) async fn kill(
+    State(served): ServedState,
+    Extension(caller): Asking,
+    Path(id): Path<String>,
+) -> Answer<Response> {
+    let id = find(&served, &caller, &id).await?;
     let mut before = served.daemon.task(id).await?;
     match acted(&served, id, served.daemon.kill(id)).await {
         // The task of a connection leaves the list as soon as it is over.
@@ -260,9 +291,10 @@ pub(super) async fn acted(
         (status = 409, description = CONFLICT, body = Problem)))]
 pub(super) async fn remove(
     State(served): ServedState,
+    Extension(caller): Asking,
     Path(id): Path<String>,
 ) -> Answer<StatusCode> {
-    let id = find(&served, &id).await?;
+    let id = find(&served, &caller, &id).await?;
     served.daemon.remove(id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -14,7 +14,7 @@ use crate::error::Error as Refused;
 use crate::model::TaskSpec;
 use crate::model::error::Error;
 use crate::model::spec::{Mount, Reach};
-use crate::model::{Digest, MonotonicTime, MoveId, TaskId, TaskState, When};
+use crate::model::{Digest, MonotonicTime, MoveId, TaskId, TaskState, TenantId, When};
 use crate::model::{Limit, Limits, Timestamp};
 use crate::moving::offer::{MoveInquiry, OfferedPiece, TaskOffer};
 use crate::options::Options;
@@ -100,7 +100,7 @@ impl Daemon {
                 }
             }
             if let Some(name) = &inquiry.name
-                && let Some(id) = shared.store.named(name)?
+                && let Some(id) = shared.store.named(TenantId::DEFAULT, name)?
                 && let Some(row) = shared.store.task(id)?
                 && row.state != TaskState::Moved
             {
@@ -261,6 +261,8 @@ impl Daemon {
             status: to_bytes(&status)?,
             log_bytes: 0,
             snapshot_bytes: 0,
+            // A task that comes from another daemon is the default tenant's here.
+            tenant: TenantId::DEFAULT,
             damage: None,
         };
         let limit = shared.options.output_limit;
@@ -289,6 +291,7 @@ impl Daemon {
             status: row.status,
             snapshot: frozen,
             held: false,
+            tenant: row.tenant,
         };
         let record = MoveRecord {
             id: offer.move_id,
@@ -462,7 +465,7 @@ fn spec_refused(
 }
 
 /// Whether an address is granted: the same one, one whose port may be any, or all.
-fn covers(granted: &str, address: &str) -> bool {
+pub(crate) fn covers(granted: &str, address: &str) -> bool {
     let any_port = granted
         .strip_suffix(":*")
         .zip(address.rsplit_once(':'))

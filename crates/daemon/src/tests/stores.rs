@@ -6,7 +6,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::daemon::Daemon;
-use crate::model::{Digest, MonotonicTime, TaskId, TaskSpec, TaskState, Timestamp, When};
+use crate::model::{Digest, MonotonicTime, TaskId, TaskSpec, TaskState, TenantId, Timestamp, When};
 use crate::options::Options;
 use crate::store::{
     Change, Insert, OutputPiece, SnapshotChange, Sqlite, Stamp, Store, Stream, Update,
@@ -73,6 +73,7 @@ pub(crate) fn paused(id: TaskId) -> Change {
         status: to_bytes(&Status::default()).expect("it is encoded"),
         snapshot: None,
         held: false,
+        tenant: TenantId::DEFAULT,
     })
 }
 

@@ -197,6 +197,7 @@ impl Worker {
                 status: status.clone(),
                 snapshot: None,
                 held: false,
+                tenant: listener.tenant,
             }
         };
         Ok(accepted.into_iter().map(connection).collect())

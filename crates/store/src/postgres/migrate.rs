@@ -6,10 +6,10 @@ use tokio_postgres::Client;
 use crate::error::Error;
 
 /// What makes each schema from the one before; the first from nothing.
-const MIGRATIONS: [&str; 1] = [concat!(
-    include_str!("schema.sql"),
-    include_str!("functions.sql")
-)];
+const MIGRATIONS: [&str; 2] = [
+    concat!(include_str!("schema.sql"), include_str!("functions.sql")),
+    include_str!("tenants.sql"),
+];
 
 /// The schema that this build makes.
 pub(super) const SCHEMA: i32 = MIGRATIONS.len() as i32;

@@ -7,6 +7,7 @@
 //!
 //! Calls block on a runtime of the store's own.
 
+mod accounts;
 mod commit;
 mod connect;
 mod database;

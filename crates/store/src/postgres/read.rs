@@ -10,7 +10,7 @@ use super::connect::connection;
 use super::database::Postgres;
 use crate::error::Error;
 use crate::model::clock::Mark;
-use crate::model::{Digest, MonotonicTime, MoveId, TaskId, TaskState, Timestamp};
+use crate::model::{Digest, MonotonicTime, MoveId, TaskId, TaskState, TenantId, Timestamp};
 use crate::moves::{MovePhase, MoveRecord};
 use crate::numbers::{
     known_phase, known_state, known_stream, phase_number, signed, state_number, time_number,
@@ -28,7 +28,8 @@ pub(super) const COLUMNS: &str =
     CASE WHEN t.base IS NULL THEN 0 ELSE
       coalesce((SELECT b.size + (SELECT coalesce(sum(octet_length(c.bytes)), 0) FROM chunks c
          WHERE c.pack = b.pack)
-       FROM blobs b WHERE b.digest = t.base AND b.pack IS NOT NULL), 0) END AS snapshot_bytes";
+       FROM blobs b WHERE b.digest = t.base AND b.pack IS NOT NULL), 0) END AS snapshot_bytes,
+    t.tenant";
 
 /// The state of a task whose column names none: a later build may have stored it.
 const UNKNOWN_STATE: TaskState = TaskState::Paused;
@@ -71,18 +72,19 @@ pub(super) fn task_row(row: &Row) -> TaskRow {
         status: row.get(7),
         log_bytes: unsigned(row.get(8)),
         snapshot_bytes: unsigned(bytes),
+        tenant: TenantId(unsigned(row.get(10))),
         damage,
     }
 }
 
 /// A row with the snapshot in the three columns after it.
 pub(super) fn loaded(row: &Row) -> (TaskRow, Option<StoredSnapshot>) {
-    let bytes: Option<Vec<u8>> = row.get(10);
-    let base: Option<&[u8]> = row.get(11);
+    let bytes: Option<Vec<u8>> = row.get(11);
+    let base: Option<&[u8]> = row.get(12);
     let snapshot = bytes.map(|bytes| StoredSnapshot {
         base: base.and_then(digest_of),
         bytes,
-        pack: row.get::<_, Option<i64>>(12).map(unsigned),
+        pack: row.get::<_, Option<i64>>(13).map(unsigned),
     });
     (task_row(row), snapshot)
 }
@@ -146,9 +148,13 @@ impl Postgres {
         Ok(row.as_ref().map(loaded))
     }
 
-    pub(super) async fn find_name(&self, name: &str) -> Result<Option<TaskId>, Error> {
-        let query = "SELECT id FROM tasks WHERE name = $1 AND tenant = 0";
-        let row = self.row(query, &[&name]).await?;
+    pub(super) async fn find_name(
+        &self,
+        tenant: TenantId,
+        name: &str,
+    ) -> Result<Option<TaskId>, Error> {
+        let query = "SELECT id FROM tasks WHERE name = $1 AND tenant = $2";
+        let row = self.row(query, &[&name, &signed(tenant.0)]).await?;
         Ok(row.map(|row| TaskId(unsigned(row.get(0)))))
     }
 
@@ -163,13 +169,14 @@ impl Postgres {
         let bytes = filter
             .spec_bytes
             .map_or(i64::MAX, |most| count(most.max(1)));
+        let of_tenant = of_tenant(filter.tenant);
         // The specs before a row are summed up; the row that reaches the bound is the last.
         let query = format!(
             "SELECT {COLUMNS} FROM (
                SELECT *, sum(octet_length(spec)) OVER (ORDER BY id DESC) - octet_length(spec) AS earlier
                FROM (SELECT * FROM tasks WHERE id < $1
                  AND (cardinality($2::smallint[]) = 0 OR state = ANY($2) OR ($3 AND state >= $4))
-                 AND ($5::text IS NULL OR name LIKE $5)
+                 AND ($5::text IS NULL OR name LIKE $5) {of_tenant}
                  ORDER BY id DESC LIMIT $6) page) t
              WHERE earlier < $7 ORDER BY id DESC"
         );
@@ -214,6 +221,7 @@ impl Postgres {
 
     pub(super) async fn count_dues(
         &self,
+        tenant: Option<TenantId>,
         from: MonotonicTime,
         span: Duration,
         spans: usize,
@@ -224,16 +232,23 @@ impl Postgres {
             let start = end;
             end = start.saturating_add(span);
             let query = "SELECT count(*) FROM tasks WHERE class = 0 AND owner = 0
-                 AND due IS NOT NULL AND due >= $1 AND due < $2";
-            let parameters: Parameters<'_> = &[&time_number(start), &time_number(end)];
+                 AND due IS NOT NULL AND due >= $1 AND due < $2
+                 AND ($3::bigint IS NULL OR tenant = $3)";
+            let tenant = tenant.map(|tenant| signed(tenant.0));
+            let parameters: Parameters<'_> = &[&time_number(start), &time_number(end), &tenant];
             counts.push(unsigned(self.number_of(query, parameters).await?));
         }
         Ok(counts)
     }
 
-    pub(super) async fn count_states(&self) -> Result<Vec<(TaskState, u64)>, Error> {
-        let query = "SELECT state, count(*) FROM tasks GROUP BY state";
-        let rows = self.rows(query, &[]).await?;
+    pub(super) async fn count_states(
+        &self,
+        tenant: Option<TenantId>,
+    ) -> Result<Vec<(TaskState, u64)>, Error> {
+        let of_tenant = of_tenant(tenant);
+        let query =
+            format!("SELECT state, count(*) FROM tasks WHERE true {of_tenant} GROUP BY state");
+        let rows = self.rows(&query, &[]).await?;
         let count = |row: &Row| {
             let state = known_state(i64::from(row.get::<_, i16>(0)));
             (state.unwrap_or(UNKNOWN_STATE), unsigned(row.get(1)))
@@ -363,6 +378,15 @@ impl Postgres {
         let task = task.map(|task| signed(task.0));
         let rows = self.rows(&query, &[&accepted, &task]).await?;
         rows.iter().map(move_of).collect()
+    }
+}
+
+/// A condition that tasks of a tenant meet. Without its second part, the index of tenants is not used.
+fn of_tenant(tenant: Option<TenantId>) -> String {
+    match tenant {
+        Some(TenantId::DEFAULT) => "AND tenant = 0".into(),
+        Some(tenant) => format!("AND tenant = {} AND tenant <> 0", signed(tenant.0)),
+        None => String::new(),
     }
 }
 

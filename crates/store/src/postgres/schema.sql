@@ -71,7 +71,7 @@ ALTER TABLE blob_parts ALTER bytes SET STORAGE EXTERNAL;
 
 CREATE TABLE tasks (
   id bigint PRIMARY KEY,
-  -- Whose it is; nobody sets it so far.
+  -- Whose it is.
   tenant bigint NOT NULL DEFAULT 0,
   version bigint NOT NULL,
   -- The index of the state in `TaskState::ALL`.

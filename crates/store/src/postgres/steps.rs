@@ -28,7 +28,8 @@ pub(super) struct Steps<'a> {
     kinds: Vec<i16>,
     /// The task. Of a move: the task whose output comes or goes with it.
     ids: Vec<Option<i64>>,
-    /// The version that is expected; a chunk's number; a blob's size; the task of a move.
+    /// The version that is expected; a chunk's number; a blob's size; the task of a move; the tenant
+    /// of a new task.
     versions: Vec<i64>,
     /// The state; the phase of a move.
     states: Vec<i16>,
@@ -164,6 +165,7 @@ impl<'a> Steps<'a> {
         let step = Step {
             kind: INSERT,
             id: Some(insert.id),
+            version: insert.tenant.0,
             state: state_number(insert.state),
             due: insert.due,
             name: insert.name.as_deref(),

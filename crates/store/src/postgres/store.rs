@@ -7,7 +7,7 @@ use super::error::unreachable;
 use super::steps::stamp_numbers;
 use crate::change::{Change, Verdict};
 use crate::error::Error;
-use crate::model::{Digest, MonotonicTime, MoveId, TaskId, TaskState};
+use crate::model::{Digest, MonotonicTime, MoveId, TaskId, TaskState, TenantId};
 use crate::moves::MoveRecord;
 use crate::numbers::{signed, unsigned};
 use crate::store::{Due, Filter, Lease, Sizes, Stamp, Store};
@@ -52,8 +52,8 @@ impl Store for Postgres {
         self.block_on(self.load_task(id))
     }
 
-    fn named(&self, name: &str) -> Result<Option<TaskId>, Error> {
-        self.block_on(self.find_name(name))
+    fn named(&self, tenant: TenantId, name: &str) -> Result<Option<TaskId>, Error> {
+        self.block_on(self.find_name(tenant, name))
     }
 
     fn list(&self, filter: &Filter) -> Result<Vec<TaskRow>, Error> {
@@ -75,15 +75,16 @@ impl Store for Postgres {
 
     fn due_counts(
         &self,
+        tenant: Option<TenantId>,
         from: MonotonicTime,
         span: Duration,
         count: usize,
     ) -> Result<Vec<u64>, Error> {
-        self.block_on(self.count_dues(from, span, count))
+        self.block_on(self.count_dues(tenant, from, span, count))
     }
 
-    fn counts(&self) -> Result<Vec<(TaskState, u64)>, Error> {
-        self.block_on(self.count_states())
+    fn counts(&self, tenant: Option<TenantId>) -> Result<Vec<(TaskState, u64)>, Error> {
+        self.block_on(self.count_states(tenant))
     }
 
     fn last_id(&self) -> Result<TaskId, Error> {

@@ -2,6 +2,7 @@
 
 use rusqlite::Error::IntegralValueOutOfRange;
 
+use crate::model::TenantId;
 use crate::moves::MovePhase;
 use crate::numbers::{known_phase, known_stream, signed};
 use crate::task::Stream;
@@ -25,4 +26,12 @@ pub(super) fn phase_of(column: usize, number: i64) -> rusqlite::Result<MovePhase
 /// The output stream that a column names by its number.
 pub(super) fn stream_of(column: usize, number: i64) -> rusqlite::Result<Stream> {
     known_stream(number).ok_or(IntegralValueOutOfRange(column, number))
+}
+
+/// A part of a condition without which the index of tenants is not used.
+pub(super) fn indexed(tenant: TenantId) -> &'static str {
+    match tenant {
+        TenantId::DEFAULT => "",
+        _ => " AND tenant <> 0",
+    }
 }

@@ -11,7 +11,7 @@ use rusqlite::Connection;
 
 use super::Sqlite;
 use super::lock::DirectoryLock;
-use super::open::{FILE_NAME, WRITER_CACHE_BYTES, check_format, configure, pragma, reader};
+use super::open::{FILE_NAME, FORMAT, WRITER_CACHE_BYTES, check_format, configure, pragma, reader};
 use super::shrink::shrink_to;
 use crate::error::Error;
 
@@ -41,7 +41,7 @@ impl Sqlite {
         present(directory, &path)?;
         let open = || {
             let writer = reader(&path, false)?;
-            check_format(&writer, directory)?;
+            check_format(&writer, directory, FORMAT)?;
             Ok((writer, reader(&path, true)?))
         };
         let (writer, first) = open().map_err(|error: Error| error.of(directory))?;
@@ -143,7 +143,7 @@ impl Sqlite {
         };
         let work = || {
             let mut writer = Connection::open(&path)?;
-            check_format(&writer, directory)?;
+            check_format(&writer, directory, FORMAT)?;
             configure(&writer, WRITER_CACHE_BYTES)?;
             match &lock {
                 Some(_) => {

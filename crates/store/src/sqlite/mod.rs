@@ -5,6 +5,7 @@
 //! A lock on a file beside the database keeps a second process out; the system drops it when its
 //! holder dies, so that nobody has to wait for a lease to expire.
 
+mod accounts;
 mod encoding;
 mod held;
 mod lease;
@@ -30,7 +31,7 @@ use self::lock::DirectoryLock;
 use self::open::{FILE_NAME, create_or_check, reader};
 use crate::change::{Change, Verdict};
 use crate::error::Error;
-use crate::model::{Digest, MonotonicTime, MoveId, TaskId, TaskState};
+use crate::model::{Digest, MonotonicTime, MoveId, TaskId, TaskState, TenantId};
 use crate::moves::MoveRecord;
 use crate::store::{Due, Filter, Lease, Sizes, Stamp, Store};
 use crate::task::{StoredPiece, StoredSnapshot, TaskRow};
@@ -192,8 +193,8 @@ impl Store for Sqlite {
         self.read(|reader| read::load(reader, id))
     }
 
-    fn named(&self, name: &str) -> Result<Option<TaskId>, Error> {
-        self.read(|reader| read::named(reader, name))
+    fn named(&self, tenant: TenantId, name: &str) -> Result<Option<TaskId>, Error> {
+        self.read(|reader| read::named(reader, tenant, name))
     }
 
     fn list(&self, filter: &Filter) -> Result<Vec<TaskRow>, Error> {
@@ -215,15 +216,16 @@ impl Store for Sqlite {
 
     fn due_counts(
         &self,
+        tenant: Option<TenantId>,
         from: MonotonicTime,
         span: Duration,
         count: usize,
     ) -> Result<Vec<u64>, Error> {
-        self.read(|reader| read::due_counts(reader, from, span, count))
+        self.read(|reader| read::due_counts(reader, tenant, from, span, count))
     }
 
-    fn counts(&self) -> Result<Vec<(TaskState, u64)>, Error> {
-        self.read(read::counts)
+    fn counts(&self, tenant: Option<TenantId>) -> Result<Vec<(TaskState, u64)>, Error> {
+        self.read(|reader| read::counts(reader, tenant))
     }
 
     fn last_id(&self) -> Result<TaskId, Error> {

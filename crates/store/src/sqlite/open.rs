@@ -8,8 +8,11 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::error::Error;
 
+/// What makes each format from the one before; the first from nothing.
+const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("tenants.sql")];
+
 /// The store's format, which this build writes and reads.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = MIGRATIONS.len() as u32;
 
 /// The number by which a database says that it is a store: "dorm" in ASCII.
 const APPLICATION_ID: u32 = 0x646f_726d;
@@ -60,30 +63,35 @@ pub(super) fn configure(connection: &Connection, cache_bytes: u32) -> rusqlite::
     Ok(())
 }
 
-/// Sets up the connection that writes: makes the tables in an empty database, and refuses one that
-/// is not a store of this format before anything is changed in it.
+/// Sets up the connection that writes: makes the tables in an empty database or what is new in an
+/// older one, and refuses one that is no store, or a later one, before anything is changed in it.
 pub(super) fn create_or_check(connection: &Connection, directory: &Path) -> Result<(), Error> {
     connection.busy_timeout(LOCK_TIMEOUT)?;
     let query = "SELECT count(*) FROM sqlite_schema";
     let tables: i64 = connection.query_row(query, [], |row| row.get(0))?;
-    if tables > 0 {
-        check_format(connection, directory)?;
-    }
+    let found = match tables {
+        0 => 0,
+        _ => check_format(connection, directory, 1)?,
+    };
     configure(connection, WRITER_CACHE_BYTES)?;
-    if tables == 0 {
-        let schema = include_str!("schema.sql");
-        connection.execute_batch(&format!("BEGIN IMMEDIATE;{schema}COMMIT;"))?;
+    if found < FORMAT {
+        let new = MIGRATIONS[found as usize..].concat();
+        connection.execute_batch(&format!("BEGIN IMMEDIATE;{new}COMMIT;"))?;
     }
     Ok(())
 }
 
-/// Refuses a database that is not a store of this format.
-pub(super) fn check_format(connection: &Connection, directory: &Path) -> Result<(), Error> {
+/// Refuses a database that is not a store of a format from `oldest` to this build's.
+pub(super) fn check_format(
+    connection: &Connection,
+    directory: &Path,
+    oldest: u32,
+) -> Result<u32, Error> {
     let is_store = pragma(connection, "application_id")? == u64::from(APPLICATION_ID);
     let found = pragma(connection, "user_version")?;
-    match is_store && found == u64::from(FORMAT) {
-        true => Ok(()),
-        false => Err(Error::Format {
+    match u32::try_from(found) {
+        Ok(format) if is_store && (oldest..=FORMAT).contains(&format) => Ok(format),
+        _ => Err(Error::Format {
             path: directory.to_path_buf(),
             found,
             is_store,

@@ -5,9 +5,9 @@ use std::time::Duration;
 use rusqlite::types::{FromSql, Value};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::encoding::{chunk_id, phase_of, stream_of};
+use super::encoding::{chunk_id, indexed, phase_of, stream_of};
 use crate::model::clock::Mark;
-use crate::model::{Digest, MonotonicTime, MoveId, TaskId, TaskState, Timestamp};
+use crate::model::{Digest, MonotonicTime, MoveId, TaskId, TaskState, TenantId, Timestamp};
 use crate::moves::{MovePhase, MoveRecord};
 use crate::numbers::{
     known_state, phase_number, signed, state_number, time_number, time_of, unsigned,
@@ -23,7 +23,7 @@ const COLUMNS: &str = "t.id, coalesce(CAST(t.version AS INTEGER), 0), t.state, t
        WHERE id >= t.pack << 20 AND id < (t.pack + 1) << 20) END +
     coalesce((SELECT length(b.bytes) + (SELECT coalesce(sum(length(bytes)), 0) FROM chunks
        WHERE id >= b.pack << 20 AND id < (b.pack + 1) << 20)
-     FROM blobs b WHERE b.id = t.base AND b.pack IS NOT NULL), 0)";
+     FROM blobs b WHERE b.id = t.base AND b.pack IS NOT NULL), 0), t.tenant";
 
 /// The state of a task whose column names none.
 const UNKNOWN_STATE: TaskState = TaskState::Paused;
@@ -80,6 +80,7 @@ fn read_row(sql: &Row<'_>, damage: Option<String>) -> rusqlite::Result<TaskRow> 
         status: columns.get(7, "its status"),
         log_bytes: unsigned(columns.get(8, "the size of its output")),
         snapshot_bytes: unsigned(columns.get(9, "the size of its snapshot")),
+        tenant: TenantId(unsigned(columns.get(10, "its tenant"))),
         damage: columns.damage,
     })
 }
@@ -102,10 +103,10 @@ pub(super) fn load(
         ))?
         .query_row([signed(id.0)], |sql| {
             let mut columns = Columns { sql, damage: None };
-            let bytes: Option<Vec<u8>> = columns.get(10, "its snapshot");
-            let base: Option<[u8; 32]> = columns.get(11, "the base of its snapshot");
+            let bytes: Option<Vec<u8>> = columns.get(11, "its snapshot");
+            let base: Option<[u8; 32]> = columns.get(12, "the base of its snapshot");
             let base = base.map(Digest::from_bytes);
-            let pack: Option<i64> = columns.get(12, "where its snapshot lies");
+            let pack: Option<i64> = columns.get(13, "where its snapshot lies");
             let pack = pack.map(unsigned);
             let snapshot = bytes.map(|bytes| StoredSnapshot { base, bytes, pack });
             Ok((read_row(sql, columns.damage)?, snapshot))
@@ -113,10 +114,16 @@ pub(super) fn load(
         .optional()
 }
 
-pub(super) fn named(reader: &Connection, name: &str) -> rusqlite::Result<Option<TaskId>> {
+pub(super) fn named(
+    reader: &Connection,
+    tenant: TenantId,
+    name: &str,
+) -> rusqlite::Result<Option<TaskId>> {
     reader
-        .prepare_cached("SELECT id FROM tasks WHERE name = ?1")?
-        .query_row([name], |sql| Ok(TaskId(unsigned(sql.get(0)?))))
+        .prepare_cached("SELECT id FROM tasks WHERE tenant = ?1 AND name = ?2")?
+        .query_row(params![signed(tenant.0), name], |sql| {
+            Ok(TaskId(unsigned(sql.get(0)?)))
+        })
         .optional()
 }
 
@@ -146,9 +153,19 @@ pub(super) fn list(reader: &Connection, filter: &Filter) -> rusqlite::Result<Vec
         }
         None => "",
     };
+    let of_tenant = match filter.tenant {
+        Some(tenant) => {
+            values.push(Value::from(signed(tenant.0)));
+            format!(
+                "AND t.tenant = ?{}",
+                indexed(tenant).replace("tenant", "t.tenant")
+            )
+        }
+        None => String::new(),
+    };
     values.push(Value::from(filter.limit as i64));
     let mut statement = reader.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM tasks t WHERE t.id < ? {wanted} {named}
+        "SELECT {COLUMNS} FROM tasks t WHERE t.id < ? {wanted} {named} {of_tenant}
          ORDER BY t.id DESC LIMIT ?"
     ))?;
     let (mut found, mut spec_bytes) = (Vec::new(), 0);
@@ -235,29 +252,45 @@ pub(super) fn stamp(reader: &Connection) -> rusqlite::Result<Option<Stamp>> {
 
 pub(super) fn due_counts(
     reader: &Connection,
+    tenant: Option<TenantId>,
     from: MonotonicTime,
     span: Duration,
     count: usize,
 ) -> rusqlite::Result<Vec<u64>> {
-    let mut statement = reader.prepare_cached(
-        "SELECT count(*) FROM tasks WHERE due IS NOT NULL AND due >= ?1 AND due < ?2",
-    )?;
+    let of_tenant = match tenant {
+        Some(_) => " AND tenant = ?3",
+        None => "",
+    };
+    let mut statement = reader.prepare_cached(&format!(
+        "SELECT count(*) FROM tasks WHERE due IS NOT NULL AND due >= ?1 AND due < ?2{of_tenant}"
+    ))?;
     let mut end = from;
     (0..count)
         .map(|_| {
             let start = end;
             end = start.saturating_add(span);
-            statement.query_row([time_number(start), time_number(end)], |sql| {
-                Ok(unsigned(sql.get(0)?))
-            })
+            let tenant = tenant.map(|tenant| signed(tenant.0));
+            let times = [time_number(start), time_number(end)].into_iter();
+            let values = rusqlite::params_from_iter(times.chain(tenant));
+            statement.query_row(values, |sql| Ok(unsigned(sql.get(0)?)))
         })
         .collect()
 }
 
-pub(super) fn counts(reader: &Connection) -> rusqlite::Result<Vec<(TaskState, u64)>> {
+pub(super) fn counts(
+    reader: &Connection,
+    tenant: Option<TenantId>,
+) -> rusqlite::Result<Vec<(TaskState, u64)>> {
+    let of_tenant = match tenant {
+        Some(tenant) => format!("WHERE tenant = ?1{}", indexed(tenant)),
+        None => String::new(),
+    };
+    let tenant = tenant.map(|tenant| signed(tenant.0));
     reader
-        .prepare_cached("SELECT state, count(*) FROM tasks GROUP BY state")?
-        .query_map([], |sql| {
+        .prepare_cached(&format!(
+            "SELECT state, count(*) FROM tasks {of_tenant} GROUP BY state"
+        ))?
+        .query_map(rusqlite::params_from_iter(tenant), |sql| {
             let state = sql.get(0).ok().and_then(known_state);
             Ok((state.unwrap_or(UNKNOWN_STATE), unsigned(sql.get(1)?)))
         })?

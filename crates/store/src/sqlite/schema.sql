@@ -1,4 +1,4 @@
--- Format 1 of the store. It is made as a whole; no statement changes it later.
+-- Format 1 of the store. Later formats are made from it by files of their own.
 --
 -- `id INTEGER PRIMARY KEY` is SQLite's own row number, so that the newest tasks lie side by side.
 -- What changes at every sleep stands in one row. Times are nanoseconds of the store's steady clock

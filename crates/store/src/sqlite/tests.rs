@@ -82,3 +82,43 @@ fn an_unknown_format_is_refused_and_left_alone() {
         assert_eq!(found, value, "it is left as it is");
     }
 }
+
+/// A store of before there were tenants: everything in it is the default tenant's.
+#[test]
+fn a_store_of_the_first_format_gets_tenants() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store.sqlite");
+    let connection = Connection::open(&path).expect("opens");
+    let first = include_str!("schema.sql");
+    connection.execute_batch(first).expect("the first format");
+    let digest = Digest::of(b"module");
+    connection
+        .execute(
+            "INSERT INTO blobs VALUES (1, ?1, 0, x'00', NULL)",
+            [digest.as_bytes()],
+        )
+        .expect("writes");
+    connection
+        .execute_batch(
+            "INSERT INTO tasks VALUES (7, 3, 0, NULL, 1, NULL, 'nap', 0, 0, NULL, x'01', x'02', NULL,
+               NULL)",
+        )
+        .expect("writes");
+    drop(connection);
+    let refused = Sqlite::look(folder.path()).map(drop);
+    assert!(
+        matches!(refused, Err(Error::Format { found: 1, .. })),
+        "{refused:?}"
+    );
+    let store = store(folder.path());
+    let row = store.task(TaskId(7)).expect("reads").expect("is there");
+    assert_eq!((row.version, row.tenant), (3, TenantId::DEFAULT));
+    let named = store.named(TenantId::DEFAULT, "nap").expect("reads");
+    assert_eq!(named, Some(TaskId(7)));
+    drop(store);
+    let known = Connection::open(&path)
+        .and_then(|other| other.pragma_query_value(None, "user_version", |row| row.get(0)));
+    let known: u32 = known.expect("reads");
+    assert_eq!(known, FORMAT);
+    assert!(Sqlite::look(folder.path()).is_ok());
+}

@@ -202,7 +202,7 @@ impl Writer<'_> {
                 .transaction
                 .prepare_cached(
                     "INSERT INTO tasks
-                     VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?7, ?8, ?9, ?10, ?11)
+                     VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?7, ?8, ?9, ?10, ?11, ?12)
                      ON CONFLICT DO NOTHING",
                 )?
                 .execute(params![
@@ -217,12 +217,13 @@ impl Writer<'_> {
                     insert.status,
                     insert.snapshot.as_ref().map(|snapshot| &snapshot.bytes),
                     pack_of(insert.snapshot.as_ref()),
+                    signed(insert.tenant.0),
                 ])?;
             Ok(added > 0)
         };
         let mut added = add()?;
         if !added && let Some(name) = &insert.name {
-            added = self.take_name_of_moved(name, insert.id)? && add()?;
+            added = self.take_name_of_moved(name, insert)? && add()?;
         }
         if !added {
             return Ok(Verdict::NameTaken);
@@ -233,14 +234,19 @@ impl Writer<'_> {
 
     /// A task that has moved away loses its name to a new one, whose ID is free; says whether there
     /// was such a task.
-    fn take_name_of_moved(&self, name: &str, new: TaskId) -> Result<bool, Error> {
+    fn take_name_of_moved(&self, name: &str, new: &Insert) -> Result<bool, Error> {
         let taken = self
             .transaction
             .prepare_cached(
-                "UPDATE tasks SET name = NULL WHERE name = ?1 AND state = ?2
+                "UPDATE tasks SET name = NULL WHERE tenant = ?4 AND name = ?1 AND state = ?2
                  AND NOT EXISTS (SELECT 1 FROM tasks WHERE id = ?3)",
             )?
-            .execute(params![name, state_number(TaskState::Moved), signed(new.0)])?;
+            .execute(params![
+                name,
+                state_number(TaskState::Moved),
+                signed(new.id.0),
+                signed(new.tenant.0)
+            ])?;
         Ok(taken > 0)
     }
 

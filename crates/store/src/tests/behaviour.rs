@@ -8,7 +8,7 @@ use super::fixtures::{
 use crate::change::{Change, Insert, MoveChange, SnapshotChange, Update, Verdict};
 use crate::error::Error;
 use crate::model::clock::Mark;
-use crate::model::{MonotonicTime, MoveId, TaskId, TaskState, Timestamp, When};
+use crate::model::{MonotonicTime, MoveId, TaskId, TaskState, TenantId, Timestamp, When};
 use crate::moves::{MovePhase, MoveRecord, RecordChange};
 use crate::nodes::Nodes;
 use crate::store::{Due, Filter, Stamp};
@@ -49,7 +49,10 @@ pub(crate) fn what_is_committed_is_there_after_opening_again(place: &dyn Place) 
     );
     assert_eq!(found, Some(snapshot));
     assert_eq!(store.last_id().expect("reads"), TaskId(7));
-    assert_eq!(store.named("x").expect("reads"), Some(TaskId(7)));
+    assert_eq!(
+        store.named(TenantId::DEFAULT, "x").expect("reads"),
+        Some(TaskId(7))
+    );
     let output = store.output(TaskId(7), 0, 1000).expect("reads");
     assert_eq!(output[0].piece, line("hello"));
 }
@@ -133,7 +136,7 @@ pub(crate) fn due_tasks_come_in_order_and_in_pages(place: &dyn Place) {
     assert_eq!(rest, [due(20, 3)]);
     assert_eq!(
         store
-            .due_counts(steady(10), Duration::from_nanos(10), 3)
+            .due_counts(None, steady(10), Duration::from_nanos(10), 3)
             .expect("reads"),
         [2, 1, 1]
     );
@@ -272,7 +275,10 @@ pub(crate) fn a_step_of_a_move_is_whole(place: &dyn Place) {
         .commit(&lease, &at(6), &[moved, insert(2, None, Some("a"))])
         .expect("commits");
     assert_eq!(verdicts, [Verdict::Done, Verdict::Done]);
-    assert_eq!(store.named("a").expect("reads"), Some(TaskId(2)));
+    assert_eq!(
+        store.named(TenantId::DEFAULT, "a").expect("reads"),
+        Some(TaskId(2))
+    );
 }
 
 /// What is due by the wall clock follows it when it is set; a sleep does not.
@@ -354,7 +360,10 @@ pub(crate) fn a_task_that_is_refused_takes_no_name(place: &dyn Place) {
     store.commit(&lease, &at(2), &batch).expect("commits");
     let verdicts = store.commit(&lease, &at(3), &[insert(2, None, Some("a"))]);
     assert_eq!(verdicts.expect("commits"), [Verdict::NameTaken]);
-    assert_eq!(store.named("a").expect("reads"), Some(TaskId(1)));
+    assert_eq!(
+        store.named(TenantId::DEFAULT, "a").expect("reads"),
+        Some(TaskId(1))
+    );
 }
 
 /// The chunks of a pack stay while a task or a blob names it, and go a few at a time then.

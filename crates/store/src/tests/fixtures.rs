@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::reference::Reference;
 use crate::change::{Change, Insert, SnapshotChange, Update};
-use crate::model::{Digest, MonotonicTime, TaskId, TaskState, Timestamp, When};
+use crate::model::{Digest, MonotonicTime, TaskId, TaskState, TenantId, Timestamp, When};
 use crate::nodes::Nodes;
 use crate::sqlite::Sqlite;
 use crate::store::{Lease, Stamp};
@@ -103,6 +103,7 @@ pub(crate) fn new_task(id: u64, due: Option<u64>, name: Option<&str>) -> Insert 
         status: b"status".to_vec(),
         snapshot: None,
         held: false,
+        tenant: TenantId::DEFAULT,
     }
 }
 

@@ -1,6 +1,7 @@
 //! One suite for every store: named cases, and random sequences of operations whose answers are
 //! those of a reference, which is the specification in code.
 
+mod accounts;
 mod behaviour;
 mod fixtures;
 #[cfg(feature = "postgres")]
@@ -29,6 +30,11 @@ macro_rules! suite {
                 a_batch_with_a_base_that_is_not_there_changes_nothing
                 a_step_of_a_move_is_whole
                 a_wall_clock_that_is_set_moves_what_waits_for_it_alone
+            }
+            suite! { @ accounts, $place =>
+                tokens_are_found_by_their_digests_until_they_are_removed
+                a_tenants_number_is_never_anothers
+                names_and_lists_are_a_tenants_own
             }
             suite! { @ sharing, $place =>
                 a_claimed_task_is_given_once

@@ -1,5 +1,6 @@
 //! The daemon's command, and those that ask a daemon.
 
+mod accounts;
 mod filter;
 mod moving;
 mod remote;
@@ -10,6 +11,9 @@ mod tasks;
 
 use clap::Subcommand;
 
+pub(crate) use self::accounts::{
+    AuditLog, RuleFlags, TenantArgs, TenantCommand, TokenArgs, TokenCommand,
+};
 pub(crate) use self::filter::Filter;
 pub(crate) use self::moving::{Decide, Drain, Migrate, Moves, Peers, PeersCommand};
 pub(crate) use self::remote::Remote;
@@ -73,6 +77,15 @@ pub(crate) enum DaemonCommand {
     /// Say where a task is whose move is open while the other daemon does not come back.
     #[command(after_help = after_help("decide"))]
     Decide(Decide),
+    /// Make tokens by which a daemon may be asked, list them, and revoke them.
+    #[command(after_help = after_help("token"))]
+    Token(TokenArgs),
+    /// Make tenants, whose tasks, names and quotas are their own.
+    #[command(after_help = after_help("tenant"))]
+    Tenant(TenantArgs),
+    /// Show who asked a daemon for what, the newest first.
+    #[command(after_help = after_help("audit-log"))]
+    AuditLog(AuditLog),
     /// Show what a daemon does, every second.
     #[command(after_help = after_help("top"))]
     Top(Top),

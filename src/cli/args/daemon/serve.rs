@@ -32,6 +32,16 @@ pub(crate) struct Serve {
     /// A name by which the daemon may be asked, beside localhost and addresses.
     #[arg(long = "host", value_name = "NAME", value_hint = clap::ValueHint::Hostname)]
     pub hosts: Vec<String>,
+    /// Speak TLS, and show clients this certificate, a file in PEM. Replaced files are taken at
+    /// once.
+    #[arg(long, value_name = "PEM", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The key of --tls-cert.
+    #[arg(long, value_name = "PEM", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Note in the directory who asked for what, for `dormouse audit-log`.
+    #[arg(long)]
+    pub audit_log: bool,
     /// Threads for guests. If left out, one for each core; more are started while all compute.
     #[arg(long, value_name = "COUNT", value_parser = threads())]
     pub workers: Option<u16>,

@@ -10,7 +10,7 @@ use crate::cli::output::{self, say};
 use crate::daemon::http::peers as wire;
 
 pub(super) fn decide(command: &Decide) -> Result<Done, Failure> {
-    let client = Client::new(command.remote.url.as_deref())?;
+    let client = Client::new(&command.remote)?;
     let wanted = wire::Decide {
         keep: command.keep,
         force: command.force,

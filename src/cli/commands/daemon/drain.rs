@@ -13,7 +13,7 @@ use crate::cli::output::{self, format, out, say};
 use crate::daemon::http::peers as wire;
 
 pub(super) fn drain(command: &Drain) -> Result<Done, Failure> {
-    let client = Client::new(command.remote.url.as_deref())?;
+    let client = Client::new(&command.remote)?;
     let asked = wire::Drain {
         to: command.to.clone(),
         cancel: command.cancel,

@@ -12,7 +12,7 @@ use crate::snapshot;
 pub(super) fn export(command: &Export) -> Result<Done, Failure> {
     // Keys that cannot be read are reported before the daemon is asked.
     let seal = command.sealing.load()?;
-    let client = Client::new(command.remote.url.as_deref())?;
+    let client = Client::new(&command.remote)?;
     let path = format!("/v1/tasks/{}/snapshot", escaped(&command.id));
     let response = client.send(Method::GET, &path, "application/json", Vec::new())?;
     snapshot::write(&command.output, &seal.close(bytes(response)?)?)?;

@@ -11,7 +11,7 @@ use crate::model::TaskSpec;
 use crate::model::spec::Access;
 
 pub(crate) fn inspect(remote: &Remote, id: &str) -> Result<Done, Failure> {
-    let client = Client::new(remote.url.as_deref())?;
+    let client = Client::new(remote)?;
     let task: wire::Task = client
         .get(&format!("/v1/tasks/{}", escaped(id)))
         .map_err(with_rule)?;

@@ -13,7 +13,7 @@ use crate::daemon::http::wire;
 use crate::store::Stream;
 
 pub(super) fn logs(command: &Logs) -> Result<Done, Failure> {
-    let client = Client::new(command.remote.url.as_deref())?;
+    let client = Client::new(&command.remote)?;
     let mut query = vec![format!("follow={}", command.follow)];
     if let Some(lines) = command.tail {
         query.push(format!("tail={lines}"));

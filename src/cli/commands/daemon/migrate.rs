@@ -11,7 +11,7 @@ use crate::daemon::http::peers as wire;
 use crate::model::spec::{Access, Mount};
 
 pub(super) fn migrate(command: &Migrate) -> Result<Done, Failure> {
-    let client = Client::new(command.remote.url.as_deref())?;
+    let client = Client::new(&command.remote)?;
     let dirs: Result<Vec<Mount>, Failure> = command.dirs.iter().map(|dir| dir_of(dir)).collect();
     let asked = wire::Migrate {
         to: command.to.clone(),

@@ -1,5 +1,6 @@
 //! `dormouse serve`, and the commands that ask a daemon: one file each.
 
+mod accounts;
 mod actions;
 mod decide;
 mod drain;
@@ -45,6 +46,9 @@ pub(super) fn run(command: &DaemonCommand) -> Result<Done, Failure> {
         DaemonCommand::Peers(command) => peers::peers(command),
         DaemonCommand::Moves(command) => moves::moves(command),
         DaemonCommand::Decide(command) => decide::decide(command),
+        DaemonCommand::Token(command) => accounts::token(command),
+        DaemonCommand::Tenant(command) => accounts::tenant(command),
+        DaemonCommand::AuditLog(command) => accounts::audit_log(command),
         DaemonCommand::Top(command) => top::top(command),
     }
 }

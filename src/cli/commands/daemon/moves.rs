@@ -7,7 +7,7 @@ use crate::cli::output::{self, out, say};
 use crate::daemon::http::peers as wire;
 
 pub(super) fn moves(command: &Moves) -> Result<Done, Failure> {
-    let client = Client::new(command.remote.url.as_deref())?;
+    let client = Client::new(&command.remote)?;
     let open = open_moves(&client)?;
     if output::as_json() {
         output::result(&open);

@@ -10,7 +10,7 @@ use crate::cli::output::{self, out, say};
 use crate::daemon::http::peers as wire;
 
 pub(super) fn peers(command: &Peers) -> Result<Done, Failure> {
-    let client = Client::new(command.remote.url.as_deref())?;
+    let client = Client::new(&command.remote)?;
     match &command.command {
         None | Some(PeersCommand::Ls) => list(&client),
         Some(PeersCommand::Add {

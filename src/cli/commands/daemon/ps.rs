@@ -16,7 +16,7 @@ use crate::model::TaskState;
 const MAX_SORTED_TASKS: u64 = 100_000;
 
 pub(super) fn ps(command: &Ps) -> Result<Done, Failure> {
-    let client = Client::new(command.remote.url.as_deref())?;
+    let client = Client::new(&command.remote)?;
     let (mut tasks, more) = match command.sort {
         Sort::Id => list(&client, &command.filter, command.before, command.limit)?,
         _ => list(&client, &command.filter, command.before, MAX_SORTED_TASKS)?,

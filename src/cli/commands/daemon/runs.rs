@@ -10,7 +10,7 @@ use crate::cli::output::{self, out};
 use crate::daemon::http::wire;
 
 pub(super) fn runs(command: &Runs) -> Result<Done, Failure> {
-    let client = Client::new(command.remote.url.as_deref())?;
+    let client = Client::new(&command.remote)?;
     let found: wire::Runs = client.get(&format!("/v1/tasks/{}/runs", escaped(&command.id)))?;
     if output::as_json() {
         output::result(&found);

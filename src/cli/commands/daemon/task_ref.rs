@@ -27,7 +27,7 @@ pub(crate) fn parse<'a>(given: &'a Path, remote: &Remote) -> Result<Option<&'a s
         return Ok(None);
     }
     // Where no daemon is known, a file is what is missing.
-    Client::new(remote.url.as_deref()).map_err(|failure| match failure.code {
+    Client::new(remote).map_err(|failure| match failure.code {
         DAEMON => Failure::new(
             NO_INPUT,
             format!("there is no file {text} here, and no daemon is known that could have a task of that name ({RULE})"),

@@ -69,7 +69,7 @@ fn apply(
     filter: &Filter,
     action: &Action,
 ) -> Result<Done, Failure> {
-    let client = Client::new(remote.url.as_deref())?;
+    let client = Client::new(remote)?;
     let matching = matching(&client, filter, action)?;
     let mut first = None;
     let mut late = false;

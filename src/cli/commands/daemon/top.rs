@@ -12,7 +12,7 @@ use crate::cli::output::{self, escape, out, streams};
 use crate::daemon::http::wire;
 
 pub(super) fn top(command: &Top) -> Result<Done, Failure> {
-    let client = Client::new(command.remote.url.as_deref())?;
+    let client = Client::new(&command.remote)?;
     let mut before: Option<wire::Stats> = None;
     loop {
         let stats: wire::Stats = client.get("/v1/stats")?;

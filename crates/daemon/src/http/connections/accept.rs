@@ -12,11 +12,24 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::tcp::set_client_options;
+
+/// The first byte of whoever speaks TLS: the type of a record with a handshake.
+const TLS_HANDSHAKE: u8 = 22;
+
+/// What is answered to a client that speaks plain HTTP where TLS is spoken.
+const SPEAK_TLS: &str = "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n\
+    connection: close\r\n\r\n\
+    {\"error\":\"this daemon speaks TLS: ask it by a URL that begins https://\"}";
+
+/// Bytes of a request that is read before that answer.
+const PLAIN_REQUEST_BYTES: usize = 8 << 10;
 
 /// How often it is checked whether requests have arrived on all connections.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
@@ -36,9 +49,15 @@ pub struct Intake {
 
 /// An accepted connection.
 pub struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     /// Counts the connection while no byte has been read from it.
     silent: Option<Silent>,
+}
+
+/// The bytes of a connection, as the requests on it are read.
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// One connection of the count.
@@ -102,8 +121,49 @@ impl Accepting {
         set_client_options(&stream)?;
         self.silent.fetch_add(1, Ordering::Relaxed);
         let silent = Some(Silent(self.silent.clone()));
+        let stream = Stream::Plain(stream);
         Ok((Connection { stream, silent }, address))
     }
+}
+
+impl Connection {
+    /// The same connection with TLS on it. It counts as silent until a byte of a request is read.
+    ///
+    /// # Errors
+    /// If the client does not speak TLS, or refuses the certificate.
+    pub(crate) async fn secured(self, acceptor: &TlsAcceptor) -> io::Result<Self> {
+        let Self { stream, silent } = self;
+        let Stream::Plain(mut plain) = stream else {
+            return Ok(Self { stream, silent });
+        };
+        let mut first = [0];
+        if plain.peek(&mut first).await? == 1 && first != [TLS_HANDSHAKE] {
+            // What is not read would make the system reset the connection before the answer is.
+            let mut request = vec![0; PLAIN_REQUEST_BYTES];
+            let _ = plain.read(&mut request).await?;
+            plain.write_all(SPEAK_TLS.as_bytes()).await?;
+            plain.shutdown().await?;
+            return Err(io::Error::other("the client does not speak TLS"));
+        }
+        let stream = Stream::Tls(Box::new(acceptor.accept(plain).await?));
+        Ok(Self { stream, silent })
+    }
+}
+
+/// Does the same to the stream inside, whichever it is.
+macro_rules! inside {
+    ($self:expr, $stream:ident => $work:expr) => {
+        match &mut $self.stream {
+            Stream::Plain($stream) => {
+                let $stream = Pin::new($stream);
+                $work
+            }
+            Stream::Tls($stream) => {
+                let $stream = Pin::new(&mut **$stream);
+                $work
+            }
+        }
+    };
 }
 
 impl AsyncRead for Connection {
@@ -112,7 +172,7 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let read = inside!(self, stream => stream.poll_read(context, buffer));
         if read.is_ready() {
             self.silent = None;
         }
@@ -126,7 +186,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        inside!(self, stream => stream.poll_write(context, bytes))
     }
 
     fn poll_write_vectored(
@@ -134,19 +194,22 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
+        inside!(self, stream => stream.poll_write_vectored(context, bytes))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        match &self.stream {
+            Stream::Plain(stream) => stream.is_write_vectored(),
+            Stream::Tls(stream) => stream.is_write_vectored(),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        inside!(self, stream => stream.poll_flush(context))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        inside!(self, stream => stream.poll_shutdown(context))
     }
 }
 
@@ -163,6 +226,9 @@ mod tests {
         let client = TcpStream::connect(address).await.expect("it listens");
         let (connection, from) = accepting.accept().await.expect("a connection");
         assert_eq!(from, client.local_addr().expect("an address"));
-        assert!(connection.stream.nodelay().expect("a socket"));
+        let Stream::Plain(stream) = &connection.stream else {
+            panic!("nobody has asked for TLS");
+        };
+        assert!(stream.nodelay().expect("a socket"));
     }
 }

@@ -1,48 +1,62 @@
-//! Which requests are allowed. Every request but those for the dashboard's own files carries the
-//! daemon's token.
+//! Which requests are allowed. Every request but those for the dashboard's own files carries a
+//! token, whose role must allow what is asked ([`routes`](crate::access::routes)).
 //!
 //! The token travels in a header that no other web page can set, so that no request from another
 //! origin can act. A page that has pointed a name of its own at this machine (DNS rebinding) is
 //! recognised by the `Host` header: a daemon is asked by its address, or by `localhost`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{AUTHORIZATION, CONNECTION, HOST, ORIGIN, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use crate::access::audit::AuditEntry;
+use crate::access::caller::Caller;
+use crate::access::routes::needed;
 use crate::admission::ConnectionSlot;
-use crate::http::answers::problem;
+use crate::http::answers::{Added, Refused, problem};
+use crate::http::connections::serving::RemoteAddress;
+use crate::http::served::Served;
+use crate::http::wire::time;
+use crate::model::Role;
 
-/// The token, and further names by which the daemon may be asked.
-#[derive(Debug)]
+/// A request's header by which an admin acts for a tenant.
+pub(crate) const TENANT_HEADER: &str = "dormouse-tenant";
+
+/// Who may ask, and by which names beside its address the daemon may be asked.
 pub(crate) struct Access {
-    pub(crate) token: String,
     pub(crate) hosts: Vec<String>,
+    pub(crate) served: Arc<Served>,
 }
 
-/// Refuses requests that are not allowed.
+/// Refuses requests that are not allowed, and notes the others in the audit log.
 pub(crate) async fn check(
     State(access): State<Arc<Access>>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
-    let headers = request.headers();
-    if !is_ours(headers, &access.hosts) {
+    if !is_ours(request.headers(), &access.hosts) {
         return problem(
             StatusCode::FORBIDDEN,
             "ask the daemon by its address or as localhost; `serve --host NAME` allows a name",
         );
     }
-    if !access.is_token(headers) {
-        let text = "the token is missing or wrong; the daemon keeps it in its data directory, and \
-                    prints where at its start";
-        let mut response = problem(StatusCode::UNAUTHORIZED, text);
-        let bearer = HeaderValue::from_static("Bearer");
-        response.headers_mut().insert(WWW_AUTHENTICATE, bearer);
+    let asked = Asked::of(&request);
+    let caller = match access.caller(request.headers()).await {
+        Ok(caller) => caller,
+        Err(refused) => {
+            let response = refused.into_response();
+            asked.note(&access.served, None, &response);
+            return response;
+        }
+    };
+    if let Some(refused) = asked.not_allowed(&caller) {
+        let response = refused.into_response();
+        asked.note(&access.served, Some(&caller), &response);
         return response;
     }
     let slot = request.extensions().get::<Arc<ConnectionSlot>>();
@@ -54,16 +68,115 @@ pub(crate) async fn check(
         response.headers_mut().insert(CONNECTION, close);
         return response;
     }
-    next.run(request).await.into_response()
+    let caller = Arc::new(caller);
+    request.extensions_mut().insert(caller.clone());
+    let response = next.run(request).await.into_response();
+    if asked.role > Role::Read {
+        asked.note(&access.served, Some(&caller), &response);
+    }
+    response
+}
+
+/// What a request asks for, as the audit log has it.
+struct Asked {
+    role: Role,
+    method: Method,
+    /// The path as the table of routes has it.
+    route: String,
+    /// What stands for the part of it in braces.
+    on: Option<String>,
+    from: Option<SocketAddr>,
+}
+
+impl Asked {
+    fn of(request: &Request) -> Self {
+        let extensions = request.extensions();
+        let matched = extensions.get::<MatchedPath>();
+        let path = request.uri().path();
+        let route = matched.map_or(path, MatchedPath::as_str);
+        let on = route
+            .split('/')
+            .zip(path.split('/'))
+            .find(|(part, _)| part.starts_with('{'));
+        Self {
+            role: needed(request.method(), route),
+            method: request.method().clone(),
+            route: route.into(),
+            on: on.map(|(_, value)| value.to_string()),
+            from: extensions.get::<RemoteAddress>().map(|from| from.0),
+        }
+    }
+
+    /// Why a caller may not do it.
+    fn not_allowed(&self, caller: &Caller) -> Option<Refused> {
+        if caller.role >= self.role {
+            return None;
+        }
+        let (token, has, needs) = (&caller.token, caller.role, self.role);
+        let (method, route) = (&self.method, &self.route);
+        let text =
+            format!("{method} {route} needs the role {needs}, and token {token:?} has {has}");
+        Some(Refused::new(StatusCode::FORBIDDEN, text))
+    }
+
+    fn note(&self, served: &Served, caller: Option<&Caller>, response: &Response) {
+        let Some(audit) = &served.audit else { return };
+        let added = response.extensions().get::<Added>();
+        audit.note(&AuditEntry {
+            time: time(served.daemon.now()),
+            token: caller.map(|caller| caller.token.clone()),
+            tenant: caller.map(|caller| caller.tenant_name.clone()),
+            from: self.from.map(|from| from.to_string()),
+            action: format!("{} {}", self.method, self.route),
+            on: self.on.clone(),
+            added: added.map_or_else(Vec::new, |added| added.0.clone()),
+            status: response.status().as_u16(),
+        });
+    }
 }
 
 impl Access {
-    fn is_token(&self, headers: &HeaderMap) -> bool {
-        let given = headers.get(AUTHORIZATION).map(|value| value.as_bytes());
-        let given = given.and_then(bearer);
-        // Digests are compared, so that the time this takes reveals nothing about the token.
-        let digest = |bytes: &[u8]| crate::model::Digest::of(bytes);
-        given.is_some_and(|given| digest(given) == digest(self.token.as_bytes()))
+    /// Who has sent a request, or why nobody knows.
+    async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Response> {
+        let given = headers.get(AUTHORIZATION);
+        let given = given.and_then(|value| bearer(value.as_bytes()));
+        let caller = match given {
+            Some(token) => self.served.tokens.caller(token).await,
+            None => Ok(None),
+        };
+        let caller = caller.map_err(|error| Refused::from(error).into_response())?;
+        let Some(caller) = caller else {
+            let text = "the token is missing or wrong; the daemon keeps it in its data directory, and \
+                        prints where at its start";
+            let mut response = problem(StatusCode::UNAUTHORIZED, text);
+            let bearer = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(WWW_AUTHENTICATE, bearer);
+            return Err(response);
+        };
+        let Some(tenant) = headers.get(TENANT_HEADER) else {
+            return Ok(caller);
+        };
+        let tenant = String::from_utf8_lossy(tenant.as_bytes());
+        let acting = self.acting_for(caller, &tenant).await;
+        acting.map_err(IntoResponse::into_response)
+    }
+
+    /// The same caller for another tenant.
+    async fn acting_for(&self, caller: Caller, tenant: &str) -> Result<Caller, Refused> {
+        if caller.role < Role::Admin && caller.tenant_name != tenant {
+            let text = format!(
+                "token {:?} is tenant {}'s, and only an admin acts for another one",
+                caller.token, caller.tenant_name
+            );
+            return Err(Refused::new(StatusCode::FORBIDDEN, text));
+        }
+        let tenant = self.served.tenants.named(tenant).await?;
+        Ok(Caller {
+            tenant: tenant.id,
+            tenant_name: tenant.name,
+            acts_for: true,
+            ..caller
+        })
     }
 }
 
@@ -133,26 +246,13 @@ mod tests {
     }
 
     #[test]
-    fn only_the_token_itself_is_taken() {
-        let access = Access {
-            token: "secret".into(),
-            hosts: Vec::new(),
-        };
-        let given = |value| access.is_token(&headers(&[(AUTHORIZATION, value)]));
+    fn the_token_stands_behind_its_scheme() {
+        let given = |value: &'static str| bearer(value.as_bytes());
         for right in ["Bearer secret", "bearer secret", "BEARER  secret"] {
-            assert!(given(right), "{right}");
+            assert_eq!(given(right), Some(&b"secret"[..]), "{right}");
         }
-        for wrong in [
-            "Bearer secre",
-            "Bearer secret2",
-            "secret",
-            "Basic secret",
-            "Bearer ",
-            "Bearersecret",
-            "bearer SECRET",
-        ] {
-            assert!(!given(wrong), "{wrong}");
+        for wrong in ["secret", "Basic secret", "Bearersecret"] {
+            assert_eq!(given(wrong), None, "{wrong}");
         }
-        assert!(!access.is_token(&HeaderMap::new()));
     }
 }

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `accept` | accepts connections until that is stopped |
 //! | `serving` | answers the requests of each connection |
+//! | `tls` | the certificate of the API, where it speaks TLS |
 //! | `auth` | who may ask |
 //! | `bodies` | how large a request's body may be, and how slowly it may come |
 
@@ -11,3 +12,4 @@ pub mod accept;
 pub(crate) mod auth;
 pub(crate) mod bodies;
 pub(crate) mod serving;
+pub(crate) mod tls;

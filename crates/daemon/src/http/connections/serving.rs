@@ -1,6 +1,7 @@
 //! Connections and the requests on them: how many, and how long they may take.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +13,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 use crate::admission::{Admission, ConnectionSlot};
-use crate::http::connections::accept::Accepting;
+use crate::http::connections::accept::{Accepting, Connection};
 
 /// How long the headers of a request may take. A connection without a request is closed after so
 /// long, too.
@@ -29,7 +32,13 @@ const LARGEST_HEAD_BYTES: usize = 128 << 10;
 const ACCEPT_RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// Answers requests until `stop` completes, and those that have been received by then.
-pub(crate) async fn run(mut accepting: Accepting, app: Router, stop: impl Future<Output = ()>) {
+/// With `tls`, every connection begins with a handshake.
+pub(crate) async fn run(
+    mut accepting: Accepting,
+    app: Router,
+    tls: Option<TlsAcceptor>,
+    stop: impl Future<Output = ()>,
+) {
     let admission = Admission::of_process();
     let graceful = GracefulShutdown::new();
     let mut stop = pin!(stop);
@@ -53,13 +62,9 @@ pub(crate) async fn run(mut accepting: Accepting, app: Router, stop: impl Future
         let asked = ConnectionService {
             app: TowerToHyperService::new(app.clone()),
             slot: slot.clone(),
+            from: RemoteAddress(from),
         };
-        let serving = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADERS_TIMEOUT)
-            .max_buf_size(LARGEST_HEAD_BYTES)
-            .serve_connection(TokioIo::new(connection), asked);
-        let serving = graceful.watch(serving);
+        let serving = answer(connection, tls.clone(), asked, graceful.watcher());
         tokio::spawn(async move {
             tokio::select! {
                 ended = serving => {
@@ -75,6 +80,25 @@ pub(crate) async fn run(mut accepting: Accepting, app: Router, stop: impl Future
     graceful.shutdown().await;
 }
 
+/// Answers the requests on a connection until it ends.
+async fn answer(
+    connection: Connection,
+    tls: Option<TlsAcceptor>,
+    asked: ConnectionService,
+    watcher: Watcher,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let connection = match &tls {
+        None => connection,
+        Some(acceptor) => timeout(HEADERS_TIMEOUT, connection.secured(acceptor)).await??,
+    };
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS_TIMEOUT)
+        .max_buf_size(LARGEST_HEAD_BYTES)
+        .serve_connection(TokioIo::new(connection), asked);
+    Ok(watcher.watch(serving).await?)
+}
+
 /// Whether only this connection has failed, so that the next one can be accepted at once.
 fn is_of_connection(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput};
@@ -84,11 +108,16 @@ fn is_of_connection(error: &std::io::Error) -> bool {
     )
 }
 
+/// The other end of the connection on which a request came.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RemoteAddress(pub(crate) SocketAddr);
+
 /// Answers the requests of one connection. Each request carries the connection's slot, which a
 /// request with the token makes a sure one.
 struct ConnectionService {
     app: TowerToHyperService<Router>,
     slot: Arc<ConnectionSlot>,
+    from: RemoteAddress,
 }
 
 impl Service<Request<Incoming>> for ConnectionService {
@@ -98,6 +127,7 @@ impl Service<Request<Incoming>> for ConnectionService {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.slot.clone());
+        request.extensions_mut().insert(self.from);
         self.app.call(request)
     }
 }

@@ -4,10 +4,12 @@
 //! | --- | --- |
 //! | this one | a task as it is shown, lists, statistics, and why a request failed |
 //! | `submit` | what a client sends to submit a task |
+//! | `accounts` | tokens and tenants |
 //! | `parts`, `runs`, `output`, `budget` | parts of a task, its runs, its output; the daemon's memory |
 //! | `bounds` | what keeps requests and lists from getting larger than they look |
 //! | `words` | times and waits as they are written and read |
 
+mod accounts;
 mod bounds;
 mod budget;
 mod output;
@@ -25,6 +27,7 @@ use crate::daemon::info::TaskInfo;
 use crate::model::TaskSpec;
 pub use crate::spec::LimitChanges as Resume;
 
+pub use accounts::{AuditEntry, NewTenant, NewToken, Tenant, TenantRules, Token, Used};
 pub(super) use bounds::{Batch, MOST_SUBMITTED};
 pub use budget::Budget;
 pub use output::Output;
@@ -200,8 +203,9 @@ pub struct Module {
     pub module: String,
 }
 
-/// What the daemon does and holds.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+/// What the daemon does and holds. Whoever may see one tenant's tasks alone is told how many tasks
+/// that has, and as `disk` what they take in the store; all that is the daemon's is 0.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Stats {
     /// Version of dormouse.
     pub version: String,

@@ -271,7 +271,7 @@ fn nothing_acknowledged_is_lost_with_the_server() {
         });
         assert!(acknowledged > KILLS, "only {acknowledged} commits");
         assert_eq!(written(&*store), (acknowledged, text));
-        let counts = store.counts().expect("reads");
+        let counts = store.counts(None).expect("reads");
         assert_eq!(
             counts.iter().map(|(_, count)| count).sum::<u64>(),
             acknowledged

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::super::fixtures::{digest, steady};
-use super::operations::{BLOBS, CHUNKS, MOVES, NAMES, PACKS, TASKS};
+use super::operations::{BLOBS, CHUNKS, MOVES, NAMES, PACKS, TASKS, TENANTS};
 use crate::error::Error;
-use crate::model::{MoveId, TaskId, TaskState};
+use crate::model::{MoveId, TaskId, TaskState, TenantId};
 use crate::nodes::Nodes;
 use crate::store::{Due, Filter};
 
@@ -51,6 +51,15 @@ fn filters() -> Vec<Filter> {
         named("a*"),
         named("?_b"),
         named("*"),
+        Filter {
+            tenant: Some(TenantId::DEFAULT),
+            ..everything()
+        },
+        Filter {
+            tenant: Some(TenantId(1)),
+            limit: 2,
+            ..named("a*")
+        },
     ]
 }
 
@@ -77,18 +86,25 @@ pub(super) fn all_answers(store: &dyn Nodes, some_are_owned: bool) -> Answers {
         let moves = store.open_moves_of(id).expect("reads");
         note(format!("moves of {id:?}"), format!("{moves:?}"));
     }
-    for name in NAMES {
-        note(
-            format!("named {name}"),
-            format!("{:?}", store.named(name).expect("reads")),
-        );
+    let mut of_tenants = store.tenant_tasks().expect("reads");
+    of_tenants.sort();
+    note("tasks of tenants".into(), format!("{of_tenants:?}"));
+    for tenant in (0..TENANTS).map(TenantId) {
+        for name in NAMES {
+            let named = store.named(tenant, name).expect("reads");
+            note(format!("named {name} of {tenant:?}"), format!("{named:?}"));
+        }
+        let usage = store.usage(tenant).expect("reads");
+        note(format!("usage {tenant:?}"), format!("{usage:?}"));
     }
     if !some_are_owned {
         dues(store, &mut note);
     }
-    let mut counts = store.counts().expect("reads");
-    counts.sort();
-    note("counts".into(), format!("{counts:?}"));
+    for tenant in [None, Some(TenantId(0)), Some(TenantId(1))] {
+        let mut counts = store.counts(tenant).expect("reads");
+        counts.sort();
+        note(format!("counts {tenant:?}"), format!("{counts:?}"));
+    }
     for (after, limit) in [(0, 99), (2, 2)] {
         let walled = store.walled(TaskId(after), limit).expect("reads");
         note(format!("walled {after} {limit}"), format!("{walled:?}"));
@@ -128,8 +144,11 @@ fn dues(store: &dyn Nodes, note: &mut impl FnMut(String, String)) {
             format!("{dues:?}"),
         );
     }
-    let spans = store.due_counts(steady(1000), Duration::from_nanos(70), 5);
-    note("due counts".into(), format!("{:?}", spans.expect("reads")));
+    for tenant in [None, Some(TenantId(0)), Some(TenantId(1))] {
+        let spans = store.due_counts(tenant, steady(1000), Duration::from_nanos(70), 5);
+        let spans = spans.expect("reads");
+        note(format!("due counts {tenant:?}"), format!("{spans:?}"));
+    }
 }
 
 fn blobs_and_moves(store: &dyn Nodes, note: &mut impl FnMut(String, String)) {

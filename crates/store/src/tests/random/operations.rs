@@ -9,7 +9,7 @@ use proptest::sample::select;
 
 use super::super::fixtures::{blob, digest, steady};
 use crate::change::{Change, Insert, MoveChange, SnapshotChange, Update};
-use crate::model::{MoveId, TaskId, TaskState, Timestamp, When};
+use crate::model::{MoveId, TaskId, TaskState, TenantId, Timestamp, When};
 use crate::moves::{MovePhase, MoveRecord, RecordChange};
 use crate::task::{OutputPiece, StoredSnapshot, Stream};
 
@@ -23,6 +23,8 @@ pub(super) const PACKS: u64 = 4;
 pub(super) const CHUNKS: u32 = 3;
 /// Moves have the numbers below this.
 pub(super) const MOVES: u8 = 3;
+/// Tenants have the numbers below this.
+pub(super) const TENANTS: u64 = 2;
 /// A pattern's special characters of SQL are in some.
 pub(super) const NAMES: [&str; 4] = ["a", "a_b", "ab%", "x-b"];
 
@@ -188,9 +190,9 @@ fn insert() -> impl Strategy<Value = Insert> {
     let name = weighted(0.6, select(NAMES.to_vec()));
     let texts = (0usize..9, 0usize..9);
     let snapshot = weighted(0.3, snapshot());
-    let row = (id(), state(), when(), any::<bool>());
+    let row = (id(), state(), when(), any::<bool>(), 0..TENANTS);
     (row, name, known_blob(), texts, snapshot).prop_map(
-        |((id, state, due, held), name, module, (spec, status), snapshot)| Insert {
+        |((id, state, due, held, tenant), name, module, (spec, status), snapshot)| Insert {
             id,
             state,
             due,
@@ -200,6 +202,7 @@ fn insert() -> impl Strategy<Value = Insert> {
             status: vec![2; status],
             snapshot,
             held,
+            tenant: TenantId(tenant),
         },
     )
 }

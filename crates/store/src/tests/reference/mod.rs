@@ -1,6 +1,7 @@
 //! A store in plain maps: what a store is to do, with nothing in the way of reading it. A batch is
 //! applied to a copy, which replaces the original when all of it is done.
 
+mod accounts;
 mod nodes;
 mod read;
 mod write;
@@ -13,7 +14,7 @@ use parking_lot::Mutex;
 
 use crate::change::{Change, Verdict};
 use crate::error::Error;
-use crate::model::{Digest, MonotonicTime, MoveId, TaskId, TaskState, When};
+use crate::model::{Digest, MonotonicTime, MoveId, TaskId, TaskState, TenantId, When};
 use crate::moves::MoveRecord;
 use crate::store::{Due, Filter, Lease, Sizes, Stamp, Store};
 use crate::task::{OutputPiece, StoredPiece, StoredSnapshot, TaskRow};
@@ -37,6 +38,7 @@ struct State {
     chunks: BTreeMap<(u64, u32), Vec<u8>>,
     /// Packs whose chunks are to be removed.
     dead: BTreeSet<u64>,
+    accounts: accounts::AccountMaps,
 }
 
 #[derive(Clone)]
@@ -73,6 +75,7 @@ struct Task {
     owner: u64,
     /// The name of the node that had it last.
     home: String,
+    tenant: TenantId,
 }
 
 impl Default for Reference {
@@ -87,6 +90,10 @@ impl Default for Reference {
 impl Reference {
     fn read<T>(&self, work: impl FnOnce(&State) -> T) -> Result<T, Error> {
         Ok(work(&self.0.lock()))
+    }
+
+    fn write<T>(&self, work: impl FnOnce(&mut State) -> T) -> Result<T, Error> {
+        Ok(work(&mut self.0.lock()))
     }
 
     /// All of the work is done, or nothing.
@@ -150,8 +157,8 @@ impl Store for Reference {
         })
     }
 
-    fn named(&self, name: &str) -> Result<Option<TaskId>, Error> {
-        self.read(|state| state.named(name))
+    fn named(&self, tenant: TenantId, name: &str) -> Result<Option<TaskId>, Error> {
+        self.read(|state| state.named(tenant, name))
     }
 
     fn list(&self, filter: &Filter) -> Result<Vec<TaskRow>, Error> {
@@ -181,6 +188,7 @@ impl Store for Reference {
 
     fn due_counts(
         &self,
+        tenant: Option<TenantId>,
         from: MonotonicTime,
         span: Duration,
         count: usize,
@@ -189,17 +197,23 @@ impl Store for Reference {
             let starts = (0..count as u32).map(|n| from.saturating_add(span * n));
             let within = |start: MonotonicTime| {
                 let end = start.saturating_add(span);
-                let dues = state.dues().into_iter();
+                let of_tenant = |due: &Due| {
+                    let of = state.tasks.get(&due.id).map(|task| task.tenant);
+                    tenant.is_none() || tenant == of
+                };
+                let dues = state.dues().into_iter().filter(of_tenant);
                 dues.filter(|due| due.at >= start && due.at < end).count() as u64
             };
             starts.map(within).collect()
         })
     }
 
-    fn counts(&self) -> Result<Vec<(TaskState, u64)>, Error> {
+    fn counts(&self, tenant: Option<TenantId>) -> Result<Vec<(TaskState, u64)>, Error> {
         self.read(|state| {
             let mut counts = BTreeMap::new();
-            for task in state.tasks.values() {
+            let mut tasks: Vec<_> = state.tasks.values().collect();
+            tasks.retain(|task| tenant.is_none_or(|tenant| task.tenant == tenant));
+            for task in tasks {
                 *counts.entry(task.state).or_default() += 1;
             }
             counts.into_iter().collect()

@@ -1,7 +1,7 @@
 //! What is read from the maps.
 
 use super::State;
-use crate::model::TaskId;
+use crate::model::{TaskId, TenantId};
 use crate::moves::{MovePhase, MoveRecord};
 use crate::store::{Due, Filter};
 use crate::task::{StoredPiece, TaskRow};
@@ -21,6 +21,7 @@ impl State {
             status: task.status.clone(),
             log_bytes: pieces.map(|(_, piece)| piece.bytes.len() as u64).sum(),
             snapshot_bytes: self.snapshot_bytes(id),
+            tenant: task.tenant,
             damage: None,
         })
     }
@@ -43,8 +44,10 @@ impl State {
         chunks.map(|(_, bytes)| bytes.len() as u64).sum()
     }
 
-    pub(super) fn named(&self, name: &str) -> Option<TaskId> {
-        let named = |(_, task): &(_, &super::Task)| task.name.as_deref() == Some(name);
+    pub(super) fn named(&self, tenant: TenantId, name: &str) -> Option<TaskId> {
+        let named = |(_, task): &(_, &super::Task)| {
+            task.tenant == tenant && task.name.as_deref() == Some(name)
+        };
         self.tasks.iter().find(named).map(|(id, _)| *id)
     }
 
@@ -53,6 +56,7 @@ impl State {
         for (id, task) in self.tasks.iter().rev() {
             let name = task.name.as_deref();
             let wanted = filter.before.is_none_or(|before| *id < before)
+                && filter.tenant.is_none_or(|tenant| task.tenant == tenant)
                 && (filter.states.is_empty() || filter.states.contains(&task.state))
                 && filter.name.as_deref().is_none_or(|pattern| {
                     name.is_some_and(|name| is_like(name.as_bytes(), pattern.as_bytes()))

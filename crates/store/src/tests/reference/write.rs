@@ -65,7 +65,8 @@ impl State {
         if self.tasks.contains_key(&insert.id) {
             return Ok(Verdict::NameTaken);
         }
-        let holder = insert.name.as_deref().and_then(|name| self.named(name));
+        let name = insert.name.as_deref();
+        let holder = name.and_then(|name| self.named(insert.tenant, name));
         if let Some(holder) = holder.and_then(|id| self.tasks.get_mut(&id)) {
             if holder.state != TaskState::Moved {
                 return Ok(Verdict::NameTaken);
@@ -86,6 +87,7 @@ impl State {
             log_next: 0,
             owner: if insert.held { node } else { 0 },
             home: self.home(node),
+            tenant: insert.tenant,
         };
         self.tasks.insert(insert.id, task);
         Ok(Verdict::Done)

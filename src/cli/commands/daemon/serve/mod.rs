@@ -1,27 +1,28 @@
 //! `dormouse serve`: the daemon.
 
+mod certificate;
+mod files;
 mod listening;
 
-use std::fs::{self, DirBuilder};
-use std::io::Write;
+use std::fs;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use self::files::{prepare, secret_file, write_url};
 use self::listening::{HTTP, Inherited, PEERS};
 use crate::cli::args::daemon::Serve;
 use crate::cli::data_dir::data_directory;
-use crate::cli::exit::{DAEMON, Done, Failure, INTERNAL, OK, USAGE, WRITE};
+use crate::cli::exit::{DAEMON, Done, Failure, INTERNAL, OK, WRITE};
 use crate::cli::output::{self, say};
 use crate::cli::parse::guest::engine;
 use crate::daemon::http::accept::Accepting;
-use crate::daemon::http::{self as server, Peers, ServerOptions};
+use crate::daemon::http::{self as server, AuditLog, Peers, ServerOptions};
 use crate::daemon::takeover::{HandedOverSockets, TakeoverListener};
 use crate::daemon::{Daemon, NotStored, Options};
 use crate::store::{Error as StoreError, Sqlite, Store};
@@ -35,6 +36,7 @@ pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
     prepare(&data)?;
     let options = options(command, &data)?;
     let token = secret_file(&data, "token", 16)?;
+    let certificate = certificate::read(command)?;
     raise_descriptors();
     let grace = command.grace.0;
     let mut inherited = Inherited::new(&data, command.takeover, grace)?;
@@ -50,25 +52,19 @@ pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
         .build()
         .map_err(|error| Failure::new(INTERNAL, format!("cannot start tokio: {error}")))?;
     let result = runtime.block_on(async {
+        let audit = command.audit_log.then(|| audit_log(&data)).transpose()?;
         // Before anybody can know of this daemon, and before guests run.
         let signals = Signals::listen()?;
         let (listener, address, http) = inherited.listener(HTTP, &command.listen).await?;
         let daemon = Daemon::start_with(store, options, inherited.take_kept())?;
         let mut own = vec![(HTTP.to_string(), http)];
         let peers = Peers::open(&data, daemon.clone())?;
-        let mut reached = None;
-        if let Some(listen) = &command.peer_listen {
-            let (listener, address, duplicate) = inherited.listener(PEERS, listen).await?;
-            own.push((PEERS.to_string(), duplicate));
-            // The address of all interfaces is none that a peer could connect to.
-            let called = command.peer_address.clone().or_else(|| {
-                let one = !address.ip().is_unspecified();
-                one.then(|| address.to_string())
-            });
-            peers.listen(listener, address, called.unwrap_or_default());
-            reached = Some(address);
-        }
-        let url = format!("http://{token}@{address}");
+        let reached = listen_for_peers(command, &peers, &mut inherited, &mut own).await?;
+        let scheme = match &certificate {
+            Some(certificate) => certificate::follow(certificate.clone(), &data)?,
+            None => "http",
+        };
+        let url = format!("{scheme}://{token}@{address}");
         // Clients find the daemon by this file; without it they need --url.
         let known = write_url(&data.join("url"), &url);
         if let Err(failure) = &known {
@@ -80,6 +76,7 @@ pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
         let place = Place {
             data: &data,
             address,
+            scheme,
             url: &url,
             token: &token,
             reached,
@@ -90,6 +87,8 @@ pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
             token,
             hosts: command.hosts.clone(),
             peers: Some(peers),
+            certificate,
+            audit,
         };
         let door = listening::door(&data);
         run(listener, daemon, options, door, own, grace, signals).await
@@ -131,10 +130,41 @@ fn options(command: &Serve, data: &Path) -> Result<Options, Failure> {
     })
 }
 
+/// Listens where other daemons reach this one, if they are to; gives the address.
+async fn listen_for_peers(
+    command: &Serve,
+    peers: &Arc<Peers>,
+    inherited: &mut Inherited,
+    own: &mut Vec<(String, OwnedFd)>,
+) -> Result<Option<SocketAddr>, Failure> {
+    let Some(listen) = &command.peer_listen else {
+        return Ok(None);
+    };
+    let (listener, address, duplicate) = inherited.listener(PEERS, listen).await?;
+    own.push((PEERS.to_string(), duplicate));
+    // The address of all interfaces is none that a peer could connect to.
+    let called = command.peer_address.clone().or_else(|| {
+        let one = !address.ip().is_unspecified();
+        one.then(|| address.to_string())
+    });
+    peers.listen(listener, address, called.unwrap_or_default());
+    Ok(Some(address))
+}
+
+/// Where it is noted who asked for what.
+fn audit_log(data: &Path) -> Result<Arc<AuditLog>, Failure> {
+    let failed = |error| {
+        let text = format!("cannot write the audit log in {}: {error}", data.display());
+        Failure::new(WRITE, text)
+    };
+    AuditLog::open(data).map(Arc::new).map_err(failed)
+}
+
 /// Where a daemon is.
 struct Place<'a> {
     data: &'a Path,
     address: SocketAddr,
+    scheme: &'a str,
     url: &'a str,
     token: &'a str,
     /// Where other daemons reach it.
@@ -146,18 +176,19 @@ impl Place<'_> {
     /// Prints it; the URL only where commands do not find it by themselves.
     fn tell(&self, with_url: bool) {
         let (data, address, token) = (self.data.display(), self.address, self.token);
+        let scheme = self.scheme;
         if output::as_json() {
             output::result(&serde_json::json!({
                 "data": self.data.to_string_lossy(),
                 "address": address,
                 "url": self.url,
-                "dashboard": format!("http://{address}/#token={token}"),
+                "dashboard": format!("{scheme}://{address}/#token={token}"),
                 "peers": self.reached,
                 "fingerprint": self.reached.map(|_| &self.fingerprint),
             }));
         } else {
-            say!("serving {data} on http://{address}");
-            say!("dashboard  http://{address}/#token={token}");
+            say!("serving {data} on {scheme}://{address}");
+            say!("dashboard  {scheme}://{address}/#token={token}");
             if with_url {
                 say!("clients    export DORMOUSE_URL={}", self.url);
             }
@@ -165,7 +196,7 @@ impl Place<'_> {
                 say!("peers      {reached}, fingerprint {}", self.fingerprint);
             }
         }
-        if !address.ip().is_loopback() {
+        if !address.ip().is_loopback() && scheme == "http" {
             say!(
                 "anybody who can reach {address} and has the token can run programs here, and nothing \
                  on the way is encrypted"
@@ -205,7 +236,7 @@ fn open_database(url: &str) -> Result<Arc<dyn Store>, Failure> {
 fn open_database(_url: &str) -> Result<Arc<dyn Store>, Failure> {
     let text =
         "--store: this dormouse was built without PostgreSQL; build it with --features postgres";
-    Err(Failure::new(USAGE, text))
+    Err(Failure::new(crate::cli::exit::USAGE, text))
 }
 
 /// Opens the store in the data directory. After a takeover the other daemon may hold it for another
@@ -345,79 +376,4 @@ async fn run(
         handed_over: true,
         not_stored,
     })
-}
-
-/// Makes the data directory, and checks that no other user can read it: it holds the token and the
-/// guests' memory.
-fn prepare(data: &Path) -> Result<(), Failure> {
-    let failed = |what: &str, error: std::io::Error| {
-        let text = format!(
-            "cannot {what} the data directory {}: {error}",
-            data.display()
-        );
-        Failure::new(WRITE, text)
-    };
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(data)
-        .map_err(|error| failed("make", error))?;
-    let metadata = fs::metadata(data).map_err(|error| failed("look at", error))?;
-    if metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & 0o077 != 0 {
-        let text = format!(
-            "the data directory {} can be read by others, and holds the token and the guests' memory; \
-             chmod 700 it, or take another with --data",
-            data.display()
-        );
-        return Err(Failure::new(USAGE, text));
-    }
-    Ok(())
-}
-
-/// The text of a file in the data directory. A file that is not there is made, of `bytes` random
-/// bytes.
-fn secret_file(data: &Path, name: &str, bytes: usize) -> Result<String, Failure> {
-    let path = data.join(name);
-    if let Ok(text) = fs::read_to_string(&path)
-        && !text.trim().is_empty()
-    {
-        return Ok(text.trim().to_string());
-    }
-    let mut random = vec![0; bytes];
-    getrandom::fill(&mut random)
-        .map_err(|error| Failure::new(INTERNAL, format!("no random numbers: {error}")))?;
-    let text: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    private(&path, text.as_bytes())?;
-    Ok(text)
-}
-
-/// Writes the daemon's URL for its clients. A URL of an earlier daemon must not stay: nothing
-/// listens there.
-fn write_url(path: &PathBuf, url: &str) -> Result<(), Failure> {
-    private(path, url.as_bytes()).or_else(|_| {
-        // It is no error if they are not there. On a full disk, their room may be enough.
-        let _ = fs::remove_file(path);
-        let _ = fs::remove_file(path.with_extension("new"));
-        private(path, url.as_bytes())
-    })
-}
-
-/// Writes a file that only its owner can read: whole, or not at all.
-fn private(path: &PathBuf, bytes: &[u8]) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| {
-        Failure::new(WRITE, format!("cannot write {}: {error}", path.display()))
-    };
-    let mut temporary = path.clone().into_os_string();
-    temporary.push(".new");
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&temporary)
-        .map_err(failed)?;
-    file.write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(&temporary, path))
-        .map_err(failed)
 }
