@@ -104,6 +104,9 @@ impl Daemon {
             following.clone(),
             budget.clone(),
         ));
+        for (id, tenant) in store.tenant_tasks()? {
+            shared.owners.add(id, tenant);
+        }
         let preparations = shared.preparations.clone();
         let programs = Arc::new(Programs::new(runtime, store.clone(), preparations));
         for kept in kept {

@@ -115,6 +115,7 @@ impl Daemon {
         for (((id, name), due), verdict) in names.into_iter().zip(dues).zip(verdicts) {
             let refused = match verdict {
                 Verdict::Done => {
+                    self.shared.owners.add(id, tenant);
                     added.push(due);
                     self.shared.metrics.add(TaskState::Hibernated, 1);
                     self.shared.tell(id, Some(TaskState::Hibernated));
@@ -339,6 +340,7 @@ impl Daemon {
             Some(Verdict::Done) => {}
             _ => return Err(Refused::NameTaken(name.unwrap_or_default()).into()),
         }
+        self.shared.owners.add(id, tenant);
         self.shared.metrics.add(TaskState::Hibernated, 1);
         self.shared.tell(id, Some(TaskState::Hibernated));
         self.send(Message::Added(vec![(id, due)]));

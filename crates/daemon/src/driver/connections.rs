@@ -34,6 +34,9 @@ impl Driver {
         if let Some(live) = self.live.get_mut(&id) {
             live.busy = true;
         }
+        for new in &connections {
+            self.shared.owners.add(new.id, new.tenant);
+        }
         let added = connections.iter().map(|new| (new.id, new.due)).collect();
         let under_way = UnderWay {
             added,

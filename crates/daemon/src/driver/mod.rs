@@ -17,6 +17,7 @@ mod connections;
 mod memory;
 pub(crate) mod move_step;
 pub(crate) mod not_stored;
+pub(crate) mod owners;
 pub(crate) mod planned;
 mod queue;
 mod reports;
@@ -221,12 +222,13 @@ impl Driver {
         inbox: UnboundedReceiver<Message>,
         outbox: UnboundedSender<Message>,
     ) -> Self {
+        let queue = Queue::new(shared.owners.clone());
         Self {
             shared,
             pool,
             inbox,
             outbox,
-            queue: Queue::default(),
+            queue,
             live: HashMap::new(),
             watched: HashMap::new(),
             knocked: HashMap::new(),

@@ -8,6 +8,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, broadcast};
 
 use crate::blobs::preparations::Preparations;
+use crate::driver::owners::Owners;
 use crate::driver::retries::Retries;
 use crate::journal::Journal;
 use crate::memory::MemoryBudget;
@@ -32,6 +33,8 @@ pub(crate) struct DaemonState {
     pub(crate) following: Following,
     pub(crate) sockets: Arc<Sockets>,
     pub(crate) retries: Retries,
+    /// Whose the tasks are that are not the default tenant's.
+    pub(crate) owners: Arc<Owners>,
     pub(crate) preparations: Arc<Preparations>,
     pub(crate) budget: Arc<MemoryBudget>,
     pub(crate) moves: broadcast::Sender<Moved>,
@@ -71,6 +74,7 @@ impl DaemonState {
             following,
             sockets: Arc::default(),
             retries: Retries::default(),
+            owners: Arc::default(),
             preparations: Arc::default(),
             budget,
             moves: broadcast::channel(1024).0,
@@ -150,6 +154,7 @@ impl DaemonState {
         self.metrics.add(from, -1);
         self.leave(id);
         self.retries.over(id);
+        self.owners.remove(id);
         self.tell(id, None);
     }
 

@@ -21,7 +21,7 @@ use crate::options::Options;
 use crate::spec::Submitted as _;
 use crate::store::{
     Change, Insert, MoveChange, MovePhase, MoveRecord, OutputPiece, RecordChange, StoredSnapshot,
-    Stream, TaskRow, Verdict,
+    Stream, Verdict,
 };
 use crate::stored::encoding::{from_bytes, to_bytes};
 use crate::stored::move_details::MoveDetails;
@@ -250,26 +250,11 @@ impl Daemon {
             bytes: snapshot.bytes,
             pack: None,
         });
-        let row = TaskRow {
-            id,
-            version: 1,
-            state: TaskState::Arriving,
-            due: None,
-            name: offer.name,
-            module: offer.module,
-            spec: offer.spec,
-            status: to_bytes(&status)?,
-            log_bytes: 0,
-            snapshot_bytes: 0,
-            // A task that comes from another daemon is the default tenant's here.
-            tenant: TenantId::DEFAULT,
-            damage: None,
-        };
         let limit = shared.options.output_limit;
         let (time, following) = (shared.time.clone(), shared.following.clone());
-        let tail = Tail::new(id, row.version, limit, time, following);
+        let tail = Tail::new(id, 1, limit, time, following);
         let worker = &self.moving.worker;
-        let which = (id, row.module);
+        let which = (id, offer.module);
         let handle = TaskHandle::default();
         let revived = worker.revive(which, &spec, frozen.clone(), &tail, handle, None);
         if let Err(why) = revived {
@@ -285,13 +270,14 @@ impl Daemon {
             id,
             state: TaskState::Arriving,
             due: When::NEVER,
-            name: row.name,
-            module: row.module,
-            spec: row.spec,
-            status: row.status,
+            name: offer.name,
+            module: offer.module,
+            spec: offer.spec,
+            status: to_bytes(&status)?,
             snapshot: frozen,
             held: false,
-            tenant: row.tenant,
+            // A task that comes from another daemon is the default tenant's here.
+            tenant: TenantId::DEFAULT,
         };
         let record = MoveRecord {
             id: offer.move_id,
