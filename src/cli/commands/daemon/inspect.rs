@@ -78,13 +78,10 @@ fn fields(task: &wire::Task) -> Vec<(&'static str, Option<String>)> {
             Some(format::bytes(task.memory)).filter(|_| task.memory > 0),
         ),
         (
-            "requests of",
-            task.accepted_by.map(|id| format!("task {id}")),
+            "connection",
+            task.accepted_by.map(|id| format!("accepted by task {id}")),
         ),
-        (
-            "connections",
-            Some(numbers(&task.connections)).filter(|numbers| !numbers.is_empty()),
-        ),
+        ("open", connections(&task.connections)),
         (
             "variables",
             Some(task.variables.join(" ")).filter(|names| !names.is_empty()),
@@ -126,9 +123,11 @@ fn print_grants(spec: &TaskSpec) {
     }
 }
 
-fn numbers(tasks: &[u64]) -> String {
-    let numbers = tasks.iter().map(u64::to_string);
-    numbers.collect::<Vec<_>>().join(" ")
+/// The tasks of its connections, if it has any.
+fn connections(tasks: &[u64]) -> Option<String> {
+    let numbers: Vec<String> = tasks.iter().map(u64::to_string).collect();
+    let count = tasks.len();
+    (count > 0).then(|| format!("{count} connections, of tasks {}", numbers.join(" ")))
 }
 
 fn shown(word: Option<impl ToString>) -> Option<String> {
