@@ -3,11 +3,12 @@
 //! fields and requests.
 
 use std::time::Duration;
+
+use p2_guests::{many_bytes, sum};
 use wasi::http::outgoing_handler::handle;
 use wasi::http::types::{
-    http_error_code, ErrorCode, Fields, FutureIncomingResponse, Headers, IncomingBody,
-    IncomingResponse, Method, OutgoingBody, OutgoingRequest, OutgoingResponse, RequestOptions,
-    Scheme,
+    http_error_code, ErrorCode, Fields, FutureIncomingResponse, Headers, IncomingResponse, Method,
+    OutgoingBody, OutgoingRequest, OutgoingResponse, RequestOptions, Scheme,
 };
 use wasi::io::poll::poll;
 use wasi::io::streams::{InputStream, StreamError};
@@ -124,7 +125,7 @@ fn send(outgoing: OutgoingBody, kind: &str, text: &str) {
     let result = match kind {
         "many" => {
             let count: usize = text.parse().expect("a number");
-            let bytes: Vec<u8> = (0..count).map(|place| b'a' + (place % 23) as u8).collect();
+            let bytes = many_bytes(count);
             let mut parts = bytes.chunks(4096);
             parts.try_for_each(|part| stream.blocking_write_and_flush(part))
         }
@@ -196,9 +197,7 @@ fn answer(response: IncomingResponse) {
         length => println!("  {length} bytes, {} {end}", sum(&bytes)),
     }
     drop(stream);
-    let trailers = IncomingBody::finish(body);
-    trailers.subscribe().block();
-    match trailers.get().expect("they are there").expect("once") {
+    match p2_guests::trailers(body) {
         Ok(Some(trailers)) => {
             for (name, value) in trailers.entries() {
                 println!("  trailer {name}: {}", String::from_utf8_lossy(&value));
@@ -207,12 +206,6 @@ fn answer(response: IncomingResponse) {
         Ok(None) => {}
         Err(code) => println!("  trailers: {code:?}"),
     }
-}
-
-fn sum(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0, |sum: u32, byte| {
-        sum.wrapping_mul(31).wrapping_add((*byte).into())
-    })
 }
 
 /// Reads to the end, by blocking reads and by polls in turn.

@@ -3,11 +3,12 @@
 
 use std::cell::Cell;
 
+use p2_guests::{many_bytes, sum};
 use wasi::exports::http::incoming_handler::Guest;
 use wasi::http::outgoing_handler;
 use wasi::http::types::{
-    ErrorCode, Fields, Headers, IncomingBody, IncomingRequest, Method, OutgoingBody,
-    OutgoingRequest, OutgoingResponse, ResponseOutparam, Scheme,
+    ErrorCode, Fields, Headers, IncomingRequest, Method, OutgoingBody, OutgoingRequest,
+    OutgoingResponse, ResponseOutparam, Scheme,
 };
 use wasi::io::streams::{InputStream, OutputStream, StreamError};
 
@@ -109,9 +110,7 @@ fn show(request: &IncomingRequest, param: ResponseOutparam) {
     let (bytes, failed) = read(&stream);
     shown += &format!("{} bytes, {}, failed {failed}\n", bytes.len(), sum(&bytes));
     drop(stream);
-    let trailers = IncomingBody::finish(body);
-    trailers.subscribe().block();
-    match trailers.get().expect("they are there").expect("once") {
+    match p2_guests::trailers(body) {
         Ok(Some(trailers)) => {
             for (name, value) in trailers.entries() {
                 shown += &format!("trailer {name}: {}\n", String::from_utf8_lossy(&value));
@@ -121,12 +120,6 @@ fn show(request: &IncomingRequest, param: ResponseOutparam) {
         Err(_) => shown += "trailers failed\n",
     }
     text(param, 200, &shown);
-}
-
-fn sum(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0, |sum: u32, byte| {
-        sum.wrapping_mul(31).wrapping_add((*byte).into())
-    })
 }
 
 /// Reads to the end. Gives whether that was a failure.
@@ -220,7 +213,7 @@ fn early(param: ResponseOutparam) {
 /// Many bytes.
 fn many(param: ResponseOutparam, argument: &str) {
     let count: usize = argument.parse().unwrap_or(300_000);
-    let bytes: Vec<u8> = (0..count).map(|place| b'a' + (place % 23) as u8).collect();
+    let bytes = many_bytes(count);
     let (body, stream) = begin(param, 200, Fields::new());
     if let Err(error) = write(&stream, &bytes) {
         println!("write: {error:?}");
