@@ -59,9 +59,9 @@ wit=$here/../crates/wasi/wit
 made_of() { cat "$@" | sha256sum | cut -c1-16; }
 
 COMPONENTIZE=0.25.1
-# python_component NAME SCRIPT: CPython with an app.py, as a component.
+# python_component NAME SCRIPT [WORLD]: CPython with an app.py, as a component.
 python_component() {
-  local name=$1 script=$2 mark
+  local name=$1 script=$2 world=${3:-wasi:cli/command} mark
   mark=$programs/.$name.component-$COMPONENTIZE-$(made_of "$script" "$wit"/*.wit "$wit"/deps/*.wit)
   if [ -e "$mark" ] && [ -e "$programs/$name.component.wasm" ]; then return; fi
   say "CPython as a component: $name"
@@ -71,7 +71,7 @@ python_component() {
     "$programs/componentize/bin/pip" install --quiet --disable-pip-version-check "componentize-py==$COMPONENTIZE"
     touch "$programs/componentize/.complete-$COMPONENTIZE"
   }
-  (cd "$(dirname "$script")" && "$programs/componentize/bin/componentize-py" --quiet -d "$wit" -w wasi:cli/command \
+  (cd "$(dirname "$script")" && "$programs/componentize/bin/componentize-py" --quiet -d "$wit" -w "$world" \
     componentize app -o "$programs/$name.component.new.wasm")
   rm -rf "$(dirname "$script")/__pycache__"
   mv "$programs/$name.component.new.wasm" "$programs/$name.component.wasm"
@@ -79,6 +79,7 @@ python_component() {
   touch "$mark"
 }
 python_component python "$here/end_to_end/programs/component/app.py"
+python_component server "$here/end_to_end/programs/server/app.py" wasi:http/proxy
 python_component example-python "$here/../examples/components/python/app.py"
 
 JCO=1.35.0
@@ -106,5 +107,23 @@ if [ ! -e "$mark" ] || [ ! -e "$programs/example-rust.component.wasm" ]; then
     -o "$programs/example-rust.component.new.wasm" >&2
   mv "$programs/example-rust.component.new.wasm" "$programs/example-rust.component.wasm"
   rm "$programs/example-rust.core.wasm"
+  touch "$mark"
+fi
+
+# The example that answers HTTP requests, in the same way: a module that is no command.
+crate=$here/../examples/components/http
+mark=$programs/.example-http.component-$JCO-$(made_of "$crate/Cargo.lock" "$crate/src/lib.rs")
+if [ ! -e "$mark" ] || [ ! -e "$programs/example-http.component.wasm" ]; then
+  say "Rust as a component that answers requests"
+  "$here/../wasm/build.sh" --tools p2
+  rust=${XDG_CACHE_HOME:-$HOME/.cache}/dormouse/toolchains/rust/bin
+  (cd "$crate" && env RUSTC="$rust/rustc" CARGO_TARGET_DIR="$programs/example-http" \
+    CARGO_TARGET_WASM32_WASIP2_LINKER="$rust/wasm-ld" CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS="-C linker-flavor=wasm-ld" \
+    cargo build --quiet --locked --release --target wasm32-wasip2)
+  "$programs/npm/node_modules/.bin/jco" new "$programs/example-http/wasm32-wasip2/release/sheep.wasm" --wasi-reactor \
+    -o "$programs/example-http.component.new.wasm" >&2
+  mv "$programs/example-http.component.new.wasm" "$programs/example-http.component.wasm"
+  rm -r "$programs/example-http"
+  rm -f "$programs/.example-http.component-"*
   touch "$mark"
 fi

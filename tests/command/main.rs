@@ -9,6 +9,7 @@
     reason = "a test may fail"
 )]
 
+mod components;
 mod examples;
 mod pages;
 mod task_file;

@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use ureq::http::Method;
 
+use crate::serving::{connect, get};
 use crate::side::Side;
 use crate::support::{Daemon, folder, text};
+use dormouse_test_support::ports::free_address;
 use dormouse_test_support::{
-    TIMEOUT, cache, checkout, component, dormouse, ended, guest, test_modules,
+    TIMEOUT, cache, checkout, component, dormouse, ended, engines, guest, test_modules,
 };
 
 /// The parts of the answer to each request, with a pause before each part.
@@ -144,11 +146,11 @@ fn sides(address: &str, dir: &Path) -> [Side; 2] {
 }
 
 /// Has a module made ready, however long that takes.
-fn prepare(module: &[u8], dir: &Path) {
+fn prepare(module: &[u8], dir: &Path, engine: &str) {
     let path = dir.join("app.wasm");
     std::fs::write(&path, module).expect("a file");
     let mut command = dormouse();
-    command.args(["compile", "--engine", "wasmtime"]).arg(&path);
+    command.args(["compile", "--engine", engine]).arg(&path);
     ended(&command.output().expect("it starts"), 0).expect("it is made ready");
 }
 
@@ -156,7 +158,7 @@ fn prepare(module: &[u8], dir: &Path) {
 /// it has printed, and what the server was asked.
 fn walk(module: &[u8], listener: &TcpListener, dir: &Path, more: Value) -> (String, Vec<String>) {
     let address = listener.local_addr().expect("an address").to_string();
-    prepare(module, dir);
+    prepare(module, dir, "wasmtime");
     let [a, b] = sides(&address, dir);
     let mut task = json!({"network": {"allow_connect": [address], "proxy_streams": true}});
     for (key, value) in more.as_object().into_iter().flatten() {
@@ -246,6 +248,46 @@ fn a_python_component_waits_for_slow_answers_in_the_store() {
     let (output, asked) = walk(&module, &listener, dir.path(), more);
     assert_eq!(output, expected);
     assert_eq!(asked, expected_asked);
+}
+
+/// A server in Python sleeps between requests with what it knows, and goes on after its daemon was
+/// killed. WasmEdge's compiler needs many minutes for it.
+#[test]
+fn a_python_server_outlives_its_daemon() {
+    let path = cache().join("programs/server.component.wasm");
+    let module = std::fs::read(&path);
+    let module =
+        module.unwrap_or_else(|error| panic!("{}: {error}; run `make setup`", path.display()));
+    let all = std::env::var_os("DORMOUSE_TEST_ALL").is_some();
+    let modules = test_modules();
+    let cache = [("DORMOUSE_CACHE", modules.to_str().expect("UTF-8"))];
+    for engine in engines()
+        .into_iter()
+        .filter(|name| all || *name != "wasmedge")
+    {
+        let data = folder();
+        prepare(&module, data.path(), engine);
+        let options = ["--hibernate-after", "50ms"];
+        let start = || Daemon::try_start_in(&cache, data.path(), &options).expect("it starts");
+        let daemon = start();
+        let address = free_address();
+        let more = json!({"engine": engine, "network": {"http": address}});
+        let id = submit(&daemon, &module, more);
+        for count in 1..=2 {
+            let said = get(&mut connect(&address), "/visits");
+            assert_eq!(said, format!("{{\"/visits\": {count}}}\n"));
+            daemon.until_asleep(id, Duration::from_millis(100));
+        }
+        daemon.kill();
+        let daemon = start();
+        let mut kept = connect(&address);
+        assert_eq!(get(&mut kept, "/visits"), "{\"/visits\": 3}\n");
+        daemon.until_asleep(id, Duration::from_millis(100));
+        assert_eq!(get(&mut kept, "/slow/200"), "one\ntwo\nthree\n");
+        let known = get(&mut kept, "/visits");
+        assert_eq!(known, "{\"/visits\": 4, \"/slow/200\": 1}\n");
+        assert!(daemon.output(id).contains("5 /visits\n"));
+    }
 }
 
 /// What no grant allows is an error that the languages have.

@@ -151,6 +151,10 @@ fn silent_connections_make_room() {
     let id = per_request(&daemon, &address, more);
     let mut kept = connect(&address);
     assert_eq!(get(&mut kept, "/count"), "request 1\n");
+    let silent = until_connections(&daemon, id, 1)[0];
+    daemon.until_that("its next instance sleeps", || {
+        (daemon.task(silent)["runs"] == 2).then_some(())
+    });
     let mut busy = connect(&address);
     begin_echo(&mut busy, "some ");
     until_connections(&daemon, id, 2);

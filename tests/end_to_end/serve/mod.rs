@@ -1,6 +1,7 @@
 //! A component that answers HTTP requests: what its peers get is what they get from `wasmtime
 //! serve`, also with requests that are cut at each byte, and over suspends.
 
+mod python;
 mod server;
 mod talks;
 
@@ -51,6 +52,7 @@ pub fn trials() -> Vec<Trial> {
     }
     add("own_answers".into(), Box::new(own_answers));
     add("refused".into(), Box::new(refused));
+    trials.extend(python::trials());
     trials
 }
 
