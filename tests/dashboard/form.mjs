@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
 
-import { addRow, ask, chooseFile, data, guest, logsHave, open, openForm, openGroup, paneIs, sendForm, taskIn, test, text, until, upload } from "./harness.mjs";
+import { addRow, ask, chooseFile, component, data, guest, logsHave, open, openForm, openGroup, paneIs, sendForm, taskIn, test, text, until, upload } from "./harness.mjs";
 
 const GROUPS = ["Files", "Network", "Limits", "Schedule", "Time and random numbers"];
 
@@ -71,6 +71,21 @@ await test("every field of the form reaches the task", async (page) => {
   const shown = ["read-only", "/tmp, 2.0 MiB at most", "cpu=10m/d", "at a limitend", "on-failure", "virtual", "seed=42",
     "example.com:443, 10.0.0.0/8:80-90", "127.0.0.1:*", "carried along", "30 4 1 1 *"];
   for (const words of shown) assert.ok(fields.includes(words), `${words} in ${fields}`);
+});
+
+await test("a component answers requests where the form says, each by an instance", async (page) => {
+  await open(page);
+  await openForm(page);
+  await chooseFile(page, component("example-http"));
+  await openGroup(page, "Network");
+  await page.type("#submit [name=http]", "127.0.0.1:0");
+  await page.click("#submit [name=per_request]");
+  await sendForm(page);
+  await paneIs(page, "hibernated");
+  const { body: task } = await ask("GET", `/v1/tasks/${numberIn(page)}`);
+  assert.deepEqual(task.spec.network, { http: "127.0.0.1:0", per_request: true });
+  const fields = await text(page, "#fields");
+  assert.ok(fields.includes("127.0.0.1:0, by an instance for each request"), fields);
 });
 
 await test("a task starts when it is told to", async (page) => {

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { chmodSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -19,6 +19,9 @@ const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
 const here = dirname(fileURLToPath(import.meta.url));
 export const guest = (name) => join(here, "../../wasm/bin", `${name}.wasm`);
+/** A component that `make setup` has made. */
+export const component = (name) =>
+  join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "dormouse/programs", `${name}.component.wasm`);
 const [dormouse, pictures] = process.argv.slice(2);
 const chromium = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
