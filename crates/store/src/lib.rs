@@ -94,7 +94,7 @@ pub use accounts::{AccountChange, Accounts, TenantRow, TokenDigest, TokenRow, Us
 pub use change::{Change, Insert, MoveChange, SnapshotChange, Update, Verdict};
 pub use error::Error;
 pub use moves::{MovePhase, MoveRecord, RecordChange};
-pub use nodes::{Claimed, Nodes, Wish};
+pub use nodes::{Claimed, NodeRow, Nodes, Wish};
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
 pub use sqlite::{Compacted, Sqlite};

@@ -7,8 +7,9 @@
 //!                                        `- its node is dead: free_dead ------------> nobody's
 //! ```
 //!
-//! The daemon of today uses [`Store`] alone, as the only node: [`Store::claim`] fences all others, and
-//! it finds its work by [`Store::due`]. What is here is for daemons that share a store.
+//! A daemon that has its store for itself uses [`Store`] alone, as the only node: [`Store::claim`]
+//! fences all others, and it finds its work by [`Store::due`]. What is here is for daemons that share
+//! a store.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -39,23 +40,41 @@ pub struct Claimed {
     pub snapshot: Option<StoredSnapshot>,
 }
 
+/// A node, as the others see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeRow {
+    /// Its number: the epoch of its lease, which no other node has or had.
+    pub number: u64,
+    /// Its name.
+    pub name: String,
+    /// What it said of itself when it last renewed its lease.
+    pub details: String,
+    /// Whether its lease holds, by the store's clock.
+    pub alive: bool,
+}
+
 /// A store that several daemons can share.
 ///
 /// A node is fenced once its row is gone: [`Error::Lost`] is the answer to all that it asks then.
 /// A commit changes tasks that are this node's or nobody's; a task that another one has is a
 /// [`Verdict::Conflict`](crate::Verdict::Conflict).
 pub trait Nodes: Store {
-    /// Becomes a node beside the others. Nodes of one name are the same one, one after another.
+    /// Becomes a node beside the others. What a node of this name had last, it takes first.
     ///
     /// # Errors
     /// [`Error::Leased`] if a daemon has the store for itself.
     fn join(&self, name: &str, now: &Stamp, lasts: Duration) -> Result<Lease, Error>;
 
-    /// Renews the lease. It is renewed by nothing else.
+    /// Renews the lease, which nothing else does, and says what the others may know of the node.
+    /// Returns all nodes, those whose leases are over and that nobody has fenced so far as well.
     ///
     /// # Errors
     /// [`Error::Lost`] if the node is fenced.
-    fn beat(&self, node: &Lease) -> Result<(), Error>;
+    fn beat(&self, node: &Lease, details: &str) -> Result<Vec<NodeRow>, Error>;
+
+    /// Fences an earlier node, and takes over its tasks; returns how many. The caller knows that the
+    /// process of that node has ended.
+    fn succeed(&self, node: &Lease, earlier: u64) -> Result<u64, Error>;
 
     /// Gives back all tasks of the node, which is none afterwards. One that is fenced has done so.
     fn leave(&self, node: &Lease) -> Result<(), Error>;
@@ -66,6 +85,9 @@ pub trait Nodes: Store {
     /// [`Error::Unreachable`] if no answer came: tasks may have been taken all the same, which
     /// [`owned`](Self::owned) tells.
     fn claim_due(&self, node: &Lease, wish: &Wish) -> Result<Vec<Claimed>, Error>;
+
+    /// The nodes that have these tasks, by number. Tasks that are nobody's are left out.
+    fn owners(&self, ids: &[TaskId]) -> Result<Vec<(TaskId, u64)>, Error>;
 
     /// The tasks that a node has.
     fn owned(&self, node: &Lease) -> Result<Vec<TaskId>, Error>;

@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 use deadpool_postgres::Pool;
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Client, Config, NoTls, Row};
 
+use super::error::unreachable;
 use super::steps::{Doubt, stamp_numbers};
 use super::{connect, migrate};
 use crate::error::Error;
 use crate::model::Digest;
-use crate::numbers::unsigned;
+use crate::nodes::NodeRow;
+use crate::numbers::{signed, unsigned};
 use crate::store::{Lease, Stamp};
 
 /// The number of the lock that a daemon which has the store for itself holds alone, and that nodes
@@ -24,6 +26,9 @@ const LOCK: i64 = 0x6e6f_6465;
 /// A daemon that has just died may hold the lock for so long.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
+/// The server has so long to answer when a lease is renewed. A lease lasts longer than two of these.
+const BEAT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A store in a PostgreSQL database.
 pub struct Postgres {
@@ -125,6 +130,43 @@ impl Postgres {
         }
         *lock = Some(client);
         Ok(())
+    }
+
+    /// Renews a node's lease, on the connection that holds the lock: no other work is in its way.
+    pub(super) async fn beat_once(
+        &self,
+        node: &Lease,
+        details: &str,
+    ) -> Result<Vec<NodeRow>, Error> {
+        let beat = async {
+            let mut lock = self.lock.lock().await;
+            let client = match lock.take().filter(|client| !client.is_closed()) {
+                Some(client) => client,
+                None => {
+                    let client = self.client().await?;
+                    // Where somebody has the store for himself now, the beat tells so.
+                    let query = "SELECT pg_try_advisory_lock_shared($1)";
+                    client.query_one(query, &[&LOCK]).await?;
+                    client
+                }
+            };
+            let query = "SELECT node, node_name, node_details, is_alive FROM beat_3($1, $2)";
+            let rows = client.query(query, &[&signed(node.epoch), &details]).await;
+            let rows = rows.map_err(Error::from)?;
+            *lock = Some(client);
+            Ok(rows)
+        };
+        // A connection that does not answer is given up.
+        let rows: Vec<Row> = tokio::time::timeout(BEAT_PATIENCE, beat)
+            .await
+            .unwrap_or_else(|_| Err(unreachable("it does not answer in time")))?;
+        let row = |row: &Row| NodeRow {
+            number: unsigned(row.get(0)),
+            name: row.get(1),
+            details: row.get(2),
+            alive: row.get(3),
+        };
+        Ok(rows.iter().map(row).collect())
     }
 
     pub(super) async fn unlock(&self) {

@@ -206,7 +206,7 @@ BEGIN
     verdicts[i] := verdict;
   END LOOP;
   IF highest > 0 THEN
-    UPDATE meta SET last_task = highest WHERE last_task < highest;
+    PERFORM raise_ids_3(highest);
   END IF;
   PERFORM note_1(me, seq, verdicts, stamp);
   RETURN verdicts;
@@ -346,16 +346,6 @@ BEGIN
         AND (t.home = my_home OR t.due <= until_any)
       ORDER BY t.due, t.id LIMIT room FOR UPDATE SKIP LOCKED)
     UPDATE tasks t SET owner = me FROM chosen WHERE t.id = chosen.id RETURNING t.*;
-END $$;
-
--- Numbers for new tasks: so many, up to the one that it returns.
-CREATE FUNCTION take_ids_1(me bigint, wanted bigint) RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE
-  last bigint;
-BEGIN
-  PERFORM hold_1(me);
-  UPDATE meta SET last_task = last_task + wanted RETURNING last_task INTO last;
-  RETURN last;
 END $$;
 
 -- Removes chunks of a dead pack, at most so many; says whether there was such a pack.

@@ -6,9 +6,10 @@ use tokio_postgres::Client;
 use crate::error::Error;
 
 /// What makes each schema from the one before; the first from nothing.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     concat!(include_str!("schema.sql"), include_str!("functions.sql")),
     include_str!("tenants.sql"),
+    include_str!("nodes.sql"),
 ];
 
 /// The schema that this build makes.

@@ -3,11 +3,13 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use tokio_postgres::Row;
+
 use super::database::Postgres;
 use super::read::{COLUMNS, loaded};
 use crate::error::Error;
 use crate::model::TaskId;
-use crate::nodes::{Claimed, Nodes, Wish};
+use crate::nodes::{Claimed, NodeRow, Nodes, Wish};
 use crate::numbers::{signed, time_number, unsigned};
 use crate::store::{Lease, Stamp};
 
@@ -25,9 +27,15 @@ impl Nodes for Postgres {
         })
     }
 
-    fn beat(&self, node: &Lease) -> Result<(), Error> {
-        self.block_on(self.rows("SELECT beat_1($1)", &[&signed(node.epoch)]))
-            .map(drop)
+    fn beat(&self, node: &Lease, details: &str) -> Result<Vec<NodeRow>, Error> {
+        self.block_on(self.beat_once(node, details))
+    }
+
+    fn succeed(&self, node: &Lease, earlier: u64) -> Result<u64, Error> {
+        let query = "SELECT succeed_3($1, $2)";
+        let parameters = [signed(node.epoch), signed(earlier)];
+        let taken = self.block_on(self.number_of(query, &[&parameters[0], &parameters[1]]))?;
+        Ok(unsigned(taken))
     }
 
     fn leave(&self, node: &Lease) -> Result<(), Error> {
@@ -64,6 +72,14 @@ impl Nodes for Postgres {
             .collect())
     }
 
+    fn owners(&self, ids: &[TaskId]) -> Result<Vec<(TaskId, u64)>, Error> {
+        let query = "SELECT id, owner FROM tasks WHERE id = ANY($1) AND owner <> 0 ORDER BY id";
+        let ids: Vec<i64> = ids.iter().map(|id| signed(id.0)).collect();
+        let rows = self.block_on(self.rows(query, &[&ids]))?;
+        let owner = |row: &Row| (TaskId(unsigned(row.get(0))), unsigned(row.get(1)));
+        Ok(rows.iter().map(owner).collect())
+    }
+
     fn free_dead(&self, node: &Lease) -> Result<u64, Error> {
         let query = "SELECT free_dead_1($1)";
         let freed = self.block_on(self.number_of(query, &[&signed(node.epoch)]))?;
@@ -71,7 +87,7 @@ impl Nodes for Postgres {
     }
 
     fn take_ids(&self, node: &Lease, count: u64) -> Result<Range<u64>, Error> {
-        let query = "SELECT take_ids_1($1, $2)";
+        let query = "SELECT take_ids_3($1, $2)";
         let parameters = [signed(node.epoch), signed(count)];
         let last = self.block_on(self.number_of(query, &[&parameters[0], &parameters[1]]))?;
         let end = unsigned(last) + 1;

@@ -88,7 +88,7 @@ impl Store for Postgres {
     }
 
     fn last_id(&self) -> Result<TaskId, Error> {
-        let last = self.block_on(self.number_of("SELECT last_task FROM meta", &[]))?;
+        let last = self.block_on(self.number_of("SELECT last_value FROM task_ids", &[]))?;
         Ok(TaskId(unsigned(last)))
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Sqlite, lease, read};
 use crate::error::Error;
 use crate::model::TaskId;
-use crate::nodes::{Claimed, Nodes, Wish};
+use crate::nodes::{Claimed, NodeRow, Nodes, Wish};
 use crate::store::{Due, Lease, Stamp, Store};
 
 /// How many entries of the index of due times are read at once, at least.
@@ -29,8 +29,19 @@ impl Nodes for Sqlite {
         self.claim(name, now, lasts)
     }
 
-    fn beat(&self, node: &Lease) -> Result<(), Error> {
-        self.check_lease(node)
+    fn beat(&self, node: &Lease, details: &str) -> Result<Vec<NodeRow>, Error> {
+        self.check_lease(node)?;
+        Ok(vec![NodeRow {
+            number: node.epoch,
+            name: self.read(read::holder)?,
+            details: details.into(),
+            alive: true,
+        }])
+    }
+
+    /// The earlier node was fenced, and has lost its tasks, when this one joined.
+    fn succeed(&self, node: &Lease, _earlier: u64) -> Result<u64, Error> {
+        self.check_lease(node).map(|()| 0)
     }
 
     fn leave(&self, node: &Lease) -> Result<(), Error> {
@@ -62,6 +73,19 @@ impl Nodes for Sqlite {
         }
         held.extend(claimed.iter().map(|claimed| claimed.row.id));
         Ok(claimed)
+    }
+
+    fn owners(&self, ids: &[TaskId]) -> Result<Vec<(TaskId, u64)>, Error> {
+        let node = self.read(read::epoch)?;
+        let held = self.held.lock();
+        let mut owned: Vec<TaskId> = ids
+            .iter()
+            .copied()
+            .filter(|id| held.contains(*id))
+            .collect();
+        owned.sort_unstable();
+        owned.dedup();
+        Ok(owned.into_iter().map(|id| (id, node)).collect())
     }
 
     fn owned(&self, node: &Lease) -> Result<Vec<TaskId>, Error> {

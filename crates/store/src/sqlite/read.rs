@@ -228,6 +228,13 @@ pub(super) fn epoch(reader: &Connection) -> rusqlite::Result<u64> {
         .query_row([], |sql| Ok(unsigned(sql.get(0)?)))
 }
 
+/// Who has the lease.
+pub(super) fn holder(reader: &Connection) -> rusqlite::Result<String> {
+    reader
+        .prepare_cached("SELECT holder FROM lease")?
+        .query_row([], |sql| sql.get(0))
+}
+
 pub(super) fn stamp(reader: &Connection) -> rusqlite::Result<Option<Stamp>> {
     reader
         .prepare_cached("SELECT now, ahead, realtime, boot, booted FROM lease")?

@@ -52,6 +52,8 @@ macro_rules! suite {
 
             suite! { @ sharing, $place =>
                 a_task_of_another_node_is_left_alone
+                nodes_know_each_other
+                a_node_goes_on_where_an_earlier_one_has_ended
                 a_node_takes_its_own_tasks_first
                 the_tasks_of_a_dead_node_go_on_elsewhere
                 tasks_are_claimed_once_in_a_race

@@ -8,7 +8,7 @@ use super::fixtures::{Place, SECOND, at, insert, new_task, steady, store, update
 use crate::change::{Change, Insert, Update, Verdict};
 use crate::error::Error;
 use crate::model::{TaskId, When};
-use crate::nodes::{Claimed, Nodes, Wish};
+use crate::nodes::{Claimed, NodeRow, Nodes, Wish};
 use crate::store::Lease;
 
 /// A test waits for so long until something has happened that takes a moment.
@@ -99,7 +99,7 @@ pub(crate) fn a_node_that_is_fenced_can_do_nothing(place: &dyn Place) {
     store.claim_due(&old, &wish(9, 1)).expect("claims");
     let new = store.claim("another", &at(3), SECOND).expect("takes over");
     let refused = [
-        store.beat(&old),
+        store.beat(&old, "").map(drop),
         store.claim_due(&old, &wish(9, 9)).map(drop),
         store
             .commit(&old, &at(4), &[due_at(1, 1, 7, true)])
@@ -126,7 +126,7 @@ pub(crate) fn who_leaves_gives_all_back(place: &dyn Place) {
     store.claim_due(&old, &wish(9, 9)).expect("claims");
     store.leave(&old).expect("leaves");
     store.leave(&old).expect("has left");
-    assert!(matches!(store.beat(&old), Err(Error::Lost)));
+    assert!(matches!(store.beat(&old, ""), Err(Error::Lost)));
     let next = store.join("next", &at(3), SECOND).expect("joins");
     assert_eq!(
         ids(&store.claim_due(&next, &wish(9, 9)).expect("claims")),
@@ -188,6 +188,44 @@ pub(crate) fn a_task_of_another_node_is_left_alone(place: &dyn Place) {
     );
 }
 
+/// What each node says of itself is told to all, and whose tasks are whose.
+pub(crate) fn nodes_know_each_other(place: &dyn Place) {
+    let [(first, a), (second, b)] = two_nodes(place);
+    let batch = [1, 2, 3].map(|id| insert(id, Some(id), None));
+    first.commit(&a, &at(3), &batch).expect("commits");
+    first.claim_due(&a, &wish(1, 9)).expect("claims");
+    second.claim_due(&b, &wish(2, 9)).expect("claims");
+    first.beat(&a, "at a").expect("is a node");
+    let node = |number, name: &str, details: &str| NodeRow {
+        number,
+        name: name.into(),
+        details: details.into(),
+        alive: true,
+    };
+    let told = second.beat(&b, "at b").expect("is a node");
+    let both = [node(a.epoch, "a", "at a"), node(b.epoch, "b", "at b")];
+    assert_eq!(told, both);
+    let owners = first.owners(&[9, 3, 2, 1].map(TaskId)).expect("reads");
+    assert_eq!(owners, [(TaskId(1), a.epoch), (TaskId(2), b.epoch)]);
+    assert_eq!(first.owners(&[]).expect("reads"), []);
+}
+
+/// A process that comes after another one goes on with its tasks at once. The earlier one is fenced.
+pub(crate) fn a_node_goes_on_where_an_earlier_one_has_ended(place: &dyn Place) {
+    let [(first, a), (second, b)] = two_nodes(place);
+    let batch = [1, 2].map(|id| insert(id, Some(id), None));
+    first.commit(&a, &at(3), &batch).expect("commits");
+    first.claim_due(&a, &wish(1, 9)).expect("claims");
+    assert_eq!(second.succeed(&b, a.epoch).expect("takes over"), 1);
+    assert_eq!(second.owned(&b).expect("reads"), [TaskId(1)]);
+    let late = first.commit(&a, &at(4), &[due_at(1, 1, 9, false)]);
+    assert!(matches!(late, Err(Error::Lost)), "{late:?}");
+    assert_eq!(second.succeed(&b, a.epoch).expect("is over"), 0);
+    // Nobody comes after oneself.
+    assert_eq!(second.succeed(&b, b.epoch).expect("is the same"), 1);
+    assert_eq!(second.beat(&b, "").expect("is a node").len(), 1);
+}
+
 /// A node takes what it had last some time ahead, and what others had later.
 pub(crate) fn a_node_takes_its_own_tasks_first(place: &dyn Place) {
     let [(first, a), (second, b)] = two_nodes(place);
@@ -232,7 +270,7 @@ pub(crate) fn the_tasks_of_a_dead_node_go_on_elsewhere(place: &dyn Place) {
     let mut freed = 0;
     while freed == 0 {
         assert!(began.elapsed() < PATIENCE, "its tasks are never freed");
-        second.beat(&other).expect("is a node");
+        second.beat(&other, "").expect("is a node");
         freed = second.free_dead(&other).expect("looks");
         std::thread::sleep(LEASE / 10);
     }

@@ -48,6 +48,7 @@ struct Node {
     expires: Instant,
     /// Since when it has beaten without a gap.
     since: Instant,
+    details: String,
 }
 
 #[derive(Clone)]

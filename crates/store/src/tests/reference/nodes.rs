@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{Node, Reference, State};
 use crate::error::Error;
 use crate::model::TaskId;
-use crate::nodes::{Claimed, Nodes, Wish};
+use crate::nodes::{Claimed, NodeRow, Nodes, Wish};
 use crate::store::{Lease, Stamp};
 
 impl State {
@@ -19,6 +19,7 @@ impl State {
             lasts,
             expires: since + lasts,
             since,
+            details: String::new(),
         };
         self.nodes.insert(self.epoch, node);
         Lease {
@@ -56,7 +57,7 @@ impl Nodes for Reference {
         Ok(self.0.lock().join(name, now, lasts))
     }
 
-    fn beat(&self, node: &Lease) -> Result<(), Error> {
+    fn beat(&self, node: &Lease, details: &str) -> Result<Vec<NodeRow>, Error> {
         self.as_node(node, |state| {
             let now = Instant::now();
             if let Some(node) = state.nodes.get_mut(&node.epoch) {
@@ -64,7 +65,31 @@ impl Nodes for Reference {
                     node.since = now;
                 }
                 node.expires = now + node.lasts;
+                node.details = details.into();
             }
+            let rows = state.nodes.iter().map(|(number, node)| NodeRow {
+                number: *number,
+                name: node.name.clone(),
+                details: node.details.clone(),
+                alive: node.expires >= now,
+            });
+            rows.collect()
+        })
+    }
+
+    fn succeed(&self, node: &Lease, earlier: u64) -> Result<u64, Error> {
+        self.as_node(node, |state| {
+            if earlier != node.epoch {
+                state.nodes.remove(&earlier);
+            }
+            let mut taken = 0;
+            for task in state.tasks.values_mut() {
+                if task.owner == earlier && earlier != 0 {
+                    task.owner = node.epoch;
+                    taken += 1;
+                }
+            }
+            taken
         })
     }
 
@@ -94,6 +119,15 @@ impl Nodes for Reference {
             }
             claimed
         })
+    }
+
+    fn owners(&self, ids: &[TaskId]) -> Result<Vec<(TaskId, u64)>, Error> {
+        let state = self.0.lock();
+        let owned = state
+            .tasks
+            .iter()
+            .filter(|(id, task)| task.owner != 0 && ids.contains(id));
+        Ok(owned.map(|(id, task)| (*id, task.owner)).collect())
     }
 
     fn owned(&self, node: &Lease) -> Result<Vec<TaskId>, Error> {
