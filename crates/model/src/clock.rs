@@ -141,7 +141,7 @@ impl Clock for SystemClock {
 
 /// `CLOCK_BOOTTIME`: unlike `CLOCK_MONOTONIC` it continues while the machine is suspended. Its zero
 /// is the machine's start.
-fn since_boot() -> MonotonicTime {
+pub fn since_boot() -> MonotonicTime {
     let time = clock_gettime(ClockId::Boottime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     let nanoseconds = u32::try_from(time.tv_nsec).unwrap_or(0);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::context::{Context, OptionalGovernor};
+use super::gate::Gate;
 use super::handle::TaskHandle;
 use super::program::Program;
 use super::progress::{Progress, quiet};
@@ -35,6 +36,7 @@ pub struct TaskBuilder<'a> {
     pub(super) clock: Option<Arc<dyn Clock>>,
     pub(super) handle: TaskHandle,
     pub(super) governor: OptionalGovernor,
+    pub(super) gate: Option<Arc<Gate>>,
     pub(super) progress: Progress<'a>,
 }
 
@@ -53,6 +55,7 @@ impl Task {
             clock: None,
             handle: TaskHandle::default(),
             governor: OptionalGovernor::default(),
+            gate: None,
             progress: &quiet,
         }
     }
@@ -201,6 +204,13 @@ impl<'a> TaskBuilder<'a> {
         self
     }
 
+    /// A gate that what the guest does outside of itself has to pass: calls on files, sockets and
+    /// functions of the host. Calls wait until it is open. Default: none.
+    pub fn gate(mut self, gate: Option<Arc<Gate>>) -> Self {
+        self.gate = gate;
+        self
+    }
+
     /// What gets reports of work that takes long: if the engine has to compile the module.
     /// Default: nobody.
     pub fn progress(mut self, progress: Progress<'a>) -> Self {
@@ -217,7 +227,8 @@ impl<'a> TaskBuilder<'a> {
         let serves = self.bindings.http.is_some() || self.bindings.http_connection.is_some();
         self.program.check_serving(serves)?;
         let limits = self.bindings.limits;
-        let context = Context::new(self.clock, limits, self.handle, None, self.governor);
+        let mut context = Context::new(self.clock, limits, self.handle, None, self.governor);
+        context.gate = self.gate;
         let wasi = crate::wasi::Ctx::new(self.config, self.bindings, context.clock.clone())?;
         let (runtime, program) = (self.runtime, self.program);
         Task::assemble(runtime, program, self.engine, wasi, context, self.progress)

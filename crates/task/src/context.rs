@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::gate::Gate;
 use super::handle::TaskHandle;
 use super::meter::Meter;
 use crate::engine::MemoryGovernor;
@@ -30,6 +31,8 @@ pub(super) struct Context {
     /// Goes on from the wall clock's time when the task was first started, and is never set.
     pub(super) age: Steady,
     pub(super) governor: OptionalGovernor,
+    /// What the guest does outside of itself waits until this is open.
+    pub(super) gate: Option<Arc<Gate>>,
 }
 
 impl Context {
@@ -63,6 +66,7 @@ impl Context {
             as_of,
             clock,
             governor,
+            gate: None,
         }
     }
 

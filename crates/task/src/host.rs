@@ -8,12 +8,14 @@
 //! ```
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
 use super::context::OptionalGovernor;
 use super::error::TaskError;
 use super::functions::{HostCall, HostFunctions, HostFuture, HostReply, from_bits, to_bits};
+use super::gate::Gate;
 use super::handle::TaskHandle;
 use super::import_target::ImportTarget;
 use super::meter::Meter;
@@ -59,6 +61,8 @@ pub(super) struct Host {
     unreporting_engine_governor: Option<Arc<dyn MemoryGovernor>>,
     /// Bytes of the guest's memory that have been counted.
     pub(super) counted: u64,
+    /// What the guest does outside of itself waits until this is open.
+    pub(super) gate: Option<Arc<Gate>>,
 }
 
 /// Shared between the task and the engine's callback. Only one of them runs at a time.
@@ -110,6 +114,7 @@ impl Host {
             handle,
             unreporting_engine_governor: governor.0.filter(|_| kind == EngineKind::WasmEdge),
             counted: 0,
+            gate: None,
         }
     }
 
@@ -184,6 +189,9 @@ impl Host {
         arguments: &[u64],
         resumed: Option<&Pending>,
     ) -> Outcome {
+        if let Some(outcome) = self.wait_at_gate(target, arguments, resumed) {
+            return outcome;
+        }
         match target {
             // A check asks for nothing: a guest that was suspended there just continues.
             ImportTarget::Preempt if resumed.is_some() => Outcome::Return(0),
@@ -207,6 +215,44 @@ impl Host {
                 Outcome::Stop
             }
         }
+    }
+
+    /// Waits here until the gate is open, where the call may act outside of the guest. A guest that is
+    /// to be suspended or stopped meanwhile does not make the call.
+    fn wait_at_gate(
+        &self,
+        target: &ImportTarget,
+        arguments: &[u64],
+        resumed: Option<&Pending>,
+    ) -> Option<Outcome> {
+        let gate = self.gate.as_ref()?;
+        let (reaches_outside, may_unwind) = match target {
+            ImportTarget::Preempt => (false, false),
+            ImportTarget::Registered(import) => (true, import.blocks),
+            ImportTarget::Wasi(function, import) => {
+                let may_unwind = function.may_unwind_before(self.unwind_always);
+                let outside = function.reaches_outside(&self.wasi, arguments);
+                (outside, import.blocks && may_unwind)
+            }
+        };
+        while reaches_outside && !gate.is_open() {
+            if self.is_stopped() {
+                return Some(Outcome::Stop);
+            }
+            match resumed {
+                Some(pending) if self.handle.is_asked() => {
+                    return Some(Outcome::Unwind {
+                        wait: pending.wait.clone(),
+                        blocked: pending.blocked,
+                    });
+                }
+                None if may_unwind && self.handle.is_asked() => return Some(UNWIND_BEFORE_CALL),
+                _ => {}
+            }
+            std::thread::sleep(GATE_PAUSE);
+            self.meter.check_if_due();
+        }
+        None
     }
 
     /// The guest has begun to unwind by itself, at a check.
@@ -353,6 +399,9 @@ impl Host {
         Some((full_name(import), (registered.start)(call)))
     }
 }
+
+/// How often a call that waits at the gate looks whether it is open.
+const GATE_PAUSE: Duration = Duration::from_millis(5);
 
 /// Size of the memory that holds asyncify's stack.
 const ASYNCIFY_MEMORY_BYTES: u64 = 32 << 20;

@@ -113,6 +113,7 @@
 //! | `import_target.rs`, `wasi_import.rs` | what answers each import |
 //! | `run.rs`, `reactor.rs`, `policy.rs` | the loop that waits |
 //! | `handle.rs` | reaches a task from elsewhere: suspend, kill, preempt |
+//! | `gate.rs` | what a guest does outside of itself waits there, where its host may have lost it |
 //! | `runtime.rs`, `load.rs` | modules on their way into a program |
 //! | `sources.rs`, `cache/` | the cache on disk |
 //! | `prepared.rs` | resumable modules as files, with machine code |
@@ -135,6 +136,7 @@ mod context;
 mod error;
 mod freeze;
 mod functions;
+mod gate;
 mod handle;
 mod host;
 mod import_target;
@@ -161,6 +163,7 @@ pub use error::TaskError;
 
 pub use dormouse_model::spec::Policy;
 pub use functions::{HostCall, HostFunctions, HostFuture, HostReply};
+pub use gate::Gate;
 pub use handle::TaskHandle;
 pub use module_bytes::check_packed;
 pub use prepared::{has_machine_code, without_machine_code};

@@ -111,6 +111,7 @@ impl Task {
         let governor = context.governor.0.clone();
         let mut instance = module.instantiate(host.callback(), &limits, governor)?;
         host.lock().counted = count_memory(program, &mut *instance, &context)?;
+        host.lock().gate = context.gate.clone();
         asyncify::prepare(&mut *instance);
         context.handle.attach(instance.interrupt());
         Ok(Self {

@@ -38,7 +38,8 @@ impl TaskBuilder<'_> {
         check_stack(&limits, head.stack.len())?;
         check_memories(&head.instance, &limits)?;
         let usage = head.meta.usage.map(|usage| (usage, head.meta.created));
-        let context = Context::new(self.clock, limits, self.handle, usage, self.governor);
+        let mut context = Context::new(self.clock, limits, self.handle, usage, self.governor);
+        context.gate = self.gate;
         let state = wasi_state(head)?;
         let clock = context.clock.clone();
         let wasi = wasi::Ctx::restore(state, self.bindings, self.restore, clock)?;

@@ -82,6 +82,14 @@ impl WasiImport {
         }
     }
 
+    /// Whether a call may act on what is outside of the guest's own state, or look at it.
+    pub(super) fn reaches_outside(&self, wasi: &wasi::Ctx, arguments: &[u64]) -> bool {
+        match self {
+            Self::Preview1(function) => wasi.reaches_outside(*function, arguments),
+            Self::Component { import, .. } => import.reaches_outside(),
+        }
+    }
+
     /// Whether the guest may unwind before the call is made.
     ///
     /// Not at `path_open`: almost every open returns at once. An open of a named pipe without a

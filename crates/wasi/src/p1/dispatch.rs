@@ -9,6 +9,7 @@ use super::outcome::Outcome;
 use super::sock::Form;
 use super::{clock, fd, open, path, process, read_write, readdir, sock, tmpfs};
 use crate::guest::Ctx;
+use crate::guest::table::Kind;
 
 impl Ctx {
     /// Makes a call. `arguments` are raw bits; `woken` is the wait that this very call gave when it
@@ -36,6 +37,15 @@ impl Ctx {
             _ => {}
         }
         outcome
+    }
+
+    /// Whether a call may act on what is outside of the guest's own state, or look at it. What is
+    /// written to a standard stream stays with its owner until that stores it.
+    pub fn reaches_outside(&self, function: Function, arguments: &[u64]) -> bool {
+        let writes = matches!(function, Function::FdWrite | Function::FdPwrite);
+        let descriptor = self.table.get(arg(arguments, 0)).ok();
+        let stream = descriptor.is_some_and(|found| matches!(found.kind, Kind::Stream(_)));
+        function.reaches_outside() && !(writes && stream)
     }
 
     fn call_on_host(

@@ -133,6 +133,29 @@ impl Function {
         self.name().starts_with("path_")
     }
 
+    /// Whether a call may act on what is outside of the guest's own state, or look at it. A write may
+    /// be one to a standard stream.
+    pub(crate) fn reaches_outside(self) -> bool {
+        !matches!(
+            self,
+            Self::ArgsGet
+                | Self::ArgsSizesGet
+                | Self::EnvironGet
+                | Self::EnvironSizesGet
+                | Self::ClockResGet
+                | Self::ClockTimeGet
+                | Self::FdFdstatGet
+                | Self::FdPrestatGet
+                | Self::FdPrestatDirName
+                | Self::PollOneoff
+                | Self::EpollOneoff
+                | Self::ProcExit
+                | Self::ProcRaise
+                | Self::RandomGet
+                | Self::SchedYield
+        )
+    }
+
     /// Whether a call may ever block. `sockets` says whether the guest can have connections,
     /// since `fd_write` blocks on them only. `path_open` blocks at named pipes.
     pub fn may_block(self, sockets: bool) -> bool {

@@ -143,6 +143,19 @@ impl Import {
         }
     }
 
+    /// Whether a call may act on what is outside of the guest's own state, or look at it. A stream may
+    /// be anything, so that standard output counts as well.
+    pub fn reaches_outside(&self) -> bool {
+        const INSIDE: [&str; 4] = ["wasi:cli/", "wasi:clocks/", "wasi:random/", "wasi:io/poll"];
+        match &self.0 {
+            Target::Function { function, .. } => {
+                let interface = function.interface();
+                !INSIDE.iter().any(|inside| interface.starts_with(inside))
+            }
+            Target::Builtin(_) | Target::Handle { .. } => self.waits_for_requests(),
+        }
+    }
+
     /// Whether a call may ever have to wait. `sockets` says whether the guest can have connections.
     pub fn may_suspend(&self, sockets: bool) -> bool {
         match &self.0 {
