@@ -2,6 +2,7 @@
 # make test    installs what it needs, runs every test on both engines
 # make test-dashboard   the dashboard in a real Chromium, which it installs where it can; part of make test
 # make test-kill        kills the daemon a thousand times, and accounts for every task and line
+# make test-nodes       kills and stops daemons that share a database, and accounts for every task and line
 # make test-moves       cuts and kills at every record of a move between two daemons
 # make fuzz    ten thousand generated programs, suspended at random calls, against plain Wasmtime
 # make fuzz-hour        what reads a stranger's bytes, under libFuzzer, for SECONDS_EACH; TARGETS="container wasi" for some
@@ -39,7 +40,7 @@ export LIBCLANG_PATH ?= /usr/lib/llvm-16/lib
 endif
 DORMOUSE := $(CARGO_TARGET_DIR)/debug/dormouse
 
-.PHONY: demo test test-dashboard test-kill test-moves fuzz fuzz-hour soak test-aarch64 check bench bench-api bench-migrate bench-scale bench-sockets bench-overhead bench-first-run bench-components build setup clean
+.PHONY: demo test test-dashboard test-kill test-nodes test-moves fuzz fuzz-hour soak test-aarch64 check bench bench-api bench-migrate bench-scale bench-sockets bench-overhead bench-first-run bench-components build setup clean
 
 build:
 	@.ci/setup.sh build
@@ -76,6 +77,10 @@ TEST_DASHBOARD = if command -v chromium >/dev/null && [ -d $(DRIVER)/node_module
 KILLS ?= 1000
 test-kill: setup
 	DORMOUSE_KILLS=$(KILLS) cargo test --no-default-features --features $(FEATURES) --test daemon killed_daemons -- --nocapture
+
+NODE_KILLS ?= 200
+test-nodes: setup
+	DORMOUSE_NODE_KILLS=$(NODE_KILLS) cargo test --no-default-features --features $(FEATURES) --test daemon every_task_is_accounted -- --nocapture
 
 MOVES ?= 10
 test-moves: setup

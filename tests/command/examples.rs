@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::user::{commands, examples, run, shell};
 
 /// Examples that are only parsed, and why.
-const ONLY_PARSED: [(&str, &str); 9] = [
+const ONLY_PARSED: [(&str, &str); 10] = [
     (
         "dormouse serve",
         "it listens on a port that is not the test's",
@@ -20,6 +20,10 @@ const ONLY_PARSED: [(&str, &str); 9] = [
     (
         "dormouse serve --data /srv/dormouse --listen 127.0.0.1:0 --memory 4G --limit memory=512M",
         "it writes to a directory of the system",
+    ),
+    (
+        "dormouse serve --store postgres://user@db/dormouse --node a --label zone=eu",
+        "it needs a database",
     ),
     (
         "dormouse serve --takeover",
@@ -232,7 +236,7 @@ enum Step {
     Until(&'static str, &'static str),
 }
 
-const WITH_A_DAEMON: [Step; 58] = {
+const WITH_A_DAEMON: [Step; 59] = {
     use Step::{Run, Until};
     [
         Run("dormouse submit --name nap job.wasm", &[0]),
@@ -299,6 +303,7 @@ const WITH_A_DAEMON: [Step; 58] = {
         Run("dormouse token revoke pat", &[0]),
         Run("dormouse tenant rm acme", &[0]),
         Run("dormouse moves", &[0]),
+        Run("dormouse nodes", &[0]),
         // No move of it is open.
         Run("dormouse decide nap --keep", &[78]),
         Run("dormouse decide nap --drop --force", &[78]),

@@ -122,6 +122,7 @@ fn every_command_gives_json() {
         (vec!["token", "revoke", "ci"], 0),
         (vec!["audit-log"], 0),
         (vec!["moves"], 0),
+        (vec!["nodes"], 0),
         (vec!["migrate", "d", "127.0.0.1:1"], 79),
         (vec!["decide", "d", "--keep"], 78),
         (vec!["drain", "--to", "127.0.0.1:1"], 79),

@@ -1,7 +1,8 @@
 //! The daemon, as its users see it: the binary, its commands and its HTTP API, on real guests.
 //!
 //! `DORMOUSE_KILLS` says how often the crash test kills the daemon; `make test-kill` does it a thousand
-//! times. `DORMOUSE_MOVES` says how often a move is stopped at each of its steps (`make test-moves`).
+//! times. `DORMOUSE_NODE_KILLS` is the same for daemons that share a database (`make test-nodes`).
+//! `DORMOUSE_MOVES` says how often a move is stopped at each of its steps (`make test-moves`).
 //! `DORMOUSE_SOAK_MINUTES` says how long the soak takes, some seconds if left out; `make soak` sets it.
 
 #![allow(
@@ -14,8 +15,12 @@
 )]
 
 mod api;
+#[cfg(feature = "postgres")]
+mod appender;
 mod bounds;
 mod clock;
+#[cfg(feature = "postgres")]
+mod cluster;
 mod compute;
 mod connections;
 mod crash;

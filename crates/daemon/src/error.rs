@@ -134,6 +134,32 @@ pub enum Error {
         /// Why.
         error: String,
     },
+    /// Another node has the task.
+    #[error("task {0} has just been taken by another node; ask again")]
+    Elsewhere(TaskId),
+    /// The node that has a task does not answer.
+    #[error(
+        "task {id} is with node {node}, which does not answer: {error}; another node goes on with it when \
+             that one's lease is over"
+    )]
+    NodeGone {
+        /// The task.
+        id: TaskId,
+        /// The node's name.
+        node: String,
+        /// What went wrong.
+        error: String,
+    },
+    /// Another node has the name that this one was given.
+    #[error(
+        "a node of the name {name:?} is there already, at {address}; give this one another name (--node)"
+    )]
+    NodeTaken {
+        /// The name.
+        name: String,
+        /// Where the other one is.
+        address: String,
+    },
     /// The daemon is going down.
     #[error("the daemon is shutting down")]
     Closing,
@@ -188,7 +214,11 @@ impl From<Error> for Public {
             }
             Error::Unknown(_) | Error::NoMemory(_) => ErrorKind::Missing,
             Error::Damaged(_) => ErrorKind::Store,
-            Error::Closing | Error::Draining => ErrorKind::Busy,
+            Error::Closing
+            | Error::Draining
+            | Error::Elsewhere(_)
+            | Error::NodeGone { .. }
+            | Error::NodeTaken { .. } => ErrorKind::Busy,
         };
         Self::new(kind, error)
     }

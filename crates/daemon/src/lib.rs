@@ -64,6 +64,7 @@
 //! | `stored` | what the store keeps of a task as bytes |
 //! | `time` | the daemon's clocks, schedules and restarts |
 //! | `sockets` | the sockets of sleeping tasks, and the listeners of all tasks |
+//! | `nodes` | this daemon as one of several that share a store |
 //! | `moving` | what each step of a move means for the store, at the source and at the target |
 //! | `peers` | daemons that know each other, and the protocol by which tasks move |
 //! | `takeover` | a new daemon takes the place of an old one, with all sockets |
@@ -88,6 +89,7 @@ mod journal;
 mod memory;
 mod metrics;
 mod moving;
+mod nodes;
 mod options;
 mod peers;
 mod sockets;
@@ -111,6 +113,7 @@ pub use self::{
     error::Error,
     memory::{MemoryUsed, TooLarge, parts::BudgetParts},
     metrics::Metrics,
+    nodes::info::{Load, NodeInfo, NodeOptions},
     options::Options,
     peers::error::PeerError,
     sockets::TaskSockets,

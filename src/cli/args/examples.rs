@@ -119,6 +119,8 @@ examples! {
             "Serve on 127.0.0.1:7433 with everything in ~/.local/share/dormouse.",
         "dormouse serve --data /srv/dormouse --listen 127.0.0.1:0 --memory 4G --limit memory=512M" =>
             "Another directory, a free port, and bounds for all guests together and for each.",
+        "dormouse serve --store postgres://user@db/dormouse --node a --label zone=eu" =>
+            "Keep the tasks in a database, with other daemons: when one dies, the others go on with its tasks.",
         "dormouse serve --takeover" =>
             "Take the place of the daemon that runs, with its tasks' connections.",
         "dormouse serve --peer-listen 10.0.0.2:7434" =>
@@ -273,6 +275,10 @@ examples! {
             "Show the last requests that changed something, or were refused.",
         "dormouse audit-log -n 20 --token ci" =>
             "Show the last 20 of one token's.",
+    }
+    "nodes" {
+        "dormouse nodes" =>
+            "List the daemons that share the store of the one that is asked.",
     }
     "moves" {
         "dormouse moves" =>

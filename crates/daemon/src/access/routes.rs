@@ -5,7 +5,7 @@ use axum::http::Method;
 use crate::model::Role::{self, Admin, Operator, Read, Submit};
 
 /// Methods and paths, with the role that each needs at least. `docs/tenants.md` shows it.
-pub(crate) const ROUTES: [(&str, &str, Role); 38] = [
+pub(crate) const ROUTES: [(&str, &str, Role); 39] = [
     ("GET", "/openapi.json", Read),
     ("GET", "/v1/tasks", Read),
     ("GET", "/v1/tasks/{id}", Read),
@@ -44,6 +44,7 @@ pub(crate) const ROUTES: [(&str, &str, Role); 38] = [
     ("PUT", "/v1/tenants/{name}", Admin),
     ("DELETE", "/v1/tenants/{name}", Admin),
     ("GET", "/v1/audit", Admin),
+    ("GET", "/v1/nodes", Admin),
 ];
 
 /// The role that a request needs.

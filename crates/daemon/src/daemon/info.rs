@@ -19,6 +19,8 @@ pub struct TaskInfo {
     pub name: Option<String>,
     /// Its state now.
     pub state: TaskState,
+    /// The name of the node that has it, where several share the store; `None` where nobody has it.
+    pub node: Option<String>,
     /// Counts its stored changes.
     pub version: u64,
     /// Digest of its resumable module.
@@ -73,6 +75,7 @@ impl TaskInfo {
             id: row.id,
             name: row.name,
             state,
+            node: None,
             version: row.version,
             module: row.module,
             spec,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::broadcast;
 
+use crate::daemon::cluster::node_names;
 use crate::daemon::info::{OutputPage, Piece, TaskInfo};
 use crate::daemon::{Daemon, blocking};
 use crate::driver::state::{DaemonState, Moved};
@@ -233,7 +234,11 @@ impl Daemon {
             let retry = shared.retries.of(id);
             let row = shared.store.task(id)?;
             let row = row.ok_or_else(|| Refused::NoTask(id.to_string()))?;
-            Ok(TaskInfo::of(row, retry, &shared))
+            let node = node_names(&shared, &[id])?.remove(&id);
+            Ok(TaskInfo {
+                node,
+                ..TaskInfo::of(row, retry, &shared)
+            })
         })
         .await
     }
@@ -246,7 +251,35 @@ impl Daemon {
     /// If the store cannot be read.
     pub async fn list(&self, filter: Filter) -> Result<(Vec<TaskInfo>, Option<TaskId>), Error> {
         let shared = self.shared.clone();
-        blocking(move || list(&shared, filter)).await
+        blocking(move || {
+            let (mut found, next) = list(&shared, filter)?;
+            let ids: Vec<TaskId> = found.iter().map(|info| info.id).collect();
+            let mut names = node_names(&shared, &ids)?;
+            for info in &mut found {
+                info.node = names.remove(&info.id);
+            }
+            Ok((found, next))
+        })
+        .await
+    }
+
+    /// Those of these tasks that are in memory here; with a tenant, of that one's.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn loaded(
+        &self,
+        tenant: Option<TenantId>,
+        ids: Vec<TaskId>,
+    ) -> Result<Vec<TaskInfo>, Error> {
+        let mut found = Vec::new();
+        for id in ids {
+            let is_theirs = || self.shared.owners.of(id);
+            if self.shared.view(id).is_some() && tenant.is_none_or(|one| one == is_theirs()) {
+                found.push(self.task(id).await?);
+            }
+        }
+        Ok(found)
     }
 
     /// A page of a task's output: stored pieces from number `first_piece` on, at most `max_bytes`

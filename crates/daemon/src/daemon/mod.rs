@@ -8,11 +8,13 @@
 //! | `submit` | how tasks come into a daemon and, as copies, out of it |
 //! | `look` | lists, output and events |
 //! | `info` | a task as it is shown |
+//! | `cluster` | what is asked about the other nodes of a store that several share |
 //! | `check` | whether everything in a store can be used |
 //! | `upkeep` | what is removed now and then |
 
 mod active_moves;
 pub(crate) mod check;
+mod cluster;
 pub(crate) mod info;
 mod look;
 mod start;
@@ -20,7 +22,6 @@ pub(crate) mod submit;
 mod upkeep;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -37,6 +38,7 @@ use crate::memory::{MemoryUsed, parts::BudgetParts};
 use crate::metrics::Metrics;
 use crate::model::error::Error;
 use crate::model::{TaskId, Timestamp};
+use crate::nodes::ids::Ids;
 use crate::options::Options;
 use crate::sockets::TaskSockets;
 use crate::spec::{LimitChanges, check_limits};
@@ -49,7 +51,7 @@ pub struct Daemon {
     pub(super) programs: Arc<Programs>,
     pub(super) bases: Arc<SnapshotBases>,
     inbox: mpsc::UnboundedSender<Message>,
-    pub(super) next: Arc<AtomicU64>,
+    pub(super) ids: Arc<Ids>,
     /// Places for new tasks on their way to the disk.
     submitting: Arc<Semaphore>,
     tenure: Arc<Tenure>,

@@ -1,7 +1,6 @@
 //! Starts a daemon: makes its parts and joins them.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, broadcast, mpsc};
@@ -21,9 +20,13 @@ use crate::memory::{MemoryBudget, machine, trim};
 use crate::metrics::Metrics;
 use crate::model::clock::SystemClock;
 use crate::model::error::Error;
+use crate::nodes::beat;
+use crate::nodes::ids::Ids;
+use crate::nodes::info::NodeOptions;
+use crate::nodes::member::Member;
 use crate::options::Options;
 use crate::sockets::TaskSockets;
-use crate::store::Store;
+use crate::store::{Nodes, Store};
 use crate::task::Runtime;
 use crate::time::calendar;
 use crate::time::clocks::Time;
@@ -45,12 +48,38 @@ impl Daemon {
 
     /// Like [`start`](Self::start), with the sockets that the tasks had in a process before this
     /// one.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or threads cannot be started.
+    pub fn start_with(
+        store: Arc<dyn Store>,
+        options: Options,
+        kept: Vec<TaskSockets>,
+    ) -> Result<Arc<Self>, Error> {
+        Self::start_on(store, None, options, kept)
+    }
+
+    /// Like [`start_with`](Self::start_with), on a store that other daemons work on at the same time.
+    /// No other process may have the identity that the options name.
+    ///
+    /// # Errors
+    /// If the store cannot be read, another node has the name, or threads cannot be started.
+    pub fn start_node(
+        store: Arc<dyn Nodes>,
+        node: NodeOptions,
+        options: Options,
+        kept: Vec<TaskSockets>,
+    ) -> Result<Arc<Self>, Error> {
+        Self::start_on(store.clone(), Some((store, node)), options, kept)
+    }
+
     #[expect(
         clippy::too_many_lines,
         reason = "it makes one part of the daemon after another, each of those before it"
     )]
-    pub fn start_with(
+    fn start_on(
         store: Arc<dyn Store>,
+        node: Option<(Arc<dyn Nodes>, NodeOptions)>,
         options: Options,
         kept: Vec<TaskSockets>,
     ) -> Result<Arc<Self>, Error> {
@@ -73,7 +102,13 @@ impl Daemon {
             .build()?;
         let holder = format!("process {}", std::process::id());
         let time = Arc::new(Time::new(clock, store.number()?, store.stamp()?));
-        let tenure = Tenure::claim(store.clone(), holder, &time.stamp(), LEASE_LASTS)?;
+        let join =
+            |(nodes, node)| Member::join(nodes, node, options.identity.clone(), &time.stamp());
+        let member = node.map(join).transpose()?;
+        let tenure = match &member {
+            None => Tenure::claim(store.clone(), holder, &time.stamp(), LEASE_LASTS)?,
+            Some(member) => Tenure::of_node(store.clone(), member.lease()),
+        };
         let tenure = Arc::new(tenure);
         let (marks, found) = CrashMarks::open(options.marks.clone());
         marks.set_aside(&*store, &tenure, &time, options.set_aside_after, found)?;
@@ -88,14 +123,18 @@ impl Daemon {
         let (journal, _) =
             Journal::start(store.clone(), tenure.clone(), time.clone(), metrics.clone())
                 .map_err(threads)?;
-        let (most, pack) = (budget.parts.own / 4, store.last_pack()? + 1);
+        let pack = match &member {
+            None => store.last_pack()? + 1,
+            Some(member) => member.first_pack(),
+        };
+        let most = budget.parts.own / 4;
         let bases = SnapshotBases::new(store.clone(), journal.clone(), most, pack);
         let bases = Arc::new(bases);
         let most = options.max_workers;
         let options = Arc::new(options);
         let following = broadcast::channel(4096).0;
-        let next = Arc::new(AtomicU64::new(store.last_id()?.0 + 1));
-        let shared = Arc::new(DaemonState::new(
+        let ids = Arc::new(Ids::after(store.last_id()?, member.clone()));
+        let mut shared = DaemonState::new(
             store.clone(),
             journal,
             metrics.clone(),
@@ -103,9 +142,21 @@ impl Daemon {
             options.clone(),
             following.clone(),
             budget.clone(),
-        ));
+        );
+        shared.member = member.clone();
+        let shared = Arc::new(shared);
         for (id, tenant) in store.tenant_tasks()? {
             shared.owners.add(id, tenant);
+        }
+        if let Some(member) = &member {
+            let (loaded, fenced) = (Arc::downgrade(&shared), Arc::downgrade(&shared));
+            let load = move || Some(loaded.upgrade()?.load());
+            let lost = move || {
+                if let Some(shared) = fenced.upgrade() {
+                    shared.lost();
+                }
+            };
+            beat::start(member, load, lost).map_err(threads)?;
         }
         let preparations = shared.preparations.clone();
         let programs = Arc::new(Programs::new(runtime, store.clone(), preparations));
@@ -129,8 +180,9 @@ impl Daemon {
             budget: budget.clone(),
             marks: marks.clone(),
             waiting: Arc::default(),
+            gate: member.as_ref().map(|member| member.gate.clone()),
             tell: Box::new(report(&outbox)),
-            ids: next.clone(),
+            ids: ids.clone(),
         };
         let pool = Pool::start(workers, most, worker(), report(&outbox)).map_err(threads)?;
         let moving = ActiveMoves::new(worker());
@@ -141,7 +193,7 @@ impl Daemon {
             programs,
             bases,
             inbox: outbox,
-            next,
+            ids,
             submitting: Arc::new(Semaphore::new(MOST_SUBMITTING)),
             tenure,
             moving,

@@ -1,7 +1,5 @@
 //! Modules and tasks come into a daemon, and copies of tasks out of it.
 
-use std::sync::atomic::Ordering;
-
 use crate::blobs::programs::{Programs, blob};
 use crate::bounds::check_bounds;
 use crate::daemon::{Daemon, blocking};
@@ -11,6 +9,7 @@ use crate::error::Error as Refused;
 use crate::model::error::Error;
 use crate::model::spec::{Access, ByteSize, Module};
 use crate::model::{Digest, Limit, TaskId, TaskSpec, TaskState, TenantId, When};
+use crate::nodes::ids::Reserved;
 use crate::spec::Submitted as _;
 use crate::store::{Change, Insert, Verdict};
 use crate::stored::damaged::Stored;
@@ -93,9 +92,10 @@ impl Daemon {
         let _permit = self.submitting.acquire_many(wanted).await;
         let mut inserts = Vec::with_capacity(specs.len());
         let mut results: Vec<Result<TaskId, Error>> = Vec::with_capacity(specs.len());
+        let mut ids = self.ids.reserve(specs.len()).await?;
         let specs = self.with_modules(specs).await?;
         for (spec, refused) in specs {
-            let insert = self.plan(tenant, spec);
+            let insert = self.plan(tenant, spec, &mut ids);
             let insert = insert.and_then(|insert| refused.map_or(Ok(insert), Err));
             match insert {
                 Ok(insert) => {
@@ -170,7 +170,12 @@ impl Daemon {
         .await
     }
 
-    fn plan(&self, tenant: TenantId, mut spec: TaskSpec) -> Result<Insert, Error> {
+    fn plan(
+        &self,
+        tenant: TenantId,
+        mut spec: TaskSpec,
+        ids: &mut Reserved,
+    ) -> Result<Insert, Error> {
         let module = module_of(&spec)?;
         let due = self.check_fields(&spec)?;
         let now = self.shared.time.wall();
@@ -187,7 +192,7 @@ impl Daemon {
         // They have places of their own.
         (spec.module, spec.schedule.at) = (None, None);
         Ok(Insert {
-            id: TaskId(self.next.fetch_add(1, Ordering::Relaxed)),
+            id: ids.next().ok_or(Refused::Closing)?,
             state: TaskState::Hibernated,
             due,
             name,
@@ -307,7 +312,7 @@ impl Daemon {
         self.fill_sizes(&mut spec);
         (spec.module, spec.schedule.at) = (None, None);
         show_read_only(&mut spec, &snapshot)?;
-        let id = TaskId(self.next.fetch_add(1, Ordering::Relaxed));
+        let id = self.ids.reserve(1).await?.next().ok_or(Refused::Closing)?;
         let ends = snapshot.ends(time.clone())?;
         let when = When {
             steady: ends.after.map(|after| time.now().saturating_add(after)),

@@ -57,6 +57,11 @@ impl Daemon {
                 }
             }
         }
+        // Another node may know a blob that no task refers to, and be about to refer to it.
+        let member = self.shared.member.as_ref();
+        if member.is_some_and(|member| !member.is_alone()) {
+            return Ok(());
+        }
         let (store, tenure) = (self.shared.store.clone(), self.tenure.clone());
         // A blob that was put within the last hour may be about to be referred to.
         let before = now.saturating_sub(Duration::from_secs(3600));

@@ -20,7 +20,10 @@ impl Driver {
             return command.refuse(Refused::Closing);
         }
         let Some(live) = self.live.get_mut(&id) else {
-            // The task is only in the store: read its row first.
+            // The task is only in the store: read its row first. What was read before may be changed.
+            if let Some(tasks) = &mut self.ownership {
+                tasks.take_claimed(id);
+            }
             let mut live = Live::new(TaskState::Hibernated);
             live.busy = true;
             live.waiting.push(command);

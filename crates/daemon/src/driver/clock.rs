@@ -32,6 +32,14 @@ impl Driver {
         // The store's index has other times now, and is read again from its beginning.
         self.queue.forget_dues();
         self.cursor = None;
+        if let Some(tasks) = &mut self.ownership {
+            tasks.forget_claimed();
+            let at = self.shared.time.now();
+            // Those that are not due yet are noted anew when they have been looked at.
+            for id in tasks.all() {
+                self.queue.schedule_always(Due { at, id });
+            }
+        }
         for (id, at) in &self.knocked {
             self.queue.schedule_always(Due { at: *at, id: *id });
         }

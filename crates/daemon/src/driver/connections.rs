@@ -171,6 +171,9 @@ impl Driver {
         for (id, due) in under_way.added {
             self.shared.metrics.add(TaskState::Hibernated, 1);
             self.shared.tell(id, Some(TaskState::Hibernated));
+            if let Some(tasks) = &mut self.ownership {
+                tasks.note(id, true);
+            }
             self.sleep(id, due);
         }
         for (id, _) in under_way.over {
@@ -180,6 +183,9 @@ impl Driver {
 
     /// The row of a connection's task is removed.
     fn connection_removed(&mut self, id: TaskId) {
+        if let Some(tasks) = &mut self.ownership {
+            tasks.note(id, false);
+        }
         self.shared.sockets.close(id);
         self.watched.remove(&id);
         self.knocked.remove(&id);

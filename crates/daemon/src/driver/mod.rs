@@ -10,14 +10,17 @@
 //! Only tasks on which something is being done are in `live`. All others are in the store only.
 
 mod asking;
+mod claims;
 mod clock;
 mod collected;
 pub(crate) mod commands;
 mod connections;
+mod due;
 mod memory;
 pub(crate) mod move_step;
 pub(crate) mod not_stored;
 pub(crate) mod owners;
+mod ownership;
 pub(crate) mod planned;
 mod queue;
 mod reports;
@@ -26,7 +29,6 @@ pub(crate) mod state;
 mod storing;
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,14 +38,14 @@ use tokio::sync::oneshot;
 use crate::driver::collected::Connections;
 use crate::driver::commands::Command;
 use crate::driver::not_stored::NotStored;
+use crate::driver::ownership::Ownership;
 use crate::driver::queue::Queue;
 use crate::driver::state::DaemonState;
-use crate::model::{Event, MonotonicTime, TaskId, TaskState, When};
-use crate::store::{Due, Error as StoreError, TaskRow, Verdict};
+use crate::model::{MonotonicTime, TaskId, TaskState, When};
+use crate::store::{Claimed, Due, Error as StoreError, TaskRow, Verdict};
 use crate::task::TaskHandle;
-use crate::throttled_log::{note_recovered, warn_throttled};
 use crate::workers::guest::LoadedTask;
-use crate::workers::messages::{WorkerJob, WorkerReport};
+use crate::workers::messages::WorkerReport;
 use crate::workers::pool::{Pool, RELIEVE_AFTER};
 
 /// How far ahead the store's index is read.
@@ -99,6 +101,13 @@ pub(super) enum Message {
         steps: u64,
         found: Result<Vec<Due>, String>,
     },
+    /// Tasks that this node has claimed. `full` says that there may be more.
+    Claimed {
+        found: Result<Vec<Claimed>, StoreError>,
+        full: bool,
+    },
+    /// All tasks that this node has.
+    Owned(Result<Vec<TaskId>, StoreError>),
     /// The due times in the store fit the wall clock again.
     Shifted,
     /// Which of the tasks that are being put to sleep are not stored so far.
@@ -114,6 +123,8 @@ pub(super) struct Answered {
     due: When,
     /// When the task was due before, where it was only in the store.
     was: Option<When>,
+    /// It was to be stored as this node's.
+    held: bool,
     keeps: Option<Box<LoadedTask>>,
 }
 
@@ -184,6 +195,8 @@ pub(super) struct Driver {
     inbox: UnboundedReceiver<Message>,
     outbox: UnboundedSender<Message>,
     queue: Queue,
+    /// The tasks of this node, where several nodes share the store.
+    ownership: Option<Ownership>,
     live: HashMap<TaskId, Live>,
     /// Sleeping tasks whose sockets are watched, with the time at which they wake without a socket.
     /// In the store they are due at once, so that the next daemon looks at them.
@@ -223,12 +236,14 @@ impl Driver {
         outbox: UnboundedSender<Message>,
     ) -> Self {
         let queue = Queue::new(shared.owners.clone());
+        let ownership = shared.member.clone().map(Ownership::new);
         Self {
             shared,
             pool,
             inbox,
             outbox,
             queue,
+            ownership,
             live: HashMap::new(),
             watched: HashMap::new(),
             knocked: HashMap::new(),
@@ -260,7 +275,10 @@ impl Driver {
         self.judge_schedules();
         loop {
             self.look_at_clock();
-            self.read_window();
+            match self.ownership {
+                None => self.read_window(),
+                Some(_) => self.claim_due(),
+            }
             self.wake();
             self.dispatch();
             self.relieve_memory();
@@ -307,13 +325,19 @@ impl Driver {
         {
             longest = longest.min(due.saturating_duration_since(now));
         }
-        longest
+        match &self.ownership {
+            Some(tasks) if self.closing.is_none() => longest.min(tasks.patience()),
+            _ => longest,
+        }
     }
 
     fn take(&mut self, message: Message) {
         match message {
             Message::Added(added) => {
                 let set_lately = self.shared.time.was_set_lately();
+                if let Some(tasks) = &mut self.ownership {
+                    tasks.claim_soon();
+                }
                 for (id, due) in added {
                     self.sleep(id, due);
                     if set_lately {
@@ -330,165 +354,14 @@ impl Driver {
             Message::Unstored { id, error } => self.unstored(id, error),
             Message::Loaded { id, row } => self.loaded(id, row),
             Message::Window { steps, found } => self.window(steps, found),
+            Message::Claimed { found, full } => self.claimed(found, full),
+            Message::Owned(found) => self.adopt(found),
             Message::Shifted => self.shifting = false,
             Message::Left(reply) => {
                 // An error means that the caller no longer waits.
                 let _ = reply.send(self.not_stored());
             }
             Message::Close(closed) => self.close(closed),
-        }
-    }
-
-    // Due tasks.
-
-    /// Reads more of the store's index, where the queue does not reach far enough ahead.
-    fn read_window(&mut self) {
-        let now = self.shared.time.now();
-        let far = self.queue.horizon() > now.saturating_add(HORIZON / 2);
-        let early = now < self.read_again;
-        if self.reading
-            || self.shifting
-            || early
-            || far
-            || self.queue.soon_len() > INDEX_ENTRIES_AT_ONCE / 2
-            || self.closing.is_some()
-        {
-            return;
-        }
-        self.reading = true;
-        let until = now.saturating_add(HORIZON);
-        self.queue.raise_horizon(until);
-        let (shared, outbox, cursor) = (self.shared.clone(), self.outbox.clone(), self.cursor);
-        let steps = self.steps;
-        tokio::task::spawn_blocking(move || {
-            let found = shared.store.due(cursor, until, INDEX_ENTRIES_AT_ONCE);
-            let found = found.map_err(|error| error.to_string());
-            // An error means that the driver has ended.
-            let _ = outbox.send(Message::Window { steps, found });
-        });
-    }
-
-    fn window(&mut self, steps: u64, found: Result<Vec<Due>, String>) {
-        self.reading = false;
-        if steps != self.steps {
-            return;
-        }
-        match found {
-            Ok(found) => {
-                note_recovered(READING_INDEX, "which tasks are due can be read");
-                if let Some(last) = found.last() {
-                    if found.len() == INDEX_ENTRIES_AT_ONCE {
-                        self.queue.lower_horizon(last.at);
-                    }
-                    self.cursor = Some(*last);
-                }
-                for due in found {
-                    self.queue.schedule(due);
-                }
-            }
-            Err(error) => {
-                warn_throttled(READING_INDEX, &error, || {
-                    format!("cannot read which tasks are due: {error}")
-                });
-                self.read_again = self.shared.time.now().saturating_add(INDEX_RETRY);
-                let known = self.cursor.map(|cursor| cursor.at);
-                self.queue.lower_horizon(known.unwrap_or_default());
-            }
-        }
-    }
-
-    fn can_wake(&self) -> bool {
-        self.queue.ready_len() < MOST_READY_TASKS && self.closing.is_none()
-    }
-
-    fn wake(&mut self) {
-        let now = self.shared.time.now();
-        while self.can_wake()
-            && let Some(due) = self.queue.wake(now)
-        {
-            // A task whose sockets are watched is due in the store only for a daemon that does not
-            // watch them.
-            let later = |when: &When| self.shared.time.due(*when).is_none_or(|at| at > now);
-            if self.watched.get(&due.id).is_some_and(later) {
-                continue;
-            }
-            // A task that is live already is queued again when it has been stored.
-            if let Entry::Vacant(vacant) = self.live.entry(due.id) {
-                let mut live = Live::new(TaskState::Hibernated);
-                live.loading = true;
-                live.knocked = self.knocked.remove(&due.id);
-                self.watched.remove(&due.id);
-                vacant.insert(live);
-                self.shared.enter(due.id, TaskState::Hibernated);
-                self.step(due.id, Event::Wake);
-                self.queue.push(due.id);
-            }
-        }
-    }
-
-    fn dispatch(&mut self) {
-        while self.storing < MOST_CHANGES_UNDER_WAY
-            && self.closing.is_none()
-            && self.pool.has_room()
-        {
-            let Some(id) = self.queue.pop() else { return };
-            let Some(live) = self.live.get_mut(&id) else {
-                continue;
-            };
-            if live.state != TaskState::Ready || live.busy {
-                continue;
-            }
-            let job = match live.guest.take() {
-                Some(guest) => WorkerJob::Step(guest),
-                // There is no place for another instance until one is dropped.
-                None if self.loaded >= MOST_INSTANCES => {
-                    self.queue.push(id);
-                    return;
-                }
-                None => {
-                    live.loaded = true;
-                    self.loaded += 1;
-                    WorkerJob::Load {
-                        id,
-                        handle: live.handle.clone(),
-                        knocked: live.knocked.take(),
-                    }
-                }
-            };
-            self.step(id, Event::Start);
-            self.pool.send(job);
-        }
-    }
-
-    /// Notes when a task is due, unless something is being done on it.
-    fn sleep(&mut self, id: TaskId, due: When) {
-        if let Some(at) = self.shared.time.due(due)
-            && !self.live.contains_key(&id)
-        {
-            self.queue.schedule(Due { at, id });
-        }
-    }
-
-    /// Watches the sockets of a sleeping task.
-    fn watch(&mut self, id: TaskId) {
-        let Some(wakes) = self.shared.sockets.watched(id) else {
-            return;
-        };
-        self.watched.insert(id, wakes);
-        let (outbox, sockets) = (self.outbox.clone(), self.shared.sockets.clone());
-        tokio::spawn(async move {
-            sockets.knock(id).await;
-            // An error means that the driver has ended.
-            let _ = outbox.send(Message::Knock(id));
-        });
-    }
-
-    /// A socket that a task waits for is ready, or is not kept any longer.
-    fn knock(&mut self, id: TaskId) {
-        if self.watched.remove(&id).is_some() {
-            let at = self.shared.time.now();
-            self.knocked.insert(id, at);
-            self.queue.schedule_always(Due { at, id });
         }
     }
 }

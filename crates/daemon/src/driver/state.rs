@@ -14,6 +14,8 @@ use crate::journal::Journal;
 use crate::memory::MemoryBudget;
 use crate::metrics::Metrics;
 use crate::model::{TaskId, TaskState, Timestamp, Wait};
+use crate::nodes::info::Load;
+use crate::nodes::member::Member;
 use crate::options::Options;
 use crate::sockets::Sockets;
 use crate::store::Store;
@@ -38,6 +40,8 @@ pub(crate) struct DaemonState {
     pub(crate) preparations: Arc<Preparations>,
     pub(crate) budget: Arc<MemoryBudget>,
     pub(crate) moves: broadcast::Sender<Moved>,
+    /// This node, where several share the store.
+    pub(crate) member: Option<Arc<Member>>,
     /// Tasks on which something is being done. The store does not know how these stand.
     views: Mutex<HashMap<TaskId, View>>,
     lost: AtomicBool,
@@ -78,6 +82,7 @@ impl DaemonState {
             preparations: Arc::default(),
             budget,
             moves: broadcast::channel(1024).0,
+            member: None,
             views: Mutex::default(),
             lost: AtomicBool::new(false),
             over: Notify::new(),
@@ -174,8 +179,27 @@ impl DaemonState {
         };
     }
 
-    /// Notes that another daemon has taken the store over: this one must end.
+    /// How many tasks are in memory.
+    pub(crate) fn load(&self) -> Load {
+        let mut load = Load::default();
+        for view in self.views().values() {
+            match view.state {
+                TaskState::Ready => load.ready += 1,
+                TaskState::Running => load.running += 1,
+                TaskState::Parked => load.parked += 1,
+                _ => {}
+            }
+            load.memory += view.memory;
+        }
+        load
+    }
+
+    /// Notes that another daemon has taken the store over, or that this node is fenced: this process
+    /// must end.
     pub(crate) fn lost(&self) {
+        if let Some(member) = &self.member {
+            member.gate.shut();
+        }
         self.lost.store(true, Ordering::Relaxed);
         self.over.notify_waiters();
     }

@@ -4,6 +4,7 @@ use crate::driver::commands::{Ask, Command};
 use crate::driver::move_step::{MoveStep, TaskMove};
 use crate::driver::planned::PlannedChange;
 use crate::driver::{Answered, Driver, Message, Want};
+use crate::error::Error as Refused;
 use crate::model::{Event, MonotonicTime, TaskId, TaskState, When};
 use crate::store::{Change, Due, Error as StoreError, Update, Verdict};
 use crate::throttled_log::warn_throttled;
@@ -70,16 +71,18 @@ impl Driver {
         keeps: Option<Box<LoadedTask>>,
     ) {
         let PlannedChange {
-            change,
-            with,
+            mut change,
+            mut with,
             state,
             due,
         } = planned;
-        let changes = std::iter::once(change).chain(with).collect();
         let outbox = self.outbox.clone();
         // An error means that the driver has ended.
         let failing = move |error: String| drop(outbox.send(Message::Unstored { id, error }));
-        let answer = self.answer(id, state, due, None, keeps);
+        let held = self.holds(id, state, due, keeps.is_some());
+        self.hold(&mut change, held, &mut with);
+        let changes = std::iter::once(change).chain(with).collect();
+        let answer = self.answer(id, (state, due), None, held, keeps);
         self.shared.journal.keep(changes, failing, answer);
     }
 
@@ -95,13 +98,15 @@ impl Driver {
         begun: bool,
     ) {
         let PlannedChange {
-            change,
-            with,
+            mut change,
+            mut with,
             state,
             due,
         } = planned;
+        let held = self.holds(id, state, due, false);
+        self.hold(&mut change, held, &mut with);
         let changes = std::iter::once(change).chain(with).collect();
-        let answer = self.answer(id, state, due, Some(was), None);
+        let answer = self.answer(id, (state, due), Some(was), held, None);
         match begun {
             true => self.shared.journal.keep(changes, drop, answer),
             false => self.shared.journal.put(changes, answer),
@@ -111,9 +116,9 @@ impl Driver {
     fn answer(
         &mut self,
         id: TaskId,
-        state: Option<TaskState>,
-        due: When,
+        (state, due): (Option<TaskState>, When),
         was: Option<When>,
+        held: bool,
         keeps: Option<Box<LoadedTask>>,
     ) -> impl FnOnce(Result<Vec<Verdict>, StoreError>) + Send + 'static {
         self.storing += 1;
@@ -127,6 +132,7 @@ impl Driver {
                 state,
                 due,
                 was,
+                held,
                 keeps,
             };
             // An error means that the driver has ended.
@@ -175,8 +181,10 @@ impl Driver {
             state,
             due,
             was,
+            held,
             keeps,
         } = answered;
+        self.note_owner(id, &result, held);
         self.connections_answered(id, matches!(result, Ok(Verdict::Done)));
         let Some(live) = self.live.get_mut(&id) else {
             return;
@@ -185,6 +193,7 @@ impl Driver {
         live.unstored = None;
         match result {
             Ok(Verdict::Done) => {}
+            Ok(_) if was.is_some() && self.ownership.is_some() => return self.is_elsewhere(id),
             Ok(_) => {
                 log::error!("task {id}: was changed by somebody else; this copy is discarded");
                 self.shared.sockets.drop_kept(id);
@@ -236,6 +245,31 @@ impl Driver {
             Some(state) => self.is_stored(id, state, due),
             // Removed.
             None => self.forget(id),
+        }
+    }
+
+    /// Another node has claimed a task since its row was read for a command.
+    fn is_elsewhere(&mut self, id: TaskId) {
+        if let Some(live) = self.live.get_mut(&id) {
+            for command in std::mem::take(&mut live.asked) {
+                command.refuse(Refused::Elsewhere(id));
+            }
+        }
+        self.release(id, When::NEVER);
+    }
+
+    /// Notes whose a task is after a change.
+    fn note_owner(&mut self, id: TaskId, result: &Result<Verdict, StoreError>, held: bool) {
+        let Some(tasks) = &mut self.ownership else {
+            return;
+        };
+        match result {
+            Ok(Verdict::Done) => tasks.note(id, held),
+            Ok(_) => {
+                tasks.note(id, false);
+                tasks.doubt();
+            }
+            Err(_) => {}
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Query, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 
@@ -34,7 +34,12 @@ pub(super) struct Refused {
     text: String,
     field: Option<String>,
     kind: Option<ErrorKind>,
+    /// Another node has the task.
+    elsewhere: bool,
 }
+
+/// An answer with this header says that another node has the task.
+pub(super) const ELSEWHERE: HeaderName = HeaderName::from_static("dormouse-elsewhere");
 
 impl Refused {
     pub(super) fn new(status: StatusCode, text: impl Into<String>) -> Self {
@@ -43,6 +48,7 @@ impl Refused {
             text: text.into(),
             field: None,
             kind: None,
+            elsewhere: false,
         }
     }
 
@@ -65,7 +71,12 @@ impl IntoResponse for Refused {
             field: self.field.map(shortened),
             kind: self.kind.map(|kind| kind.name().to_string()),
         };
-        (self.status, Json(problem)).into_response()
+        let mut response = (self.status, Json(problem)).into_response();
+        if self.elsewhere {
+            let value = HeaderValue::from_static("1");
+            response.headers_mut().insert(ELSEWHERE, value);
+        }
+        response
     }
 }
 
@@ -81,6 +92,7 @@ impl From<Unread> for Refused {
             text: unread.error,
             field: Some(unread.field).filter(|field| !field.is_empty()),
             kind,
+            elsewhere: false,
         }
     }
 }
@@ -114,11 +126,13 @@ impl From<Error> for Refused {
             _ => StatusCode::BAD_REQUEST,
         };
         let field = cause.and_then(|cause| cause.field()).map(String::from);
+        let elsewhere = matches!(cause, Some(DaemonError::Elsewhere(_)));
         Self {
             status,
             text: error.to_string(),
             field,
             kind: Some(error.kind()),
+            elsewhere,
         }
     }
 }

@@ -8,6 +8,7 @@
 //! | `json` | a task out of JSON, and what is wrong with it |
 //! | `answers` | what requests are taken from and answered with; a status follows from an error's kind |
 //! | `tasks`, `modules`, `snapshots`, `runs`, `streams`, `limits`, `stats` | the paths of those names |
+//! | `nodes`, `forward`, `everywhere` | nodes that share a store: which there are, and what is asked of the others |
 //! | `peers`, `moves` | the paths about other daemons, and about moves that are open |
 //! | `accounts` | the paths about tokens, tenants and the audit log |
 //! | `openapi` | the document that describes all of it, with `descriptions` |
@@ -17,10 +18,13 @@ mod accounts;
 mod answers;
 mod connections;
 mod descriptions;
+mod everywhere;
+mod forward;
 mod json;
 mod limits;
 mod modules;
 mod moves;
+pub mod nodes;
 mod openapi;
 pub mod peers;
 mod runs;
@@ -164,6 +168,7 @@ pub fn router(daemon: Arc<Daemon>, options: ServerOptions) -> Router {
         .route("/v1/modules/{digest}", get(modules::find))
         .route("/v1/preparations", get(modules::preparations))
         .route("/v1/stats", get(stats::stats))
+        .route("/v1/nodes", get(nodes::nodes))
         .route("/v1/limits", get(limits::limits))
         .route("/v1/timeline", get(stats::timeline))
         .route("/v1/events", get(streams::events))
@@ -171,6 +176,7 @@ pub fn router(daemon: Arc<Daemon>, options: ServerOptions) -> Router {
         .route("/openapi.json", get(openapi::document))
         .merge(peers::routes())
         .merge(accounts::routes())
+        .route_layer(from_fn_with_state(served.clone(), forward::to_owner))
         .route_layer(bound(
             LARGEST_OTHER_BYTES,
             "no request of this path needs more",

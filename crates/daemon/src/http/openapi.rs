@@ -168,6 +168,7 @@ fn whole() -> serde_json::Value {
     document.merge(Doc::openapi());
     document.merge(crate::http::runs::Doc::openapi());
     document.merge(crate::http::accounts::Doc::openapi());
+    document.merge(crate::http::nodes::Doc::openapi());
     complete(&mut document);
     // It is plain data, of which each part has a form in JSON.
     let mut document = serde_json::to_value(document).unwrap_or_default();

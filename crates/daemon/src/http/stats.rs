@@ -36,7 +36,7 @@ pub(super) async fn metrics(
     let metrics = daemon.metrics();
     metrics.register(&mut registry);
     let tasks = Family::<[(&str, String); 1], Gauge>::default();
-    for (state, count) in metrics.states() {
+    for (state, count) in daemon.states().await? {
         let label = [("state", state.to_string())];
         tasks.get_or_create(&label).set(count as i64);
     }
@@ -153,7 +153,7 @@ pub(super) async fn stats(
     let metrics = daemon.metrics();
     let sizes = daemon.sizes().await?;
     let [submitted, wakes, suspends, flat, stored] = metrics.totals();
-    let states = metrics.states().into_iter();
+    let states = daemon.states().await?.into_iter();
     Ok(Json(Stats {
         version: env!("CARGO_PKG_VERSION").into(),
         daemon: daemon.options().identity.clone(),

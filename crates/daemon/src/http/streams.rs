@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::body::Body;
@@ -31,6 +32,9 @@ const MOST_SEEN: NonZeroUsize = NonZeroUsize::new(1 << 16).expect("it is not zer
 
 /// The most bytes of output that are read from the store at once.
 const OUTPUT_PAGE_BYTES: u64 = 1 << 20;
+
+/// How often it is looked for new output where several nodes share the store.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Which output.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -110,6 +114,9 @@ impl Writer {
             None => Some(Start::at(from)),
         };
         let Some(start) = start else { return };
+        if follow && self.served.daemon.is_node() {
+            return self.follow_stored(start).await;
+        }
         let Some(last_page) = self.send_all(start).await else {
             return;
         };
@@ -137,6 +144,41 @@ impl Writer {
                     log::warn!("a follower of task {} has missed {count} pieces", self.id);
                 }
                 Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    /// Sends what is stored from a start on, until the task is over: it may run at any node, now at this
+    /// one and then at that one. What is stored is there once.
+    async fn follow_stored(&self, start: Start) {
+        let Start {
+            piece: mut from,
+            mut skip,
+        } = start;
+        loop {
+            // Before the output, so that all of it comes before the end.
+            let over = match self.served.daemon.task(self.id).await {
+                Ok(task) => task.state.is_final(),
+                Err(error) => !error.passes(),
+            };
+            while let Some(page) = self.page(from).await {
+                for mut piece in page.pieces.into_iter().filter(|p| p.sequence.is_some()) {
+                    skip.cut(&mut piece.entry.bytes);
+                    if !piece.entry.bytes.is_empty() && !self.send(piece).await {
+                        return;
+                    }
+                }
+                from = page.next;
+                if !page.more {
+                    break;
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = self.body.closed() => return,
+            }
+            if over {
+                return;
             }
         }
     }

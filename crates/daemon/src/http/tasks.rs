@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::http::StatusCode;
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
@@ -18,6 +18,8 @@ use super::answers::{
     shortened,
 };
 use super::descriptions::{CONFLICT, TASK};
+use super::everywhere;
+use super::forward::FORWARDED;
 use super::json::{read, read_submit};
 use super::served::Served;
 use super::wire::{Batch, MOST_SUBMITTED, Problem, Resume, Submit, Submitted, Task, Tasks};
@@ -51,6 +53,8 @@ pub(super) struct ListQuery {
     before: Option<u64>,
     /// At most this many, 100 if left out, 1000 at most.
     limit: Option<usize>,
+    /// Only those of these tasks, by numbers separated by commas, that this daemon has in memory.
+    loaded: Option<String>,
 }
 
 /// Lists tasks, the newest first.
@@ -59,15 +63,32 @@ pub(super) struct ListQuery {
 pub(super) async fn list(
     State(served): ServedState,
     Extension(caller): Asking,
+    RawQuery(asked): RawQuery,
+    headers: HeaderMap,
     QueryOf(query): QueryOf<ListQuery>,
 ) -> Answer<Json<Tasks>> {
+    if let Some(loaded) = &query.loaded {
+        let ids = loaded.split(',').map(|id| id.parse().map(TaskId));
+        let ids: Vec<TaskId> = ids.collect::<Result<_, _>>().map_err(|_| {
+            bad_field(
+                "loaded",
+                "`loaded` has numbers of tasks, separated by commas",
+            )
+        })?;
+        let infos = served.daemon.loaded(caller.scope(), ids).await?;
+        let tasks = infos.into_iter().map(|info| Task::from(info).brief());
+        let (tasks, next) = (tasks.collect(), None);
+        return Ok(Json(Tasks { tasks, next }));
+    }
     let states = query.state.iter().flat_map(|states| states.split(','));
     // Each state once, however often it is named.
     let states: BTreeSet<TaskState> = states
         .map(str::parse)
         .collect::<Result<_, _>>()
         .map_err(bad)?;
-    let states = states.into_iter().collect();
+    let states: Vec<TaskState> = states.into_iter().collect();
+    let in_memory = !states.is_empty() && states.iter().all(|state| is_in_memory(*state));
+    let wanted = states.clone();
     let limit = query.limit.unwrap_or(100).clamp(1, MOST_LISTED);
     if let Some(name) = &query.name {
         crate::model::check_pattern(name).map_err(bad)?;
@@ -84,8 +105,30 @@ pub(super) async fn list(
     let (infos, next) = served.daemon.list(filter).await?;
     let next = next.map(|id| id.0);
     let tasks = infos.into_iter().map(|info| Task::from(info).brief());
-    let tasks = tasks.collect();
-    Ok(Json(Tasks { tasks, next }))
+    let mut page = Tasks {
+        tasks: tasks.collect(),
+        next,
+    };
+    if served.daemon.is_node() && !headers.contains_key(FORWARDED) {
+        if in_memory {
+            let asked = asked.unwrap_or_default();
+            page = everywhere::merge(&served, &headers, &asked, limit, page).await;
+        }
+        everywhere::complete(&served, &headers, &mut page.tasks).await;
+        let is_wanted = |task: &Task| {
+            let state = task.state.parse::<TaskState>();
+            wanted.is_empty() || state.is_ok_and(|state| wanted.contains(&state))
+        };
+        page.tasks.retain(is_wanted);
+    }
+    Ok(Json(page))
+}
+
+fn is_in_memory(state: TaskState) -> bool {
+    matches!(
+        state,
+        TaskState::Ready | TaskState::Running | TaskState::Parked
+    )
 }
 
 /// A task that a client has sent.

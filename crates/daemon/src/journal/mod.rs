@@ -174,7 +174,7 @@ impl Writer {
                     }
                 }
             }
-            let renew = renewed.elapsed() >= RENEW_LEASE_EVERY;
+            let renew = self.tenure.renews && renewed.elapsed() >= RENEW_LEASE_EVERY;
             if in_doubt.is_none() && (renew || !waiting.is_empty()) {
                 (waiting, in_doubt) = self.commit(waiting);
                 renewed = Instant::now();

@@ -14,6 +14,9 @@ pub(crate) struct Tenure {
     holder: String,
     lasts: Duration,
     lease: Mutex<Option<Lease>>,
+    /// Each commit renews the lease, and so does the journal while there is none. Where several nodes
+    /// share the store, leases are renewed elsewhere.
+    pub(crate) renews: bool,
 }
 
 impl Tenure {
@@ -32,6 +35,7 @@ impl Tenure {
             holder,
             lasts,
             lease: Mutex::default(),
+            renews: true,
         };
         match tenure.lease(now) {
             Err(error) if error.passes() => {
@@ -42,6 +46,17 @@ impl Tenure {
             claimed => drop(claimed?),
         }
         Ok(tenure)
+    }
+
+    /// Works under the lease of a node.
+    pub(crate) fn of_node(store: Arc<dyn Store>, lease: Lease) -> Self {
+        Self {
+            store,
+            holder: String::new(),
+            lasts: lease.lasts,
+            lease: Mutex::new(Some(lease)),
+            renews: false,
+        }
     }
 
     pub(crate) fn lease(&self, now: &Stamp) -> Result<Lease, Error> {

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 
@@ -190,7 +189,7 @@ impl Daemon {
             };
         }
         check_name(offer.name.as_deref())?;
-        let id = TaskId(self.next.fetch_add(1, Ordering::Relaxed));
+        let id = self.ids.reserve(1).await?.next().ok_or(Refused::Closing)?;
         let name = offer.name.clone();
         let (daemon, grants) = (self.clone(), grants.clone());
         let held = blocking(move || daemon.checked_offer(id, offer, peer, details, &grants));
@@ -275,7 +274,8 @@ impl Daemon {
             spec: offer.spec,
             status: to_bytes(&status)?,
             snapshot: frozen,
-            held: false,
+            // The source knows this node.
+            held: self.is_node(),
             // A task that comes from another daemon is the default tenant's here.
             tenant: TenantId::DEFAULT,
         };

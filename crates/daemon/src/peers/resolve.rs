@@ -91,6 +91,11 @@ impl Peers {
             if self.daemon.is_moving(listed.task) && listed.phase != MovePhase::Prepared {
                 continue;
             }
+            // Where several nodes share the store: the one that has the task drives the move.
+            let other = self.daemon.other_owner(listed.task).await?;
+            if other.is_some() && listed.phase != MovePhase::Aborted {
+                continue;
+            }
             // The move may have come further since the list was made. From here on nobody else
             // drives it.
             let (mut record, details) = match self.daemon.open_move(listed.id).await {

@@ -185,6 +185,13 @@ impl Sockets {
         }
     }
 
+    /// Whether anything is kept for a task that does not run, or an address is.
+    pub(super) fn keeps(&self, id: TaskId) -> bool {
+        let state = self.state();
+        let mut listeners = state.listeners.values();
+        state.asleep.contains_key(&id) || listeners.any(|open| open.owner == id)
+    }
+
     /// The keys of the connections of a task that does not run.
     pub(super) fn stream_keys(&self, id: TaskId) -> Vec<u64> {
         let state = self.state();

@@ -11,7 +11,6 @@ use std::io::{ErrorKind, Result as IoResult};
 use std::net::{TcpListener, TcpStream};
 use std::num::NonZeroU16;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -175,8 +174,9 @@ impl Worker {
             ..Status::default()
         })?;
         let now: MonotonicTime = self.time.now();
-        let connection = |stream: TcpStream| {
-            let id = TaskId(self.ids.fetch_add(1, Ordering::Relaxed));
+        let mut ids = self.ids.reserve_blocking(accepted.len())?;
+        let mut connection = |stream: TcpStream| {
+            let id = ids.next().ok_or(crate::Error::Closing)?;
             // Nothing is watched: it starts as soon as it is stored.
             let kept = Asleep {
                 sockets: vec![HeldSocket {
@@ -187,7 +187,7 @@ impl Worker {
                 watches: Vec::new(),
             };
             self.sockets.keep(id, kept, When::NEVER);
-            Insert {
+            Ok(Insert {
                 id,
                 state: TaskState::Hibernated,
                 due: When::steady(now),
@@ -198,9 +198,9 @@ impl Worker {
                 snapshot: None,
                 held: false,
                 tenant: listener.tenant,
-            }
+            })
         };
-        Ok(accepted.into_iter().map(connection).collect())
+        accepted.into_iter().map(&mut connection).collect()
     }
 }
 

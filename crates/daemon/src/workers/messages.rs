@@ -1,7 +1,7 @@
 //! What a worker is asked for, and what it answers.
 
 use crate::model::{MonotonicTime, TaskId, TaskState};
-use crate::store::{Insert, OutputPiece, Update};
+use crate::store::{Claimed, Insert, OutputPiece, Update};
 use crate::task::TaskHandle;
 use crate::workers::guest::LoadedTask;
 use crate::workers::output::Tail;
@@ -14,6 +14,8 @@ pub(crate) enum WorkerJob {
         id: TaskId,
         handle: TaskHandle,
         knocked: Option<MonotonicTime>,
+        /// What the store said when the task was claimed, and still holds; `None` reads the store.
+        claimed: Option<Box<Claimed>>,
     },
     /// Run a task that is in memory.
     Step(Box<LoadedTask>),

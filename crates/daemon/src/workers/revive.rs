@@ -65,6 +65,7 @@ impl Worker {
             .clock(self.time.clone())
             .handle(handle)
             .memory_governor(share.clone())
+            .gate(self.gate.clone())
             .progress(&told);
         let Some((mut snapshot, pages)) = opened else {
             return Ok((task.config(config).start()?, share));

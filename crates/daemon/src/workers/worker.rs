@@ -10,7 +10,7 @@
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use crate::blobs::programs::Programs;
@@ -19,14 +19,15 @@ use crate::memory::MemoryBudget;
 use crate::metrics::Metrics;
 use crate::model::error::{Error, ErrorKind};
 use crate::model::{MonotonicTime, TaskId, TaskSpec, TaskState, Wait, When};
+use crate::nodes::ids::Ids;
 use crate::options::Options;
 use crate::sockets::Sockets;
-use crate::store::{SnapshotChange, Store, StoredSnapshot, TaskRow, Update};
+use crate::store::{Claimed, SnapshotChange, Store, StoredSnapshot, TaskRow, Update};
 use crate::stored::damaged;
 use crate::stored::encoding::to_bytes;
 use crate::stored::history::Run;
 use crate::stored::status::Status;
-use crate::task::{HttpConnection, ModuleRef, Step, Task, TaskHandle, Watched, reactor};
+use crate::task::{Gate, HttpConnection, ModuleRef, Step, Task, TaskHandle, Watched, reactor};
 use crate::throttled_log::warn_throttled;
 use crate::time::clocks::Time;
 use crate::time::schedule;
@@ -71,10 +72,12 @@ pub(crate) struct Worker {
     pub(crate) marks: Arc<CrashMarks>,
     /// How many jobs wait for a thread.
     pub(crate) waiting: Arc<AtomicUsize>,
+    /// What guests do outside of themselves waits until it is open.
+    pub(crate) gate: Option<Arc<Gate>>,
     /// Tells the driver what happens within a job.
     pub(crate) tell: Box<dyn Fn(WorkerReport) + Send + Sync>,
-    /// The next ID of a task.
-    pub(crate) ids: Arc<AtomicU64>,
+    /// Numbers of new tasks.
+    pub(crate) ids: Arc<Ids>,
 }
 
 impl Worker {
@@ -84,7 +87,8 @@ impl Worker {
                 id,
                 handle,
                 knocked,
-            } => match self.load(id, handle, knocked) {
+                claimed,
+            } => match self.load(id, handle, knocked, claimed) {
                 Ok(report) => report,
                 Err(error) => WorkerReport::NotLoaded {
                     id,
@@ -137,15 +141,28 @@ impl Worker {
         status.history.started = again.then(|| self.time.wall());
     }
 
+    /// What the store says of a task.
+    fn stored(
+        &self,
+        id: TaskId,
+        claimed: Option<Box<Claimed>>,
+    ) -> Result<Option<(TaskRow, Option<StoredSnapshot>)>, Error> {
+        match claimed {
+            Some(claimed) => Ok(Some((claimed.row, claimed.snapshot))),
+            None => Ok(self.store.load(id)?),
+        }
+    }
+
     fn load(
         &self,
         id: TaskId,
         handle: TaskHandle,
         knocked: Option<MonotonicTime>,
+        claimed: Option<Box<Claimed>>,
     ) -> Result<WorkerReport, Error> {
         let started = Instant::now();
         let now = self.time.now();
-        let Some((row, frozen)) = self.store.load(id)? else {
+        let Some((row, frozen)) = self.stored(id, claimed)? else {
             return Ok(WorkerReport::Stale { id, due: None });
         };
         let startable = matches!(row.state, TaskState::Ready | TaskState::Hibernated);

@@ -3,6 +3,7 @@
 mod accounts;
 mod filter;
 mod moving;
+mod nodes;
 mod remote;
 mod serve;
 mod store;
@@ -16,6 +17,7 @@ pub(crate) use self::accounts::{
 };
 pub(crate) use self::filter::Filter;
 pub(crate) use self::moving::{Decide, Drain, Migrate, Moves, Peers, PeersCommand};
+pub(crate) use self::nodes::Nodes;
 pub(crate) use self::remote::Remote;
 pub(crate) use self::serve::Serve;
 pub(crate) use self::store::{DataDir, Store, StoreCommand};
@@ -74,6 +76,9 @@ pub(crate) enum DaemonCommand {
     /// List moves that have not ended for both daemons, and say why.
     #[command(after_help = after_help("moves"))]
     Moves(Moves),
+    /// List the daemons that share the store: their addresses, labels, and what they do.
+    #[command(after_help = after_help("nodes"))]
+    Nodes(Nodes),
     /// Say where a task is whose move is open while the other daemon does not come back.
     #[command(after_help = after_help("decide"))]
     Decide(Decide),

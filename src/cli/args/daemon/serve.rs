@@ -16,6 +16,13 @@ pub(crate) struct Serve {
     /// directory. If left out, in that of DORMOUSE_STORE, if that is set.
     #[arg(long, value_name = "URL")]
     pub store: Option<String>,
+    /// The name of this daemon among those that share a database. If left out, one that it makes up
+    /// at its first start.
+    #[arg(long, value_name = "NAME")]
+    pub node: Option<String>,
+    /// Words by which people tell this daemon from the others that share the database.
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    pub labels: Vec<String>,
     /// Where to listen.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7433")]
     pub listen: String,

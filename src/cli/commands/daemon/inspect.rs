@@ -37,6 +37,7 @@ fn fields(task: &wire::Task) -> Vec<(&'static str, Option<String>)> {
         ("program", Some(spec.arguments().join(" "))),
         ("damaged", task.damaged.clone()),
         ("state", Some(task.state.clone())),
+        ("node", task.node.clone()),
         ("waits for", task.waits_for.clone()),
         ("wakes", task.wakes.clone()),
         ("every", shown(spec.schedule.every.as_ref())),

@@ -11,6 +11,7 @@ mod list;
 mod logs;
 mod migrate;
 mod moves;
+mod nodes;
 mod peers;
 mod ps;
 mod runs;
@@ -45,6 +46,7 @@ pub(super) fn run(command: &DaemonCommand) -> Result<Done, Failure> {
         DaemonCommand::Drain(command) => drain::drain(command),
         DaemonCommand::Peers(command) => peers::peers(command),
         DaemonCommand::Moves(command) => moves::moves(command),
+        DaemonCommand::Nodes(command) => nodes::nodes(command),
         DaemonCommand::Decide(command) => decide::decide(command),
         DaemonCommand::Token(command) => accounts::token(command),
         DaemonCommand::Tenant(command) => accounts::tenant(command),

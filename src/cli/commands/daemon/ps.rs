@@ -72,10 +72,17 @@ fn sort(tasks: &mut [wire::Task], by: Sort) {
 }
 
 fn table(tasks: &[wire::Task]) {
+    // Only where several daemons share the store.
+    let with_nodes = tasks.iter().any(|task| task.node.is_some());
+    let node = |name: &str| match with_nodes {
+        true => format!("  {name:<8}"),
+        false => String::new(),
+    };
     out!(
-        "{:>8}  {:<10}  {:<24}  {:<14}  {:>9}  PROGRAM",
+        "{:>8}  {:<10}{}  {:<24}  {:<14}  {:>9}  PROGRAM",
         "ID",
         "STATE",
+        node("NODE"),
         "WAKES",
         "NAME",
         "SNAPSHOT"
@@ -103,8 +110,9 @@ fn table(tasks: &[wire::Task]) {
         };
         let program = shortened(&task.spec.arguments().join(" "), 60);
         out!(
-            "{:>8}  {state:<10}  {wakes:<24}  {name:<14}  {size:>9}  {program}",
+            "{:>8}  {state:<10}{}  {wakes:<24}  {name:<14}  {size:>9}  {program}",
             task.id,
+            node(task.node.as_deref().unwrap_or("-")),
         );
         if let Some(damaged) = &task.damaged {
             out!("{:>10}{damaged}", "");

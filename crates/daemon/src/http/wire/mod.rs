@@ -46,6 +46,9 @@ pub struct Task {
     pub name: Option<String>,
     /// ready, running, parked, hibernated, paused, exited, failed; moving, arriving or moved.
     pub state: String,
+    /// The name of the node that has it, where several share the store; left out where nobody has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// Counts its stored changes.
     pub version: u64,
     /// Digest of its resumable module.
@@ -127,6 +130,7 @@ impl From<TaskInfo> for Task {
             id: info.id.0,
             name: info.name,
             state: info.state.to_string(),
+            node: info.node,
             version: info.version,
             module: info.module.to_string(),
             spec,

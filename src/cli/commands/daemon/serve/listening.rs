@@ -17,6 +17,10 @@ use crate::daemon::takeover::{self, HandedOverSockets, TakeoverConnection, Takeo
 pub(super) const HTTP: &str = "http";
 pub(super) const PEERS: &str = "peers";
 
+/// By this variable a process that begins anew in the place of another one knows that its standard
+/// input is the listener of its API.
+pub(super) const LISTENER_ON_STDIN: &str = "DORMOUSE_LISTENER_ON_STDIN";
+
 /// Listeners that are open already.
 pub(super) struct Inherited {
     taken: HandedOverSockets,
@@ -35,6 +39,11 @@ impl Inherited {
                 Some(sockets) => taken = sockets,
                 None => say!("there is no daemon to take over from: this one starts as usual"),
             }
+        }
+        if std::env::var_os(LISTENER_ON_STDIN).is_some()
+            && let Ok(listener) = std::io::stdin().as_fd().try_clone_to_owned()
+        {
+            taken.listeners.push((HTTP.to_string(), listener));
         }
         Ok(Self {
             taken,

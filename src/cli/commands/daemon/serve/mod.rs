@@ -3,6 +3,7 @@
 mod certificate;
 mod files;
 mod listening;
+mod node;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::files::{prepare, secret_file, write_url};
 use self::listening::{HTTP, Inherited, PEERS};
+use self::node::Opened;
 use crate::cli::args::daemon::Serve;
 use crate::cli::data_dir::data_directory;
 use crate::cli::exit::{DAEMON, Done, Failure, INTERNAL, OK, WRITE};
@@ -25,7 +27,7 @@ use crate::daemon::http::accept::Accepting;
 use crate::daemon::http::{self as server, AuditLog, Peers, ServerOptions};
 use crate::daemon::takeover::{HandedOverSockets, TakeoverListener};
 use crate::daemon::{Daemon, NotStored, Options};
-use crate::store::{Error as StoreError, Sqlite, Store};
+use crate::store::{Error as StoreError, Sqlite};
 
 /// While another daemon takes over, clients whose connections this one has accepted have this long
 /// to send a request, and this long again to get the answer. The other daemon waits for it.
@@ -43,9 +45,9 @@ pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
     let named = command.store.clone();
     // Other users see a command's arguments.
     let named = named.or_else(|| std::env::var("DORMOUSE_STORE").ok());
-    let store: Arc<dyn Store> = match named {
-        Some(url) => open_database(&url)?,
-        None => Arc::new(open_file(&data, command.takeover)?),
+    let store = match named {
+        Some(url) => open_database(&url, &data)?,
+        None => Opened::Own(Arc::new(open_file(&data, command.takeover)?)),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -56,7 +58,9 @@ pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
         // Before anybody can know of this daemon, and before guests run.
         let signals = Signals::listen()?;
         let (listener, address, http) = inherited.listener(HTTP, &command.listen).await?;
-        let daemon = Daemon::start_with(store, options, inherited.take_kept())?;
+        let kept = inherited.take_kept();
+        // The lock goes with the process.
+        let (daemon, _lock) = store.start(command, options, address, kept)?;
         let mut own = vec![(HTTP.to_string(), http)];
         let peers = Peers::open(&data, daemon.clone())?;
         let reached = listen_for_peers(command, &peers, &mut inherited, &mut own).await?;
@@ -225,15 +229,16 @@ fn raise_descriptors() {
     }
 }
 
-/// Opens the store in a database.
+/// Opens the store in a database, which other daemons may share.
 #[cfg(feature = "postgres")]
-fn open_database(url: &str) -> Result<Arc<dyn Store>, Failure> {
+fn open_database(url: &str, data: &Path) -> Result<Opened, Failure> {
+    let lock = node::lock(data)?;
     let store = crate::store::Postgres::open(url).map_err(crate::error::Error::from)?;
-    Ok(Arc::new(store))
+    Ok(Opened::Shared(Arc::new(store), lock))
 }
 
 #[cfg(not(feature = "postgres"))]
-fn open_database(_url: &str) -> Result<Arc<dyn Store>, Failure> {
+fn open_database(_url: &str, _data: &Path) -> Result<Opened, Failure> {
     let text =
         "--store: this dormouse was built without PostgreSQL; build it with --features postgres";
     Err(Failure::new(crate::cli::exit::USAGE, text))
@@ -327,10 +332,7 @@ async fn run(
         _ = terminate.recv() => None,
         _ = interrupt.recv() => None,
         next = listening::asked(door.as_ref()) => Some(next),
-        () = daemon.until_lost() => {
-            let text = "another daemon has taken the store over; this one ends without changing anything";
-            return Err(Failure::new(DAEMON, text));
-        }
+        () = daemon.until_lost() => return Err(node::lost(&daemon, &own)),
         ended = &mut serving => {
             let why = ended.err().map(|error| format!(": {error}")).unwrap_or_default();
             return Err(Failure::new(DAEMON, format!("the server ended{why}")));
@@ -358,6 +360,7 @@ async fn run(
     };
     let not_stored = close(&daemon, impatient).await;
     let Some(next) = next else {
+        daemon.leave().await;
         return Ok(Ended {
             handed_over: false,
             not_stored,

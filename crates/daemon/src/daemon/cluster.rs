@@ -1,0 +1,102 @@
+//! What is asked of a daemon about the other nodes.
+
+use std::collections::HashMap;
+
+use crate::daemon::{Daemon, blocking};
+use crate::driver::state::DaemonState;
+use crate::model::error::Error;
+use crate::model::{TaskId, TaskState};
+use crate::nodes::info::NodeInfo;
+
+/// The states of tasks in memory. In the store such a task is hibernated.
+const STATES_IN_MEMORY: [TaskState; 3] = [TaskState::Ready, TaskState::Running, TaskState::Parked];
+
+impl Daemon {
+    /// Whether several nodes share the store.
+    pub fn is_node(&self) -> bool {
+        self.shared.member.is_some()
+    }
+
+    /// The nodes that share the store, as they were a second ago; nothing where this daemon has the
+    /// store for itself.
+    pub fn nodes(&self) -> Vec<NodeInfo> {
+        let mut nodes = match &self.shared.member {
+            Some(member) => member.known(),
+            None => Vec::new(),
+        };
+        // Of this one, more is known.
+        for node in nodes.iter_mut().filter(|node| node.here) {
+            node.load = self.shared.load();
+        }
+        nodes
+    }
+
+    /// The other node that has a task; `None` where this one has it, or nobody.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn other_owner(&self, id: TaskId) -> Result<Option<NodeInfo>, Error> {
+        let Some(member) = self.shared.member.clone() else {
+            return Ok(None);
+        };
+        let asked = member.clone();
+        let Some(owner) = blocking(move || Ok(asked.other_owner(id)?)).await? else {
+            return Ok(None);
+        };
+        let known = member.known().into_iter();
+        let node = known.into_iter().find(|node| node.number == owner);
+        // One that has come within the last second is not known so far.
+        Ok(Some(node.unwrap_or_else(|| NodeInfo::unknown(owner))))
+    }
+
+    /// How many tasks there are of each state, of all nodes together.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn states(&self) -> Result<Vec<(TaskState, u64)>, Error> {
+        if !self.is_node() {
+            return Ok(self.shared.metrics.states());
+        }
+        let store = self.shared.store.clone();
+        let stored = blocking(move || Ok(store.counts(None)?)).await?;
+        let mut counts: HashMap<TaskState, u64> = stored.into_iter().collect();
+        for node in self.nodes() {
+            let load = node.load;
+            let loads = [load.ready, load.running, load.parked];
+            for (state, count) in STATES_IN_MEMORY.into_iter().zip(loads) {
+                let asleep = counts.entry(TaskState::Hibernated).or_default();
+                let count = count.min(*asleep);
+                *asleep -= count;
+                *counts.entry(state).or_default() += count;
+            }
+        }
+        let count = |state| (state, counts.get(&state).copied().unwrap_or(0));
+        Ok(TaskState::ALL.into_iter().map(count).collect())
+    }
+
+    /// Gives all tasks back that this node has, after [`close`](Self::close), so that others go on with
+    /// them at once. A daemon that has the store for itself has nothing to give back.
+    pub async fn leave(&self) {
+        if let Some(member) = self.shared.member.clone() {
+            // What is not given back now is taken when the lease is over.
+            let _ = tokio::task::spawn_blocking(move || member.leave()).await;
+        }
+    }
+}
+
+/// The names of the nodes that have these tasks.
+pub(super) fn node_names(
+    shared: &DaemonState,
+    ids: &[TaskId],
+) -> Result<HashMap<TaskId, String>, Error> {
+    let Some(member) = &shared.member else {
+        return Ok(HashMap::new());
+    };
+    let known = member.known();
+    let names = member.owners(ids)?.into_iter().map(|(id, owner)| {
+        let node = known.iter().find(|node| node.number == owner);
+        let name = node.map_or_else(|| NodeInfo::unknown(owner).name, |node| node.name.clone());
+        (id, name)
+    });
+    Ok(names.collect())
+}

@@ -1,0 +1,160 @@
+//! This node: its lease, and what it asks of the store.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::info::{Details, Load, NodeInfo, NodeOptions};
+use crate::error::Error as Refused;
+use crate::model::clock::since_boot;
+use crate::model::error::Error;
+use crate::model::{TaskId, Timestamp};
+use crate::store::{Claimed, Error as StoreError, Lease, Nodes, Stamp, Wish};
+use crate::task::Gate;
+
+/// How long the lease lasts after a beat, by the store's clock.
+const LEASE_LASTS: Duration = Duration::from_secs(5);
+
+/// How long after a beat was sent the gate stays open, by this machine's clock. The rest of the lease
+/// is for what has passed the gate, and for clocks that do not run equally fast.
+const GATE_LASTS: Duration = Duration::from_secs(4);
+
+/// This node.
+pub(crate) struct Member {
+    store: Arc<dyn Nodes>,
+    lease: Lease,
+    options: NodeOptions,
+    identity: String,
+    since: Timestamp,
+    /// What guests do outside of themselves waits until it is open.
+    pub(crate) gate: Arc<Gate>,
+    /// All nodes, as they were at the last beat.
+    known: Mutex<Vec<NodeInfo>>,
+}
+
+impl Member {
+    /// Becomes a node. Where an earlier process in the same data directory was one, its tasks are this
+    /// one's: that process has ended, since only one can have the directory.
+    ///
+    /// # Errors
+    /// If a node of another directory has the name, or the store cannot be used.
+    pub(crate) fn join(
+        store: Arc<dyn Nodes>,
+        options: NodeOptions,
+        identity: String,
+        now: &Stamp,
+    ) -> Result<Arc<Self>, Error> {
+        let lease = store.join(&options.name, now, LEASE_LASTS)?;
+        let member = Arc::new(Self {
+            store,
+            lease,
+            options,
+            identity,
+            since: now.realtime,
+            gate: Arc::default(),
+            known: Mutex::default(),
+        });
+        member.beat(Load::default())?;
+        for other in member.known() {
+            if other.here || other.name != member.options.name {
+                continue;
+            }
+            if other.identity == member.identity {
+                let taken = member.store.succeed(&member.lease, other.number)?;
+                log::info!("this node goes on with {taken} tasks of the process before it");
+            } else if other.alive {
+                member.leave();
+                let (name, address) = (other.name, other.address);
+                return Err(Refused::NodeTaken { name, address }.into());
+            }
+        }
+        Ok(member)
+    }
+
+    pub(crate) fn lease(&self) -> Lease {
+        self.lease
+    }
+
+    /// The first number of packs that no other node gives.
+    pub(crate) fn first_pack(&self) -> u64 {
+        (self.lease.epoch << 32) + 1
+    }
+
+    /// Renews the lease, and keeps the gate open.
+    pub(super) fn beat(&self, load: Load) -> Result<(), StoreError> {
+        let details = Details {
+            identity: self.identity.clone(),
+            address: self.options.address.clone(),
+            labels: self.options.labels.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            since: self.since.as_nanos(),
+            load,
+        };
+        // Numbers and texts can always be written.
+        let details = serde_json::to_string(&details).unwrap_or_default();
+        let sent = since_boot();
+        let rows = self.store.beat(&self.lease, &details)?;
+        self.gate.keep_open(sent.saturating_add(GATE_LASTS));
+        let me = self.lease.epoch;
+        let nodes = rows.into_iter().map(|row| NodeInfo::of(row, me));
+        *self.known.lock() = nodes.collect();
+        Ok(())
+    }
+
+    /// All nodes, as they were a second ago.
+    pub(crate) fn known(&self) -> Vec<NodeInfo> {
+        self.known.lock().clone()
+    }
+
+    /// Whether a node's lease is over.
+    pub(super) fn knows_of_dead(&self) -> bool {
+        self.known.lock().iter().any(|node| !node.alive)
+    }
+
+    /// Whether there is no other node.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.known.lock().iter().all(|node| node.here)
+    }
+
+    /// Makes the tasks of dead nodes nobody's; returns how many.
+    pub(super) fn free_dead(&self) -> Result<u64, StoreError> {
+        self.store.free_dead(&self.lease)
+    }
+
+    pub(crate) fn claim_due(&self, wish: &Wish) -> Result<Vec<Claimed>, StoreError> {
+        self.store.claim_due(&self.lease, wish)
+    }
+
+    /// The tasks that this node has.
+    pub(crate) fn owned(&self) -> Result<Vec<TaskId>, StoreError> {
+        self.store.owned(&self.lease)
+    }
+
+    /// The nodes that have these tasks.
+    pub(crate) fn owners(&self, ids: &[TaskId]) -> Result<Vec<(TaskId, u64)>, StoreError> {
+        self.store.owners(ids)
+    }
+
+    /// The number of the node that has a task, if that is another one.
+    pub(crate) fn other_owner(&self, id: TaskId) -> Result<Option<u64>, StoreError> {
+        let owners = self.store.owners(&[id])?;
+        let owner = owners.first().map(|(_, owner)| *owner);
+        Ok(owner.filter(|owner| *owner != self.lease.epoch))
+    }
+
+    pub(crate) fn take_ids(&self, count: u64) -> Result<Range<u64>, StoreError> {
+        self.store.take_ids(&self.lease, count)
+    }
+
+    /// Gives back all tasks; the others need not wait for the end of the lease.
+    pub(crate) fn leave(&self) {
+        self.gate.shut();
+        if let Err(error) = self.store.leave(&self.lease) {
+            log::warn!(
+                "the other nodes go on with this one's tasks when its lease is over: {error}"
+            );
+        }
+    }
+}

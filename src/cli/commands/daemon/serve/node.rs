@@ -1,0 +1,167 @@
+//! A daemon as one of several that share a database.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::listening::{HTTP, LISTENER_ON_STDIN};
+use crate::cli::args::daemon::Serve;
+use crate::cli::exit::{DAEMON, Failure, USAGE, WRITE};
+use crate::cli::output::say;
+use crate::daemon::{Daemon, NodeOptions, Options, TaskSockets};
+use crate::store::{Nodes, Store};
+
+/// A process that has just ended may have the lock for so long, and so may one that hands over.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
+/// Bytes of the longest name of a node.
+const LONGEST_NAME: usize = 100;
+
+/// Where the tasks are.
+pub(super) enum Opened {
+    /// In a store of this daemon's own.
+    Own(Arc<dyn Store>),
+    /// In one that nodes share. The file is locked for as long as this process lives.
+    #[cfg_attr(
+        not(feature = "postgres"),
+        expect(dead_code, reason = "it is never made")
+    )]
+    Shared(Arc<dyn Nodes>, File),
+}
+
+impl Opened {
+    /// Starts the daemon, whose API is at an address. What the second value holds is kept until the
+    /// process ends.
+    pub(super) fn start(
+        self,
+        command: &Serve,
+        options: Options,
+        address: SocketAddr,
+        kept: Vec<TaskSockets>,
+    ) -> Result<(Arc<Daemon>, Option<File>), Failure> {
+        match self {
+            Self::Own(_) if command.node.is_some() || !command.labels.is_empty() => {
+                let text = "--node and --label are for daemons that share a database (--store)";
+                Err(Failure::new(USAGE, text))
+            }
+            Self::Own(store) => Ok((Daemon::start_with(store, options, kept)?, None)),
+            Self::Shared(..) if command.tls_cert.is_some() => {
+                let text = "--tls-cert: the other nodes cannot ask this one over TLS so far; put what speaks TLS in \
+                            front of it";
+                Err(Failure::new(USAGE, text))
+            }
+            Self::Shared(store, lock) => {
+                let node = node_options(command, &options.identity, address)?;
+                Ok((Daemon::start_node(store, node, options, kept)?, Some(lock)))
+            }
+        }
+    }
+}
+
+/// What the node says of itself.
+fn node_options(
+    command: &Serve,
+    identity: &str,
+    address: SocketAddr,
+) -> Result<NodeOptions, Failure> {
+    let name = command.node.as_deref().unwrap_or(identity);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(plain) {
+        let text = format!(
+            "--node {name:?} is no name of a node: it has letters, digits, dots, underscores and dashes, {LONGEST_NAME} \
+             at most"
+        );
+        return Err(Failure::new(USAGE, text));
+    }
+    let mut labels = BTreeMap::new();
+    for label in &command.labels {
+        let text = || format!("--label {label:?} is no label; write KEY=VALUE, such as zone=eu");
+        let parts = label.split_once('=').filter(|(key, _)| !key.is_empty());
+        let (key, value) = parts.ok_or_else(|| Failure::new(USAGE, text()))?;
+        labels.insert(key.to_string(), value.to_string());
+    }
+    if address.ip().is_unspecified() {
+        log::warn!(
+            "the other nodes cannot reach {address}: with --listen, give the address at which they reach this one"
+        );
+    }
+    Ok(NodeOptions {
+        name: name.to_string(),
+        address: address.to_string(),
+        labels,
+    })
+}
+
+/// Takes the lock on the data directory: only one process is the node of that directory.
+pub(super) fn lock(data: &Path) -> Result<File, Failure> {
+    let path = data.join("lock");
+    let failed = |error: std::io::Error| {
+        Failure::new(WRITE, format!("cannot lock {}: {error}", path.display()))
+    };
+    let file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(failed)?;
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(std::fs::TryLockError::Error(error)) => return Err(failed(error)),
+            Err(std::fs::TryLockError::WouldBlock) if began.elapsed() < LOCK_PATIENCE => {
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            Err(std::fs::TryLockError::WouldBlock) => {
+                let text = format!(
+                    "the data directory {} is in use by another daemon; give this one another with --data",
+                    data.display()
+                );
+                return Err(Failure::new(DAEMON, text));
+            }
+        }
+    }
+}
+
+/// This daemon can change nothing any more. A node begins anew, and returns only if that fails.
+pub(super) fn lost(daemon: &Daemon, own: &[(String, OwnedFd)]) -> Failure {
+    match daemon.is_node() {
+        true => begin_anew(daemon, own),
+        false => {
+            let text =
+                "another daemon has taken the store over; this one ends without changing anything";
+            Failure::new(DAEMON, text)
+        }
+    }
+}
+
+/// This node is fenced: others go on with its tasks. The process becomes a new one, so that guests and
+/// sockets are gone at once, and joins again.
+fn begin_anew(daemon: &Daemon, own: &[(String, OwnedFd)]) -> Failure {
+    say!("this node's lease was over, and others go on with its tasks: it begins anew");
+    // Tasks that are being run are not to blame.
+    daemon.ended();
+    crate::task::remove_unfinished();
+    let mut arguments = std::env::args_os();
+    let mut command = Command::new("/proc/self/exe");
+    if let Some(name) = arguments.next() {
+        command.arg0(name);
+    }
+    command.args(arguments);
+    let http = own.iter().find(|(name, _)| name == HTTP);
+    if let Some(listener) = http.and_then(|(_, listener)| listener.try_clone().ok()) {
+        command
+            .stdin(Stdio::from(listener))
+            .env(LISTENER_ON_STDIN, "1");
+    }
+    let error = command.exec();
+    let text = format!("this node is fenced, and cannot begin anew ({error}); start it again");
+    Failure::new(DAEMON, text)
+}

@@ -1,0 +1,500 @@
+//! Daemons that share a PostgreSQL database: whichever dies, is stopped or cannot reach the database,
+//! each task goes on, each line of output is there once, and nobody acts for a task that another has.
+//!
+//! `DORMOUSE_NODE_KILLS` says how often the accounting kills or stops a node; a few times if left out.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use dormouse_test_support::ports::free_address;
+use dormouse_test_support::postgres::Server;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use ureq::http::Method;
+
+use crate::appender::{ROUNDS, appender};
+use crate::serving;
+use crate::support::{Daemon, folder, text};
+
+/// Sleeps in the store, each stored by itself.
+const IN_STORE: [&str; 2] = ["--hibernate-after", "50ms"];
+
+/// Sleeps in memory, stored by the way.
+const IN_MEMORY: [&str; 4] = ["--hibernate-after", "60s", "--checkpoint", "100ms"];
+
+/// Names of nodes.
+const NAMES: [&str; 3] = ["a", "b", "c"];
+
+/// A database, and a folder for each node.
+struct Cluster {
+    folder: tempfile::TempDir,
+    url: String,
+    options: Vec<&'static str>,
+    /// Ends after what is above.
+    server: Server,
+}
+
+impl Cluster {
+    fn new(options: &[&'static str]) -> Option<Self> {
+        let server = Server::start(&["fsync=off"])?;
+        let cluster = Self {
+            folder: folder(),
+            url: server.url(&server.create_database()),
+            // Nobody but us is to blame for a death.
+            options: [options, &["--set-aside-after", "0"]].concat(),
+            server,
+        };
+        for name in NAMES {
+            std::fs::create_dir_all(cluster.place(name).join("out")).expect("a folder");
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+            std::fs::set_permissions(cluster.place(name), mode).expect("it is ours");
+            let token = std::fs::File::options()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(cluster.place(name).join("token"));
+            let mut token = token.expect("a file");
+            token
+                .write_all(b"the token of all nodes")
+                .expect("it is written");
+        }
+        Some(cluster)
+    }
+
+    /// Where a node lives.
+    fn place(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Starts a node in a folder of its own: `/proc/self/cwd` is another directory at each.
+    fn try_node(&self, place: &str, name: &str, more: &[&str]) -> Result<Daemon, String> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dormouse"));
+        command.current_dir(self.place(place));
+        let own = ["--store", &self.url, "--node", name, "--label", "zone=here"];
+        let options = [&own[..], &self.options, more].concat();
+        Daemon::try_start_by(command, &self.place(place), &options)
+    }
+
+    fn node(&self, name: &str) -> Daemon {
+        self.try_node(name, name, &[])
+            .unwrap_or_else(|text| panic!("{text}"))
+    }
+
+    fn nodes(&self) -> Vec<Daemon> {
+        NAMES.iter().map(|name| self.node(name)).collect()
+    }
+
+    /// What guests have done at a node outside of themselves.
+    fn effects(&self, name: &str) -> String {
+        std::fs::read_to_string(self.place(name).join("out/log")).unwrap_or_default()
+    }
+
+    /// How many tasks a node has, as the database says.
+    fn owned(&self, node: &Daemon) -> u64 {
+        let number = this_node(node)["number"].as_u64().expect("a number");
+        let name = self.url.rsplit('/').next().expect("a name");
+        let query = format!("SELECT count(*) FROM dormouse.tasks WHERE owner = {number}");
+        self.server.sql(name, &query).parse().expect("a number")
+    }
+}
+
+/// What a node says of itself.
+fn this_node(node: &Daemon) -> Value {
+    let (status, told) = node.json(Method::GET, "/v1/nodes", &Value::Null);
+    assert_eq!(status, 200, "{told}");
+    let nodes = told["nodes"].as_array().expect("nodes");
+    let here = nodes.iter().find(|node| node["here"] == true);
+    here.expect("it is there").clone()
+}
+
+/// The task of such a module.
+fn task(module: &str) -> Value {
+    let mount = json!({"host": "/proc/self/cwd/out", "guest": "/out"});
+    json!({"module": module, "program": "appender", "mounts": [mount]})
+}
+
+/// Submits so many of them, and gives their numbers.
+fn submit(node: &Daemon, milliseconds: u64, count: usize) -> Vec<u64> {
+    let module = node.upload_bytes(&appender(milliseconds), false);
+    let tasks = vec![task(&module); count];
+    let (status, told) = node.json(Method::POST, "/v1/batch", &json!(tasks));
+    assert_eq!(status, 200, "{told}");
+    let told = told.as_array().expect("tasks").iter();
+    told.map(|task| task["id"].as_u64().unwrap_or_else(|| panic!("{task}")))
+        .collect()
+}
+
+/// Waits until a task is over, and looks whether each line is there once.
+fn account(node: &Daemon, id: u64) {
+    let task = node.until(id, "exited");
+    assert_eq!(task["exit_code"], 0, "{task}");
+    let expected: String = (0..ROUNDS)
+        .map(|round| format!("round {round:02}\n"))
+        .collect();
+    assert_eq!(node.output(id), expected, "task {id}");
+}
+
+fn send(node: &Daemon, signal: Signal) {
+    let pid = Pid::from_raw(node.pid().cast_signed()).expect("a number");
+    kill_process(pid, signal).expect("it runs");
+}
+
+/// Stops a node, and waits until none of its threads runs.
+fn stop(node: &Daemon) {
+    send(node, Signal::STOP);
+    node.until_that("all its threads are stopped", || {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", node.pid())).ok()?;
+        let stopped = threads.flatten().all(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            let state = stat.rsplit_once(')').map(|(_, rest)| rest.trim_start());
+            state.is_none_or(|state| state.starts_with('T'))
+        });
+        stopped.then_some(())
+    });
+}
+
+/// One node is killed: the others go on with its tasks, with those that it ran, that slept in its
+/// memory and that slept in the store.
+#[test]
+fn the_tasks_of_a_killed_node_go_on_elsewhere() {
+    let Some(cluster) = Cluster::new(&IN_STORE) else {
+        return;
+    };
+    let mut nodes = cluster.nodes();
+    let mut ids = Vec::new();
+    for node in &nodes {
+        ids.extend(submit(node, 300, 10));
+    }
+    let unique: BTreeSet<u64> = ids.iter().copied().collect();
+    assert_eq!(unique.len(), ids.len(), "a number was given twice");
+    let busy = nodes[0].until_that("one of them has tasks", || {
+        let owned = nodes.iter().map(|node| cluster.owned(node));
+        let most = owned.enumerate().max_by_key(|(_, owned)| *owned);
+        most.filter(|(_, owned)| *owned > 0)
+    });
+    let dead = nodes.remove(busy.0);
+    dead.kill();
+    for (id, node) in ids.iter().zip(nodes.iter().cycle()) {
+        account(node, *id);
+    }
+    // Its directory is where it was: it comes back, and is one of them.
+    let back = cluster.node(NAMES[busy.0]);
+    let more = submit(&nodes[0], 50, 6);
+    for id in more {
+        account(&back, id);
+    }
+    assert_eq!(back.stop(), Some(0));
+}
+
+/// A node is stopped for longer than its lease, with guests in its memory whose sleeps end meanwhile.
+/// The others go on with its tasks to their end. When it goes on, it does nothing for any of them.
+#[test]
+fn a_node_that_was_stopped_does_nothing_afterwards() {
+    let Some(cluster) = Cluster::new(&IN_MEMORY) else {
+        return;
+    };
+    let stopped = cluster.node("a");
+    let ids = submit(&stopped, 400, 8);
+    stopped.until_that("its guests act", || {
+        (cluster.effects("a").lines().count() >= 2 * ids.len()).then_some(())
+    });
+    let other = cluster.node("b");
+    stop(&stopped);
+    let before = cluster.effects("a");
+    for id in &ids {
+        account(&other, *id);
+    }
+    assert!(
+        !cluster.effects("b").is_empty(),
+        "they went on at the other"
+    );
+    send(&stopped, Signal::CONT);
+    stopped.until_said("it begins anew");
+    // It is a node again, with the same address, and knows how they ended.
+    stopped.until_that("it is a node", || {
+        let (_, told) = other.json(Method::GET, "/v1/nodes", &Value::Null);
+        let nodes = told["nodes"].as_array()?.iter();
+        let alive = nodes.filter(|node| node["alive"] == true).count();
+        (alive == 2).then_some(())
+    });
+    account(&stopped, ids[0]);
+    assert_eq!(
+        cluster.effects("a"),
+        before,
+        "it acted for a task of another's"
+    );
+    for id in submit(&stopped, 50, 4) {
+        account(&other, id);
+    }
+}
+
+/// The database is killed and comes back, after a moment and after longer than the leases last: nobody
+/// is declared dead, nothing is lost and nothing is done twice.
+#[test]
+fn nodes_wait_for_their_database() {
+    let Some(cluster) = Cluster::new(&IN_STORE) else {
+        return;
+    };
+    let nodes = cluster.nodes();
+    let numbers = || nodes.iter().map(|node| this_node(node)["number"].clone());
+    let before: Vec<Value> = numbers().collect();
+    let mut ids = Vec::new();
+    for outage in [1, 8] {
+        for node in &nodes {
+            ids.extend(submit(node, 200, 5));
+        }
+        std::thread::sleep(Duration::from_millis(700));
+        cluster.server.kill();
+        std::thread::sleep(Duration::from_secs(outage));
+        cluster.server.start_again();
+        for (id, node) in ids.iter().zip(nodes.iter().cycle()) {
+            account(node, *id);
+        }
+    }
+    assert_eq!(
+        numbers().collect::<Vec<_>>(),
+        before,
+        "a node was declared dead"
+    );
+    // Nobody has died, so that each file has each line of each task once.
+    let effects: usize = NAMES
+        .iter()
+        .map(|name| cluster.effects(name).lines().count())
+        .sum();
+    assert_eq!(effects, ids.len() * ROUNDS);
+}
+
+/// Nodes are killed and stopped at any instant while tasks are submitted: each task that was accepted
+/// comes to its end, with each line once.
+#[test]
+fn every_task_is_accounted_for() {
+    let Some(cluster) = Cluster::new(&IN_STORE) else {
+        return;
+    };
+    let kills = std::env::var("DORMOUSE_NODE_KILLS").ok();
+    let kills: usize = kills.map_or(4, |kills| kills.parse().expect("a number"));
+    let mut nodes = cluster.nodes();
+    let module = nodes[0].upload_bytes(&appender(120), false);
+    let mut told = BTreeSet::new();
+    for round in 0..kills {
+        let body = json!(vec![task(&module); 4]).to_string();
+        for node in &nodes {
+            let token = format!("Bearer {}", node.token);
+            let headers = [("authorization", token.as_str())];
+            let answer = node.ask_with(Method::POST, "/v1/batch", body.as_bytes(), &headers);
+            let Ok((200, answer)) = answer else { continue };
+            let answer: Vec<Value> = serde_json::from_slice(&answer).expect("JSON");
+            told.extend(answer.iter().filter_map(|task| task["id"].as_u64()));
+        }
+        std::thread::sleep(Duration::from_millis(fastrand::u64(50..900)));
+        let victim = round % nodes.len();
+        match fastrand::bool() {
+            true => {
+                let dead = nodes.remove(victim);
+                dead.kill();
+                // Others go on in the meantime, or it goes on itself.
+                let pause = fastrand::u64(0..8000);
+                std::thread::sleep(Duration::from_millis(pause));
+                nodes.insert(victim, cluster.node(NAMES[victim]));
+            }
+            false => {
+                stop(&nodes[victim]);
+                let pause = fastrand::u64(1000..9000);
+                std::thread::sleep(Duration::from_millis(pause));
+                send(&nodes[victim], Signal::CONT);
+                let victim = &nodes[victim];
+                victim.until_that("it answers", || {
+                    let (status, _) = victim.json(Method::GET, "/v1/nodes", &Value::Null);
+                    (status == 200).then_some(())
+                });
+            }
+        }
+    }
+    assert!(told.len() >= kills * 4, "{told:?}");
+    for (id, node) in told.iter().zip(nodes.iter().cycle()) {
+        account(node, *id);
+    }
+    let (_, stats) = nodes[0].json(Method::GET, "/v1/stats", &Value::Null);
+    let exited = stats["tasks"]["exited"].as_u64().expect("a count");
+    assert!(exited >= told.len() as u64, "{stats}");
+}
+
+/// Any node answers for all: lists, output, commands and the nodes themselves.
+#[test]
+fn any_node_is_asked_about_any_task() {
+    let Some(cluster) = Cluster::new(&IN_MEMORY) else {
+        return;
+    };
+    let nodes = cluster.nodes();
+    let [a, b, c] = &nodes[..] else { panic!() };
+    // It waits in the memory of one of them.
+    let id = a.submit(
+        "ex_sleeper",
+        &["0.1", "0.1", "100000"],
+        json!({"name": "busy"}),
+    );
+    let owner = b.until_that("somebody has it", || {
+        b.task(id)["node"].as_str().map(String::from)
+    });
+    for node in &nodes {
+        let listed = node.until_that("it is seen in memory", || {
+            let (_, page) = node.json(Method::GET, "/v1/tasks?state=running,parked", &Value::Null);
+            page["tasks"].as_array()?.first().cloned()
+        });
+        assert_eq!(
+            (&listed["id"], &listed["node"]),
+            (&json!(id), &json!(owner))
+        );
+        let listed = node.command(&["ps"]);
+        let listed = text(&listed.stdout);
+        assert!(
+            listed.contains("NODE") && listed.contains("busy"),
+            "{listed}"
+        );
+        node.until_that("its output is seen", || {
+            node.output(id).contains("round 3").then_some(())
+        });
+    }
+    // Whoever is asked, the one that has it does it.
+    for (node, next) in [(a, b), (b, c), (c, a)] {
+        let output = node.command(&["pause", "busy"]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert_eq!(next.task(id)["state"], "paused");
+        assert_eq!(next.act(id, "resume").0, 200);
+        node.until_that("it goes on", || node.task(id)["node"].as_str().map(drop));
+    }
+    // What is asleep for long is nobody's, and anybody changes it.
+    let late = json!({"name": "late", "schedule": {"at": "2200-01-01T00:00:00Z"}});
+    let late = b.submit("ex_nap", &[], late);
+    assert_eq!(a.task(late)["node"], Value::Null);
+    assert_eq!(c.act(late, "pause").0, 200);
+    assert_eq!(b.task(late)["state"], "paused");
+    let (status, told) = a.json(Method::DELETE, "/v1/tasks/late", &Value::Null);
+    assert_eq!(status, 204, "{told}");
+    let (status, _) = b.json(Method::GET, "/v1/tasks/late", &Value::Null);
+    assert_eq!(status, 404);
+    // Followed at one, ended at another.
+    let short = c.submit("ex_sleeper", &["0.2", "0.2", "4"], json!({}));
+    let followed = text(&a.command(&["logs", "-f", &short.to_string()]).stdout);
+    let rounds = followed
+        .lines()
+        .map(|line| line.split(" late").next().unwrap_or_default());
+    let expected = ["round 0", "round 1", "round 2", "round 3"];
+    assert_eq!(rounds.collect::<Vec<_>>(), expected, "{followed}");
+    assert_eq!(b.act(id, "kill").0, 200);
+    let listed = c.command(&["nodes"]);
+    let listed = text(&listed.stdout);
+    for node in &nodes {
+        assert!(listed.contains(&node.address), "{listed}");
+    }
+    assert_eq!(listed.matches("zone=here").count(), 3, "{listed}");
+}
+
+/// A new process takes over from a node beside others: its tasks and their connections stay there.
+#[test]
+fn a_takeover_leaves_nothing_to_the_others() {
+    let Some(cluster) = Cluster::new(&["--hibernate-after", "100ms"]) else {
+        return;
+    };
+    let old = cluster.node("a");
+    let other = cluster.node("b");
+    let address = free_address();
+    let server = old.submit("ex_greeter", &[], json!({"network": {"listen": [address]}}));
+    let owner = other.until_that("somebody has it", || {
+        other.task(server)["node"].as_str().map(String::from)
+    });
+    other.until(server, "hibernated");
+    let (from, name) = match owner.as_str() {
+        "a" => (old, "a"),
+        _ => (other, "b"),
+    };
+    let stream = TcpStream::connect(&address).expect("it listens");
+    let patience = Some(Duration::from_secs(60));
+    stream.set_read_timeout(patience).expect("a socket");
+    let mut stream = BufReader::new(stream);
+    let mut ask = |text: &str| {
+        writeln!(stream.get_mut(), "{text}").expect("it is sent");
+        let mut answer = String::new();
+        stream.read_line(&mut answer).expect("an answer");
+        answer.trim_end().to_string()
+    };
+    assert_eq!(ask("before"), "1: before");
+    from.until_asleep(server, Duration::from_millis(300));
+    let number = this_node(&from)["number"].clone();
+    let more = ["--takeover", "--listen", &from.address];
+    let new = cluster
+        .try_node(name, name, &more)
+        .unwrap_or_else(|text| panic!("{text}"));
+    assert_eq!(from.ended(), Some(0));
+    assert_ne!(this_node(&new)["number"], number);
+    assert_eq!(new.task(server)["node"], name);
+    assert_eq!(ask("after"), "2: after");
+    for id in submit(&new, 50, 3) {
+        account(&new, id);
+    }
+}
+
+/// A server that has an instance for each request listens at one node, with its connections. When that
+/// one dies, it listens at another.
+#[test]
+fn a_server_listens_at_another_node_when_its_own_has_died() {
+    let Some(cluster) = Cluster::new(&IN_STORE) else {
+        return;
+    };
+    let mut nodes = vec![cluster.node("a"), cluster.node("b")];
+    let address = free_address();
+    let id = serving::submit(
+        &nodes[0],
+        &address,
+        json!({"network": {"per_request": true}}),
+    );
+    let owner = nodes[0].until_that("somebody listens", || {
+        let owner = nodes[0].task(id)["node"].as_str().map(String::from);
+        owner.filter(|_| TcpStream::connect(&address).is_ok())
+    });
+    let mut streams = [serving::connect(&address), serving::connect(&address)];
+    for _ in 0..2 {
+        for stream in &mut streams {
+            assert_eq!(serving::get(stream, "/count"), "request 1\n");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+    let dead = nodes.remove(usize::from(owner == "b"));
+    dead.kill();
+    let left = &nodes[0];
+    left.until_that("it listens again", || TcpStream::connect(&address).ok());
+    let mut stream = serving::connect(&address);
+    assert_eq!(serving::get(&mut stream, "/count"), "request 1\n");
+    assert_ne!(left.task(id)["node"], owner);
+}
+
+/// A name and a directory belong to one node.
+#[test]
+fn a_node_has_its_name_and_its_directory_alone() {
+    let Some(cluster) = Cluster::new(&IN_STORE) else {
+        return;
+    };
+    let first = cluster.node("a");
+    let refused = cluster.try_node("b", "a", &[]).err();
+    let told = refused.expect("the name is taken");
+    assert!(
+        told.contains("name \"a\"") && told.contains(&first.address),
+        "{told}"
+    );
+    let refused = cluster.try_node("a", "other", &[]).err();
+    let told = refused.expect("the directory is taken");
+    assert!(told.contains("in use by another daemon"), "{told}");
+    let wrong = cluster.try_node("b", "b", &["--label", "nonsense"]).err();
+    assert!(wrong.expect("it is no label").contains("KEY=VALUE"));
+    // Nobody was fenced by any of them.
+    for id in submit(&first, 50, 3) {
+        account(&first, id);
+    }
+    let own = Daemon::try_start(&cluster.place("c"), &["--node", "c"]).err();
+    assert!(own.expect("it shares nothing").contains("--store"));
+}
