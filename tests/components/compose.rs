@@ -49,6 +49,21 @@ pub(super) fn constant(export: &str, ty: &str, value: &str) -> String {
     )
 }
 
+/// A component that imports a resource, and from the host a function that makes one.
+const HALVES: &str = r#"(component
+  (import "wasi:half/types@0.2.0" (instance $types (export "half" (type (sub resource)))))
+  (alias export $types "half" (type $half))
+  (import "wasi:half/make@0.2.0" (instance
+    (alias outer 1 $half (type $outer))
+    (export "half" (type $its (eq $outer)))
+    (export "make" (func (result (own $its)))))))"#;
+
+/// A component that exports the resource alone.
+const ONE_HALF: &str = r#"(component
+  (type $half (resource (rep i32)))
+  (instance $types (export "half" (type $half)))
+  (export "wasi:half/types@0.2.0" (instance $types)))"#;
+
 fn compose(folder: &Path, components: &[(&str, &str)]) -> Output {
     let mut command = dormouse();
     command.current_dir(folder).arg("compose");
@@ -117,6 +132,11 @@ fn a_link_that_cannot_be_made_is_named() {
         (
             &[program, (a, &right), (b, &other)],
             &["b.wasm", "leave it out"],
+        ),
+        // What one component makes is not what the host makes.
+        (
+            &[("program.wasm", HALVES), (a, ONE_HALF)],
+            &["wasi:half/make@0.2.0", "resource types are not the same"],
         ),
     ];
     for (components, words) in cases {

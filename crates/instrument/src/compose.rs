@@ -90,7 +90,7 @@ pub fn link(components: &[Named<'_>], links: &[Link<'_>]) -> Result<Vec<u8>, Com
     linker
         .graph
         .encode(EncodeOptions::default())
-        .map_err(|error| ComposeError::Encoding(error.to_string()))
+        .map_err(encoding)
 }
 
 struct Part<'a> {
@@ -120,7 +120,7 @@ impl Linker<'_> {
     fn name(&self, part: usize) -> Result<&str, ComposeError> {
         match self.parts.get(part) {
             Some(part) => Ok(part.name),
-            None => Err(encoding(format!(
+            None => Err(ComposeError::Encoding(format!(
                 "a link names component {part}, which there is not"
             ))),
         }
@@ -313,6 +313,13 @@ fn without_host(mut imports: Vec<String>) -> Vec<String> {
     imports
 }
 
-fn encoding(error: impl std::fmt::Display) -> ComposeError {
-    ComposeError::Encoding(error.to_string())
+/// An error with what has led to it: why the whole is not valid stands there.
+fn encoding(error: impl std::error::Error) -> ComposeError {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    ComposeError::Encoding(text)
 }
