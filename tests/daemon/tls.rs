@@ -31,14 +31,18 @@ impl Place {
     }
 
     fn start(&self) -> Daemon {
+        self.start_with(&[])
+    }
+
+    fn start_with(&self, more: &[&str]) -> Daemon {
         let (cert, key) = (self.path("cert.pem"), self.path("key.pem"));
         let text = |path: &Path| path.display().to_string();
         // Where the commands of this user look for it.
         let data = self.path("dormouse");
-        Daemon::start(
-            &data,
-            &["--tls-cert", &text(&cert), "--tls-key", &text(&key)],
-        )
+        let (cert, key) = (text(&cert), text(&key));
+        let mut options = vec!["--tls-cert", &cert, "--tls-key", &key];
+        options.extend(more);
+        Daemon::start(&data, &options)
     }
 
     /// A command of the binary's; without a URL, it looks for the daemon of this user.
@@ -199,4 +203,36 @@ fn a_daemon_whose_certificate_cannot_be_used_does_not_start() {
     }
     let alone = Daemon::try_start(&place.path("dormouse"), &["--tls-cert", "x"]);
     assert!(alone.is_err_and(|said| said.contains("--tls-key")));
+}
+
+/// Daemons know each other by keys of their own, whatever certificates their APIs show.
+#[test]
+fn tasks_move_between_daemons_whose_apis_speak_tls() {
+    let places = [Place::new(), Place::new()];
+    let daemons = places.each_ref().map(|place| {
+        place.make("box.example.com");
+        place.start_with(&["--peer-listen", "127.0.0.1:0"])
+    });
+    let done = |place: &Place, words: &[&str]| {
+        let output = place.command(words, None);
+        assert_eq!(output.status.code(), Some(0), "{words:?}: {output:?}");
+        text(&output.stdout)
+    };
+    let known = places.each_ref().map(|place| {
+        let said = done(place, &["peers", "--json"]);
+        serde_json::from_str::<serde_json::Value>(&said).expect("JSON")
+    });
+    for (place, other) in [(&places[0], &known[1]), (&places[1], &known[0])] {
+        let fingerprint = other["fingerprint"].as_str().expect("a fingerprint");
+        let address = other["listens"].as_str().expect("an address");
+        let add = ["peers", "add", "other", fingerprint, "--address", address];
+        done(place, &add);
+    }
+    let sleeper = guest("ex_sleeper").display().to_string();
+    done(&places[0], &["submit", "--name", "nap", &sleeper, "3600"]);
+    done(&places[0], &["migrate", "nap", "other"]);
+    assert!(done(&places[1], &["ps"]).contains("nap"));
+    for daemon in daemons {
+        assert_eq!(daemon.stop(), Some(0));
+    }
 }
