@@ -117,6 +117,7 @@ fn a_daemon_settles_what_is_in_doubt() {
         .collect();
     let module = daemon.upload("ex_sleeper");
     let task = json!({"module": module, "program": "sleeper", "args": ["0.1"]});
+    losses.commits_only.store(true, Ordering::SeqCst);
     let was_in_doubt = || daemon.said().iter().any(|line| line.contains(IN_DOUBT));
     // What is lost may be the answer to a read as well.
     for _ in 0..20 {

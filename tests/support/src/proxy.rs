@@ -14,6 +14,9 @@ pub struct Losses {
     pub request: AtomicBool,
     /// The next answer does not reach the client.
     pub answer: AtomicBool,
+    /// Of the answers, only one to a commit is lost. A commit is told by its size: no other request of
+    /// a store's that is prepared has so many parameters.
+    pub commits_only: AtomicBool,
     /// From then on, nobody is reached.
     pub and_all: AtomicBool,
     /// Nobody gets a connection, and what there is breaks at the next use.
@@ -63,24 +66,40 @@ fn relay(client: TcpStream, server: UnixStream, losses: &Arc<Losses>) {
         let _ = ends.1.shutdown(Shutdown::Both);
     });
     let (shared, other) = (losses.clone(), cut.clone());
+    let asked = Arc::new(AtomicBool::new(false));
+    let commit = asked.clone();
     std::thread::spawn(move || {
-        let lost = || shared.loses(&shared.request);
+        let lost = |request: &[u8]| {
+            asked.store(is_commit(request), Ordering::SeqCst);
+            shared.loses(&shared.request)
+        };
         pass(from_client, to_server, &shared.all, lost);
         other();
     });
     let shared = losses.clone();
     std::thread::spawn(move || {
-        let lost = || shared.loses(&shared.answer);
+        let lost = |_: &[u8]| {
+            let is_meant =
+                !shared.commits_only.load(Ordering::SeqCst) || commit.load(Ordering::SeqCst);
+            is_meant && shared.loses(&shared.answer)
+        };
         pass(server, client, &shared.all, lost);
         cut();
     });
 }
 
+/// Whether a request is a call of a prepared statement, PostgreSQL's `Bind`, with as much as a commit
+/// has at least.
+fn is_commit(request: &[u8]) -> bool {
+    request.first() == Some(&b'B') && request.len() >= 500
+}
+
 /// Passes on what comes, until something is lost.
-fn pass(mut from: impl Read, mut to: impl Write, all: &AtomicBool, lost: impl Fn() -> bool) {
+fn pass(mut from: impl Read, mut to: impl Write, all: &AtomicBool, lost: impl Fn(&[u8]) -> bool) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
-        if all.load(Ordering::SeqCst) || lost() || to.write_all(&buffer[..count]).is_err() {
+        let passed = &buffer[..count];
+        if all.load(Ordering::SeqCst) || lost(passed) || to.write_all(passed).is_err() {
             return;
         }
     }

@@ -3,6 +3,8 @@
 mod certificate;
 mod files;
 mod listening;
+#[cfg(feature = "postgres")]
+mod lock;
 mod node;
 
 use std::fs;
@@ -232,7 +234,7 @@ fn raise_descriptors() {
 /// Opens the store in a database, which other daemons may share.
 #[cfg(feature = "postgres")]
 fn open_database(url: &str, data: &Path) -> Result<Opened, Failure> {
-    let lock = node::lock(data)?;
+    let lock = lock::lock(data)?;
     let store = crate::store::Postgres::open(url).map_err(crate::error::Error::from)?;
     Ok(Opened::Shared(Arc::new(store), lock))
 }
