@@ -21,6 +21,13 @@ pub fn trials() -> Vec<Trial> {
             trials.push(Trial::test(name, move || run(&guest).map_err(Failed::from)));
         });
     }
+    if engines().contains(&"wasmtime") {
+        for transform in ["native", "none"] {
+            let name = format!("garbage::wasmtime::{transform}");
+            let run = move || garbage_is_given_back(transform).map_err(Failed::from);
+            trials.push(Trial::test(name, run));
+        }
+    }
     trials
 }
 
@@ -67,6 +74,46 @@ fn ways(mut add: impl FnMut(String, Run)) {
     if engines().len() > 1 {
         add("both::chain::refused".into(), Box::new(not_resumed));
     }
+}
+
+/// Makes rings of two objects, 32 bytes each and more, and lets go of all of them but the last.
+const GARBAGE: &str = r#"(module
+    (type $node (struct (field (mut (ref null $node))) (field (mut i64)) (field (mut i64))))
+    (import "wasi_snapshot_preview1" "sched_yield" (func $yield (result i32)))
+    (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+    (memory (export "memory") 1)
+    (func $rings (param $count i32) (result i64) (local $one (ref null $node))
+      (loop $more
+        (local.set $one (struct.new $node
+          (struct.new $node (ref.null $node) (i64.const 1) (i64.const 2))
+          (i64.extend_i32_u (local.get $count)) (i64.const 3)))
+        (struct.set $node 0 (struct.get $node 0 (local.get $one)) (local.get $one))
+        (br_if $more (local.tee $count (i32.sub (local.get $count) (i32.const 1)))))
+      (i64.add (struct.get $node 1 (local.get $one))
+        (struct.get $node 1 (struct.get $node 0 (local.get $one)))))
+    (func (export "_start")
+      (drop (call $yield))
+      ;; 1 from each of both.
+      (if (i64.ne (call $rings (i32.const 2000000)) (i64.const 2))
+        (then (call $exit (i32.const 1))))
+      (drop (call $yield))
+      (if (i64.ne (call $rings (i32.const 2000000)) (i64.const 2))
+        (then (call $exit (i32.const 1))))))"#;
+
+/// What a program has let go of is given back while it runs, rings of objects too: all of them
+/// together are far larger than its limit.
+fn garbage_is_given_back(transform: &str) -> Result<(), String> {
+    let scratch = Scratch::new(false);
+    let module = scratch.root.path().join("garbage.wasm");
+    let wasm = wat::parse_str(GARBAGE).map_err(|error| error.to_string())?;
+    std::fs::write(&module, wasm).map_err(|error| error.to_string())?;
+    let mut command = dormouse();
+    command.args(["run", "--engine", "wasmtime", "--transform", transform]);
+    command.args(["--limit", "memory=16M"]);
+    if transform != "none" {
+        command.arg("--rehearse");
+    }
+    ended(&finish(command.arg(&module), Stdio::null()), 0)
 }
 
 /// Binaryen cannot read it, and the transform that can is named.
