@@ -13,4 +13,5 @@ mod components;
 mod examples;
 mod pages;
 mod task_file;
+mod units;
 mod user;
