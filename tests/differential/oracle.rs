@@ -1,6 +1,8 @@
 //! A program as it is, on Wasmtime, with three host functions written here.
 
-use wasmtime::{Caller, Config, Engine, Extern, Linker, Module, Store, ThrownException, Trap};
+use wasmtime::{
+    Caller, Config, Engine, Extern, GcHeapOutOfMemory, Linker, Module, Store, ThrownException, Trap,
+};
 
 use super::{Ending, Outcome};
 
@@ -47,8 +49,11 @@ pub fn run(wasm: &[u8], input: &[u8]) -> Outcome {
         Err(error) => match error.downcast_ref::<Exit>() {
             Some(Exit(code)) => Ending::Exited(*code),
             None => {
-                // An exception that nobody catches ends a program like a trap.
-                let known = error.is::<Trap>() || error.is::<ThrownException>();
+                // An exception that nobody catches ends a program like a trap, and so does an object
+                // that is larger than memory.
+                let known = error.is::<Trap>()
+                    || error.is::<ThrownException>()
+                    || error.is::<GcHeapOutOfMemory<()>>();
                 assert!(known, "{error:?}");
                 Ending::Trapped
             }
