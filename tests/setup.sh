@@ -23,6 +23,22 @@ if ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
   fi
 fi
 
+# What scrapes the daemon in a test of deploy/: unpacked, so that no service is started.
+if [ ! -e "$programs/prometheus/usr/bin/prometheus" ]; then
+  if command -v apt-get >/dev/null && command -v dpkg >/dev/null; then
+    say "Prometheus"
+    unpacked=$(mktemp -d)
+    (
+      cd "$unpacked"
+      apt-get download -qq prometheus >/dev/null 2>&1 || { apt-get update -qq && apt-get download -qq prometheus >/dev/null; }
+      dpkg -x prometheus_*.deb tree
+    ) && rm -rf "$programs/prometheus" && mv "$unpacked/tree" "$programs/prometheus" || say "no Prometheus: what is made for it is not tested"
+    rm -rf "$unpacked"
+  else
+    say "no Prometheus: what is made for it is not tested"
+  fi
+fi
+
 PYTHON=3.12.0
 if [ ! -e "$programs/python-$PYTHON.wasm" ]; then
   say "CPython for WASI"

@@ -48,6 +48,7 @@ mod openapi;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod preparing;
+mod prometheus;
 mod requests;
 mod roles;
 mod run;
