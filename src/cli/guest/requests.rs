@@ -118,7 +118,12 @@ impl Requests {
     fn connection(&self, stream: TcpStream, free: &Semaphore) -> Result<(), Failure> {
         let failed = |error| Failure::new(INTERNAL, format!("a connection is lost: {error}"));
         let mut connection = HttpConnection::new(stream).map_err(failed)?;
-        while let Some(next) = self.request(connection)? {
+        loop {
+            // Where others wait, it is said that this is the last request.
+            let given = connection.with_last(free.available_permits() == 0);
+            let Some(next) = self.request(given)? else {
+                break;
+            };
             if !next.has_begun() && free.available_permits() == 0 {
                 break;
             }

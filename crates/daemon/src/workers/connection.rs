@@ -20,7 +20,11 @@ const OUTPUT_BYTES_AT_ONCE: u64 = 1 << 20;
 impl Worker {
     /// The connection of a task that has not begun with it; `None` where it is lost, because the
     /// daemon that had accepted it has died.
-    pub(super) fn accepted_connection(&self, id: TaskId) -> Result<Option<HttpConnection>, Error> {
+    pub(super) fn accepted_connection(
+        &self,
+        id: TaskId,
+        listener: TaskId,
+    ) -> Result<Option<HttpConnection>, Error> {
         let failed = |error: std::io::Error| {
             Error::from(crate::Error::Request(format!(
                 "its connection is lost: {error}"
@@ -31,7 +35,7 @@ impl Worker {
         };
         let socket = held.socket.try_clone().map_err(failed)?;
         HttpConnection::new(TcpStream::from(socket))
-            .map(Some)
+            .map(|connection| Some(connection.with_last(self.sockets.is_full(listener))))
             .map_err(failed)
     }
 
@@ -52,12 +56,8 @@ impl Worker {
         }
         let is_over = how.is_err() || guest.task.handle().is_killed();
         let connection = guest.task.take_http_connection();
-        // One that says nothing for now makes room for others that wait.
-        let goes_on = |connection: &HttpConnection| {
-            !is_over && (connection.has_begun() || !self.sockets.is_full(listener))
-        };
         let (id, version) = (guest.id, guest.version);
-        match connection.filter(goes_on) {
+        match connection.filter(|_| !is_over) {
             None => ControlFlow::Break(self.connection_over(&guest, listener)),
             Some(connection) => {
                 let output = guest.tail.take(version);
@@ -66,6 +66,8 @@ impl Worker {
                     (self.tell)(WorkerReport::Wrote { listener, output });
                 }
                 let tail = guest.tail.clone();
+                // Where others may wait, it is said that the next request is the last.
+                let connection = connection.with_last(self.sockets.is_full(listener));
                 match self.next_instance(guest, connection) {
                     Ok(next) => ControlFlow::Continue(next),
                     Err(why) => {

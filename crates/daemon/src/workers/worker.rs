@@ -189,7 +189,7 @@ impl Worker {
         let tail = Tail::new(id, version, limit, time, following);
         let connection = match status.accepted_by.filter(|_| frozen.is_none()) {
             None => None,
-            Some(listener) => match self.accepted_connection(id)? {
+            Some(listener) => match self.accepted_connection(id, listener)? {
                 None => return Ok(self.connection_failed(id, version, listener, (&tail, None))),
                 connection => connection,
             },

@@ -14,6 +14,7 @@ pub struct HttpConnection {
     socket: Socket,
     /// What has been received of it, if something was answered on it.
     state: Option<Connection>,
+    is_last: bool,
 }
 
 impl HttpConnection {
@@ -28,6 +29,7 @@ impl HttpConnection {
         Ok(Self {
             socket,
             state: None,
+            is_last: false,
         })
     }
 
@@ -36,6 +38,7 @@ impl HttpConnection {
         Self {
             socket,
             state: Some(state),
+            is_last: false,
         }
     }
 
@@ -45,6 +48,12 @@ impl HttpConnection {
         self.state.as_ref().is_some_and(|state| !state.is_idle())
     }
 
+    /// The answer to the next request ends the connection, and says so.
+    #[must_use]
+    pub fn with_last(self, is_last: bool) -> Self {
+        Self { is_last, ..self }
+    }
+
     /// The socket.
     pub(crate) fn socket(&self) -> Socket {
         self.socket.clone()
@@ -52,10 +61,11 @@ impl HttpConnection {
 
     /// The connection as the guest has it that gets this descriptor for it.
     pub(crate) fn given_as(self, fd: u32, now: MonotonicTime) -> Connection {
-        match self.state {
+        let connection = match self.state {
             Some(state) => state.given_on(fd, now),
             None => Connection::new(fd, now),
-        }
+        };
+        connection.with_last(self.is_last)
     }
 }
 

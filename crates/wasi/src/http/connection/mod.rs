@@ -79,6 +79,9 @@ pub(crate) struct Connection {
     /// What the server says itself, in front of the guest's message.
     #[serde(default, skip_serializing_if = "Vec::is_empty", with = "serde_bytes")]
     own: Vec<u8>,
+    /// The answer to the next request ends it, and says so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_last: bool,
     /// When the next bytes must have come.
     receive_due: Option<MonotonicTime>,
     /// When the next bytes must have been taken by the peer.
@@ -105,6 +108,7 @@ impl Connection {
             stage: Stage::Receiving,
             incoming: Incoming::default(),
             own: Vec::new(),
+            is_last: false,
             receive_due: Some(now.saturating_add(HEAD)),
             send_due: None,
         }
@@ -122,6 +126,11 @@ impl Connection {
             receive_due: Some(now.saturating_add(patience)),
             ..self
         }
+    }
+
+    /// Whether the answer to the next request ends it.
+    pub(crate) fn with_last(self, is_last: bool) -> Self {
+        Self { is_last, ..self }
     }
 
     /// The number of the request that the guest handles.
@@ -217,7 +226,7 @@ impl Connection {
             asked: request.asked,
             answer: Progress::None,
             has_returned: false,
-            keeps: request.asked.keeps,
+            keeps: request.asked.keeps && !self.is_last,
         });
         request.asked = Asked::default();
         Some(request)
