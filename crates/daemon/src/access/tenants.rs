@@ -20,8 +20,8 @@ use crate::moving::target::covers;
 use crate::spec::check_limits;
 use crate::store::{AccountChange, Store, TenantRow, Usage, Verdict};
 
-/// What the store has said of tenants is believed for so long. Another daemon on the same store may
-/// have changed them meanwhile.
+/// What the store has said of tenants is believed for so long where other nodes have the same store:
+/// one of them may have changed them meanwhile.
 const BELIEVED_FOR: Duration = Duration::from_secs(1);
 
 /// What a tenant may have.
@@ -87,15 +87,19 @@ pub(crate) type Admitted = Option<OwnedMutexGuard<()>>;
 /// The tenants of a store.
 pub(crate) struct Tenants {
     store: Arc<dyn Store>,
+    /// Whether other nodes have the same store. Where there are none, it is read once: what is
+    /// submitted costs no read of it.
+    shared: bool,
     known: Mutex<Option<(Instant, Arc<Vec<Tenant>>)>>,
     /// Held while tasks of a tenant with a quota are added.
     adding: Mutex<HashMap<TenantId, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Tenants {
-    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>, shared: bool) -> Self {
         Self {
             store,
+            shared,
             known: Mutex::default(),
             adding: Mutex::default(),
         }
@@ -107,7 +111,7 @@ impl Tenants {
     /// If the store cannot be read.
     pub(crate) async fn all(&self) -> Result<Arc<Vec<Tenant>>, Error> {
         if let Some((at, all)) = &*self.known.lock()
-            && at.elapsed() < BELIEVED_FOR
+            && (!self.shared || at.elapsed() < BELIEVED_FOR)
         {
             return Ok(all.clone());
         }

@@ -178,7 +178,7 @@ mod tests {
     fn tokens() -> (Tokens, tempfile::TempDir) {
         let (store, folder) = store_after(Vec::new());
         let store: Arc<dyn Store> = Arc::new(store);
-        let tenants = Arc::new(Tenants::new(store.clone()));
+        let tenants = Arc::new(Tenants::new(store.clone(), false));
         (Tokens::new("secret", store, tenants), folder)
     }
 

@@ -28,7 +28,7 @@ impl Served {
         token: &str,
     ) -> Self {
         let store = daemon.shared.store.clone();
-        let tenants = Arc::new(Tenants::new(store.clone()));
+        let tenants = Arc::new(Tenants::new(store.clone(), daemon.is_node()));
         Self {
             tokens: Arc::new(Tokens::new(token, store, tenants.clone())),
             tenants,
