@@ -7,7 +7,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/dormouse/fuzz
 target=${DORMOUSE_FUZZ_TARGET_DIR:-$cache/target}
-all='container envelope memory wasi thaw module smith api'
+all='container envelope memory wasi thaw module smith component api'
 
 build() {
   RUSTC_WRAPPER=$here/rustc.sh CARGO_TARGET_DIR=$target cargo build --manifest-path "$here/Cargo.toml" --bins

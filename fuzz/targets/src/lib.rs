@@ -12,6 +12,7 @@
 )]
 
 mod api;
+mod component;
 mod container;
 mod envelope;
 mod memory;
@@ -84,6 +85,12 @@ pub const TARGETS: &[Target] = &[
         run: smith::run,
         mutate: plain,
         seeds: smith::seeds,
+    },
+    Target {
+        name: "component",
+        run: component::run,
+        mutate: plain,
+        seeds: component::seeds,
     },
     Target {
         name: "api",

@@ -158,4 +158,4 @@ macro_rules! tests {
     };
 }
 
-tests! { container envelope memory wasi thaw module smith api }
+tests! { container envelope memory wasi thaw module smith component api }
