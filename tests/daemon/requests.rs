@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use ureq::http::Method;
 
 use crate::serving::{connect, get, receive, send, serving, submit};
+use crate::store::sqlite;
 use crate::support::{Daemon, folder};
 use dormouse_test_support::engines;
 use dormouse_test_support::ports::free_address;
@@ -197,6 +198,33 @@ fn a_killed_daemon_leaves_no_connections_behind() {
     assert!(daemon.output(id).contains("1 Method::Post /echo\n"));
     drop((asleep, silent));
     assert_eq!(get(&mut connect(&address), "/count"), "request 1\n");
+}
+
+/// Where several nodes share a store, connections of a dead one may end at a node that has not their
+/// listener. Here the rows are removed by hand.
+#[test]
+fn a_connection_without_a_row_takes_no_place() {
+    let data = folder();
+    let options = ["--hibernate-after", "20ms"];
+    let daemon = Daemon::start(data.path(), &options);
+    let address = free_address();
+    let id = per_request(&daemon, &address, json!({"network": {"max_instances": 2}}));
+    let mut streams = [connect(&address), connect(&address)];
+    for stream in &mut streams {
+        begin_echo(stream, "half ");
+    }
+    let tasks = until_connections(&daemon, id, 2);
+    for task in &tasks {
+        daemon.until_asleep(*task, Duration::from_millis(40));
+    }
+    daemon.kill();
+    let removed = format!("DELETE FROM tasks WHERE id IN ({}, {})", tasks[0], tasks[1]);
+    sqlite(&data.path().join("store.sqlite"), &[&removed]);
+    let daemon = Daemon::start(data.path(), &options);
+    let mut stream = connect(&address);
+    assert_eq!(get(&mut stream, "/count"), "request 1\n");
+    let left = connections(&daemon, id);
+    assert!(left.len() == 1 && !tasks.contains(&left[0]), "{left:?}");
 }
 
 /// With the task that has accepted them, connections end. Each can be ended by itself, too.

@@ -59,7 +59,7 @@ impl Worker {
         };
         let places = usize::from(most.get()).saturating_sub(status.connections.len());
         if places == 0 {
-            return self.look_for_room(id, &status, &listener.socket);
+            return self.look_for_room(row, status, &listener.socket);
         }
         let (accepted, failed) = pending(&listener.socket, places);
         let again = failed.map(|error| {
@@ -113,27 +113,49 @@ impl Worker {
     /// while makes room.
     fn look_for_room(
         &self,
-        id: TaskId,
-        status: &Status,
+        row: &TaskRow,
+        status: Status,
         listener: &TcpListener,
     ) -> Result<WorkerReport, Error> {
+        let id = row.id;
         let due = Some(self.time.now().saturating_add(LOOK_AGAIN));
         // Another daemon may have filled them.
         self.sockets.set_full(id, true);
         if !is_pending(listener) {
             return Ok(WorkerReport::Stale { id, due });
         }
+        let (mut silent, mut lost) = (None, Vec::new());
         for connection in &status.connections {
-            let row = self.store.task(*connection)?;
-            let silent = row.is_some_and(|row| {
-                row.state == TaskState::Hibernated && Stored::of(&row).status.awaits_request
-            });
-            if silent {
-                let silent = *connection;
-                return Ok(WorkerReport::NeedsRoom { id, silent, due });
+            match self.store.task(*connection)? {
+                None => lost.push(*connection),
+                Some(row) if silent.is_none() && is_silent(&row) => silent = Some(*connection),
+                Some(_) => {}
             }
         }
-        Ok(WorkerReport::Stale { id, due })
+        if !lost.is_empty() {
+            return self.forget_lost(row, status, &lost);
+        }
+        Ok(match silent {
+            Some(silent) => WorkerReport::NeedsRoom { id, silent, due },
+            None => WorkerReport::Stale { id, due },
+        })
+    }
+
+    /// Connections are gone without their listener's knowing: after its node had died, they ended at
+    /// one that has not the listener. Their places are free.
+    fn forget_lost(
+        &self,
+        row: &TaskRow,
+        mut status: Status,
+        lost: &[TaskId],
+    ) -> Result<WorkerReport, Error> {
+        status.connections.retain(|id| !lost.contains(id));
+        status.changed = self.time.wall();
+        Ok(WorkerReport::Accepted {
+            update: Box::new(self.listening(row, &status)?),
+            connections: Vec::new(),
+            again: Some(self.time.now()),
+        })
     }
 
     /// The row of a task that accepts connections.
@@ -202,6 +224,11 @@ impl Worker {
         };
         accepted.into_iter().map(&mut connection).collect()
     }
+}
+
+/// Whether the task of a connection waits for its next request.
+fn is_silent(row: &TaskRow) -> bool {
+    row.state == TaskState::Hibernated && Stored::of(row).status.awaits_request
 }
 
 /// Whether somebody waits for a connection to be accepted.
