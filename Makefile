@@ -31,6 +31,8 @@ FEATURES := binaryen,components,cli,server,postgres,$(subst $(space),$(comma),$(
 
 # Binaryen builds for minutes: its output is kept outside the checkout.
 export CARGO_TARGET_DIR ?= $(CACHE)/target
+# Python would write beside what it imports, into the checkout.
+export PYTHONDONTWRITEBYTECODE := 1
 export CMAKE_TOOLCHAIN_FILE := $(CACHE)/cmake/binaryen.cmake
 export PATH := $(PATH):$(CACHE)/build-tools/bin
 ifneq (,$(findstring wasmedge,$(ENGINES)))

@@ -161,6 +161,8 @@ fn the_daemon_does_what_its_description_says() {
         ])
         .current_dir(data.path())
         .env("SCHEMATHESIS_HOOKS", files.join("hooks.py"))
+        // The hooks are imported, and nothing is to be written beside them.
+        .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("DORMOUSE_MODULE", &module)
         .env(
             "DORMOUSE_TASKS",
