@@ -70,18 +70,11 @@ impl Driver {
         planned: PlannedChange,
         keeps: Option<Box<LoadedTask>>,
     ) {
-        let PlannedChange {
-            mut change,
-            mut with,
-            state,
-            due,
-        } = planned;
         let outbox = self.outbox.clone();
         // An error means that the driver has ended.
         let failing = move |error: String| drop(outbox.send(Message::Unstored { id, error }));
-        let held = self.holds(id, state, due, keeps.is_some());
-        self.hold(&mut change, held, &mut with);
-        let changes = std::iter::once(change).chain(with).collect();
+        let (state, due) = (planned.state, planned.due);
+        let (changes, held) = self.changes(id, planned, keeps.is_some());
         let answer = self.answer(id, (state, due), None, held, keeps);
         self.shared.journal.keep(changes, failing, answer);
     }
@@ -97,20 +90,27 @@ impl Driver {
         was: When,
         begun: bool,
     ) {
+        let (state, due) = (planned.state, planned.due);
+        let (changes, held) = self.changes(id, planned, false);
+        let answer = self.answer(id, (state, due), Some(was), held, None);
+        match begun {
+            true => self.shared.journal.keep(changes, drop, answer),
+            false => self.shared.journal.put(changes, answer),
+        }
+    }
+
+    /// The changes of a plan, each with whose its task is from now on; also whether the task is this
+    /// node's.
+    fn changes(&self, id: TaskId, planned: PlannedChange, in_memory: bool) -> (Vec<Change>, bool) {
         let PlannedChange {
             mut change,
             mut with,
             state,
             due,
         } = planned;
-        let held = self.holds(id, state, due, false);
+        let held = self.holds(id, state, due, in_memory);
         self.hold(&mut change, held, &mut with);
-        let changes = std::iter::once(change).chain(with).collect();
-        let answer = self.answer(id, (state, due), Some(was), held, None);
-        match begun {
-            true => self.shared.journal.keep(changes, drop, answer),
-            false => self.shared.journal.put(changes, answer),
-        }
+        (std::iter::once(change).chain(with).collect(), held)
     }
 
     fn answer(

@@ -18,7 +18,7 @@ use utoipa::IntoParams;
 use super::answers::{Answer, Asking, QueryOf, Refused, ServedState, bad};
 use super::served::Served;
 use super::wire::{Stats, Timeline, read_time, time};
-use crate::model::TenantId;
+use crate::model::{TaskState, TenantId};
 
 /// Counters and measurements for Prometheus.
 #[utoipa::path(get, path = "/metrics", operation_id = "get_metrics",
@@ -137,31 +137,16 @@ pub(super) async fn stats(
     let daemon = &served.daemon;
     if let Some(tenant) = caller.scope() {
         let (used, states) = daemon.tenant_sizes(tenant).await?;
-        let states = states.into_iter();
         return Ok(Json(Stats {
-            version: env!("CARGO_PKG_VERSION").into(),
-            daemon: daemon.options().identity.clone(),
-            now: time(daemon.now()),
-            uptime: served.started.elapsed().as_secs_f64(),
-            tasks: states
-                .map(|(state, count)| (state.to_string(), count))
-                .collect(),
             disk: used.bytes + used.output,
-            ..Stats::default()
+            ..known_to_all(&served, states)
         }));
     }
     let metrics = daemon.metrics();
     let sizes = daemon.sizes().await?;
     let [submitted, wakes, suspends, flat, stored] = metrics.totals();
-    let states = daemon.states().await?.into_iter();
+    let states = daemon.states().await?;
     Ok(Json(Stats {
-        version: env!("CARGO_PKG_VERSION").into(),
-        daemon: daemon.options().identity.clone(),
-        now: time(daemon.now()),
-        uptime: served.started.elapsed().as_secs_f64(),
-        tasks: states
-            .map(|(state, count)| (state.to_string(), count))
-            .collect(),
         submitted,
         wakes,
         suspends,
@@ -172,7 +157,24 @@ pub(super) async fn stats(
         blobs: sizes.blobs,
         blob_bytes: sizes.blob_bytes,
         dedup_ratio: flat as f64 / stored.max(1) as f64,
+        ..known_to_all(&served, states)
     }))
+}
+
+/// What everybody who may ask is told of the daemon, with the tasks that they may see.
+fn known_to_all(served: &Served, states: impl IntoIterator<Item = (TaskState, u64)>) -> Stats {
+    let daemon = &served.daemon;
+    let states = states.into_iter();
+    Stats {
+        version: env!("CARGO_PKG_VERSION").into(),
+        daemon: daemon.options().identity.clone(),
+        now: time(daemon.now()),
+        uptime: served.started.elapsed().as_secs_f64(),
+        tasks: states
+            .map(|(state, count)| (state.to_string(), count))
+            .collect(),
+        ..Stats::default()
+    }
 }
 
 /// Which spans to count.
