@@ -7,10 +7,15 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+/// The port that names the socket of a server without TCP.
+const DEFAULT_PORT: u16 = 5432;
+
 /// A server; it ends with the process, or when it is dropped.
 pub struct Server {
     bin: PathBuf,
     directory: String,
+    /// Its port for TCP; its socket is named after it.
+    port: String,
     /// `None` only while it is dropped.
     stdin: Mutex<Option<ChildStdin>>,
     stdout: Mutex<BufReader<ChildStdout>>,
@@ -18,10 +23,44 @@ pub struct Server {
     databases: AtomicU32,
 }
 
+/// What a server has for TLS, each in PEM, and who may connect how.
+pub struct ServerTls {
+    /// Its certificate.
+    pub certificate: String,
+    /// The key of that.
+    pub key: String,
+    /// The authority whose certificates clients may show.
+    pub authority: String,
+    /// Lines of `pg_hba.conf`.
+    pub clients: &'static str,
+}
+
 impl Server {
     /// A server of these settings. `None` where there is none on this machine, and only root could
     /// install it.
     pub fn start(settings: &[&str]) -> Option<Self> {
+        Self::start_with(settings, DEFAULT_PORT, &[])
+    }
+
+    /// A server that listens at this port of 127.0.0.1, too, and speaks TLS there.
+    pub fn start_tls(port: u16, tls: &ServerTls) -> Option<Self> {
+        let settings = [
+            "fsync=off",
+            "listen_addresses=127.0.0.1",
+            "ssl=on",
+            "ssl_ca_file=root.crt",
+        ];
+        let files = [
+            ("SERVER_CRT", tls.certificate.as_str()),
+            ("SERVER_KEY", &tls.key),
+            ("ROOT_CRT", &tls.authority),
+            ("PG_HBA", tls.clients),
+        ];
+        Self::start_with(&settings, port, &files)
+    }
+
+    /// The files are told the shell by variables.
+    fn start_with(settings: &[&str], port: u16, files: &[(&str, &str)]) -> Option<Self> {
         let me = std::fs::metadata("/proc/self").expect("Linux");
         let is_root = me.uid() == 0;
         let Some(bin) = programs() else {
@@ -52,7 +91,10 @@ impl Server {
         for setting in common.iter().chain(settings) {
             command.args(["-c", setting]);
         }
+        let port = port.to_string();
         let mut shell = command
+            .envs(files.iter().copied())
+            .env("PGPORT", &port)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .current_dir("/")
@@ -63,6 +105,7 @@ impl Server {
         let mut server = Self {
             bin,
             directory: String::new(),
+            port,
             stdin: Mutex::new(Some(stdin)),
             stdout: Mutex::new(BufReader::new(stdout)),
             shell: Mutex::new(shell),
@@ -96,13 +139,14 @@ impl Server {
 
     /// Where the server's socket is.
     pub fn socket(&self) -> PathBuf {
-        Path::new(&self.directory).join(".s.PGSQL.5432")
+        Path::new(&self.directory).join(format!(".s.PGSQL.{}", self.port))
     }
 
     /// Runs SQL, and returns the rows.
     pub fn sql(&self, database: &str, sql: &str) -> String {
         let output = Command::new(self.bin.join("psql"))
-            .args(["-h", &self.directory, "-U", "postgres", "-d", database])
+            .args(["-h", &self.directory, "-p", &self.port])
+            .args(["-U", "postgres", "-d", database])
             .args(["-v", "ON_ERROR_STOP=1", "-qAtc", sql])
             .output()
             .expect("psql runs");
@@ -121,7 +165,7 @@ impl Server {
     /// The URL of a database.
     pub fn url(&self, database: &str) -> String {
         let host = self.directory.replace('/', "%2F");
-        format!("postgres://postgres@{host}/{database}")
+        format!("postgres://postgres@{host}:{}/{database}", self.port)
     }
 }
 

@@ -3,7 +3,8 @@
 # `start` with the directory, where the server's socket is. When nobody can send commands any more, it
 # stops the server and removes the directory.
 #
-# Parameters: the directory of PostgreSQL's programs, and settings of the server.
+# Parameters: the directory of PostgreSQL's programs, and settings of the server. With `SERVER_CRT`,
+# `SERVER_KEY`, `ROOT_CRT` and `PG_HBA`, its directory gets files with these texts. `PGPORT` is its port.
 bin=$1
 shift
 umask 077
@@ -16,6 +17,13 @@ cd "$dir" || exit 1
   cat log >&2
   exit 1
 }
+
+if [ -n "$PG_HBA" ]; then
+  printf '%s\n' "$SERVER_CRT" >data/server.crt
+  printf '%s\n' "$SERVER_KEY" >data/server.key
+  printf '%s\n' "$ROOT_CRT" >data/root.crt
+  printf '%s\n' "$PG_HBA" >data/pg_hba.conf
+fi
 
 while read -r command; do
   case $command in

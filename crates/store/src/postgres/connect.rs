@@ -5,9 +5,10 @@ use std::time::Duration;
 use deadpool_postgres::{
     Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
 };
-use tokio_postgres::{Config, NoTls};
+use tokio_postgres::Config;
 
 use super::error::unreachable;
+use super::tls::{self, Connector};
 use crate::error::Error;
 
 /// At most this many connections.
@@ -28,14 +29,20 @@ const SESSION: &str = "-c search_path=dormouse -c client_min_messages=error \
     -c idle_in_transaction_session_timeout=2s \
     -c tcp_keepalives_idle=2 -c tcp_keepalives_interval=1 -c tcp_keepalives_count=2";
 
-/// The settings of all connections to the server that a URL names.
+/// The settings of all connections to the server that a URL names, and what makes them.
 ///
 /// # Errors
-/// If it is no URL of a PostgreSQL database.
-pub(super) fn config(url: &str) -> Result<Config, Error> {
+/// If it is no URL of a PostgreSQL database, or asks for TLS with files that cannot be used.
+pub(super) fn config(url: &str) -> Result<(Config, Connector), Error> {
+    let (url, asked) = tls::take(url)?;
+    // The URL may have a password, and is not shown.
     let mut config: Config = url.parse().map_err(|error| {
-        Error::Database(format!("`{url}` names no PostgreSQL database: {error}"))
+        let text = format!(
+            "the URL names no PostgreSQL database: {error}; write postgres://USER@HOST/DATABASE"
+        );
+        Error::Database(text)
     })?;
+    let connector = asked.connector(&mut config)?;
     let options = match config.get_options() {
         Some(own) => format!("{SESSION} {own}"),
         None => SESSION.into(),
@@ -48,15 +55,15 @@ pub(super) fn config(url: &str) -> Result<Config, Error> {
         .keepalives_idle(KEEPALIVE_AFTER)
         .keepalives_interval(KEEPALIVE_AFTER)
         .keepalives_retries(1);
-    Ok(config)
+    Ok((config, connector))
 }
 
 /// A pool of connections; none is made before one is needed.
-pub(super) fn pool(config: &Config) -> Result<Pool, Error> {
+pub(super) fn pool(config: &Config, connector: Connector) -> Result<Pool, Error> {
     let recycled = ManagerConfig {
         recycling_method: RecyclingMethod::Fast,
     };
-    let manager = Manager::from_config(config.clone(), NoTls, recycled);
+    let manager = Manager::from_connect(config.clone(), connector, recycled);
     Pool::builder(manager)
         .max_size(MOST_CONNECTIONS)
         .runtime(Runtime::Tokio1)
@@ -82,4 +89,21 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Error> {
         .enable_all()
         .build()
         .map_err(|error| Error::Unusable(format!("cannot start a thread: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A log is read by people who are not to know it.
+    #[test]
+    fn a_url_that_is_refused_does_not_show_its_password() {
+        for url in ["postgres://me:secret@db/a?b=c", "postgres://me:secret@db:a"] {
+            let refused = config(url).map(drop).expect_err(url).to_string();
+            assert!(
+                refused.contains("names no PostgreSQL database") && !refused.contains("secret"),
+                "{refused}"
+            );
+        }
+    }
 }

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use deadpool_postgres::Pool;
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
-use tokio_postgres::{Client, Config, NoTls, Row};
+use tokio_postgres::{Client, Config, Row};
 
 use super::error::unreachable;
 use super::steps::{Doubt, stamp_numbers};
+use super::tls::Connector;
 use super::{connect, migrate};
 use crate::error::Error;
 use crate::model::Digest;
@@ -35,6 +36,7 @@ pub struct Postgres {
     /// Of whom errors speak: host and database, without a password.
     server: String,
     config: Config,
+    connector: Connector,
     pub(super) pool: Pool,
     /// The connection that holds the lock.
     lock: tokio::sync::Mutex<Option<Client>>,
@@ -51,17 +53,19 @@ pub struct Postgres {
 
 impl Postgres {
     /// Opens the store in the database that a URL names (`postgres://user@host/database`), and makes
-    /// its tables where there are none.
+    /// its tables where there are none. `sslmode`, `sslrootcert`, `sslcert` and `sslkey` in the URL
+    /// mean what they mean to libpq, but that no file is looked for that is not named.
     ///
     /// # Errors
     /// If the server cannot be reached, or the database has a schema that only later builds can use.
     pub fn open(url: &str) -> Result<Self, Error> {
-        let config = connect::config(url)?;
+        let (config, connector) = connect::config(url)?;
         let runtime = connect::runtime()?;
-        let pool = connect::pool(&config)?;
+        let pool = connect::pool(&config, connector.clone())?;
         let store = Self {
             server: named(&config),
             config,
+            connector,
             pool,
             lock: tokio::sync::Mutex::new(None),
             number: AtomicI64::new(0),
@@ -86,12 +90,8 @@ impl Postgres {
 
     /// A connection of its own, outside of the pool.
     pub(super) async fn client(&self) -> Result<Client, Error> {
-        let (client, connection) = self.config.connect(NoTls).await?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                log::debug!("a connection to the store's server has ended: {error}");
-            }
-        });
+        // The connection ends with its client.
+        let (client, _) = self.connector.connect(&self.config).await?;
         Ok(client)
     }
 

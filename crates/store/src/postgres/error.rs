@@ -12,6 +12,10 @@ const FENCED: &str = "DM001";
 /// Parts of a large blob are not there (`functions.sql`).
 const NO_PARTS: &str = "DM002";
 
+/// What a server says of a connection without TLS that it does not take; before PostgreSQL 14 it is
+/// the second.
+const PLAIN: [&str; 2] = ["no encryption", "SSL off"];
+
 /// An error that nobody can reach the server.
 pub(super) fn unreachable(reason: &str) -> Error {
     Error::Unreachable(reason.into())
@@ -54,6 +58,12 @@ fn of_server(error: &DbError) -> Error {
                 .any(|class| other.starts_with(class)) =>
         {
             unreachable(&text)
+        }
+        _ if *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION
+            && PLAIN.iter().any(|word| text.contains(word)) =>
+        {
+            let hint = "it may take connections with TLS only: sslmode=require or verify-full";
+            Error::Database(format!("{text}; {hint}"))
         }
         _ if *code == SqlState::LOCK_NOT_AVAILABLE => Error::Retry(text),
         other => Error::Database(format!("{text} ({other})")),

@@ -17,5 +17,6 @@ mod nodes;
 mod read;
 mod steps;
 mod store;
+mod tls;
 
 pub use database::Postgres;
