@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// What is lost next; with it the connection is cut.
 #[derive(Default)]
@@ -21,6 +22,8 @@ pub struct Losses {
     pub and_all: AtomicBool,
     /// Nobody gets a connection, and what there is breaks at the next use.
     pub all: AtomicBool,
+    /// Nothing passes, and nothing is cut.
+    pub silent: AtomicBool,
 }
 
 impl Losses {
@@ -73,7 +76,7 @@ fn relay(client: TcpStream, server: UnixStream, losses: &Arc<Losses>) {
             asked.store(is_commit(request), Ordering::SeqCst);
             shared.loses(&shared.request)
         };
-        pass(from_client, to_server, &shared.all, lost);
+        pass(from_client, to_server, &shared, lost);
         other();
     });
     let shared = losses.clone();
@@ -83,7 +86,7 @@ fn relay(client: TcpStream, server: UnixStream, losses: &Arc<Losses>) {
                 !shared.commits_only.load(Ordering::SeqCst) || commit.load(Ordering::SeqCst);
             is_meant && shared.loses(&shared.answer)
         };
-        pass(server, client, &shared.all, lost);
+        pass(server, client, &shared, lost);
         cut();
     });
 }
@@ -95,11 +98,15 @@ fn is_commit(request: &[u8]) -> bool {
 }
 
 /// Passes on what comes, until something is lost.
-fn pass(mut from: impl Read, mut to: impl Write, all: &AtomicBool, lost: impl Fn(&[u8]) -> bool) {
+fn pass(mut from: impl Read, mut to: impl Write, losses: &Losses, lost: impl Fn(&[u8]) -> bool) {
     let mut buffer = vec![0; 64 << 10];
+    let is_cut = || losses.all.load(Ordering::SeqCst);
     while let Ok(count @ 1..) = from.read(&mut buffer) {
         let passed = &buffer[..count];
-        if all.load(Ordering::SeqCst) || lost(passed) || to.write_all(passed).is_err() {
+        while losses.silent.load(Ordering::SeqCst) && !is_cut() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if is_cut() || lost(passed) || to.write_all(passed).is_err() {
             return;
         }
     }

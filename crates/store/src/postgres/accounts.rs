@@ -3,7 +3,6 @@
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::connect::connection;
 use super::database::Postgres;
 use crate::accounts::{AccountChange, Accounts, TenantRow, TokenDigest, TokenRow, Usage};
 use crate::change::Verdict;
@@ -117,9 +116,9 @@ impl Postgres {
         values: &[&(dyn ToSql + Sync)],
         otherwise: Verdict,
     ) -> Result<Verdict, Error> {
-        let client = connection(&self.pool).await?;
+        let client = self.connection().await?;
         let statement = client.prepare_cached(query).await?;
-        Ok(match client.execute(&statement, values).await? {
+        client.answer(match client.execute(&statement, values).await? {
             0 => otherwise,
             _ => Verdict::Done,
         })

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::types::ToSql;
 
-use super::connect::connection;
 use super::database::Postgres;
 use super::error::is_without_parts;
 use super::steps::{Doubt, PART_BYTES, Steps, stamp_numbers, verdicts};
@@ -121,14 +120,14 @@ impl Postgres {
         steps: &Steps<'_>,
         number: i64,
     ) -> Result<Vec<i16>, Failed> {
-        let client = connection(&self.pool).await.map_err(Failed::Undone)?;
+        let client = self.connection().await.map_err(Failed::Undone)?;
         let statement = client.prepare_cached(COMMIT).await;
         let statement = statement.map_err(|error| Failed::Undone(error.into()))?;
         let (me, home, stamp) = (signed(lease.epoch), self.home(), stamp_numbers(now));
         let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&me, &number, &home, &stamp];
         parameters.extend(steps.parameters());
         match client.query_one(&statement, &parameters).await {
-            Ok(row) => Ok(row.get(0)),
+            Ok(row) => client.answer(row.get(0)).map_err(Failed::InDoubt),
             Err(error) if is_without_parts(&error) => Err(Failed::NoParts),
             Err(error) => Err(match Error::from(error) {
                 error @ Error::Unreachable(_) => Failed::InDoubt(error),
@@ -151,7 +150,7 @@ impl Postgres {
     }
 
     async fn upload_parts(&self, digest: &Digest, bytes: &[u8], now: &Stamp) -> Result<(), Error> {
-        let client = connection(&self.pool).await?;
+        let client = self.connection().await?;
         let statement = client
             .prepare_cached(
                 "INSERT INTO blob_parts VALUES ($1, $2, $3, $4)

@@ -1,5 +1,6 @@
 //! Connections, and what becomes of a call whose connection breaks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{
@@ -8,6 +9,7 @@ use deadpool_postgres::{
 use tokio_postgres::Config;
 
 use super::error::unreachable;
+use super::servers::{Pooled, Servers};
 use super::tls::{self, Connector};
 use crate::error::Error;
 
@@ -15,7 +17,7 @@ use crate::error::Error;
 const MOST_CONNECTIONS: usize = 16;
 
 /// A server that does not answer within this is not reached.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection whose data is not acknowledged for this long is broken.
 const TCP_TIMEOUT: Duration = Duration::from_secs(3);
@@ -25,7 +27,7 @@ const KEEPALIVE_AFTER: Duration = Duration::from_secs(2);
 
 /// Where the tables are, and how long the server waits for a client that has stopped in the middle
 /// of a transaction, and for the machine of one that has gone without a word.
-const SESSION: &str = "-c search_path=dormouse -c client_min_messages=error \
+const SESSION: &str = "-c search_path=dormouse -c client_min_messages=warning \
     -c idle_in_transaction_session_timeout=2s \
     -c tcp_keepalives_idle=2 -c tcp_keepalives_interval=1 -c tcp_keepalives_count=2";
 
@@ -59,11 +61,11 @@ pub(super) fn config(url: &str) -> Result<(Config, Connector), Error> {
 }
 
 /// A pool of connections; none is made before one is needed.
-pub(super) fn pool(config: &Config, connector: Connector) -> Result<Pool, Error> {
+pub(super) fn pool(config: &Config, servers: &Arc<Servers>) -> Result<Pool, Error> {
     let recycled = ManagerConfig {
         recycling_method: RecyclingMethod::Fast,
     };
-    let manager = Manager::from_connect(config.clone(), connector, recycled);
+    let manager = Manager::from_connect(config.clone(), Pooled(servers.clone()), recycled);
     Pool::builder(manager)
         .max_size(MOST_CONNECTIONS)
         .runtime(Runtime::Tokio1)

@@ -1,17 +1,19 @@
 //! The database: its connections, and who has it.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::Pool;
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
-use tokio_postgres::{Client, Config, Row};
+use tokio_postgres::{Config, Row};
 
 use super::error::unreachable;
+use super::replicated::Asking;
+use super::servers::{Held, Servers};
 use super::steps::{Doubt, stamp_numbers};
-use super::tls::Connector;
 use super::{connect, migrate};
 use crate::error::Error;
 use crate::model::Digest;
@@ -35,11 +37,10 @@ const BEAT_PATIENCE: Duration = Duration::from_secs(2);
 pub struct Postgres {
     /// Of whom errors speak: host and database, without a password.
     server: String,
-    config: Config,
-    connector: Connector,
-    pub(super) pool: Pool,
+    servers: Arc<Servers>,
+    pool: Pool,
     /// The connection that holds the lock.
-    lock: tokio::sync::Mutex<Option<Client>>,
+    lock: tokio::sync::Mutex<Option<Held>>,
     /// The number of the last call that changed something, of this node.
     number: AtomicI64,
     /// The batch whose answer was lost, until that is known.
@@ -61,11 +62,11 @@ impl Postgres {
     pub fn open(url: &str) -> Result<Self, Error> {
         let (config, connector) = connect::config(url)?;
         let runtime = connect::runtime()?;
-        let pool = connect::pool(&config, connector.clone())?;
+        let servers = Arc::new(Servers::new(&config, connector));
+        let pool = connect::pool(&config, &servers)?;
         let store = Self {
             server: named(&config),
-            config,
-            connector,
+            servers,
             pool,
             lock: tokio::sync::Mutex::new(None),
             number: AtomicI64::new(0),
@@ -89,10 +90,16 @@ impl Postgres {
     }
 
     /// A connection of its own, outside of the pool.
-    pub(super) async fn client(&self) -> Result<Client, Error> {
-        // The connection ends with its client.
-        let (client, _) = self.connector.connect(&self.config).await?;
-        Ok(client)
+    pub(super) async fn client(&self) -> Result<Held, Error> {
+        let held = tokio::time::timeout(connect::CONNECT_TIMEOUT, self.servers.hold());
+        let late = |_| unreachable("no connection came about in time");
+        Ok(held.await.map_err(late)??)
+    }
+
+    /// A connection of the pool.
+    pub(super) async fn connection(&self) -> Result<Asking, Error> {
+        let client = connect::connection(&self.pool).await?;
+        Asking::by(client, self.servers.replicated.clone()).await
     }
 
     /// What stands for the node's name.
@@ -150,9 +157,12 @@ impl Postgres {
                     client
                 }
             };
+            let replicated = &self.servers.replicated;
+            let cancelled = replicated.cancelled();
             let query = "SELECT node, node_name, node_details, is_alive FROM beat_3($1, $2)";
             let rows = client.query(query, &[&signed(node.epoch), &details]).await;
             let rows = rows.map_err(Error::from)?;
+            replicated.unless_cancelled_since(cancelled)?;
             *lock = Some(client);
             Ok(rows)
         };
@@ -202,17 +212,18 @@ impl Postgres {
     }
 }
 
-/// Host and database of a configuration.
+/// Hosts and database of a configuration.
 fn named(config: &Config) -> String {
-    let host = config.get_hosts().first().map(|host| match host {
+    let hosts = config.get_hosts().iter().map(|host| match host {
         tokio_postgres::config::Host::Tcp(name) => name.clone(),
         tokio_postgres::config::Host::Unix(path) => path.display().to_string(),
     });
+    let hosts: Vec<String> = hosts.collect();
     let database = config
         .get_dbname()
         .or(config.get_user())
         .unwrap_or_default();
-    format!("postgres://{}/{database}", host.unwrap_or_default())
+    format!("postgres://{}/{database}", hosts.join(","))
 }
 
 impl Drop for Postgres {

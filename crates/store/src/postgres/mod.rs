@@ -8,6 +8,7 @@
 //! Calls block on a runtime of the store's own.
 
 mod accounts;
+mod attend;
 mod commit;
 mod connect;
 mod database;
@@ -15,6 +16,8 @@ mod error;
 mod migrate;
 mod nodes;
 mod read;
+mod replicated;
+mod servers;
 mod steps;
 mod store;
 mod tls;

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::Object;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::connect::connection;
 use super::database::Postgres;
 use crate::error::Error;
 use crate::model::clock::Mark;
@@ -109,9 +107,9 @@ impl Postgres {
         query: &str,
         parameters: Parameters<'_>,
     ) -> Result<Vec<Row>, Error> {
-        let client: Object = connection(&self.pool).await?;
+        let client = self.connection().await?;
         let statement = client.prepare_cached(query).await?;
-        Ok(client.query(&statement, parameters).await?)
+        client.answer(client.query(&statement, parameters).await?)
     }
 
     pub(super) async fn row(

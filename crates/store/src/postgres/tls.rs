@@ -10,11 +10,8 @@
 //! | `verify-full` | yes | yes | yes |
 
 use std::error::Error as _;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
-use deadpool_postgres::Connect;
 use percent_encoding::percent_decode_str;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
@@ -29,6 +26,7 @@ use tokio_postgres::tls::TlsStream;
 use tokio_postgres::{Client, Config, Connection, NoTls, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::attend::Attendant;
 use crate::error::Error;
 
 /// The value of `sslrootcert` that stands for the authorities that the machine trusts.
@@ -295,50 +293,39 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Makes connections.
+/// Makes connections to one host.
 #[derive(Clone)]
 pub(super) struct Connector(Option<MakeRustlsConnect>);
 
 impl Connector {
-    /// A connection, and what attends to it until its client is dropped.
+    /// A connection, and the task in which it is attended to.
     pub(super) async fn connect(
         &self,
         config: &Config,
+        attendant: &Attendant,
     ) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error> {
         let Some(tls) = self.0.clone() else {
-            return Ok(attended(config.connect(NoTls).await?));
+            return Ok(attended(config.connect(NoTls).await?, attendant));
         };
         match config.connect(tls).await {
-            Ok(connected) => Ok(attended(connected)),
+            Ok(connected) => Ok(attended(connected, attendant)),
             // As libpq does: it says that it can speak TLS, and then the two do not agree.
             Err(error) if config.get_ssl_mode() == SslMode::Prefer && is_of_tls(&error) => {
                 log::debug!("the store's server is asked without TLS: {error}");
                 let mut plain = config.clone();
                 plain.ssl_mode(SslMode::Disable);
-                Ok(attended(plain.connect(NoTls).await?))
+                Ok(attended(plain.connect(NoTls).await?, attendant))
             }
             Err(error) => Err(error),
         }
     }
 }
 
-impl Connect for Connector {
-    fn connect(&self, config: &Config) -> Pin<Box<dyn Future<Output = Connected> + Send + '_>> {
-        let config = config.clone();
-        Box::pin(async move { Self::connect(self, &config).await })
-    }
-}
-
-type Connected = Result<(Client, JoinHandle<()>), tokio_postgres::Error>;
-
 fn attended<T: TlsStream + Unpin + Send + 'static>(
     (client, connection): (Client, Connection<Socket, T>),
+    attendant: &Attendant,
 ) -> (Client, JoinHandle<()>) {
-    let attending = tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            log::debug!("a connection to the store's server has ended: {error}");
-        }
-    });
+    let attending = tokio::spawn(attendant.clone().attend(connection));
     (client, attending)
 }
 

@@ -1,6 +1,7 @@
 //! What only a store in PostgreSQL has: answers that are lost, a server that dies, and schemas.
 
 mod database;
+mod failover;
 mod tls;
 
 use std::sync::atomic::{AtomicBool, Ordering};
