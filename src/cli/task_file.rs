@@ -229,6 +229,7 @@ impl LoadedTaskFile {
         let schedule = &self.spec.schedule;
         let given = [
             ("restart", self.spec.restart.is_some()),
+            ("place", !self.spec.place.is_empty()),
             ("schedule.at", schedule.at.is_some()),
             ("schedule.every", schedule.every.is_some()),
         ];

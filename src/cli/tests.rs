@@ -65,6 +65,7 @@ fn flags_a_task_file_json_and_the_store_say_the_same() {
         "--name=job",
         "--streams=proxy",
         "--restart=on-failure",
+        "--place=zone=eu,disk=ssd",
         "--accept-changed-files",
         "--per-request",
         "--max-instances=7",
@@ -100,6 +101,7 @@ fn flags_a_task_file_json_and_the_store_say_the_same() {
         engine = "wasmedge"
         on-limit = "pause"
         restart = "on-failure"
+        place = { zone = "eu", disk = "ssd" }
         accept-changed-files = true
         env = { A = "1" }
         limits = { cpu = "1h/d", files = "none" }
@@ -173,6 +175,7 @@ fn flags_a_task_file_json_and_the_store_say_the_same() {
         limits,
         on_limit,
         restart,
+        place,
         schedule: Schedule { at, every },
         suspend:
             Suspend {
@@ -192,7 +195,7 @@ fn flags_a_task_file_json_and_the_store_say_the_same() {
         allow_listen.len(),
     ];
     assert_eq!((texts, lists), ([2, 1, 1, 2], [1; 4]));
-    assert_eq!(limits.len(), 2);
+    assert_eq!((limits.len(), place.len()), (2, 2));
     assert!(module.is_some() && digest.is_some() && name.is_some());
     assert!(http.is_some() && proxy_streams.is_some() && clocks.is_some() && random.is_some());
     assert!(engine.is_some() && on_limit.is_some() && restart.is_some());

@@ -236,7 +236,7 @@ enum Step {
     Until(&'static str, &'static str),
 }
 
-const WITH_A_DAEMON: [Step; 59] = {
+const WITH_A_DAEMON: [Step; 60] = {
     use Step::{Run, Until};
     [
         Run("dormouse submit --name nap job.wasm", &[0]),
@@ -264,6 +264,8 @@ const WITH_A_DAEMON: [Step; 59] = {
             "dormouse submit --at +10m --restart on-failure --limit memory=256M job.wasm",
             &[0],
         ),
+        // The daemon has its store for itself, and no labels.
+        Run("dormouse submit --place zone=eu,disk=ssd job.wasm", &[64]),
         Run("dormouse submit --config task.toml", &[0]),
         Run("dormouse ps", &[0]),
         Run("dormouse ps --state hibernated,paused --sort wakes", &[0]),

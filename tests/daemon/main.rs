@@ -44,7 +44,11 @@ mod names;
 mod neighbour;
 mod netns;
 mod network;
+#[cfg(feature = "postgres")]
+mod nodes;
 mod openapi;
+#[cfg(feature = "postgres")]
+mod placement;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod preparing;

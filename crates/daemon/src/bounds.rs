@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use crate::error::Error;
+use crate::model::spec::check_label;
 use crate::model::{TaskSpec, Unfit, check_environment};
 use crate::stored::encoding::to_named_bytes;
 
@@ -15,6 +16,9 @@ const LISTENERS: usize = 256;
 
 /// Rules of each kind for what a guest may reach.
 const RULES: usize = 1024;
+
+/// Labels that a task asks for.
+const LABELS: usize = 32;
 
 /// Bytes of a path, the same as the system's `PATH_MAX`.
 const PATH: usize = 4096;
@@ -46,6 +50,16 @@ pub(crate) fn check_bounds(spec: &TaskSpec) -> Result<(), Error> {
     }
     for (index, dir) in spec.tmpfs.iter().enumerate() {
         short(&format!("tmpfs[{index}].guest"), &dir.guest, PATH)?;
+    }
+    if spec.place.len() > LABELS {
+        let error = format!(
+            "a task may have {LABELS} labels here, and this has {}",
+            spec.place.len()
+        );
+        return Err(too_large("place", error));
+    }
+    for (key, value) in &spec.place {
+        check_label(key, value).map_err(|error| Error::Request(error).at("place"))?;
     }
     // Rules, engines and the like were bounded when they were read.
     Ok(())
@@ -135,11 +149,13 @@ mod tests {
         let path = "x".repeat(PATH + 1);
         let env: Vec<String> = (0..200_000).map(|n| format!("n{n}")).collect();
         let env: BTreeMap<&str, &str> = env.iter().map(|name| (name.as_str(), "x")).collect();
+        let labels: BTreeMap<String, &str> = (0..=LABELS).map(|n| (format!("n{n}"), "x")).collect();
         let mount = json!({"host": "x", "guest": "x"});
         let cases = [
             json!({"args": ["x".repeat(2 << 20)]}),
             json!({"program": "x".repeat(2 << 20)}),
             json!({ "env": env }),
+            json!({ "place": labels }),
             json!({"mounts": vec![mount; DIRS + 1]}),
             json!({"mounts": [{"host": path, "guest": "x"}]}),
             json!({"mounts": [{"host": "/", "guest": path}]}),
@@ -164,6 +180,8 @@ mod tests {
             assert!(too_large, "{shown}: {checked:?}");
         }
         assert!(check_bounds(&TaskSpec::default()).is_ok());
+        let label = crate::http::read_spec(json!({"place": {"a b": "c"}})).expect("a spec");
+        assert!(matches!(check_bounds(&label), Err(Error::Field { .. })));
         let zero = json!({"mounts": [{"host": "/\0", "guest": "x"}]});
         let zero = crate::http::read_spec(zero).expect("a spec");
         assert!(matches!(check_bounds(&zero), Err(Error::Field { .. })));

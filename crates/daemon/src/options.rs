@@ -1,5 +1,6 @@
 //! How a daemon is set up.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ pub struct Options {
     pub engine: EngineKind,
     /// The name of this daemon, in exported snapshots and for other daemons.
     pub identity: String,
+    /// Words by which daemons are told apart. A task can ask for a daemon that has some of them.
+    pub labels: BTreeMap<String, String>,
     /// Where resumable modules and machine code are; `None` is the user's cache directory.
     pub cache: Option<std::path::PathBuf>,
     /// The clock; `None` is the system's.
@@ -65,6 +68,7 @@ impl Default for Options {
                 .next()
                 .unwrap_or(EngineKind::Wasmtime),
             identity: "embedded".into(),
+            labels: BTreeMap::new(),
             cache: None,
             clock: None,
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::class::ClassId;
 use crate::model::{Digest, TaskId, TaskState, TenantId, When};
 use crate::moves::RecordChange;
 use crate::task::{OutputPiece, StoredSnapshot, TaskRow};
@@ -87,6 +88,8 @@ pub struct Insert {
     pub held: bool,
     /// Whose it is. Names are unique among a tenant's tasks.
     pub tenant: TenantId,
+    /// Which nodes can run it. A store that daemons cannot share keeps nothing of this.
+    pub class: ClassId,
 }
 
 /// A task's next version.

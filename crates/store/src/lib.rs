@@ -18,7 +18,7 @@
 //! use std::time::Duration;
 //!
 //! use dormouse_model::{Digest, MonotonicTime, TaskId, TaskState, TenantId, Timestamp, When};
-//! use dormouse_store::{Change, Insert, Sqlite, Stamp, Store, Verdict};
+//! use dormouse_store::{Change, ClassId, Insert, Sqlite, Stamp, Store, Verdict};
 //!
 //! let folder = tempfile::tempdir()?;
 //! let store = Sqlite::open(folder.path())?;
@@ -49,6 +49,7 @@
 //!         snapshot: None,
 //!         held: false,
 //!         tenant: TenantId::DEFAULT,
+//!         class: ClassId::ANY,
 //!     }),
 //! ];
 //! assert_eq!(store.commit(&lease, &now, &batch)?, [Verdict::Done; 2]);
@@ -69,6 +70,7 @@
 //! | `moves` | what is remembered of moves between stores |
 //! | `accounts` | the trait [`Accounts`]: tokens and tenants |
 //! | `nodes` | the trait [`Nodes`]: several daemons on one store |
+//! | `class` | which nodes can run a task |
 //! | `numbers` | values as a database's numbers |
 //! | `sqlite` | the store in one SQLite database, for one daemon |
 //! | `postgres` | the store in a PostgreSQL database, for many (feature `postgres`) |
@@ -77,6 +79,7 @@ use dormouse_model as model;
 
 mod accounts;
 mod change;
+mod class;
 mod error;
 mod moves;
 mod nodes;
@@ -92,6 +95,7 @@ mod tests;
 
 pub use accounts::{AccountChange, Accounts, TenantRow, TokenDigest, TokenRow, Usage};
 pub use change::{Change, Insert, MoveChange, SnapshotChange, Update, Verdict};
+pub use class::ClassId;
 pub use error::Error;
 pub use moves::{MovePhase, MoveRecord, RecordChange};
 pub use nodes::{Claimed, NodeRow, Nodes, Wish};

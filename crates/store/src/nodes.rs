@@ -14,13 +14,14 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use crate::class::ClassId;
 use crate::error::Error;
 use crate::model::{MonotonicTime, TaskId};
 use crate::store::{Lease, Stamp, Store};
 use crate::task::{StoredSnapshot, TaskRow};
 
 /// Which due tasks a node would like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wish {
     /// Tasks that this node had last, and that are due no later than this. Its caches have what they
     /// need.
@@ -29,6 +30,8 @@ pub struct Wish {
     pub any_until: MonotonicTime,
     /// At most so many.
     pub limit: usize,
+    /// Of these classes, which the node can serve.
+    pub classes: Vec<ClassId>,
 }
 
 /// A task that a node has now.
@@ -79,6 +82,17 @@ pub trait Nodes: Store {
     /// Gives back all tasks of the node, which is none afterwards. One that is fenced has done so.
     fn leave(&self, node: &Lease) -> Result<(), Error>;
 
+    /// The class of tasks that need this of a node, as the daemon writes it down: the same for the same
+    /// text at all nodes, and never another one. A store that daemons cannot share has no classes, and
+    /// says [`ClassId::ANY`].
+    ///
+    /// # Errors
+    /// [`Error::Lost`] if the node is fenced.
+    fn class(&self, node: &Lease, needs: &str) -> Result<ClassId, Error>;
+
+    /// The classes that there are, with what their tasks need, but for [`ClassId::ANY`].
+    fn classes(&self) -> Result<Vec<(ClassId, String)>, Error>;
+
     /// Takes tasks that are due and nobody's, the earliest first. No task is given to two nodes.
     ///
     /// # Errors
@@ -88,6 +102,12 @@ pub trait Nodes: Store {
 
     /// The nodes that have these tasks, by number. Tasks that are nobody's are left out.
     fn owners(&self, ids: &[TaskId]) -> Result<Vec<(TaskId, u64)>, Error>;
+
+    /// Gives back those of these tasks that the node has, as they are stored; returns how many.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] if the node is fenced.
+    fn give_back(&self, node: &Lease, ids: &[TaskId]) -> Result<u64, Error>;
 
     /// The tasks that a node has.
     fn owned(&self, node: &Lease) -> Result<Vec<TaskId>, Error>;

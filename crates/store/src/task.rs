@@ -1,5 +1,6 @@
 //! A task as it is stored: its row, its snapshot and its output.
 
+use crate::class::ClassId;
 use crate::model::{Digest, MonotonicTime, TaskId, TaskState, TenantId, Timestamp};
 
 /// A task's row.
@@ -27,6 +28,8 @@ pub struct TaskRow {
     pub snapshot_bytes: u64,
     /// Whose it is.
     pub tenant: TenantId,
+    /// Which nodes can run it.
+    pub class: ClassId,
     /// What of the row cannot be read, and is a default here.
     pub damage: Option<String>,
 }

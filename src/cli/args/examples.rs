@@ -153,6 +153,8 @@ examples! {
             "Run it every night at 02:15, with a directory.",
         "dormouse submit --at +10m --restart on-failure --limit memory=256M job.wasm" =>
             "Start in ten minutes, and again whenever it fails.",
+        "dormouse submit --place zone=eu,disk=ssd job.wasm" =>
+            "Run it at a daemon that has these labels, of those that share a database.",
         "dormouse submit --config task.toml" =>
             "Take what the task is given from a file.",
     }

@@ -44,6 +44,8 @@ pub struct TaskInfo {
     pub preparing: Option<UnderWay>,
     /// Bytes of memory that it waits for, because others have them.
     pub memory_wanted: Option<u64>,
+    /// Why no node that is alive can run it; `None` where one can, or has it.
+    pub unplaced: Option<String>,
     /// What of it cannot be read from the store, and what to do. What cannot be read is a default
     /// here.
     pub damaged: Option<String>,
@@ -95,7 +97,22 @@ impl TaskInfo {
                 true => shared.budget.waits(row.id),
                 false => None,
             },
+            unplaced: match &shared.member {
+                Some(member) if !live && !row.state.is_final() => member.unplaced(row.class),
+                _ => None,
+            },
             damaged: damage.map(|damage| damage.to_string()),
+        }
+    }
+}
+
+impl TaskInfo {
+    /// The same task, which a node has or nobody.
+    pub(super) fn with_node(self, node: Option<String>) -> Self {
+        Self {
+            unplaced: self.unplaced.filter(|_| node.is_none()),
+            node,
+            ..self
         }
     }
 }

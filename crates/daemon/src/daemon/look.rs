@@ -235,10 +235,7 @@ impl Daemon {
             let row = shared.store.task(id)?;
             let row = row.ok_or_else(|| Refused::NoTask(id.to_string()))?;
             let node = node_names(&shared, &[id])?.remove(&id);
-            Ok(TaskInfo {
-                node,
-                ..TaskInfo::of(row, retry, &shared)
-            })
+            Ok(TaskInfo::of(row, retry, &shared).with_node(node))
         })
         .await
     }
@@ -252,13 +249,14 @@ impl Daemon {
     pub async fn list(&self, filter: Filter) -> Result<(Vec<TaskInfo>, Option<TaskId>), Error> {
         let shared = self.shared.clone();
         blocking(move || {
-            let (mut found, next) = list(&shared, filter)?;
+            let (found, next) = list(&shared, filter)?;
             let ids: Vec<TaskId> = found.iter().map(|info| info.id).collect();
             let mut names = node_names(&shared, &ids)?;
-            for info in &mut found {
-                info.node = names.remove(&info.id);
-            }
-            Ok((found, next))
+            let found = found.into_iter().map(|info| {
+                let node = names.remove(&info.id);
+                info.with_node(node)
+            });
+            Ok((found.collect(), next))
         })
         .await
     }
@@ -367,7 +365,7 @@ mod tests {
 
     use super::*;
     use crate::model::When;
-    use crate::store::{Change, Insert};
+    use crate::store::{Change, ClassId, Insert};
     use crate::tests::stores::{daemon_with_output, module, store_after};
 
     /// `Daemon::output` read page after page into one until nothing was left, so that a request for
@@ -416,6 +414,7 @@ mod tests {
                 snapshot: None,
                 held: false,
                 tenant: TenantId::DEFAULT,
+                class: ClassId::ANY,
             })
         });
         let (store, _directory) = store_after(changes.collect());

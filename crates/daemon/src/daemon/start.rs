@@ -102,8 +102,10 @@ impl Daemon {
             .build()?;
         let holder = format!("process {}", std::process::id());
         let time = Arc::new(Time::new(clock, store.number()?, store.stamp()?));
-        let join =
-            |(nodes, node)| Member::join(nodes, node, options.identity.clone(), &time.stamp());
+        let join = |(nodes, node)| {
+            let (identity, labels) = (options.identity.clone(), options.labels.clone());
+            Member::join(nodes, node, identity, labels, &time.stamp())
+        };
         let member = node.map(join).transpose()?;
         let tenure = match &member {
             None => Tenure::claim(store.clone(), holder, &time.stamp(), LEASE_LASTS)?,
@@ -181,6 +183,7 @@ impl Daemon {
             marks: marks.clone(),
             waiting: Arc::default(),
             gate: member.as_ref().map(|member| member.gate.clone()),
+            placement: member.as_ref().map(|member| member.placement.clone()),
             tell: Box::new(report(&outbox)),
             ids: ids.clone(),
         };

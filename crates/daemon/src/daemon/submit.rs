@@ -5,13 +5,16 @@ use crate::bounds::check_bounds;
 use crate::daemon::{Daemon, blocking};
 use crate::driver::Message;
 use crate::driver::commands::Ask;
+use crate::driver::state::DaemonState;
 use crate::error::Error as Refused;
 use crate::model::error::Error;
 use crate::model::spec::{Access, ByteSize, Module};
 use crate::model::{Digest, Limit, TaskId, TaskSpec, TaskState, TenantId, When};
 use crate::nodes::ids::Reserved;
+use crate::nodes::needs::Needs;
+use crate::options::Options;
 use crate::spec::Submitted as _;
-use crate::store::{Change, Insert, Verdict};
+use crate::store::{Change, ClassId, Insert, Verdict};
 use crate::stored::damaged::Stored;
 use crate::stored::encoding::{to_bytes, to_named_bytes};
 use crate::stored::status::Status;
@@ -94,9 +97,12 @@ impl Daemon {
         let mut results: Vec<Result<TaskId, Error>> = Vec::with_capacity(specs.len());
         let mut ids = self.ids.reserve(specs.len()).await?;
         let specs = self.with_modules(specs).await?;
-        for (spec, refused) in specs {
+        for (spec, class) in specs {
             let insert = self.plan(tenant, spec, &mut ids);
-            let insert = insert.and_then(|insert| refused.map_or(Ok(insert), Err));
+            let insert = insert.and_then(|insert| {
+                let class = class?;
+                Ok(Insert { class, ..insert })
+            });
             match insert {
                 Ok(insert) => {
                     results.push(Ok(insert.id));
@@ -144,12 +150,12 @@ impl Daemon {
         }
     }
 
-    /// Each spec, with what is against its module.
+    /// Each spec, with the class of its task, or with what is against its module.
     async fn with_modules(
         &self,
         specs: Vec<TaskSpec>,
-    ) -> Result<Vec<(TaskSpec, Option<Error>)>, Error> {
-        let programs = self.programs.clone();
+    ) -> Result<Vec<(TaskSpec, Result<ClassId, Error>)>, Error> {
+        let (programs, shared) = (self.programs.clone(), self.shared.clone());
         blocking(move || {
             // Tasks of a batch have mostly the same one.
             let mut passed: Option<(Digest, bool)> = None;
@@ -162,8 +168,8 @@ impl Daemon {
                 Ok(())
             };
             let specs = specs.into_iter().map(|spec| {
-                let refused = check(&spec).err();
-                (spec, refused)
+                let class = check(&spec).and_then(|()| class_of(&shared, &spec));
+                (spec, class)
             });
             Ok(specs.collect())
         })
@@ -202,6 +208,7 @@ impl Daemon {
             snapshot: None,
             held: false,
             tenant,
+            class: ClassId::ANY,
         })
     }
 
@@ -227,7 +234,8 @@ impl Daemon {
                 return Err(Refused::Request(reached).at(format!("tmpfs[{index}].size")));
             }
         }
-        if !engine.is_available() {
+        let elsewhere = self.is_node() && spec.engine.is_some();
+        if !engine.is_available() && !elsewhere {
             let text = format!("this daemon was built without {engine}");
             return Err(Refused::Request(text).at("engine"));
         }
@@ -262,6 +270,9 @@ impl Daemon {
     pub(crate) async fn check_for(&self, tenant: TenantId, spec: &TaskSpec) -> Result<(), Error> {
         self.check_open()?;
         self.check_fields(spec)?;
+        if !self.is_node() {
+            check_place(&self.shared.options, spec)?;
+        }
         match &spec.name {
             Some(name) if self.find_for(tenant, name).await.is_ok() => {
                 Err(Refused::NameTaken(name.clone()).into())
@@ -312,6 +323,8 @@ impl Daemon {
         self.fill_sizes(&mut spec);
         (spec.module, spec.schedule.at) = (None, None);
         show_read_only(&mut spec, &snapshot)?;
+        let (shared, of) = (self.shared.clone(), spec.clone());
+        let class = blocking(move || class_of(&shared, &of)).await?;
         let id = self.ids.reserve(1).await?.next().ok_or(Refused::Closing)?;
         let ends = snapshot.ends(time.clone())?;
         let when = When {
@@ -339,6 +352,7 @@ impl Daemon {
             snapshot: Some(frozen),
             held: false,
             tenant,
+            class,
         };
         let verdicts = self.commit(vec![module, Change::Insert(insert)]).await?;
         match verdicts.last() {
@@ -387,6 +401,36 @@ fn check_of_snapshot(spec: &TaskSpec) -> Result<(), Refused> {
     match spec.network.per_request {
         true => Err(Refused::Request(text.into()).at("network.per_request")),
         false => Ok(()),
+    }
+}
+
+/// The class of a task, which says which nodes can run it.
+///
+/// # Errors
+/// If this daemon has its store for itself and cannot run the task, or the store cannot be asked.
+pub(crate) fn class_of(shared: &DaemonState, spec: &TaskSpec) -> Result<ClassId, Error> {
+    match &shared.member {
+        Some(member) => Ok(member.class(&Needs::of(spec))?),
+        None => {
+            check_place(&shared.options, spec)?;
+            Ok(ClassId::ANY)
+        }
+    }
+}
+
+/// Refuses a task that asks for labels which the only daemon there is does not have.
+fn check_place(options: &Options, spec: &TaskSpec) -> Result<(), Refused> {
+    let place = spec.place.iter();
+    let mut missing = place.filter(|(key, value)| options.labels.get(*key) != Some(*value));
+    match missing.next() {
+        None => Ok(()),
+        Some((key, value)) => {
+            let text = format!(
+                "this daemon has no label {key}={value}, and no other one shares its store (`serve --label \
+                 {key}={value}` gives it the label)"
+            );
+            Err(Refused::Request(text).at("place"))
+        }
     }
 }
 

@@ -20,6 +20,13 @@ const CLAIM_ANY_AHEAD: Duration = Duration::from_millis(200);
 /// At most this many tasks that a node has claimed wait for a thread. Others are left to other nodes.
 const MOST_WAITING: usize = 64;
 
+/// The nodes share that number, so that a few tasks spread over them, but each may have so many.
+const LEAST_SHARE: usize = 16;
+
+/// Where tasks are claimed that have been due for so long, there are more of them than all nodes
+/// together can begin with. Then each node claims as many at once as it may.
+const HERD_AFTER: Duration = Duration::from_millis(300);
+
 /// A task that sleeps for no longer stays its node's, which saves a claim.
 const KEPT_SLEEP: Duration = Duration::from_secs(10);
 
@@ -70,14 +77,14 @@ impl Driver {
     /// Claims tasks that are due, where there is room for them.
     pub(super) fn claim_due(&mut self) {
         self.ask_for_owned();
-        let room = self.room();
+        let (room, most) = (self.room(), self.most_waiting());
         let until = self.shared.time.now();
         let Some(tasks) = &mut self.ownership else {
             return;
         };
         let now = Instant::now();
         // A few tasks are not worth a claim of their own.
-        let few = room < MOST_WAITING / 2 && now < tasks.last_claim + CLAIM_EVERY;
+        let few = room < most / 2 && now < tasks.last_claim + CLAIM_EVERY;
         let early = now < tasks.next_claim || few;
         if room == 0 || early || tasks.claiming.is_some() || self.closing.is_some() {
             return;
@@ -90,6 +97,7 @@ impl Driver {
             own_until: until.saturating_add(CLAIM_OWN_AHEAD),
             any_until: until.saturating_add(CLAIM_ANY_AHEAD),
             limit: room,
+            classes: tasks.member.placement.served(),
         };
         tokio::task::spawn_blocking(move || {
             let found = member.claim_due(&wish);
@@ -99,13 +107,24 @@ impl Driver {
         });
     }
 
+    /// How many tasks that this node has claimed may wait for a thread.
+    fn most_waiting(&self) -> usize {
+        match &self.ownership {
+            Some(tasks) if !tasks.is_herd => {
+                let share = MOST_WAITING / tasks.member.count_alive().max(1);
+                share.max(LEAST_SHARE)
+            }
+            _ => MOST_WAITING,
+        }
+    }
+
     /// How many more tasks this node can begin with.
     fn room(&self) -> usize {
         let Some(tasks) = &self.ownership else {
             return 0;
         };
         let waiting = tasks.claimed.len() + self.queue.ready_len();
-        let room = MOST_WAITING.saturating_sub(waiting);
+        let room = self.most_waiting().saturating_sub(waiting);
         let busy = self.storing >= MOST_CHANGES_UNDER_WAY || !self.can_wake();
         match busy || room == 0 || self.shared.budget.used().waiting > 0 {
             true => 0,
@@ -132,6 +151,9 @@ impl Driver {
             }
         };
         note_recovered(CLAIMING, "due tasks can be claimed");
+        let long_ago = self.shared.time.now().saturating_sub(HERD_AFTER);
+        let last = found.last().and_then(|claimed| claimed.row.due);
+        tasks.is_herd = full && last.is_some_and(|due| due <= long_ago);
         for claimed in found {
             let (id, due) = (claimed.row.id, claimed.row.due);
             // What the claim says of it may be older than what is known here.
@@ -155,6 +177,36 @@ impl Driver {
         warn_throttled(CLAIMING, &reason, || {
             format!("due tasks cannot be claimed: {reason}")
         });
+    }
+
+    /// Gives back tasks that this node has and cannot run. Their sockets are closed.
+    pub(super) fn give_back(&mut self, ids: Vec<TaskId>) {
+        let Some(tasks) = &mut self.ownership else {
+            return;
+        };
+        for id in &ids {
+            tasks.note(*id, false);
+        }
+        let (member, outbox) = (tasks.member.clone(), self.outbox.clone());
+        for id in &ids {
+            self.shared.sockets.close(*id);
+            self.watched.remove(id);
+            self.release(*id, When::NEVER);
+        }
+        tokio::task::spawn_blocking(move || {
+            let given = member.give_back(&ids).map(drop);
+            // An error means that the driver has ended.
+            let _ = outbox.send(Message::GivenBack(given));
+        });
+    }
+
+    /// Tasks have been given back, or are this node's still.
+    pub(super) fn given_back(&mut self, given: Result<(), Error>) {
+        let Err(error) = given else { return };
+        if let Some(tasks) = &mut self.ownership {
+            tasks.doubt();
+        }
+        self.cannot_claim(&error);
     }
 
     /// Asks the store which tasks are this node's, where that is in doubt.

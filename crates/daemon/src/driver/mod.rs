@@ -108,6 +108,8 @@ pub(super) enum Message {
     },
     /// All tasks that this node has.
     Owned(Result<Vec<TaskId>, StoreError>),
+    /// Tasks have been given back, or not.
+    GivenBack(Result<(), StoreError>),
     /// The due times in the store fit the wall clock again.
     Shifted,
     /// Which of the tasks that are being put to sleep are not stored so far.
@@ -356,6 +358,7 @@ impl Driver {
             Message::Window { steps, found } => self.window(steps, found),
             Message::Claimed { found, full } => self.claimed(found, full),
             Message::Owned(found) => self.adopt(found),
+            Message::GivenBack(given) => self.given_back(given),
             Message::Shifted => self.shifting = false,
             Message::Left(reply) => {
                 // An error means that the caller no longer waits.

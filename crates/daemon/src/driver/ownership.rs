@@ -25,6 +25,8 @@ pub(super) struct Ownership {
     pub(super) claiming: Option<HashSet<TaskId>>,
     pub(super) next_claim: Instant,
     pub(super) last_claim: Instant,
+    /// The last claim found more tasks than all nodes together can begin with.
+    pub(super) is_herd: bool,
     /// There are new tasks, of which the claim on its way may know nothing.
     pub(super) claim_again: bool,
     /// The store is to be asked which tasks are this node's.
@@ -45,6 +47,7 @@ impl Ownership {
             claiming: None,
             next_claim: now,
             last_claim: now,
+            is_herd: false,
             claim_again: false,
             in_doubt: true,
             asking: None,

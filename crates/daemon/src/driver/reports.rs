@@ -35,6 +35,7 @@ impl Driver {
             WorkerReport::Stale { id, due } => {
                 self.release(id, due.map_or(When::NEVER, When::steady));
             }
+            WorkerReport::Misplaced { id } => self.give_back(vec![id]),
             WorkerReport::Parked(guest) => self.park(guest),
             WorkerReport::Preempted(guest) => self.preempted(guest),
             WorkerReport::Asked(guest) => self.asked(guest),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::blobs::programs::blob;
-use crate::daemon::submit::check_name;
+use crate::daemon::submit::{check_name, class_of};
 use crate::daemon::{Daemon, blocking};
 use crate::driver::move_step::MoveStep;
 use crate::error::Error as Refused;
@@ -278,6 +278,7 @@ impl Daemon {
             held: self.is_node(),
             // A task that comes from another daemon is the default tenant's here.
             tenant: TenantId::DEFAULT,
+            class: class_of(shared, &spec)?,
         };
         let record = MoveRecord {
             id: offer.move_id,
@@ -402,6 +403,11 @@ fn spec_refused(
     } else if let Err(error) = runtime.engine(engine) {
         // The engine's library may be missing.
         refused.push(format!("the daemon there cannot use {engine}: {error}"));
+    }
+    for (key, value) in &spec.place {
+        if options.labels.get(key) != Some(value) {
+            refused.push(format!("the daemon there has no label {key}={value}"));
+        }
     }
     for Mount { host, guest, .. } in &spec.mounts {
         let whole = match PathBuf::from(host).canonicalize() {

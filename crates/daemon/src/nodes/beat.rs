@@ -1,5 +1,5 @@
-//! The threads that renew the lease, and that look for dead nodes. What one waits for is not in the
-//! way of the other.
+//! The threads that renew the lease, look for dead nodes, and learn what tasks need. What one waits
+//! for is not in the way of the others.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -19,11 +19,18 @@ const BEAT_AGAIN_AFTER: Duration = Duration::from_millis(200);
 /// How often tasks are looked for whose node is none any more.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
+/// How often it is asked which classes of tasks there are.
+const LEARN_EVERY: Duration = Duration::from_millis(500);
+
+/// After so many questions it is looked once more what this node has of that which tasks need.
+const LOOK_AGAIN_AFTER: u32 = 4;
+
 /// Topics of the log.
 const BEATING: &str = "beat";
 const SWEEPING: &str = "sweep";
+const LEARNING: &str = "classes";
 
-/// Starts both. They end when `load` gives nothing any more, since the daemon has gone. `lost` is
+/// Starts all of them. They end when `load` gives nothing any more, since the daemon has gone. `lost` is
 /// called once this node is fenced.
 pub(crate) fn start(
     member: &Arc<Member>,
@@ -31,14 +38,23 @@ pub(crate) fn start(
     lost: impl FnOnce() + Send + 'static,
 ) -> std::io::Result<()> {
     let (dead, found) = channel();
+    let (alive, ended) = channel();
     let beating = member.clone();
     std::thread::Builder::new()
         .name("beat".into())
-        .spawn(move || beat(&beating, &load, lost, &dead))?;
+        .spawn(move || {
+            beat(&beating, &load, lost, &dead);
+            // The last thread ends with this one.
+            drop(alive);
+        })?;
     let sweeping = member.clone();
     std::thread::Builder::new()
         .name("sweep".into())
         .spawn(move || sweep(&sweeping, &found))?;
+    let learning = member.clone();
+    std::thread::Builder::new()
+        .name("classes".into())
+        .spawn(move || learn(&learning, &ended))?;
     Ok(())
 }
 
@@ -67,6 +83,22 @@ fn beat(member: &Member, load: &dyn Fn() -> Option<Load>, lost: impl FnOnce(), d
             }
         };
         std::thread::sleep(pause);
+    }
+}
+
+fn learn(member: &Member, ended: &Receiver<()>) {
+    let mut asked = 0u32;
+    while ended.recv_timeout(LEARN_EVERY) == Err(RecvTimeoutError::Timeout) {
+        asked = asked.wrapping_add(1);
+        match member.learn_classes(asked.is_multiple_of(LOOK_AGAIN_AFTER)) {
+            Ok(()) => note_recovered(LEARNING, "what tasks need can be read"),
+            Err(error) => {
+                let reason = error.to_string();
+                warn_throttled(LEARNING, &reason, || {
+                    format!("what tasks need cannot be read: {reason}")
+                });
+            }
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::offer::Offer;
 use crate::model::Timestamp;
 use crate::store::NodeRow;
 
@@ -14,8 +15,6 @@ pub struct NodeOptions {
     pub name: String,
     /// Where the other nodes reach its API, `HOST:PORT`.
     pub address: String,
-    /// Words for people, by which nodes are told apart.
-    pub labels: BTreeMap<String, String>,
 }
 
 /// How many tasks a node has in memory.
@@ -55,6 +54,8 @@ pub struct NodeInfo {
     pub since: Timestamp,
     /// What it does.
     pub load: Load,
+    /// What it offers to tasks; `None` of a build that takes tasks of the first class alone.
+    pub(super) offer: Option<Offer>,
 }
 
 /// What a node tells with each beat, as JSON. What another build tells and this one does not know is
@@ -64,11 +65,11 @@ pub struct NodeInfo {
 pub(super) struct Details {
     pub(super) identity: String,
     pub(super) address: String,
-    pub(super) labels: BTreeMap<String, String>,
     pub(super) version: String,
     /// Nanoseconds since the Unix epoch.
     pub(super) since: u64,
     pub(super) load: Load,
+    pub(super) offer: Option<Offer>,
 }
 
 impl NodeInfo {
@@ -87,6 +88,7 @@ impl NodeInfo {
     pub(super) fn of(row: NodeRow, me: u64) -> Self {
         // A build that tells nothing is there all the same.
         let details: Details = serde_json::from_str(&row.details).unwrap_or_default();
+        let labels = details.offer.as_ref().map(|offer| offer.labels.clone());
         Self {
             number: row.number,
             name: row.name,
@@ -94,10 +96,11 @@ impl NodeInfo {
             here: row.number == me,
             identity: details.identity,
             address: details.address,
-            labels: details.labels,
+            labels: labels.unwrap_or_default(),
             version: details.version,
             since: Timestamp::from_nanos(details.since),
             load: details.load,
+            offer: details.offer,
         }
     }
 }

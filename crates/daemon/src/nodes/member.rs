@@ -1,5 +1,6 @@
 //! This node: its lease, and what it asks of the store.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,11 +8,13 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::info::{Details, Load, NodeInfo, NodeOptions};
+use super::needs::Needs;
+use super::placement::{Placement, unplaced};
 use crate::error::Error as Refused;
 use crate::model::clock::since_boot;
 use crate::model::error::Error;
 use crate::model::{TaskId, Timestamp};
-use crate::store::{Claimed, Error as StoreError, Lease, Nodes, Stamp, Wish};
+use crate::store::{Claimed, ClassId, Error as StoreError, Lease, Nodes, Stamp, Wish};
 use crate::task::Gate;
 
 /// How long the lease lasts after a beat, by the store's clock.
@@ -32,6 +35,8 @@ pub(crate) struct Member {
     pub(crate) gate: Arc<Gate>,
     /// All nodes, as they were at the last beat.
     known: Mutex<Vec<NodeInfo>>,
+    /// Which tasks this node can run.
+    pub(crate) placement: Arc<Placement>,
 }
 
 impl Member {
@@ -44,6 +49,7 @@ impl Member {
         store: Arc<dyn Nodes>,
         options: NodeOptions,
         identity: String,
+        labels: BTreeMap<String, String>,
         now: &Stamp,
     ) -> Result<Arc<Self>, Error> {
         let lease = store.join(&options.name, now, LEASE_LASTS)?;
@@ -55,7 +61,10 @@ impl Member {
             since: now.realtime,
             gate: Arc::default(),
             known: Mutex::default(),
+            placement: Arc::new(Placement::new(labels)),
         });
+        // What is this node's from before is run or given back by it.
+        member.learn_classes(true)?;
         member.beat(Load::default())?;
         for other in member.known() {
             if other.here || other.name != member.options.name {
@@ -87,10 +96,10 @@ impl Member {
         let details = Details {
             identity: self.identity.clone(),
             address: self.options.address.clone(),
-            labels: self.options.labels.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
             since: self.since.as_nanos(),
             load,
+            offer: Some(self.placement.offer()),
         };
         // Numbers and texts can always be written.
         let details = serde_json::to_string(&details).unwrap_or_default();
@@ -113,6 +122,11 @@ impl Member {
         self.known.lock().iter().any(|node| !node.alive)
     }
 
+    /// How many nodes are alive.
+    pub(crate) fn count_alive(&self) -> usize {
+        self.known.lock().iter().filter(|node| node.alive).count()
+    }
+
     /// Whether there is no other node.
     pub(crate) fn is_alone(&self) -> bool {
         self.known.lock().iter().all(|node| node.here)
@@ -121,6 +135,46 @@ impl Member {
     /// Makes the tasks of dead nodes nobody's; returns how many.
     pub(super) fn free_dead(&self) -> Result<u64, StoreError> {
         self.store.free_dead(&self.lease)
+    }
+
+    /// Learns which classes of tasks there are, and which of them this node can serve. What is known
+    /// is looked at once more if `again` says so.
+    pub(super) fn learn_classes(&self, again: bool) -> Result<(), StoreError> {
+        self.placement.learn(&self.store.classes()?, again);
+        Ok(())
+    }
+
+    /// The class of tasks that need this. It may have to be made, which may take a while.
+    pub(crate) fn class(&self, needs: &Needs) -> Result<ClassId, StoreError> {
+        let Some(text) = needs.text() else {
+            return Ok(ClassId::ANY);
+        };
+        if let Some(known) = self.placement.class(&text) {
+            return Ok(known);
+        }
+        let class = self.store.class(&self.lease, &text)?;
+        self.placement.learn(&[(class, text.clone())], false);
+        self.placement.note(text, class);
+        Ok(class)
+    }
+
+    /// Why no node that is alive can run tasks of a class; `None` where one can, as far as is known.
+    pub(crate) fn unplaced(&self, class: ClassId) -> Option<String> {
+        if class == ClassId::ANY || self.placement.serves(class) {
+            return None;
+        }
+        let Some(needs) = self.placement.needs(class) else {
+            return Some("no node knows what it needs: another build has submitted it".into());
+        };
+        let known = self.known.lock();
+        let alive = known.iter().filter(|node| node.alive);
+        let offers: Vec<_> = alive.filter_map(|node| node.offer.as_ref()).collect();
+        unplaced(&needs, &offers)
+    }
+
+    /// Gives back tasks of this node.
+    pub(crate) fn give_back(&self, ids: &[TaskId]) -> Result<u64, StoreError> {
+        self.store.give_back(&self.lease, ids)
     }
 
     pub(crate) fn claim_due(&self, wish: &Wish) -> Result<Vec<Claimed>, StoreError> {

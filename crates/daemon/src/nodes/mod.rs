@@ -13,11 +13,16 @@
 //! | file | what stands there |
 //! | --- | --- |
 //! | `info` | what nodes are told and tell of each other |
+//! | `needs`, `offer` | what a task needs of its node, and what a node offers |
+//! | `placement` | which classes of tasks this node can serve, and why no node can |
 //! | `member` | this node: its lease, and what it asks of the store |
 //! | `ids` | numbers for new tasks, also of a daemon that has its store for itself |
-//! | `beat` | the threads that renew the lease, and that look for dead nodes |
+//! | `beat` | the threads that renew the lease, look for dead nodes, and learn what tasks need |
 
 pub(crate) mod beat;
 pub(crate) mod ids;
 pub(crate) mod info;
 pub(crate) mod member;
+pub(crate) mod needs;
+mod offer;
+pub(crate) mod placement;

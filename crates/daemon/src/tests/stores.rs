@@ -9,7 +9,7 @@ use crate::daemon::Daemon;
 use crate::model::{Digest, MonotonicTime, TaskId, TaskSpec, TaskState, TenantId, Timestamp, When};
 use crate::options::Options;
 use crate::store::{
-    Change, Insert, OutputPiece, SnapshotChange, Sqlite, Stamp, Store, Stream, Update,
+    Change, ClassId, Insert, OutputPiece, SnapshotChange, Sqlite, Stamp, Store, Stream, Update,
 };
 use crate::stored::encoding::to_bytes;
 use crate::stored::status::Status;
@@ -74,6 +74,7 @@ pub(crate) fn paused(id: TaskId) -> Change {
         snapshot: None,
         held: false,
         tenant: TenantId::DEFAULT,
+        class: ClassId::ANY,
     })
 }
 

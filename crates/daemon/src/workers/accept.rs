@@ -220,6 +220,7 @@ impl Worker {
                 snapshot: None,
                 held: false,
                 tenant: listener.tenant,
+                class: listener.class,
             })
         };
         accepted.into_iter().map(&mut connection).collect()

@@ -48,6 +48,8 @@ pub(crate) enum WorkerReport {
         id: TaskId,
         due: Option<MonotonicTime>,
     },
+    /// This node has the task, and cannot run it.
+    Misplaced { id: TaskId },
     /// The guest is in memory now.
     Started { id: TaskId, tail: Tail },
     /// The guest waits, shortly or for an unknown time.

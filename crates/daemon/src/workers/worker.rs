@@ -20,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::model::error::{Error, ErrorKind};
 use crate::model::{MonotonicTime, TaskId, TaskSpec, TaskState, Wait, When};
 use crate::nodes::ids::Ids;
+use crate::nodes::placement::Placement;
 use crate::options::Options;
 use crate::sockets::Sockets;
 use crate::store::{Claimed, SnapshotChange, Store, StoredSnapshot, TaskRow, Update};
@@ -74,6 +75,8 @@ pub(crate) struct Worker {
     pub(crate) waiting: Arc<AtomicUsize>,
     /// What guests do outside of themselves waits until it is open.
     pub(crate) gate: Option<Arc<Gate>>,
+    /// Which tasks can be run here, where several nodes share the store.
+    pub(crate) placement: Option<Arc<Placement>>,
     /// Tells the driver what happens within a job.
     pub(crate) tell: Box<dyn Fn(WorkerReport) + Send + Sync>,
     /// Numbers of new tasks.
@@ -171,6 +174,10 @@ impl Worker {
             return Ok(WorkerReport::Stale { id, due });
         };
         let due = knocked.unwrap_or(due);
+        let placement = self.placement.as_ref();
+        if placement.is_some_and(|placement| !placement.serves(row.class)) {
+            return Ok(WorkerReport::Misplaced { id });
+        }
         let (spec, status) = match damaged::read(&row) {
             Ok(read) => read,
             // The task stays in the store as it is.

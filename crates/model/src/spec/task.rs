@@ -1,5 +1,7 @@
 //! The one type of what a task is started with.
 
+use std::collections::BTreeMap;
+
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -99,6 +101,9 @@ pub struct TaskSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub restart: Option<Restart>,
+    /// Labels that the daemon must have which runs it, such as `{"zone": "eu"}`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub place: BTreeMap<String, String>,
     /// When a daemon starts it.
     #[serde(skip_serializing_if = "Schedule::is_default")]
     pub schedule: Schedule,
@@ -172,6 +177,7 @@ impl TaskSpec {
             limits,
             on_limit,
             restart,
+            place,
             schedule,
             suspend,
             accept_changed_files,
@@ -187,6 +193,7 @@ impl TaskSpec {
         }
         whole.env.extend(env);
         whole.limits.extend(limits.iter());
+        whole.place.extend(place);
         Self {
             digest: digest.or(whole.digest),
             name: name.or(whole.name),

@@ -57,6 +57,7 @@ fn whole() -> TaskSpec {
             .into(),
         on_limit: Some(OnLimit::Pause),
         restart: Some(Restart::OnFailure),
+        place: [(word("zone"), word("eu"))].into(),
         schedule: Schedule {
             at: Some(Moment::At(Timestamp::from_nanos(1_893_456_000_000_000_001))),
             every: Some("@daily".parse().expect("an expression")),
@@ -92,6 +93,7 @@ fn says_everything(spec: TaskSpec) -> bool {
         limits,
         on_limit,
         restart,
+        place,
         schedule,
         suspend,
         accept_changed_files,
@@ -113,6 +115,7 @@ fn says_everything(spec: TaskSpec) -> bool {
         && limits != usual.limits
         && on_limit != usual.on_limit
         && restart != usual.restart
+        && place != usual.place
         && schedule != usual.schedule
         && suspend != usual.suspend
         && accept_changed_files != usual.accept_changed_files
@@ -152,6 +155,7 @@ fn a_task_file_is_the_same() {
         engine = "wasmedge"
         on-limit = "pause"
         restart = "on-failure"
+        place = { zone = "eu" }
         accept-changed-files = true
         env = { A = "", B = "b=c" }
         limits = { cpu = "60m/24h", files = 7, time = "none" }
@@ -269,19 +273,20 @@ fn a_usual_task_is_short() {
 fn flags_replace_what_is_given_once_and_add_to_what_is_given_often() {
     let file = json(
         r#"{"module": "a.wasm", "args": ["x"], "env": {"A": "1", "B": "2"}, "engine": "wasmtime",
-            "limits": {"cpu": "1s", "files": "3"}, "network": {"listen": ["a:1"], "proxy_streams": true},
+            "limits": {"cpu": "1s", "files": "3"}, "place": {"zone": "eu", "disk": "hdd"}, "network": {"listen": ["a:1"], "proxy_streams": true},
             "mounts": [{"host": "/a", "guest": "/a"}], "suspend": {"slim": true, "policy": "always"}}"#,
     );
     assert_eq!(TaskSpec::default().overlaid(whole()), whole());
     assert_eq!(file.clone().overlaid(TaskSpec::default()), file);
     let flags = json(
-        r#"{"env": {"B": "3", "C": "4"}, "engine": "wasmedge", "limits": {"cpu": "2s"},
+        r#"{"env": {"B": "3", "C": "4"}, "engine": "wasmedge", "limits": {"cpu": "2s"}, "place": {"disk": "ssd"},
             "network": {"listen": ["b:1"], "proxy_streams": false}, "mounts": [{"host": "/b", "guest": "/b"}],
             "suspend": {"policy": "never"}}"#,
     );
     let both = json(
         r#"{"module": "a.wasm", "args": ["x"], "env": {"A": "1", "B": "3", "C": "4"},
             "engine": "wasmedge", "limits": {"cpu": "2s", "files": "3"},
+            "place": {"zone": "eu", "disk": "ssd"},
             "network": {"listen": ["a:1", "b:1"], "proxy_streams": false},
             "mounts": [{"host": "/a", "guest": "/a"}, {"host": "/b", "guest": "/b"}],
             "suspend": {"slim": true, "policy": "never"}}"#,

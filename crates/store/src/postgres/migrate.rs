@@ -6,10 +6,11 @@ use tokio_postgres::Client;
 use crate::error::Error;
 
 /// What makes each schema from the one before; the first from nothing.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     concat!(include_str!("schema.sql"), include_str!("functions.sql")),
     include_str!("tenants.sql"),
     include_str!("nodes.sql"),
+    include_str!("classes.sql"),
 ];
 
 /// The schema that this build makes.

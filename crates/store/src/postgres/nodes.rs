@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio_postgres::Row;
 
 use super::database::Postgres;
-use super::read::{COLUMNS, loaded};
+use super::read::{COLUMNS, class_of, loaded};
+use crate::class::ClassId;
 use crate::error::Error;
-use crate::model::TaskId;
+use crate::model::{Digest, TaskId};
 use crate::nodes::{Claimed, NodeRow, Nodes, Wish};
 use crate::numbers::{signed, time_number, unsigned};
 use crate::store::{Lease, Stamp};
@@ -50,17 +51,41 @@ impl Nodes for Postgres {
     fn claim_due(&self, node: &Lease, wish: &Wish) -> Result<Vec<Claimed>, Error> {
         let query = format!(
             "SELECT {COLUMNS}, t.snapshot, t.base, t.pack
-             FROM claim_1($1, $2, $3, $4, $5) t ORDER BY t.due, t.id"
+             FROM claim_4($1, $2, $3, $4, $5, $6) t ORDER BY t.due, t.id"
         );
         let (me, home) = (signed(node.epoch), self.home());
         let (own, any) = (time_number(wish.own_until), time_number(wish.any_until));
         let room = signed(wish.limit as u64);
-        let rows = self.block_on(self.rows(&query, &[&me, &home, &own, &any, &room]))?;
+        let served = wish.classes.iter().map(|class| class.0.cast_signed());
+        let served: Vec<i32> = served.collect();
+        let rows = self.block_on(self.rows(&query, &[&me, &home, &served, &own, &any, &room]))?;
         let claimed = rows.iter().map(|row| {
             let (row, snapshot) = loaded(row);
             Claimed { row, snapshot }
         });
         Ok(claimed.collect())
+    }
+
+    fn class(&self, node: &Lease, needs: &str) -> Result<ClassId, Error> {
+        let query = "SELECT class_4($1, $2, $3)";
+        let digest = Digest::of(needs.as_bytes());
+        let (me, digest) = (signed(node.epoch), &digest.as_bytes()[..]);
+        let row = self.block_on(self.row(query, &[&me, &digest, &needs]))?;
+        Ok(row.map_or(ClassId::ANY, |row| class_of(row.get(0))))
+    }
+
+    fn classes(&self) -> Result<Vec<(ClassId, String)>, Error> {
+        let query = "SELECT id, needs FROM classes WHERE id <> 0 ORDER BY id";
+        let rows = self.block_on(self.rows(query, &[]))?;
+        let class = |row: &Row| (class_of(row.get(0)), row.get(1));
+        Ok(rows.iter().map(class).collect())
+    }
+
+    fn give_back(&self, node: &Lease, ids: &[TaskId]) -> Result<u64, Error> {
+        let query = "SELECT give_back_4($1, $2)";
+        let ids: Vec<i64> = ids.iter().map(|id| signed(id.0)).collect();
+        let freed = self.block_on(self.number_of(query, &[&signed(node.epoch), &ids]))?;
+        Ok(unsigned(freed))
     }
 
     fn owned(&self, node: &Lease) -> Result<Vec<TaskId>, Error> {

@@ -6,6 +6,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::database::Postgres;
+use crate::class::ClassId;
 use crate::error::Error;
 use crate::model::clock::Mark;
 use crate::model::{Digest, MonotonicTime, MoveId, TaskId, TaskState, TenantId, Timestamp};
@@ -27,7 +28,7 @@ pub(super) const COLUMNS: &str =
       coalesce((SELECT b.size + (SELECT coalesce(sum(octet_length(c.bytes)), 0) FROM chunks c
          WHERE c.pack = b.pack)
        FROM blobs b WHERE b.digest = t.base AND b.pack IS NOT NULL), 0) END AS snapshot_bytes,
-    t.tenant";
+    t.tenant, t.class";
 
 /// The state of a task whose column names none: a later build may have stored it.
 const UNKNOWN_STATE: TaskState = TaskState::Paused;
@@ -43,6 +44,11 @@ fn digest_of(bytes: &[u8]) -> Option<Digest> {
 /// A number of pieces or rows as the database's.
 fn count(number: usize) -> i64 {
     signed(number as u64)
+}
+
+/// The class that a column has.
+pub(super) fn class_of(number: i32) -> ClassId {
+    ClassId(number.cast_unsigned())
 }
 
 pub(super) fn task_row(row: &Row) -> TaskRow {
@@ -71,18 +77,19 @@ pub(super) fn task_row(row: &Row) -> TaskRow {
         log_bytes: unsigned(row.get(8)),
         snapshot_bytes: unsigned(bytes),
         tenant: TenantId(unsigned(row.get(10))),
+        class: class_of(row.get(11)),
         damage,
     }
 }
 
 /// A row with the snapshot in the three columns after it.
 pub(super) fn loaded(row: &Row) -> (TaskRow, Option<StoredSnapshot>) {
-    let bytes: Option<Vec<u8>> = row.get(11);
-    let base: Option<&[u8]> = row.get(12);
+    let bytes: Option<Vec<u8>> = row.get(12);
+    let base: Option<&[u8]> = row.get(13);
     let snapshot = bytes.map(|bytes| StoredSnapshot {
         base: base.and_then(digest_of),
         bytes,
-        pack: row.get::<_, Option<i64>>(13).map(unsigned),
+        pack: row.get::<_, Option<i64>>(14).map(unsigned),
     });
     (task_row(row), snapshot)
 }
@@ -192,9 +199,12 @@ impl Postgres {
         limit: usize,
     ) -> Result<Vec<Due>, Error> {
         let (at, id) = after.map_or((-1, -1), |due| (time_number(due.at), signed(due.id.0)));
-        let query = "SELECT due, id FROM tasks
-             WHERE class = 0 AND owner = 0 AND due IS NOT NULL AND (due, id) > ($1, $2) AND due <= $3
-             ORDER BY due, id LIMIT $4";
+        let query = "SELECT t.due, t.id FROM classes c CROSS JOIN LATERAL (
+               SELECT i.due, i.id FROM tasks i
+               WHERE i.class = c.id AND i.owner = 0 AND i.due IS NOT NULL
+                 AND (i.due, i.id) > ($1, $2) AND i.due <= $3
+               ORDER BY i.due, i.id LIMIT $4) t
+             ORDER BY t.due, t.id LIMIT $4";
         let parameters: Parameters<'_> = &[&at, &id, &time_number(until), &count(limit)];
         let rows = self.rows(query, parameters).await?.into_iter();
         let due = |row: Row| Due {
@@ -229,9 +239,9 @@ impl Postgres {
         for _ in 0..spans {
             let start = end;
             end = start.saturating_add(span);
-            let query = "SELECT count(*) FROM tasks WHERE class = 0 AND owner = 0
-                 AND due IS NOT NULL AND due >= $1 AND due < $2
-                 AND ($3::bigint IS NULL OR tenant = $3)";
+            let query = "SELECT count(*) FROM classes c JOIN tasks t ON t.class = c.id
+                 WHERE t.owner = 0 AND t.due IS NOT NULL AND t.due >= $1 AND t.due < $2
+                 AND ($3::bigint IS NULL OR t.tenant = $3)";
             let tenant = tenant.map(|tenant| signed(tenant.0));
             let parameters: Parameters<'_> = &[&time_number(start), &time_number(end), &tenant];
             counts.push(unsigned(self.number_of(query, parameters).await?));

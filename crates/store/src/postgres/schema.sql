@@ -80,7 +80,7 @@ CREATE TABLE tasks (
   -- What `due` is computed from, where that is the wall clock; NULL else.
   steady bigint,
   wall bigint,
-  -- What a node must offer to run it; nobody sets it so far.
+  -- What a node must offer to run it.
   class integer NOT NULL DEFAULT 0,
   -- The node that has it; 0 is nobody.
   owner bigint NOT NULL DEFAULT 0,

@@ -44,7 +44,7 @@ pub(super) struct Steps<'a> {
     packs: Vec<Option<i64>>,
     /// Of an update: 0 where the snapshot stays. Of a move: 1 where it belongs to the step before.
     hows: Vec<i16>,
-    /// How many bytes of output are kept.
+    /// How many bytes of output are kept; the class of a new task.
     limits: Vec<i64>,
     /// The task belongs to this node afterwards. Of a move: its output is removed.
     helds: Vec<bool>,
@@ -174,6 +174,7 @@ impl<'a> Steps<'a> {
             text: Some(&insert.spec),
             status: Some(&insert.status),
             is_over: insert.state.is_final(),
+            limit: u64::from(insert.class.0),
             ..Step::default()
         };
         self.push(step.with(insert.snapshot.as_ref()));

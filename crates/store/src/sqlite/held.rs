@@ -42,6 +42,11 @@ impl Held {
         self.0.contains(&id)
     }
 
+    /// Forgets a task; says whether the node had it.
+    pub(super) fn remove(&mut self, id: TaskId) -> bool {
+        self.0.remove(&id)
+    }
+
     pub(super) fn extend(&mut self, ids: impl Iterator<Item = TaskId>) {
         self.0.extend(ids);
     }

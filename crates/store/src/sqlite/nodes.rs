@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::{Sqlite, lease, read};
+use crate::class::ClassId;
 use crate::error::Error;
 use crate::model::TaskId;
 use crate::nodes::{Claimed, NodeRow, Nodes, Wish};
@@ -53,6 +54,9 @@ impl Nodes for Sqlite {
 
     fn claim_due(&self, node: &Lease, wish: &Wish) -> Result<Vec<Claimed>, Error> {
         self.check_lease(node)?;
+        if !wish.classes.contains(&ClassId::ANY) {
+            return Ok(Vec::new());
+        }
         let mut held = self.held.lock();
         let (mut claimed, mut after): (Vec<Claimed>, Option<Due>) = (Vec::new(), None);
         while claimed.len() < wish.limit {
@@ -73,6 +77,21 @@ impl Nodes for Sqlite {
         }
         held.extend(claimed.iter().map(|claimed| claimed.row.id));
         Ok(claimed)
+    }
+
+    fn class(&self, node: &Lease, _needs: &str) -> Result<ClassId, Error> {
+        self.check_lease(node).map(|()| ClassId::ANY)
+    }
+
+    fn classes(&self) -> Result<Vec<(ClassId, String)>, Error> {
+        Ok(Vec::new())
+    }
+
+    fn give_back(&self, node: &Lease, ids: &[TaskId]) -> Result<u64, Error> {
+        self.check_lease(node)?;
+        let mut held = self.held.lock();
+        let freed = ids.iter().filter(|id| held.remove(**id)).count();
+        Ok(freed as u64)
     }
 
     fn owners(&self, ids: &[TaskId]) -> Result<Vec<(TaskId, u64)>, Error> {

@@ -6,6 +6,7 @@ use rusqlite::types::{FromSql, Value};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::encoding::{chunk_id, indexed, phase_of, stream_of};
+use crate::class::ClassId;
 use crate::model::clock::Mark;
 use crate::model::{Digest, MonotonicTime, MoveId, TaskId, TaskState, TenantId, Timestamp};
 use crate::moves::{MovePhase, MoveRecord};
@@ -81,6 +82,7 @@ fn read_row(sql: &Row<'_>, damage: Option<String>) -> rusqlite::Result<TaskRow> 
         log_bytes: unsigned(columns.get(8, "the size of its output")),
         snapshot_bytes: unsigned(columns.get(9, "the size of its snapshot")),
         tenant: TenantId(unsigned(columns.get(10, "its tenant"))),
+        class: ClassId::ANY,
         damage: columns.damage,
     })
 }

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use super::reference::Reference;
 use crate::change::{Change, Insert, SnapshotChange, Update};
+use crate::class::ClassId;
 use crate::model::{Digest, MonotonicTime, TaskId, TaskState, TenantId, Timestamp, When};
 use crate::nodes::Nodes;
 use crate::sqlite::Sqlite;
@@ -104,6 +105,7 @@ pub(crate) fn new_task(id: u64, due: Option<u64>, name: Option<&str>) -> Insert 
         snapshot: None,
         held: false,
         tenant: TenantId::DEFAULT,
+        class: ClassId::ANY,
     }
 }
 

@@ -41,6 +41,7 @@ macro_rules! suite {
                 a_new_task_may_be_its_nodes_at_once
                 a_node_that_is_fenced_can_do_nothing
                 who_leaves_gives_all_back
+                what_is_given_back_is_nobodys
                 numbers_are_given_once
             }
         }
@@ -55,6 +56,7 @@ macro_rules! suite {
                 nodes_know_each_other
                 a_node_goes_on_where_an_earlier_one_has_ended
                 a_node_takes_its_own_tasks_first
+                a_node_takes_only_classes_that_it_serves
                 the_tasks_of_a_dead_node_go_on_elsewhere
                 tasks_are_claimed_once_in_a_race
             }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::fixtures::{Place, SECOND, at, insert, new_task, steady, store, update};
 use crate::change::{Change, Insert, Update, Verdict};
+use crate::class::ClassId;
 use crate::error::Error;
 use crate::model::{TaskId, When};
 use crate::nodes::{Claimed, NodeRow, Nodes, Wish};
@@ -23,6 +24,7 @@ fn wish(until: u64, limit: usize) -> Wish {
         own_until: steady(until),
         any_until: steady(until),
         limit,
+        classes: vec![ClassId::ANY],
     }
 }
 
@@ -105,6 +107,8 @@ pub(crate) fn a_node_that_is_fenced_can_do_nothing(place: &dyn Place) {
             .commit(&old, &at(4), &[due_at(1, 1, 7, true)])
             .map(drop),
         store.take_ids(&old, 3).map(drop),
+        store.class(&old, "{}").map(drop),
+        store.give_back(&old, &[TaskId(1)]).map(drop),
         store.free_dead(&old).map(drop),
         store.prune(&old, &at(4), steady(9)).map(drop),
     ];
@@ -132,6 +136,21 @@ pub(crate) fn who_leaves_gives_all_back(place: &dyn Place) {
         ids(&store.claim_due(&next, &wish(9, 9)).expect("claims")),
         [1]
     );
+}
+
+/// What a node gives back, it can take once more; what it does not have, it cannot give back.
+pub(crate) fn what_is_given_back_is_nobodys(place: &dyn Place) {
+    let (store, node) = store(place);
+    let batch = [1, 2, 3].map(|id| insert(id, Some(id), None));
+    store.commit(&node, &at(3), &batch).expect("commits");
+    store.claim_due(&node, &wish(2, 9)).expect("claims");
+    let given = store.give_back(&node, &[2, 3, 9].map(TaskId));
+    assert_eq!(given.expect("is a node"), 1);
+    assert_eq!(store.owned(&node).expect("reads"), [TaskId(1)]);
+    let row = store.task(TaskId(2)).expect("reads").expect("is there");
+    assert_eq!(row.version, 1, "it is as it was");
+    let next = store.claim_due(&node, &wish(9, 9)).expect("claims");
+    assert_eq!(ids(&next), [2, 3]);
 }
 
 pub(crate) fn numbers_are_given_once(place: &dyn Place) {
@@ -236,9 +255,8 @@ pub(crate) fn a_node_takes_its_own_tasks_first(place: &dyn Place) {
         .commit(&b, &at(3), &[insert(2, Some(50), None)])
         .expect("commits");
     let early = Wish {
-        own_until: steady(60),
         any_until: steady(40),
-        limit: 9,
+        ..wish(60, 9)
     };
     assert_eq!(ids(&first.claim_due(&a, &early).expect("claims")), [1]);
     let late = Wish {
@@ -246,6 +264,60 @@ pub(crate) fn a_node_takes_its_own_tasks_first(place: &dyn Place) {
         ..early
     };
     assert_eq!(ids(&first.claim_due(&a, &late).expect("claims")), [2]);
+}
+
+/// A node takes tasks of the classes that it names, the earliest of all of them first.
+pub(crate) fn a_node_takes_only_classes_that_it_serves(place: &dyn Place) {
+    let [(first, a), (second, b)] = two_nodes(place);
+    let eu = first.class(&a, "in the EU").expect("is a node");
+    let disk = second.class(&b, "with a disk").expect("is a node");
+    assert_eq!(second.class(&b, "in the EU").expect("is a node"), eu);
+    assert!(eu != disk && ![eu, disk].contains(&ClassId::ANY));
+    let known = [(eu, "in the EU"), (disk, "with a disk")];
+    let known = known.map(|(class, needs)| (class, needs.to_string()));
+    assert_eq!(first.classes().expect("reads"), known);
+    let of_class = |id, due, class| {
+        Change::Insert(Insert {
+            class,
+            ..new_task(id, Some(due), None)
+        })
+    };
+    let batch = [
+        of_class(1, 10, eu),
+        of_class(2, 20, ClassId::ANY),
+        of_class(3, 30, disk),
+        of_class(4, 40, eu),
+        of_class(5, 50, disk),
+    ];
+    first.commit(&a, &at(3), &batch).expect("commits");
+    let dues = first.due(None, steady(45), 9).expect("reads");
+    let dues: Vec<u64> = dues.iter().map(|due| due.id.0).collect();
+    assert_eq!(dues, [1, 2, 3, 4], "all classes are due");
+    let counts = first.due_counts(None, steady(0), 25 * Duration::from_nanos(1), 3);
+    assert_eq!(counts.expect("reads"), [2, 2, 1]);
+    let of = |classes: &[ClassId], limit| Wish {
+        classes: classes.to_vec(),
+        ..wish(60, limit)
+    };
+    let none = first.claim_due(&a, &of(&[], 9)).expect("claims");
+    assert_eq!(ids(&none), [0; 0]);
+    let served = [ClassId::ANY, disk];
+    let claimed = first.claim_due(&a, &of(&served, 2)).expect("claims");
+    assert_eq!(ids(&claimed), [2, 3]);
+    assert_eq!(
+        (claimed[0].row.class, claimed[1].row.class),
+        (ClassId::ANY, disk)
+    );
+    let rest = first.claim_due(&a, &of(&served, 9)).expect("claims");
+    assert_eq!(ids(&rest), [5]);
+    let other = second.claim_due(&b, &of(&[eu], 9)).expect("claims");
+    assert_eq!(ids(&other), [1, 4]);
+    // A class stays what it is.
+    second
+        .commit(&b, &at(4), &[due_at(1, 1, 9, false)])
+        .expect("commits");
+    let row = second.task(TaskId(1)).expect("reads").expect("is there");
+    assert_eq!((row.version, row.class), (2, eu));
 }
 
 /// Nobody renews the lease of a node: another one, which renews its own, frees its tasks. What it had

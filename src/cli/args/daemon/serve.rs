@@ -6,6 +6,7 @@ use crate::cli::args::limits::LimitFlags;
 use crate::cli::parse::daemon::{Size, memory, threads};
 use crate::cli::parse::time::Span;
 use crate::engine::EngineKind;
+use crate::model::spec::parse_label;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Serve {
@@ -20,9 +21,10 @@ pub(crate) struct Serve {
     /// at its first start.
     #[arg(long, value_name = "NAME")]
     pub node: Option<String>,
-    /// Words by which people tell this daemon from the others that share the database.
-    #[arg(long = "label", value_name = "KEY=VALUE")]
-    pub labels: Vec<String>,
+    /// A word by which this daemon is told from others, such as zone=eu; given again for several.
+    /// Tasks ask for them (`submit --place`).
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
+    pub labels: Vec<(String, String)>,
     /// Where to listen.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7433")]
     pub listen: String,

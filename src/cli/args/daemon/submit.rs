@@ -9,7 +9,7 @@ use crate::cli::args::keys::{Opening, Sealing, Trust};
 use crate::cli::args::limits::LimitFlags;
 use crate::cli::parse::daemon::{copies, task_name};
 use crate::model::TaskSpec;
-use crate::model::spec::{CronExpression, Moment, Restart};
+use crate::model::spec::{CronExpression, Moment, Restart, parse_label};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Submit {
@@ -117,6 +117,9 @@ pub(crate) struct DaemonTask {
     /// '_' and '-', has at most 100 bytes, and is more than digits.
     #[arg(long, value_parser = task_name)]
     pub name: Option<String>,
+    /// Run it at a daemon that has these labels (`serve --label`). It waits until there is one.
+    #[arg(long, value_name = "KEY=VALUE", value_delimiter = ',', value_parser = parse_label)]
+    pub place: Vec<(String, String)>,
     #[command(flatten)]
     pub reopening: Reopening,
 }
@@ -126,11 +129,13 @@ impl DaemonTask {
         let Self {
             streams,
             name,
+            place,
             reopening,
         } = self;
         let proxy = |streams| streams == Connections::Proxy;
         spec.network.proxy_streams = streams.map(proxy);
         spec.name.clone_from(name);
+        spec.place.extend(place.iter().cloned());
         reopening.say(spec);
     }
 }

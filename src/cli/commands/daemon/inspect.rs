@@ -66,6 +66,8 @@ fn fields(task: &wire::Task) -> Vec<(&'static str, Option<String>)> {
             Some(listed(spec)).filter(|limits| !limits.is_empty()),
         ),
         ("restart", shown(spec.restart)),
+        ("place", place(spec)),
+        ("not placed", task.unplaced.clone()),
         ("clocks", shown(spec.clocks)),
         ("random", shown(spec.random)),
         (
@@ -122,6 +124,15 @@ fn print_grants(spec: &TaskSpec) {
             format::bytes(dir.size.map_or(0, |size| size.0))
         );
     }
+}
+
+/// The labels that it asks for, if it does.
+fn place(spec: &TaskSpec) -> Option<String> {
+    let labels = spec.place.iter();
+    let labels: Vec<String> = labels
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    (!labels.is_empty()).then(|| labels.join(" "))
 }
 
 /// The tasks of its connections, if it has any.

@@ -91,6 +91,7 @@ fn table(tasks: &[wire::Task]) {
         let moved = task.moved_to.as_ref();
         let wakes = match (moved, task.exit_code, &task.wakes) {
             (Some(to), _, _) => format!("{} at {}", to.task, to.address),
+            _ if task.unplaced.is_some() => "waits for a node".into(),
             _ if task.memory_wanted.is_some() => {
                 let what = task.waits_for.as_deref();
                 format!("waits for {}", what.unwrap_or("memory"))
@@ -114,6 +115,9 @@ fn table(tasks: &[wire::Task]) {
             task.id,
             node(task.node.as_deref().unwrap_or("-")),
         );
+        if let Some(unplaced) = &task.unplaced {
+            out!("{:>10}{unplaced}", "");
+        }
         if let Some(damaged) = &task.damaged {
             out!("{:>10}{damaged}", "");
         }

@@ -109,6 +109,10 @@ pub struct Task {
     /// Bytes of memory that it waits for, because others have them.
     #[serde(default)]
     pub memory_wanted: Option<u64>,
+    /// Why no node that is alive can run it; left out where one can, or has it. It goes on when one
+    /// comes that can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unplaced: Option<String>,
     /// What of it cannot be read from the store, and what to do; left out where nothing is wrong.
     /// The task does not run, and what cannot be read is empty or zero here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -160,6 +164,7 @@ impl From<TaskInfo> for Task {
             trouble: info.trouble.map(Trouble::from),
             preparing: info.preparing.map(Preparing::from),
             memory_wanted: info.memory_wanted,
+            unplaced: info.unplaced,
             damaged: info.damaged,
             shortened: false,
         }

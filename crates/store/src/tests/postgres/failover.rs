@@ -11,6 +11,7 @@ use dormouse_test_support::proxy::{Losses, proxy};
 use super::super::fixtures::{SECOND, at, blob, insert, steady, store};
 use super::{Database, StopAtEnd, says, settled, written};
 use crate::change::Verdict;
+use crate::class::ClassId;
 use crate::error::Error;
 use crate::model::{TaskId, When};
 use crate::nodes::{Nodes, Wish};
@@ -98,6 +99,7 @@ fn a_claim_whose_wait_for_a_standby_is_cancelled_counts_for_nothing() {
         own_until: steady(60),
         any_until: steady(60),
         limit: 9,
+        classes: vec![ClassId::ANY],
     };
     wait_for_standby(&database, true);
     while_cancelled(&server, || {

@@ -12,6 +12,7 @@ use self::answers::{Answers, all_answers, error_class};
 use self::operations::{Operation, changes_of, operations};
 use super::fixtures::{Place, SECOND, at, blob, steady};
 use super::reference::Reference;
+use crate::class::ClassId;
 use crate::error::Error;
 use crate::model::{TaskId, Timestamp};
 use crate::nodes::{Nodes, Wish};
@@ -112,8 +113,12 @@ impl Pair {
                     own_until: until,
                     any_until: until,
                     limit: *limit,
+                    classes: vec![ClassId::ANY],
                 };
                 self.both(*late, |store, lease| store.claim_due(lease, &wish))?;
+            }
+            Operation::GiveBack { late, id } => {
+                self.both(*late, |store, lease| store.give_back(lease, &[*id]))?;
             }
             Operation::TakeIds { late, count } => {
                 self.both(*late, |store, lease| store.take_ids(lease, *count))?;

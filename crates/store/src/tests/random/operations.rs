@@ -9,6 +9,7 @@ use proptest::sample::select;
 
 use super::super::fixtures::{blob, digest, steady};
 use crate::change::{Change, Insert, MoveChange, SnapshotChange, Update};
+use crate::class::ClassId;
 use crate::model::{MoveId, TaskId, TaskState, TenantId, Timestamp, When};
 use crate::moves::{MovePhase, MoveRecord, RecordChange};
 use crate::task::{OutputPiece, StoredSnapshot, Stream};
@@ -57,6 +58,10 @@ pub(super) enum Operation {
         /// How far ahead.
         ahead: u64,
         limit: usize,
+    },
+    GiveBack {
+        late: bool,
+        id: TaskId,
     },
     TakeIds {
         late: bool,
@@ -120,6 +125,7 @@ pub(super) fn operations() -> impl Strategy<Value = Vec<Operation>> {
         2 => (late(), 1u8..4).prop_map(|(late, most)| Operation::Sweep { late, most }),
         3 => (late(), 0u64..300, 1usize..4)
             .prop_map(|(late, ahead, limit)| Operation::ClaimDue { late, ahead, limit }),
+        1 => (late(), id()).prop_map(|(late, id)| Operation::GiveBack { late, id }),
         1 => (late(), 1u64..4).prop_map(|(late, count)| Operation::TakeIds { late, count }),
     ];
     vec(random, 1..LONGEST_SEQUENCE)
@@ -203,6 +209,8 @@ fn insert() -> impl Strategy<Value = Insert> {
             snapshot,
             held,
             tenant: TenantId(tenant),
+            // SQLite keeps no classes.
+            class: ClassId::ANY,
         },
     )
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::change::{Change, Verdict};
+use crate::class::ClassId;
 use crate::error::Error;
 use crate::model::{Digest, MonotonicTime, MoveId, TaskId, TaskState, TenantId, When};
 use crate::moves::MoveRecord;
@@ -39,6 +40,8 @@ struct State {
     /// Packs whose chunks are to be removed.
     dead: BTreeSet<u64>,
     accounts: accounts::AccountMaps,
+    /// What tasks of each class need; the first is class 1.
+    classes: Vec<String>,
 }
 
 #[derive(Clone)]
@@ -77,6 +80,7 @@ struct Task {
     /// The name of the node that had it last.
     home: String,
     tenant: TenantId,
+    class: ClassId,
 }
 
 impl Default for Reference {

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::{Node, Reference, State};
+use crate::class::ClassId;
 use crate::error::Error;
 use crate::model::TaskId;
 use crate::nodes::{Claimed, NodeRow, Nodes, Wish};
@@ -110,7 +111,9 @@ impl Nodes for Reference {
                     true => wish.own_until,
                     false => wish.any_until.min(wish.own_until),
                 };
-                if claimed.len() < wish.limit && task.owner == 0 && due.at <= until {
+                let served = wish.classes.contains(&task.class);
+                let is_free = task.owner == 0 && due.at <= until;
+                if claimed.len() < wish.limit && is_free && served {
                     task.owner = node.epoch;
                     let snapshot = task.snapshot.clone();
                     let row = state.row(due.id).expect("it is due");
@@ -118,6 +121,37 @@ impl Nodes for Reference {
                 }
             }
             claimed
+        })
+    }
+
+    fn class(&self, node: &Lease, needs: &str) -> Result<ClassId, Error> {
+        self.as_node(node, |state| {
+            let classes = &mut state.classes;
+            let place = classes.iter().position(|known| known == needs);
+            let place = place.unwrap_or_else(|| {
+                classes.push(needs.into());
+                classes.len() - 1
+            });
+            ClassId(place as u32 + 1)
+        })
+    }
+
+    fn classes(&self) -> Result<Vec<(ClassId, String)>, Error> {
+        let state = self.0.lock();
+        let ids = (1..).map(ClassId);
+        Ok(ids.zip(state.classes.iter().cloned()).collect())
+    }
+
+    fn give_back(&self, node: &Lease, ids: &[TaskId]) -> Result<u64, Error> {
+        self.as_node(node, |state| {
+            let mut freed = 0;
+            for (id, task) in &mut state.tasks {
+                if ids.contains(id) && task.owner == node.epoch {
+                    task.owner = 0;
+                    freed += 1;
+                }
+            }
+            freed
         })
     }
 

@@ -22,6 +22,7 @@ impl State {
             log_bytes: pieces.map(|(_, piece)| piece.bytes.len() as u64).sum(),
             snapshot_bytes: self.snapshot_bytes(id),
             tenant: task.tenant,
+            class: task.class,
             damage: None,
         })
     }

@@ -88,6 +88,7 @@ impl State {
             owner: if insert.held { node } else { 0 },
             home: self.home(node),
             tenant: insert.tenant,
+            class: insert.class,
         };
         self.tasks.insert(insert.id, task);
         Ok(Verdict::Done)

@@ -131,6 +131,7 @@ fn options(command: &Serve, data: &Path) -> Result<Options, Failure> {
         retain: command.retain.map(|span| span.0),
         engine: engine(command.engine)?,
         identity: secret_file(data, "daemon-id", 4)?,
+        labels: command.labels.iter().cloned().collect(),
         cache: None,
         clock: None,
     })

@@ -1,6 +1,5 @@
 //! A daemon as one of several that share a database.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -41,8 +40,8 @@ impl Opened {
         kept: Vec<TaskSockets>,
     ) -> Result<(Arc<Daemon>, Option<File>), Failure> {
         match self {
-            Self::Own(_) if command.node.is_some() || !command.labels.is_empty() => {
-                let text = "--node and --label are for daemons that share a database (--store)";
+            Self::Own(_) if command.node.is_some() => {
+                let text = "--node is for daemons that share a database (--store)";
                 Err(Failure::new(USAGE, text))
             }
             Self::Own(store) => Ok((Daemon::start_with(store, options, kept)?, None)),
@@ -74,13 +73,6 @@ fn node_options(
         );
         return Err(Failure::new(USAGE, text));
     }
-    let mut labels = BTreeMap::new();
-    for label in &command.labels {
-        let text = || format!("--label {label:?} is no label; write KEY=VALUE, such as zone=eu");
-        let parts = label.split_once('=').filter(|(key, _)| !key.is_empty());
-        let (key, value) = parts.ok_or_else(|| Failure::new(USAGE, text()))?;
-        labels.insert(key.to_string(), value.to_string());
-    }
     if address.ip().is_unspecified() {
         log::warn!(
             "the other nodes cannot reach {address}: with --listen, give the address at which they reach this one"
@@ -89,7 +81,6 @@ fn node_options(
     Ok(NodeOptions {
         name: name.to_string(),
         address: address.to_string(),
-        labels,
     })
 }
 
