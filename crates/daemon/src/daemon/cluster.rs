@@ -1,15 +1,20 @@
 //! What is asked of a daemon about the other nodes.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use crate::daemon::{Daemon, blocking};
-use crate::driver::state::DaemonState;
+use crate::driver::state::{Counted, DaemonState};
 use crate::model::error::Error;
 use crate::model::{TaskId, TaskState};
 use crate::nodes::info::NodeInfo;
 
 /// The states of tasks in memory. In the store such a task is hibernated.
 const STATES_IN_MEMORY: [TaskState; 3] = [TaskState::Ready, TaskState::Running, TaskState::Parked];
+
+/// A count of the tasks that took so long is used for a while: for so many times as long as it took.
+const LONG_COUNT: Duration = Duration::from_millis(50);
+const COUNT_LASTS: u32 = 20;
 
 impl Daemon {
     /// Whether several nodes share the store.
@@ -57,9 +62,7 @@ impl Daemon {
         if !self.is_node() {
             return Ok(self.shared.metrics.states());
         }
-        let store = self.shared.store.clone();
-        let stored = blocking(move || Ok(store.counts(None)?)).await?;
-        let mut counts: HashMap<TaskState, u64> = stored.into_iter().collect();
+        let mut counts: HashMap<TaskState, u64> = self.stored_states().await?.into_iter().collect();
         for node in self.nodes() {
             let load = node.load;
             let loads = [load.ready, load.running, load.parked];
@@ -72,6 +75,26 @@ impl Daemon {
         }
         let count = |state| (state, counts.get(&state).copied().unwrap_or(0));
         Ok(TaskState::ALL.into_iter().map(count).collect())
+    }
+
+    /// How many tasks of each state the store has. To count a million of them takes the database half a
+    /// second, so that a count that took long is used for a while, whoever asks.
+    async fn stored_states(&self) -> Result<Vec<(TaskState, u64)>, Error> {
+        let mut counted = self.shared.counted.lock().await;
+        if let Some(counted) = &*counted
+            && counted.took >= LONG_COUNT
+            && counted.at.elapsed() < counted.took * COUNT_LASTS
+        {
+            return Ok(counted.states.clone());
+        }
+        let (store, began) = (self.shared.store.clone(), Instant::now());
+        let states = blocking(move || Ok(store.counts(None)?)).await?;
+        *counted = Some(Counted {
+            states: states.clone(),
+            at: Instant::now(),
+            took: began.elapsed(),
+        });
+        Ok(states)
     }
 
     /// Gives all tasks back that this node has, after [`close`](Self::close), so that others go on with

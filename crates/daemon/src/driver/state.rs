@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, broadcast};
@@ -42,10 +43,21 @@ pub(crate) struct DaemonState {
     pub(crate) moves: broadcast::Sender<Moved>,
     /// This node, where several share the store.
     pub(crate) member: Option<Arc<Member>>,
+    /// How many tasks of each state the store has, as they were counted last.
+    pub(crate) counted: tokio::sync::Mutex<Option<Counted>>,
     /// Tasks on which something is being done. The store does not know how these stand.
     views: Mutex<HashMap<TaskId, View>>,
     lost: AtomicBool,
     over: Notify,
+}
+
+/// A count of the tasks in the store.
+pub(crate) struct Counted {
+    pub(crate) states: Vec<(TaskState, u64)>,
+    /// When it was done.
+    pub(crate) at: Instant,
+    /// How long it took.
+    pub(crate) took: Duration,
 }
 
 /// A task on which something is being done.
@@ -83,6 +95,7 @@ impl DaemonState {
             budget,
             moves: broadcast::channel(1024).0,
             member: None,
+            counted: tokio::sync::Mutex::default(),
             views: Mutex::default(),
             lost: AtomicBool::new(false),
             over: Notify::new(),
