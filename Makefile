@@ -4,6 +4,7 @@
 # make test-kill        kills the daemon a thousand times, and accounts for every task and line
 # make test-nodes       kills and stops daemons that share a database, and accounts for every task and line
 # make test-moves       cuts and kills at every record of a move between two daemons
+# make test-failover     nodes on a database that fails over (Patroni), for MINUTES (10), as SEED decides; as root
 # make fuzz    ten thousand generated programs, suspended at random calls, against plain Wasmtime
 # make fuzz-hour        what reads a stranger's bytes, under libFuzzer, for SECONDS_EACH; TARGETS="container wasi" for some
 # make test-aarch64     tasks that walk between x86-64 and aarch64 (QEMU); cross-builds for minutes first
@@ -13,6 +14,7 @@
 # make bench-migrate    how long a move takes and what it sends: benches/migrate/README.md
 # make bench-api        how long each kind of request takes: benches/api/README.md
 # make bench-scale      a million sleeping tasks: benches/scale/README.md
+# make bench-cluster    nodes on one PostgreSQL, beside other systems: benches/cluster/README.md
 # make bench-sockets    requests to a guest, and wake-ups of one that sleeps: benches/sockets/README.md
 # make bench-overhead   what being resumable costs real programs: benches/overhead/README.md
 # make bench-first-run  what rewriting costs, over compiling: benches/first-run/README.md
@@ -42,7 +44,7 @@ export LIBCLANG_PATH ?= /usr/lib/llvm-16/lib
 endif
 DORMOUSE := $(CARGO_TARGET_DIR)/debug/dormouse
 
-.PHONY: demo test test-dashboard test-kill test-nodes test-moves fuzz fuzz-hour soak test-aarch64 check bench bench-api bench-migrate bench-scale bench-sockets bench-overhead bench-first-run bench-components build setup clean
+.PHONY: demo test test-dashboard test-kill test-nodes test-moves test-failover fuzz fuzz-hour soak test-aarch64 check bench bench-api bench-migrate bench-scale bench-cluster bench-sockets bench-overhead bench-first-run bench-components build setup clean
 
 build:
 	@.ci/setup.sh build
@@ -87,6 +89,13 @@ test-nodes: setup
 MOVES ?= 10
 test-moves: setup
 	DORMOUSE_MOVES=$(MOVES) cargo test --no-default-features --features $(FEATURES) --test daemon exactly_one_has -- --nocapture
+
+# FAULTS=kill_node,switch_over does those alone; the names are in tests/failover/faults.py.
+FAULTS ?=
+test-failover: setup
+	cargo build --no-default-features --features $(FEATURES)
+	python3 tests/failover/failover.py $(DORMOUSE) --faults '$(FAULTS)' $(if $(SEED),--seed $(SEED)) \
+	  $(if $(filter command environment,$(origin MINUTES)),--minutes $(MINUTES))
 
 PROGRAMS_TO_FUZZ ?= 10000
 fuzz: setup
@@ -144,6 +153,14 @@ bench-scale: setup
 	compare --systems tokio --tasks $(SLEEPERS) --out $$out/tokio.json; \
 	compare --systems process,dbos,restate --minutes $(MINUTES_EACH) --out $$out/others.json; \
 	python3 table.py $$out/dormouse.json $$out/tokio.json $$out/others.json
+
+SCALE ?= full
+PARTS ?= sqlite,nodes,failover,others,sleepers
+bench-cluster: setup
+	benches/cluster/setup.sh
+	cargo build --release --no-default-features --features $(FEATURES)
+	python3 benches/cluster/cluster.py $(CARGO_TARGET_DIR)/release/dormouse --scale $(SCALE) --parts $(PARTS) \
+	  --out $(CACHE)/cluster/result.json --table
 
 bench-sockets: setup
 	cargo build --release --no-default-features --features $(FEATURES)
