@@ -45,6 +45,8 @@ mod neighbour;
 mod netns;
 mod network;
 #[cfg(feature = "postgres")]
+mod node_tls;
+#[cfg(feature = "postgres")]
 mod nodes;
 mod openapi;
 #[cfg(feature = "postgres")]

@@ -1,7 +1,5 @@
 //! Daemons that share a PostgreSQL database, for tests.
 
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -39,15 +37,6 @@ impl Cluster {
             std::fs::create_dir_all(cluster.place(name).join("out")).expect("a folder");
             let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
             std::fs::set_permissions(cluster.place(name), mode).expect("it is ours");
-            let token = std::fs::File::options()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(cluster.place(name).join("token"));
-            let mut token = token.expect("a file");
-            token
-                .write_all(b"the token of all nodes")
-                .expect("it is written");
         }
         Some(cluster)
     }

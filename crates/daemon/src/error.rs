@@ -160,6 +160,9 @@ pub enum Error {
         /// Where the other one is.
         address: String,
     },
+    /// A node's certificate cannot be made.
+    #[error("cannot make the certificate by which other nodes know this one: {0}")]
+    NodeCertificate(String),
     /// The daemon is going down.
     #[error("the daemon is shutting down")]
     Closing,
@@ -213,7 +216,7 @@ impl From<Error> for Public {
                 ErrorKind::Limit
             }
             Error::Unknown(_) | Error::NoMemory(_) => ErrorKind::Missing,
-            Error::Damaged(_) => ErrorKind::Store,
+            Error::Damaged(_) | Error::NodeCertificate(_) => ErrorKind::Store,
             Error::Closing
             | Error::Draining
             | Error::Elsewhere(_)

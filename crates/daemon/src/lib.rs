@@ -66,6 +66,7 @@
 //! | `sockets` | the sockets of sleeping tasks, and the listeners of all tasks |
 //! | `nodes` | this daemon as one of several that share a store |
 //! | `moving` | what each step of a move means for the store, at the source and at the target |
+//! | `certificates` | certificates that daemons make for themselves, and by which they know each other |
 //! | `peers` | daemons that know each other, and the protocol by which tasks move |
 //! | `takeover` | a new daemon takes the place of an old one, with all sockets |
 //! | [`http`] | the HTTP API, metrics and events; `http::wire` is what travels |
@@ -79,6 +80,7 @@ mod access;
 mod admission;
 mod blobs;
 mod bounds;
+mod certificates;
 mod daemon;
 mod dashboard;
 mod driver;

@@ -1,12 +1,14 @@
 //! Who asks.
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{Role, TenantId};
 
 /// The name of the token in the daemon's directory.
 pub(crate) const OWN_TOKEN: &str = "daemon";
 
-/// Who asks, as the token says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Who asks, as the token says. A node tells it to another one with what it passes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Caller {
     /// The token's name.
     pub(crate) token: String,

@@ -2,18 +2,17 @@
 //! in memory, that node says.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
 use tokio::task::JoinSet;
 
-use super::connections::auth::TENANT_HEADER;
 use super::forward::ask;
 use super::served::Served;
 use super::wire::{Task, Tasks};
+use crate::access::caller::Caller;
 use crate::nodes::info::NodeInfo;
 
 /// A node that takes longer to answer is left out of a list: its tasks are shown as they are stored.
@@ -29,21 +28,21 @@ fn others(served: &Served) -> Vec<NodeInfo> {
 }
 
 /// Asks nodes for lists, all at the same time.
-async fn lists(asked: Vec<(NodeInfo, String)>, headers: &HeaderMap) -> Vec<(NodeInfo, Tasks)> {
+async fn lists(
+    served: &Arc<Served>,
+    caller: &Arc<Caller>,
+    asked: Vec<(NodeInfo, String)>,
+) -> Vec<(NodeInfo, Tasks)> {
     let mut asking = JoinSet::new();
     for (node, path) in asked {
-        let mut request = Request::builder().uri(path);
-        for name in [AUTHORIZATION.as_str(), TENANT_HEADER] {
-            if let Some(value) = headers.get(name) {
-                request = request.header(name, value);
-            }
-        }
+        let request = Request::builder().uri(path);
         let Ok(request) = request.body(Body::empty()) else {
             continue;
         };
+        let (served, caller) = (served.clone(), caller.clone());
         asking.spawn(async move {
             let list = async {
-                let answer = ask(&node, request).await.ok()?;
+                let answer = ask(&served, &caller, &node, request).await.ok()?;
                 let body = to_bytes(answer.into_body(), LARGEST_ANSWER_BYTES).await;
                 serde_json::from_slice::<Tasks>(&body.ok()?).ok()
             };
@@ -59,7 +58,7 @@ async fn lists(asked: Vec<(NodeInfo, String)>, headers: &HeaderMap) -> Vec<(Node
 }
 
 /// Shows tasks that other nodes have in memory as they stand there.
-pub(super) async fn complete(served: &Served, headers: &HeaderMap, tasks: &mut [Task]) {
+pub(super) async fn complete(served: &Arc<Served>, caller: &Arc<Caller>, tasks: &mut [Task]) {
     let others = others(served);
     let asked = others.into_iter().filter_map(|node| {
         let theirs = tasks
@@ -70,7 +69,7 @@ pub(super) async fn complete(served: &Served, headers: &HeaderMap, tasks: &mut [
         (!ids.is_empty()).then_some((node, path))
     });
     let mut known = HashMap::new();
-    for (_, list) in lists(asked.collect(), headers).await {
+    for (_, list) in lists(served, caller, asked.collect()).await {
         known.extend(list.tasks.into_iter().map(|task| (task.id, task)));
     }
     for task in tasks {
@@ -82,15 +81,15 @@ pub(super) async fn complete(served: &Served, headers: &HeaderMap, tasks: &mut [
 
 /// Adds what the other nodes have on the same page of a list of tasks in memory.
 pub(super) async fn merge(
-    served: &Served,
-    headers: &HeaderMap,
+    served: &Arc<Served>,
+    caller: &Arc<Caller>,
     query: &str,
     limit: usize,
     own: Tasks,
 ) -> Tasks {
     let path = format!("/v1/tasks?{query}");
     let asked = others(served).into_iter().map(|node| (node, path.clone()));
-    let found = lists(asked.collect(), headers).await;
+    let found = lists(served, caller, asked.collect()).await;
     let mut lists: Vec<Tasks> = found.into_iter().map(|(_, list)| list).collect();
     lists.push(own);
     // Beyond the end of a page that has a next one, there may be more.

@@ -1,6 +1,6 @@
-//! Requests about a task that another node has go to that node, with the token that they came with:
-//! nodes that share a store have the same token.
+//! Requests about a task that another node has go to that node, which is told who asks.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,33 +8,34 @@ use axum::body::{Body, to_bytes};
 use axum::extract::path::RawPathParams;
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{Request, State};
-use axum::http::header::{CONNECTION, HOST, ORIGIN};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Version};
+use axum::http::header::{AUTHORIZATION, CONNECTION, HOST, ORIGIN};
+use axum::http::{HeaderValue, Method, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::client::TlsStream;
 
 use super::answers::{Answer, ELSEWHERE, Refused, bad, find};
+use super::connections::accept::{NO_NODE_HEADER, OtherNode};
+use super::connections::auth::CALLER_HEADER;
 use super::served::Served;
 use crate::access::caller::Caller;
 use crate::error::Error as DaemonError;
 use crate::model::TaskId;
-use crate::model::error::ErrorKind;
 use crate::nodes::info::NodeInfo;
-
-/// A request with this header comes from another node, and goes no further.
-pub(super) const FORWARDED: HeaderName = HeaderName::from_static("dormouse-forwarded");
+use crate::tcp::set_peer_options;
 
 /// How long a task is looked for that goes from one node to another: as long as it takes until a dead
 /// node's tasks are nobody's, and a little more.
 const PATIENCE: Duration = Duration::from_secs(8);
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// How long a node may take to accept a connection, and to answer. An answer takes as long as a task
-/// may compute until it is told that it is to be paused.
+/// How long a node may take to accept a connection, to show its certificate, and to answer. An answer
+/// takes as long as a task may compute until it is told that it is to be paused.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Bytes of the largest body that is passed on.
@@ -56,7 +57,8 @@ pub(super) async fn to_owner(
     request: Request,
     next: Next,
 ) -> Response {
-    let forwarded = request.headers().contains_key(FORWARDED);
+    // It goes no further.
+    let forwarded = request.extensions().get::<OtherNode>().is_some();
     let task = params.as_ref().ok().and_then(|params| {
         let mut params = params.iter();
         params.find_map(|(name, value)| (name == "id").then(|| String::from(value)))
@@ -93,7 +95,7 @@ pub(super) async fn to_owner(
             }
         };
         let may_wait = began.elapsed() < PATIENCE;
-        match ask(&node, request).await {
+        match ask(&served, &caller, &node, request).await {
             Ok(response) if may_wait && response.headers().contains_key(ELSEWHERE) => {}
             Ok(response) => return response,
             // What is stored of the task can be told here.
@@ -125,13 +127,18 @@ async fn owner(served: &Served, caller: &Caller, task: &str) -> Answer<(TaskId, 
     Ok((id, served.daemon.other_owner(id).await?))
 }
 
-/// Asks another node.
-pub(super) async fn ask(node: &NodeInfo, mut request: Request) -> Result<Response, Failed> {
+/// Asks another node, for a caller.
+pub(super) async fn ask(
+    served: &Served,
+    caller: &Caller,
+    node: &NodeInfo,
+    mut request: Request,
+) -> Result<Response, Failed> {
     let unsent = |error: &dyn std::fmt::Display| Failed::Unsent(error.to_string());
     let unanswered = |error: &dyn std::fmt::Display| Failed::Unanswered(error.to_string());
-    let connecting = timeout(CONNECT_TIMEOUT, TcpStream::connect(&node.address));
-    let stream = connecting.await.map_err(|error| unsent(&error))?;
-    let stream = stream.map_err(|error| unsent(&error))?;
+    let stream = connect(served, node)
+        .await
+        .map_err(|error| unsent(&error))?;
     let client = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = client.map_err(|error| unsent(&error))?;
     tokio::spawn(async move {
@@ -141,23 +148,31 @@ pub(super) async fn ask(node: &NodeInfo, mut request: Request) -> Result<Respons
     });
     *request.version_mut() = Version::HTTP_11;
     let host = HeaderValue::from_str(&node.address).map_err(|error| unsent(&error))?;
+    let told = serde_json::to_vec(caller).map_err(|error| unsent(&error))?;
+    let told = HeaderValue::from_bytes(&told).map_err(|error| unsent(&error))?;
     let headers = request.headers_mut();
     headers.insert(HOST, host);
-    headers.insert(FORWARDED, HeaderValue::from_static("1"));
-    headers.remove(ORIGIN);
-    headers.remove(CONNECTION);
+    headers.insert(CALLER_HEADER, told);
+    for name in [AUTHORIZATION, ORIGIN, CONNECTION] {
+        headers.remove(name);
+    }
     let answer = timeout(ANSWER_TIMEOUT, sender.send_request(request)).await;
     let answer = answer.map_err(|error| unanswered(&error))?;
     let mut answer = answer.map_err(|error| unanswered(&error))?;
-    answer.headers_mut().remove(CONNECTION);
-    if answer.status() == StatusCode::UNAUTHORIZED {
-        let text = format!(
-            "node {} does not take the token of this one: nodes that share a store need the same file `token` in \
-             their data directories",
-            node.name
-        );
-        let refused = Refused::new(StatusCode::BAD_GATEWAY, text).of(ErrorKind::Peer);
-        return Ok(refused.into_response());
+    if answer.headers().contains_key(NO_NODE_HEADER) {
+        let text = "it does not know this one, which is new or fenced";
+        return Err(Failed::Unsent(text.into()));
     }
+    answer.headers_mut().remove(CONNECTION);
     Ok(answer.map(Body::new))
+}
+
+/// A connection to another node, and to nobody else.
+async fn connect(served: &Served, node: &NodeInfo) -> io::Result<TlsStream<TcpStream>> {
+    let (Some(member), Some(fingerprint)) = (&served.daemon.shared.member, node.fingerprint) else {
+        return Err(io::Error::other("it has told no fingerprint so far"));
+    };
+    let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(&node.address)).await??;
+    set_peer_options(&stream)?;
+    timeout(HANDSHAKE_TIMEOUT, member.tls.connect(fingerprint, stream)).await?
 }

@@ -43,6 +43,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post, put};
 
+use self::connections::accept::Security;
 use self::connections::auth::{self, Access};
 use self::connections::bodies::{self, Bound};
 use self::connections::serving;
@@ -114,9 +115,12 @@ pub async fn serve_from(
     options: ServerOptions,
     stop: impl Future<Output = ()>,
 ) {
-    let tls = options.certificate.as_ref();
-    let tls = tls.map(|certificate| certificate.acceptor());
-    serving::run(accepting, router(daemon, options), tls, stop).await;
+    let clients = options.certificate.as_ref();
+    let security = Security {
+        clients: clients.map(|certificate| certificate.config()),
+        member: daemon.shared.member.clone(),
+    };
+    serving::run(accepting, router(daemon, options), security, stop).await;
 }
 
 /// What answers the requests.

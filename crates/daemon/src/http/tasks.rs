@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
@@ -17,9 +17,9 @@ use super::answers::{
     Added, Answer, Asking, Body, Path, QueryOf, Refused, ServedState, bad, bad_field, find,
     shortened,
 };
+use super::connections::accept::OtherNode;
 use super::descriptions::{CONFLICT, TASK};
 use super::everywhere;
-use super::forward::FORWARDED;
 use super::json::{read, read_submit};
 use super::served::Served;
 use super::wire::{Batch, MOST_SUBMITTED, Problem, Resume, Submit, Submitted, Task, Tasks};
@@ -64,7 +64,7 @@ pub(super) async fn list(
     State(served): ServedState,
     Extension(caller): Asking,
     RawQuery(asked): RawQuery,
-    headers: HeaderMap,
+    node: Option<Extension<OtherNode>>,
     QueryOf(query): QueryOf<ListQuery>,
 ) -> Answer<Json<Tasks>> {
     if let Some(loaded) = &query.loaded {
@@ -109,12 +109,12 @@ pub(super) async fn list(
         tasks: tasks.collect(),
         next,
     };
-    if served.daemon.is_node() && !headers.contains_key(FORWARDED) {
+    if served.daemon.is_node() && node.is_none() {
         if in_memory {
             let asked = asked.unwrap_or_default();
-            page = everywhere::merge(&served, &headers, &asked, limit, page).await;
+            page = everywhere::merge(&served, &caller, &asked, limit, page).await;
         }
-        everywhere::complete(&served, &headers, &mut page.tasks).await;
+        everywhere::complete(&served, &caller, &mut page.tasks).await;
         let is_wanted = |task: &Task| {
             let state = task.state.parse::<TaskState>();
             wanted.is_empty() || state.is_ok_and(|state| wanted.contains(&state))

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::offer::Offer;
-use crate::model::Timestamp;
+use crate::model::{Digest, Timestamp};
 use crate::store::NodeRow;
 
 /// What a node is told at its start.
@@ -46,6 +46,8 @@ pub struct NodeInfo {
     pub identity: String,
     /// Where its API is.
     pub address: String,
+    /// The fingerprint of the certificate that it shows other nodes.
+    pub fingerprint: Option<Digest>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// Which dormouse it is.
@@ -65,6 +67,8 @@ pub struct NodeInfo {
 pub(super) struct Details {
     pub(super) identity: String,
     pub(super) address: String,
+    /// In hexadecimal digits.
+    pub(super) fingerprint: String,
     pub(super) version: String,
     /// Nanoseconds since the Unix epoch.
     pub(super) since: u64,
@@ -96,6 +100,7 @@ impl NodeInfo {
             here: row.number == me,
             identity: details.identity,
             address: details.address,
+            fingerprint: Digest::from_hex(&details.fingerprint),
             labels: labels.unwrap_or_default(),
             version: details.version,
             since: Timestamp::from_nanos(details.since),

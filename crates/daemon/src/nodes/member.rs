@@ -10,10 +10,11 @@ use parking_lot::Mutex;
 use super::info::{Details, Load, NodeInfo, NodeOptions};
 use super::needs::Needs;
 use super::placement::{Placement, unplaced};
+use super::tls::NodeTls;
 use crate::error::Error as Refused;
 use crate::model::clock::since_boot;
 use crate::model::error::Error;
-use crate::model::{TaskId, Timestamp};
+use crate::model::{Digest, TaskId, Timestamp};
 use crate::store::{Claimed, ClassId, Error as StoreError, Lease, Nodes, Stamp, Wish};
 use crate::task::Gate;
 
@@ -24,6 +25,11 @@ const LEASE_LASTS: Duration = Duration::from_secs(5);
 /// is for what has passed the gate, and for clocks that do not run equally fast.
 const GATE_LASTS: Duration = Duration::from_secs(4);
 
+/// A node that has just come is known with the next beat. So often is looked for it, and so long in
+/// between.
+const LOOKS_FOR_NODE: u32 = 20;
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
+
 /// This node.
 pub(crate) struct Member {
     store: Arc<dyn Nodes>,
@@ -31,6 +37,8 @@ pub(crate) struct Member {
     options: NodeOptions,
     identity: String,
     since: Timestamp,
+    /// What it shows other nodes.
+    pub(crate) tls: NodeTls,
     /// What guests do outside of themselves waits until it is open.
     pub(crate) gate: Arc<Gate>,
     /// All nodes, as they were at the last beat.
@@ -52,6 +60,7 @@ impl Member {
         labels: BTreeMap<String, String>,
         now: &Stamp,
     ) -> Result<Arc<Self>, Error> {
+        let tls = NodeTls::made()?;
         let lease = store.join(&options.name, now, LEASE_LASTS)?;
         let member = Arc::new(Self {
             store,
@@ -59,6 +68,7 @@ impl Member {
             options,
             identity,
             since: now.realtime,
+            tls,
             gate: Arc::default(),
             known: Mutex::default(),
             placement: Arc::new(Placement::new(labels)),
@@ -96,6 +106,7 @@ impl Member {
         let details = Details {
             identity: self.identity.clone(),
             address: self.options.address.clone(),
+            fingerprint: self.tls.fingerprint().to_string(),
             version: env!("CARGO_PKG_VERSION").into(),
             since: self.since.as_nanos(),
             load,
@@ -115,6 +126,20 @@ impl Member {
     /// All nodes, as they were a second ago.
     pub(crate) fn known(&self) -> Vec<NodeInfo> {
         self.known.lock().clone()
+    }
+
+    /// The name of the living node that has a certificate.
+    pub(crate) async fn living(&self, fingerprint: &Digest) -> Option<String> {
+        for _ in 0..LOOKS_FOR_NODE {
+            let known = self.known();
+            let mut living = known.into_iter().filter(|node| node.alive);
+            let found = living.find(|node| node.fingerprint.as_ref() == Some(fingerprint));
+            if let Some(node) = found {
+                return Some(node.name);
+            }
+            tokio::time::sleep(LOOK_PAUSE).await;
+        }
+        None
     }
 
     /// Whether a node's lease is over.

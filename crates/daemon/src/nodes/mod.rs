@@ -17,6 +17,7 @@
 //! | `placement` | which classes of tasks this node can serve, and why no node can |
 //! | `member` | this node: its lease, and what it asks of the store |
 //! | `ids` | numbers for new tasks, also of a daemon that has its store for itself |
+//! | `tls` | how nodes know each other when they speak |
 //! | `beat` | the threads that renew the lease, look for dead nodes, and learn what tasks need |
 
 pub(crate) mod beat;
@@ -26,3 +27,4 @@ pub(crate) mod member;
 pub(crate) mod needs;
 mod offer;
 pub(crate) mod placement;
+pub(crate) mod tls;

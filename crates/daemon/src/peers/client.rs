@@ -8,11 +8,12 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{AlertDescription, Error as TlsError};
 
+use crate::certificates::pinned::{Pinned, UNKNOWN_FINGERPRINT};
 use crate::model::Digest;
 use crate::peers::error::PeerError;
 use crate::peers::message::{Answer, Hello, Request, receive, send};
 use crate::peers::network::Peers;
-use crate::peers::tls::{self, Pinned};
+use crate::peers::tls;
 use crate::tcp::{set_carrier_options, set_peer_options};
 
 /// How long a connection may take. A daemon on the same network accepts at once.
@@ -194,7 +195,7 @@ fn locate(
 /// does where it does not know the certificate's fingerprint.
 fn is_unknown_certificate(error: &std::io::Error) -> bool {
     // A known certificate whose key the other end does not have is another error of certificates.
-    let unknown = TlsError::InvalidCertificate(tls::UNKNOWN_FINGERPRINT);
+    let unknown = TlsError::InvalidCertificate(UNKNOWN_FINGERPRINT);
     tls_error(error) == Some(&unknown)
 }
 
@@ -219,7 +220,7 @@ mod tests {
     use tokio_rustls::rustls::{ServerConfig, version::TLS13};
 
     use super::*;
-    use crate::peers::identity::Identity;
+    use crate::certificates::identity::Identity;
 
     /// Shows a certificate, and signs with a key.
     #[derive(Debug)]
@@ -232,8 +233,7 @@ mod tests {
     }
 
     fn identity() -> Identity {
-        let folder = tempfile::tempdir().expect("a folder");
-        Identity::open(folder.path()).expect("it is made")
+        Identity::made().expect("it is made")
     }
 
     /// How a connection fails to a daemon that shows the certificate of `shown` and has the key of

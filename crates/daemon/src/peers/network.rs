@@ -8,9 +8,9 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::ends::Ends;
-use super::identity::Identity;
 use super::trust::Trust;
 use super::why_open::WhyOpen;
+use crate::certificates::identity::Identity;
 use crate::daemon::Daemon;
 
 /// What a daemon knows of other daemons, and by what they know it.

@@ -9,14 +9,15 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::admission::{Admission, ConnectionSlot};
+use crate::certificates::identity::fingerprint;
+use crate::certificates::pinned::Pinned;
 use crate::model::error::Error;
 use crate::model::{Digest, MoveId};
 use crate::moving::offer::TaskOffer;
-use crate::peers::identity::fingerprint;
 use crate::peers::message::{Answer, Hello, Request, receive, send};
 use crate::peers::network::Peers;
 use crate::peers::relay::carry;
-use crate::peers::tls::{self, Pinned};
+use crate::peers::tls;
 use crate::peers::trust::Peer;
 use crate::stored::move_details::MoveDetails;
 use crate::task::{HeldSocket, Role};

@@ -8,11 +8,10 @@ use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
-use super::identity::Identity;
 use super::network::Peers;
 use super::trust::Trust;
 use super::why_open::WhyOpen;
-use super::{resolve, server};
+use super::{identity, resolve, server};
 use crate::daemon::Daemon;
 use crate::model::error::Error;
 
@@ -25,7 +24,7 @@ impl Peers {
     pub fn open(directory: &Path, daemon: Arc<Daemon>) -> Result<Arc<Self>, Error> {
         let peers = Arc::new(Self {
             daemon,
-            identity: Identity::open(directory)?,
+            identity: identity::open(directory)?,
             trust: Trust::open(directory)?,
             address: Mutex::default(),
             listens: OnceLock::new(),

@@ -21,6 +21,10 @@ pub(crate) struct Serve {
     /// at its first start.
     #[arg(long, value_name = "NAME")]
     pub node: Option<String>,
+    /// How the other daemons that share the database reach this one, where that is not the address of
+    /// --listen.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub node_address: Option<String>,
     /// A word by which this daemon is told from others, such as zone=eu; given again for several.
     /// Tasks ask for them (`submit --place`).
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]

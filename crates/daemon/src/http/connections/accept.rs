@@ -15,9 +15,13 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::server::Acceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::nodes::member::Member;
+use crate::nodes::tls::{asks_as_node, shown};
 use crate::tcp::set_client_options;
 
 /// The first byte of whoever speaks TLS: the type of a record with a handshake.
@@ -28,8 +32,17 @@ const SPEAK_TLS: &str = "HTTP/1.1 400 Bad Request\r\ncontent-type: application/j
     connection: close\r\n\r\n\
     {\"error\":\"this daemon speaks TLS: ask it by a URL that begins https://\"}";
 
-/// Bytes of a request that is read before that answer.
-const PLAIN_REQUEST_BYTES: usize = 8 << 10;
+/// What is answered to a client that would be a node and is none.
+const NO_NODE: &str = "HTTP/1.1 403 Forbidden\r\ncontent-type: application/json\r\n\
+    dormouse-no-node: 1\r\nconnection: close\r\n\r\n\
+    {\"error\":\"no living node of this store has your certificate\"}";
+
+/// The header of that answer.
+pub(crate) const NO_NODE_HEADER: &str = "dormouse-no-node";
+
+/// Bytes of a request that is read before such an answer: what is not read would make the system reset
+/// the connection before the answer is.
+const REFUSED_REQUEST_BYTES: usize = 8 << 10;
 
 /// How often it is checked whether requests have arrived on all connections.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
@@ -52,6 +65,21 @@ pub struct Connection {
     stream: Stream,
     /// Counts the connection while no byte has been read from it.
     silent: Option<Silent>,
+    /// The node at the other end, if it is one.
+    node: Option<OtherNode>,
+}
+
+/// Another node that shares the store, by its name. It has shown its certificate.
+#[derive(Clone, Debug)]
+pub(crate) struct OtherNode(pub(crate) String);
+
+/// Who is spoken TLS with, and how.
+#[derive(Clone, Default)]
+pub(crate) struct Security {
+    /// With all clients; without it, they speak plain HTTP.
+    pub(crate) clients: Option<Arc<ServerConfig>>,
+    /// This node, if it is one: other nodes show it their certificates.
+    pub(crate) member: Option<Arc<Member>>,
 }
 
 /// The bytes of a connection, as the requests on it are read.
@@ -122,32 +150,85 @@ impl Accepting {
         self.silent.fetch_add(1, Ordering::Relaxed);
         let silent = Some(Silent(self.silent.clone()));
         let stream = Stream::Plain(stream);
-        Ok((Connection { stream, silent }, address))
+        let connection = Connection {
+            stream,
+            silent,
+            node: None,
+        };
+        Ok((connection, address))
     }
 }
 
 impl Connection {
-    /// The same connection with TLS on it. It counts as silent until a byte of a request is read.
+    /// The same connection, with TLS on it if the client speaks that. It counts as silent until a byte
+    /// of a request is read.
     ///
     /// # Errors
-    /// If the client does not speak TLS, or refuses the certificate.
-    pub(crate) async fn secured(self, acceptor: &TlsAcceptor) -> io::Result<Self> {
-        let Self { stream, silent } = self;
-        let Stream::Plain(mut plain) = stream else {
-            return Ok(Self { stream, silent });
+    /// If the client does not speak what it is to, or is not who it says.
+    pub(crate) async fn secured(self, security: &Security) -> io::Result<Self> {
+        let Stream::Plain(mut plain) = self.stream else {
+            return Ok(self);
         };
+        let connection = |stream| Self {
+            stream,
+            silent: self.silent,
+            node: None,
+        };
+        if security.clients.is_none() && security.member.is_none() {
+            return Ok(connection(Stream::Plain(plain)));
+        }
         let mut first = [0];
         if plain.peek(&mut first).await? == 1 && first != [TLS_HANDSHAKE] {
-            // What is not read would make the system reset the connection before the answer is.
-            let mut request = vec![0; PLAIN_REQUEST_BYTES];
-            let _ = plain.read(&mut request).await?;
-            plain.write_all(SPEAK_TLS.as_bytes()).await?;
-            plain.shutdown().await?;
+            if security.clients.is_none() {
+                return Ok(connection(Stream::Plain(plain)));
+            }
+            refuse(&mut plain, SPEAK_TLS).await?;
             return Err(io::Error::other("the client does not speak TLS"));
         }
-        let stream = Stream::Tls(Box::new(acceptor.accept(plain).await?));
-        Ok(Self { stream, silent })
+        let began = LazyConfigAcceptor::new(Acceptor::default(), plain).await?;
+        match (&security.member, &security.clients) {
+            (Some(member), _) if asks_as_node(&began.client_hello()) => {
+                let mut stream = began.into_stream(member.tls.server.clone()).await?;
+                let fingerprint = shown(stream.get_ref().1);
+                let node = match &fingerprint {
+                    Some(fingerprint) => member.living(fingerprint).await,
+                    None => None,
+                };
+                let Some(node) = node else {
+                    refuse(&mut stream, NO_NODE).await?;
+                    let shown = fingerprint.map(|shown| shown.to_string());
+                    return Err(io::Error::other(format!(
+                        "no living node has the certificate {}",
+                        shown.unwrap_or_default()
+                    )));
+                };
+                let mut connection = connection(Stream::Tls(Box::new(stream)));
+                connection.node = Some(OtherNode(node));
+                Ok(connection)
+            }
+            (_, Some(config)) => {
+                let stream = began.into_stream(config.clone()).await?;
+                Ok(connection(Stream::Tls(Box::new(stream))))
+            }
+            (_, None) => Err(io::Error::other("only nodes speak TLS here")),
+        }
     }
+
+    /// The node at the other end, if it is one.
+    pub(crate) fn node(&self) -> Option<OtherNode> {
+        self.node.clone()
+    }
+}
+
+/// Answers what a client sends, whatever it is.
+async fn refuse(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    answer: &str,
+) -> io::Result<()> {
+    let mut request = vec![0; REFUSED_REQUEST_BYTES];
+    let _ = stream.read(&mut request).await?;
+    stream.write_all(answer.as_bytes()).await?;
+    stream.shutdown().await
 }
 
 /// Does the same to the stream inside, whichever it is.

@@ -4,6 +4,8 @@
 //! The token travels in a header that no other web page can set, so that no request from another
 //! origin can act. A page that has pointed a name of its own at this machine (DNS rebinding) is
 //! recognised by the `Host` header: a daemon is asked by its address, or by `localhost`.
+//!
+//! What another node passes on carries no token: that node has seen it, and says who asks.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use crate::access::caller::Caller;
 use crate::access::routes::needed;
 use crate::admission::ConnectionSlot;
 use crate::http::answers::{Added, Refused, problem};
+use crate::http::connections::accept::OtherNode;
 use crate::http::connections::serving::RemoteAddress;
 use crate::http::served::Served;
 use crate::http::wire::time;
@@ -26,6 +29,9 @@ use crate::model::Role;
 
 /// A request's header by which an admin acts for a tenant.
 pub(crate) const TENANT_HEADER: &str = "dormouse-tenant";
+
+/// The header by which a node says who asks.
+pub(crate) const CALLER_HEADER: &str = "dormouse-caller";
 
 /// Who may ask, and by which names beside its address the daemon may be asked.
 pub(crate) struct Access {
@@ -39,14 +45,22 @@ pub(crate) async fn check(
     mut request: Request,
     next: Next,
 ) -> Response {
-    if !is_ours(request.headers(), &access.hosts) {
+    let node = request.extensions().get::<OtherNode>().cloned();
+    if node.is_none() && !is_ours(request.headers(), &access.hosts) {
         return problem(
             StatusCode::FORBIDDEN,
             "ask the daemon by its address or as localhost; `serve --host NAME` allows a name",
         );
     }
     let asked = Asked::of(&request);
-    let caller = match access.caller(request.headers()).await {
+    let caller = match &node {
+        Some(node) => passed_on(request.headers()).ok_or_else(|| {
+            let text = format!("node {} does not say who asks", node.0);
+            problem(StatusCode::BAD_REQUEST, &text)
+        }),
+        None => access.caller(request.headers()).await,
+    };
+    let caller = match caller {
         Ok(caller) => caller,
         Err(refused) => {
             let response = refused.into_response();
@@ -133,6 +147,12 @@ impl Asked {
             status: response.status().as_u16(),
         });
     }
+}
+
+/// Who has asked another node, as that one says.
+fn passed_on(headers: &HeaderMap) -> Option<Caller> {
+    let told = headers.get(CALLER_HEADER)?.as_bytes();
+    serde_json::from_slice(told).ok()
 }
 
 impl Access {

@@ -16,10 +16,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 
 use crate::admission::{Admission, ConnectionSlot};
-use crate::http::connections::accept::{Accepting, Connection};
+use crate::http::connections::accept::{Accepting, Connection, OtherNode, Security};
 
 /// How long the headers of a request may take. A connection without a request is closed after so
 /// long, too.
@@ -32,11 +31,10 @@ const LARGEST_HEAD_BYTES: usize = 128 << 10;
 const ACCEPT_RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// Answers requests until `stop` completes, and those that have been received by then.
-/// With `tls`, every connection begins with a handshake.
 pub(crate) async fn run(
     mut accepting: Accepting,
     app: Router,
-    tls: Option<TlsAcceptor>,
+    security: Security,
     stop: impl Future<Output = ()>,
 ) {
     let admission = Admission::of_process();
@@ -63,8 +61,9 @@ pub(crate) async fn run(
             app: TowerToHyperService::new(app.clone()),
             slot: slot.clone(),
             from: RemoteAddress(from),
+            node: None,
         };
-        let serving = answer(connection, tls.clone(), asked, graceful.watcher());
+        let serving = answer(connection, security.clone(), asked, graceful.watcher());
         tokio::spawn(async move {
             tokio::select! {
                 ended = serving => {
@@ -83,14 +82,12 @@ pub(crate) async fn run(
 /// Answers the requests on a connection until it ends.
 async fn answer(
     connection: Connection,
-    tls: Option<TlsAcceptor>,
-    asked: ConnectionService,
+    security: Security,
+    mut asked: ConnectionService,
     watcher: Watcher,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let connection = match &tls {
-        None => connection,
-        Some(acceptor) => timeout(HEADERS_TIMEOUT, connection.secured(acceptor)).await??,
-    };
+    let connection = timeout(HEADERS_TIMEOUT, connection.secured(&security)).await??;
+    asked.node = connection.node();
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS_TIMEOUT)
@@ -118,6 +115,7 @@ struct ConnectionService {
     app: TowerToHyperService<Router>,
     slot: Arc<ConnectionSlot>,
     from: RemoteAddress,
+    node: Option<OtherNode>,
 }
 
 impl Service<Request<Incoming>> for ConnectionService {
@@ -128,6 +126,9 @@ impl Service<Request<Incoming>> for ConnectionService {
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.slot.clone());
         request.extensions_mut().insert(self.from);
+        if let Some(node) = &self.node {
+            request.extensions_mut().insert(node.clone());
+        }
         self.app.call(request)
     }
 }

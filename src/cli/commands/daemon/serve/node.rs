@@ -40,16 +40,12 @@ impl Opened {
         kept: Vec<TaskSockets>,
     ) -> Result<(Arc<Daemon>, Option<File>), Failure> {
         match self {
-            Self::Own(_) if command.node.is_some() => {
-                let text = "--node is for daemons that share a database (--store)";
+            Self::Own(_) if command.node.is_some() || command.node_address.is_some() => {
+                let text =
+                    "--node and --node-address are for daemons that share a database (--store)";
                 Err(Failure::new(USAGE, text))
             }
             Self::Own(store) => Ok((Daemon::start_with(store, options, kept)?, None)),
-            Self::Shared(..) if command.tls_cert.is_some() => {
-                let text = "--tls-cert: the other nodes cannot ask this one over TLS so far; put what speaks TLS in \
-                            front of it";
-                Err(Failure::new(USAGE, text))
-            }
             Self::Shared(store, lock) => {
                 let node = node_options(command, &options.identity, address)?;
                 Ok((Daemon::start_node(store, node, options, kept)?, Some(lock)))
@@ -73,14 +69,29 @@ fn node_options(
         );
         return Err(Failure::new(USAGE, text));
     }
-    if address.ip().is_unspecified() {
-        log::warn!(
-            "the other nodes cannot reach {address}: with --listen, give the address at which they reach this one"
-        );
-    }
+    let address = match &command.node_address {
+        Some(address) => {
+            let parts = address.rsplit_once(':');
+            let port = parts.and_then(|(_, port)| port.parse::<u16>().ok());
+            if parts.is_none_or(|(host, _)| host.is_empty()) || port.is_none_or(|port| port == 0) {
+                let text = format!("--node-address {address:?} is no address; write HOST:PORT");
+                return Err(Failure::new(USAGE, text));
+            }
+            address.clone()
+        }
+        None => {
+            if address.ip().is_unspecified() {
+                log::warn!(
+                    "the other nodes cannot reach {address}: give the address at which they reach this one \
+                     with --node-address"
+                );
+            }
+            address.to_string()
+        }
+    };
     Ok(NodeOptions {
         name: name.to_string(),
-        address: address.to_string(),
+        address,
     })
 }
 
