@@ -64,7 +64,8 @@ class Server:
             "hot_standby": "on",
             "max_connections": 150,
             "shared_buffers": "64MB",
-            "wal_keep_size": "1GB",
+            "wal_keep_size": "128MB",
+            "max_wal_size": "128MB",
             "track_commit_timestamp": "on",
         }
         own = self.folder / "postgres"

@@ -16,6 +16,7 @@ use crate::error::Error as DaemonError;
 use crate::model::TaskId;
 use crate::model::error::{Error, ErrorKind};
 use crate::peers::Peers;
+use crate::store::Error as StoreError;
 
 pub(super) type ServedState = State<Arc<Served>>;
 
@@ -118,6 +119,14 @@ impl From<Error> for Refused {
             _ if matches!(cause, Some(DaemonError::NotGranted { .. })) => StatusCode::FORBIDDEN,
             _ if matches!(cause, Some(DaemonError::TenantInUse(_))) => StatusCode::CONFLICT,
             ErrorKind::Task => StatusCode::CONFLICT,
+            // The same may work in a moment, and the disk is not full.
+            _ if matches!(
+                error.cause(),
+                Some(StoreError::Unreachable(_) | StoreError::InDoubt(_) | StoreError::Retry(_))
+            ) =>
+            {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             ErrorKind::Busy => StatusCode::SERVICE_UNAVAILABLE,
             ErrorKind::Write => StatusCode::INSUFFICIENT_STORAGE,
             ErrorKind::Limit => StatusCode::PAYLOAD_TOO_LARGE,

@@ -57,7 +57,8 @@ const PROBLEMS: [(&str, &str, &str); 12] = [
     (
         "503",
         "Unavailable",
-        "There are too many connections, or the daemon is ending or being emptied",
+        "There are too many connections, the daemon is ending or being emptied, or the server of its \
+         store cannot be reached",
     ),
     (
         "507",
