@@ -32,7 +32,7 @@ import table  # noqa: E402
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "dormouse"
 # The herd of dormouse's, those of other systems, seconds at a rate, tasks whose node is killed, sleepers.
 SCALES = {
-    "full": {"herd": 100_000, "others": 10_000, "seconds": 15, "killed": 300, "sleepers": 1_000_000},
+    "full": {"herd": 100_000, "others": 5_000, "seconds": 10, "killed": 300, "sleepers": 1_000_000},
     "small": {"herd": 2_000, "others": 500, "seconds": 3, "killed": 60, "sleepers": 5_000},
 }
 RATE = 1000
@@ -78,10 +78,11 @@ def dbos(options, postgres):
 def pg_boss(options, postgres):
     size = SCALES[options.scale]
     url = postgres.make_database("boss")
-    command = ["node", HERE / "pgboss.cjs", url, str(size["herd"]), str(RATE), str(size["seconds"])]
+    count = 4 * size["others"]
+    command = ["node", HERE / "pgboss.cjs", url, str(count), str(RATE), str(size["seconds"])]
     environment = dict(os.environ, PG_BOSS_MODULES=str(CACHE / "cluster"))
     found = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=environment)
-    disk = (postgres.size("boss") - postgres.size("template1")) / (size["herd"] + RATE * size["seconds"])
+    disk = (postgres.size("boss") - postgres.size("template1")) / (count + RATE * size["seconds"])
     return dict(json.loads(found.stdout.splitlines()[-1]), disk=disk)
 
 

@@ -14,6 +14,8 @@ import scale  # noqa: E402
 TOKEN = "the_token_of_all_nodes"
 # Rounds of the tasks whose node is killed, half a second each.
 KILLED_ROUNDS = 100
+# Tasks that tell how long many more will take.
+PROBE = 500
 
 
 class Nodes:
@@ -92,14 +94,18 @@ def measure(nodes, server, database, herd, rate, seconds, say):
     found = {"nodes": len(nodes.all)}
     module = nodes.upload()
     sleeper = {"module": module, "program": "sleeper", "args": ["1000000"]}
-    nodes.submit(sleeper, 100)
-    nodes.wait("suspends", 100)
+    # Modules are compiled, and it is known how long a herd takes.
+    nodes.submit(sleeper, PROBE)
+    nodes.wait("suspends", PROBE)
+    started = time.monotonic()
+    nodes.submit(sleeper, PROBE)
+    nodes.wait("suspends", 2 * PROBE)
+    guess = 5 + 1.5 * herd / PROBE * (time.monotonic() - started)
     size = lambda: server.size(database) if server else nodes.disk()
     before, busy = size(), (nodes.cpu(), server.cpu() if server else 0.0)
     logged = server.log_bytes() if server else 0
 
     # All are asleep before the first is due, and due when the nodes start again.
-    guess = herd / 1000 + 15
     asleep = nodes.count("suspends")
     started = time.monotonic()
     nodes.submit(dict(sleeper, args=[str(guess)]), herd)

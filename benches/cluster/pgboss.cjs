@@ -44,7 +44,7 @@ async function main() {
 
   // Due while nobody works on them.
   await boss.createQueue("herd");
-  const guess = Date.now() + 2000 + jobs;
+  const guess = Date.now() + 3000 + jobs / 5;
   const begun = Date.now();
   await insert(boss, "herd", jobs, () => guess);
   const starts = jobs / ((Date.now() - begun) / 1000);
