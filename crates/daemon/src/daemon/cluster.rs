@@ -82,8 +82,7 @@ impl Daemon {
     async fn stored_states(&self) -> Result<Vec<(TaskState, u64)>, Error> {
         let mut counted = self.shared.counted.lock().await;
         if let Some(counted) = &*counted
-            && counted.took >= LONG_COUNT
-            && counted.at.elapsed() < counted.took * COUNT_LASTS
+            && is_still_used(counted.took, counted.at.elapsed())
         {
             return Ok(counted.states.clone());
         }
@@ -107,6 +106,11 @@ impl Daemon {
     }
 }
 
+/// Whether a count is still used that took so long, and was made so long ago.
+fn is_still_used(took: Duration, age: Duration) -> bool {
+    took >= LONG_COUNT && age < took * COUNT_LASTS
+}
+
 /// The names of the nodes that have these tasks.
 pub(super) fn node_names(
     shared: &DaemonState,
@@ -122,4 +126,20 @@ pub(super) fn node_names(
         (id, name)
     });
     Ok(names.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Small stores are counted whenever somebody asks, and a large one for a twentieth of the time.
+    #[test]
+    fn a_count_is_used_for_as_long_as_it_was_worth() {
+        let at = Duration::from_millis;
+        assert!(!is_still_used(at(49), at(0)));
+        assert!(is_still_used(at(50), at(999)));
+        assert!(!is_still_used(at(50), at(1_000)));
+        assert!(is_still_used(at(500), at(9_999)));
+        assert!(!is_still_used(at(500), at(10_000)));
+    }
 }
