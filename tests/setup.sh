@@ -39,6 +39,25 @@ if [ ! -e "$programs/prometheus/usr/bin/prometheus" ]; then
   fi
 fi
 
+# A collector for OpenTelemetry, and OpenTelemetry's own messages for what reads what it passes on.
+ROTEL=0.0.1a15 OTEL_PROTO=1.45.2
+mark=$programs/otlp/.complete-$ROTEL-$OTEL_PROTO
+if [ ! -e "$mark" ]; then
+  say "an OpenTelemetry collector"
+  rm -rf "$programs/otlp"
+  python3 -m venv "$programs/otlp"
+  if "$programs/otlp/bin/pip" install --quiet --disable-pip-version-check "rotel==$ROTEL" "opentelemetry-proto==$OTEL_PROTO"; then
+    # It is linked to the library of its Python, which a small installation lacks.
+    library=libpython$("$programs/otlp/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    if ldd "$programs"/otlp/lib/*/site-packages/rotel/rotel-agent | grep -q "$library.*not found"; then
+      apt-get install -y -qq --no-install-recommends "$library" >/dev/null || say "no $library: the collector does not run"
+    fi
+    touch "$mark"
+  else
+    say "no collector: what is told to one is not tested"
+  fi
+fi
+
 PYTHON=3.12.0
 if [ ! -e "$programs/python-$PYTHON.wasm" ]; then
   say "CPython for WASI"

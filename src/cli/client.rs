@@ -24,6 +24,7 @@ use super::exit::{Code, DAEMON, DENIED, Failure, LIMIT, NO_TASK, NOT_MOVED, USAG
 use super::tls::{TlsConnector, Trust, reason};
 use crate::daemon::http::wire::{Problem, Task};
 use crate::error::ErrorKind;
+use crate::model::TraceContext;
 
 /// How long a connection may take: a daemon on the same machine accepts it at once.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,6 +43,8 @@ pub(crate) struct Client {
     token: Option<String>,
     /// Whom an admin acts for.
     tenant: Option<String>,
+    /// The span that asks.
+    trace: Option<TraceContext>,
 }
 
 impl Client {
@@ -108,7 +111,15 @@ impl Client {
             base,
             token,
             tenant: remote.tenant.clone(),
+            trace: None,
         })
+    }
+
+    /// The same, for a span: the one that is given, or that of `TRACEPARENT`.
+    pub(crate) fn with_trace(mut self, given: Option<TraceContext>) -> Self {
+        let variable = || std::env::var("TRACEPARENT").ok()?.parse().ok();
+        self.trace = given.or_else(variable);
+        self
     }
 
     /// Sends a request, and reads the JSON of the answer.
@@ -165,6 +176,9 @@ impl Client {
         }
         if let Some(tenant) = &self.tenant {
             request = request.header("dormouse-tenant", tenant);
+        }
+        if let Some(trace) = &self.trace {
+            request = request.header("traceparent", trace.to_string());
         }
         let request = request
             .body(body)

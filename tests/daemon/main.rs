@@ -69,6 +69,7 @@ mod storm;
 mod submitted;
 mod support;
 mod takeover;
+mod telemetry;
 mod tenants;
 mod tls;
 mod undecided;

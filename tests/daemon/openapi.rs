@@ -67,13 +67,13 @@ fn every_operation_says_what_it_does_and_how_it_fails() {
                 assert!(parameters.iter().any(|given| is(&given)), "{what}: {part}");
             }
             for given in &parameters {
-                let of_path =
-                    path.contains(&format!("{{{}}}", given["name"].as_str().expect("a name")));
-                assert_eq!(
-                    given["in"],
-                    if of_path { "path" } else { "query" },
-                    "{what}"
-                );
+                let name = given["name"].as_str().expect("a name");
+                let place = match name {
+                    "traceparent" => "header",
+                    _ if path.contains(&format!("{{{name}}}")) => "path",
+                    _ => "query",
+                };
+                assert_eq!(given["in"], place, "{what}");
                 assert!(given["description"].is_string(), "{what}: {given}");
             }
             let responses = operation["responses"].as_object().expect("responses");

@@ -133,7 +133,13 @@ impl Side {
 
 /// Two that know each other.
 pub fn pair(options: &[&str]) -> [Side; 2] {
-    let sides = [Side::new(options), Side::new(options)];
+    pair_in(&[], options)
+}
+
+/// The same with variables of the environment.
+pub fn pair_in(environment: &[(&'static str, &str)], options: &[&str]) -> [Side; 2] {
+    let side = || Side::new_in(environment, options);
+    let sides = [side(), side()];
     sides[0].trusts("other", &sides[1], json!({}));
     sides[1].trusts("other", &sides[0], json!({}));
     sides

@@ -64,6 +64,7 @@
 //! | `stored` | what the store keeps of a task as bytes |
 //! | `time` | the daemon's clocks, schedules and restarts |
 //! | `sockets` | the sockets of sleeping tasks, and the listeners of all tasks |
+//! | [`telemetry`] | what an OpenTelemetry collector is told: spans, and what guests write |
 //! | `nodes` | this daemon as one of several that share a store |
 //! | `moving` | what each step of a move means for the store, at the source and at the target |
 //! | `certificates` | certificates that daemons make for themselves, and by which they know each other |
@@ -99,6 +100,7 @@ mod spec;
 mod stored;
 pub mod takeover;
 mod tcp;
+pub mod telemetry;
 #[cfg(test)]
 mod tests;
 mod throttled_log;

@@ -1,13 +1,37 @@
 //! What the scheduler counts and measures. The server prints it.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::exemplar::HistogramWithExemplars;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::model::TaskState;
+
+/// The trace that an observation is of: its number in 32 hexadecimal digits.
+type TraceLabel = [(&'static str, String); 1];
+
+/// Times, of each range the last one that was observed in a trace that is recorded.
+#[derive(Clone, Debug)]
+pub(super) struct Times(HistogramWithExemplars<TraceLabel>);
+
+impl Times {
+    /// From 50 µs on, each bucket twice as wide, up to 26 s.
+    fn new() -> Self {
+        Self(HistogramWithExemplars::new(exponential_buckets(
+            50e-6, 2.0, 20,
+        )))
+    }
+
+    /// Something took so long, in this trace if it is recorded.
+    pub(super) fn observe(&self, took: Duration, trace: Option<String>) {
+        let at = trace.as_ref().map(|_| SystemTime::now());
+        let trace = trace.map(|trace| [("trace_id", trace)]);
+        self.0.observe(took.as_secs_f64(), trace, at);
+    }
+}
 
 /// What the scheduler counts and measures.
 #[derive(Debug)]
@@ -17,11 +41,11 @@ pub struct Metrics {
     /// Bytes of the memories of instances that are kept.
     pub(super) warm_bytes: AtomicU64,
     /// From when a task was due until its guest went on.
-    pub(super) wake_latency: Histogram,
+    pub(super) wake_latency: Times,
     /// From the end of a guest's run until its snapshot was ready to be stored.
-    pub(super) suspend: Histogram,
+    pub(super) suspend: Times,
     /// From the stored bytes until the guest could go on.
-    pub(super) resume: Histogram,
+    pub(super) resume: Times,
     /// From a batch of changes until it was durable.
     commit: Histogram,
     changes: Counter,
@@ -35,15 +59,13 @@ pub struct Metrics {
 
 impl Metrics {
     pub(super) fn new() -> Self {
-        // From 50 µs on, each bucket twice as wide, up to 26 s.
-        let times = || Histogram::new(exponential_buckets(50e-6, 2.0, 20));
         Self {
             states: Default::default(),
             warm_bytes: AtomicU64::new(0),
-            wake_latency: times(),
-            suspend: times(),
-            resume: times(),
-            commit: times(),
+            wake_latency: Times::new(),
+            suspend: Times::new(),
+            resume: Times::new(),
+            commit: Histogram::new(exponential_buckets(50e-6, 2.0, 20)),
             changes: Counter::default(),
             submitted: Counter::default(),
             wakes: Counter::default(),
@@ -71,15 +93,12 @@ impl Metrics {
                 "From the stored bytes until the guest could go on",
                 &self.resume,
             ),
-            (
-                "commit",
-                "From a batch of changes until it was durable",
-                &self.commit,
-            ),
         ];
         for (name, help, histogram) in histograms {
-            registry.register_with_unit(name, help, Unit::Seconds, histogram.clone());
+            registry.register_with_unit(name, help, Unit::Seconds, histogram.0.clone());
         }
+        let help = "From a batch of changes until it was durable";
+        registry.register_with_unit("commit", help, Unit::Seconds, self.commit.clone());
         let counters = [
             ("changes", "Changes that were stored", &self.changes),
             ("submitted", "Tasks that were submitted", &self.submitted),

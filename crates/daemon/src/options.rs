@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::model::Limits;
 use crate::model::clock::Clock;
 use crate::task::EngineKind;
+use crate::telemetry::Telemetry;
 
 /// How a daemon is set up.
 #[derive(Clone, Debug)]
@@ -47,6 +48,8 @@ pub struct Options {
     pub cache: Option<std::path::PathBuf>,
     /// The clock; `None` is the system's.
     pub clock: Option<Arc<dyn Clock>>,
+    /// What tells a collector of spans, and of what guests write; `None` tells nobody.
+    pub telemetry: Option<Arc<Telemetry>>,
 }
 
 impl Default for Options {
@@ -71,6 +74,7 @@ impl Default for Options {
             labels: BTreeMap::new(),
             cache: None,
             clock: None,
+            telemetry: None,
         }
     }
 }

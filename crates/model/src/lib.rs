@@ -35,6 +35,7 @@ pub mod spec;
 mod task;
 mod text;
 mod timestamp;
+mod trace;
 mod value;
 mod wait;
 
@@ -48,5 +49,6 @@ pub use shape::Shape;
 pub use spec::TaskSpec;
 pub use task::{Event, TaskId, TaskState, check_name, check_pattern};
 pub use timestamp::Timestamp;
+pub use trace::{TaskTrace, TraceContext};
 pub use value::{ValType, Value};
 pub use wait::{ClockId, Deadline, Ends, FdInterest, Interest, Wait, When};

@@ -32,6 +32,10 @@ pub struct MetaV1 {
     /// daemon exported it. The version is that of the task's row in the daemon's store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
+    /// By whom the task was submitted that a daemon exported this snapshot from, as a `traceparent`
+    /// (W3C Trace Context).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
     /// How much the task has used of what limits restrict.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<UsageV1>,

@@ -71,6 +71,7 @@ impl Parked<'_> {
                 module: task.program.digest(),
                 transform: task.program.transform(),
                 origin: None,
+                trace: None,
                 usage: Some(task.usage(&host.wasi)),
             },
             module: task.program.embedded(),

@@ -1,7 +1,7 @@
 //! What a guest is started with, and what its host gives it.
 
 use dormouse_model::spec::{Clocks, Randomness};
-use dormouse_model::{Limit, Limits, TaskSpec};
+use dormouse_model::{Limit, Limits, TaskSpec, TraceContext};
 
 use crate::fs::{HostDir, RestoreOptions};
 use crate::http::HttpConnection;
@@ -50,6 +50,8 @@ pub struct Bindings {
     /// At a resume: sockets that were kept for the guest while it slept. Those that its snapshot
     /// does not name are closed.
     pub held: Vec<HeldSocket>,
+    /// The span that HTTP requests of the guest's belong to, where they name none themselves.
+    pub traceparent: Option<TraceContext>,
 }
 
 impl From<&TaskSpec> for RestoreOptions {

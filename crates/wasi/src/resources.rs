@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use dormouse_model::clock::Clock;
-use dormouse_model::{Limit, Limits, check_environment};
+use dormouse_model::{Limit, Limits, TraceContext, check_environment};
 
 use crate::bindings::{Bindings, Config};
 use crate::clocks::{ClockV1, GuestClock, VirtualTimeV1};
@@ -32,6 +32,8 @@ pub(crate) struct Resources {
     pub(crate) quota: Quota,
     pub(crate) clock: GuestClock,
     pub(crate) random: Random,
+    /// The span that HTTP requests of the guest's belong to, where they name none themselves.
+    pub(crate) traceparent: Option<TraceContext>,
 }
 
 /// What a snapshot keeps of it.
@@ -125,6 +127,7 @@ impl Resources {
             preopens,
             listeners,
             grants: bindings.grants,
+            traceparent: bindings.traceparent,
             tmpfs,
             quota: Quota::new(bindings.limits, clock.steady()),
             clock,

@@ -5,7 +5,9 @@
 //! | this one | [`Daemon`], and what is asked of one task |
 //! | `active_moves` | moves that are under way |
 //! | `start` | makes the daemon's parts and joins them |
-//! | `submit` | how tasks come into a daemon and, as copies, out of it |
+//! | `submit` | how tasks come into a daemon |
+//! | `copies` | how they do so as snapshot files, and go out of it as copies |
+//! | `traced` | the span of a submission |
 //! | `look` | lists, output and events |
 //! | `info` | a task as it is shown |
 //! | `cluster` | what is asked about the other nodes of a store that several share |
@@ -15,10 +17,12 @@
 mod active_moves;
 pub(crate) mod check;
 mod cluster;
+mod copies;
 pub(crate) mod info;
 mod look;
 mod start;
 pub(crate) mod submit;
+mod traced;
 mod upkeep;
 
 use std::sync::Arc;

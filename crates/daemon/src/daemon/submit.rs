@@ -1,24 +1,24 @@
-//! Modules and tasks come into a daemon, and copies of tasks out of it.
+//! Modules and tasks come into a daemon.
 
-use crate::blobs::programs::{Programs, blob};
-use crate::bounds::check_bounds;
+use crate::blobs::programs::Programs;
 use crate::daemon::{Daemon, blocking};
 use crate::driver::Message;
-use crate::driver::commands::Ask;
 use crate::driver::state::DaemonState;
 use crate::error::Error as Refused;
 use crate::model::error::Error;
-use crate::model::spec::{Access, ByteSize, Module};
-use crate::model::{Digest, Limit, TaskId, TaskSpec, TaskState, TenantId, When};
+use crate::model::spec::{ByteSize, Module};
+use crate::model::{
+    Digest, Limit, TaskId, TaskSpec, TaskState, TaskTrace, TenantId, TraceContext, When,
+};
 use crate::nodes::ids::Reserved;
 use crate::nodes::needs::Needs;
 use crate::options::Options;
 use crate::spec::Submitted as _;
 use crate::store::{Change, ClassId, Insert, Verdict};
-use crate::stored::damaged::Stored;
 use crate::stored::encoding::{to_bytes, to_named_bytes};
 use crate::stored::status::Status;
-use crate::task::{ModuleRef, Snapshot, SnapshotExt as _, UnderWay};
+use crate::task::UnderWay;
+use crate::telemetry::Submission;
 use crate::time::calendar;
 
 /// At most this many new tasks are on their way to the disk; more wait.
@@ -80,16 +80,21 @@ impl Daemon {
     /// # Errors
     /// If none could be stored.
     pub async fn submit(&self, specs: Vec<TaskSpec>) -> Result<Vec<Result<TaskId, Error>>, Error> {
-        self.submit_for(TenantId::DEFAULT, specs).await
+        self.submit_for(TenantId::DEFAULT, specs, None).await
     }
 
-    /// The same for a tenant, whose quotas are not looked at here.
+    /// The same for a tenant, whose quotas are not looked at here, and for a span of the submitter's.
     pub(crate) async fn submit_for(
         &self,
         tenant: TenantId,
         specs: Vec<TaskSpec>,
+        trace: Option<TraceContext>,
     ) -> Result<Vec<Result<TaskId, Error>>, Error> {
         self.check_open()?;
+        let submission = self.traced_submission(tenant, trace, None).await;
+        let trace = submission.as_ref().map(Submission::context).or(trace);
+        let single = specs.first().filter(|_| specs.len() == 1);
+        let single_name = single.and_then(|spec| spec.name.clone());
         let wanted = u32::try_from(specs.len().min(MOST_SUBMITTING)).unwrap_or(u32::MAX);
         // The semaphore is never closed.
         let _permit = self.submitting.acquire_many(wanted).await;
@@ -98,7 +103,7 @@ impl Daemon {
         let mut ids = self.ids.reserve(specs.len()).await?;
         let specs = self.with_modules(specs).await?;
         for (spec, class) in specs {
-            let insert = self.plan(tenant, spec, &mut ids);
+            let insert = self.plan(tenant, spec, &mut ids, trace);
             let insert = insert.and_then(|insert| {
                 let class = class?;
                 Ok(Insert { class, ..insert })
@@ -138,12 +143,15 @@ impl Daemon {
             }
         }
         self.shared.metrics.submitted.inc_by(added.len() as u64);
+        if let Some(submission) = submission {
+            submission.done(&added, single_name.as_deref());
+        }
         self.send(Message::Added(added));
         Ok(results)
     }
 
     /// Refuses new tasks while the daemon is being drained.
-    fn check_open(&self) -> Result<(), Refused> {
+    pub(super) fn check_open(&self) -> Result<(), Refused> {
         match self.moving.is_draining() {
             true => Err(Refused::Draining),
             false => Ok(()),
@@ -181,6 +189,7 @@ impl Daemon {
         tenant: TenantId,
         mut spec: TaskSpec,
         ids: &mut Reserved,
+        trace: Option<TraceContext>,
     ) -> Result<Insert, Error> {
         let module = module_of(&spec)?;
         let due = self.check_fields(&spec)?;
@@ -191,6 +200,7 @@ impl Daemon {
             changed: now,
             wall: due.wall.filter(|at| *at > now),
             begins: at.filter(|at| spec.schedule.every.is_some() && *at > now),
+            trace: trace.map(TaskTrace::of),
             ..Status::default()
         };
         self.fill_sizes(&mut spec);
@@ -213,7 +223,7 @@ impl Daemon {
     }
 
     /// A directory in memory has the size that is said here, wherever the task goes.
-    fn fill_sizes(&self, spec: &mut TaskSpec) {
+    pub(super) fn fill_sizes(&self, spec: &mut TaskSpec) {
         let limits = spec.limits(&self.shared.options.limits);
         for dir in &mut spec.tmpfs {
             dir.size.get_or_insert(ByteSize(limits.value(Limit::Tmpfs)));
@@ -280,128 +290,6 @@ impl Daemon {
             _ => Ok(()),
         }
     }
-
-    /// A new task from a snapshot, which continues as soon as its wait is over.
-    ///
-    /// # Errors
-    /// Says what is wrong with the snapshot.
-    pub async fn import(&self, bytes: Vec<u8>, spec: TaskSpec) -> Result<TaskId, Error> {
-        self.import_for(TenantId::DEFAULT, bytes, spec).await
-    }
-
-    /// The same for a tenant, whose quotas are not looked at here.
-    pub(crate) async fn import_for(
-        &self,
-        tenant: TenantId,
-        bytes: Vec<u8>,
-        mut spec: TaskSpec,
-    ) -> Result<TaskId, Error> {
-        let name = spec.name.take();
-        check_name(name.as_deref())?;
-        check_of_snapshot(&spec)?;
-        self.check_open()?;
-        let limits = spec.limits(&self.shared.options.limits);
-        let (programs, bases, engine) = (
-            self.programs.clone(),
-            self.bases.clone(),
-            spec.engine_or(self.shared.options.engine),
-        );
-        let work = move || {
-            let mut snapshot = Snapshot::decode(&bytes, &limits)?;
-            let program = programs.runtime().load_snapshot(&snapshot)?;
-            let told = programs.told(&program.digest());
-            program.compile(programs.runtime(), engine, &told)?;
-            let program = programs.keep(program);
-            snapshot.module = ModuleRef::ByDigest;
-            let frozen = bases.pack_whole(program.digest(), &mut snapshot, None)?;
-            Ok::<_, Error>((snapshot, blob(&program), frozen))
-        };
-        let (snapshot, module, frozen) = blocking(work).await?;
-        let time = &self.shared.time;
-        let now = time.wall();
-        name_program(&mut spec, &snapshot)?;
-        self.fill_sizes(&mut spec);
-        (spec.module, spec.schedule.at) = (None, None);
-        show_read_only(&mut spec, &snapshot)?;
-        let (shared, of) = (self.shared.clone(), spec.clone());
-        let class = blocking(move || class_of(&shared, &of)).await?;
-        let id = self.ids.reserve(1).await?.next().ok_or(Refused::Closing)?;
-        let ends = snapshot.ends(time.clone())?;
-        let when = When {
-            steady: ends.after.map(|after| time.now().saturating_add(after)),
-            wall: ends.at,
-        };
-        let status = Status {
-            submitted: now,
-            changed: now,
-            wait: Some(snapshot.meta.wait),
-            wakes: when.steady,
-            wall: when.wall,
-            forked_from: snapshot.meta.origin,
-            ..Status::default()
-        };
-        let due = status.when_or(time.now());
-        let insert = Insert {
-            id,
-            state: TaskState::Hibernated,
-            due,
-            name: name.clone(),
-            module: snapshot.meta.module,
-            spec: to_named_bytes(&spec)?,
-            status: to_bytes(&status)?,
-            snapshot: Some(frozen),
-            held: false,
-            tenant,
-            class,
-        };
-        let verdicts = self.commit(vec![module, Change::Insert(insert)]).await?;
-        match verdicts.last() {
-            Some(Verdict::Done) => {}
-            _ => return Err(Refused::NameTaken(name.unwrap_or_default()).into()),
-        }
-        self.shared.owners.add(id, tenant);
-        self.shared.metrics.add(TaskState::Hibernated, 1);
-        self.shared.tell(id, Some(TaskState::Hibernated));
-        self.send(Message::Added(vec![(id, due)]));
-        Ok(id)
-    }
-
-    /// A task as a snapshot file that needs nothing else. The task itself continues; the file is a
-    /// copy of it.
-    ///
-    /// # Errors
-    /// If the task has not been asleep yet.
-    pub async fn export(&self, id: TaskId) -> Result<Vec<u8>, Error> {
-        self.ask(id, Ask::Checkpoint).await?;
-        let (shared, programs, bases) = (
-            self.shared.clone(),
-            self.programs.clone(),
-            self.bases.clone(),
-        );
-        blocking(move || {
-            let found = shared.store.load(id)?;
-            let (row, frozen) = found.ok_or_else(|| Refused::NoTask(id.to_string()))?;
-            let frozen = frozen.ok_or(Refused::NoSnapshot(id))?;
-            let mut snapshot = bases.whole(&frozen)?;
-            // Of a damaged task it may not be known which module it runs.
-            let damaged = |error| Stored::of(&row).damage.map_or(error, Error::from);
-            snapshot.module = programs.get(&row.module).map_err(damaged)?.embedded();
-            let daemon = &shared.options.identity;
-            snapshot.meta.origin = Some(format!("{daemon}/{id}@{}", row.version));
-            snapshot.encode()
-        })
-        .await
-    }
-}
-
-/// Refuses what no task of a snapshot can be given, an instance for each request among it.
-fn check_of_snapshot(spec: &TaskSpec) -> Result<(), Refused> {
-    spec.check()?;
-    let text = "a snapshot is one instance, and answers one request after another";
-    match spec.network.per_request {
-        true => Err(Refused::Request(text.into()).at("network.per_request")),
-        false => Ok(()),
-    }
 }
 
 /// The class of a task, which says which nodes can run it.
@@ -458,26 +346,4 @@ fn check_module(programs: &Programs, (module, is_to_serve): (Digest, bool)) -> R
 pub(crate) fn check_name(name: Option<&str>) -> Result<(), Refused> {
     let checked = name.map_or(Ok(()), crate::model::check_name);
     checked.map_err(|error| Refused::Request(error).at("name"))
-}
-
-/// A task whose arguments nobody says has those that it had.
-fn name_program(spec: &mut TaskSpec, snapshot: &Snapshot) -> Result<(), Error> {
-    if spec.program.is_none() && spec.args.is_empty() {
-        let mut arguments = snapshot.arguments()?.into_iter();
-        spec.program = arguments.next();
-        spec.args = arguments.collect();
-        check_bounds(spec)?;
-    }
-    Ok(())
-}
-
-/// A directory of which nothing is said stays read-only if it was, and the spec is to show that.
-fn show_read_only(spec: &mut TaskSpec, snapshot: &Snapshot) -> Result<(), Error> {
-    let read_only = snapshot.read_only()?;
-    for mount in &mut spec.mounts {
-        if mount.access == Access::Kept && read_only.contains(&mount.guest) {
-            mount.access = Access::ReadOnly;
-        }
-    }
-    Ok(())
 }

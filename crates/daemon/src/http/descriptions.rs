@@ -14,3 +14,6 @@ pub(super) const UNREACHED: &str =
 #[derive(ToSchema)]
 #[schema(value_type = String, format = Binary)]
 pub(super) struct Binary(#[expect(dead_code, reason = "only its description is used")] Vec<u8>);
+
+/// The header by which a submitter names its span.
+pub(super) const TRACEPARENT: &str = "The span that submits it, as in W3C Trace Context";

@@ -11,6 +11,7 @@
 //! | `nodes`, `forward`, `everywhere` | nodes that share a store: which there are, and what is asked of the others |
 //! | `peers`, `moves` | the paths about other daemons, and about moves that are open |
 //! | `accounts` | the paths about tokens, tenants and the audit log |
+//! | `traceparent` | the trace context of whoever asks |
 //! | `openapi` | the document that describes all of it, with `descriptions` |
 //! | [`wire`] | what travels, as JSON |
 
@@ -34,6 +35,7 @@ mod stats;
 mod streams;
 mod tail;
 mod tasks;
+mod traceparent;
 pub mod wire;
 
 use std::sync::Arc;

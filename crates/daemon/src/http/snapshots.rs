@@ -3,15 +3,16 @@
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::answers::{Added, Answer, Asking, Path, QueryOf, Refused, ServedState, bad, find};
-use super::descriptions::{Binary, CONFLICT, TASK};
+use super::descriptions::{Binary, CONFLICT, TASK, TRACEPARENT};
 use super::tasks::{ANSWER_WITHIN, sent};
+use super::traceparent;
 use super::wire::{Problem, Task};
 use crate::model::TaskSpec;
 use crate::model::error::ErrorKind;
@@ -47,13 +48,15 @@ pub(super) struct ImportQuery {
 }
 
 /// A new task from a snapshot file. It continues as soon as its wait is over.
-#[utoipa::path(post, path = "/v1/snapshots", operation_id = "import_task", params(ImportQuery),
+#[utoipa::path(post, path = "/v1/snapshots", operation_id = "import_task",
+    params(ImportQuery, ("traceparent" = Option<String>, Header, description = TRACEPARENT)),
     request_body(content = Binary, content_type = "application/octet-stream", description = "The snapshot file"),
     responses((status = 201, description = "The new task, which is stored", body = Task)))]
 pub(super) async fn import(
     State(served): ServedState,
     Extension(caller): Asking,
     QueryOf(query): QueryOf<ImportQuery>,
+    headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Answer<(StatusCode, Extension<Added>, Json<Task>)> {
     let spec = match &query.task {
@@ -66,7 +69,10 @@ pub(super) async fn import(
     let mut specs = [spec];
     let admitted = served.tenants.admit(caller.tenant, &mut specs).await?;
     let [spec] = specs;
-    let imported = served.daemon.import_for(caller.tenant, body?.into(), spec);
+    let trace = traceparent::given(&headers);
+    let imported = served
+        .daemon
+        .import_for(caller.tenant, body?.into(), spec, trace);
     let id = imported.await?;
     drop(admitted);
     let info = served.daemon.task(id).await?;

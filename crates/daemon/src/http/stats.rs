@@ -9,6 +9,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
@@ -19,6 +20,7 @@ use super::answers::{Answer, Asking, QueryOf, Refused, ServedState, bad};
 use super::served::Served;
 use super::wire::{Stats, Timeline, read_time, time};
 use crate::model::{TaskState, TenantId};
+use crate::telemetry::Telemetry;
 
 /// Counters and measurements for Prometheus.
 #[utoipa::path(get, path = "/metrics", operation_id = "get_metrics",
@@ -90,11 +92,30 @@ pub(super) async fn metrics(
         gauge.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         registry.register_with_unit(name, help, Unit::Bytes, gauge);
     }
+    register_ratio(flat as f64 / stored.max(1) as f64, &mut registry);
+    if let Some(telemetry) = &daemon.options().telemetry {
+        register_dropped(telemetry, &mut registry);
+    }
+    Ok(as_text(&registry))
+}
+
+/// How well snapshots are compressed.
+fn register_ratio(found: f64, registry: &mut Registry) {
     let ratio = Gauge::<f64, std::sync::atomic::AtomicU64>::default();
-    ratio.set(flat as f64 / stored.max(1) as f64);
+    ratio.set(found);
     let help = "How many times smaller snapshots are stored than they are";
     registry.register_with_unit("dedup", help, Unit::Ratios, ratio);
-    Ok(as_text(&registry))
+}
+
+/// What no collector took.
+fn register_dropped(telemetry: &Telemetry, registry: &mut Registry) {
+    let dropped = Family::<[(&str, &str); 1], Counter>::default();
+    for (signal, count) in telemetry.dropped() {
+        let label = [("signal", signal)];
+        dropped.get_or_create(&label).inc_by(count);
+    }
+    let help = "Spans and lines that no collector took in time";
+    registry.register("telemetry_dropped", help, dropped);
 }
 
 /// What one tenant has. What the daemon is and does beside that is not its business.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{RawQuery, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
@@ -18,10 +18,11 @@ use super::answers::{
     shortened,
 };
 use super::connections::accept::OtherNode;
-use super::descriptions::{CONFLICT, TASK};
+use super::descriptions::{CONFLICT, TASK, TRACEPARENT};
 use super::everywhere;
 use super::json::{read, read_submit};
 use super::served::Served;
+use super::traceparent;
 use super::wire::{Batch, MOST_SUBMITTED, Problem, Resume, Submit, Submitted, Task, Tasks};
 use crate::bounds::{check_hosts, stored_size};
 use crate::model::error::{Error, ErrorKind};
@@ -148,13 +149,15 @@ pub(super) struct SubmitQuery {
 }
 
 /// Submits a task. When the answer comes, it is stored.
-#[utoipa::path(post, path = "/v1/tasks", operation_id = "submit_task", params(SubmitQuery), request_body = TaskSpec,
+#[utoipa::path(post, path = "/v1/tasks", operation_id = "submit_task",
+    params(SubmitQuery, ("traceparent" = Option<String>, Header, description = TRACEPARENT)), request_body = TaskSpec,
     responses((status = 204, description = "With `dry_run`: nothing is wrong with it"),
         (status = 201, description = "The task, which is stored", body = Task)))]
 pub(super) async fn submit(
     State(served): ServedState,
     Extension(caller): Asking,
     QueryOf(query): QueryOf<SubmitQuery>,
+    headers: HeaderMap,
     Body(body): Body<Map<String, Value>>,
 ) -> Answer<Response> {
     let Submit { spec, count } = sent(body)?;
@@ -167,7 +170,9 @@ pub(super) async fn submit(
         served.daemon.check_for(caller.tenant, &specs[0]).await?;
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let mut results = served.daemon.submit_for(caller.tenant, specs).await?;
+    let trace = traceparent::given(&headers);
+    let submitted = served.daemon.submit_for(caller.tenant, specs, trace);
+    let mut results = submitted.await?;
     drop(admitted);
     match results.pop() {
         Some(result) => {
@@ -181,11 +186,13 @@ pub(super) async fn submit(
 }
 
 /// Submits many tasks in one transaction. Those that are refused say why; the others are stored.
-#[utoipa::path(post, path = "/v1/batch", operation_id = "submit_tasks", request_body = Vec<Submit>,
+#[utoipa::path(post, path = "/v1/batch", operation_id = "submit_tasks",
+    params(("traceparent" = Option<String>, Header, description = TRACEPARENT)), request_body = Vec<Submit>,
     responses((status = 200, description = "For each task its number, or why it was refused", body = Vec<Submitted>)))]
 pub(super) async fn batch(
     State(served): ServedState,
     Extension(caller): Asking,
+    headers: HeaderMap,
     Body(Batch(body)): Body<Batch>,
 ) -> Answer<(Extension<Added>, Json<Vec<Submitted>>)> {
     let items: Vec<Submit> = body.into_iter().map(sent).collect::<Result<_, _>>()?;
@@ -213,7 +220,9 @@ pub(super) async fn batch(
         specs.extend(std::iter::repeat_n(item.spec, count));
     }
     let admitted = served.tenants.admit(caller.tenant, &mut specs).await?;
-    let results = served.daemon.submit_for(caller.tenant, specs).await?;
+    let trace = traceparent::given(&headers);
+    let submitted = served.daemon.submit_for(caller.tenant, specs, trace);
+    let results = submitted.await?;
     drop(admitted);
     let added = results.iter().flatten().map(|id| id.0).collect();
     let answers = results.into_iter().map(|result| match result {

@@ -255,7 +255,7 @@ impl Daemon {
         let worker = &self.moving.worker;
         let which = (id, offer.module);
         let handle = TaskHandle::default();
-        let revived = worker.revive(which, &spec, frozen.clone(), &tail, handle, None);
+        let revived = worker.revive(which, &spec, frozen.clone(), (&tail, None), handle, None);
         if let Err(why) = revived {
             shared.budget.forget(id);
             return Err(not_revived(why));

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fields::numbered_fields;
 use super::history::History;
-use crate::model::{MonotonicTime, MoveId, TaskId, Timestamp, Wait, When};
+use crate::model::{MonotonicTime, MoveId, TaskId, TaskTrace, Timestamp, Wait, When};
 
 /// What is known of a task, beside its state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,6 +51,8 @@ pub struct Status {
     pub accepted_by: Option<TaskId>,
     /// Nothing has come of a next request on that connection.
     pub awaits_request: bool,
+    /// By what its spans are joined.
+    pub trace: Option<TaskTrace>,
 }
 
 impl Status {
@@ -119,6 +121,7 @@ numbered_fields!(Status {
     18 => connections,
     19 => accepted_by,
     20 => awaits_request,
+    21 => trace,
 });
 
 /// Where a task has gone.
@@ -139,7 +142,7 @@ pub struct MovedTo {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Deadline;
+    use crate::model::{Deadline, TraceContext};
     use crate::stored::encoding::{from_bytes, to_bytes};
     use crate::stored::history::Run;
 
@@ -148,6 +151,29 @@ mod tests {
 
     fn at(nanoseconds: u64) -> Timestamp {
         Timestamp::from_nanos(nanoseconds)
+    }
+
+    fn context(number: u8) -> TraceContext {
+        TraceContext {
+            trace_id: [number; 16],
+            span_id: [number; 8],
+            sampled: true,
+        }
+    }
+
+    #[test]
+    fn a_trace_takes_a_few_bytes_of_a_sleepers_status() {
+        let traced = Status {
+            trace: Some(TaskTrace {
+                origin: context(1),
+                last_run: Some(context(2)),
+            }),
+            ..asleep()
+        };
+        let length = |status| to_bytes(status).expect("it encodes").len();
+        // Two contexts of 25 bytes, the field's number, and what MessagePack puts around them.
+        let more = length(&traced) - length(&asleep());
+        assert!(more <= 2 * 25 + 8, "{more}");
     }
 
     /// What a task has that sleeps for the second time.
@@ -206,6 +232,10 @@ mod tests {
             connections: vec![TaskId(12)],
             accepted_by: Some(TaskId(13)),
             awaits_request: true,
+            trace: Some(TaskTrace {
+                origin: context(14),
+                last_run: Some(context(15)),
+            }),
             ..asleep()
         };
         let bytes = to_bytes(&status).expect("it encodes");

@@ -100,18 +100,22 @@ impl Worker {
             mut status,
             program,
             base,
+            run_span,
             ..
         } = *guest;
         let handle = task.handle();
         // Its memory is given back before the next one takes some.
         drop((task, share));
         let which = (id, program);
-        let (task, share) = self.revive(which, &spec, None, &tail, handle, Some(connection))?;
+        let context = run_span.as_ref().map(|span| span.context());
+        let told = (&tail, context);
+        let (task, share) = self.revive(which, &spec, None, told, handle, Some(connection))?;
         status.runs += 1;
         Ok(Box::new(LoadedTask {
             // What is stored is in the middle of a request that was answered since.
             is_outdated: version > 1,
             base,
+            run_span,
             ..LoadedTask::new((id, version, program), task, share, tail, (spec, status))
         }))
     }

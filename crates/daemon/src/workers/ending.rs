@@ -37,6 +37,9 @@ impl Worker {
                 guest.status.error = Some(error.to_string());
             }
         }
+        if let Some(span) = &mut guest.run_span {
+            span.exits(guest.status.exit_code, guest.status.error.as_deref(), state);
+        }
         let wall = self.time.wall();
         guest.status.history.add(Run {
             number: guest.status.runs,

@@ -6,9 +6,10 @@ use std::time::Instant;
 use crate::memory::{self, MemoryShare};
 use crate::model::TaskSpec;
 use crate::model::error::Error;
-use crate::model::{Digest, TaskId};
+use crate::model::{Digest, TaskId, Wait};
 use crate::stored::status::Status;
 use crate::task::Task;
+use crate::telemetry::RunSpan;
 use crate::workers::output::Tail;
 
 /// A task in memory.
@@ -29,6 +30,8 @@ pub(crate) struct LoadedTask {
     pub(super) base: Option<Digest>,
     /// What is stored is that of an instance before this one, so that it is stored at its next wait.
     pub(super) is_outdated: bool,
+    /// What a collector is told of this time in memory. It is told when this is dropped.
+    pub(super) run_span: Option<Box<RunSpan>>,
 }
 
 impl LoadedTask {
@@ -53,6 +56,16 @@ impl LoadedTask {
             program,
             base: None,
             is_outdated: false,
+            run_span: None,
+        }
+    }
+}
+
+impl LoadedTask {
+    /// It waits in memory from now on.
+    pub(super) fn note_wait(&mut self, wait: &Wait) {
+        if let Some(span) = &mut self.run_span {
+            span.wait_begins(wait);
         }
     }
 }

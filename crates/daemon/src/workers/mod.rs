@@ -22,6 +22,7 @@ pub(crate) mod messages;
 pub(crate) mod output;
 pub(crate) mod pool;
 mod revive;
+mod traced;
 pub(crate) mod worker;
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::model::TaskId;
 use crate::model::clock::Clock;
 use crate::store::{OutputPiece, Stream};
 use crate::task::{Output, Sink};
+use crate::telemetry::LineLog;
 
 /// Pieces of one stream are joined up to this many bytes.
 const LARGEST_PIECE_BYTES: usize = 64 << 10;
@@ -81,6 +82,8 @@ struct TailShared {
     clock: Arc<dyn Clock>,
     following: Following,
     pending: Mutex<Pending>,
+    /// What tells a collector of each line.
+    lines: Option<Mutex<LineLog>>,
 }
 
 #[derive(Debug, Default)]
@@ -118,7 +121,16 @@ impl Tail {
             clock,
             following,
             pending: Mutex::new(pending),
+            lines: None,
         }))
+    }
+
+    /// The same, which tells each line to a collector.
+    pub(crate) fn telling(mut self, lines: Option<LineLog>) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.0) {
+            shared.lines = lines.map(Mutex::new);
+        }
+        self
     }
 
     /// Where one of the guest's streams goes.
@@ -141,6 +153,9 @@ impl Tail {
     /// Takes all pieces, to store them in a change of the task's version `from`. They stay visible
     /// until [`stored`](Self::stored), or until a reader has seen a later version.
     pub(crate) fn take(&self, from: u64) -> Vec<OutputPiece> {
+        if let Some(lines) = &self.0.lines {
+            lines.lock().end(self.0.clock.realtime());
+        }
         let mut pending = self.0.pending();
         pending.taken_at = from;
         let entries: Vec<OutputPiece> = std::mem::take(&mut pending.pieces).into();
@@ -190,6 +205,10 @@ impl Sink for OneStream {
             .collect();
         if bytes.is_empty() {
             return;
+        }
+        if let Some(lines) = &self.shared.lines {
+            let is_stderr = self.stream == Stream::Stderr;
+            lines.lock().write(is_stderr, time, &bytes);
         }
         let mut pending = self.shared.pending();
         pending.size += bytes.len();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::memory::MemoryShare;
 use crate::model::TaskSpec;
 use crate::model::spec::Module;
-use crate::model::{Digest, TaskId, TaskState, When};
+use crate::model::{Digest, TaskId, TaskState, TraceContext, When};
 use crate::spec::Submitted as _;
 use crate::store::{SnapshotChange, StoredSnapshot, Stream};
 use crate::task::{Bindings, EngineKind, HttpConnection, Input, Task, TaskHandle};
@@ -23,7 +23,7 @@ impl Worker {
         (id, module): (TaskId, Digest),
         spec: &TaskSpec,
         frozen: Option<StoredSnapshot>,
-        tail: &Tail,
+        (tail, traceparent): (&Tail, Option<TraceContext>),
         handle: TaskHandle,
         http_connection: Option<HttpConnection>,
     ) -> Result<(Task, Arc<MemoryShare>), NotRevived> {
@@ -55,6 +55,7 @@ impl Worker {
             http: self.sockets.lend(id, spec.network.http.as_slice())?.pop(),
             http_connection,
             held: self.sockets.held(id),
+            traceparent,
             ..given
         };
         let told = self.programs.told(&module);

@@ -18,7 +18,7 @@ use crate::blobs::snapshot_bases::{LARGEST_SMALL_BYTES, SnapshotBases};
 use crate::memory::MemoryBudget;
 use crate::metrics::Metrics;
 use crate::model::error::{Error, ErrorKind};
-use crate::model::{MonotonicTime, TaskId, TaskSpec, TaskState, Wait, When};
+use crate::model::{MonotonicTime, TaskId, TaskSpec, TaskState, TraceContext, Wait, When};
 use crate::nodes::ids::Ids;
 use crate::nodes::placement::Placement;
 use crate::options::Options;
@@ -164,6 +164,7 @@ impl Worker {
         claimed: Option<Box<Claimed>>,
     ) -> Result<WorkerReport, Error> {
         let started = Instant::now();
+        let traced_from = self.traced_from();
         let now = self.time.now();
         let Some((row, frozen)) = self.stored(id, claimed)? else {
             return Ok(WorkerReport::Stale { id, due: None });
@@ -178,7 +179,7 @@ impl Worker {
         if placement.is_some_and(|placement| !placement.serves(row.class)) {
             return Ok(WorkerReport::Misplaced { id });
         }
-        let (spec, status) = match damaged::read(&row) {
+        let (spec, mut status) = match damaged::read(&row) {
             Ok(read) => read,
             // The task stays in the store as it is.
             Err(error) => {
@@ -193,7 +194,10 @@ impl Worker {
         let version = row.version;
         let limit = self.options.output_limit;
         let (time, following) = (self.time.clone(), self.following.clone());
-        let tail = Tail::new(id, version, limit, time, following);
+        let is_new = frozen.is_none();
+        let traced = traced_from.and_then(|at| self.traced(&row, &spec, &mut status, is_new, at));
+        let traced = traced.unwrap_or_default();
+        let tail = Tail::new(id, version, limit, time, following).telling(traced.lines);
         let connection = match status.accepted_by.filter(|_| frozen.is_none()) {
             None => None,
             Some(listener) => match self.accepted_connection(id, listener)? {
@@ -201,19 +205,22 @@ impl Worker {
                 connection => connection,
             },
         };
-        let is_new = frozen.is_none();
+        let origin = status.trace.map(|trace| trace.origin);
+        let told = (&tail, traced.context.or(origin));
         let stored = (&row, spec, status, frozen);
-        let guest = match self.load_guest(stored, &tail, handle, connection)? {
+        let mut guest = match self.load_guest(stored, told, handle, connection)? {
             Ok(guest) => guest,
             Err(report) => return Ok(report),
         };
+        guest.run_span = traced.span.map(|span| span.loaded());
         // The sockets are the guest's now.
         self.sockets.drop_kept(id);
         (self.tell)(WorkerReport::Started { id, tail });
-        self.metrics.resume.observe(started.elapsed().as_secs_f64());
+        let trace = || guest.run_span.as_ref().map(|span| span.trace_id());
+        self.metrics.resume.observe(started.elapsed(), trace());
         let late = self.time.now().saturating_duration_since(due);
         if guest.base.is_some() || row.snapshot_bytes > 0 {
-            self.metrics.wake_latency.observe(late.as_secs_f64());
+            self.metrics.wake_latency.observe(late, trace());
             self.metrics.wakes.inc();
         }
         // A task that has reached a limit at which it is paused would use up what is left before it
@@ -228,7 +235,7 @@ impl Worker {
     fn load_guest(
         &self,
         (row, spec, mut status, frozen): (&TaskRow, TaskSpec, Status, Option<StoredSnapshot>),
-        tail: &Tail,
+        (tail, context): (&Tail, Option<TraceContext>),
         handle: TaskHandle,
         connection: Option<HttpConnection>,
     ) -> Result<Result<Box<LoadedTask>, WorkerReport>, Error> {
@@ -239,7 +246,14 @@ impl Worker {
             self.begin_run(&spec, &mut status);
         }
         let which = (id, module);
-        let revived = self.revive(which, &spec, frozen, tail, handle.clone(), connection);
+        let revived = self.revive(
+            which,
+            &spec,
+            frozen,
+            (tail, context),
+            handle.clone(),
+            connection,
+        );
         Ok(Err(match revived {
             Ok((task, share)) => {
                 let which = (id, version, module);
@@ -297,6 +311,9 @@ impl Worker {
     /// Runs a guest until it waits or until its turn is over.
     fn run(&self, mut guest: Box<LoadedTask>) -> WorkerReport {
         let started = Instant::now();
+        if let Some(span) = &mut guest.run_span {
+            span.wait_ends();
+        }
         loop {
             let exited = match guest.task.step() {
                 Ok(Step::Exited(code)) => Ok(code),
@@ -352,15 +369,19 @@ impl Worker {
                 && reactor::linger(&guest.task, &self.waiting)
             {
                 true => Continue(guest),
-                false => Break(WorkerReport::Parked(guest)),
+                false => {
+                    guest.note_wait(&wait);
+                    Break(WorkerReport::Parked(guest))
+                }
             };
         }
         Break(match self.freeze(&mut guest, TaskState::Hibernated) {
             Ok(update) => {
                 // The guest may have reached a limit just now, and be paused.
                 let goes = far || update.state != TaskState::Hibernated;
-                if goes {
-                    self.keep(&guest, update.state);
+                match goes {
+                    true => self.keep(&guest, update.state),
+                    false => guest.note_wait(&wait),
                 }
                 WorkerReport::Store {
                     update: Box::new(update),
@@ -374,6 +395,7 @@ impl Worker {
     /// What to store of a parked guest.
     fn freeze(&self, guest: &mut LoadedTask, state: TaskState) -> Result<Update, Error> {
         let started = Instant::now();
+        let traced_from = guest.run_span.as_mut().map(|span| span.wait_ends());
         #[cfg(test)]
         crate::workers::faults::hit(
             &self.options.identity,
@@ -408,9 +430,8 @@ impl Worker {
         self.metrics.snapshot_flat.inc_by(flat as u64);
         let stored = stored + frozen.bytes.len();
         self.metrics.snapshot_stored.inc_by(stored as u64);
-        self.metrics
-            .suspend
-            .observe(started.elapsed().as_secs_f64());
+        let trace = guest.run_span.as_ref().map(|span| span.trace_id());
+        self.metrics.suspend.observe(started.elapsed(), trace);
         let now = self.time.now();
         let ends = guest.task.ends();
         (guest.stored, guest.is_outdated) = (Instant::now(), false);
@@ -426,6 +447,10 @@ impl Worker {
             None => state,
         };
         guest.status.error = reached.map(|reached| reached.to_string());
+        if let (Some(span), Some(since)) = (&mut guest.run_span, traced_from) {
+            let wait = guest.status.wait.as_ref();
+            span.freezes(since, (flat, stored), wait, state);
+        }
         note_sockets(guest);
         let mut due = match (&guest.status.wait, guest.status.when()) {
             // Nothing watches the sockets while no daemon runs, so that the next daemon looks at

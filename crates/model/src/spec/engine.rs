@@ -25,6 +25,14 @@ impl EngineKind {
         Self::ALL.into_iter().filter(|kind| kind.is_available())
     }
 
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Wasmtime => "wasmtime",
+            Self::WasmEdge => "wasmedge",
+        }
+    }
+
     /// Whether this build contains the engine. The features of this crate are set by those of the
     /// crate `dormouse-engine`.
     pub fn is_available(self) -> bool {
@@ -37,10 +45,7 @@ impl EngineKind {
 
 impl fmt::Display for EngineKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Wasmtime => "wasmtime",
-            Self::WasmEdge => "wasmedge",
-        })
+        f.write_str(self.name())
     }
 }
 

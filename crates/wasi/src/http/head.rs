@@ -5,6 +5,8 @@ use http::uri::Scheme;
 use http::{Method, StatusCode, Uri};
 use serde::{Deserialize, Serialize};
 
+use dormouse_model::TraceContext;
+
 use super::failure::Failure;
 use super::fields::{Fields, digits};
 use super::incoming::Decoder;
@@ -43,6 +45,8 @@ pub(crate) struct Request<'a> {
     pub(crate) path_with_query: Option<&'a str>,
     pub(crate) fields: &'a Fields,
     pub(crate) has_body: bool,
+    /// The span that it belongs to, where its fields name none.
+    pub(crate) traceparent: Option<TraceContext>,
 }
 
 /// A request that can be sent.
@@ -102,6 +106,11 @@ impl Request<'_> {
         bytes.extend(self.authority.bytes());
         bytes.extend(b"\r\n");
         write_fields(self.fields.map(), &mut bytes);
+        if let Some(context) = self.traceparent
+            && !self.fields.map().contains_key("traceparent")
+        {
+            bytes.extend(format!("traceparent: {context}\r\n").into_bytes());
+        }
         if let Framing::Chunked(_) = framing {
             bytes.extend(b"transfer-encoding: chunked\r\n");
         }

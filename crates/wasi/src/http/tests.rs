@@ -216,6 +216,7 @@ fn fields_about_the_connection_are_not_the_guests() {
 fn request(method: http::Method, entries: &[(&str, &str)], has_body: bool) -> (String, Framing) {
     let fields = fields(entries);
     let head = Request {
+        traceparent: None,
         method,
         scheme: http::uri::Scheme::HTTP,
         authority: "example.com:81",
@@ -230,6 +231,31 @@ fn request(method: http::Method, entries: &[(&str, &str)], has_body: bool) -> (S
     );
     let text = String::from_utf8(head.bytes).expect("a text");
     (text, head.framing)
+}
+
+/// A guest that traces names its own spans, and the host adds none.
+#[test]
+fn a_request_says_which_span_it_belongs_to() {
+    let ours = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let head = |entries: &[(&str, &str)]| {
+        let fields = fields(entries);
+        let head = Request {
+            method: http::Method::GET,
+            scheme: http::uri::Scheme::HTTP,
+            authority: "example.com",
+            path_with_query: None,
+            fields: &fields,
+            has_body: false,
+            traceparent: Some(ours.parse().expect("a traceparent")),
+        };
+        let head = head.head().expect("a head");
+        String::from_utf8(head.bytes).expect("a text")
+    };
+    let start = "GET / HTTP/1.1\r\nhost: example.com\r\n";
+    assert_eq!(head(&[]), format!("{start}traceparent: {ours}\r\n\r\n"));
+    let theirs = "of the guest";
+    let expected = format!("{start}traceparent: {theirs}\r\n\r\n");
+    assert_eq!(head(&[("TraceParent", theirs)]), expected);
 }
 
 #[test]

@@ -88,6 +88,10 @@ pub(crate) struct Serve {
     /// The engine for tasks that do not name one: wasmtime or wasmedge.
     #[arg(long)]
     pub engine: Option<EngineKind>,
+    /// Tell an OpenTelemetry collector of what is done with tasks, and send it what they write:
+    /// http://HOST:4318. If left out, the one of OTEL_EXPORTER_OTLP_ENDPOINT, if that is set.
+    #[arg(long, value_name = "URL", value_hint = clap::ValueHint::Url)]
+    pub otlp: Option<String>,
     /// How long to wait at the end for guests that compute.
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     pub grace: Span,

@@ -8,8 +8,8 @@ use crate::cli::args::guest::{HostGrants, Program, Reopening};
 use crate::cli::args::keys::{Opening, Sealing, Trust};
 use crate::cli::args::limits::LimitFlags;
 use crate::cli::parse::daemon::{copies, task_name};
-use crate::model::TaskSpec;
 use crate::model::spec::{CronExpression, Moment, Restart, parse_label};
+use crate::model::{TaskSpec, TraceContext};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Submit {
@@ -27,6 +27,10 @@ pub(crate) struct Submit {
     pub limits: LimitFlags,
     #[command(flatten)]
     pub trust: Trust,
+    /// The span that the task's spans belong to, as in W3C Trace Context. If left out, that of
+    /// TRACEPARENT, if that is set.
+    #[arg(long, value_name = "TRACEPARENT")]
+    pub traceparent: Option<TraceContext>,
     /// Submit it so many times.
     #[arg(
         long,

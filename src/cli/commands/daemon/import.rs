@@ -20,7 +20,7 @@ pub(super) fn import(command: &Import) -> Result<Done, Failure> {
         .content
         .ok_or_else(encrypted)
         .map_err(|error| snapshot_file::at(&command.snapshot, error))?;
-    let client = Client::new(&command.remote)?;
+    let client = Client::new(&command.remote)?.with_trace(None);
     let mut spec = command.spec();
     wire_task::whole_paths(&mut spec)?;
     let task = escaped(&json!(spec).to_string());

@@ -35,7 +35,7 @@ pub(super) fn submit(command: &Submit) -> Result<Done, Failure> {
     let mut source = task_file::source(&spec, file.as_ref(), &command.trust.load()?)?;
     leave_machine_code(&mut source)
         .map_err(|error| Failure::from(error).about(MODULE, &source.name))?;
-    let client = Client::new(&command.remote)?;
+    let client = Client::new(&command.remote)?.with_trace(command.traceparent);
     wire_task::whole_paths(&mut spec)?;
     spec.program = spec.program.take().or_else(|| spec.program_name());
     // The module has been checked here, and when its task is suspended the daemon decides.

@@ -61,6 +61,7 @@ fn begin(
         path_with_query: target.path_with_query.as_deref(),
         fields: &request.headers,
         has_body: request.message.is_some(),
+        traceparent: call.ctx.resources.traceparent,
     };
     let head = head.head().map_err(|error| match error {
         RequestError::Uri => ErrorCode::HttpRequestUriInvalid(()),

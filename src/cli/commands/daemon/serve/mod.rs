@@ -6,6 +6,7 @@ mod listening;
 #[cfg(feature = "postgres")]
 mod lock;
 mod node;
+mod telemetry;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -34,6 +35,9 @@ use crate::store::{Error as StoreError, Sqlite};
 /// While another daemon takes over, clients whose connections this one has accepted have this long
 /// to send a request, and this long again to get the answer. The other daemon waits for it.
 const LAST_REQUESTS: Duration = Duration::from_secs(2);
+
+/// At its end the daemon waits so long for a collector.
+const LAST_TELEMETRY: Duration = Duration::from_secs(2);
 
 pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
     let data = command.data.clone().unwrap_or_else(data_directory);
@@ -117,6 +121,7 @@ pub(super) fn serve(command: &Serve) -> Result<Done, Failure> {
 
 /// The daemon's options, as the command gives them.
 fn options(command: &Serve, data: &Path) -> Result<Options, Failure> {
+    let identity = secret_file(data, "daemon-id", 4)?;
     Ok(Options {
         workers: command.workers.map(usize::from),
         max_workers: command.max_workers.into(),
@@ -130,7 +135,8 @@ fn options(command: &Serve, data: &Path) -> Result<Options, Failure> {
         checkpoint: command.checkpoint.0,
         retain: command.retain.map(|span| span.0),
         engine: engine(command.engine)?,
-        identity: secret_file(data, "daemon-id", 4)?,
+        telemetry: telemetry::start(command, &identity)?,
+        identity,
         labels: command.labels.iter().cloned().collect(),
         cache: None,
         clock: None,
@@ -306,6 +312,16 @@ async fn close(daemon: &Daemon, impatient: impl Future<Output = ()>) -> Vec<NotS
     not_stored
 }
 
+/// Sends what a collector has not been told yet, if there is one.
+async fn flush(daemon: &Daemon) {
+    let Some(telemetry) = daemon.options().telemetry.clone() else {
+        return;
+    };
+    let flushed = tokio::task::spawn_blocking(move || telemetry.flush(LAST_TELEMETRY));
+    // An error means that the process ends.
+    let _ = flushed.await;
+}
+
 /// Serves until a signal comes or another daemon takes over; then puts everything to sleep.
 async fn run(
     listener: TcpListener,
@@ -364,6 +380,7 @@ async fn run(
     let not_stored = close(&daemon, impatient).await;
     let Some(next) = next else {
         daemon.leave().await;
+        flush(&daemon).await;
         return Ok(Ended {
             handed_over: false,
             not_stored,
@@ -373,6 +390,7 @@ async fn run(
         listeners: own,
         kept: daemon.drain_sockets(),
     };
+    flush(&daemon).await;
     listening::give(next, sockets).await?;
     // Requests are answered, and clients that are connected and have sent none yet can send one.
     let _ = tokio::time::timeout(LAST_REQUESTS, intake.all_asked()).await;
