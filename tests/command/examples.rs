@@ -236,7 +236,7 @@ enum Step {
     Until(&'static str, &'static str),
 }
 
-const WITH_A_DAEMON: [Step; 60] = {
+const WITH_A_DAEMON: [Step; 61] = {
     use Step::{Run, Until};
     [
         Run("dormouse submit --name nap job.wasm", &[0]),
@@ -319,6 +319,8 @@ const WITH_A_DAEMON: [Step; 60] = {
         Run("dormouse store check --data copy", &[0]),
         // There is no such peer.
         Run("dormouse drain --to b --to c", &[64, 78, 79]),
+        // The daemon has its store for itself.
+        Run("dormouse drain --node a", &[64]),
         Run("dormouse drain --cancel", &[0]),
         Run("dormouse submit --name again job.wasm", &[0]),
         Until("again", "exited"),

@@ -25,6 +25,8 @@ mod compute;
 mod connections;
 mod crash;
 mod damaged;
+#[cfg(feature = "postgres")]
+mod draining;
 mod ending;
 mod faketime;
 mod faults;

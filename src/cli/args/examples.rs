@@ -213,6 +213,8 @@ examples! {
     "drain" {
         "dormouse drain --to b --to c" =>
             "Move all tasks to two peers, and take no new ones.",
+        "dormouse drain --node a" =>
+            "Have the other nodes that share the database go on with all that node a has.",
         "dormouse drain --cancel" =>
             "Take tasks again.",
     }

@@ -5,7 +5,7 @@ use axum::http::Method;
 use crate::model::Role::{self, Admin, Operator, Read, Submit};
 
 /// Methods and paths, with the role that each needs at least. `docs/tenants.md` shows it.
-pub(crate) const ROUTES: [(&str, &str, Role); 39] = [
+pub(crate) const ROUTES: [(&str, &str, Role); 41] = [
     ("GET", "/openapi.json", Read),
     ("GET", "/v1/tasks", Read),
     ("GET", "/v1/tasks/{id}", Read),
@@ -45,6 +45,8 @@ pub(crate) const ROUTES: [(&str, &str, Role); 39] = [
     ("DELETE", "/v1/tenants/{name}", Admin),
     ("GET", "/v1/audit", Admin),
     ("GET", "/v1/nodes", Admin),
+    ("POST", "/v1/nodes/{name}/drain", Admin),
+    ("DELETE", "/v1/nodes/{name}/drain", Admin),
 ];
 
 /// The role that a request needs.

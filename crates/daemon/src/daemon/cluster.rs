@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::daemon::{Daemon, blocking};
+use crate::driver::Message;
 use crate::driver::state::{Counted, DaemonState};
 use crate::model::error::Error;
 use crate::model::{TaskId, TaskState};
@@ -94,6 +95,15 @@ impl Daemon {
             took: began.elapsed(),
         });
         Ok(states)
+    }
+
+    /// Drains this node, or ends that: it takes no work, puts what it has to sleep and gives it back,
+    /// so that other nodes go on with it. A daemon that has its store for itself does nothing.
+    pub fn set_node_draining(&self, draining: bool) {
+        if let Some(member) = &self.shared.member {
+            member.set_draining(draining);
+            self.send(Message::Drain(draining));
+        }
     }
 
     /// Gives all tasks back that this node has, after [`close`](Self::close), so that others go on with

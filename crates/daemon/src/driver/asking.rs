@@ -158,23 +158,7 @@ impl Driver {
     pub(super) fn close(&mut self, closed: oneshot::Sender<Vec<NotStored>>) {
         self.closing = Some(closed);
         self.shared.budget.close();
-        let ready: Vec<TaskId> = self.live.keys().copied().collect();
-        for id in ready {
-            let Some(live) = self.live.get_mut(&id) else {
-                continue;
-            };
-            live.handle.suspend();
-            match live.guest.take() {
-                Some(guest) => {
-                    self.step(id, Event::Start);
-                    self.asked(guest);
-                }
-                None if live.state == TaskState::Ready && !live.busy => {
-                    self.release(id, When::NEVER)
-                }
-                None => {}
-            }
-        }
+        self.put_to_sleep();
     }
 
     pub(super) fn is_idle(&self) -> bool {

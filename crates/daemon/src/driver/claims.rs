@@ -43,9 +43,11 @@ impl Driver {
         in_memory: bool,
     ) -> bool {
         let has_sockets = || self.shared.sockets.keeps(id);
+        let stays = !self.is_draining();
         self.ownership.is_some()
             && match state {
                 _ if in_memory => true,
+                Some(TaskState::Hibernated | TaskState::Paused) if !stays => false,
                 Some(TaskState::Hibernated) => self.is_soon(due) || has_sockets(),
                 // Its connections are here.
                 Some(TaskState::Paused) => has_sockets(),
@@ -77,6 +79,9 @@ impl Driver {
     /// Claims tasks that are due, where there is room for them.
     pub(super) fn claim_due(&mut self) {
         self.ask_for_owned();
+        if self.is_draining() {
+            return self.drain_in_turn();
+        }
         let (room, most) = (self.room(), self.most_waiting());
         let until = self.shared.time.now();
         let Some(tasks) = &mut self.ownership else {
@@ -107,11 +112,30 @@ impl Driver {
         });
     }
 
+    /// A turn of a node that is being drained, as often as due tasks would be claimed.
+    fn drain_in_turn(&mut self) {
+        let Some(tasks) = &mut self.ownership else {
+            return;
+        };
+        let now = Instant::now();
+        if now >= tasks.next_claim && self.closing.is_none() {
+            tasks.next_claim = now + CLAIM_EVERY;
+            self.drain();
+        }
+    }
+
+    /// Tells how many tasks this node has.
+    pub(super) fn note_owned(&self) {
+        if let Some(tasks) = &self.ownership {
+            self.shared.set_owned(tasks.owned.len() + tasks.giving_back);
+        }
+    }
+
     /// How many tasks that this node has claimed may wait for a thread.
     fn most_waiting(&self) -> usize {
         match &self.ownership {
             Some(tasks) if !tasks.is_herd => {
-                let share = MOST_WAITING / tasks.member.count_alive().max(1);
+                let share = MOST_WAITING / tasks.member.count_takers().max(1);
                 share.max(LEAST_SHARE)
             }
             _ => MOST_WAITING,
@@ -187,6 +211,7 @@ impl Driver {
         for id in &ids {
             tasks.note(*id, false);
         }
+        tasks.giving_back += ids.len();
         let (member, outbox) = (tasks.member.clone(), self.outbox.clone());
         for id in &ids {
             self.shared.sockets.close(*id);
@@ -194,19 +219,22 @@ impl Driver {
             self.release(*id, When::NEVER);
         }
         tokio::task::spawn_blocking(move || {
-            let given = member.give_back(&ids).map(drop);
+            let (count, result) = (ids.len(), member.give_back(&ids).map(drop));
             // An error means that the driver has ended.
-            let _ = outbox.send(Message::GivenBack(given));
+            let _ = outbox.send(Message::GivenBack { count, result });
         });
     }
 
     /// Tasks have been given back, or are this node's still.
-    pub(super) fn given_back(&mut self, given: Result<(), Error>) {
-        let Err(error) = given else { return };
-        if let Some(tasks) = &mut self.ownership {
+    pub(super) fn given_back(&mut self, count: usize, result: Result<(), Error>) {
+        let Some(tasks) = &mut self.ownership else {
+            return;
+        };
+        tasks.giving_back -= count;
+        if let Err(error) = result {
             tasks.doubt();
+            self.cannot_claim(&error);
         }
-        self.cannot_claim(&error);
     }
 
     /// Asks the store which tasks are this node's, where that is in doubt.

@@ -69,7 +69,7 @@ impl Driver {
     }
 
     pub(super) fn can_wake(&self) -> bool {
-        self.queue.ready_len() < MOST_READY_TASKS && self.closing.is_none()
+        self.queue.ready_len() < MOST_READY_TASKS && self.closing.is_none() && !self.is_draining()
     }
 
     pub(super) fn wake(&mut self) {
@@ -104,6 +104,7 @@ impl Driver {
     pub(super) fn dispatch(&mut self) {
         while self.storing < MOST_CHANGES_UNDER_WAY
             && self.closing.is_none()
+            && !self.is_draining()
             && self.pool.has_room()
         {
             let Some(id) = self.queue.pop() else { return };

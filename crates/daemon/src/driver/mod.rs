@@ -15,6 +15,7 @@ mod clock;
 mod collected;
 pub(crate) mod commands;
 mod connections;
+mod draining;
 mod due;
 mod memory;
 pub(crate) mod move_step;
@@ -108,8 +109,13 @@ pub(super) enum Message {
     },
     /// All tasks that this node has.
     Owned(Result<Vec<TaskId>, StoreError>),
-    /// Tasks have been given back, or not.
-    GivenBack(Result<(), StoreError>),
+    /// So many tasks have been given back, or not.
+    GivenBack {
+        count: usize,
+        result: Result<(), StoreError>,
+    },
+    /// This node is to be drained, or no longer.
+    Drain(bool),
     /// The due times in the store fit the wall clock again.
     Shifted,
     /// Which of the tasks that are being put to sleep are not stored so far.
@@ -283,6 +289,7 @@ impl Driver {
             }
             self.wake();
             self.dispatch();
+            self.note_owned();
             self.relieve_memory();
             self.make_room();
             if self.closing.is_some() && self.is_idle() {
@@ -358,7 +365,8 @@ impl Driver {
             Message::Window { steps, found } => self.window(steps, found),
             Message::Claimed { found, full } => self.claimed(found, full),
             Message::Owned(found) => self.adopt(found),
-            Message::GivenBack(given) => self.given_back(given),
+            Message::GivenBack { count, result } => self.given_back(count, result),
+            Message::Drain(draining) => self.set_draining(draining),
             Message::Shifted => self.shifting = false,
             Message::Left(reply) => {
                 // An error means that the caller no longer waits.

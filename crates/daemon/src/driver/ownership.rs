@@ -27,6 +27,10 @@ pub(super) struct Ownership {
     pub(super) last_claim: Instant,
     /// The last claim found more tasks than all nodes together can begin with.
     pub(super) is_herd: bool,
+    /// How many tasks are being given back, which are this node's in the store still.
+    pub(super) giving_back: usize,
+    /// This node takes no work, and gives back what it has.
+    pub(super) draining: bool,
     /// There are new tasks, of which the claim on its way may know nothing.
     pub(super) claim_again: bool,
     /// The store is to be asked which tasks are this node's.
@@ -48,6 +52,8 @@ impl Ownership {
             next_claim: now,
             last_claim: now,
             is_herd: false,
+            giving_back: 0,
+            draining: false,
             claim_again: false,
             in_doubt: true,
             asking: None,

@@ -114,7 +114,7 @@ impl Driver {
         let Some(live) = self.live.get(&id) else {
             return;
         };
-        if live.want != Want::Nothing || self.closing.is_some() {
+        if live.want != Want::Nothing || self.closing.is_some() || self.is_draining() {
             return self.asked(guest);
         }
         if live.state == TaskState::Running {
@@ -176,7 +176,7 @@ impl Driver {
             .live
             .get(&id)
             .is_some_and(|live| live.want != Want::Nothing);
-        if wanted || self.closing.is_some() {
+        if wanted || self.closing.is_some() || self.is_draining() {
             return self.asked(guest);
         }
         self.step(id, Event::Preempt);
@@ -209,6 +209,7 @@ impl Driver {
         let now = self.shared.time.now();
         self.shared.retries.failed(id, now, error);
         guest.task.handle().clear();
+        let drains = self.is_draining();
         let Some(live) = self.live.get_mut(&id) else {
             return;
         };
@@ -219,6 +220,7 @@ impl Driver {
             command.refuse(Refused::Unable { id, error });
         }
         match self.closing.is_some() {
+            false if drains => self.freeze_again(guest),
             false => self.park(guest),
             true if passes => {
                 live.unstored = Some(error.into());

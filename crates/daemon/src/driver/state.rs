@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -49,6 +49,8 @@ pub(crate) struct DaemonState {
     views: Mutex<HashMap<TaskId, View>>,
     lost: AtomicBool,
     over: Notify,
+    /// How many tasks this node has.
+    owned: AtomicU64,
 }
 
 /// A count of the tasks in the store.
@@ -99,6 +101,7 @@ impl DaemonState {
             views: Mutex::default(),
             lost: AtomicBool::new(false),
             over: Notify::new(),
+            owned: AtomicU64::new(0),
         }
     }
 
@@ -192,9 +195,17 @@ impl DaemonState {
         };
     }
 
+    /// Notes how many tasks this node has.
+    pub(super) fn set_owned(&self, owned: usize) {
+        self.owned.store(owned as u64, Ordering::Relaxed);
+    }
+
     /// How many tasks are in memory.
     pub(crate) fn load(&self) -> Load {
-        let mut load = Load::default();
+        let mut load = Load {
+            owned: self.owned.load(Ordering::Relaxed),
+            ..Load::default()
+        };
         for view in self.views().values() {
             match view.state {
                 TaskState::Ready => load.ready += 1,

@@ -264,7 +264,13 @@ impl Driver {
             return;
         };
         match result {
-            Ok(Verdict::Done) => tasks.note(id, held),
+            Ok(Verdict::Done) => {
+                tasks.note(id, held);
+                if !held {
+                    // Wherever it goes on, its sockets are not there.
+                    self.shared.sockets.close(id);
+                }
+            }
             Ok(_) => {
                 tasks.note(id, false);
                 tasks.doubt();

@@ -17,7 +17,7 @@ pub struct NodeOptions {
     pub address: String,
 }
 
-/// How many tasks a node has in memory.
+/// How many tasks a node has, and how many of them in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Load {
@@ -27,6 +27,8 @@ pub struct Load {
     pub running: u64,
     /// Tasks that wait in memory.
     pub parked: u64,
+    /// All tasks that are its own, those that sleep in the store as well.
+    pub owned: u64,
     /// Bytes of the memories of guests.
     pub memory: u64,
 }
@@ -56,6 +58,8 @@ pub struct NodeInfo {
     pub since: Timestamp,
     /// What it does.
     pub load: Load,
+    /// Whether it is being drained: it takes no work, and gives back what it has.
+    pub draining: bool,
     /// What it offers to tasks; `None` of a build that takes tasks of the first class alone.
     pub(super) offer: Option<Offer>,
 }
@@ -74,6 +78,7 @@ pub(super) struct Details {
     pub(super) since: u64,
     pub(super) load: Load,
     pub(super) offer: Option<Offer>,
+    pub(super) draining: bool,
 }
 
 impl NodeInfo {
@@ -105,6 +110,7 @@ impl NodeInfo {
             version: details.version,
             since: Timestamp::from_nanos(details.since),
             load: details.load,
+            draining: details.draining,
             offer: details.offer,
         }
     }

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::info::{Details, Load, NodeInfo, NodeOptions};
 use super::needs::Needs;
+use super::offer::Offer;
 use super::placement::{Placement, unplaced};
 use super::tls::NodeTls;
 use crate::error::Error as Refused;
@@ -43,6 +45,8 @@ pub(crate) struct Member {
     pub(crate) gate: Arc<Gate>,
     /// All nodes, as they were at the last beat.
     known: Mutex<Vec<NodeInfo>>,
+    /// Whether this node is being drained.
+    draining: AtomicBool,
     /// Which tasks this node can run.
     pub(crate) placement: Arc<Placement>,
 }
@@ -71,6 +75,7 @@ impl Member {
             tls,
             gate: Arc::default(),
             known: Mutex::default(),
+            draining: AtomicBool::new(false),
             placement: Arc::new(Placement::new(labels)),
         });
         // What is this node's from before is run or given back by it.
@@ -111,6 +116,7 @@ impl Member {
             since: self.since.as_nanos(),
             load,
             offer: Some(self.placement.offer()),
+            draining: self.is_draining(),
         };
         // Numbers and texts can always be written.
         let details = serde_json::to_string(&details).unwrap_or_default();
@@ -125,7 +131,11 @@ impl Member {
 
     /// All nodes, as they were a second ago.
     pub(crate) fn known(&self) -> Vec<NodeInfo> {
-        self.known.lock().clone()
+        let mut known = self.known.lock().clone();
+        for node in &mut known {
+            node.draining = self.drains(node);
+        }
+        known
     }
 
     /// The name of the living node that has a certificate.
@@ -147,9 +157,23 @@ impl Member {
         self.known.lock().iter().any(|node| !node.alive)
     }
 
-    /// How many nodes are alive.
-    pub(crate) fn count_alive(&self) -> usize {
-        self.known.lock().iter().filter(|node| node.alive).count()
+    /// How many nodes take work.
+    pub(crate) fn count_takers(&self) -> usize {
+        let known = self.known.lock();
+        known
+            .iter()
+            .filter(|node| node.alive && !node.draining)
+            .count()
+    }
+
+    /// Whether this node is being drained.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Says whether this node is being drained. The others are told with the next beat.
+    pub(crate) fn set_draining(&self, draining: bool) {
+        self.draining.store(draining, Ordering::Relaxed);
     }
 
     /// Whether there is no other node.
@@ -185,16 +209,44 @@ impl Member {
 
     /// Why no node that is alive can run tasks of a class; `None` where one can, as far as is known.
     pub(crate) fn unplaced(&self, class: ClassId) -> Option<String> {
-        if class == ClassId::ANY || self.placement.serves(class) {
+        if self.placement.serves(class) && !self.is_draining() {
             return None;
         }
-        let Some(needs) = self.placement.needs(class) else {
+        let needs = match class {
+            ClassId::ANY => Some(Needs::default()),
+            class => self.placement.needs(class),
+        };
+        let Some(needs) = needs else {
             return Some("no node knows what it needs: another build has submitted it".into());
         };
-        let known = self.known.lock();
-        let alive = known.iter().filter(|node| node.alive);
-        let offers: Vec<_> = alive.filter_map(|node| node.offer.as_ref()).collect();
-        unplaced(&needs, &offers)
+        let (known, nothing) = (self.known.lock(), Offer::default());
+        let offers = |draining| {
+            let alive = known.iter().filter(|node| node.alive);
+            let those = alive.filter(move |node| self.drains(node) == draining);
+            // A build that tells no offer takes tasks that need nothing.
+            let any = (class == ClassId::ANY).then_some(&nothing);
+            let offers: Vec<_> = those
+                .filter_map(|node| node.offer.as_ref().or(any))
+                .collect();
+            offers
+        };
+        let why = unplaced(&needs, &offers(false))?;
+        // A node that is being drained may be the only one.
+        let drained = offers(true);
+        Some(
+            match drained.is_empty() || unplaced(&needs, &drained).is_some() {
+                true => why,
+                false => format!("{why} but one that is being drained"),
+            },
+        )
+    }
+
+    /// Whether a node is being drained. Of this one it is known at once.
+    fn drains(&self, node: &NodeInfo) -> bool {
+        match node.here {
+            true => self.is_draining(),
+            false => node.draining,
+        }
     }
 
     /// Gives back tasks of this node.

@@ -102,7 +102,7 @@ impl Placement {
 /// take tasks.
 pub(super) fn unplaced(needs: &Needs, offers: &[&Offer]) -> Option<String> {
     if offers.is_empty() {
-        return Some("no node takes tasks now".into());
+        return Some("there is no node".into());
     }
     let missing: Vec<Vec<String>> = offers.iter().map(|offer| needs.missing(offer)).collect();
     if missing.iter().any(Vec::is_empty) {
@@ -185,6 +185,6 @@ mod tests {
         let expected = "no node has all of this: disk=ssd, the directory /data, zone=eu";
         assert_eq!(apart.as_deref(), Some(expected));
         let nobody = unplaced(&needs(&[], &[]), &[]);
-        assert_eq!(nobody.as_deref(), Some("no node takes tasks now"));
+        assert_eq!(nobody.as_deref(), Some("there is no node"));
     }
 }

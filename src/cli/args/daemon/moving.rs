@@ -35,7 +35,14 @@ pub(crate) struct Drain {
     /// Take tasks again, after a drain that was not followed by a shutdown.
     #[arg(long, conflicts_with = "to")]
     pub cancel: bool,
-    /// How long to wait for each guest that computes.
+    /// Drain this node, of those that share a database: it takes no new work, and gives back what it
+    /// has to the others.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["to", "cancel"])]
+    pub node: Option<String>,
+    /// With --node: take work again.
+    #[arg(long, requires = "node")]
+    pub undo: bool,
+    /// How long to wait for each guest that computes; with --node, for all of them.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = wait_to_move)]
     pub patience: Span,
 }

@@ -1,19 +1,73 @@
-//! `dormouse drain`: moves all tasks to other daemons.
+//! `dormouse drain`: moves all tasks to other daemons, or gives those of a node back to the others.
 
 use std::io::{BufRead, BufReader};
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use ureq::http::Method;
 
 use super::wire_task::moved;
 use crate::cli::args::daemon::Drain;
-use crate::cli::client::Client;
+use crate::cli::client::{Client, escaped};
 use crate::cli::exit::{DAEMON, Done, Failure, NOT_MOVED, OK, USAGE};
 use crate::cli::output::{self, format, out, say};
+use crate::daemon::http::nodes::{Node, Nodes};
 use crate::daemon::http::peers as wire;
+
+/// How often a node is asked what it has still.
+const ASK_EVERY: Duration = Duration::from_millis(200);
+
+/// Drains a node, and waits until it has nothing left.
+fn drain_node(client: &Client, name: &str, command: &Drain) -> Result<Done, Failure> {
+    let path = format!("/v1/nodes/{}/drain", escaped(name));
+    let method = match command.undo {
+        true => Method::DELETE,
+        false => Method::POST,
+    };
+    let mut node: Node = client.json(method, &path, None::<&()>)?;
+    if command.undo {
+        match output::as_json() {
+            true => output::result(&node),
+            false => say!("node {name} takes work again"),
+        }
+        return OK;
+    }
+    let began = Instant::now();
+    while node.owned > 0 && began.elapsed() < command.patience.0 {
+        std::thread::sleep(ASK_EVERY);
+        let nodes: Nodes = client.get("/v1/nodes")?;
+        let mut nodes = nodes.nodes.into_iter();
+        match nodes.find(|other| other.number == node.number) {
+            Some(found) => node = found,
+            // It has ended, and has given all back before.
+            None => node.owned = 0,
+        }
+    }
+    if output::as_json() {
+        output::result(&node);
+    }
+    match node.owned {
+        0 => {
+            say!(
+                "node {name} has no tasks and takes none; stop it, or `dormouse drain --node {name} --undo`"
+            );
+            OK
+        }
+        left => {
+            say!(
+                "node {name} has {left} tasks still, whose guests compute: each is given back when it waits. If the \
+                 node is stopped before, they go on elsewhere from their last sleep"
+            );
+            Ok(Done::Own(NOT_MOVED))
+        }
+    }
+}
 
 pub(super) fn drain(command: &Drain) -> Result<Done, Failure> {
     let client = Client::new(&command.remote)?;
+    if let Some(name) = &command.node {
+        return drain_node(&client, name, command);
+    }
     let asked = wire::Drain {
         to: command.to.clone(),
         cancel: command.cancel,

@@ -18,9 +18,10 @@ pub(super) fn nodes(command: &Nodes) -> Result<Done, Failure> {
         return OK;
     }
     out!(
-        "{:<16}  {:<21}  {:>5}  {:>7}  {:>6}  {:>9}  {:<24}  {:<9}  LABELS",
+        "{:<16}  {:<21}  {:>5}  {:>5}  {:>7}  {:>6}  {:>9}  {:<24}  {:<9}  LABELS",
         "NODE",
         "ADDRESS",
+        "TASKS",
         "READY",
         "RUNNING",
         "PARKED",
@@ -33,13 +34,17 @@ pub(super) fn nodes(command: &Nodes) -> Result<Done, Failure> {
         let mut words: Vec<String> = labels
             .map(|(key, value)| format!("{key}={value}"))
             .collect();
+        if node.draining {
+            words.push("(draining)".into());
+        }
         if !node.alive {
             words.push("(its lease is over)".into());
         }
         out!(
-            "{:<16}  {:<21}  {:>5}  {:>7}  {:>6}  {:>9}  {:<24}  {:<9}  {}",
+            "{:<16}  {:<21}  {:>5}  {:>5}  {:>7}  {:>6}  {:>9}  {:<24}  {:<9}  {}",
             node.name,
             node.address,
+            node.owned,
             node.ready,
             node.running,
             node.parked,
