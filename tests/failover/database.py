@@ -100,6 +100,9 @@ class Server:
                     "rewind": {"username": "rewinder"},
                 },
                 "parameters": {"unix_socket_directories": str(own)},
+                # Whoever cannot go back to where the others part from it, begins with a copy.
+                "remove_data_directory_on_rewind_failure": True,
+                "remove_data_directory_on_diverged_timelines": True,
             },
             "watchdog": {"mode": "off"},
         }
@@ -108,7 +111,7 @@ class Server:
         path.write_text(json.dumps(settings))
         self.patroni = self.machine.start(
             "setpriv", f"--reuid={USER}", f"--regid={USER}", "--init-groups",
-            "/usr/bin/python3", f"{self.tools}/usr/bin/patroni", path,
+            "/usr/bin/python3", "-m", "patroni", path,
             stdout=self.log, stderr=self.log, cwd="/",
             env=dict(os.environ, PYTHONPATH=f"{self.tools}/usr/lib/python3/dist-packages"),
         )  # fmt: skip
