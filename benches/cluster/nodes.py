@@ -70,7 +70,7 @@ class Nodes:
         for thread in threads:
             thread.join()
 
-    def wait(self, what, count, pause=0.05):
+    def wait(self, what, count, pause=0.1):
         while self.count(what) < count:
             time.sleep(pause)
 
@@ -134,7 +134,8 @@ def measure(nodes, server, database, herd, rate, seconds, say):
             first, counted = time.monotonic(), now
         if now >= herd:
             break
-        time.sleep(0.02)
+        # Each look costs the database something.
+        time.sleep(0.1)
     found["wakes_per_second"] = (herd - counted) / max(time.monotonic() - first, 1e-9)
     # With the start of the processes.
     found["wake_cpu_us"] = nodes.cpu() / herd * 1e6

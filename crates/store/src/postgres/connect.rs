@@ -26,8 +26,10 @@ const TCP_TIMEOUT: Duration = Duration::from_secs(3);
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(2);
 
 /// Where the tables are, and how long the server waits for a client that has stopped in the middle
-/// of a transaction, and for the machine of one that has gone without a word.
-const SESSION: &str = "-c search_path=dormouse -c client_min_messages=warning \
+/// of a transaction, and for the machine of one that has gone without a word. No statement is worth
+/// being compiled: the server would do so by its guess of what one costs, for a second at each claim
+/// where there are snapshots of many chunks.
+const SESSION: &str = "-c search_path=dormouse -c client_min_messages=warning -c jit=off \
     -c idle_in_transaction_session_timeout=2s \
     -c tcp_keepalives_idle=2 -c tcp_keepalives_interval=1 -c tcp_keepalives_count=2";
 

@@ -11,10 +11,12 @@ use dormouse_test_support::postgres::Server;
 use dormouse_test_support::proxy::{Losses, proxy};
 
 pub(crate) use self::database::Database;
-use super::fixtures::{Place, SECOND, at, blob, digest, insert, line, store, update};
+use super::fixtures::{Place, SECOND, at, blob, digest, insert, line, steady, store, update};
 use crate::change::{Change, Update, Verdict};
+use crate::class::ClassId;
 use crate::error::Error;
 use crate::model::{Digest, TaskId, TaskState};
+use crate::nodes::Wish;
 use crate::numbers::state_number;
 use crate::postgres::Postgres;
 use crate::store::{Lease, Store};
@@ -381,6 +383,38 @@ fn the_schema_is_made_once() {
     });
     let count = "SELECT count(*) FROM dormouse.meta";
     assert_eq!(database.server.sql(&database.name, count), "1");
+}
+
+/// A server compiles statements that it takes for dear, for longer than they run: a claim was one where
+/// there were snapshots of many chunks, whatever was claimed.
+#[test]
+fn claims_are_not_compiled() {
+    let settings = ["fsync=off", "shared_preload_libraries=pg_stat_statements"];
+    let Some(server) = Server::start(&settings) else {
+        return;
+    };
+    let database = Database::on(&server);
+    let (store, lease) = store(&database);
+    let sql = |sql: &str| server.sql(&database.name, sql);
+    sql("CREATE EXTENSION pg_stat_statements");
+    sql("INSERT INTO dormouse.chunks
+         SELECT pack, number, 'x' FROM generate_series(1, 40) pack, generate_series(1, 1000) number");
+    sql("ANALYZE dormouse.chunks");
+    let due = [insert(1, Some(50), None)];
+    store.commit(&lease, &at(2), &due).expect("commits");
+    let wish = Wish {
+        own_until: steady(60),
+        any_until: steady(60),
+        limit: 9,
+        classes: vec![ClassId::ANY],
+    };
+    let claimed = store.claim_due(&lease, &wish).expect("claims");
+    assert_eq!(claimed.len(), 1);
+    let told = sql(
+        "SELECT sum(calls), sum(jit_functions) FROM pg_stat_statements
+         WHERE query LIKE '%FROM claim%ORDER BY%'",
+    );
+    assert_eq!(told, "1|0");
 }
 
 /// `functions.sql` names a state by its number.
