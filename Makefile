@@ -14,6 +14,7 @@
 # make bench-migrate    how long a move takes and what it sends: benches/migrate/README.md
 # make bench-api        how long each kind of request takes: benches/api/README.md
 # make bench-scale      a million sleeping tasks: benches/scale/README.md
+# make bench-telemetry  what it costs to tell a collector: benches/scale/telemetry.py
 # make bench-cluster    nodes on one PostgreSQL, beside other systems: benches/cluster/README.md
 # make bench-sockets    requests to a guest, and wake-ups of one that sleeps: benches/sockets/README.md
 # make bench-overhead   what being resumable costs real programs: benches/overhead/README.md
@@ -44,7 +45,7 @@ export LIBCLANG_PATH ?= /usr/lib/llvm-16/lib
 endif
 DORMOUSE := $(CARGO_TARGET_DIR)/debug/dormouse
 
-.PHONY: demo test test-dashboard test-kill test-nodes test-moves test-failover fuzz fuzz-hour soak test-aarch64 check bench bench-api bench-migrate bench-scale bench-cluster bench-sockets bench-overhead bench-first-run bench-components build setup clean
+.PHONY: demo test test-dashboard test-kill test-nodes test-moves test-failover fuzz fuzz-hour soak test-aarch64 check bench bench-api bench-migrate bench-scale bench-telemetry bench-cluster bench-sockets bench-overhead bench-first-run bench-components build setup clean
 
 build:
 	@.ci/setup.sh build
@@ -153,6 +154,10 @@ bench-scale: setup
 	compare --systems tokio --tasks $(SLEEPERS) --out $$out/tokio.json; \
 	compare --systems process,dbos,restate --minutes $(MINUTES_EACH) --out $$out/others.json; \
 	python3 table.py $$out/dormouse.json $$out/tokio.json $$out/others.json
+
+bench-telemetry:
+	cargo build --release --no-default-features --features $(FEATURES)
+	python3 benches/scale/telemetry.py $(CARGO_TARGET_DIR)/release/dormouse --out $(CACHE)/scale/telemetry.json
 
 SCALE ?= full
 PARTS ?= sqlite,nodes,failover,others,sleepers

@@ -21,6 +21,7 @@ mod bounds;
 mod clock;
 #[cfg(feature = "postgres")]
 mod cluster;
+mod collector;
 mod compute;
 mod connections;
 mod crash;

@@ -64,7 +64,7 @@ struct Prometheus {
 impl Prometheus {
     /// Starts one with the configuration of `deploy/`, which scrapes this daemon.
     fn start(program: &Path, folder: &Path, daemon: &Daemon) -> Self {
-        let made = daemon.command(&["token", "create", "--role", "admin", "prometheus"]);
+        let made = daemon.command(&["token", "create", "--role", "metrics", "prometheus"]);
         assert!(made.status.success(), "{made:?}");
         let token = folder.join("token");
         fs::write(&token, &made.stdout).expect("a file");

@@ -10,7 +10,7 @@ use crate::support::{Daemon, folder, text};
 use dormouse_test_support::checkout;
 
 /// The roles, the one that may do least first.
-const ROLES: [&str; 4] = ["read", "submit", "operator", "admin"];
+const ROLES: [&str; 5] = ["metrics", "read", "submit", "operator", "admin"];
 
 /// The table of the page: the role that each method and path needs.
 fn table() -> BTreeMap<(String, String), usize> {

@@ -4,136 +4,20 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use dormouse_test_support::ports::free_address;
-use dormouse_test_support::{TIMEOUT, cache, component, guest};
+use dormouse_test_support::{component, guest};
 use serde_json::{Value, json};
 use ureq::http::Method;
 
+use crate::collector::Collector;
 use crate::side::pair_in;
 use crate::support::{Daemon, folder, text};
 
 /// A span of a submitter's, and its trace.
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const SPAN: &str = "b7ad6b7169203331";
-
-/// A collector, and what it passes on. Both are killed when this goes.
-struct Collector {
-    children: Vec<Child>,
-    folder: tempfile::TempDir,
-    url: String,
-}
-
-impl Collector {
-    /// Starts one that the set-up has fetched; nothing where it could not.
-    fn start() -> Option<Self> {
-        let programs = cache().join("programs/otlp");
-        let python = programs.join("bin/python");
-        let found = fs::read_dir(programs.join("lib")).into_iter().flatten();
-        let agents = found.flatten().map(|version| {
-            let package = version.path().join("site-packages/rotel");
-            package.join("rotel-agent")
-        });
-        let Some(agent) = agents.filter(|path| path.exists()).last() else {
-            println!("left out: there is no collector in {}", programs.display());
-            return None;
-        };
-        let folder = folder();
-        let mut receiver = Command::new(python)
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/daemon/otlp_receiver.py"))
-            .arg(folder.path().join("got"))
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("it starts");
-        let mut line = String::new();
-        let said = receiver.stdout.take().expect("a pipe");
-        let read = BufReader::new(said).read_line(&mut line);
-        read.expect("it says its port");
-        let to = format!("http://127.0.0.1:{}", line.trim());
-        let mut collector = Self {
-            children: vec![receiver],
-            folder,
-            url: String::new(),
-        };
-        collector.start_agent(&agent, &to);
-        Some(collector)
-    }
-
-    fn start_agent(&mut self, agent: &PathBuf, to: &str) {
-        let (http, grpc) = (free_address(), free_address());
-        let log = fs::File::create(self.folder.path().join("log")).expect("a file");
-        let child = Command::new(agent)
-            .arg("start")
-            .args(["--otlp-http-endpoint", &http, "--otlp-grpc-endpoint", &grpc])
-            .args(["--exporter", "otlp", "--otlp-exporter-endpoint", to])
-            .args(["--otlp-exporter-protocol", "http"])
-            .arg("--pid-file")
-            .arg(self.folder.path().join("pid"))
-            .current_dir(self.folder.path())
-            .stdout(log.try_clone().expect("a file"))
-            .stderr(log)
-            .spawn()
-            .expect("it starts");
-        self.children.push(child);
-        let begun = Instant::now();
-        while std::net::TcpStream::connect(&http).is_err() {
-            let log = fs::read_to_string(self.folder.path().join("log"));
-            assert!(begun.elapsed() < TIMEOUT, "it does not listen: {log:?}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        self.url = format!("http://{http}");
-    }
-
-    /// All that it has passed on.
-    fn got(&self) -> Vec<Value> {
-        let got = fs::read_to_string(self.folder.path().join("got")).unwrap_or_default();
-        // The last line may not be whole yet.
-        let whole = got
-            .split_inclusive('\n')
-            .filter(|line| line.ends_with('\n'));
-        whole
-            .map(|line| serde_json::from_str(line).expect("JSON"))
-            .collect()
-    }
-
-    fn spans(&self, name: &str) -> Vec<Value> {
-        let mut spans = self.got();
-        spans.retain(|one| one["signal"] == "span" && one["name"] == name);
-        spans.sort_by_key(|span| span["start"].as_u64());
-        spans
-    }
-
-    fn lines(&self) -> Vec<Value> {
-        let mut lines = self.got();
-        lines.retain(|one| one["signal"] == "log");
-        lines
-    }
-
-    /// Waits until this holds of what has come.
-    fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
-        let begun = Instant::now();
-        while !holds(self) {
-            let got = self.got();
-            assert!(
-                begun.elapsed() < TIMEOUT,
-                "it never came that {what}: {got:#?}"
-            );
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
-
-impl Drop for Collector {
-    fn drop(&mut self) {
-        for child in &mut self.children {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
 
 /// Submits a guest for the span above; gives its number.
 fn submit_traced(daemon: &Daemon, name: &str, args: &[&str], more: Value) -> u64 {
@@ -352,9 +236,66 @@ fn spans_go_on_at_the_daemon_that_a_task_moves_to() {
     let (submits, runs) = (collector.spans("submit"), collector.spans("run"));
     let last = runs.iter().find(|run| is_over(run)).expect("it is over");
     assert!(is_linked(last, &submits[0]), "{last:#}");
+    collector.until("the move is told", |told| !told.spans("move").is_empty());
+    let moves = collector.spans("move");
+    let [moved] = &moves[..] else {
+        panic!("{moves:#?}")
+    };
+    assert!(is_linked(moved, &submits[0]), "{moved:#}");
+    assert!(runs.iter().any(|run| is_linked(moved, run)), "{moved:#}");
+    let told = &moved["attributes"];
+    assert_eq!(told["dormouse.task.id"], id, "{moved}");
+    assert_eq!(told["dormouse.move.task.id"], there, "{moved}");
+    assert_eq!(told["dormouse.move.confirmed"], true, "{moved}");
     let from = |span: &Value| span["resource"]["service.instance.id"].clone();
     assert_eq!(from(&runs[0]), from(&submits[0]));
     assert_ne!(from(last), from(&submits[0]), "it ended elsewhere");
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn where_nodes_share_a_database_a_run_begins_with_its_claim() {
+    let Some(server) = dormouse_test_support::postgres::Server::start(&[]) else {
+        return;
+    };
+    let Some(collector) = Collector::start() else {
+        return;
+    };
+    let (data, url) = (folder(), server.url(&server.create_database()));
+    let options = ["--store", &url, "--node", "a", "--otlp", &collector.url];
+    let daemon = Daemon::start(data.path(), &options);
+    let id = submit_traced(&daemon, "c_hello_sleep", &[], json!({}));
+    daemon.until(id, "exited");
+    assert_eq!(daemon.stop(), Some(0));
+    collector.until("the run is told", |told| !told.spans("run").is_empty());
+    let (runs, claims) = (collector.spans("run"), collector.spans("claim"));
+    let ([run], [claim]) = (&runs[..], &claims[..]) else {
+        panic!("{runs:#?} {claims:#?}")
+    };
+    assert_eq!(run["resource"]["dormouse.node"], "a", "{run:#}");
+    assert_eq!(claim["trace"], TRACE, "{claim:#}");
+    assert_eq!(claim["parent"], run["span"], "{claim:#}");
+    assert_eq!(claim["start"], run["start"], "{claim:#}");
+}
+
+/// A guest that asks for it finds its run in the environment.
+#[test]
+fn a_guest_finds_the_trace_in_its_environment_if_it_asks() {
+    let data = folder();
+    let daemon = Daemon::start(data.path(), &[]);
+    for (given, expected) in [
+        (json!({"TRACEPARENT": ""}), format!("00-{TRACE}-{SPAN}-01")),
+        (json!({"TRACEPARENT": "of-my-own"}), "of-my-own".into()),
+    ] {
+        let id = submit_traced(&daemon, "c_args_env", &[], json!({"env": given}));
+        daemon.until(id, "exited");
+        let output = daemon.output(id);
+        let line = format!("TRACEPARENT={expected}");
+        assert!(output.contains(&line), "{output}");
+    }
+    let id = submit_traced(&daemon, "c_args_env", &[], json!({}));
+    daemon.until(id, "exited");
+    assert!(!daemon.output(id).contains("TRACEPARENT"));
 }
 
 /// Also where the daemon has no collector: what the guest asks may have one.

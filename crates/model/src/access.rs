@@ -24,6 +24,8 @@ impl TenantId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
+    /// Read the numbers of the whole daemon, for Prometheus, and nothing else.
+    Metrics,
     /// Look at tasks and their output.
     Read,
     /// Add tasks.
@@ -36,11 +38,18 @@ pub enum Role {
 
 impl Role {
     /// All of them, the one that may do least first.
-    pub const ALL: [Self; 4] = [Self::Read, Self::Submit, Self::Operator, Self::Admin];
+    pub const ALL: [Self; 5] = [
+        Self::Metrics,
+        Self::Read,
+        Self::Submit,
+        Self::Operator,
+        Self::Admin,
+    ];
 
     /// The role as one word.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Metrics => "metrics",
             Self::Read => "read",
             Self::Submit => "submit",
             Self::Operator => "operator",
@@ -61,7 +70,7 @@ impl FromStr for Role {
     fn from_str(text: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|role| role.name() == text);
         found.ok_or_else(|| {
-            format!("{text:?} is no role; there are read, submit, operator and admin")
+            format!("{text:?} is no role; there are metrics, read, submit, operator and admin")
         })
     }
 }

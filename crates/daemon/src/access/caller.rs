@@ -40,4 +40,12 @@ impl Caller {
             _ => Some(self.tenant),
         }
     }
+
+    /// Whose numbers it may see. Whoever has the role for numbers alone sees those of all.
+    pub(crate) fn scope_of_metrics(&self) -> Option<TenantId> {
+        match self.role {
+            Role::Metrics => None,
+            _ => self.scope(),
+        }
+    }
 }

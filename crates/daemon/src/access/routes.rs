@@ -2,7 +2,7 @@
 
 use axum::http::Method;
 
-use crate::model::Role::{self, Admin, Operator, Read, Submit};
+use crate::model::Role::{self, Admin, Metrics, Operator, Read, Submit};
 
 /// Methods and paths, with the role that each needs at least. `docs/tenants.md` shows it.
 pub(crate) const ROUTES: [(&str, &str, Role); 41] = [
@@ -16,7 +16,7 @@ pub(crate) const ROUTES: [(&str, &str, Role); 41] = [
     ("GET", "/v1/stats", Read),
     ("GET", "/v1/limits", Read),
     ("GET", "/v1/preparations", Read),
-    ("GET", "/metrics", Read),
+    ("GET", "/metrics", Metrics),
     ("GET", "/v1/modules/{digest}", Submit),
     ("PUT", "/v1/modules", Submit),
     ("POST", "/v1/tasks", Submit),

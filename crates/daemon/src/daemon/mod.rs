@@ -7,7 +7,7 @@
 //! | `start` | makes the daemon's parts and joins them |
 //! | `submit` | how tasks come into a daemon |
 //! | `copies` | how they do so as snapshot files, and go out of it as copies |
-//! | `traced` | the span of a submission |
+//! | `traced` | the spans of a submission and of a move |
 //! | `look` | lists, output and events |
 //! | `info` | a task as it is shown |
 //! | `cluster` | what is asked about the other nodes of a store that several share |

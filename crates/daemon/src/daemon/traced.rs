@@ -1,10 +1,22 @@
-//! The span of a submission, where a collector is told of it.
+//! The spans of a submission and of a move, where a collector is told of them.
 
 use super::{Daemon, blocking};
 use crate::model::{TenantId, TraceContext};
-use crate::telemetry::Submission;
+use crate::telemetry::{MoveTold, Submission};
 
 impl Daemon {
+    /// Tells of a move that was committed.
+    pub(crate) async fn tell_move(&self, told: MoveTold) {
+        let Some(telemetry) = self.shared.options.telemetry.clone() else {
+            return;
+        };
+        if let Ok(info) = self.task(told.task).await
+            && let Some(carried) = info.status.trace
+        {
+            telemetry.moved(carried, told);
+        }
+    }
+
     /// A submission begins, for whoever has the context `parent`, of a snapshot that carries another
     /// one.
     pub(super) async fn traced_submission(

@@ -1,13 +1,14 @@
 //! How a node claims due tasks, and finds out which tasks it has, where several share the store.
 
 use std::collections::HashSet;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::driver::ownership::{CLAIM_EVERY, set_held};
 use crate::driver::{Driver, MOST_CHANGES_UNDER_WAY, MOST_INSTANCES, Message};
 use crate::model::{TaskId, TaskState, When};
 use crate::store::{Change, Claimed, Due, Error, Wish};
 use crate::throttled_log::{note_recovered, warn_throttled};
+use crate::workers::messages::ClaimedTask;
 
 /// How long after a failure the store is asked again.
 const CLAIM_AGAIN_AFTER: Duration = Duration::from_millis(500);
@@ -105,10 +106,11 @@ impl Driver {
             classes: tasks.member.placement.served(),
         };
         tokio::task::spawn_blocking(move || {
+            let asked = SystemTime::now();
             let found = member.claim_due(&wish);
             let full = found.as_ref().is_ok_and(|found| found.len() >= room);
             // An error means that the driver has ended.
-            let _ = outbox.send(Message::Claimed { found, full });
+            let _ = outbox.send(Message::Claimed { found, asked, full });
         });
     }
 
@@ -157,7 +159,12 @@ impl Driver {
     }
 
     /// Tasks have been claimed, or it is not known which.
-    pub(super) fn claimed(&mut self, found: Result<Vec<Claimed>, Error>, full: bool) {
+    pub(super) fn claimed(
+        &mut self,
+        found: Result<Vec<Claimed>, Error>,
+        asked: SystemTime,
+        full: bool,
+    ) {
         let Some(tasks) = &mut self.ownership else {
             return;
         };
@@ -178,6 +185,7 @@ impl Driver {
         let long_ago = self.shared.time.now().saturating_sub(HERD_AFTER);
         let last = found.last().and_then(|claimed| claimed.row.due);
         tasks.is_herd = full && last.is_some_and(|due| due <= long_ago);
+        let answered = SystemTime::now();
         for claimed in found {
             let (id, due) = (claimed.row.id, claimed.row.due);
             // What the claim says of it may be older than what is known here.
@@ -187,6 +195,11 @@ impl Driver {
             }
             self.shared.owners.add(id, claimed.row.tenant);
             tasks.owned.insert(id);
+            let claimed = ClaimedTask {
+                claimed,
+                asked,
+                answered,
+            };
             tasks.claimed.insert(id, Box::new(claimed));
             let at = due.unwrap_or_default();
             self.queue.schedule_always(Due { at, id });

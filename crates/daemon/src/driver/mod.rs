@@ -31,7 +31,7 @@ mod storing;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
@@ -105,6 +105,8 @@ pub(super) enum Message {
     /// Tasks that this node has claimed. `full` says that there may be more.
     Claimed {
         found: Result<Vec<Claimed>, StoreError>,
+        /// When the store was asked.
+        asked: SystemTime,
         full: bool,
     },
     /// All tasks that this node has.
@@ -363,7 +365,7 @@ impl Driver {
             Message::Unstored { id, error } => self.unstored(id, error),
             Message::Loaded { id, row } => self.loaded(id, row),
             Message::Window { steps, found } => self.window(steps, found),
-            Message::Claimed { found, full } => self.claimed(found, full),
+            Message::Claimed { found, asked, full } => self.claimed(found, asked, full),
             Message::Owned(found) => self.adopt(found),
             Message::GivenBack { count, result } => self.given_back(count, result),
             Message::Drain(draining) => self.set_draining(draining),

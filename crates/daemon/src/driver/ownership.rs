@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use crate::model::TaskId;
 use crate::nodes::member::Member;
-use crate::store::{Change, Claimed};
+use crate::store::Change;
+use crate::workers::messages::ClaimedTask;
 
 /// How often due tasks are claimed. After a full batch, the next one is claimed at once.
 pub(super) const CLAIM_EVERY: Duration = Duration::from_millis(100);
@@ -20,7 +21,7 @@ pub(super) struct Ownership {
     pub(super) member: Arc<Member>,
     pub(super) owned: HashSet<TaskId>,
     /// What the store said of claimed tasks that have not been loaded so far.
-    pub(super) claimed: HashMap<TaskId, Box<Claimed>>,
+    pub(super) claimed: HashMap<TaskId, Box<ClaimedTask>>,
     /// A claim is on its way, and these tasks have been changed since.
     pub(super) claiming: Option<HashSet<TaskId>>,
     pub(super) next_claim: Instant,
@@ -71,7 +72,7 @@ impl Ownership {
     }
 
     /// What the store said of a task when it was claimed, once.
-    pub(super) fn take_claimed(&mut self, id: TaskId) -> Option<Box<Claimed>> {
+    pub(super) fn take_claimed(&mut self, id: TaskId) -> Option<Box<ClaimedTask>> {
         self.claimed.remove(&id)
     }
 

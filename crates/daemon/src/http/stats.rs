@@ -30,7 +30,7 @@ pub(super) async fn metrics(
     Extension(caller): Asking,
 ) -> Result<Response, Refused> {
     let daemon = &served.daemon;
-    if let Some(tenant) = caller.scope() {
+    if let Some(tenant) = caller.scope_of_metrics() {
         return tenant_metrics(&served, tenant).await;
     }
     let sizes = daemon.sizes().await?;

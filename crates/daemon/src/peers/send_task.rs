@@ -15,6 +15,7 @@ use crate::peers::resolve::Resolution;
 use crate::store::MovePhase;
 use crate::stored::move_details::MoveDetails;
 use crate::task::EngineKind;
+use crate::telemetry::MoveTold;
 
 /// The options of a move.
 #[derive(Clone, Debug)]
@@ -64,6 +65,17 @@ impl Peers {
             return Err(PeerError::UnderWay(id.0).into());
         }
         let moved = self.run_move(link, id, options).await;
+        if let Ok(moved) = &moved {
+            let told = MoveTold {
+                task: id,
+                took: moved.took,
+                to: (moved.daemon.clone(), moved.task),
+                bytes: moved.bytes,
+                stopped: moved.stopped,
+                confirmed: moved.confirmed,
+            };
+            self.daemon.tell_move(told).await;
+        }
         self.daemon.end_move(id);
         if !matches!(&moved, Ok(moved) if moved.confirmed) {
             self.moves_to_resolve.notify_one();

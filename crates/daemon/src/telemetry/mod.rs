@@ -8,7 +8,7 @@
 //! | `queue` | items on their way to a collector, bounded in number and bytes |
 //! | `labels` | what is told of a task with each span and line |
 //! | `spans` | the spans of a task's run |
-//! | `submitted` | the span of a submission |
+//! | `submitted`, `moved` | the span of a submission, and of a move |
 //! | `lines`, `record` | what guests write, as log records |
 //!
 //! A task's run, from where it is loaded until it is asleep or over, is a trace of its own, linked to
@@ -18,6 +18,7 @@
 
 mod labels;
 mod lines;
+mod moved;
 mod options;
 mod queue;
 mod record;
@@ -27,9 +28,10 @@ mod submitted;
 
 pub(crate) use self::labels::TaskLabels;
 pub(crate) use self::lines::LineLog;
+pub(crate) use self::moved::MoveTold;
 pub use self::options::{
     Bytes, HttpError, Post, Request, Response, TelemetryError, TelemetryOptions,
 };
 pub use self::sender::Telemetry;
-pub(crate) use self::spans::{RunBegins, RunSpan};
+pub(crate) use self::spans::{RunBegins, RunSpan, RunTimes};
 pub(crate) use self::submitted::Submission;

@@ -21,8 +21,16 @@ pub(crate) struct RunBegins {
     /// The task begins anew, and does not go on from a snapshot.
     pub(crate) is_start: bool,
     pub(crate) engine: &'static str,
+    pub(crate) times: RunTimes,
+}
+
+/// When a run began.
+#[derive(Clone, Copy)]
+pub(crate) struct RunTimes {
     /// When the worker began with it.
-    pub(crate) at: SystemTime,
+    pub(crate) began: SystemTime,
+    /// Where nodes share a store: when it was asked for due tasks, and when it gave this one.
+    pub(crate) claim: Option<(SystemTime, SystemTime)>,
 }
 
 /// A run that is under way: from where the task is loaded until it is asleep or over. It ends when
@@ -79,20 +87,13 @@ impl RunSpan {
             return (Some(context), None);
         }
         trace.last_run = Some(context);
-        let links = linked.into_iter().flatten().map(|to| {
-            let what = match to == trace.origin {
-                true => "submit",
-                false => "previous run",
-            };
-            let attributes = vec![KeyValue::new("dormouse.link", what)];
-            Link::new(span_context(to, true), attributes, 0)
-        });
+        let origin = trace.origin;
         let span = Self {
             telemetry: telemetry.clone(),
             labels: labels.clone(),
             context,
             parent,
-            links: links.collect(),
+            links: links_to(origin, linked),
             begins,
             waits: SpanEvents::default(),
             waiting: None,
@@ -123,7 +124,11 @@ impl RunSpan {
             true => "start",
             false => "thaw",
         };
-        self.child(name, self.begins.at, SystemTime::now(), Vec::new());
+        let RunTimes { began, claim } = self.begins.times;
+        if let Some((asked, answered)) = claim {
+            self.child("claim", asked, answered, Vec::new());
+        }
+        self.child(name, began, SystemTime::now(), Vec::new());
         self
     }
 
@@ -225,6 +230,7 @@ impl Drop for RunSpan {
             KeyValue::new("dormouse.run", self.begins.number as i64),
             KeyValue::new("dormouse.engine", self.begins.engine),
         ]);
+        let RunTimes { began, claim } = self.begins.times;
         let mut links = SpanLinks::default();
         links.links = std::mem::take(&mut self.links);
         let parent = self.parent.map(|parent| parent.span_id);
@@ -234,7 +240,7 @@ impl Drop for RunSpan {
             parent_span_is_remote: parent.is_some(),
             span_kind: SpanKind::Consumer,
             name: "run".into(),
-            start_time: self.begins.at,
+            start_time: claim.map_or(began, |(asked, _)| asked),
             end_time,
             attributes,
             dropped_attributes_count: 0,
@@ -258,4 +264,20 @@ fn reason(wait: &Wait) -> &'static str {
             (false, true) => "reader of a named pipe",
         },
     }
+}
+
+/// Links to the submission of a task, and to a run.
+pub(super) fn links_to(
+    origin: TraceContext,
+    to: impl IntoIterator<Item = Option<TraceContext>>,
+) -> Vec<Link> {
+    let links = to.into_iter().flatten().map(|to| {
+        let what = match to == origin {
+            true => "submit",
+            false => "previous run",
+        };
+        let attributes = vec![KeyValue::new("dormouse.link", what)];
+        Link::new(span_context(to, true), attributes, 0)
+    });
+    links.collect()
 }

@@ -1,10 +1,20 @@
 //! What a worker is asked for, and what it answers.
 
+use std::time::SystemTime;
+
 use crate::model::{MonotonicTime, TaskId, TaskState};
 use crate::store::{Claimed, Insert, OutputPiece, Update};
 use crate::task::TaskHandle;
 use crate::workers::guest::LoadedTask;
 use crate::workers::output::Tail;
+
+/// A task that this node has claimed.
+pub(crate) struct ClaimedTask {
+    pub(crate) claimed: Claimed,
+    /// When the store was asked for due tasks, and when it answered.
+    pub(crate) asked: SystemTime,
+    pub(crate) answered: SystemTime,
+}
 
 /// What a worker is to do.
 pub(crate) enum WorkerJob {
@@ -15,7 +25,7 @@ pub(crate) enum WorkerJob {
         handle: TaskHandle,
         knocked: Option<MonotonicTime>,
         /// What the store said when the task was claimed, and still holds; `None` reads the store.
-        claimed: Option<Box<Claimed>>,
+        claimed: Option<Box<ClaimedTask>>,
     },
     /// Run a task that is in memory.
     Step(Box<LoadedTask>),

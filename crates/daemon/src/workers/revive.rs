@@ -47,6 +47,8 @@ impl Worker {
                 Bindings::from_spec(&spec, &self.options.limits)
             }
         };
+        let mut config = config;
+        fill_traceparent(&mut config.env, traceparent);
         let bindings = Bindings {
             stdin: Input::Null,
             stdout: tail.output(Stream::Stdout),
@@ -105,5 +107,15 @@ impl Worker {
                 WorkerReport::Lost { id }
             }
         }
+    }
+}
+
+/// A variable `TRACEPARENT` without a value asks for that of the run which starts the guest.
+fn fill_traceparent(environment: &mut [(String, String)], traceparent: Option<TraceContext>) {
+    let asked = environment
+        .iter_mut()
+        .filter(|(name, value)| name == "TRACEPARENT" && value.is_empty());
+    if let Some(context) = traceparent {
+        asked.for_each(|(_, value)| *value = context.to_string());
     }
 }

@@ -7,7 +7,8 @@ use crate::model::{TaskSpec, TraceContext};
 use crate::spec::Submitted as _;
 use crate::store::{Store, TaskRow};
 use crate::stored::status::Status;
-use crate::telemetry::{LineLog, RunBegins, RunSpan, TaskLabels};
+use crate::telemetry::{LineLog, RunBegins, RunSpan, RunTimes, TaskLabels};
+use crate::workers::messages::ClaimedTask;
 use crate::workers::worker::Worker;
 
 /// A run that is told of.
@@ -23,8 +24,11 @@ pub(crate) struct TracedRun {
 
 impl Worker {
     /// When a run begins that may be told of.
-    pub(super) fn traced_from(&self) -> Option<SystemTime> {
-        self.options.telemetry.as_ref().map(|_| SystemTime::now())
+    pub(super) fn traced_from(&self, claimed: Option<&ClaimedTask>) -> Option<RunTimes> {
+        self.options.telemetry.as_ref().map(|_| RunTimes {
+            began: SystemTime::now(),
+            claim: claimed.map(|claimed| (claimed.asked, claimed.answered)),
+        })
     }
 
     /// A run begins, which nobody is told of before it is said to be loaded.
@@ -34,7 +38,7 @@ impl Worker {
         spec: &TaskSpec,
         status: &mut Status,
         is_start: bool,
-        at: SystemTime,
+        times: RunTimes,
     ) -> Option<TracedRun> {
         let telemetry = self.options.telemetry.as_ref()?;
         let labels = Arc::new(TaskLabels {
@@ -46,7 +50,7 @@ impl Worker {
             number: status.runs + u64::from(is_start),
             is_start,
             engine: spec.engine_or(self.options.engine).name(),
-            at,
+            times,
         };
         let (context, span) = RunSpan::begin(telemetry, &labels, &mut status.trace, begins);
         let lines = LineLog::of(telemetry, &labels, context);

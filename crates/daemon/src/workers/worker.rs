@@ -23,7 +23,7 @@ use crate::nodes::ids::Ids;
 use crate::nodes::placement::Placement;
 use crate::options::Options;
 use crate::sockets::Sockets;
-use crate::store::{Claimed, SnapshotChange, Store, StoredSnapshot, TaskRow, Update};
+use crate::store::{SnapshotChange, Store, StoredSnapshot, TaskRow, Update};
 use crate::stored::damaged;
 use crate::stored::encoding::to_bytes;
 use crate::stored::history::Run;
@@ -34,7 +34,7 @@ use crate::time::clocks::Time;
 use crate::time::schedule;
 use crate::workers::crash_marks::CrashMarks;
 use crate::workers::guest::{LoadedTask, NotRevived};
-use crate::workers::messages::{WorkerJob, WorkerReport};
+use crate::workers::messages::{ClaimedTask, WorkerJob, WorkerReport};
 use crate::workers::output::{Following, Tail};
 
 /// Topic of the log: tasks whose row in the store is damaged.
@@ -148,10 +148,10 @@ impl Worker {
     fn stored(
         &self,
         id: TaskId,
-        claimed: Option<Box<Claimed>>,
+        claimed: Option<Box<ClaimedTask>>,
     ) -> Result<Option<(TaskRow, Option<StoredSnapshot>)>, Error> {
         match claimed {
-            Some(claimed) => Ok(Some((claimed.row, claimed.snapshot))),
+            Some(found) => Ok(Some((found.claimed.row, found.claimed.snapshot))),
             None => Ok(self.store.load(id)?),
         }
     }
@@ -161,10 +161,10 @@ impl Worker {
         id: TaskId,
         handle: TaskHandle,
         knocked: Option<MonotonicTime>,
-        claimed: Option<Box<Claimed>>,
+        claimed: Option<Box<ClaimedTask>>,
     ) -> Result<WorkerReport, Error> {
         let started = Instant::now();
-        let traced_from = self.traced_from();
+        let traced_from = self.traced_from(claimed.as_deref());
         let now = self.time.now();
         let Some((row, frozen)) = self.stored(id, claimed)? else {
             return Ok(WorkerReport::Stale { id, due: None });
@@ -195,7 +195,8 @@ impl Worker {
         let limit = self.options.output_limit;
         let (time, following) = (self.time.clone(), self.following.clone());
         let is_new = frozen.is_none();
-        let traced = traced_from.and_then(|at| self.traced(&row, &spec, &mut status, is_new, at));
+        let traced =
+            traced_from.and_then(|times| self.traced(&row, &spec, &mut status, is_new, times));
         let traced = traced.unwrap_or_default();
         let tail = Tail::new(id, version, limit, time, following).telling(traced.lines);
         let connection = match status.accepted_by.filter(|_| frozen.is_none()) {

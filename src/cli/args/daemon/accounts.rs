@@ -20,7 +20,7 @@ pub(crate) enum TokenCommand {
     /// Make a token, and print it. It is not stored, and shown never again.
     #[command(after_help = after_help("token create"))]
     Create {
-        /// What it may do: read, submit, operator or admin; each may do all that those before it
+        /// What it may do: metrics, read, submit, operator or admin; each may do all that those before it
         /// may.
         #[arg(long, value_name = "ROLE")]
         role: Role,

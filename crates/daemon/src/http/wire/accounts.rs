@@ -13,7 +13,7 @@ use crate::store::Usage;
 pub struct NewToken {
     /// A name that no other token has.
     pub name: String,
-    /// read, submit, operator or admin.
+    /// metrics, read, submit, operator or admin.
     pub role: String,
     /// Whose it is; that of the token that asks if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -25,7 +25,7 @@ pub struct NewToken {
 pub struct Token {
     /// Its name.
     pub name: String,
-    /// What it may do: read, submit, operator or admin.
+    /// What it may do: metrics, read, submit, operator or admin.
     pub role: String,
     /// Whose it is.
     pub tenant: String,
