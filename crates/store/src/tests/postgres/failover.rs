@@ -28,15 +28,20 @@ const WITHOUT_STANDBY: [&str; 3] = [
     "synchronous_commit=local",
 ];
 
-/// Whether connections from now on wait for a standby; those that there are end.
-fn wait_for_standby(database: &Database<'_>, wait: bool) {
+/// Whether the store's connections from now on wait for a standby; those that there are end, and the
+/// next question finds another one.
+fn wait_for_standby(database: &Database<'_>, store: &dyn Nodes, wait: bool) {
     let how = if wait { "on" } else { "local" };
     let (server, name) = (database.server, &database.name);
     let set = format!("ALTER DATABASE {name} SET synchronous_commit = {how}");
     server.sql("postgres", &set);
-    let end =
-        format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
+    // It waits for their end, a minute at most.
+    let end = format!(
+        "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = '{name}'"
+    );
     server.sql("postgres", &end);
+    let is_connected = (0..MOST_TRIES).any(|_| store.counts(None).is_ok());
+    assert!(is_connected, "it answers");
 }
 
 /// Does something while each wait for a standby is cancelled.
@@ -69,7 +74,7 @@ fn a_commit_whose_wait_for_a_standby_is_cancelled_is_not_acknowledged() {
     let (store, lease) = store(&database);
     let first = [insert(1, None, None)];
     store.commit(&lease, &at(2), &first).expect("commits");
-    wait_for_standby(&database, true);
+    wait_for_standby(&database, &*store, true);
     let told = while_cancelled(&server, || {
         let told = store.commit(&lease, &at(3), &[says(1, "a")]);
         let read = store.task(TaskId(1));
@@ -77,7 +82,7 @@ fn a_commit_whose_wait_for_a_standby_is_cancelled_is_not_acknowledged() {
         told
     });
     assert!(matches!(told, Err(Error::InDoubt(_))), "{told:?}");
-    wait_for_standby(&database, false);
+    wait_for_standby(&database, &*store, false);
     let told = (0..MOST_TRIES).find_map(|_| store.settle(&lease).ok());
     let told = told.expect("it is settled");
     assert_eq!(told, Some(vec![Verdict::Done]));
@@ -101,21 +106,19 @@ fn a_claim_whose_wait_for_a_standby_is_cancelled_counts_for_nothing() {
         limit: 9,
         classes: vec![ClassId::ANY],
     };
-    wait_for_standby(&database, true);
+    wait_for_standby(&database, &*store, true);
     while_cancelled(&server, || {
-        // The first question may find that its connection has ended.
-        for _ in 0..2 {
-            let claimed = store.claim_due(&lease, &wish);
-            assert!(matches!(claimed, Err(Error::Unreachable(_))), "{claimed:?}");
-        }
+        let claimed = store.claim_due(&lease, &wish);
+        assert!(matches!(claimed, Err(Error::Unreachable(_))), "{claimed:?}");
         let owned = store.owned(&lease);
         assert!(matches!(owned, Err(Error::Unreachable(_))), "{owned:?}");
+        // The first one may find that its connection has ended.
         for _ in 0..2 {
             let beaten = store.beat(&lease, "");
             assert!(matches!(beaten, Err(Error::Unreachable(_))), "{beaten:?}");
         }
     });
-    wait_for_standby(&database, false);
+    wait_for_standby(&database, &*store, false);
     let owned = (0..MOST_TRIES).find_map(|_| store.owned(&lease).ok());
     assert_eq!(owned.expect("it is answered"), [TaskId(1)]);
 }
