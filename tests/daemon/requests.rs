@@ -37,6 +37,39 @@ fn until_alone(daemon: &Daemon, id: u64) {
     });
 }
 
+/// A connection is a task, and counts as one of its tenant's: others wait.
+#[test]
+fn connections_beyond_the_tenants_quota_of_tasks_wait() {
+    let data = folder();
+    let daemon = Daemon::start(data.path(), &["--hibernate-after", "20ms"]);
+    let set = daemon.command(&["tenant", "set", "--max-tasks", "3", "default"]);
+    assert!(set.status.success(), "{set:?}");
+    let address = free_address();
+    let id = per_request(&daemon, &address, json!({}));
+    // The listener is one of three.
+    let mut streams: Vec<_> = (0..3).map(|_| connect(&address)).collect();
+    for stream in &mut streams {
+        begin_echo(stream, "12345");
+    }
+    let first = until_connections(&daemon, id, 2);
+    // The listener has looked again since, more than once.
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(connections(&daemon, id), first);
+    let (status, answer) = daemon.json(
+        Method::POST,
+        "/v1/tasks",
+        &json!({"module": daemon.upload("c_hello_sleep")}),
+    );
+    assert_eq!(status, 429, "{answer}");
+    // When one has ended, the next is taken.
+    drop(streams.remove(0));
+    daemon.until_that("the third one is taken", || {
+        let now = connections(&daemon, id);
+        now.iter().any(|task| !first.contains(task)).then_some(())
+    });
+    assert!(connections(&daemon, id).len() <= 2);
+}
+
 fn begin_echo(stream: &mut BufReader<TcpStream>, part: &str) {
     let head = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n";
     send(stream, &format!("{head}{part}"));

@@ -7,9 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedMutexGuard;
-use utoipa::ToSchema;
 
 use crate::bounds::{check_host, stored_size};
 use crate::error::Error as Refused;
@@ -19,40 +17,11 @@ use crate::model::{Setting, TaskSpec, TenantId, check_name};
 use crate::moving::target::covers;
 use crate::spec::check_limits;
 use crate::store::{AccountChange, Store, TenantRow, Usage, Verdict};
+pub use crate::stored::tenant_rules::TenantRules;
 
 /// What the store has said of tenants is believed for so long where other nodes have the same store:
 /// one of them may have changed them meanwhile.
 const BELIEVED_FOR: Duration = Duration::from_secs(1);
-
-/// What a tenant may have.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct TenantRules {
-    /// The most tasks, whatever their state.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tasks: Option<u64>,
-    /// The most bytes in the store: of what tasks were submitted with, of their status and of their
-    /// snapshots. Beyond it no task is added.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bytes: Option<u64>,
-    /// The most bytes of stored output. Beyond it no task is added.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub output: Option<u64>,
-    /// Limits that each task has, and may only lower: `{"memory": "64M", "cpu": "1h/1d"}`.
-    #[serde(skip_serializing_if = "Settings::is_empty")]
-    #[schema(value_type = std::collections::BTreeMap<String, String>)]
-    pub limits: Settings,
-    /// Directories of the daemon's machine that tasks may be given, whole; with `:ro` behind it, to
-    /// read only.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub dirs: Vec<String>,
-    /// Addresses that tasks may listen on, `HOST:PORT`; the port may be `*`, and so may both.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub listen: Vec<String>,
-    /// Addresses that tasks may connect to, likewise.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub connect: Vec<String>,
-}
 
 /// A tenant with what it may have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,11 +34,7 @@ pub(crate) struct Tenant {
 impl Tenant {
     fn of(row: TenantRow) -> Self {
         // What cannot be read grants nothing and lets nothing in, so that it is seen.
-        let rules = match row.details.is_empty() {
-            true => Ok(TenantRules::default()),
-            false => serde_json::from_slice(&row.details),
-        };
-        let rules = rules.unwrap_or_else(|error| {
+        let rules = TenantRules::read(&row.details).unwrap_or_else(|error| {
             log::warn!("the rules of tenant {} cannot be read: {error}", row.name);
             TenantRules {
                 tasks: Some(0),

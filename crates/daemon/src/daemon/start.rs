@@ -186,6 +186,7 @@ impl Daemon {
             placement: member.as_ref().map(|member| member.placement.clone()),
             tell: Box::new(report(&outbox)),
             ids: ids.clone(),
+            task_quotas: Default::default(),
         };
         let pool = Pool::start(workers, most, worker(), report(&outbox)).map_err(threads)?;
         let moving = ActiveMoves::new(worker());

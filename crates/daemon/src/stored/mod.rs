@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `status` | what is known of a task |
 //! | `history` | a task's last runs |
+//! | `tenant_rules` | what a tenant may have |
 //! | `damaged` | tasks whose row cannot be read |
 //! | `encoding` | values as bytes |
 //! | `move_details` | what is known of a move |
@@ -15,3 +16,4 @@ mod fields;
 pub(crate) mod history;
 pub(crate) mod move_details;
 pub(crate) mod status;
+pub(crate) mod tenant_rules;

@@ -38,7 +38,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 impl Worker {
     /// A turn of a task that has an instance for each request: accepts the connections that are
-    /// pending, up to `most` with those that there are.
+    /// pending, up to `most` with those that there are, and to what its tenant may have.
     pub(super) fn accept(
         &self,
         row: &TaskRow,
@@ -58,6 +58,8 @@ impl Worker {
             return Ok(WorkerReport::Stale { id, due: None });
         };
         let places = usize::from(most.get()).saturating_sub(status.connections.len());
+        let tenant_places = self.task_quotas.places(&*self.store, row.tenant)?;
+        let places = places.min(tenant_places);
         if places == 0 {
             return self.look_for_room(row, status, &listener.socket);
         }

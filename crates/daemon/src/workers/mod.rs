@@ -22,6 +22,7 @@ pub(crate) mod messages;
 pub(crate) mod output;
 pub(crate) mod pool;
 mod revive;
+pub(crate) mod tenant_places;
 mod traced;
 pub(crate) mod worker;
 

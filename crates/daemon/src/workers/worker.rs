@@ -36,6 +36,7 @@ use crate::workers::crash_marks::CrashMarks;
 use crate::workers::guest::{LoadedTask, NotRevived};
 use crate::workers::messages::{ClaimedTask, WorkerJob, WorkerReport};
 use crate::workers::output::{Following, Tail};
+use crate::workers::tenant_places::TaskQuotas;
 
 /// Topic of the log: tasks whose row in the store is damaged.
 const READING_ROWS: &str = "damaged";
@@ -81,6 +82,7 @@ pub(crate) struct Worker {
     pub(crate) tell: Box<dyn Fn(WorkerReport) + Send + Sync>,
     /// Numbers of new tasks.
     pub(crate) ids: Arc<Ids>,
+    pub(crate) task_quotas: TaskQuotas,
 }
 
 impl Worker {
