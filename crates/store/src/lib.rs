@@ -74,6 +74,7 @@
 //! | `numbers` | values as a database's numbers |
 //! | `sqlite` | the store in one SQLite database, for one daemon |
 //! | `postgres` | the store in a PostgreSQL database, for many (feature `postgres`) |
+//! | `reference` | what a store is to do, in plain maps, for tests (feature `reference`) |
 
 use dormouse_model as model;
 
@@ -86,6 +87,8 @@ mod nodes;
 mod numbers;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(any(test, feature = "reference"))]
+mod reference;
 mod sqlite;
 mod store;
 mod task;
@@ -101,6 +104,8 @@ pub use moves::{MovePhase, MoveRecord, RecordChange};
 pub use nodes::{Claimed, NodeRow, Nodes, Wish};
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
+#[cfg(feature = "reference")]
+pub use reference::Reference;
 pub use sqlite::{Compacted, Sqlite};
 pub use store::{Due, Filter, Lease, Sizes, Stamp, Store};
 pub use task::{OutputPiece, StoredPiece, StoredSnapshot, Stream, TaskRow};

@@ -1,14 +1,16 @@
 //! Made-up changes and times, and what the suite runs on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::reference::Reference;
 use crate::change::{Change, Insert, SnapshotChange, Update};
 use crate::class::ClassId;
+use crate::model::clock::SystemClock;
 use crate::model::{Digest, MonotonicTime, TaskId, TaskState, TenantId, Timestamp, When};
 use crate::nodes::Nodes;
+use crate::reference::Reference;
 use crate::sqlite::Sqlite;
 use crate::store::{Lease, Stamp};
 use crate::task::{OutputPiece, Stream};
@@ -43,13 +45,18 @@ impl Place for Directory {
     }
 }
 
+/// A new store in maps.
+pub(crate) fn reference() -> Reference {
+    Reference::new(fastrand::u64(..), Arc::new(SystemClock::new()))
+}
+
 impl Place for Reference {
     fn open(&self) -> Box<dyn Nodes> {
         Box::new(self.clone())
     }
 
     fn number_elsewhere(&self) -> u64 {
-        Self::default().open().number().expect("reads")
+        reference().open().number().expect("reads")
     }
 }
 

@@ -7,7 +7,6 @@ mod fixtures;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod random;
-mod reference;
 mod sharing;
 
 /// The tests of one implementation, each in a place that an expression gives; `None` skips it.
@@ -75,8 +74,8 @@ macro_rules! suite {
 }
 
 suite!(sqlite, Some(fixtures::Directory::new()));
-suite!(in_maps, Some(reference::Reference::default()));
-suite!(shared in_maps_shared, Some(reference::Reference::default()));
+suite!(in_maps, Some(fixtures::reference()));
+suite!(shared in_maps_shared, Some(fixtures::reference()));
 #[cfg(feature = "postgres")]
 suite!(in_postgres, postgres::Database::new());
 #[cfg(feature = "postgres")]

@@ -10,12 +10,12 @@ use proptest::test_runner::{Config, TestRunner};
 
 use self::answers::{Answers, all_answers, error_class};
 use self::operations::{Operation, changes_of, operations};
-use super::fixtures::{Place, SECOND, at, blob, steady};
-use super::reference::Reference;
+use super::fixtures::{Place, SECOND, at, blob, reference, steady};
 use crate::class::ClassId;
 use crate::error::Error;
 use crate::model::{TaskId, Timestamp};
 use crate::nodes::{Nodes, Wish};
+use crate::reference::Reference;
 use crate::store::{Lease, Stamp};
 
 /// Runs so many random sequences over stores of this kind, and over the reference.
@@ -27,7 +27,7 @@ pub(crate) fn same_answers<P: Place>(sequences: u32, new: impl Fn() -> Option<P>
     };
     let run = |operations: Vec<Operation>| {
         let Some(place) = new() else { return Ok(()) };
-        let reference = Reference::default();
+        let reference = reference();
         let mut pair = Pair::new(&place, &reference);
         for operation in &operations {
             pair.step(&place, operation)?;
@@ -90,7 +90,7 @@ impl Pair {
             Operation::Claim => self.claim(),
             Operation::Reopen => {
                 // A store is open once.
-                self.store = Reference::default().open();
+                self.store = reference().open();
                 self.store = place.open();
                 self.claim();
             }

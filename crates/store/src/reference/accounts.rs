@@ -6,29 +6,6 @@ use crate::change::Verdict;
 use crate::error::Error;
 use crate::model::{TaskId, TenantId};
 
-/// Who may ask.
-#[derive(Clone)]
-pub(super) struct AccountMaps {
-    tokens: Vec<TokenRow>,
-    tenants: Vec<TenantRow>,
-    /// The number of the last tenant.
-    last: u64,
-}
-
-impl Default for AccountMaps {
-    fn default() -> Self {
-        Self {
-            tokens: Vec::new(),
-            tenants: vec![TenantRow {
-                id: TenantId::DEFAULT,
-                name: TenantId::DEFAULT_NAME.into(),
-                details: Vec::new(),
-            }],
-            last: 0,
-        }
-    }
-}
-
 impl Accounts for Reference {
     fn token(&self, digest: &TokenDigest) -> Result<Option<TokenRow>, Error> {
         self.read(|state| {

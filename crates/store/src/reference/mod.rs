@@ -1,6 +1,10 @@
 //! A store in plain maps: what a store is to do, with nothing in the way of reading it. A batch is
 //! applied to a copy, which replaces the original when all of it is done.
+//!
+//! It is what the other stores are compared with, and what the daemon's simulation runs on: its time
+//! is that of a clock which it is given.
 
+mod account_maps;
 mod accounts;
 mod nodes;
 mod read;
@@ -8,13 +12,14 @@ mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use crate::change::{Change, Verdict};
 use crate::class::ClassId;
 use crate::error::Error;
+use crate::model::clock::Clock;
 use crate::model::{Digest, MonotonicTime, MoveId, TaskId, TaskState, TenantId, When};
 use crate::moves::MoveRecord;
 use crate::store::{Due, Filter, Lease, Sizes, Stamp, Store};
@@ -22,7 +27,11 @@ use crate::task::{OutputPiece, StoredPiece, StoredSnapshot, TaskRow};
 
 /// The store. Its clones are the same one.
 #[derive(Clone)]
-pub(crate) struct Reference(Arc<Mutex<State>>);
+pub struct Reference {
+    state: Arc<Mutex<State>>,
+    /// By which leases end.
+    clock: Arc<dyn Clock>,
+}
 
 #[derive(Clone, Default)]
 struct State {
@@ -39,7 +48,7 @@ struct State {
     chunks: BTreeMap<(u64, u32), Vec<u8>>,
     /// Packs whose chunks are to be removed.
     dead: BTreeSet<u64>,
-    accounts: accounts::AccountMaps,
+    accounts: account_maps::AccountMaps,
     /// What tasks of each class need; the first is class 1.
     classes: Vec<String>,
 }
@@ -48,9 +57,9 @@ struct State {
 struct Node {
     name: String,
     lasts: Duration,
-    expires: Instant,
+    expires: MonotonicTime,
     /// Since when it has beaten without a gap.
-    since: Instant,
+    since: MonotonicTime,
     details: String,
 }
 
@@ -83,22 +92,25 @@ struct Task {
     class: ClassId,
 }
 
-impl Default for Reference {
-    fn default() -> Self {
-        Self(Arc::new(Mutex::new(State {
-            number: fastrand::u64(..),
-            ..State::default()
-        })))
-    }
-}
-
 impl Reference {
+    /// A store of this number, which is another one for each store. Leases end by the clock.
+    pub fn new(number: u64, clock: Arc<dyn Clock>) -> Self {
+        let state = State {
+            number,
+            ..State::default()
+        };
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            clock,
+        }
+    }
+
     fn read<T>(&self, work: impl FnOnce(&State) -> T) -> Result<T, Error> {
-        Ok(work(&self.0.lock()))
+        Ok(work(&self.state.lock()))
     }
 
     fn write<T>(&self, work: impl FnOnce(&mut State) -> T) -> Result<T, Error> {
-        Ok(work(&mut self.0.lock()))
+        Ok(work(&mut self.state.lock()))
     }
 
     /// All of the work is done, or nothing.
@@ -108,7 +120,7 @@ impl Reference {
         now: &Stamp,
         work: impl FnOnce(&mut State) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         if !state.nodes.contains_key(&lease.epoch) {
             return Err(Error::Lost);
         }
@@ -122,11 +134,12 @@ impl Reference {
 
 impl Store for Reference {
     fn claim(&self, holder: &str, now: &Stamp, lasts: Duration) -> Result<Lease, Error> {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         state.nodes.clear();
         state.free_dead();
         state.forget_lost_chunks();
-        Ok(state.join(holder, now, lasts))
+        let since = self.clock.monotonic();
+        Ok(state.join(holder, now, lasts, since))
     }
 
     fn number(&self) -> Result<u64, Error> {
@@ -256,7 +269,7 @@ impl Store for Reference {
     }
 
     fn sweep(&self, lease: &Lease, now: &Stamp, most: usize) -> Result<bool, Error> {
-        if self.0.lock().dead.is_empty() {
+        if self.state.lock().dead.is_empty() {
             return Ok(false);
         }
         self.change(lease, now, |state| Ok(state.sweep(most)))

@@ -1,24 +1,29 @@
 //! Nodes in the maps.
 
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Node, Reference, State};
 use crate::class::ClassId;
 use crate::error::Error;
-use crate::model::TaskId;
+use crate::model::{MonotonicTime, TaskId};
 use crate::nodes::{Claimed, NodeRow, Nodes, Wish};
 use crate::store::{Lease, Stamp};
 
 impl State {
-    pub(super) fn join(&mut self, name: &str, now: &Stamp, lasts: Duration) -> Lease {
+    pub(super) fn join(
+        &mut self,
+        name: &str,
+        now: &Stamp,
+        lasts: Duration,
+        since: MonotonicTime,
+    ) -> Lease {
         self.epoch += 1;
         self.stamp = Some(*now);
-        let since = Instant::now();
         let node = Node {
             name: name.into(),
             lasts,
-            expires: since + lasts,
+            expires: since.saturating_add(lasts),
             since,
             details: String::new(),
         };
@@ -45,7 +50,7 @@ impl State {
 impl Reference {
     /// Works on the store as a node.
     fn as_node<T>(&self, node: &Lease, work: impl FnOnce(&mut State) -> T) -> Result<T, Error> {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         match state.nodes.contains_key(&node.epoch) {
             true => Ok(work(&mut state)),
             false => Err(Error::Lost),
@@ -55,17 +60,18 @@ impl Reference {
 
 impl Nodes for Reference {
     fn join(&self, name: &str, now: &Stamp, lasts: Duration) -> Result<Lease, Error> {
-        Ok(self.0.lock().join(name, now, lasts))
+        let since = self.clock.monotonic();
+        Ok(self.state.lock().join(name, now, lasts, since))
     }
 
     fn beat(&self, node: &Lease, details: &str) -> Result<Vec<NodeRow>, Error> {
+        let now = self.clock.monotonic();
         self.as_node(node, |state| {
-            let now = Instant::now();
             if let Some(node) = state.nodes.get_mut(&node.epoch) {
                 if node.expires < now {
                     node.since = now;
                 }
-                node.expires = now + node.lasts;
+                node.expires = now.saturating_add(node.lasts);
                 node.details = details.into();
             }
             let rows = state.nodes.iter().map(|(number, node)| NodeRow {
@@ -95,7 +101,7 @@ impl Nodes for Reference {
     }
 
     fn leave(&self, node: &Lease) -> Result<(), Error> {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         state.nodes.remove(&node.epoch);
         state.free_dead();
         Ok(())
@@ -106,7 +112,9 @@ impl Nodes for Reference {
             let name = state.nodes.get(&node.epoch).map(|node| node.name.clone());
             let mut claimed = Vec::new();
             for due in state.dues() {
-                let task = state.tasks.get_mut(&due.id).expect("it is due");
+                let Some(task) = state.tasks.get_mut(&due.id) else {
+                    continue;
+                };
                 let until = match Some(&task.home) == name.as_ref() {
                     true => wish.own_until,
                     false => wish.any_until.min(wish.own_until),
@@ -116,8 +124,8 @@ impl Nodes for Reference {
                 if claimed.len() < wish.limit && is_free && served {
                     task.owner = node.epoch;
                     let snapshot = task.snapshot.clone();
-                    let row = state.row(due.id).expect("it is due");
-                    claimed.push(Claimed { row, snapshot });
+                    let row = state.row(due.id);
+                    claimed.extend(row.map(|row| Claimed { row, snapshot }));
                 }
             }
             claimed
@@ -156,7 +164,7 @@ impl Nodes for Reference {
     }
 
     fn owners(&self, ids: &[TaskId]) -> Result<Vec<(TaskId, u64)>, Error> {
-        let state = self.0.lock();
+        let state = self.state.lock();
         let owned = state
             .tasks
             .iter()
@@ -165,7 +173,7 @@ impl Nodes for Reference {
     }
 
     fn owned(&self, node: &Lease) -> Result<Vec<TaskId>, Error> {
-        let state = self.0.lock();
+        let state = self.state.lock();
         let owned = state
             .tasks
             .iter()
@@ -174,12 +182,11 @@ impl Nodes for Reference {
     }
 
     fn free_dead(&self, node: &Lease) -> Result<u64, Error> {
+        let now = self.clock.monotonic();
         self.as_node(node, |state| {
-            let now = Instant::now();
-            let may = state
-                .nodes
-                .get(&node.epoch)
-                .is_some_and(|node| node.since + node.lasts < now && node.expires >= now);
+            let may = state.nodes.get(&node.epoch).is_some_and(|node| {
+                node.since.saturating_add(node.lasts) < now && node.expires >= now
+            });
             if may {
                 state.nodes.retain(|_, node| node.expires >= now);
             }
