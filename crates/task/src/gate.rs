@@ -3,23 +3,34 @@
 //! A daemon that shares its store with others may go on with a task only for as long as no other
 //! daemon can have taken it. The gate closes by itself at the end of that time, unless it is kept open
 //! for longer. So a process that was stopped for a while finds it closed at the first call after that.
-//! The clock is `CLOCK_BOOTTIME`, which goes on while a process or its machine is suspended.
+//! Its clock goes on while a process or its machine is suspended.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::model::MonotonicTime;
-use crate::model::clock::since_boot;
+use crate::model::clock::Clock;
 
 /// The gate. It begins closed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Gate {
-    /// Nanoseconds since the machine's start.
+    clock: Arc<dyn Clock>,
+    /// Nanoseconds of the monotonic clock.
     open_until: AtomicU64,
     shut: AtomicBool,
 }
 
 impl Gate {
-    /// Keeps the gate open until this time since the machine's start, at least.
+    /// A gate by this monotonic clock.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            open_until: AtomicU64::new(0),
+            shut: AtomicBool::new(false),
+        }
+    }
+
+    /// Keeps the gate open until this time of the monotonic clock, at least.
     pub fn keep_open(&self, until: MonotonicTime) {
         self.open_until
             .fetch_max(until.as_nanos(), Ordering::SeqCst);
@@ -33,7 +44,7 @@ impl Gate {
     /// Whether it is open now.
     pub fn is_open(&self) -> bool {
         !self.shut.load(Ordering::SeqCst)
-            && since_boot().as_nanos() < self.open_until.load(Ordering::SeqCst)
+            && self.clock.monotonic().as_nanos() < self.open_until.load(Ordering::SeqCst)
     }
 }
 
@@ -42,22 +53,28 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::model::Timestamp;
+    use crate::model::clock::SimClock;
 
     #[test]
     fn it_is_open_for_as_long_as_it_is_kept_open() {
-        const HOUR: Duration = Duration::from_secs(3600);
-        let gate = Gate::default();
+        const SECOND: Duration = Duration::from_secs(1);
+        let clock = Arc::new(SimClock::at(Timestamp::EPOCH));
+        let gate = Gate::new(clock.clone());
         assert!(!gate.is_open());
-        gate.keep_open(since_boot());
-        assert!(!gate.is_open());
-        let later = since_boot().saturating_add(HOUR);
-        gate.keep_open(later);
+        let soon = clock.monotonic().saturating_add(2 * SECOND);
+        gate.keep_open(soon);
         assert!(gate.is_open());
         // An answer that comes late does not shorten it.
-        gate.keep_open(since_boot());
+        gate.keep_open(clock.monotonic());
+        clock.advance(SECOND);
+        assert!(gate.is_open());
+        clock.advance(SECOND);
+        assert!(!gate.is_open());
+        gate.keep_open(soon.saturating_add(SECOND));
         assert!(gate.is_open());
         gate.shut();
-        gate.keep_open(later.saturating_add(HOUR));
+        gate.keep_open(soon.saturating_add(3600 * SECOND));
         assert!(!gate.is_open());
     }
 }

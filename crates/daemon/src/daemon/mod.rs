@@ -20,6 +20,7 @@ mod cluster;
 mod copies;
 pub(crate) mod info;
 mod look;
+pub(crate) mod parts;
 mod start;
 pub(crate) mod submit;
 mod traced;

@@ -68,11 +68,11 @@ impl Driver {
 
     pub(super) fn load(&self, id: TaskId) {
         let (shared, outbox) = (self.shared.clone(), self.outbox.clone());
-        tokio::task::spawn_blocking(move || {
+        self.outside.run(Box::new(move || {
             let row = shared.store.task(id);
             // An error means that the driver has ended.
             let _ = outbox.send(Message::Loaded { id, row });
-        });
+        }));
     }
 
     /// A task's row has been read, for the commands that wait for it.

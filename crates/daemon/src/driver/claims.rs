@@ -1,7 +1,9 @@
 //! How a node claims due tasks, and finds out which tasks it has, where several share the store.
 
 use std::collections::HashSet;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
 
 use crate::driver::ownership::{CLAIM_EVERY, set_held};
 use crate::driver::{Driver, MOST_CHANGES_UNDER_WAY, MOST_INSTANCES, Message};
@@ -105,13 +107,13 @@ impl Driver {
             limit: room,
             classes: tasks.member.placement.served(),
         };
-        tokio::task::spawn_blocking(move || {
+        self.outside.run(Box::new(move || {
             let asked = SystemTime::now();
             let found = member.claim_due(&wish);
             let full = found.as_ref().is_ok_and(|found| found.len() >= room);
             // An error means that the driver has ended.
             let _ = outbox.send(Message::Claimed { found, asked, full });
-        });
+        }));
     }
 
     /// A turn of a node that is being drained, as often as due tasks would be claimed.
@@ -231,11 +233,11 @@ impl Driver {
             self.watched.remove(id);
             self.release(*id, When::NEVER);
         }
-        tokio::task::spawn_blocking(move || {
+        self.outside.run(Box::new(move || {
             let (count, result) = (ids.len(), member.give_back(&ids).map(drop));
             // An error means that the driver has ended.
             let _ = outbox.send(Message::GivenBack { count, result });
-        });
+        }));
     }
 
     /// Tasks have been given back, or are this node's still.
@@ -262,10 +264,10 @@ impl Driver {
         tasks.in_doubt = false;
         tasks.asking = Some(HashSet::new());
         let (member, outbox) = (tasks.member.clone(), self.outbox.clone());
-        tokio::task::spawn_blocking(move || {
+        self.outside.run(Box::new(move || {
             // An error means that the driver has ended.
             let _ = outbox.send(Message::Owned(member.owned()));
-        });
+        }));
     }
 
     /// The tasks that are this node's. Those that are not known here are looked at as if they were due.

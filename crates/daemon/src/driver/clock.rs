@@ -60,7 +60,7 @@ impl Driver {
     /// schedule now starts them at another time.
     pub(super) fn judge_schedules(&self) {
         let (shared, outbox) = (self.shared.clone(), self.outbox.clone());
-        tokio::task::spawn_blocking(move || {
+        self.outside.run(Box::new(move || {
             let judge = |id| {
                 // An error means that the driver has ended.
                 let _ = outbox.send(Message::Command(Command::to_judge(id)));
@@ -68,7 +68,7 @@ impl Driver {
             if let Err(error) = misplaced(&shared, judge) {
                 log::error!("cannot judge schedules by the time of day: {error}");
             }
-        });
+        }));
     }
 
     /// Looks at one task again: the time that was just stored may have been computed before the

@@ -31,12 +31,12 @@ impl Driver {
         self.queue.raise_horizon(until);
         let (shared, outbox, cursor) = (self.shared.clone(), self.outbox.clone(), self.cursor);
         let steps = self.steps;
-        tokio::task::spawn_blocking(move || {
+        self.outside.run(Box::new(move || {
             let found = shared.store.due(cursor, until, INDEX_ENTRIES_AT_ONCE);
             let found = found.map_err(|error| error.to_string());
             // An error means that the driver has ended.
             let _ = outbox.send(Message::Window { steps, found });
-        });
+        }));
     }
 
     pub(super) fn window(&mut self, steps: u64, found: Result<Vec<Due>, String>) {
@@ -105,7 +105,7 @@ impl Driver {
         while self.storing < MOST_CHANGES_UNDER_WAY
             && self.closing.is_none()
             && !self.is_draining()
-            && self.pool.has_room()
+            && self.outside.has_room()
         {
             let Some(id) = self.queue.pop() else { return };
             let Some(live) = self.live.get_mut(&id) else {
@@ -134,7 +134,7 @@ impl Driver {
                 }
             };
             self.step(id, Event::Start);
-            self.pool.send(job);
+            self.outside.send(job);
         }
     }
 

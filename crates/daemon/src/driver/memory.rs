@@ -1,6 +1,8 @@
 //! Memory: which tasks are put to sleep to free some, and which wait for it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::driver::{Driver, MOST_INSTANCES, WEIGH_EVERY};
 use crate::memory::machine::resident;
@@ -85,7 +87,7 @@ impl Driver {
         if self.freed && self.trimmed.elapsed() >= TRIM_AT_MOST_EVERY {
             (self.freed, self.trimmed) = (false, Instant::now());
             self.trimmed_to = resident().unwrap_or(0);
-            tokio::task::spawn_blocking(trim);
+            self.outside.run(Box::new(trim));
         }
     }
 

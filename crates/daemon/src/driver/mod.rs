@@ -20,6 +20,7 @@ mod due;
 mod memory;
 pub(crate) mod move_step;
 pub(crate) mod not_stored;
+pub(crate) mod outside;
 pub(crate) mod owners;
 mod ownership;
 pub(crate) mod planned;
@@ -31,14 +32,16 @@ mod storing;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::driver::collected::Connections;
 use crate::driver::commands::Command;
 use crate::driver::not_stored::NotStored;
+use crate::driver::outside::Outside;
 use crate::driver::ownership::Ownership;
 use crate::driver::queue::Queue;
 use crate::driver::state::DaemonState;
@@ -47,7 +50,7 @@ use crate::store::{Claimed, Due, Error as StoreError, TaskRow, Verdict};
 use crate::task::TaskHandle;
 use crate::workers::guest::LoadedTask;
 use crate::workers::messages::WorkerReport;
-use crate::workers::pool::{Pool, RELIEVE_AFTER};
+use crate::workers::pool::RELIEVE_AFTER;
 
 /// How far ahead the store's index is read.
 const HORIZON: Duration = Duration::from_secs(20);
@@ -201,7 +204,7 @@ impl Live {
 
 pub(super) struct Driver {
     shared: Arc<DaemonState>,
-    pool: Pool,
+    outside: Box<dyn Outside>,
     inbox: UnboundedReceiver<Message>,
     outbox: UnboundedSender<Message>,
     queue: Queue,
@@ -241,7 +244,7 @@ pub(super) struct Driver {
 impl Driver {
     pub(super) fn new(
         shared: Arc<DaemonState>,
-        pool: Pool,
+        outside: Box<dyn Outside>,
         inbox: UnboundedReceiver<Message>,
         outbox: UnboundedSender<Message>,
     ) -> Self {
@@ -249,7 +252,7 @@ impl Driver {
         let ownership = shared.member.clone().map(Ownership::new);
         Self {
             shared,
-            pool,
+            outside,
             inbox,
             outbox,
             queue,
@@ -322,13 +325,13 @@ impl Driver {
     fn patience(&self) -> Duration {
         let now = self.shared.time.now();
         let mut longest = Duration::from_secs(1);
-        if let Some(left) = self.pool.interrupt(self.shared.options.checkpoint) {
+        if let Some(left) = self.outside.interrupt(self.shared.options.checkpoint) {
             longest = longest.min(left.max(RELIEVE_AFTER));
         }
-        if self.pool.relieve() {
+        if self.outside.relieve() {
             longest = RELIEVE_AFTER / 2;
         }
-        if self.pool.is_busy() {
+        if self.outside.is_busy() {
             longest = longest.min(WEIGH_EVERY);
         }
         if self.can_wake()

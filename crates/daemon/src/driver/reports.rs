@@ -193,10 +193,10 @@ impl Driver {
             Some(Want::Pause) => TaskState::Paused,
             Some(Want::Move) => TaskState::Moving,
             // A killed guest is stepped once more; that step fails at once with the reason.
-            Some(Want::Kill) => return self.pool.send(WorkerJob::Step(guest)),
+            Some(Want::Kill) => return self.outside.send(WorkerJob::Step(guest)),
             Some(Want::Checkpoint | Want::Nothing) => TaskState::Hibernated,
         };
-        self.pool.send(WorkerJob::Freeze(guest, state));
+        self.outside.send(WorkerJob::Freeze(guest, state));
     }
 
     /// A guest could not be frozen. Nothing is lost: it continues in memory, and is tried again at

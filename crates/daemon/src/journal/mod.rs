@@ -17,7 +17,9 @@ pub(crate) mod tenure;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use self::tenure::Tenure;
 use crate::metrics::Metrics;
@@ -57,7 +59,7 @@ pub(super) type Answer = Box<dyn FnOnce(Result<Vec<Verdict>, Error>) + Send>;
 type Failing = Box<dyn FnOnce(String) + Send>;
 
 /// Changes that belong together.
-struct Group {
+pub(super) struct Group {
     changes: Vec<Change>,
     /// The group must not be lost, and is tried until it can be stored.
     lasting: bool,
@@ -72,24 +74,27 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Starts the journal's thread, which ends when every clone of the journal has been dropped.
-    pub(super) fn start(
+    /// A journal, and what writes it, which is done when every clone of the journal has been dropped.
+    pub(super) fn new(
         store: Arc<dyn Store>,
         tenure: Arc<Tenure>,
         time: Arc<Time>,
         metrics: Arc<Metrics>,
-    ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
+    ) -> (Self, Writer) {
         let (groups, queue) = channel();
+        let now = Instant::now();
         let writer = Writer {
             store,
             tenure,
             time,
             metrics,
+            queue,
+            waiting: Vec::new(),
+            in_doubt: None,
+            renewed: now,
+            cleaned: now,
         };
-        let thread = std::thread::Builder::new()
-            .name("journal".into())
-            .spawn(move || writer.run(&queue))?;
-        Ok((Self { groups }, thread))
+        (Self { groups }, writer)
     }
 
     /// Stores what must not be lost. Where it cannot be stored for now, `failing` is called once
@@ -130,64 +135,89 @@ impl Journal {
     }
 }
 
-struct Writer {
+/// What commits the groups.
+pub(super) struct Writer {
     store: Arc<dyn Store>,
     tenure: Arc<Tenure>,
     time: Arc<Time>,
     metrics: Arc<Metrics>,
+    queue: Receiver<Group>,
+    /// Groups that are to be committed, once more or for the first time.
+    waiting: Vec<Group>,
+    /// Groups of which it is not known whether they are stored.
+    in_doubt: Option<Vec<Group>>,
+    /// When the lease was renewed last.
+    renewed: Instant,
+    /// When room was given back last.
+    cleaned: Instant,
 }
 
 impl Writer {
-    fn run(&self, queue: &Receiver<Group>) {
-        let mut waiting: Vec<Group> = Vec::new();
-        let mut in_doubt: Option<Vec<Group>> = None;
-        let mut patience = RENEW_LEASE_EVERY;
-        let (mut renewed, mut cleaned) = (Instant::now(), Instant::now());
-        loop {
-            let idle = match queue.recv_timeout(patience) {
-                Ok(group) => {
-                    waiting.push(group);
-                    false
+    /// Starts the journal's thread.
+    pub(super) fn start(mut self) -> std::io::Result<()> {
+        let run = move || {
+            let mut patience = RENEW_LEASE_EVERY;
+            loop {
+                let first = self.queue.recv_timeout(patience);
+                match self.turn(first) {
+                    Some(next) => patience = next,
+                    None => return,
                 }
-                Err(RecvTimeoutError::Timeout) => true,
-                Err(RecvTimeoutError::Disconnected) if waiting.is_empty() && in_doubt.is_none() => {
-                    return;
-                }
-                Err(RecvTimeoutError::Disconnected) => {
-                    std::thread::sleep(RETRY_AFTER);
-                    false
-                }
-            };
-            let mut size: usize = waiting.iter().map(|group| group.changes.len()).sum();
-            while size < MOST_CHANGES_AT_ONCE
-                && let Ok(group) = queue.try_recv()
+            }
+        };
+        let thread = std::thread::Builder::new().name("journal".into());
+        thread.spawn(run).map(drop)
+    }
+
+    /// Commits what has come, after the first of it or after having waited for it; returns how long to
+    /// wait for more, and `None` where nothing comes any more and all is done.
+    fn turn(&mut self, first: Result<Group, RecvTimeoutError>) -> Option<Duration> {
+        let idle = match first {
+            Ok(group) => {
+                self.waiting.push(group);
+                false
+            }
+            Err(RecvTimeoutError::Timeout) => true,
+            Err(RecvTimeoutError::Disconnected)
+                if self.waiting.is_empty() && self.in_doubt.is_none() =>
             {
-                size += group.changes.len();
-                waiting.push(group);
+                return None;
             }
-            if let Some(groups) = in_doubt.take() {
-                match self.settle(groups) {
-                    Ok(again) => drop(waiting.splice(..0, again)),
-                    Err((groups, error)) => {
-                        waiting = put_off(waiting, &error);
-                        in_doubt = Some(groups);
-                    }
-                }
+            Err(RecvTimeoutError::Disconnected) => {
+                std::thread::sleep(RETRY_AFTER);
+                false
             }
-            let renew = self.tenure.renews && renewed.elapsed() >= RENEW_LEASE_EVERY;
-            if in_doubt.is_none() && (renew || !waiting.is_empty()) {
-                (waiting, in_doubt) = self.commit(waiting);
-                renewed = Instant::now();
-            }
-            patience = match waiting.is_empty() && in_doubt.is_none() {
-                false => RETRY_AFTER,
-                true if idle || cleaned.elapsed() >= CLEAN_AT_LEAST_EVERY => {
-                    cleaned = Instant::now();
-                    self.clean()
-                }
-                true => CLEANUP_DELAY,
-            };
+        };
+        let mut size: usize = self.waiting.iter().map(|group| group.changes.len()).sum();
+        while size < MOST_CHANGES_AT_ONCE
+            && let Ok(group) = self.queue.try_recv()
+        {
+            size += group.changes.len();
+            self.waiting.push(group);
         }
+        if let Some(groups) = self.in_doubt.take() {
+            match self.settle(groups) {
+                Ok(again) => drop(self.waiting.splice(..0, again)),
+                Err((groups, error)) => {
+                    self.waiting = put_off(std::mem::take(&mut self.waiting), &error);
+                    self.in_doubt = Some(groups);
+                }
+            }
+        }
+        let renew = self.tenure.renews && self.renewed.elapsed() >= RENEW_LEASE_EVERY;
+        if self.in_doubt.is_none() && (renew || !self.waiting.is_empty()) {
+            let groups = std::mem::take(&mut self.waiting);
+            (self.waiting, self.in_doubt) = self.commit(groups);
+            self.renewed = Instant::now();
+        }
+        Some(match self.waiting.is_empty() && self.in_doubt.is_none() {
+            false => RETRY_AFTER,
+            true if idle || self.cleaned.elapsed() >= CLEAN_AT_LEAST_EVERY => {
+                self.cleaned = Instant::now();
+                self.clean()
+            }
+            true => CLEANUP_DELAY,
+        })
     }
 
     /// Deletes what is not needed, and returns free space to the file system; returns how long to

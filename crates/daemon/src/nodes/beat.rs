@@ -1,9 +1,11 @@
-//! The threads that renew the lease, look for dead nodes, and learn what tasks need. What one waits
-//! for is not in the way of the others.
+//! What renews the lease, looks for dead nodes, and learns what tasks need: each has a thread, so that
+//! what one waits for is not in the way of the others.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::info::Load;
 use super::member::Member;
@@ -30,93 +32,167 @@ const BEATING: &str = "beat";
 const SWEEPING: &str = "sweep";
 const LEARNING: &str = "classes";
 
-/// Starts all of them. They end when `load` gives nothing any more, since the daemon has gone. `lost` is
-/// called once this node is fenced.
-pub(crate) fn start(
-    member: &Arc<Member>,
-    load: impl Fn() -> Option<Load> + Send + 'static,
-    lost: impl FnOnce() + Send + 'static,
-) -> std::io::Result<()> {
-    let (dead, found) = channel();
-    let (alive, ended) = channel();
-    let beating = member.clone();
-    std::thread::Builder::new()
-        .name("beat".into())
-        .spawn(move || {
-            beat(&beating, &load, lost, &dead);
-            // The last thread ends with this one.
-            drop(alive);
-        })?;
-    let sweeping = member.clone();
-    std::thread::Builder::new()
-        .name("sweep".into())
-        .spawn(move || sweep(&sweeping, &found))?;
-    let learning = member.clone();
-    std::thread::Builder::new()
-        .name("classes".into())
-        .spawn(move || learn(&learning, &ended))?;
-    Ok(())
+/// What a node does all the time, beside its tasks.
+pub(crate) struct Upkeep {
+    pub(crate) beats: Beats,
+    pub(crate) sweeps: Sweeps,
+    pub(crate) lessons: Lessons,
 }
 
-fn beat(member: &Member, load: &dyn Fn() -> Option<Load>, lost: impl FnOnce(), dead: &Sender<()>) {
-    while let Some(load) = load() {
+/// What renews the lease.
+pub(crate) struct Beats {
+    member: Arc<Member>,
+    /// How busy this node is; `None` once the daemon has gone.
+    load: Box<dyn Fn() -> Option<Load> + Send>,
+    /// Called once this node is fenced.
+    lost: Box<dyn Fn() + Send>,
+    /// Tells of dead nodes.
+    dead: Sender<()>,
+    /// The last thread ends with this one.
+    _alive: Sender<()>,
+}
+
+/// What looks for dead nodes.
+pub(crate) struct Sweeps {
+    member: Arc<Member>,
+    found: Receiver<()>,
+}
+
+/// What learns which classes of tasks there are.
+pub(crate) struct Lessons {
+    member: Arc<Member>,
+    ended: Receiver<()>,
+    asked: u32,
+}
+
+impl Upkeep {
+    pub(crate) fn new(
+        member: &Arc<Member>,
+        load: impl Fn() -> Option<Load> + Send + 'static,
+        lost: impl Fn() + Send + 'static,
+    ) -> Self {
+        let (dead, found) = channel();
+        let (alive, ended) = channel();
+        Self {
+            beats: Beats {
+                member: member.clone(),
+                load: Box::new(load),
+                lost: Box::new(lost),
+                dead,
+                _alive: alive,
+            },
+            sweeps: Sweeps {
+                member: member.clone(),
+                found,
+            },
+            lessons: Lessons {
+                member: member.clone(),
+                ended,
+                asked: 0,
+            },
+        }
+    }
+
+    /// Starts the threads, which end with the daemon.
+    pub(crate) fn start(self) -> std::io::Result<()> {
+        self.beats.start()?;
+        self.sweeps.start()?;
+        self.lessons.start()
+    }
+}
+
+impl Beats {
+    fn start(self) -> std::io::Result<()> {
+        let run = move || {
+            while let Some(pause) = self.beat() {
+                std::thread::sleep(pause);
+            }
+        };
+        let thread = std::thread::Builder::new().name("beat".into());
+        thread.spawn(run).map(drop)
+    }
+
+    /// Renews the lease; returns how long to wait for the next time, and `None` where there is none.
+    pub(crate) fn beat(&self) -> Option<Duration> {
+        let load = (self.load)()?;
         let began = Instant::now();
-        let pause = match member.beat(load) {
+        match self.member.beat(load) {
             Ok(()) => {
                 note_recovered(BEATING, "this node's lease is renewed");
-                if member.knows_of_dead() {
+                if self.member.knows_of_dead() {
                     // The other thread ends with this one.
-                    let _ = dead.send(());
+                    let _ = self.dead.send(());
                 }
-                BEAT_EVERY.saturating_sub(began.elapsed())
+                Some(BEAT_EVERY.saturating_sub(began.elapsed()))
             }
             Err(Error::Lost) => {
-                member.gate.shut();
-                return lost();
+                self.member.gate.shut();
+                (self.lost)();
+                None
             }
             Err(error) => {
                 let reason = error.to_string();
                 warn_throttled(BEATING, &reason, || {
                     format!("this node's lease is not renewed: {reason}")
                 });
-                BEAT_AGAIN_AFTER
+                Some(BEAT_AGAIN_AFTER)
+            }
+        }
+    }
+}
+
+impl Sweeps {
+    fn start(self) -> std::io::Result<()> {
+        let run = move || {
+            loop {
+                match self.found.recv_timeout(SWEEP_EVERY) {
+                    Ok(()) | Err(RecvTimeoutError::Timeout) => self.sweep(),
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
             }
         };
-        std::thread::sleep(pause);
+        let thread = std::thread::Builder::new().name("sweep".into());
+        thread.spawn(run).map(drop)
     }
-}
 
-fn learn(member: &Member, ended: &Receiver<()>) {
-    let mut asked = 0u32;
-    while ended.recv_timeout(LEARN_EVERY) == Err(RecvTimeoutError::Timeout) {
-        asked = asked.wrapping_add(1);
-        match member.learn_classes(asked.is_multiple_of(LOOK_AGAIN_AFTER)) {
-            Ok(()) => note_recovered(LEARNING, "what tasks need can be read"),
-            Err(error) => {
-                let reason = error.to_string();
-                warn_throttled(LEARNING, &reason, || {
-                    format!("what tasks need cannot be read: {reason}")
-                });
-            }
-        }
-    }
-}
-
-fn sweep(member: &Member, found: &Receiver<()>) {
-    loop {
-        match found.recv_timeout(SWEEP_EVERY) {
-            Ok(()) | Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
-        }
+    /// Makes the tasks of dead nodes nobody's.
+    pub(crate) fn sweep(&self) {
         // Whatever was told while this was busy is answered by one look.
-        while found.try_recv().is_ok() {}
-        match member.free_dead() {
+        while self.found.try_recv().is_ok() {}
+        match self.member.free_dead() {
             Ok(0) => note_recovered(SWEEPING, "dead nodes can be looked for"),
             Ok(freed) => log::warn!("{freed} tasks of nodes that have died go on elsewhere"),
             Err(error) => {
                 let reason = error.to_string();
                 warn_throttled(SWEEPING, &reason, || {
                     format!("dead nodes cannot be looked for: {reason}")
+                });
+            }
+        }
+    }
+}
+
+impl Lessons {
+    fn start(mut self) -> std::io::Result<()> {
+        let run = move || {
+            while self.ended.recv_timeout(LEARN_EVERY) == Err(RecvTimeoutError::Timeout) {
+                self.learn();
+            }
+        };
+        let thread = std::thread::Builder::new().name("classes".into());
+        thread.spawn(run).map(drop)
+    }
+
+    /// Learns what there is.
+    pub(crate) fn learn(&mut self) {
+        self.asked = self.asked.wrapping_add(1);
+        let look = self.asked.is_multiple_of(LOOK_AGAIN_AFTER);
+        match self.member.learn_classes(look) {
+            Ok(()) => note_recovered(LEARNING, "what tasks need can be read"),
+            Err(error) => {
+                let reason = error.to_string();
+                warn_throttled(LEARNING, &reason, || {
+                    format!("what tasks need cannot be read: {reason}")
                 });
             }
         }

@@ -14,7 +14,7 @@ use super::offer::Offer;
 use super::placement::{Placement, unplaced};
 use super::tls::NodeTls;
 use crate::error::Error as Refused;
-use crate::model::clock::since_boot;
+use crate::model::clock::Clock;
 use crate::model::error::Error;
 use crate::model::{Digest, TaskId, Timestamp};
 use crate::store::{Claimed, ClassId, Error as StoreError, Lease, Nodes, Stamp, Wish};
@@ -43,6 +43,7 @@ pub(crate) struct Member {
     pub(crate) tls: NodeTls,
     /// What guests do outside of themselves waits until it is open.
     pub(crate) gate: Arc<Gate>,
+    clock: Arc<dyn Clock>,
     /// All nodes, as they were at the last beat.
     known: Mutex<Vec<NodeInfo>>,
     /// Whether this node is being drained.
@@ -63,6 +64,7 @@ impl Member {
         identity: String,
         labels: BTreeMap<String, String>,
         now: &Stamp,
+        clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, Error> {
         let tls = NodeTls::made()?;
         let lease = store.join(&options.name, now, LEASE_LASTS)?;
@@ -73,7 +75,8 @@ impl Member {
             identity,
             since: now.realtime,
             tls,
-            gate: Arc::default(),
+            gate: Arc::new(Gate::new(clock.clone())),
+            clock,
             known: Mutex::default(),
             draining: AtomicBool::new(false),
             placement: Arc::new(Placement::new(labels)),
@@ -120,7 +123,7 @@ impl Member {
         };
         // Numbers and texts can always be written.
         let details = serde_json::to_string(&details).unwrap_or_default();
-        let sent = since_boot();
+        let sent = self.clock.monotonic();
         let rows = self.store.beat(&self.lease, &details)?;
         self.gate.keep_open(sent.saturating_add(GATE_LASTS));
         let me = self.lease.epoch;

@@ -1,7 +1,8 @@
 //! A task in memory, and why one is not.
 
 use std::sync::Arc;
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 use crate::memory::{self, MemoryShare};
 use crate::model::TaskSpec;

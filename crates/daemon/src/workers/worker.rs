@@ -11,7 +11,9 @@ use std::io::Write;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::blobs::programs::Programs;
 use crate::blobs::snapshot_bases::{LARGEST_SMALL_BYTES, SnapshotBases};
