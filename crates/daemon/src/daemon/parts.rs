@@ -94,17 +94,13 @@ impl Parts {
             }
         };
         let holder = format!("process {}", std::process::id());
-        let tenure = match &member {
+        let tenure = Arc::new(match &member {
             None => Tenure::claim(store.clone(), holder, &time.stamp(), LEASE_LASTS)?,
             Some(member) => Tenure::of_node(store.clone(), member.lease()),
-        };
-        let tenure = Arc::new(tenure);
+        });
         let (marks, found) = CrashMarks::open(options.marks.clone());
         marks.set_aside(&*store, &tenure, &time, options.set_aside_after, found)?;
-        let metrics = Arc::new(Metrics::new());
-        for (state, count) in store.counts(None)? {
-            metrics.add(state, i64::try_from(count).unwrap_or(i64::MAX));
-        }
+        let metrics = Arc::new(metrics_of(&*store)?);
         let (journal, writer) =
             Journal::new(store.clone(), tenure.clone(), time.clone(), metrics.clone());
         let pack = match &member {
@@ -133,13 +129,8 @@ impl Parts {
         let programs = match programs {
             Some(programs) => programs,
             None => {
-                let runtime = Runtime::builder()
-                    .cache(options.cache.clone())
-                    .pool(u32::try_from(2 * MOST_INSTANCES).ok())
-                    .limits(options.limits)
-                    .build()?;
                 let preparations = shared.preparations.clone();
-                Arc::new(Programs::new(runtime, store, preparations))
+                Arc::new(Programs::new(runtime_of(&options)?, store, preparations))
             }
         };
         Ok(Self {
@@ -178,12 +169,32 @@ impl Parts {
             marks: self.marks.clone(),
             waiting: Arc::default(),
             gate: shared.member.as_ref().map(|member| member.gate.clone()),
-            placement: shared.member.as_ref().map(|member| member.placement.clone()),
+            placement: shared
+                .member
+                .as_ref()
+                .map(|member| member.placement.clone()),
             tell: Box::new(self.report()),
             ids: self.ids.clone(),
             task_quotas: Default::default(),
         }
     }
+}
+
+/// The tasks that are there, by state.
+fn metrics_of(store: &dyn Store) -> Result<Metrics, Error> {
+    let metrics = Metrics::new();
+    for (state, count) in store.counts(None)? {
+        metrics.add(state, i64::try_from(count).unwrap_or(i64::MAX));
+    }
+    Ok(metrics)
+}
+
+fn runtime_of(options: &Options) -> Result<Runtime, Error> {
+    let runtime = Runtime::builder()
+        .cache(options.cache.clone())
+        .pool(u32::try_from(2 * MOST_INSTANCES).ok())
+        .limits(options.limits);
+    runtime.build()
 }
 
 /// What a node does for as long as its daemon is there.

@@ -228,11 +228,16 @@ impl DaemonState {
         self.over.notify_waiters();
     }
 
+    /// Whether [`lost`](Self::lost) has been called.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
+    }
+
     /// Completes when the store has been taken over by another daemon.
     pub(crate) async fn until_lost(&self) {
         loop {
             let over = self.over.notified();
-            if self.lost.load(Ordering::Relaxed) {
+            if self.is_lost() {
                 return;
             }
             over.await;

@@ -169,9 +169,19 @@ impl Writer {
         thread.spawn(run).map(drop)
     }
 
+    /// The next group, if there is one already.
+    #[cfg(test)]
+    pub(super) fn next(&self) -> Result<Group, RecvTimeoutError> {
+        use std::sync::mpsc::TryRecvError;
+        self.queue.try_recv().map_err(|error| match error {
+            TryRecvError::Empty => RecvTimeoutError::Timeout,
+            TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
+        })
+    }
+
     /// Commits what has come, after the first of it or after having waited for it; returns how long to
     /// wait for more, and `None` where nothing comes any more and all is done.
-    fn turn(&mut self, first: Result<Group, RecvTimeoutError>) -> Option<Duration> {
+    pub(super) fn turn(&mut self, first: Result<Group, RecvTimeoutError>) -> Option<Duration> {
         let idle = match first {
             Ok(group) => {
                 self.waiting.push(group);

@@ -58,6 +58,15 @@ impl Reference {
     }
 }
 
+impl Reference {
+    /// Makes a task a node's, or nobody's (0), against all rules: to see that a test finds that.
+    pub fn set_owner(&self, id: TaskId, node: u64) {
+        if let Some(task) = self.state.lock().tasks.get_mut(&id) {
+            task.owner = node;
+        }
+    }
+}
+
 impl Nodes for Reference {
     fn join(&self, name: &str, now: &Stamp, lasts: Duration) -> Result<Lease, Error> {
         let since = self.clock.monotonic();
@@ -145,7 +154,7 @@ impl Nodes for Reference {
     }
 
     fn classes(&self) -> Result<Vec<(ClassId, String)>, Error> {
-        let state = self.0.lock();
+        let state = self.state.lock();
         let ids = (1..).map(ClassId);
         Ok(ids.zip(state.classes.iter().cloned()).collect())
     }
