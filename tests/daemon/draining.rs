@@ -178,6 +178,7 @@ fn a_server_of_a_drained_node_listens_elsewhere() {
         return;
     };
     let nodes = [cluster.node("a"), cluster.node("b")];
+    acquainted(&[&nodes[0], &nodes[1]]);
     let address = free_address();
     let server = nodes[0].submit("ex_greeter", &[], json!({"network": {"listen": [address]}}));
     let owner = nodes[0].until_that("somebody has it", || {
