@@ -236,7 +236,7 @@ enum Step {
     Until(&'static str, &'static str),
 }
 
-const WITH_A_DAEMON: [Step; 61] = {
+const WITH_A_DAEMON: [Step; 62] = {
     use Step::{Run, Until};
     [
         Run("dormouse submit --name nap job.wasm", &[0]),
@@ -318,6 +318,8 @@ const WITH_A_DAEMON: [Step; 61] = {
         Run("dormouse store compact", &[0]),
         Run("dormouse store check --data copy", &[0]),
         // There is no such peer.
+        // The daemon has its store for itself.
+        Run("dormouse migrate --node b nap", &[64]),
         Run("dormouse drain --to b --to c", &[64, 78, 79]),
         // The daemon has its store for itself.
         Run("dormouse drain --node a", &[64]),

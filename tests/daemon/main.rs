@@ -35,6 +35,8 @@ mod flags;
 mod full;
 mod gate;
 mod halted;
+#[cfg(feature = "postgres")]
+mod handing;
 mod http;
 mod json;
 mod languages;

@@ -69,12 +69,17 @@ impl Cluster {
         std::fs::read_to_string(self.place(name).join("out/log")).unwrap_or_default()
     }
 
+    /// What the database answers.
+    pub fn sql(&self, query: &str) -> String {
+        let name = self.url.rsplit('/').next().expect("a name");
+        self.server.sql(name, query)
+    }
+
     /// How many tasks a node has, as the database says.
     pub fn owned(&self, node: &Daemon) -> u64 {
         let number = this_node(node)["number"].as_u64().expect("a number");
-        let name = self.url.rsplit('/').next().expect("a name");
         let query = format!("SELECT count(*) FROM dormouse.tasks WHERE owner = {number}");
-        self.server.sql(name, &query).parse().expect("a number")
+        self.sql(&query).parse().expect("a number")
     }
 }
 

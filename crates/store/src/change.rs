@@ -113,8 +113,11 @@ pub struct Update {
     pub output: Vec<OutputPiece>,
     /// How many bytes of output to keep; the oldest are dropped first.
     pub output_limit: u64,
-    /// Whether the task is the committing node's from now on, or nobody's.
+    /// Whether the task is a node's from now on, or nobody's.
     pub held: bool,
+    /// The number of the node whose it is then, where that is not the committing one. If the task is
+    /// nobody's, that node takes it ahead of others. A node that is none any more gets nothing.
+    pub target: Option<u64>,
 }
 
 impl Update {
@@ -131,6 +134,7 @@ impl Update {
             output: Vec::new(),
             output_limit: u64::MAX,
             held: false,
+            target: None,
         }
     }
 }

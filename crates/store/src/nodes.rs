@@ -4,6 +4,7 @@
 //! ```text
 //!   asleep (nobody's) --claim_due--> a node's --commit, held--> a node's --commit--> nobody's
 //!                                        |
+//!                                        |--commit, target--> another node's, told by claim_due
 //!                                        `- its node is dead: free_dead ------------> nobody's
 //! ```
 //!
@@ -93,7 +94,8 @@ pub trait Nodes: Store {
     /// The classes that there are, with what their tasks need, but for [`ClassId::ANY`].
     fn classes(&self) -> Result<Vec<(ClassId, String)>, Error>;
 
-    /// Takes tasks that are due and nobody's, the earliest first. No task is given to two nodes.
+    /// Takes tasks that are due and nobody's, the earliest first. No task is given to two nodes. Tasks
+    /// that another node has given to this one are told once, beyond the limit.
     ///
     /// # Errors
     /// [`Error::Unreachable`] if no answer came: tasks may have been taken all the same, which

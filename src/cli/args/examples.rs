@@ -207,6 +207,8 @@ examples! {
     "migrate" {
         "dormouse migrate nap b" =>
             "Move a task to the peer b, and print its number there.",
+        "dormouse migrate --node b nap" =>
+            "Have node b go on with it, of those that share the database.",
         "dormouse migrate --dir /srv/mail::/mail nap 10.0.0.2:7434" =>
             "Give it another directory there.",
     }

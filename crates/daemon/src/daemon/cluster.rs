@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use crate::daemon::{Daemon, blocking};
 use crate::driver::Message;
+use crate::driver::commands::Ask;
 use crate::driver::state::{Counted, DaemonState};
+use crate::error::Error as Refused;
 use crate::model::error::Error;
 use crate::model::{TaskId, TaskState};
 use crate::nodes::info::NodeInfo;
@@ -95,6 +97,37 @@ impl Daemon {
             took: began.elapsed(),
         });
         Ok(states)
+    }
+
+    /// Gives a task that this node has, or nobody, to another node. It is that one's, or waits to go on
+    /// there, when this returns. Its connections are reset.
+    ///
+    /// # Errors
+    /// If the other node cannot run it, or the state of the task does not allow it.
+    pub async fn give(&self, id: TaskId, node: NodeInfo) -> Result<(), Error> {
+        let shared = self.shared.clone();
+        let to = node.clone();
+        let lacks = blocking(move || {
+            let row = shared.store.task(id)?;
+            let row = row.ok_or_else(|| Refused::NoTask(id.to_string()))?;
+            match &shared.member {
+                Some(member) => Ok(member.lacks(row.class, &to)?),
+                None => Ok(None),
+            }
+        });
+        let name = node.name;
+        match lacks.await? {
+            Some(what) => {
+                let text = format!("node {name} cannot run task {id}: it lacks {what}");
+                Err(Refused::Request(text).at("node").into())
+            }
+            None if node.draining => {
+                let text = format!("node {name} is being drained, and takes no tasks");
+                Err(Refused::Request(text).at("node").into())
+            }
+            None if node.here && self.shared.view(id).is_some() => Ok(()),
+            None => self.ask(id, Ask::Give(node.number)).await,
+        }
     }
 
     /// Drains this node, or ends that: it takes no work, puts what it has to sleep and gives it back,

@@ -174,6 +174,7 @@ impl Command {
             Ask::Move(_) => Err(self.not_while(state)),
             Ask::Pause => Ok(Want::Pause),
             Ask::Kill => Ok(Want::Kill),
+            Ask::Give(_) => Ok(Want::Give),
             Ask::Checkpoint | Ask::Reschedule => Ok(Want::Checkpoint),
             Ask::Resume(_) | Ask::Start => Err(self.not_while(state)),
             Ask::Remove | Ask::Collect => Err(self.not_while(state)),

@@ -69,6 +69,11 @@ impl Driver {
         }
     }
 
+    /// Whether a task that is stored in this state goes on soon.
+    pub(super) fn goes_on_soon(&self, state: Option<TaskState>, due: When) -> bool {
+        state == Some(TaskState::Hibernated) && self.is_soon(due)
+    }
+
     fn is_soon(&self, due: When) -> bool {
         let soon = self.shared.time.now().saturating_add(KEPT_SLEEP);
         self.shared.time.due(due).is_some_and(|at| at <= soon)

@@ -39,6 +39,8 @@ pub(crate) enum Ask {
     Remove,
     /// Store what connections have come to that the task has accepted.
     Collect,
+    /// Give the task to another node, by its number.
+    Give(u64),
     /// Do a step of the task's move to or from another daemon.
     Move(Box<TaskMove>),
 }
@@ -71,6 +73,7 @@ impl Command {
             Ask::Resume(_) | Ask::Start => state == Some(TaskState::Hibernated),
             Ask::Kill => state == Some(TaskState::Failed),
             Ask::Remove => state.is_none(),
+            Ask::Give(_) => matches!(state, Some(TaskState::Hibernated | TaskState::Paused)),
             Ask::Move(step) => step.is_done(state),
         }
     }
@@ -85,6 +88,7 @@ impl Command {
             Ask::Reschedule => "scheduled anew",
             Ask::Remove => "removed; kill it first",
             Ask::Collect => "told of its connections",
+            Ask::Give(_) => "given to another node",
             Ask::Move(step) => step.words(),
         };
         Refused::State {
@@ -152,10 +156,14 @@ impl Command {
         if matches!(self.ask, Ask::Reschedule) {
             return reschedule(row, status, time);
         }
+        if let Ask::Give(node) = self.ask {
+            return given(row, &status, time, node)
+                .map_or_else(|| Err(refused()), |plan| Ok(Some(plan)));
+        }
         status.changed = time.wall();
         let mut spec = None;
         let (event, due, snapshot) = match &self.ask {
-            Ask::Checkpoint | Ask::Reschedule | Ask::Collect => return Ok(None),
+            Ask::Checkpoint | Ask::Reschedule | Ask::Collect | Ask::Give(_) => return Ok(None),
             Ask::Move(step) => return step.change(row, time).map(Some),
             Ask::Remove if status.moved_to.as_ref().is_some_and(|to| !to.confirmed) => {
                 return Err(refused());
@@ -236,6 +244,34 @@ fn kill(row: &TaskRow, status: &mut Status, time: &Time) {
     }
     status.error = Some("the task was killed".into());
     status.clear_wait();
+}
+
+/// A stored task becomes another node's, or nobody's that goes on there first; `None` where its state
+/// does not allow that. A connection has its guest where it came in.
+fn given(row: &TaskRow, status: &Status, time: &Time, node: u64) -> Option<PlannedChange> {
+    let stands = matches!(row.state, TaskState::Hibernated | TaskState::Paused);
+    if !stands || status.accepted_by.is_some() || !status.connections.is_empty() {
+        return None;
+    }
+    let when = status.when();
+    let due = match row.due {
+        // What is due by the wall clock stays so when that is set.
+        due if due == time.due(when) => when,
+        due => When {
+            steady: due,
+            wall: when.wall,
+        },
+    };
+    let update = Update {
+        target: Some(node),
+        ..Update::of(row, row.state, due, row.status.clone())
+    };
+    Some(PlannedChange {
+        change: Change::Update(update),
+        with: Vec::new(),
+        state: Some(row.state),
+        due,
+    })
 }
 
 /// The removal of a task.

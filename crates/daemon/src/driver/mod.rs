@@ -151,6 +151,8 @@ enum Want {
     Kill,
     /// Stop it, to move it to another daemon.
     Move,
+    /// Put it to sleep, to give it to another node.
+    Give,
 }
 
 /// A task on which something is being done.

@@ -194,7 +194,7 @@ impl Driver {
             Some(Want::Move) => TaskState::Moving,
             // A killed guest is stepped once more; that step fails at once with the reason.
             Some(Want::Kill) => return self.outside.send(WorkerJob::Step(guest)),
-            Some(Want::Checkpoint | Want::Nothing) => TaskState::Hibernated,
+            Some(Want::Checkpoint | Want::Give | Want::Nothing) => TaskState::Hibernated,
         };
         self.outside.send(WorkerJob::Freeze(guest, state));
     }

@@ -13,6 +13,12 @@ use crate::workers::guest::LoadedTask;
 /// Topic of the log: states that could not be stored.
 const STORING_STATES: &str = "storing";
 
+/// Whether a command has been carried out, where the task was stored in this state. What was stored by
+/// the way, and stays in memory, is not given away.
+fn is_answered(command: &Command, state: Option<TaskState>, stays: bool) -> bool {
+    command.is_done(state) && !(stays && matches!(command.ask, Ask::Give(_)))
+}
+
 /// When a task wakes of which the driver keeps nothing in memory any more.
 pub(super) enum WakeUp {
     /// At its due time. A task that waits for sockets wakes when one of them is ready, or when its
@@ -23,8 +29,11 @@ pub(super) enum WakeUp {
 }
 
 impl Driver {
-    pub(super) fn store(&mut self, update: Update, keeps: Option<Box<LoadedTask>>) {
+    pub(super) fn store(&mut self, mut update: Update, keeps: Option<Box<LoadedTask>>) {
         let id = update.id;
+        if keeps.is_none() && matches!(update.state, TaskState::Hibernated | TaskState::Paused) {
+            update.target = self.asked_target(id);
+        }
         if let Some(live) = self.live.get_mut(&id) {
             live.busy = true;
         }
@@ -52,6 +61,15 @@ impl Driver {
             due,
         };
         self.send_change(id, planned, keeps);
+    }
+
+    /// The node to which a task is to be given.
+    fn asked_target(&self, id: TaskId) -> Option<u64> {
+        let asked = &self.live.get(&id)?.asked;
+        asked.iter().find_map(|command| match command.ask {
+            Ask::Give(node) => Some(node),
+            _ => None,
+        })
     }
 
     /// The move for which a task was stopped.
@@ -108,8 +126,22 @@ impl Driver {
             state,
             due,
         } = planned;
-        let held = self.holds(id, state, due, in_memory);
-        self.hold(&mut change, held, &mut with);
+        let held = match &mut change {
+            Change::Update(update) if update.target.is_some() => {
+                // The other node has it from now on, if it goes on soon.
+                update.held = self.goes_on_soon(state, due);
+                false
+            }
+            change => {
+                let held = self.holds(id, state, due, in_memory);
+                self.hold(change, held, &mut with);
+                held
+            }
+        };
+        if self.ownership.is_some() && !held {
+            // Wherever it goes on, its sockets are not there, and its addresses must be free.
+            self.shared.sockets.close(id);
+        }
         (std::iter::once(change).chain(with).collect(), held)
     }
 
@@ -226,9 +258,10 @@ impl Driver {
             return;
         };
         // What was asked while something else was on its way to the disk is asked again.
+        let stays = keeps.is_some();
         let (done, again): (Vec<_>, Vec<_>) = std::mem::take(&mut live.asked)
             .into_iter()
-            .partition(|command| command.is_done(state));
+            .partition(|command| is_answered(command, state, stays));
         live.waiting.splice(..0, again);
         done.into_iter().for_each(Command::done);
         if let Some(mut guest) = keeps {
@@ -264,13 +297,7 @@ impl Driver {
             return;
         };
         match result {
-            Ok(Verdict::Done) => {
-                tasks.note(id, held);
-                if !held {
-                    // Wherever it goes on, its sockets are not there.
-                    self.shared.sockets.close(id);
-                }
-            }
+            Ok(Verdict::Done) => tasks.note(id, held),
             Ok(_) => {
                 tasks.note(id, false);
                 tasks.doubt();

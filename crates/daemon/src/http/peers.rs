@@ -20,9 +20,11 @@ use super::answers::{Answer, Asking, Body, Path, ServedState, bad, find, known_p
 use super::descriptions::{CONFLICT, TASK, UNREACHED};
 use super::moves;
 pub use super::moves::{Decide, Decided, MAX_MOVES, Open};
+use super::nodes::alive;
 use super::served::Served;
 use super::wire::Problem;
 use crate::bounds::check_host;
+use crate::model::TaskId;
 use crate::model::spec::Mount;
 use crate::peers::Link;
 use crate::peers::error::PeerError;
@@ -51,8 +53,13 @@ pub struct Known {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Migrate {
-    /// A peer's name, or `HOST:PORT`.
-    pub to: String,
+    /// A peer's name, or `HOST:PORT`. Either this or `node` is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// The name of a node, of those that share the store: the task stays the same there, and its
+    /// connections are reset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// Directories of the other machine's for names of the guest's; others keep their paths.
     #[serde(default)]
     pub dirs: Vec<Mount>,
@@ -77,6 +84,9 @@ pub struct Drain {
 pub struct Gone {
     /// Its ID here.
     pub task: u64,
+    /// The node that has it now, or at which it goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// Where it is now, or nothing where it stays.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<There>,
@@ -196,10 +206,12 @@ async fn remove_peer(State(served): ServedState, Path(name): Path<String>) -> An
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Moves a task to another daemon. It is that one's when the answer comes; 502: it stays here.
+/// Moves a task to another daemon, or to another node. It is that one's when the answer comes. 202: it
+/// computes, and goes to the node when it waits; 502: it stays here.
 #[utoipa::path(post, path = "/v1/tasks/{id}/migrate", operation_id = "migrate_task",
     params(("id" = String, Path, description = TASK)), request_body = Migrate,
     responses((status = 200, description = "Where the task is now", body = Gone),
+        (status = 202, description = "It computes, and goes to the node when it waits", body = Gone),
         (status = 409, description = CONFLICT, body = Problem),
         (status = 502, description = UNREACHED, body = Problem)))]
 async fn migrate(
@@ -207,13 +219,23 @@ async fn migrate(
     Extension(caller): Asking,
     Path(id): Path<String>,
     Body(body): Body<Migrate>,
-) -> Answer<Json<Gone>> {
+) -> Answer<Response> {
+    let (to, node) = (body.to, body.node);
+    let options = options(body.dirs, body.patience)?;
+    let to = match (to, node) {
+        (None, Some(node)) if options.dirs.is_empty() => {
+            let id = find(&served, &caller, &id).await?;
+            return give(&served, id, &node, options.patience).await;
+        }
+        (Some(to), None) => to,
+        (None, Some(_)) => return Err(bad("`dirs` is for other daemons: nodes have their own")),
+        _ => return Err(bad("give either `to` or `node`")),
+    };
     let peers = known_peers(&served)?.clone();
     let id = find(&served, &caller, &id).await?;
-    let options = options(body.dirs, body.patience)?;
     // A move that has begun does not depend on whoever asked for it.
     let moving = tokio::spawn(async move {
-        let mut link = Link::open(&peers, &body.to, None).await?;
+        let mut link = Link::open(&peers, &to, None).await?;
         peers.move_task(&mut link, id, &options).await
     });
     let moved = moving.await.map_err(|error| bad(error.to_string()))??;
@@ -221,7 +243,33 @@ async fn migrate(
         task: id.0,
         to: Some(moved.into()),
         ..Gone::default()
-    }))
+    })
+    .into_response())
+}
+
+/// Gives a task to a node.
+async fn give(served: &Served, id: TaskId, name: &str, patience: Duration) -> Answer<Response> {
+    let node = alive(served, name)?;
+    let daemon = served.daemon.clone();
+    // What has begun does not depend on whoever asked for it.
+    let giving = tokio::spawn(async move { daemon.give(id, node).await });
+    let (status, error) = match tokio::time::timeout(patience, giving).await {
+        Ok(given) => {
+            given.map_err(|error| bad(error.to_string()))??;
+            (StatusCode::OK, None)
+        }
+        Err(_) => {
+            let text = format!("it computes, and goes to node {name} when it waits");
+            (StatusCode::ACCEPTED, Some(text))
+        }
+    };
+    let gone = Gone {
+        task: id.0,
+        node: Some(name.into()),
+        error,
+        ..Gone::default()
+    };
+    Ok((status, Json(gone)).into_response())
 }
 
 /// Moves all tasks away. Gives a line of JSON for each task when it has gone, or cannot go. The
@@ -261,6 +309,7 @@ async fn drain(State(served): ServedState, Body(body): Body<Drain>) -> Answer<Re
             };
             let gone = Gone {
                 task: id.0,
+                node: None,
                 to,
                 error,
                 of: Some(of as u64),

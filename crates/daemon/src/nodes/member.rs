@@ -252,6 +252,30 @@ impl Member {
         }
     }
 
+    /// What a node lacks for tasks of a class, in words; `None` where it can run them.
+    ///
+    /// # Errors
+    /// If the store has to be asked what they need, and cannot be.
+    pub(crate) fn lacks(
+        &self,
+        class: ClassId,
+        node: &NodeInfo,
+    ) -> Result<Option<String>, StoreError> {
+        if class == ClassId::ANY {
+            return Ok(None);
+        }
+        if self.placement.needs(class).is_none() {
+            self.learn_classes(false)?;
+        }
+        Ok(match (self.placement.needs(class), &node.offer) {
+            (Some(needs), Some(offer)) => {
+                let missing = needs.missing(offer);
+                (!missing.is_empty()).then(|| missing.join(", "))
+            }
+            _ => Some("a build that knows what it needs".into()),
+        })
+    }
+
     /// Gives back tasks of this node.
     pub(crate) fn give_back(&self, ids: &[TaskId]) -> Result<u64, StoreError> {
         self.store.give_back(&self.lease, ids)

@@ -58,6 +58,7 @@ pub(crate) fn update(
         output,
         output_limit: u64::MAX,
         held: false,
+        target: None,
     })
 }
 

@@ -110,6 +110,7 @@ impl Worker {
             output,
             output_limit: self.options.output_limit,
             held: false,
+            target: None,
         })
     }
 }

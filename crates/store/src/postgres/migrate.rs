@@ -6,11 +6,12 @@ use tokio_postgres::Client;
 use crate::error::Error;
 
 /// What makes each schema from the one before; the first from nothing.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     concat!(include_str!("schema.sql"), include_str!("functions.sql")),
     include_str!("tenants.sql"),
     include_str!("nodes.sql"),
     include_str!("classes.sql"),
+    include_str!("handover.sql"),
 ];
 
 /// The schema that this build makes.

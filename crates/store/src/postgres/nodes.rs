@@ -51,7 +51,7 @@ impl Nodes for Postgres {
     fn claim_due(&self, node: &Lease, wish: &Wish) -> Result<Vec<Claimed>, Error> {
         let query = format!(
             "SELECT {COLUMNS}, t.snapshot, t.base, t.pack
-             FROM claim_4($1, $2, $3, $4, $5, $6) t ORDER BY t.due, t.id"
+             FROM claim_5($1, $2, $3, $4, $5, $6) t ORDER BY t.due, t.id"
         );
         let (me, home) = (signed(node.epoch), self.home());
         let (own, any) = (time_number(wish.own_until), time_number(wish.any_until));

@@ -21,6 +21,7 @@ const DROP_PACK: i16 = 6;
 const SHIFT: i16 = 7;
 const REMEMBER_MOVE: i16 = 8;
 const FORGET_MOVE: i16 = 9;
+const GIVE: i16 = 10;
 
 /// The steps of a batch. Fields are `None` or a default where the kind of a step has no use for them.
 #[derive(Default)]
@@ -29,7 +30,7 @@ pub(super) struct Steps<'a> {
     /// The task. Of a move: the task whose output comes or goes with it.
     ids: Vec<Option<i64>>,
     /// The version that is expected; a chunk's number; a blob's size; the task of a move; the tenant
-    /// of a new task.
+    /// of a new task; the node to which a task is given.
     versions: Vec<i64>,
     /// The state; the phase of a move.
     states: Vec<i16>,
@@ -194,7 +195,7 @@ impl<'a> Steps<'a> {
             due: update.due,
             how,
             limit: update.output_limit,
-            held: update.held,
+            held: update.held && update.target.is_none(),
             text: update.spec.as_deref(),
             status: Some(&update.status),
             is_over: update.state.is_final(),
@@ -202,6 +203,15 @@ impl<'a> Steps<'a> {
             ..Step::default()
         };
         self.push(step.with(snapshot));
+        if let Some(node) = update.target {
+            self.push(Step {
+                kind: GIVE,
+                id: Some(update.id),
+                version: node,
+                held: update.held,
+                ..Step::default()
+            });
+        }
     }
 
     fn move_step(&mut self, step: &'a MoveChange) {

@@ -86,6 +86,8 @@ struct Task {
     log_next: u64,
     /// The node that has it; 0 is nobody.
     owner: u64,
+    /// Another node has given it to its node, which has not been told.
+    given: bool,
     /// The name of the node that had it last.
     home: String,
     tenant: TenantId,

@@ -137,6 +137,19 @@ impl Nodes for Reference {
                     claimed.extend(row.map(|row| Claimed { row, snapshot }));
                 }
             }
+            let given = state.tasks.iter_mut();
+            let given = given.filter(|(_, task)| task.given && task.owner == node.epoch);
+            let given: Vec<TaskId> = given
+                .map(|(id, task)| {
+                    task.given = false;
+                    *id
+                })
+                .collect();
+            for id in given {
+                let snapshot = state.tasks.get(&id).and_then(|task| task.snapshot.clone());
+                let row = state.row(id);
+                claimed.extend(row.map(|row| Claimed { row, snapshot }));
+            }
             claimed
         })
     }

@@ -86,6 +86,7 @@ impl State {
             snapshot: insert.snapshot.clone(),
             log_next: 0,
             owner: if insert.held { node } else { 0 },
+            given: false,
             home: self.home(node),
             tenant: insert.tenant,
             class: insert.class,
@@ -113,12 +114,23 @@ impl State {
             self.check_base(Some(snapshot))?;
         }
         let home = self.home(node);
+        let target = update.target.and_then(|target| self.nodes.get(&target));
+        let target_home = target.map(|node| node.name.clone());
         let task = self.tasks.get_mut(&update.id);
         let Some(task) = task.filter(|task| task.may_change(update.expected, node)) else {
             return Ok(Verdict::Conflict);
         };
         task.owner = if update.held { node } else { 0 };
         task.home = home;
+        task.given = false;
+        if let Some(target) = update.target {
+            task.owner = 0;
+            if let Some(home) = target_home {
+                task.owner = if update.held { target } else { 0 };
+                task.given = update.held;
+                task.home = home;
+            }
+        }
         task.version += 1;
         task.state = update.state;
         task.due = stored(update.due.at(now.ahead));

@@ -128,6 +128,7 @@ pub(crate) fn update(id: u64, expected: u64) -> Update {
         output: Vec::new(),
         output_limit: 100,
         held: false,
+        target: None,
     }
 }
 

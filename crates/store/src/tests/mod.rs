@@ -56,6 +56,7 @@ macro_rules! suite {
                 a_node_goes_on_where_an_earlier_one_has_ended
                 a_node_takes_its_own_tasks_first
                 a_node_takes_only_classes_that_it_serves
+                a_task_is_given_to_another_node
                 the_tasks_of_a_dead_node_go_on_elsewhere
                 tasks_are_claimed_once_in_a_race
             }

@@ -266,6 +266,48 @@ pub(crate) fn a_node_takes_its_own_tasks_first(place: &dyn Place) {
     assert_eq!(ids(&first.claim_due(&a, &late).expect("claims")), [2]);
 }
 
+/// A node gives a task to another one, which is told once when it asks for work. One that is gone is given
+/// nothing.
+pub(crate) fn a_task_is_given_to_another_node(place: &dyn Place) {
+    let [(first, a), (second, b)] = two_nodes(place);
+    let batch = [1, 2, 3].map(|id| insert(id, Some(id), None));
+    first.commit(&a, &at(3), &batch).expect("commits");
+    first.claim_due(&a, &wish(9, 9)).expect("claims");
+    let give = |id, due, held, node: &Lease| {
+        Change::Update(Update {
+            due: When::steady(steady(due)),
+            held,
+            target: Some(node.epoch),
+            ..update(id, 1)
+        })
+    };
+    let given = [give(1, 900, true, &b), give(2, 50, false, &b)];
+    let verdicts = first.commit(&a, &at(4), &given).expect("commits");
+    assert_eq!(verdicts, [Verdict::Done; 2]);
+    assert_eq!(first.owned(&a).expect("reads"), [TaskId(3)]);
+    assert_eq!(second.owned(&b).expect("reads"), [TaskId(1)]);
+    // The other one goes on there first.
+    let early = Wish {
+        any_until: steady(40),
+        ..wish(60, 9)
+    };
+    assert_eq!(ids(&first.claim_due(&a, &early).expect("claims")), [0; 0]);
+    let mut told = ids(&second.claim_due(&b, &early).expect("claims"));
+    told.sort_unstable();
+    assert_eq!(told, [1, 2]);
+    assert_eq!(ids(&second.claim_due(&b, &early).expect("claims")), [0; 0]);
+    let late = first.commit(&a, &at(5), &[due_at(1, 2, 9, true)]);
+    assert_eq!(late.expect("commits"), [Verdict::Conflict]);
+    // A version that is not that of the task gives nothing.
+    let wrong = second.commit(&b, &at(5), &[give(1, 900, true, &a)]);
+    assert_eq!(wrong.expect("commits"), [Verdict::Conflict]);
+    assert_eq!(first.claim_due(&a, &wish(9, 9)).expect("claims"), []);
+    second.leave(&b).expect("leaves");
+    let gone = first.commit(&a, &at(6), &[give(3, 70, true, &b)]);
+    assert_eq!(gone.expect("commits"), [Verdict::Done]);
+    assert_eq!(first.owners(&[TaskId(3)]).expect("reads"), []);
+}
+
 /// A node takes tasks of the classes that it names, the earliest of all of them first.
 pub(crate) fn a_node_takes_only_classes_that_it_serves(place: &dyn Place) {
     let [(first, a), (second, b)] = two_nodes(place);

@@ -20,8 +20,11 @@ pub(crate) struct Migrate {
     /// The task's number or name.
     pub id: String,
     /// The other daemon: its name among the peers, or HOST:PORT of its `serve --peer-listen`.
-    #[arg(value_name = "PEER")]
-    pub to: String,
+    #[arg(value_name = "PEER", required_unless_present = "node")]
+    pub to: Option<String>,
+    /// The node that is to go on with it, of those that share a database. Connections are reset.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["to", "dirs"])]
+    pub node: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]

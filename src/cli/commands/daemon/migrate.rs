@@ -1,4 +1,4 @@
-//! `dormouse migrate`: moves a task to another daemon.
+//! `dormouse migrate`: moves a task to another daemon, or to another node.
 
 use ureq::http::Method;
 
@@ -15,6 +15,7 @@ pub(super) fn migrate(command: &Migrate) -> Result<Done, Failure> {
     let dirs: Result<Vec<Mount>, Failure> = command.dirs.iter().map(|dir| dir_of(dir)).collect();
     let asked = wire::Migrate {
         to: command.to.clone(),
+        node: command.node.clone(),
         dirs: dirs?,
         patience: Some(command.patience.0.as_secs_f64()),
     };
@@ -23,6 +24,11 @@ pub(super) fn migrate(command: &Migrate) -> Result<Done, Failure> {
     if output::as_json() {
         output::result(&gone);
         return OK;
+    }
+    match (&gone.node, &gone.error) {
+        (Some(_), Some(error)) => say!("task {}: {error}", gone.task),
+        (Some(node), None) => say!("task {} goes on at node {node}", gone.task),
+        (None, _) => {}
     }
     if let Some(to) = &gone.to {
         say!("{}", moved(gone.task, to));

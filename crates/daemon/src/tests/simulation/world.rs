@@ -271,6 +271,13 @@ impl World {
         }
     }
 
+    /// The number of the node in a place.
+    fn number_of(&self, place: usize) -> Option<u64> {
+        let places = self.places.lock();
+        let member = places[place].node.as_ref()?.shared.member.as_ref()?;
+        Some(member.lease().epoch)
+    }
+
     fn any(&self) -> usize {
         usize::try_from(self.chance.below(NAMES.len() as u64)).unwrap_or(0)
     }
@@ -379,7 +386,7 @@ impl World {
         }
     }
 
-    /// Asks a node to pause a task, to store it, or to resume one.
+    /// Asks a node to pause a task, to store it, to resume one, or to give it to a node.
     async fn ask(&self) {
         let ids: Vec<TaskId> = self.accepted.lock().keys().copied().collect();
         let Some(id) =
@@ -387,9 +394,13 @@ impl World {
         else {
             return;
         };
-        let ask = match self.chance.below(3) {
+        let ask = match self.chance.below(5) {
             0 => Ask::Checkpoint,
             1 => Ask::Resume(Default::default()),
+            2 | 3 => match self.number_of(self.any()) {
+                Some(node) => Ask::Give(node),
+                None => return,
+            },
             _ => Ask::Pause,
         };
         if matches!(ask, Ask::Pause) {

@@ -236,6 +236,7 @@ fn update() -> impl Strategy<Value = Update> {
             output,
             output_limit,
             held,
+            target: None,
         },
     )
 }
