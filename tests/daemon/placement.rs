@@ -129,6 +129,39 @@ fn a_task_that_is_resumed_elsewhere_goes_on_where_it_can() {
     assert_eq!(cluster.effects("a"), "");
 }
 
+/// A later build has submitted a task, and this one does not know what that needs: it leaves the task to
+/// nodes that do, and says so.
+#[test]
+fn what_a_later_build_needs_is_left_to_it() {
+    let Some(cluster) = Cluster::new(&IN_STORE) else {
+        return;
+    };
+    let nodes = [cluster.node("a"), cluster.node("b")];
+    let id = submit(
+        &nodes[0],
+        &json!({"schedule": {"at": "2200-01-01T00:00:00Z"}}),
+    );
+    cluster.sql(
+        "INSERT INTO dormouse.classes (id, digest, needs) VALUES (77, 'later', '{\"form\":2}')",
+    );
+    let due = |class: u32| {
+        let set = format!("UPDATE dormouse.tasks SET class = {class}, due = 0 WHERE id = {id}");
+        cluster.sql(&set);
+    };
+    due(77);
+    let known = submit(&nodes[0], &json!({}));
+    account(&nodes[1], known);
+    for node in &nodes {
+        let why = "no node knows what it needs: another build has submitted it";
+        node.until_that("it is told", || {
+            (node.task(id)["unplaced"] == why).then_some(())
+        });
+    }
+    assert_eq!(nodes[0].task(id)["runs"], 0);
+    due(0);
+    account(&nodes[0], id);
+}
+
 /// A guest that leaves a line and computes for some tenths of a second.
 fn computer() -> Vec<u8> {
     let text = r#"(module

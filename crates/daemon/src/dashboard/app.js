@@ -137,7 +137,7 @@ function showStats(stats) {
 const ends = (task) => (task.exit_code !== null ? `exit code ${task.exit_code}` : "–");
 
 function cellsOf(task) {
-  const wrong = task.damaged ?? task.error;
+  const wrong = task.damaged ?? task.unplaced ?? task.error;
   const error = wrong ? plain(wrong) : null;
   const program = plain(programOf(task));
   return [
