@@ -137,3 +137,21 @@ pub fn stop(node: &Daemon) {
         stopped.then_some(())
     });
 }
+
+/// Lets a stopped node go on, until another one says that it is a node: one that finds itself fenced
+/// begins anew, and resets the connections that it has.
+pub fn go_on(node: &Daemon, other: &Daemon) {
+    send(node, Signal::CONT);
+    let nodes = |of: &Daemon| -> Option<Vec<Value>> {
+        let token = format!("Bearer {}", of.token);
+        let headers = [("authorization", token.as_str())];
+        let (_, answer) = of.ask_with(Method::GET, "/v1/nodes", &[], &headers).ok()?;
+        let answer: Value = serde_json::from_slice(&answer).ok()?;
+        answer["nodes"].as_array().cloned()
+    };
+    node.until_that("it is a node", || {
+        let own = nodes(node)?.into_iter().find(|node| node["here"] == true)?;
+        let is_same = |node: &Value| node["alive"] == true && node["number"] == own["number"];
+        nodes(other)?.iter().any(is_same).then_some(())
+    });
+}
