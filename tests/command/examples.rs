@@ -318,10 +318,9 @@ const WITH_A_DAEMON: [Step; 62] = {
         Run("dormouse store compact", &[0]),
         Run("dormouse store check --data copy", &[0]),
         // There is no such peer.
-        // The daemon has its store for itself.
-        Run("dormouse migrate --node b nap", &[64]),
         Run("dormouse drain --to b --to c", &[64, 78, 79]),
         // The daemon has its store for itself.
+        Run("dormouse migrate --node b nap", &[64]),
         Run("dormouse drain --node a", &[64]),
         Run("dormouse drain --cancel", &[0]),
         Run("dormouse submit --name again job.wasm", &[0]),

@@ -26,6 +26,7 @@ use super::wire::Problem;
 use crate::bounds::check_host;
 use crate::model::TaskId;
 use crate::model::spec::Mount;
+use crate::nodes::info::NodeInfo;
 use crate::peers::Link;
 use crate::peers::error::PeerError;
 use crate::peers::send_task::{MoveOptions, MovedTask};
@@ -224,8 +225,9 @@ async fn migrate(
     let options = options(body.dirs, body.patience)?;
     let to = match (to, node) {
         (None, Some(node)) if options.dirs.is_empty() => {
+            let node = alive(&served, &node)?;
             let id = find(&served, &caller, &id).await?;
-            return give(&served, id, &node, options.patience).await;
+            return give(&served, id, node, options.patience).await;
         }
         (Some(to), None) => to,
         (None, Some(_)) => return Err(bad("`dirs` is for other daemons: nodes have their own")),
@@ -248,8 +250,8 @@ async fn migrate(
 }
 
 /// Gives a task to a node.
-async fn give(served: &Served, id: TaskId, name: &str, patience: Duration) -> Answer<Response> {
-    let node = alive(served, name)?;
+async fn give(served: &Served, id: TaskId, node: NodeInfo, patience: Duration) -> Answer<Response> {
+    let name = node.name.clone();
     let daemon = served.daemon.clone();
     // What has begun does not depend on whoever asked for it.
     let giving = tokio::spawn(async move { daemon.give(id, node).await });
@@ -265,7 +267,7 @@ async fn give(served: &Served, id: TaskId, name: &str, patience: Duration) -> An
     };
     let gone = Gone {
         task: id.0,
-        node: Some(name.into()),
+        node: Some(name),
         error,
         ..Gone::default()
     };
