@@ -26,10 +26,11 @@ const [dormouse, pictures] = process.argv.slice(2);
 const chromium = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 export const data = mkdtempSync(join(tmpdir(), "dormouse-dashboard-"));
-chmodSync(data, 0o700);
 
-function start() {
-  const daemon = spawn(dormouse, ["serve", "--data", data, "--listen", "127.0.0.1:0", "--grace", "1s"], {
+/** A daemon with its data in a folder. */
+export function launch(folder, options = []) {
+  chmodSync(folder, 0o700);
+  const daemon = spawn(dormouse, ["serve", "--data", folder, "--listen", "127.0.0.1:0", "--grace", "1s", ...options], {
     stdio: ["ignore", "ignore", "pipe"],
   });
   return new Promise((resolve, reject) => {
@@ -43,7 +44,7 @@ function start() {
   });
 }
 
-export const { daemon, url, origin, token } = await start();
+export const { daemon, url, origin, token } = await launch(data);
 const browser = await puppeteer.launch({ executablePath: chromium, args: ["--no-sandbox"] });
 let failed = 0;
 let passed = 0;

@@ -207,6 +207,8 @@ await test("parts of the page have their names and roles", async (page) => {
   const id = await sleeper({ name: "named" });
   await open(page, `task=${id}`);
   await paneIs(page, "hibernated");
+  // The list is filled after the pane.
+  await page.waitForSelector(`#tasks tr[data-id="${id}"] a[aria-label]`);
   const { children } = await page.accessibility.snapshot({ interestingOnly: false }).then((root) => {
     const all = [];
     const walk = (node) => {

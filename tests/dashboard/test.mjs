@@ -8,6 +8,7 @@ await import("./basics.mjs");
 await import("./shown.mjs");
 await import("./form.mjs");
 await import("./reach.mjs");
+await import("./nodes.mjs");
 
 await test("a daemon that is gone is said", async (page) => {
   await page.goto(url);

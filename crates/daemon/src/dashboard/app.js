@@ -3,6 +3,7 @@
 
 import { Refused, askForToken, get, hasToken, keepToken } from "./api.js";
 import { onSubmitted } from "./form.js";
+import { showNodes } from "./nodes.js";
 import { choose, chosenId, onChange, showTask } from "./task.js";
 import { $, bytes, local, make, number, plain, preparing, programOf, setText, span, stateOf, svg, until } from "./text.js";
 
@@ -259,6 +260,7 @@ async function refresh() {
     if (round !== asked) return;
     showTasks(page);
     showTimeline(timeline);
+    await showNodes();
   } catch (error) {
     if (round !== asked || $("token").open) return;
     tell(error instanceof Refused ? error.message : "The daemon does not answer. It is asked again every second.");

@@ -10,7 +10,7 @@ use axum::routing::get;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                       img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-const FILES: [(&str, &str, &str); 9] = [
+const FILES: [(&str, &str, &str); 10] = [
     ("/", "text/html; charset=utf-8", include_str!("index.html")),
     (
         "/style.css",
@@ -36,6 +36,11 @@ const FILES: [(&str, &str, &str); 9] = [
         "/form.js",
         "text/javascript; charset=utf-8",
         include_str!("form.js"),
+    ),
+    (
+        "/nodes.js",
+        "text/javascript; charset=utf-8",
+        include_str!("nodes.js"),
     ),
     (
         "/task.js",
