@@ -243,7 +243,7 @@ fn a_request_says_which_span_it_belongs_to() {
             method: http::Method::GET,
             scheme: http::uri::Scheme::HTTP,
             authority: "example.com",
-            path_with_query: None,
+            path_with_query: Some("/"),
             fields: &fields,
             has_body: false,
             traceparent: Some(ours.parse().expect("a traceparent")),
